@@ -1,0 +1,422 @@
+//! Every tunable of a node, its default as a named constant, and the ranges in which they make sense together.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Peers per bucket and replicas per value (WIRE.md, defaults).
+pub const DEFAULT_K: usize = 20;
+/// Parallel queries of a lookup (WIRE.md, defaults).
+pub const DEFAULT_ALPHA: usize = 3;
+/// How long a query waits for its answer (WIRE.md, defaults).
+pub const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a bucket may go without a lookup before it is refreshed (WIRE.md, defaults).
+pub const DEFAULT_BUCKET_REFRESH_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long a published value lives (WIRE.md, defaults).
+pub const DEFAULT_KEY_EXPIRY: Duration = Duration::from_secs(86_410);
+/// How often a holder that is not the publisher restores a value (WIRE.md, defaults).
+pub const DEFAULT_RESTORE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often a publisher republishes at the latest (WIRE.md, defaults).
+pub const DEFAULT_REPUBLISH_INTERVAL: Duration = Duration::from_secs(86_400);
+/// The shortest life of a cached copy (WIRE.md, defaults).
+pub const DEFAULT_MIN_CACHE_TTL: Duration = Duration::from_secs(600);
+/// Datagrams of strangers taken in and not yet dealt with. The next one is dropped and counted.
+pub const DEFAULT_MAX_DISPATCHES: usize = 64;
+
+/// How long a lookup may take before it ends with what it has.
+pub const DEFAULT_LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
+/// Lookups that run at once. Further ones wait in order.
+pub const DEFAULT_MAX_LOOKUPS: usize = 256;
+/// Lookups that wait for their turn. Further ones are refused with an error.
+pub const DEFAULT_MAX_WAITING_LOOKUPS: usize = 1_024;
+/// Queries in flight. A further one fails at once.
+pub const DEFAULT_MAX_QUERIES_IN_FLIGHT: usize = 4_096;
+
+/// Answers and writes that wait for a pong to prove their address. A further one is dropped and counted.
+pub const DEFAULT_MAX_HELD: usize = 256;
+/// The same, for one address.
+pub const DEFAULT_MAX_HELD_PER_ADDRESS: usize = 4;
+/// How long an answer or a write waits for that pong.
+pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(1);
+/// Addresses remembered as verified. Beyond it the one verified longest ago is forgotten.
+pub const DEFAULT_MAX_VERIFIED_ADDRESSES: usize = 65_536;
+/// How long an address stays verified after it echoed a query id of ours.
+pub const DEFAULT_VERIFIED_FOR: Duration = Duration::from_secs(600);
+/// Datagrams a second from one global address. A further one is dropped and counted.
+pub const DEFAULT_SOURCE_RATE: u32 = 50;
+/// How many datagrams one global address may send at once.
+pub const DEFAULT_SOURCE_BURST: u32 = 100;
+/// Bytes of an answer to a global address: one Ethernet frame, since a lost fragment loses the whole answer.
+pub const DEFAULT_MAX_GLOBAL_ANSWER: usize = 1_200;
+
+/// Values held for others. Beyond it room is made, or the value refused.
+pub const DEFAULT_MAX_VALUES: usize = 100_000;
+/// Bytes (keys and values) held for others. Beyond it room is made, or the value refused.
+pub const DEFAULT_MAX_STORE_BYTES: usize = 64 * 1024 * 1024;
+/// Writes that wait for the store's commit. A further one is refused.
+pub const DEFAULT_MAX_WAITING_WRITES: usize = 1_024;
+/// The longest key in bytes of UTF-8.
+pub const DEFAULT_MAX_KEY_LEN: usize = 1_024;
+/// The longest value in bytes.
+pub const DEFAULT_MAX_VALUE_LEN: usize = 60_000;
+/// Above this many bytes a value's answer no longer fits one Ethernet frame, and a `set` logs a warning.
+pub const LARGE_VALUE_LEN: usize = 1_200;
+/// The largest UDP payload over IPv4 (WIRE.md, sizes).
+pub const MAX_DATAGRAM: usize = 65_507;
+
+/// Unanswered queries in a row after which a peer may be evicted, if others answer meanwhile.
+pub const DEFAULT_MAX_FAILURES: u32 = 3;
+/// Verified peers of one /24 (/64) in one bucket.
+pub const DEFAULT_MAX_PER_SUBNET_BUCKET: usize = 2;
+/// Verified peers of one /24 (/64) in the whole table.
+pub const DEFAULT_MAX_PER_SUBNET_TABLE: usize = 10;
+/// Candidates of one global /24 (/64) in one lookup.
+pub const DEFAULT_MAX_PER_SUBNET_LOOKUP: usize = 3;
+
+/// Restarts of one actor within [`DEFAULT_RESTART_WINDOW`]. One more stops the node.
+pub const DEFAULT_MAX_RESTARTS: u32 = 5;
+/// The window in which restarts are counted.
+pub const DEFAULT_RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+/// To which addresses a rule about strangers applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppliesTo {
+    /// Global addresses only: loopback and private ranges are exempt.
+    #[default]
+    Global,
+    /// Every address.
+    Always,
+    /// No address: the rule is off.
+    Off,
+}
+
+/// What happens to a key that this node publishes when somebody else sets another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PublisherConflict {
+    /// The last writer wins, as on the legacy network: our publication ends, and an event says so.
+    #[default]
+    Supersede,
+    /// The foreign `set` is acknowledged as refused and not applied.
+    Hold,
+}
+
+/// The settings of a node. [`Config::default`] is what a node on the legacy network uses; [`Config::builder`] changes it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Peers per bucket, and replicas per value (1..=255). Defaults to [`DEFAULT_K`]; all nodes of a network should agree.
+    pub k: usize,
+    /// Parallel queries of a lookup (1..=64). Defaults to [`DEFAULT_ALPHA`].
+    pub alpha: usize,
+    /// How long a query waits for its answer (10 ms..=60 s). Defaults to [`DEFAULT_QUERY_TIMEOUT`].
+    pub query_timeout: Duration,
+    /// How long a bucket may go without a lookup before it is refreshed (10 ms..=7 days), jittered by a tenth. The
+    /// expiry sweep runs as often. Defaults to [`DEFAULT_BUCKET_REFRESH_INTERVAL`].
+    pub bucket_refresh_interval: Duration,
+    /// How long a published value lives after its last publication (1 s..=365 days). Defaults to [`DEFAULT_KEY_EXPIRY`].
+    pub key_expiry: Duration,
+    /// How often a holder that is not the publisher restores a value (10 ms..=30 days), jittered by a tenth. Defaults
+    /// to [`DEFAULT_RESTORE_INTERVAL`].
+    pub restore_interval: Duration,
+    /// How often a publisher republishes at the latest (10 ms..=365 days). A value is always republished before half
+    /// of [`Config::key_expiry`] has passed, whatever stands here. Defaults to [`DEFAULT_REPUBLISH_INTERVAL`].
+    pub republish_interval: Duration,
+    /// The shortest life of a cached copy (0..=[`Config::key_expiry`]). Defaults to [`DEFAULT_MIN_CACHE_TTL`], or to
+    /// the key expiry where that is shorter.
+    pub min_cache_ttl: Duration,
+    /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
+    pub max_dispatches: usize,
+    /// Whether an answer must come from the exact address that was asked. Off only where peers answer from another
+    /// address; query id, kind and node id are checked in either case. Defaults to `true`.
+    pub verify_response_source: bool,
+
+    /// While legacy peers are in the table, store on the k nearest *and* on the k nearest of the own table, where
+    /// legacy readers look (WIRE.md, placement). Defaults to `true`.
+    pub mixed_placement: bool,
+    /// On a miss, read on past the k nearest to 5 k, where legacy writers may have put the value, while legacy peers
+    /// are in the table (WIRE.md, placement). Defaults to `true`.
+    pub read_on: bool,
+    /// How long a lookup may take (10 ms..=10 min). Defaults to [`DEFAULT_LOOKUP_DEADLINE`].
+    pub lookup_deadline: Duration,
+    /// Lookups that run at once (1..=65,536). Defaults to [`DEFAULT_MAX_LOOKUPS`].
+    pub max_lookups: usize,
+    /// Lookups that wait for their turn (0..=1,000,000). Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
+    pub max_waiting_lookups: usize,
+    /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
+    pub max_queries_in_flight: usize,
+
+    /// Which addresses must echo a query id of ours before they cost us more than 3 times their request's bytes.
+    /// Defaults to global ones.
+    pub source_verification: AppliesTo,
+    /// Answers and writes that wait for such an echo (0..=65,536). Defaults to [`DEFAULT_MAX_HELD`].
+    pub max_held: usize,
+    /// The same, for one address (0..=65,536). Defaults to [`DEFAULT_MAX_HELD_PER_ADDRESS`].
+    pub max_held_per_address: usize,
+    /// How long they wait (10 ms..=60 s). Defaults to [`DEFAULT_HOLD_TIME`].
+    pub hold_time: Duration,
+    /// Addresses remembered as verified (1..=16,777,216; about 100 bytes each). Defaults to [`DEFAULT_MAX_VERIFIED_ADDRESSES`].
+    pub max_verified_addresses: usize,
+    /// How long an address stays verified (1 s..=1 day). Defaults to [`DEFAULT_VERIFIED_FOR`].
+    pub verified_for: Duration,
+    /// Which addresses have a rate. Defaults to global ones.
+    pub rate_limit: AppliesTo,
+    /// Datagrams a second from one address (1..=1,000,000); a `set` counts as four. Defaults to [`DEFAULT_SOURCE_RATE`].
+    pub source_rate: u32,
+    /// How many datagrams one address may send at once (4..=1,000,000). Defaults to [`DEFAULT_SOURCE_BURST`].
+    pub source_burst: u32,
+    /// Bytes of an answer with peers to a global address (256..=65,507). Defaults to [`DEFAULT_MAX_GLOBAL_ANSWER`].
+    pub max_global_answer: usize,
+
+    /// Values held for others (0..=100,000,000). Defaults to [`DEFAULT_MAX_VALUES`].
+    pub max_values: usize,
+    /// Bytes, keys and values together, held for others. Defaults to [`DEFAULT_MAX_STORE_BYTES`].
+    pub max_store_bytes: usize,
+    /// Writes that wait for a commit (1..=1,000,000). Defaults to [`DEFAULT_MAX_WAITING_WRITES`].
+    pub max_waiting_writes: usize,
+    /// The longest key in bytes of UTF-8 (1..=32,768). Defaults to [`DEFAULT_MAX_KEY_LEN`].
+    pub max_key_len: usize,
+    /// The longest value in bytes (1..=65,507). Defaults to [`DEFAULT_MAX_VALUE_LEN`]. Whatever stands here, the
+    /// answer that carries the value must fit one datagram as a legacy node encodes it.
+    pub max_value_len: usize,
+    /// What happens when somebody else sets a key that this node publishes. Defaults to the last writer's victory.
+    pub publisher_conflict: PublisherConflict,
+
+    /// Unanswered queries in a row after which a peer may be evicted (1..=100). Defaults to [`DEFAULT_MAX_FAILURES`].
+    pub max_failures: u32,
+    /// Which addresses count towards the limits on peers of one subnet. Defaults to global ones.
+    pub diversity: AppliesTo,
+    /// Verified peers of one subnet in a bucket (1..=255). Defaults to [`DEFAULT_MAX_PER_SUBNET_BUCKET`].
+    pub max_per_subnet_bucket: usize,
+    /// Verified peers of one subnet in the table (1..=65,536). Defaults to [`DEFAULT_MAX_PER_SUBNET_TABLE`].
+    pub max_per_subnet_table: usize,
+    /// Candidates of one subnet in a lookup (1..=255). Defaults to [`DEFAULT_MAX_PER_SUBNET_LOOKUP`].
+    pub max_per_subnet_lookup: usize,
+
+    /// Restarts of one actor within [`Config::restart_window`] (0..=1,000,000). Defaults to [`DEFAULT_MAX_RESTARTS`].
+    pub max_restarts: u32,
+    /// The window in which restarts are counted (1 s..=1 day). Defaults to [`DEFAULT_RESTART_WINDOW`].
+    pub restart_window: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            k: DEFAULT_K,
+            alpha: DEFAULT_ALPHA,
+            query_timeout: DEFAULT_QUERY_TIMEOUT,
+            bucket_refresh_interval: DEFAULT_BUCKET_REFRESH_INTERVAL,
+            key_expiry: DEFAULT_KEY_EXPIRY,
+            restore_interval: DEFAULT_RESTORE_INTERVAL,
+            republish_interval: DEFAULT_REPUBLISH_INTERVAL,
+            min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
+            max_dispatches: DEFAULT_MAX_DISPATCHES,
+            verify_response_source: true,
+            mixed_placement: true,
+            read_on: true,
+            lookup_deadline: DEFAULT_LOOKUP_DEADLINE,
+            max_lookups: DEFAULT_MAX_LOOKUPS,
+            max_waiting_lookups: DEFAULT_MAX_WAITING_LOOKUPS,
+            max_queries_in_flight: DEFAULT_MAX_QUERIES_IN_FLIGHT,
+            source_verification: AppliesTo::Global,
+            max_held: DEFAULT_MAX_HELD,
+            max_held_per_address: DEFAULT_MAX_HELD_PER_ADDRESS,
+            hold_time: DEFAULT_HOLD_TIME,
+            max_verified_addresses: DEFAULT_MAX_VERIFIED_ADDRESSES,
+            verified_for: DEFAULT_VERIFIED_FOR,
+            rate_limit: AppliesTo::Global,
+            source_rate: DEFAULT_SOURCE_RATE,
+            source_burst: DEFAULT_SOURCE_BURST,
+            max_global_answer: DEFAULT_MAX_GLOBAL_ANSWER,
+            max_values: DEFAULT_MAX_VALUES,
+            max_store_bytes: DEFAULT_MAX_STORE_BYTES,
+            max_waiting_writes: DEFAULT_MAX_WAITING_WRITES,
+            max_key_len: DEFAULT_MAX_KEY_LEN,
+            max_value_len: DEFAULT_MAX_VALUE_LEN,
+            publisher_conflict: PublisherConflict::Supersede,
+            max_failures: DEFAULT_MAX_FAILURES,
+            diversity: AppliesTo::Global,
+            max_per_subnet_bucket: DEFAULT_MAX_PER_SUBNET_BUCKET,
+            max_per_subnet_table: DEFAULT_MAX_PER_SUBNET_TABLE,
+            max_per_subnet_lookup: DEFAULT_MAX_PER_SUBNET_LOOKUP,
+            max_restarts: DEFAULT_MAX_RESTARTS,
+            restart_window: DEFAULT_RESTART_WINDOW,
+        }
+    }
+}
+
+impl Config {
+    /// A builder that starts from the defaults.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder { config: Config::default(), min_cache_ttl: None }
+    }
+
+    /// How often a publisher republishes: [`Config::republish_interval`], but always before half of the expiry has
+    /// passed, so that one missed round loses nothing.
+    pub fn effective_republish_interval(&self) -> Duration {
+        self.republish_interval.min(self.key_expiry / 2)
+    }
+
+    /// How many queries one lookup may send, reading on included: max(60, 3 k).
+    pub fn lookup_queries(&self) -> usize {
+        (3 * self.k).max(60)
+    }
+
+    /// Checks each value against its range, and those that bound each other.
+    ///
+    /// # Errors
+    /// The first setting out of its range, with its value and the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const MS: fn(u64) -> Duration = Duration::from_millis;
+        const DAYS: fn(u64) -> Duration = |days| Duration::from_secs(86_400 * days);
+        within("k", self.k, 1, 255)?;
+        within("alpha", self.alpha, 1, 64)?;
+        lasts("query_timeout", self.query_timeout, MS(10), MS(60_000))?;
+        lasts("bucket_refresh_interval", self.bucket_refresh_interval, MS(10), DAYS(7))?;
+        lasts("key_expiry", self.key_expiry, MS(1_000), DAYS(365))?;
+        lasts("restore_interval", self.restore_interval, MS(10), DAYS(30))?;
+        lasts("republish_interval", self.republish_interval, MS(10), DAYS(365))?;
+        lasts("min_cache_ttl", self.min_cache_ttl, MS(0), self.key_expiry)?;
+        within("max_dispatches", self.max_dispatches, 1, 65_536)?;
+        lasts("lookup_deadline", self.lookup_deadline, MS(10), MS(600_000))?;
+        within("max_lookups", self.max_lookups, 1, 65_536)?;
+        within("max_waiting_lookups", self.max_waiting_lookups, 0, 1_000_000)?;
+        within("max_queries_in_flight", self.max_queries_in_flight, 1, 1_000_000)?;
+        within("max_held", self.max_held, 0, 65_536)?;
+        within("max_held_per_address", self.max_held_per_address, 0, 65_536)?;
+        lasts("hold_time", self.hold_time, MS(10), MS(60_000))?;
+        within("max_verified_addresses", self.max_verified_addresses, 1, 1 << 24)?;
+        lasts("verified_for", self.verified_for, MS(1_000), DAYS(1))?;
+        within("source_rate", self.source_rate as usize, 1, 1_000_000)?;
+        within("source_burst", self.source_burst as usize, 4, 1_000_000)?;
+        within("max_global_answer", self.max_global_answer, 256, MAX_DATAGRAM)?;
+        within("max_values", self.max_values, 0, 100_000_000)?;
+        within("max_waiting_writes", self.max_waiting_writes, 1, 1_000_000)?;
+        within("max_key_len", self.max_key_len, 1, 32_768)?;
+        within("max_value_len", self.max_value_len, 1, MAX_DATAGRAM)?;
+        within("max_failures", self.max_failures as usize, 1, 100)?;
+        within("max_per_subnet_bucket", self.max_per_subnet_bucket, 1, 255)?;
+        within("max_per_subnet_table", self.max_per_subnet_table, 1, 65_536)?;
+        within("max_per_subnet_lookup", self.max_per_subnet_lookup, 1, 255)?;
+        within("max_restarts", self.max_restarts as usize, 0, 1_000_000)?;
+        lasts("restart_window", self.restart_window, MS(1_000), DAYS(1))
+    }
+}
+
+fn within(name: &'static str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError { name, value: value.to_string(), low: low.to_string(), high: high.to_string() })
+}
+
+fn lasts(name: &'static str, value: Duration, low: Duration, high: Duration) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let text = |duration: Duration| format!("{duration:?}");
+    Err(ConfigError { name, value: text(value), low: text(low), high: text(high) })
+}
+
+/// A setting is out of its range. Nothing was started or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The setting's name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// The least value permitted.
+    pub low: String,
+    /// The greatest value permitted.
+    pub high: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, but must be within {}..={}", self.name, self.value, self.low, self.high)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Builds a [`Config`]: each method sets the field of its name.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ConfigBuilder {
+    config: Config,
+    /// Until it is set, it follows a shorter key expiry.
+    min_cache_ttl: Option<Duration>,
+}
+
+macro_rules! setters {
+    ($($name:ident: $kind:ty),* $(,)?) => {
+        impl ConfigBuilder {
+            $(
+                #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+                pub fn $name(mut self, value: $kind) -> Self {
+                    self.config.$name = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
+    restore_interval: Duration, republish_interval: Duration, max_dispatches: usize,
+    verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
+    max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
+    max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
+    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
+    max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
+    publisher_conflict: PublisherConflict, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
+    max_per_subnet_table: usize, max_per_subnet_lookup: usize, max_restarts: u32, restart_window: Duration,
+}
+
+impl ConfigBuilder {
+    /// Sets [`Config::min_cache_ttl`].
+    pub fn min_cache_ttl(mut self, value: Duration) -> Self {
+        self.min_cache_ttl = Some(value);
+        self
+    }
+
+    /// The settings, checked.
+    ///
+    /// # Errors
+    /// The first setting out of its range, with its value and the range.
+    pub fn build(mut self) -> Result<Config, ConfigError> {
+        self.config.min_cache_ttl = self.min_cache_ttl.unwrap_or(DEFAULT_MIN_CACHE_TTL.min(self.config.key_expiry));
+        self.config.validate()?;
+        Ok(self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::builder().build().unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_error_names_the_value_and_the_range() {
+        let error = Config::builder().k(0).build().unwrap_err();
+        assert_eq!(error.to_string(), "k is 0, but must be within 1..=255");
+        let error = Config::builder().query_timeout(Duration::from_secs(61)).build().unwrap_err();
+        assert_eq!(error.to_string(), "query_timeout is 61s, but must be within 10ms..=60s");
+    }
+
+    #[test]
+    fn a_short_expiry_shortens_the_default_cache_ttl_but_not_one_that_was_asked_for() {
+        let short = Duration::from_secs(100);
+        assert_eq!(Config::builder().key_expiry(short).build().unwrap().min_cache_ttl, short);
+        assert!(Config::builder().key_expiry(short).min_cache_ttl(short * 2).build().is_err());
+    }
+
+    #[test]
+    fn a_value_is_republished_well_before_it_expires() {
+        let config = Config::default();
+        assert!(config.effective_republish_interval() * 2 <= config.key_expiry);
+    }
+}

@@ -1,0 +1,273 @@
+//! The wire's vocabulary: what nodes say to each other (WIRE.md, messages). How it is spelled is the codecs' business.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::id::NodeId;
+use super::peer::Peer;
+use super::value::Value;
+
+/// The version of this protocol that we write into the optional field `v`. A peer that sends one is not legacy.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A query's id. A response repeats it exactly as it came, whatever its form: any string of up to 32 bytes.
+///
+/// Ours are 16 lower-case hex digits of 64 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QueryId {
+    /// Bytes from `len` on are zero, so that equal ids are equal values.
+    bytes: [u8; QueryId::MAX_LEN],
+    len: u8,
+}
+
+impl QueryId {
+    /// The longest id that is echoed, in bytes. A longer one is dropped with its message.
+    pub const MAX_LEN: usize = 32;
+
+    /// The id that spells `bits` as 16 lower-case hex digits.
+    pub fn from_u64(bits: u64) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        hex::encode_to_slice(bits.to_be_bytes(), &mut bytes[..16]).expect("8 bytes are 16 hex digits");
+        Self { bytes, len: 16 }
+    }
+
+    /// An id as it came. `None` if it is longer than [`QueryId::MAX_LEN`] bytes.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self { bytes, len: text.len() as u8 })
+    }
+
+    /// The text, as it came.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("made from a str or from hex digits")
+    }
+
+    /// The 64 bits, if the id has the form of ours: what the MessagePack wire sends as 8 bytes.
+    pub fn as_u64(&self) -> Option<u64> {
+        let text = self.as_str();
+        let ours = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if ours { u64::from_str_radix(text, 16).ok() } else { None }
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueryId({:?})", self.as_str())
+    }
+}
+
+/// Who a message says that it is from. Only the id is believed: the address is where the datagram came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// The sender's id. `None` is an empty id: "do not insert me" (WIRE.md, messages).
+    pub id: Option<NodeId>,
+    /// The address that the sender believes to have; `None` if it is not a literal one (a legacy node bound to a host
+    /// name writes that). Never used for sending.
+    pub ip: Option<IpAddr>,
+    /// The port that the sender is bound to (1..=65535).
+    pub port: u16,
+}
+
+impl Sender {
+    /// A sender that says who it is and where it is bound.
+    pub fn new(id: Option<NodeId>, bound: SocketAddr) -> Self {
+        Self { id, ip: Some(bound.ip()), port: bound.port() }
+    }
+}
+
+/// One message of the wire: one datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Which query this is, or answers.
+    pub id: QueryId,
+    /// Who says it.
+    pub sender: Sender,
+    /// The protocol version of a node of ours; `None` from a legacy one.
+    pub version: Option<u32>,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A query.
+    Request(Request),
+    /// The answer to one.
+    Response(Response),
+}
+
+/// A query. Keys and values are shared, since one publication goes to many peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Are you there, and who are you?
+    Ping,
+    /// Which peers do you know nearest to `target`?
+    FindNode {
+        /// The id looked for.
+        target: NodeId,
+    },
+    /// The value of `key`, or the nearest peers.
+    FindValue {
+        /// The key looked for.
+        key: Arc<str>,
+    },
+    /// Hold this value.
+    Set {
+        /// The key.
+        key: Arc<str>,
+        /// The value.
+        value: Arc<Value>,
+        /// Absent: a publication, with full expiry. Present: a restore, with the seconds left (DESIGN.md, renewal).
+        ttl: Option<u32>,
+    },
+    /// Hold a cached copy of this value, for a time that shrinks with your distance to the key.
+    SetCached {
+        /// The key.
+        key: Arc<str>,
+        /// The value.
+        value: Arc<Value>,
+        /// The key's hash as the sender claims it: written for legacy nodes, never trusted.
+        target: Option<NodeId>,
+        /// Seconds left in the copy that this one was made from, where known: a cached copy never outlives it.
+        ttl: Option<u32>,
+    },
+    /// Do you hold `key`?
+    CheckStore {
+        /// The key.
+        key: Arc<str>,
+        /// Length of the value in bytes, as the asker knows it.
+        size: Option<u64>,
+    },
+    /// The value of `key`: answered, never sent (only 1.0.0 knows it).
+    Get {
+        /// The key.
+        key: Arc<str>,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// To a ping.
+    Pong,
+    /// The nearest peers known.
+    FindNode {
+        /// Nearest first.
+        peers: Vec<Peer>,
+    },
+    /// The value, which is held.
+    Value {
+        /// The value.
+        value: Arc<Value>,
+        /// Seconds until the copy that answers expires, from nodes of ours.
+        ttl: Option<u32>,
+    },
+    /// The value is not held; the nearest peers known.
+    NoValue {
+        /// Nearest first.
+        peers: Vec<Peer>,
+    },
+    /// To a `set`.
+    Set {
+        /// `false`: refused. Always `true` from legacy nodes, which cannot say.
+        stored: bool,
+    },
+    /// To a `set_cached`.
+    SetCached,
+    /// To a `check_store`.
+    CheckStore {
+        /// Whether a full copy is held.
+        has_key: bool,
+        /// Seconds until it expires, from nodes of ours.
+        ttl: Option<u32>,
+    },
+    /// To a `get`.
+    Get {
+        /// The value, if held.
+        value: Option<Arc<Value>>,
+    },
+}
+
+impl Request {
+    /// The wire's name of this query.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Request::Ping => "ping",
+            Request::FindNode { .. } => "find_node",
+            Request::FindValue { .. } => "find_value",
+            Request::Set { .. } => "set",
+            Request::SetCached { .. } => "set_cached",
+            Request::CheckStore { .. } => "check_store",
+            Request::Get { .. } => "get",
+        }
+    }
+
+    /// Whether `response` is of the kind that answers this query.
+    pub fn is_answered_by(&self, response: &Response) -> bool {
+        response.answers() == self.name()
+    }
+}
+
+impl Response {
+    /// The wire's name of this answer.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Response::Pong => "pong",
+            Response::FindNode { .. } => "find_node_res",
+            Response::Value { .. } | Response::NoValue { .. } => "find_value_res",
+            Response::Set { .. } => "set_res",
+            Response::SetCached => "set_cached_res",
+            Response::CheckStore { .. } => "check_store_res",
+            Response::Get { .. } => "get_res",
+        }
+    }
+
+    /// The wire's name of the query that this answers.
+    pub fn answers(&self) -> &'static str {
+        match self {
+            Response::Pong => "ping",
+            other => other.name().strip_suffix("_res").expect("every other answer's name ends in _res"),
+        }
+    }
+}
+
+impl Body {
+    /// The wire's name of what is said.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::Request(request) => request.name(),
+            Body::Response(response) => response.name(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_id_keeps_the_text_that_it_came_with() {
+        for text in ["", "x", "00C0FFEE00C0FFEE", "00c0ffee00c0ffee", "ключ", &"y".repeat(32)] {
+            assert_eq!(QueryId::from_text(text).unwrap().as_str(), text);
+        }
+        assert!(QueryId::from_text(&"y".repeat(33)).is_none());
+    }
+
+    #[test]
+    fn only_our_own_form_is_eight_bytes() {
+        assert_eq!(QueryId::from_u64(0x00c0_ffee).as_str(), "0000000000c0ffee");
+        assert_eq!(QueryId::from_u64(0x00c0_ffee).as_u64(), Some(0x00c0_ffee));
+        for text in ["", "00C0FFEE00C0FFEE", "+0c0ffee00c0ffee", "00c0ffee00c0ffe"] {
+            assert_eq!(QueryId::from_text(text).unwrap().as_u64(), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What Kademlia is: pure state machines.
+//!
+//! No socket, no clock, no entropy of its own, no actix, no tokio. Time comes in as a
+//! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
+//! `cargo check --lib --no-default-features` builds this module alone, which proves it.
+
+pub mod codec;
+pub mod config;
+pub mod entropy;
+pub mod id;
+pub mod message;
+pub mod peer;
+pub mod prefix;
+pub mod value;

@@ -1,0 +1,114 @@
+//! The ids that one bucket covers: all that begin with the same bits.
+
+use std::fmt;
+
+use super::entropy::Entropy;
+use super::id::{NODE_ID_BITS, NodeId};
+
+/// The set of ids that share the first `len` bits of `bits`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    /// All bits from `len` on are zero, so that equal prefixes are equal values.
+    bits: NodeId,
+    len: u32,
+}
+
+impl Prefix {
+    /// Every id.
+    pub const ALL: Prefix = Prefix { bits: NodeId::ZERO, len: 0 };
+
+    /// The first `len` bits of `id`; `len` above 160 means 160.
+    pub fn of(id: &NodeId, len: u32) -> Self {
+        let len = len.min(NODE_ID_BITS);
+        let mut bytes = *id.as_bytes();
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let keep = len.saturating_sub(8 * at as u32).min(8);
+            *byte &= (0xff00u16 >> keep) as u8;
+        }
+        Self { bits: NodeId::from_bytes(bytes), len }
+    }
+
+    /// How many bits are fixed (0..=160).
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether no bit is fixed, so that every id is covered.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `id` begins with these bits.
+    pub fn covers(&self, id: &NodeId) -> bool {
+        self.bits.common_prefix(id) >= self.len
+    }
+
+    /// The two halves, the next bit 0 first. `None` for a single id.
+    pub fn split(&self) -> Option<(Prefix, Prefix)> {
+        (self.len < NODE_ID_BITS).then(|| {
+            let len = self.len + 1;
+            (Prefix { bits: self.bits, len }, Prefix { bits: self.bits.with_bit(self.len, true), len })
+        })
+    }
+
+    /// A random id under this prefix: what a bucket refresh looks for (Kademlia paper, section 2.3).
+    pub fn random_id(&self, entropy: &mut dyn Entropy) -> NodeId {
+        let mut random = [0; 20];
+        entropy.fill(&mut random);
+        let random = NodeId::from_bytes(random);
+        let head = Prefix::of(&random, self.len).bits;
+        // Without its head only the tail is left; the fixed bits go in front of it.
+        random.xor(&head).xor(&self.bits)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for index in 0..self.len {
+            f.write_str(if self.bits.bit(index) { "1" } else { "0" })?;
+        }
+        f.write_str("*")
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::entropy::SeededEntropy;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_random_id_lies_under_its_prefix(bytes: [u8; 20], len in 0u32..=160, seed: u64) {
+            let prefix = Prefix::of(&NodeId::from_bytes(bytes), len);
+            let id = prefix.random_id(&mut SeededEntropy::new(seed));
+            prop_assert!(prefix.covers(&id));
+            prop_assert!(prefix.covers(&NodeId::from_bytes(bytes)));
+        }
+
+        #[test]
+        fn each_id_lies_in_exactly_one_half(bytes: [u8; 20], len in 0u32..160, seed: u64) {
+            let prefix = Prefix::of(&NodeId::from_bytes(bytes), len);
+            let id = prefix.random_id(&mut SeededEntropy::new(seed));
+            let (zero, one) = prefix.split().unwrap();
+            prop_assert_ne!(zero.covers(&id), one.covers(&id));
+        }
+    }
+
+    #[test]
+    fn a_single_id_cannot_be_split() {
+        assert!(Prefix::of(&NodeId::of_key("x"), 160).split().is_none());
+    }
+
+    #[test]
+    fn it_prints_its_bits() {
+        assert_eq!(Prefix::of(&NodeId::from_bytes([0b1010_0000; 20]), 4).to_string(), "1010*");
+        assert_eq!(Prefix::ALL.to_string(), "*");
+    }
+}
