@@ -1,0 +1,235 @@
+//! The only place that names all actors: it makes them, and introduces them to each other, over a UDP socket or over a
+//! network in memory.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::Addr;
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::Store;
+
+use super::clock::SystemEntropy;
+use super::counters::Counters;
+use super::dispatcher::{Dispatcher, DispatcherLinks};
+use super::events::Events;
+use super::join::JoinLinks;
+use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
+use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
+use super::node_actor::{Description, NodeActor, NodeLinks};
+use super::queries::{Queries, QueriesLinks};
+use super::routing_table::{RoutingTable, TableLinks};
+use super::socket::transport::Transport;
+use super::socket::{Socket, SocketLinks};
+use super::supervision::{Ended, Ender, Lifetime, Mailbox};
+use super::value_store::{StoreLinks, ValueStore};
+
+/// Messages that a mailbox takes by `try_send`. Actors tell each other without that limit; what strangers can fill is
+/// bounded by the slots.
+const MAILBOX: usize = 1_024;
+
+/// What a node is made of.
+pub(crate) struct Plan {
+    pub(crate) id: NodeId,
+    pub(crate) codec: Codec,
+    pub(crate) config: Config,
+    /// Never inserted into anybody's table, and so never asked.
+    pub(crate) client: bool,
+    pub(crate) store: Box<dyn Store>,
+    /// `None`: the system's entropy. A seed makes a run repeatable, and its query ids guessable.
+    pub(crate) seed: Option<u64>,
+}
+
+/// The addresses of all actors of one node.
+pub(crate) struct House {
+    pub(crate) node: Addr<NodeActor>,
+    pub(crate) ender: Ender,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) events: Events,
+    #[cfg(test)]
+    pub(crate) rooms: Rooms,
+}
+
+/// Every long-lived actor, for tests that reach into the house.
+#[cfg(test)]
+pub(crate) struct Rooms {
+    pub(crate) socket: Addr<Socket>,
+    pub(crate) dispatcher: Addr<Dispatcher>,
+    pub(crate) queries: Addr<Queries>,
+    pub(crate) table: Addr<RoutingTable>,
+    pub(crate) store: Addr<ValueStore>,
+    pub(crate) coordinator: Addr<LookupCoordinator>,
+    pub(crate) maintenance: Addr<Maintenance>,
+}
+
+/// Makes a node on `transport` and runs it on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
+pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ended) {
+    let Plan { id, codec, config, client, store: backend, seed } = plan;
+    let counters = Arc::new(Counters::default());
+    let events = Events::new();
+    let (lifetime, ender, ended) = Lifetime::new(&config, counters.clone());
+    let addr = transport.local_addr();
+    let entropy = |room: u64| -> Box<dyn Entropy> {
+        match seed {
+            Some(seed) => Box::new(SeededEntropy::new(SeededEntropy::new(seed ^ room).next_u64())),
+            None => Box::new(SystemEntropy::default()),
+        }
+    };
+
+    // All mailboxes first, since the actors know each other in circles.
+    let socket = Mailbox::<Socket>::new(MAILBOX);
+    let dispatcher = Mailbox::<Dispatcher>::new(config.max_dispatches);
+    let queries = Mailbox::<Queries>::new(MAILBOX);
+    let table = Mailbox::<RoutingTable>::new(MAILBOX);
+    let store = Mailbox::<ValueStore>::new(MAILBOX);
+    let coordinator = Mailbox::<LookupCoordinator>::new(MAILBOX);
+    let maintenance = Mailbox::<Maintenance>::new(MAILBOX);
+    let node = Mailbox::<NodeActor>::new(MAILBOX);
+
+    let join = JoinLinks {
+        query: queries.addr().recipient(),
+        lookup: coordinator.addr().recipient(),
+        refresh: table.addr().recipient(),
+    };
+    let the_socket = Socket::new(
+        transport,
+        codec,
+        id,
+        &config,
+        counters.clone(),
+        SocketLinks {
+            received: dispatcher.addr().recipient(),
+            answers: dispatcher.addr().recipient(),
+            hold: dispatcher.addr().recipient(),
+        },
+    );
+    let the_dispatcher = Dispatcher::new(
+        codec,
+        id,
+        config.clone(),
+        counters.clone(),
+        DispatcherLinks {
+            answer: socket.addr().recipient(),
+            held: socket.addr().recipient(),
+            response: queries.addr().recipient(),
+            ping: queries.addr().recipient(),
+            seen: table.addr().recipient(),
+            nearest: table.addr().recipient(),
+            from_store: store.addr().recipient(),
+            store: store.addr().recipient(),
+        },
+    );
+    let the_queries = Queries::new(
+        (!client).then_some(id),
+        config.clone(),
+        entropy(1),
+        counters.clone(),
+        QueriesLinks {
+            transmit: socket.addr().recipient(),
+            over: socket.addr().recipient(),
+            verified: dispatcher.addr().recipient(),
+            answered: table.addr().recipient(),
+            silent: table.addr().recipient(),
+            replaced: table.addr().recipient(),
+        },
+    );
+    let the_table = RoutingTable::new(
+        id,
+        config.clone(),
+        entropy(2),
+        events.clone(),
+        TableLinks {
+            answer: socket.addr().recipient(),
+            ping: queries.addr().recipient(),
+            launch: coordinator.addr().recipient(),
+            lookup: coordinator.addr().recipient(),
+            empty: maintenance.addr().recipient(),
+        },
+    );
+    let the_store = ValueStore::new(
+        id,
+        config.clone(),
+        codec,
+        backend,
+        entropy(3),
+        (counters.clone(), events.clone()),
+        StoreLinks {
+            answer: socket.addr().recipient(),
+            nearest: table.addr().recipient(),
+            lookup: coordinator.addr().recipient(),
+            publish: coordinator.addr().recipient(),
+        },
+    );
+    let the_coordinator = LookupCoordinator::new(
+        id,
+        config.clone(),
+        lifetime.clone(),
+        counters.clone(),
+        events.clone(),
+        CoordinatorLinks {
+            seed: table.addr().recipient(),
+            done: table.addr().recipient(),
+            query: queries.addr().recipient(),
+            places: store.addr().recipient(),
+            published: store.addr().recipient(),
+        },
+    );
+    let the_maintenance = Maintenance::new(
+        Identity { own: id, bound: addr, client },
+        config.clone(),
+        entropy(4),
+        lifetime.clone(),
+        events.clone(),
+        MaintenanceLinks {
+            refresh: table.addr().recipient(),
+            check: table.addr().recipient(),
+            republish: store.addr().recipient(),
+            expire: store.addr().recipient(),
+            join: join.clone(),
+        },
+    );
+    let the_node = NodeActor::new(
+        Description { id, addr, codec },
+        config,
+        (lifetime.clone(), ender.clone()),
+        counters.clone(),
+        events.clone(),
+        NodeLinks {
+            read: store.addr().recipient(),
+            publish: store.addr().recipient(),
+            release: store.addr().recipient(),
+            lookup: coordinator.addr().recipient(),
+            join: maintenance.addr().recipient(),
+            table: table.addr().recipient(),
+            store: store.addr().recipient(),
+            queries: queries.addr().recipient(),
+            lookups: coordinator.addr().recipient(),
+            ping: join,
+        },
+    );
+
+    let socket = socket.supervise(&lifetime, "socket", the_socket);
+    let dispatcher = dispatcher.supervise(&lifetime, "dispatcher", the_dispatcher);
+    let queries = queries.supervise(&lifetime, "queries", the_queries);
+    let table = table.supervise(&lifetime, "routing table", the_table);
+    let store = store.supervise(&lifetime, "value store", the_store);
+    let coordinator = coordinator.supervise(&lifetime, "lookup coordinator", the_coordinator);
+    let maintenance = maintenance.supervise(&lifetime, "maintenance", the_maintenance);
+    let node = node.supervise(&lifetime, "node", the_node);
+
+    #[cfg(test)]
+    let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance };
+    #[cfg(not(test))]
+    drop((socket, dispatcher, queries, table, store, coordinator, maintenance));
+    let house = House {
+        node,
+        ender,
+        counters,
+        events,
+        #[cfg(test)]
+        rooms,
+    };
+    (house, ended)
+}

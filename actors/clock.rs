@@ -1,0 +1,100 @@
+//! The only reader of time and of the system's entropy, and the one timer that an actor needs.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, AsyncContext};
+use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::id::NodeId;
+use tokio::time::Sleep;
+
+/// The time now. Under tokio's paused clock it stands still until that is advanced.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The operating system's entropy, read a block at a time.
+#[derive(Debug, Default)]
+pub struct SystemEntropy {
+    block: [u64; 32],
+    left: usize,
+}
+
+impl Entropy for SystemEntropy {
+    fn next_u64(&mut self) -> u64 {
+        if self.left == 0 {
+            let mut bytes = [0; 256];
+            getrandom::fill(&mut bytes).expect("the operating system has a source of randomness");
+            for (word, chunk) in self.block.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = u64::from_le_bytes(chunk.try_into().expect("chunks of 8"));
+            }
+            self.left = self.block.len();
+        }
+        self.left -= 1;
+        self.block[self.left]
+    }
+}
+
+/// A fresh random node id from the operating system's entropy.
+pub fn generate_node_id() -> NodeId {
+    let mut bytes = [0; 20];
+    SystemEntropy::default().fill(&mut bytes);
+    NodeId::from_bytes(bytes)
+}
+
+/// An actor that wants to be woken at a time of its own, which may change with each message.
+pub(crate) trait Alarmed: Actor {
+    /// When to be woken next, if at all.
+    fn next_alarm(&self) -> Option<Instant>;
+    /// That time has come. It must move [`Alarmed::next_alarm`] past `now`, or it is called again at once.
+    fn alarm(&mut self, now: Instant, ctx: &mut Self::Context);
+}
+
+/// The one timer of an actor: it looks at [`Alarmed::next_alarm`] whenever the actor has been awake, so nothing needs
+/// to be armed or cancelled. Spawn it in `started`, which a restart calls again.
+pub(crate) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> Self {
+        Self { sleep: None }
+    }
+
+    /// Gives `ctx`'s actor its timer.
+    pub(crate) fn spawn<A>(ctx: &mut A::Context)
+    where
+        A: Alarmed,
+        A::Context: AsyncContext<A>,
+    {
+        ctx.spawn(Alarm::new());
+    }
+}
+
+impl<A: Alarmed> ActorFuture<A> for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, actor: &mut A, ctx: &mut A::Context, task: &mut Context<'_>) -> Poll<()> {
+        // A backstop: an actor that never moves its alarm must not hold the thread.
+        for _ in 0..64 {
+            let Some(at) = actor.next_alarm() else { return Poll::Pending };
+            let at = tokio::time::Instant::from_std(at);
+            if at <= tokio::time::Instant::now() {
+                actor.alarm(now(), ctx);
+                continue;
+            }
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if sleep.deadline() != at {
+                sleep.as_mut().reset(at);
+            }
+            match Future::poll(sleep.as_mut(), task) {
+                Poll::Ready(()) => continue,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

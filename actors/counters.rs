@@ -1,0 +1,190 @@
+//! What is counted: every datagram, and whatever was turned away, by reason. The numbers go to the `metrics` facade and
+//! stay readable here; they outlive the actors that count.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// At most one log line for each reason in this time; the next one says how many were left out.
+pub const LOG_EVERY: Duration = Duration::from_secs(10);
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $variant:ident => $metric:literal $(, $reason:literal)?;)*) => {
+        /// Something that is counted. [`Counter::name`] is its name in the `metrics` facade, [`Counter::reason`] its label.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Counter { $($(#[doc = $doc])* $variant,)* }
+
+        impl Counter {
+            /// All there are.
+            pub const ALL: &[Counter] = &[$(Counter::$variant),*];
+
+            /// The metric's name.
+            pub fn name(self) -> &'static str {
+                match self { $(Counter::$variant => $metric,)* }
+            }
+
+            /// The metric's label `reason`; empty where it has none.
+            pub fn reason(self) -> &'static str {
+                match self { $(Counter::$variant => concat!($($reason)?),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams that came in.
+    Received => "kad_datagrams_received_total";
+    /// Datagrams that went out.
+    Sent => "kad_datagrams_sent_total";
+    /// Queries of others that were answered.
+    Answered => "kad_queries_answered_total";
+    /// Queries of ours.
+    Asked => "kad_queries_sent_total";
+    /// Queries of ours that no answer came to in time.
+    Silent => "kad_queries_silent_total";
+    /// Lookups begun.
+    Lookups => "kad_lookups_total";
+    /// Dropped: all dispatch slots were taken.
+    NoSlot => "kad_dropped_total", "no_slot";
+    /// Dropped: not a message of this wire.
+    Malformed => "kad_dropped_total", "malformed";
+    /// Dropped: nested too deep to be a message.
+    TooDeep => "kad_dropped_total", "too_deep";
+    /// Dropped: a message type that we do not know.
+    UnknownType => "kad_dropped_total", "unknown_type";
+    /// Dropped: the sender's id or port is not one.
+    BadSender => "kad_dropped_total", "bad_sender";
+    /// Dropped: a query id that cannot be echoed.
+    BadQueryId => "kad_dropped_total", "query_id";
+    /// Dropped: its source sends too fast.
+    TooFast => "kad_dropped_total", "too_fast";
+    /// Dropped: its source address cannot be answered.
+    BadSource => "kad_dropped_total", "bad_source";
+    /// Dropped: an answer to no query of ours.
+    UnknownQuery => "kad_dropped_total", "unknown_query";
+    /// Dropped: an answer from another address than was asked.
+    WrongSource => "kad_dropped_total", "wrong_source";
+    /// Dropped: an answer of another kind than was asked for.
+    WrongKind => "kad_dropped_total", "wrong_kind";
+    /// Dropped: too many answers and writes wait for a pong already.
+    HeldFull => "kad_dropped_total", "held_full";
+    /// Dropped: the pong that an answer or a write waited for did not come.
+    NotVerified => "kad_dropped_total", "not_verified";
+    /// Dropped: the socket's queue to the network is full.
+    OutboxFull => "kad_dropped_total", "outbox_full";
+    /// Dropped: the system refused to send it.
+    SendFailed => "kad_dropped_total", "send_failed";
+    /// Dropped: it cannot be encoded.
+    NotEncodable => "kad_dropped_total", "not_encodable";
+    /// Refused: a write that the store has no room or no wish for.
+    WriteRefused => "kad_refused_total", "write";
+    /// Refused: too many queries in flight.
+    QueryRefused => "kad_refused_total", "query";
+    /// Refused: too many lookups run and wait.
+    LookupRefused => "kad_refused_total", "lookup";
+    /// Restarts of actors after a panic.
+    Restarts => "kad_actor_restarts_total";
+}
+
+/// The node's counters. Shared by its actors, and read by whoever holds the node.
+#[derive(Default)]
+pub struct Counters {
+    counts: [AtomicU64; Counter::ALL.len()],
+    logged: Mutex<BTreeMap<Counter, LastLine>>,
+    restarts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+struct LastLine {
+    at: Instant,
+    left_out: u64,
+}
+
+impl Counters {
+    /// Counts one.
+    pub fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts `n`.
+    pub fn add(&self, counter: Counter, n: u64) {
+        self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
+        match counter.reason() {
+            "" => metrics::counter!(counter.name()).increment(n),
+            reason => metrics::counter!(counter.name(), "reason" => reason).increment(n),
+        }
+    }
+
+    /// Counts something turned away, and logs it unless a line for the same reason was logged within [`LOG_EVERY`].
+    /// Says whether it was logged.
+    pub fn turned_away(&self, counter: Counter, from: SocketAddr, why: &dyn fmt::Display, now: Instant) -> bool {
+        self.count(counter);
+        let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let last = logged.get(&counter);
+        if let Some(last) = last
+            && now.saturating_duration_since(last.at) < LOG_EVERY
+        {
+            logged.entry(counter).and_modify(|last| last.left_out += 1);
+            return false;
+        }
+        let left_out = last.map_or(0, |last| last.left_out);
+        logged.insert(counter, LastLine { at: now, left_out: 0 });
+        drop(logged);
+        tracing::warn!(%from, reason = counter.reason(), left_out, "turned away: {why}");
+        true
+    }
+
+    /// Counts a restart of the actor called `name`.
+    pub fn restarted(&self, name: &'static str) {
+        self.counts[Counter::Restarts as usize].fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(Counter::Restarts.name(), "actor" => name).increment(1);
+        *self.restarts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(name).or_default() += 1;
+    }
+
+    /// How many were counted so far.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Restarts by actor, of those that had any.
+    pub fn restarts(&self) -> BTreeMap<&'static str, u64> {
+        self.restarts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Every counter that is not zero, as `name` or `name{reason}`.
+    pub fn snapshot(&self) -> BTreeMap<String, u64> {
+        let named = |counter: &Counter| match counter.reason() {
+            "" => counter.name().to_owned(),
+            reason => format!("{}{{{reason}}}", counter.name()),
+        };
+        Counter::ALL.iter().map(|counter| (named(counter), self.get(*counter))).filter(|(_, n)| *n > 0).collect()
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.snapshot()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_reason_is_logged_once_in_ten_seconds_and_counted_always() {
+        let counters = Counters::default();
+        let from = "127.0.0.1:9".parse().unwrap();
+        let start = Instant::now();
+        assert!(counters.turned_away(Counter::NoSlot, from, &"full", start));
+        for _ in 0..999 {
+            assert!(!counters.turned_away(Counter::NoSlot, from, &"full", start + LOG_EVERY / 2));
+        }
+        assert!(counters.turned_away(Counter::TooFast, from, &"another reason", start));
+        assert!(counters.turned_away(Counter::NoSlot, from, &"full", start + LOG_EVERY));
+        assert_eq!(counters.get(Counter::NoSlot), 1_001);
+        assert_eq!(counters.snapshot()["kad_dropped_total{no_slot}"], 1_001);
+    }
+}

@@ -1,0 +1,261 @@
+//! The dispatcher: it decodes what came in, decides who may cost us what, and routes each message to the room that owns
+//! the answer. It answers nothing itself but pings.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, Context, Handler, Recipient, Supervised};
+use kademlia_dynamic::protocol::admission::Admission;
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::peer::Peer;
+
+use super::clock::{self, Alarm, Alarmed};
+use super::counters::{Counter, Counters};
+use super::messages::{
+    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
+    ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
+};
+
+/// What a datagram counts against its source's rate.
+const COST: u32 = 1;
+/// What a datagram that wants something stored counts in addition.
+const WRITE_COST: u32 = 3;
+
+/// The actor that decodes, admits and routes.
+pub struct Dispatcher {
+    codec: Codec,
+    own: NodeId,
+    config: Config,
+    admission: Admission<Held>,
+    counters: Arc<Counters>,
+    links: DispatcherLinks,
+}
+
+/// Whom the dispatcher tells.
+pub(crate) struct DispatcherLinks {
+    pub(crate) answer: Recipient<TransmitAnswer>,
+    pub(crate) held: Recipient<TransmitHeld>,
+    pub(crate) response: Recipient<ResponseReceived>,
+    pub(crate) ping: Recipient<SendQuery>,
+    pub(crate) seen: Recipient<PeerSeen>,
+    pub(crate) nearest: Recipient<AnswerNearest>,
+    pub(crate) from_store: Recipient<AnswerFromStore>,
+    pub(crate) store: Recipient<StoreValue>,
+}
+
+/// What waits until its address has proved itself.
+enum Held {
+    /// An encoded answer.
+    Answer(SocketAddr, Vec<u8>),
+    /// A write, which takes effect with the proof.
+    Write(StoreValue),
+}
+
+impl Held {
+    fn addr(&self) -> SocketAddr {
+        match self {
+            Held::Answer(addr, _) => *addr,
+            Held::Write(write) => write.to.addr,
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(codec: Codec, own: NodeId, config: Config, counters: Arc<Counters>, links: DispatcherLinks) -> Self {
+        let admission = Admission::new(&config, ping_len(codec));
+        Self { codec, own, config, admission, counters, links }
+    }
+
+    fn dispatch(&mut self, incoming: Incoming, now: Instant) {
+        let Incoming { from, payload, permit } = incoming;
+        // An address that we asked is not held to a rate: its answers were asked for.
+        if permit.is_some() && !self.admission.admit(from, COST, now) {
+            self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+            return;
+        }
+        let message = match self.codec.decode(&payload) {
+            Ok(message) => message,
+            Err(error) => {
+                self.counters.turned_away(counter_of(error.reason()), from, &error, now);
+                return;
+            }
+        };
+        let Message { id, sender, version, body } = message;
+        match body {
+            Body::Response(response) => {
+                drop(permit);
+                self.links.response.do_send(ResponseReceived { from, id, sender: sender.id, version, response });
+            }
+            Body::Request(request) => {
+                if let Some(peer) = self.insertable(sender.id, from) {
+                    self.links.seen.do_send(PeerSeen { peer, version });
+                }
+                let limit = self.admission.answer_limit(from, payload.len(), now);
+                let to = ReplyTo { addr: from, id, limit, permit };
+                self.route(request, to, version.is_none(), now);
+            }
+        }
+    }
+
+    /// The sender of a query as a peer, unless it says that it is not to be inserted: by an empty id, or by ours.
+    fn insertable(&self, id: Option<NodeId>, from: SocketAddr) -> Option<Peer> {
+        id.filter(|id| *id != self.own).map(|id| Peer::new(id, from))
+    }
+
+    fn route(&mut self, request: Request, to: ReplyTo, legacy: bool, now: Instant) {
+        let question = |question, key, to| AnswerFromStore { question, key, to };
+        match request {
+            Request::Ping => self.links.answer.do_send(TransmitAnswer { to, response: Response::Pong }),
+            Request::FindNode { target } => {
+                self.links.nearest.do_send(AnswerNearest { target, value_missing: false, to });
+            }
+            Request::FindValue { key } => self.links.from_store.do_send(question(StoreQuestion::FindValue, key, to)),
+            Request::Get { key } => self.links.from_store.do_send(question(StoreQuestion::Get, key, to)),
+            Request::CheckStore { key, .. } => {
+                self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
+            }
+            Request::Set { key, value, ttl } => {
+                self.write(StoreValue { key, value, ttl, cached: false, legacy, to }, now);
+            }
+            // The key is hashed here, whatever the sender claims.
+            Request::SetCached { key, value, ttl, .. } => {
+                self.write(StoreValue { key, value, ttl, cached: true, legacy, to }, now);
+            }
+        }
+    }
+
+    fn write(&mut self, mut write: StoreValue, now: Instant) {
+        let from = write.to.addr;
+        if write.to.permit.is_some() && !self.admission.admit(from, WRITE_COST, now) {
+            self.counters.turned_away(Counter::TooFast, from, &"its source writes too fast", now);
+            return;
+        }
+        if self.admission.is_verified(from, now) {
+            self.links.store.do_send(write);
+        } else {
+            // Who waits gives its slot back: spoofed writes must not block the node.
+            write.to.permit = None;
+            self.hold(Held::Write(write), now);
+        }
+    }
+
+    fn hold(&mut self, held: Held, now: Instant) {
+        let addr = held.addr();
+        match self.admission.hold(addr, held, now) {
+            Ok(held) if held.ping => {
+                self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+            }
+            Ok(_) => {}
+            Err((_, refused)) => {
+                self.counters.turned_away(Counter::HeldFull, addr, &refused, now);
+            }
+        }
+    }
+
+    fn release(&mut self, held: Held, now: Instant) {
+        match held {
+            Held::Answer(to, payload) => self.links.held.do_send(TransmitHeld { to, payload }),
+            Held::Write(mut write) => {
+                write.to.limit = self.admission.answer_limit(write.to.addr, 0, now);
+                self.links.store.do_send(write);
+            }
+        }
+    }
+}
+
+/// Length of our ping in bytes, as it is spelled on this wire, at its longest.
+fn ping_len(codec: Codec) -> usize {
+    let id = QueryId::from_u64(u64::MAX);
+    let bound = SocketAddr::new(Ipv4Addr::BROADCAST.into(), u16::MAX);
+    let sender = Sender::new(Some(NodeId::ZERO), bound);
+    let ping = Message { id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(Request::Ping) };
+    codec.encode(&ping).expect("a ping fits a datagram").len()
+}
+
+/// The counter of a decoding error's reason.
+fn counter_of(reason: &str) -> Counter {
+    match reason {
+        "too_deep" => Counter::TooDeep,
+        "unknown_type" => Counter::UnknownType,
+        "bad_sender" => Counter::BadSender,
+        "query_id" => Counter::BadQueryId,
+        _ => Counter::Malformed,
+    }
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+    }
+}
+
+impl Supervised for Dispatcher {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.admission = Admission::new(&self.config, ping_len(self.codec));
+    }
+}
+
+impl Alarmed for Dispatcher {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.admission.next_expiry()
+    }
+
+    fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
+        for held in self.admission.expire(now) {
+            self.counters.turned_away(Counter::NotVerified, held.addr(), &"its address did not prove itself", now);
+        }
+    }
+}
+
+impl Handler<DatagramsReceived> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, batch: DatagramsReceived, _: &mut Self::Context) {
+        let now = clock::now();
+        for incoming in batch.0 {
+            self.dispatch(incoming, now);
+        }
+    }
+}
+
+impl Handler<AnswersReceived> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, batch: AnswersReceived, _: &mut Self::Context) {
+        let now = clock::now();
+        for incoming in batch.0 {
+            self.dispatch(incoming, now);
+        }
+    }
+}
+
+impl Handler<HoldAnswer> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, answer: HoldAnswer, _: &mut Self::Context) {
+        let now = clock::now();
+        // It may have proved itself since the answer was made.
+        if self.admission.is_verified(answer.to, now) {
+            self.links.held.do_send(TransmitHeld { to: answer.to, payload: answer.payload });
+        } else {
+            self.hold(Held::Answer(answer.to, answer.payload), now);
+        }
+    }
+}
+
+impl Handler<AddressVerified> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, verified: AddressVerified, _: &mut Self::Context) {
+        let now = clock::now();
+        for held in self.admission.verified(verified.0, now) {
+            self.release(held, now);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What happens in a node, as a bounded stream of typed events for whoever looks in.
+
+use std::net::SocketAddr;
+
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
+use tokio::sync::broadcast;
+
+/// Events kept for a listener that is slow. It loses the oldest beyond that, and is told how many.
+pub const KEPT: usize = 1_024;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer entered the routing table.
+    PeerAdded(Peer),
+    /// A peer left the routing table.
+    PeerRemoved(Peer),
+    /// A bootstrap ended: by how many contacts it was answered.
+    Joined {
+        /// Contacts that answered.
+        answered: usize,
+    },
+    /// A peer stored a value here, or renewed one.
+    ValueStored {
+        /// The key.
+        key: String,
+        /// Who stored it.
+        by: SocketAddr,
+    },
+    /// Somebody else set another value for a key that this node published. Its publication has ended: the last writer
+    /// wins.
+    Superseded {
+        /// The key.
+        key: String,
+        /// Who set the other value.
+        by: SocketAddr,
+    },
+    /// A value of this node was published again.
+    Republished {
+        /// The key.
+        key: String,
+        /// How many peers hold it now.
+        stored: usize,
+    },
+    /// A lookup ended.
+    LookupEnded {
+        /// What was looked for.
+        target: NodeId,
+        /// Peers asked.
+        asked: usize,
+        /// Peers that answered.
+        answered: usize,
+        /// Whether it was for a value, and found it.
+        found: bool,
+    },
+}
+
+/// The sending side, held by the actors.
+#[derive(Debug, Clone)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self(broadcast::Sender::new(KEPT))
+    }
+
+    /// Tells whoever listens. Nobody listening is normal.
+    pub(crate) fn emit(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+
+    pub(crate) fn listen(&self) -> EventStream {
+        EventStream { receiver: self.0.subscribe(), missed: 0 }
+    }
+}
+
+/// A bounded stream of events, from the moment it was asked for.
+#[derive(Debug)]
+pub struct EventStream {
+    receiver: broadcast::Receiver<Event>,
+    missed: u64,
+}
+
+impl EventStream {
+    /// The next event; `None` once the node is gone. It can be cancelled without loss.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// How many events were lost because this listener was slower than [`KEPT`] events.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}

@@ -1,0 +1,162 @@
+//! One lookup as a short-lived actor, born with all it needs. It keeps alpha queries in flight and ends in exactly one
+//! [`LookupFinished`]. Whom to ask next is the protocol's decision.
+
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::{self as protocol, Failure, Goal, Next};
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::peer::Peer;
+
+use super::clock::{self, Alarm, Alarmed};
+use super::messages::{
+    Found, LaunchLookup, LookupFinished, LookupKey, LookupResult, QueryEvent, QueryResult, SendQuery,
+};
+
+/// The actor that is one lookup.
+pub struct Lookup {
+    key: LookupKey,
+    request: Request,
+    machine: protocol::Lookup,
+    own_table: Vec<Peer>,
+    legacy: bool,
+    value: Option<Found>,
+    /// When the machine wants to be looked at again, whatever happens.
+    wake: Option<Instant>,
+    /// `None` once the result has been sent.
+    links: Option<LookupLinks>,
+}
+
+/// Whom a lookup tells.
+pub(crate) struct LookupLinks {
+    pub(crate) query: Recipient<SendQuery>,
+    pub(crate) finished: Recipient<LookupFinished>,
+}
+
+impl Lookup {
+    pub(crate) fn new(own: NodeId, config: &Config, launch: LaunchLookup, links: LookupLinks) -> Self {
+        let LaunchLookup { key, seeds, legacy } = launch;
+        let target = key.target();
+        let (goal, request) = match &key {
+            LookupKey::Nodes(_) => (Goal::Nodes, Request::FindNode { target }),
+            LookupKey::Value(key) => (Goal::Value, Request::FindValue { key: key.clone() }),
+        };
+        // Only legacy writers put values where a reader must read on to find them.
+        let read_on = config.read_on && legacy;
+        let machine = protocol::Lookup::new(own, target, goal, config, read_on, &seeds, clock::now());
+        Self { key, request, machine, own_table: seeds, legacy, value: None, wake: None, links: Some(links) }
+    }
+
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            let Some(links) = &self.links else { return };
+            match self.machine.next(clock::now()) {
+                Next::Query(peer) => {
+                    let asker = Some(ctx.address().recipient());
+                    let request = self.request.clone();
+                    links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
+                }
+                Next::Wait { until } => {
+                    self.wake = Some(until);
+                    return;
+                }
+                Next::Finished(_) => {
+                    self.finish();
+                    ctx.stop();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(links) = self.links.take() else { return };
+        let tally = self.machine.tally();
+        let value = self.value.take();
+        let cached_at = value.clone().zip(self.machine.nearest_without_value());
+        links.finished.do_send(LookupFinished {
+            key: self.key.clone(),
+            result: Some(LookupResult {
+                closest: self.machine.closest(),
+                own_table: std::mem::take(&mut self.own_table),
+                legacy: self.legacy,
+                value,
+                asked: tally.asked,
+                answered: tally.answered,
+                trace: self.machine.trace().clone(),
+            }),
+        });
+        // The answer is on its way; now leave a copy at the nearest peer that had none (Kademlia paper, section 2.3).
+        if let (Some((found, peer)), LookupKey::Value(key)) = (cached_at, &self.key) {
+            let target = Some(self.key.target());
+            let request = Request::SetCached { key: key.clone(), value: found.value, target, ttl: found.ttl };
+            links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
+        }
+    }
+
+    fn take(&mut self, event: QueryEvent, now: Instant) {
+        let Some(asked) = event.id else { return };
+        match event.result {
+            QueryResult::Answered { response, peer, .. } => match response {
+                Response::FindNode { peers } | Response::NoValue { peers } => {
+                    self.machine.handle_peers(&asked, &peers, now);
+                }
+                Response::Value { value, ttl } => {
+                    // The first one is the lookup's; a later one comes from a query that was under way.
+                    self.value.get_or_insert(Found { value, ttl, holder: peer });
+                    self.machine.handle_value(&asked, now);
+                }
+                // Queries let through only what answers the question.
+                _ => self.machine.handle_failure(&asked, Failure::Silent, now),
+            },
+            QueryResult::Slow => self.machine.handle_slow(&asked, now),
+            QueryResult::Silent | QueryResult::WrongId { actual: None } => {
+                self.machine.handle_failure(&asked, Failure::Silent, now);
+            }
+            QueryResult::WrongId { actual: Some(actual) } => {
+                self.machine.handle_failure(&asked, Failure::WrongId { actual }, now);
+            }
+            QueryResult::Unsent => self.machine.handle_failure(&asked, Failure::Unsent, now),
+        }
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        // It broke before its end: whoever waits must not wait for ever.
+        if let Some(links) = self.links.take() {
+            links.finished.do_send(LookupFinished { key: self.key.clone(), result: None });
+        }
+    }
+}
+
+impl Actor for Lookup {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+        self.go_on(ctx);
+    }
+}
+
+impl Alarmed for Lookup {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    fn alarm(&mut self, _: Instant, ctx: &mut Self::Context) {
+        self.wake = None;
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<QueryEvent> for Lookup {
+    type Result = ();
+
+    fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
+        self.take(event, clock::now());
+        self.go_on(ctx);
+    }
+}

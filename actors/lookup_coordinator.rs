@@ -1,0 +1,302 @@
+//! The lookup coordinator: it starts lookups, joins equal ones, bounds how many run, and hands each result to whoever
+//! wants it. How a lookup goes is the lookup's business.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::value::Value;
+
+use super::clock::{self, Alarm, Alarmed};
+use super::counters::{Counter, Counters};
+use super::events::{Event, Events};
+use super::lookup::{Lookup, LookupLinks};
+use super::messages::{
+    CountLookups, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult, PlacesFound,
+    PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
+};
+use super::outcome::{Error, FoundValue, GetOutcome};
+use super::publish::{Publish, PublishLinks};
+use super::supervision::Lifetime;
+
+/// How much longer than its deadline a lookup may be gone before it is taken for lost.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The actor that starts lookups and placements.
+pub struct LookupCoordinator {
+    own: NodeId,
+    config: Config,
+    /// Lookups under way and those in the queue.
+    jobs: HashMap<LookupKey, Job>,
+    /// Those that wait for their turn, in order.
+    queue: VecDeque<LookupKey>,
+    running: usize,
+    /// When the lookups under way are taken for lost, in the order of their start.
+    watched: VecDeque<(Instant, LookupKey, u64)>,
+    started: u64,
+    /// The placement under way for a key.
+    placements: HashMap<Arc<str>, (u64, Recipient<Supersede>)>,
+    lifetime: Lifetime,
+    counters: Arc<Counters>,
+    events: Events,
+    links: CoordinatorLinks,
+}
+
+/// Whom the coordinator tells.
+pub(crate) struct CoordinatorLinks {
+    pub(crate) seed: Recipient<SeedLookup>,
+    pub(crate) done: Recipient<LookupDone>,
+    pub(crate) query: Recipient<SendQuery>,
+    pub(crate) places: Recipient<PlacesFound>,
+    pub(crate) published: Recipient<PublishDone>,
+}
+
+struct Job {
+    /// Who wants the result.
+    purposes: Vec<Purpose>,
+    /// Which start of a lookup this is; 0 while it waits for its turn.
+    start: u64,
+}
+
+impl LookupCoordinator {
+    pub(crate) fn new(
+        own: NodeId,
+        config: Config,
+        lifetime: Lifetime,
+        counters: Arc<Counters>,
+        events: Events,
+        links: CoordinatorLinks,
+    ) -> Self {
+        Self {
+            own,
+            config,
+            jobs: HashMap::new(),
+            queue: VecDeque::new(),
+            running: 0,
+            watched: VecDeque::new(),
+            started: 0,
+            placements: HashMap::new(),
+            lifetime,
+            counters,
+            events,
+            links,
+        }
+    }
+
+    fn start(&mut self, key: LookupKey, now: Instant) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        self.started += 1;
+        self.running += 1;
+        job.start = self.started;
+        self.watched.push_back((now + self.config.lookup_deadline + GRACE, key.clone(), self.started));
+        self.counters.count(Counter::Lookups);
+        self.links.seed.do_send(SeedLookup(key));
+    }
+
+    /// Ends a lookup: each purpose gets the result, or an error if there is none.
+    fn finish(&mut self, key: &LookupKey, result: Option<LookupResult>, now: Instant) {
+        // A lookup that was taken for lost may still end, when its key is free again or waits for its turn.
+        if self.jobs.get(key).is_none_or(|job| job.start == 0) {
+            return;
+        }
+        let Some(job) = self.jobs.remove(key) else { return };
+        self.running -= 1;
+        if let Some(result) = result {
+            self.links.done.do_send(LookupDone(key.target()));
+            self.events.emit(Event::LookupEnded {
+                target: key.target(),
+                asked: result.asked,
+                answered: result.answered,
+                found: result.value.is_some(),
+            });
+            let result = Arc::new(result);
+            for purpose in job.purposes {
+                self.deliver(purpose, &result);
+            }
+        }
+        // Without a result the purposes are dropped here, and with them the answers that somebody waits for.
+        while self.running < self.config.max_lookups
+            && let Some(next) = self.queue.pop_front()
+        {
+            self.start(next, now);
+        }
+    }
+
+    fn deliver(&self, purpose: Purpose, result: &Arc<LookupResult>) {
+        let nobody = result.asked > 0 && result.answered == 0;
+        let silence = || Error::NobodyAnswered { asked: result.asked };
+        // Whoever asked may have gone, so what `send` returns does not matter.
+        match purpose {
+            Purpose::Get(answer) => {
+                let _ = answer.send(Ok(get_outcome(result)));
+            }
+            Purpose::FindValue(answer) => {
+                let found = match value_of(result) {
+                    Some(value) => Ok(FoundValue::Value(value)),
+                    None if nobody => Err(silence()),
+                    None => Ok(FoundValue::Peers(result.closest.clone())),
+                };
+                let _ = answer.send(found);
+            }
+            Purpose::FindNode(answer) => {
+                let _ = answer.send(if nobody { Err(silence()) } else { Ok(result.closest.clone()) });
+            }
+            Purpose::Place(placing) => self.links.places.do_send(PlacesFound { placing, found: result.clone() }),
+            Purpose::Refresh => {}
+        }
+    }
+}
+
+fn value_of(result: &LookupResult) -> Option<Value> {
+    result.value.as_ref().map(|found| Value::clone(&found.value))
+}
+
+fn get_outcome(result: &LookupResult) -> GetOutcome {
+    match &result.value {
+        Some(found) => GetOutcome::Found {
+            value: Value::clone(&found.value),
+            holder: Some(found.holder),
+            expires_in: found.ttl.map(|seconds| Duration::from_secs(seconds.into())),
+        },
+        None if result.asked > 0 && result.answered == 0 => GetOutcome::NobodyAnswered { asked: result.asked },
+        None => GetOutcome::NotFound { answered: result.answered },
+    }
+}
+
+/// Tells whoever waits for `purpose` that there are too many lookups.
+fn refuse(purpose: Purpose, limit: usize) {
+    let busy = || Error::Busy { what: "lookups that run or wait", limit };
+    match purpose {
+        Purpose::Get(answer) => drop(answer.send(Err(busy()))),
+        Purpose::FindValue(answer) => drop(answer.send(Err(busy()))),
+        Purpose::FindNode(answer) => drop(answer.send(Err(busy()))),
+        Purpose::Place(placing) => {
+            if let Some(answer) = placing.answer {
+                let _ = answer.send(Err(busy()));
+            }
+        }
+        // It becomes due again.
+        Purpose::Refresh => {}
+    }
+}
+
+impl Actor for LookupCoordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+    }
+}
+
+impl Supervised for LookupCoordinator {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // Lookups that still run end by themselves; whoever waits for them sees the answer dropped.
+        self.jobs.clear();
+        self.queue.clear();
+        self.watched.clear();
+        self.placements.clear();
+        self.running = 0;
+    }
+}
+
+impl Alarmed for LookupCoordinator {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.watched.front().map(|(at, ..)| *at)
+    }
+
+    fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
+        while let Some((at, ..)) = self.watched.front()
+            && *at <= now
+        {
+            let Some((_, key, start)) = self.watched.pop_front() else { break };
+            if self.jobs.get(&key).is_some_and(|job| job.start == start) {
+                tracing::warn!(target = %key.target(), "a lookup was lost");
+                self.finish(&key, None, now);
+            }
+        }
+    }
+}
+
+impl Handler<StartLookup> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, start: StartLookup, _: &mut Self::Context) {
+        let StartLookup { key, purpose } = start;
+        if let Some(job) = self.jobs.get_mut(&key) {
+            job.purposes.push(purpose);
+            return;
+        }
+        let limit = self.config.max_lookups;
+        if self.running >= limit && self.queue.len() >= self.config.max_waiting_lookups {
+            self.counters.count(Counter::LookupRefused);
+            refuse(purpose, limit + self.config.max_waiting_lookups);
+            return;
+        }
+        self.jobs.insert(key.clone(), Job { purposes: vec![purpose], start: 0 });
+        if self.running < limit {
+            self.start(key, clock::now());
+        } else {
+            self.queue.push_back(key);
+        }
+    }
+}
+
+impl Handler<LaunchLookup> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchLookup, ctx: &mut Self::Context) {
+        // It may have been taken for lost meanwhile.
+        if self.jobs.get(&launch.key).is_some_and(|job| job.start > 0) {
+            let links = LookupLinks { query: self.links.query.clone(), finished: ctx.address().recipient() };
+            self.lifetime.run(Lookup::new(self.own, &self.config, launch, links));
+        }
+    }
+}
+
+impl Handler<LookupFinished> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, finished: LookupFinished, _: &mut Self::Context) {
+        self.finish(&finished.key, finished.result, clock::now());
+    }
+}
+
+impl Handler<LaunchPublish> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchPublish, ctx: &mut Self::Context) {
+        let (key, version) = (launch.key.clone(), launch.version);
+        let links = PublishLinks {
+            query: self.links.query.clone(),
+            finished: ctx.address().recipient(),
+            done: self.links.published.clone(),
+            events: self.events.clone(),
+        };
+        if let Some((_, older)) = self.placements.get(&key) {
+            older.do_send(Supersede);
+        }
+        let publish = self.lifetime.run(Publish::new(&self.config, launch, links));
+        self.placements.insert(key, (version, publish.recipient()));
+    }
+}
+
+impl Handler<PublishFinished> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, finished: PublishFinished, _: &mut Self::Context) {
+        if self.placements.get(&finished.key).is_some_and(|(version, _)| *version == finished.version) {
+            self.placements.remove(&finished.key);
+        }
+    }
+}
+
+impl Handler<CountLookups> for LookupCoordinator {
+    type Result = actix::MessageResult<CountLookups>;
+
+    fn handle(&mut self, _: CountLookups, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult((self.running, self.queue.len()))
+    }
+}

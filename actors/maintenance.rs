@@ -1,0 +1,227 @@
+//! The scheduler: when refresh, republish, restore, expiry and rejoin are due, each with jitter so that nodes do not act in
+//! step. It does none of the work, it tells those who do.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Context, Handler, Recipient, Supervised};
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::id::NodeId;
+
+use super::clock::{self, Alarm, Alarmed};
+use super::events::Events;
+use super::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::messages::{Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty};
+use super::outcome::BootstrapOutcome;
+use super::supervision::Lifetime;
+
+/// How much each interval is varied.
+const JITTER: f64 = 0.1;
+/// Contacts remembered for a rejoin. Beyond it the oldest are forgotten.
+const MAX_CONTACTS: usize = 200;
+/// How often the table is looked at, whether anybody is in it.
+const CHECK_ROUND: Duration = Duration::from_secs(60);
+/// The pause between the first rejoin and the second; it doubles with each one that brings nobody.
+const FIRST_REJOIN: Duration = Duration::from_secs(10);
+/// The longest pause between rejoins.
+const LONGEST_REJOIN: Duration = Duration::from_secs(600);
+
+/// The actor that schedules.
+pub struct Maintenance {
+    own: NodeId,
+    bound: SocketAddr,
+    client: bool,
+    config: Config,
+    schedule: Schedule,
+    contacts: Vec<String>,
+    rejoin_pause: Duration,
+    /// Whether the table said that it is empty since it was last looked at.
+    found_empty: bool,
+    entropy: Box<dyn Entropy>,
+    lifetime: Lifetime,
+    events: Events,
+    links: MaintenanceLinks,
+}
+
+/// Whom the scheduler tells.
+pub(crate) struct MaintenanceLinks {
+    pub(crate) refresh: Recipient<RefreshBuckets>,
+    pub(crate) check: Recipient<CheckTable>,
+    pub(crate) republish: Recipient<RepublishDue>,
+    pub(crate) expire: Recipient<ExpireValues>,
+    pub(crate) join: JoinLinks,
+}
+
+/// Who this node is, as far as joining needs it.
+pub(crate) struct Identity {
+    pub(crate) own: NodeId,
+    pub(crate) bound: SocketAddr,
+    pub(crate) client: bool,
+}
+
+/// When each duty is due next.
+struct Schedule {
+    refresh: Instant,
+    republish: Instant,
+    expire: Instant,
+    rejoin: Instant,
+}
+
+impl Schedule {
+    fn next(&self) -> Instant {
+        self.refresh.min(self.republish).min(self.expire).min(self.rejoin)
+    }
+}
+
+/// How often stale buckets are looked for: often enough that none is stale for much longer than it may be.
+fn refresh_round(config: &Config) -> Duration {
+    (config.bucket_refresh_interval / 6).max(Duration::from_millis(10))
+}
+
+/// How often republishing and restoring are looked after. Each value has its own jittered time; this is how late it may be.
+fn republish_round(config: &Config) -> Duration {
+    let shortest = config.restore_interval.min(config.effective_republish_interval());
+    (shortest / 20).clamp(Duration::from_millis(10), Duration::from_secs(60))
+}
+
+/// How often expired values are swept. They are never served, swept or not.
+fn expiry_round(config: &Config) -> Duration {
+    config.bucket_refresh_interval.min(config.key_expiry / 4).max(Duration::from_millis(10))
+}
+
+impl Maintenance {
+    pub(crate) fn new(
+        identity: Identity,
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        lifetime: Lifetime,
+        events: Events,
+        links: MaintenanceLinks,
+    ) -> Self {
+        let now = clock::now();
+        let schedule = Schedule { refresh: now, republish: now, expire: now, rejoin: now };
+        let mut maintenance = Self {
+            own: identity.own,
+            bound: identity.bound,
+            client: identity.client,
+            config,
+            schedule,
+            contacts: Vec::new(),
+            rejoin_pause: FIRST_REJOIN,
+            found_empty: false,
+            entropy,
+            lifetime,
+            events,
+            links,
+        };
+        maintenance.schedule_all(now);
+        maintenance
+    }
+
+    fn schedule_all(&mut self, now: Instant) {
+        self.schedule = Schedule {
+            refresh: now + self.jittered(refresh_round(&self.config)),
+            republish: now + self.jittered(republish_round(&self.config)),
+            expire: now + self.jittered(expiry_round(&self.config)),
+            rejoin: now + self.jittered(FIRST_REJOIN),
+        };
+    }
+
+    fn jittered(&mut self, base: Duration) -> Duration {
+        self.entropy.jitter(base, JITTER)
+    }
+
+    fn remember(&mut self, contacts: &[String]) {
+        for contact in contacts {
+            if !self.contacts.contains(contact) {
+                self.contacts.push(contact.clone());
+            }
+        }
+        let surplus = self.contacts.len().saturating_sub(MAX_CONTACTS);
+        self.contacts.drain(..surplus);
+    }
+
+    fn join(&self, contacts: Vec<String>, answer: Option<Answer<BootstrapOutcome>>) {
+        let (own, bound, client, query_timeout) = (self.own, self.bound, self.client, self.config.query_timeout);
+        let aim = Aim::Join { client, answer };
+        let plan = JoinPlan { own, bound, contacts, query_timeout, aim };
+        self.lifetime.run(Join::new(plan, self.events.clone(), self.links.join.clone()));
+    }
+}
+
+impl Actor for Maintenance {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+    }
+}
+
+impl Supervised for Maintenance {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.rejoin_pause = FIRST_REJOIN;
+        self.schedule_all(clock::now());
+    }
+}
+
+impl Alarmed for Maintenance {
+    fn next_alarm(&self) -> Option<Instant> {
+        Some(self.schedule.next())
+    }
+
+    fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
+        // The next time is set first: a duty that fails does not stop the next round.
+        if self.schedule.refresh <= now {
+            self.schedule.refresh = now + self.jittered(refresh_round(&self.config));
+            self.links.refresh.do_send(RefreshBuckets { all: false });
+        }
+        if self.schedule.republish <= now {
+            self.schedule.republish = now + self.jittered(republish_round(&self.config));
+            self.links.republish.do_send(RepublishDue);
+        }
+        if self.schedule.expire <= now {
+            self.schedule.expire = now + self.jittered(expiry_round(&self.config));
+            self.links.expire.do_send(ExpireValues);
+        }
+        if self.schedule.rejoin <= now {
+            // Until the table says that it is empty, this is a look, not a rejoin.
+            if !std::mem::take(&mut self.found_empty) {
+                self.rejoin_pause = FIRST_REJOIN;
+            }
+            self.schedule.rejoin = now + self.jittered(CHECK_ROUND);
+            self.links.check.do_send(CheckTable);
+        }
+    }
+}
+
+impl Handler<JoinNetwork> for Maintenance {
+    type Result = ();
+
+    fn handle(&mut self, join: JoinNetwork, _: &mut Self::Context) {
+        self.remember(&join.contacts);
+        // If this brings nobody, the next try is not far.
+        self.rejoin_pause = FIRST_REJOIN;
+        self.schedule.rejoin = clock::now() + self.jittered(FIRST_REJOIN);
+        self.join(join.contacts, join.answer);
+    }
+}
+
+impl Handler<TableEmpty> for Maintenance {
+    type Result = ();
+
+    fn handle(&mut self, empty: TableEmpty, _: &mut Self::Context) {
+        let mut contacts = self.contacts.clone();
+        contacts.extend(empty.once_known.iter().map(|peer| peer.addr.to_string()));
+        contacts.truncate(MAX_CONTACTS);
+        if contacts.is_empty() {
+            return;
+        }
+        self.found_empty = true;
+        let pause = self.jittered(self.rejoin_pause);
+        self.rejoin_pause = (self.rejoin_pause * 2).min(LONGEST_REJOIN);
+        self.schedule.rejoin = clock::now() + pause;
+        tracing::info!(contacts = contacts.len(), next_in = ?pause, "nobody is known: joining again");
+        self.join(contacts, None);
+    }
+}

@@ -1,0 +1,26 @@
+//! Who does it: actors, each the only owner of a state, who speak in typed messages.
+//!
+//! Imports run one way: [`assembly`] names all actors, they name [`messages`] and [`clock`], and nobody names the actor that
+//! it talks to: it holds a `Recipient` of the message. [`node::Node`] is what an application holds.
+
+mod assembly;
+pub mod clock;
+pub mod counters;
+pub mod dispatcher;
+pub mod events;
+mod join;
+pub mod lookup;
+pub mod lookup_coordinator;
+pub mod maintenance;
+pub mod messages;
+pub mod node;
+pub mod node_actor;
+pub mod outcome;
+pub mod publish;
+pub mod queries;
+pub mod requests;
+pub mod routing_table;
+pub mod snapshot;
+pub mod socket;
+pub mod supervision;
+pub mod value_store;

@@ -1,0 +1,198 @@
+//! How requests of an application end: the outcomes, each with its counts, and the errors.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::config::ConfigError;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoreError;
+use kademlia_dynamic::protocol::value::Value;
+use serde::Serialize;
+
+use super::supervision::StopReason;
+
+/// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
+/// of its peers hold it is for the caller to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[must_use = "it says how many nodes hold the value"]
+pub struct SetOutcome {
+    /// Peers that were asked to hold the value.
+    pub asked: usize,
+    /// Peers that hold it now, by their own word.
+    pub stored: usize,
+    /// Peers that refused it.
+    pub refused: usize,
+    /// Peers that did not answer.
+    pub silent: usize,
+    /// How long the value lives unless it is republished, which this node does until it stops or releases the key.
+    pub expires_in: Duration,
+    /// Whether a later `set` of the same key overtook this one, so that its value was placed instead.
+    pub superseded: bool,
+}
+
+/// What became of a `get`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it may say that nobody answered"]
+pub enum GetOutcome {
+    /// The value.
+    Found {
+        /// The value.
+        value: Value,
+        /// Who had it; `None`: this node itself.
+        holder: Option<Peer>,
+        /// How long the copy that was read lives, where that is known.
+        expires_in: Option<Duration>,
+    },
+    /// Nobody asked holds it.
+    NotFound {
+        /// Peers that answered. 0 only where this node knows no peers at all.
+        answered: usize,
+    },
+    /// Peers were asked, and none answered: the network cannot be reached, which says nothing of the value.
+    NobodyAnswered {
+        /// Peers that were asked.
+        asked: usize,
+    },
+}
+
+/// What `find_value` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundValue {
+    /// The value.
+    Value(Value),
+    /// Nobody asked holds it; these are the nearest peers, nearest first.
+    Peers(Vec<Peer>),
+}
+
+/// What became of a bootstrap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[must_use = "it says whether anybody answered"]
+pub struct BootstrapOutcome {
+    /// The contacts that answered, as the peers that they are.
+    pub answered: Vec<Peer>,
+    /// Addresses that did not answer in time.
+    pub silent: Vec<SocketAddr>,
+    /// Contacts that name no address, with the reason.
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// A peer that answered a ping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pong {
+    /// Who answered.
+    pub peer: Peer,
+    /// How long it took.
+    pub rtt: Duration,
+}
+
+/// A contact that names no address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unresolved {
+    /// The contact as it was given.
+    pub contact: String,
+    /// Why it names no address.
+    pub reason: String,
+}
+
+impl BootstrapOutcome {
+    /// Whether anybody answered, so that this node is part of a network now.
+    pub fn joined(&self) -> bool {
+        !self.answered.is_empty()
+    }
+}
+
+/// Why a request of an application failed. Unless the text says otherwise, nothing was changed by it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address to bind names no socket address.
+    #[error("cannot resolve {addr:?}: {reason}")]
+    Resolve {
+        /// The address as it was given.
+        addr: String,
+        /// Why it names none.
+        reason: String,
+    },
+    /// The address cannot be bound. `PortInUse` is by far the most frequent reason and has a name of its own.
+    #[error("cannot bind {addr}: {source}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another program has the port.
+    #[error("{addr} is in use by another program: choose another port, or 0 for any free one")]
+    PortInUse {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The thread of the node cannot be started.
+    #[error("cannot start the node's thread: {0}")]
+    Thread(io::Error),
+    /// `start_local` was called outside an actix system.
+    #[error("start_local needs a running actix System on this thread; start() brings its own")]
+    NoArbiter,
+    /// The key is too long.
+    #[error("the key has {len} bytes of UTF-8, but at most {max} are permitted")]
+    KeyTooLong {
+        /// Its length.
+        len: usize,
+        /// The greatest length permitted.
+        max: usize,
+    },
+    /// The value is too large.
+    #[error("the value has {len} bytes, but at most {max} are permitted")]
+    ValueTooLarge {
+        /// Its length.
+        len: usize,
+        /// The greatest length permitted.
+        max: usize,
+    },
+    /// The value is permitted, but no node could serve it: its answer does not fit one datagram.
+    #[error("the value takes {encoded} bytes on this wire, but a datagram carries at most {max}")]
+    AnswerTooLarge {
+        /// Length of the answer that would carry it.
+        encoded: usize,
+        /// The greatest length permitted.
+        max: usize,
+    },
+    /// Peers were asked, and none answered.
+    #[error("none of the {asked} peers asked answered")]
+    NobodyAnswered {
+        /// How many were asked.
+        asked: usize,
+    },
+    /// A peer did not answer a ping in time.
+    #[error("{addr} did not answer within {within:?}")]
+    Silent {
+        /// Its address.
+        addr: SocketAddr,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// Too much is going on here. Try again later.
+    #[error("too busy: {what} ({limit}) are all taken")]
+    Busy {
+        /// What is taken.
+        what: &'static str,
+        /// How many there are.
+        limit: usize,
+    },
+    /// The store's backend failed. The value is not held here, and was not offered to the network.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The actor that worked on this panicked and was restarted. A `set` may have had effect.
+    #[error("interrupted: a part of the node was restarted meanwhile")]
+    Interrupted,
+    /// It took longer than anything should. A `set` may have had effect.
+    #[error("no end within {0:?}")]
+    TookTooLong(Duration),
+    /// The node is not running.
+    #[error(transparent)]
+    Stopped(#[from] StopReason),
+}

@@ -1,0 +1,183 @@
+//! Queries in flight: it sends them, matches answers to them, and says who answered and who kept silent. What an answer
+//! means is its asker's business.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, Context, Handler, Recipient, Supervised};
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{QueryId, Request};
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::pending::{Pending, Reject, Target};
+
+use super::clock::{self, Alarm, Alarmed};
+use super::counters::{Counter, Counters};
+use super::messages::{
+    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSilent, QueryEvent, QueryOver, QueryResult,
+    ResponseReceived, SendQuery, TransmitQuery,
+};
+
+/// The actor that owns the queries in flight.
+pub struct Queries {
+    config: Config,
+    /// Our id as we claim it; `None` for a node that must not be inserted anywhere.
+    own: Option<NodeId>,
+    pending: Pending<Waiting>,
+    entropy: Box<dyn Entropy>,
+    counters: Arc<Counters>,
+    links: QueriesLinks,
+}
+
+/// Whom the queries tell.
+pub(crate) struct QueriesLinks {
+    pub(crate) transmit: Recipient<TransmitQuery>,
+    pub(crate) over: Recipient<QueryOver>,
+    pub(crate) verified: Recipient<AddressVerified>,
+    pub(crate) answered: Recipient<PeerAnswered>,
+    pub(crate) silent: Recipient<PeerSilent>,
+    pub(crate) replaced: Recipient<PeerReplaced>,
+}
+
+/// Who waits for a query's end.
+struct Waiting {
+    to: SocketAddr,
+    id: Option<NodeId>,
+    asker: Option<Recipient<QueryEvent>>,
+}
+
+impl Waiting {
+    fn tell(&self, result: QueryResult) {
+        if let Some(asker) = &self.asker {
+            asker.do_send(QueryEvent { to: self.to, id: self.id, result });
+        }
+    }
+}
+
+impl Queries {
+    pub(crate) fn new(
+        own: Option<NodeId>,
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        counters: Arc<Counters>,
+        links: QueriesLinks,
+    ) -> Self {
+        let pending = Pending::new(&config);
+        Self { config, own, pending, entropy, counters, links }
+    }
+
+    /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (WIRE.md, messages).
+    fn claim(&self, asked: Option<NodeId>) -> Option<NodeId> {
+        self.own.or(asked)
+    }
+
+    fn silent(&mut self, waiting: &Waiting) {
+        self.counters.count(Counter::Silent);
+        self.links.over.do_send(QueryOver { to: waiting.to });
+        if let Some(id) = waiting.id {
+            self.links.silent.do_send(PeerSilent(Peer::new(id, waiting.to)));
+        }
+        waiting.tell(QueryResult::Silent);
+    }
+}
+
+impl Actor for Queries {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+    }
+}
+
+impl Supervised for Queries {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // What was in flight is not known to be right any more: who waits is told, and no peer is blamed.
+        for waiting in self.pending.fail_all() {
+            self.links.over.do_send(QueryOver { to: waiting.to });
+            waiting.tell(QueryResult::Unsent);
+        }
+        self.pending = Pending::new(&self.config);
+    }
+}
+
+impl Alarmed for Queries {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.pending.next_wakeup()
+    }
+
+    fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
+        for waiting in self.pending.slow(now) {
+            waiting.tell(QueryResult::Slow);
+        }
+        for expired in self.pending.expire(now) {
+            self.silent(&expired.waiter);
+        }
+    }
+}
+
+impl Handler<SendQuery> for Queries {
+    type Result = ();
+
+    fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
+        let SendQuery { to, id: asked, request, asker } = query;
+        let id = QueryId::from_u64(self.entropy.next_u64());
+        let waiting = Waiting { to, id: asked, asker };
+        let target = Target { addr: to, expected_id: asked };
+        match self.pending.begin(id, target, request.name(), waiting, clock::now()) {
+            Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
+            Err((waiting, full)) => {
+                self.counters.turned_away(Counter::QueryRefused, to, &full, clock::now());
+                waiting.tell(QueryResult::Unsent);
+            }
+        }
+    }
+}
+
+impl Handler<ResponseReceived> for Queries {
+    type Result = ();
+
+    fn handle(&mut self, received: ResponseReceived, _: &mut Self::Context) {
+        let ResponseReceived { from, id, sender, version, response } = received;
+        let now = clock::now();
+        let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
+            Ok(answered) => answered,
+            Err(reject) => {
+                let counter = match reject {
+                    Reject::UnknownQuery => Counter::UnknownQuery,
+                    Reject::WrongSource => Counter::WrongSource,
+                    Reject::WrongKind => Counter::WrongKind,
+                };
+                self.counters.turned_away(counter, from, &reject, now);
+                return;
+            }
+        };
+        let waiting = answered.waiter;
+        self.links.over.do_send(QueryOver { to: waiting.to });
+        if self.config.source_verification.covers(&from.ip()) {
+            self.links.verified.do_send(AddressVerified(from));
+        }
+        if answered.wrong_id
+            && let Some(expected) = waiting.id
+        {
+            self.links.replaced.do_send(PeerReplaced(Peer::new(expected, waiting.to)));
+        }
+        let peer = sender.map(|sender| Peer::new(sender, waiting.to));
+        if let Some(peer) = peer {
+            self.links.answered.do_send(PeerAnswered { peer, version });
+        }
+        waiting.tell(match peer {
+            Some(peer) if !answered.wrong_id => QueryResult::Answered { response, peer, version, rtt: answered.rtt },
+            _ => QueryResult::WrongId { actual: sender },
+        });
+    }
+}
+
+impl Handler<CountQueries> for Queries {
+    type Result = usize;
+
+    fn handle(&mut self, _: CountQueries, _: &mut Self::Context) -> usize {
+        self.pending.len()
+    }
+}

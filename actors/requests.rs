@@ -1,0 +1,74 @@
+//! What an application may ask of a node, as actix messages. Each ends in a value or an error; none can hang.
+
+use std::sync::Arc;
+
+use actix::Message;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::value::Value;
+
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
+use super::snapshot::Snapshot;
+
+/// Read a value, from here or from the network.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<GetOutcome, Error>")]
+pub struct Get {
+    /// The key: at most [`Config::max_key_len`](kademlia_dynamic::protocol::config::Config::max_key_len) bytes of UTF-8.
+    pub key: Arc<str>,
+}
+
+/// Publish a value: hold it here, place it in the network, and republish it until the key is released.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<SetOutcome, Error>")]
+pub struct Set {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value: at most [`Config::max_value_len`](kademlia_dynamic::protocol::config::Config::max_value_len) bytes.
+    pub value: Arc<Value>,
+}
+
+/// Find the k nodes nearest to an id.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Peer>, Error>")]
+pub struct FindNode {
+    /// The id.
+    pub target: NodeId,
+}
+
+/// Find a value in the network, or the nodes nearest to its key. What is held here is not looked at.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FoundValue, Error>")]
+pub struct FindValue {
+    /// The key.
+    pub key: Arc<str>,
+}
+
+/// See whether somebody answers at an address, and who.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Pong, Error>")]
+pub struct Ping {
+    /// `host:port`, an IP address or a name.
+    pub addr: String,
+}
+
+/// Join a network through these contacts. They are remembered for when nobody is known any more.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<BootstrapOutcome, Error>")]
+pub struct Bootstrap {
+    /// `host:port` each, an IP address or a name.
+    pub contacts: Vec<String>,
+}
+
+/// No longer republish a key. The copies in the network live on until they expire. Says whether it was published here.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<bool, Error>")]
+pub struct Release {
+    /// The key.
+    pub key: Arc<str>,
+}
+
+/// Look in: table, store, queries and counters.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Snapshot, Error>")]
+pub struct Describe;

@@ -1,0 +1,187 @@
+//! The routing table as an actor: who we know. It answers for it, keeps it true by asking for pings, and gives lookups
+//! their start. The rules of the table are the protocol's.
+
+use std::time::Instant;
+
+use actix::{Actor, Context, Handler, MessageResult, Recipient, Supervised};
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Table, Sighting};
+
+use super::clock;
+use super::events::{Event, Events};
+use super::messages::{
+    AnswerNearest, CheckTable, DescribeTable, LaunchLookup, LookupDone, LookupKey, PeerAnswered, PeerReplaced, PeerSeen,
+    PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
+};
+
+/// Verified peers that outlive the table: they are asked again when it is empty or was lost.
+const REMEMBERED: usize = 200;
+
+/// The actor that owns the routing table.
+pub struct RoutingTable {
+    own: NodeId,
+    config: Config,
+    table: Table,
+    /// Peers that were in the table when it was last looked at while it had any, most recently answered first.
+    once_known: Vec<Peer>,
+    entropy: Box<dyn Entropy>,
+    events: Events,
+    links: TableLinks,
+}
+
+/// Whom the routing table tells.
+pub(crate) struct TableLinks {
+    pub(crate) answer: Recipient<TransmitAnswer>,
+    pub(crate) ping: Recipient<SendQuery>,
+    pub(crate) launch: Recipient<LaunchLookup>,
+    pub(crate) lookup: Recipient<StartLookup>,
+    pub(crate) empty: Recipient<TableEmpty>,
+}
+
+impl RoutingTable {
+    pub(crate) fn new(own: NodeId, config: Config, entropy: Box<dyn Entropy>, events: Events, links: TableLinks) -> Self {
+        let table = Table::new(own, &config, clock::now());
+        Self { own, config, table, once_known: Vec::new(), entropy, events, links }
+    }
+
+    fn ping(&self, peer: Peer) {
+        self.links.ping.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker: None });
+    }
+
+    fn tell_of(&self, evicted: Option<Evicted>) {
+        if let Some(evicted) = evicted {
+            self.events.emit(Event::PeerRemoved(evicted.peer));
+            if let Some(promoted) = evicted.promoted {
+                self.events.emit(Event::PeerAdded(promoted));
+            }
+        }
+    }
+
+    fn refresh(&mut self, now: Instant, all: bool) {
+        let prefixes = if all { self.table.prefixes() } else { self.table.stale(now) };
+        for prefix in prefixes {
+            let key = LookupKey::Nodes(prefix.random_id(&mut *self.entropy));
+            self.links.lookup.do_send(StartLookup { key, purpose: Purpose::Refresh });
+        }
+    }
+}
+
+impl Actor for RoutingTable {
+    type Context = Context<Self>;
+}
+
+impl Supervised for RoutingTable {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // The peers are real, the table's state may not be: build it anew, and let them prove themselves again.
+        let known = self.table.verified_peers(REMEMBERED);
+        if !known.is_empty() {
+            self.once_known = known;
+        }
+        self.table = Table::new(self.own, &self.config, clock::now());
+        for peer in self.once_known.clone() {
+            self.ping(peer);
+        }
+    }
+}
+
+impl Handler<PeerSeen> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, seen: PeerSeen, _: &mut Self::Context) {
+        match self.table.peer_asked(seen.peer, clock::now()) {
+            Sighting::Verify(peer) => self.ping(peer),
+            Sighting::Known | Sighting::Ignored => {}
+        }
+    }
+}
+
+impl Handler<PeerAnswered> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
+        let insertion = self.table.peer_answered(answered.peer, answered.version, clock::now());
+        if let Some(peer) = insertion.check() {
+            self.ping(peer);
+        }
+        if insertion == Insertion::Added {
+            self.events.emit(Event::PeerAdded(answered.peer));
+        }
+    }
+}
+
+impl Handler<PeerSilent> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, silent: PeerSilent, _: &mut Self::Context) {
+        let evicted = self.table.peer_silent(&silent.0, clock::now());
+        self.tell_of(evicted);
+    }
+}
+
+impl Handler<PeerReplaced> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, replaced: PeerReplaced, _: &mut Self::Context) {
+        let evicted = self.table.peer_replaced(&replaced.0);
+        self.tell_of(evicted);
+    }
+}
+
+impl Handler<AnswerNearest> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
+        let peers = self.table.nearest_for(&asked.target, self.config.k, &asked.to.addr);
+        let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
+        self.links.answer.do_send(TransmitAnswer { to: asked.to, response });
+    }
+}
+
+impl Handler<SeedLookup> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
+        let seeds = self.table.nearest(&key.target(), self.config.k);
+        self.links.launch.do_send(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
+    }
+}
+
+impl Handler<RefreshBuckets> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, refresh: RefreshBuckets, _: &mut Self::Context) {
+        self.refresh(clock::now(), refresh.all);
+    }
+}
+
+impl Handler<LookupDone> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, done: LookupDone, _: &mut Self::Context) {
+        self.table.lookup_done(&done.0, clock::now());
+    }
+}
+
+impl Handler<CheckTable> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, _: CheckTable, _: &mut Self::Context) {
+        if self.table.is_empty() {
+            self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone() });
+        } else {
+            self.once_known = self.table.verified_peers(REMEMBERED);
+        }
+    }
+}
+
+impl Handler<DescribeTable> for RoutingTable {
+    type Result = MessageResult<DescribeTable>;
+
+    fn handle(&mut self, _: DescribeTable, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.table.snapshot(clock::now()))
+    }
+}

@@ -1,0 +1,72 @@
+//! Whom we asked: the addresses whose next datagrams are answers to be let past the slots. Each query lets one datagram
+//! through, so an address that was asked cannot flood.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    expected: HashMap<SocketAddr, Expected>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Expected {
+    /// Queries in flight to the address.
+    queries: u32,
+    /// Datagrams that may still pass.
+    passes: u32,
+}
+
+/// Datagrams that one query lets pass: its answer, and a query that the peer happens to send first.
+const PASSES_PER_QUERY: u32 = 2;
+
+impl Lane {
+    /// A query goes to `addr`.
+    pub(super) fn expect(&mut self, addr: SocketAddr) {
+        let expected = self.expected.entry(addr).or_default();
+        expected.queries += 1;
+        expected.passes = expected.passes.saturating_add(PASSES_PER_QUERY);
+    }
+
+    /// A query to `addr` is over.
+    pub(super) fn over(&mut self, addr: &SocketAddr) {
+        if let Some(expected) = self.expected.get_mut(addr) {
+            expected.queries = expected.queries.saturating_sub(1);
+            expected.passes = expected.passes.min(expected.queries * PASSES_PER_QUERY);
+            if expected.queries == 0 {
+                self.expected.remove(addr);
+            }
+        }
+    }
+
+    /// Whether a datagram from `addr` may pass; it takes the pass.
+    pub(super) fn take(&mut self, addr: &SocketAddr) -> bool {
+        match self.expected.get_mut(addr) {
+            Some(expected) if expected.passes > 0 => {
+                expected.passes -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_passes_while_it_is_asked_and_only_so_often() {
+        let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let mut lane = Lane::default();
+        assert!(!lane.take(&addr));
+        lane.expect(addr);
+        assert!(lane.take(&addr) && lane.take(&addr) && !lane.take(&addr));
+        lane.expect(addr);
+        lane.over(&addr);
+        assert!(lane.take(&addr), "one query is still in flight");
+        lane.over(&addr);
+        assert!(!lane.take(&addr));
+        assert!(lane.expected.is_empty());
+    }
+}

@@ -1,0 +1,41 @@
+//! What the socket actor needs of a network: many datagrams a call, in and out. A UDP socket is one, a network in memory
+//! another; faster system calls later change one implementation and nothing else.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+/// One datagram and the other side's address: where it came from, or where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// The other side.
+    pub addr: SocketAddr,
+    /// What it carries, at most 65,507 bytes over IPv4.
+    pub payload: Vec<u8>,
+}
+
+/// What became of the datagrams that were handed to [`Transport::poll_send`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Handed to the network.
+    pub sent: usize,
+    /// Refused by the system (no route, too long, …) and dropped.
+    pub failed: usize,
+}
+
+/// A way to send and receive datagrams, in batches. It takes `&self`: it outlives an actor that is restarted.
+pub trait Transport: 'static {
+    /// The address that it is bound to. Its port is never 0.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// Appends at least one and at most `max` datagrams to `batch`, or waits.
+    ///
+    /// # Errors
+    /// What the system says. It may well go on working: the caller counts the error and calls again.
+    fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>>;
+
+    /// Sends from the front of `batch` until it is empty (`Ready`) or the network takes no more for now (`Pending`; the
+    /// rest stays in `batch`). Adds to `report` what became of those that it took out.
+    fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()>;
+}

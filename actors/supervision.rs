@@ -1,0 +1,260 @@
+//! Who lives, and what happens when one dies: mailboxes, restarts after a panic, the budget for them, and the end of the
+//! house as a whole. It knows no actor by name.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use actix::dev::channel::channel;
+use actix::dev::{AddressReceiver, ContextFut};
+use actix::{Actor, Addr, Context, Supervised};
+use kademlia_dynamic::protocol::config::Config;
+use tokio::sync::{mpsc, watch};
+
+use super::clock;
+use super::counters::Counters;
+
+/// The pause before a second restart in a row; it doubles with each further one.
+pub const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+/// The longest pause before a restart.
+pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
+
+/// Why a node is no longer running.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StopReason {
+    /// It was told to stop, or its last handle was dropped.
+    #[error("the node was stopped")]
+    Asked,
+    /// An actor panicked more often than its budget allows.
+    #[error("the {actor} panicked {panics} times within {within:?}, last with: {last}")]
+    RestartBudgetSpent {
+        /// Which actor.
+        actor: &'static str,
+        /// How often, the last time included.
+        panics: u32,
+        /// In which time.
+        within: Duration,
+        /// What the last panic said.
+        last: String,
+    },
+}
+
+/// The life of one house: its actors run until somebody ends it, and its end can be awaited.
+#[derive(Clone)]
+pub(crate) struct Lifetime {
+    end: Arc<watch::Sender<Option<StopReason>>>,
+    alive: mpsc::Sender<Infallible>,
+    counters: Arc<Counters>,
+    budget: Budget,
+}
+
+/// Whoever holds this can end the house. It can be sent anywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Ender(Arc<watch::Sender<Option<StopReason>>>);
+
+impl Ender {
+    /// Ends the house for `reason`, unless it has ended already.
+    pub(crate) fn end(&self, reason: StopReason) {
+        self.0.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(reason);
+            }
+            first
+        });
+    }
+
+    /// Why it ended, if it has.
+    pub(crate) fn reason(&self) -> Option<StopReason> {
+        self.0.borrow().clone()
+    }
+}
+
+/// Resolves once nothing of the house lives any more.
+pub(crate) struct Ended(mpsc::Receiver<Infallible>);
+
+impl Ended {
+    pub(crate) async fn wait(mut self) {
+        // Nothing can be sent: it ends when the last sender is gone.
+        while self.0.recv().await.is_some() {}
+    }
+}
+
+impl Lifetime {
+    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ender, Ended) {
+        let end = Arc::new(watch::Sender::new(None));
+        let (alive, ended) = mpsc::channel(1);
+        let budget = Budget { restarts: config.max_restarts, window: config.restart_window };
+        let lifetime = Self { end: end.clone(), alive, counters, budget };
+        (lifetime, Ender(end), Ended(ended))
+    }
+
+    /// Runs a short-lived actor: until it stops by itself or the house ends. It is not restarted.
+    pub(crate) fn run<A: Actor<Context = Context<A>>>(&self, actor: A) -> Addr<A> {
+        let mailbox = Mailbox::new(SHORT_MAILBOX);
+        let addr = mailbox.addr();
+        let mut context = Guarded(Some(Context::with_receiver(mailbox.receiver).into_future(actor)));
+        // Only the task and those who were given the address keep it going.
+        drop(mailbox.addr);
+        self.spawn(async move {
+            if let Err(panic) = poll_fn(|cx| context.poll(cx)).await {
+                tracing::error!(actor = std::any::type_name::<A>(), panic = %panic_text(&*panic), "panicked: it is gone");
+            }
+        });
+        addr
+    }
+
+    /// Runs a future as part of the house: it is dropped when the house ends, and the end waits for that.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        let mut end = self.end.subscribe();
+        let alive = self.alive.clone();
+        actix_rt::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = end.wait_for(Option::is_some) => {}
+                () = future => {}
+            }
+            drop(alive);
+        });
+    }
+}
+
+/// Mailbox of a short-lived actor. Only told, never asked, so the bound is not used.
+const SHORT_MAILBOX: usize = 16;
+
+/// An actor's mailbox before the actor is there: so that actors which know each other can be made one after the other.
+pub(crate) struct Mailbox<A: Actor> {
+    addr: Addr<A>,
+    receiver: AddressReceiver<A>,
+}
+
+impl<A: Actor<Context = Context<A>>> Mailbox<A> {
+    /// A mailbox that takes `capacity` messages by `try_send` from one sender.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (sender, receiver) = channel(capacity);
+        Self { addr: Addr::new(sender), receiver }
+    }
+
+    pub(crate) fn addr(&self) -> Addr<A> {
+        self.addr.clone()
+    }
+
+    /// Runs `actor` on this mailbox as `name`, restarted after a panic, until the house ends.
+    pub(crate) fn supervise(self, lifetime: &Lifetime, name: &'static str, actor: A) -> Addr<A>
+    where
+        A: Supervised,
+    {
+        let context = Context::with_receiver(self.receiver).into_future(actor);
+        let ender = Ender(lifetime.end.clone());
+        let watched = watch_over(context, name, lifetime.budget, lifetime.counters.clone(), ender);
+        lifetime.spawn(watched);
+        self.addr
+    }
+}
+
+/// How many restarts within which time.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    restarts: u32,
+    window: Duration,
+}
+
+/// Runs an actor, catches its panics and restarts it: `Supervised::restarting`, then `Actor::started`. Mailbox, addresses
+/// and queued messages survive; the message being handled is lost.
+async fn watch_over<A>(context: ContextFut<A, Context<A>>, name: &'static str, budget: Budget, counters: Arc<Counters>, ender: Ender)
+where
+    A: Actor<Context = Context<A>> + Supervised,
+{
+    let mut context = Guarded(Some(context));
+    let mut panics: VecDeque<Instant> = VecDeque::new();
+    loop {
+        let Err(panic) = poll_fn(|cx| context.poll(cx)).await else { return };
+        let last = panic_text(&*panic);
+        let now = clock::now();
+        panics.push_back(now);
+        while panics.front().is_some_and(|at| now.saturating_duration_since(*at) > budget.window) {
+            panics.pop_front();
+        }
+        if panics.len() > budget.restarts as usize {
+            tracing::error!(actor = name, panic = %last, "panicked too often: the node stops");
+            let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
+            ender.end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
+            return;
+        }
+        let pause = back_off(panics.len());
+        tracing::error!(actor = name, panic = %last, ?pause, "panicked: it is restarted");
+        counters.restarted(name);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        if !context.restart() {
+            return;
+        }
+    }
+}
+
+/// The pause before a restart, after `panics` of them within the window: none before the first, then doubling.
+fn back_off(panics: usize) -> Duration {
+    let Some(doublings) = panics.checked_sub(2) else { return Duration::ZERO };
+    FIRST_BACK_OFF.saturating_mul(1 << doublings.min(16)).min(LONGEST_BACK_OFF)
+}
+
+/// An actor's future, none of whose panics get out: neither while it is polled nor while it is dropped.
+struct Guarded<A>(Option<ContextFut<A, Context<A>>>)
+where
+    A: Actor<Context = Context<A>>;
+
+type Panic = Box<dyn Any + Send>;
+
+impl<A> Guarded<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Panic>> {
+        let Some(context) = &mut self.0 else { return Poll::Ready(Ok(())) };
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(context).poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+
+    /// Restarts the actor. `false` if nobody holds its address any more, or it panics while restarting.
+    fn restart(&mut self) -> bool
+    where
+        A: Supervised,
+    {
+        let Some(context) = &mut self.0 else { return false };
+        catch_unwind(AssertUnwindSafe(|| context.restart())).unwrap_or(false)
+    }
+}
+
+impl<A> Drop for Guarded<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    fn drop(&mut self) {
+        // actix polls the future once more while dropping it.
+        let context = self.0.take();
+        if catch_unwind(AssertUnwindSafe(move || drop(context))).is_err() {
+            tracing::error!("an actor panicked while it was stopped");
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").chars().take(256).collect()
+}
+
+impl fmt::Debug for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifetime").field("ended", &*self.end.borrow()).finish()
+    }
+}

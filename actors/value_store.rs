@@ -1,0 +1,423 @@
+//! The value store as an actor: what we hold, and what of it we publish. Every write is answered on [`Committed`]: at once
+//! from memory, after the commit from a disk's thread. Who wins among writers is the protocol's business.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::{Config, LARGE_VALUE_LEN, MAX_DATAGRAM};
+use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::placement;
+use kademlia_dynamic::protocol::store::{DueKind, Records, RemoteWrite, Store, WriteOutcome};
+use kademlia_dynamic::protocol::value::Value;
+
+use super::clock;
+use super::counters::{Counter, Counters};
+use super::events::{Event, Events};
+use super::messages::{
+    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, LaunchPublish, LookupKey, PlacesFound,
+    Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue, StartLookup, StoreQuestion,
+    StoreValue, TransmitAnswer,
+};
+use super::outcome::{Error, GetOutcome, SetOutcome};
+
+/// Values republished or restored in one round. What is left over is due in the next one.
+const ROUND: usize = 64;
+
+/// The actor that owns the values.
+pub struct ValueStore {
+    own: NodeId,
+    config: Config,
+    codec: Codec,
+    records: Records,
+    backend: Box<dyn Store>,
+    groups: u64,
+    waiting: HashMap<u64, Waiting>,
+    entropy: Box<dyn Entropy>,
+    counters: Arc<Counters>,
+    events: Events,
+    links: StoreLinks,
+}
+
+/// Whom the value store tells.
+pub(crate) struct StoreLinks {
+    pub(crate) answer: Recipient<TransmitAnswer>,
+    pub(crate) nearest: Recipient<AnswerNearest>,
+    pub(crate) lookup: Recipient<StartLookup>,
+    pub(crate) publish: Recipient<LaunchPublish>,
+}
+
+/// What waits for a commit.
+enum Waiting {
+    /// A peer's write.
+    Remote { key: Arc<str>, to: ReplyTo, response: Response },
+    /// A write of the application.
+    Local { key: Arc<str>, version: u64, answer: Answer<SetOutcome> },
+    /// Nobody: a sweep, a renewal.
+    Nobody,
+}
+
+impl ValueStore {
+    pub(crate) fn new(
+        own: NodeId,
+        config: Config,
+        codec: Codec,
+        backend: Box<dyn Store>,
+        entropy: Box<dyn Entropy>,
+        shared: (Arc<Counters>, Events),
+        links: StoreLinks,
+    ) -> Self {
+        let records = Records::new(own, &config);
+        let (counters, events) = shared;
+        Self {
+            own,
+            config,
+            codec,
+            records,
+            backend,
+            groups: 0,
+            waiting: HashMap::new(),
+            entropy,
+            counters,
+            events,
+            links,
+        }
+    }
+
+    fn load(&mut self) {
+        self.records = Records::new(self.own, &self.config);
+        match self.backend.load() {
+            Ok(stored) => self.records.load(stored, clock::now()),
+            Err(error) => tracing::error!(%error, "what was stored before cannot be read"),
+        }
+    }
+
+    /// Hands the changes to the backend; `waiting` goes on when they are committed.
+    fn commit(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
+        let changes = self.records.take_changes();
+        if changes.is_empty() {
+            return self.committed(waiting, Ok(()));
+        }
+        self.groups += 1;
+        let group = self.groups;
+        self.waiting.insert(group, waiting);
+        let address = ctx.address();
+        self.backend.commit(changes, Box::new(move |result| address.do_send(Committed { group, result })));
+    }
+
+    fn committed(&mut self, waiting: Waiting, result: Result<(), kademlia_dynamic::protocol::store::StoreError>) {
+        match (waiting, result) {
+            (Waiting::Remote { to, response, .. }, Ok(())) => {
+                self.links.answer.do_send(TransmitAnswer { to, response });
+            }
+            (Waiting::Local { key, version, answer }, Ok(())) => self.find_places(key, version, false, Some(answer)),
+            (Waiting::Nobody, Ok(())) => {}
+            (Waiting::Remote { key, to, .. }, Err(error)) => {
+                self.records.forget(&key);
+                self.counters.turned_away(Counter::WriteRefused, to.addr, &error, clock::now());
+                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false } });
+            }
+            (Waiting::Local { key, answer, .. }, Err(error)) => {
+                self.records.forget(&key);
+                // Whoever asked may have gone.
+                let _ = answer.send(Err(Error::Store(error)));
+            }
+            (Waiting::Nobody, Err(error)) => tracing::error!(%error, "the store could not be brought up to date"),
+        }
+    }
+
+    /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
+    fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        let placing = Placing { key, version, restore, answer };
+        self.links.lookup.do_send(StartLookup { key: target, purpose: Purpose::Place(placing) });
+    }
+
+    /// Whether a value of the application is one that the network can hold.
+    fn check(&self, key: &str, value: &Value) -> Result<(), Error> {
+        check_key(key, &self.config)?;
+        let (len, max) = (value.len(), self.config.max_value_len);
+        if len > max {
+            return Err(Error::ValueTooLarge { len, max });
+        }
+        let encoded = self.codec.legacy_answer_len(value);
+        if encoded > MAX_DATAGRAM {
+            return Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM });
+        }
+        if len > LARGE_VALUE_LEN {
+            tracing::warn!(key, len, "its answer takes more than one Ethernet frame, so a lost fragment loses it whole");
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
+        let StoreValue { key, value, ttl, cached, legacy, to } = write;
+        let refusal = match self.check_remote(&key, &value) {
+            Err(why) => Some(why),
+            Ok(()) => {
+                let name = key.clone();
+                let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
+                let outcome = if cached {
+                    self.records.set_cached(write, now, &mut *self.entropy)
+                } else {
+                    self.records.set(write, now, &mut *self.entropy)
+                };
+                self.tell_of(&name, &to, &outcome);
+                match outcome {
+                    WriteOutcome::Refused(reason) => Some(reason.to_string()),
+                    _ => None,
+                }
+            }
+        };
+        if let Some(why) = &refusal {
+            self.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
+        }
+        // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
+        let stored = refusal.is_none();
+        (stored, if cached { Response::SetCached } else { Response::Set { stored } })
+    }
+
+    fn tell_of(&self, key: &str, to: &ReplyTo, outcome: &WriteOutcome) {
+        let (key, by) = (key.to_owned(), to.addr);
+        match outcome {
+            WriteOutcome::Superseded => self.events.emit(Event::Superseded { key, by }),
+            WriteOutcome::Stored | WriteOutcome::Renewed => self.events.emit(Event::ValueStored { key, by }),
+            WriteOutcome::Unchanged | WriteOutcome::Refused(_) => {}
+        }
+    }
+
+    fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+        let room = self.waiting.len() < self.config.max_waiting_writes;
+        if !room {
+            return Err(format!("{} writes wait for the store already", self.waiting.len()));
+        }
+        check_key(key, &self.config).map_err(|error| error.to_string())?;
+        let (len, max) = (value.len(), self.config.max_value_len);
+        if len > max {
+            return Err(Error::ValueTooLarge { len, max }.to_string());
+        }
+        let encoded = self.codec.legacy_answer_len(value);
+        if encoded > MAX_DATAGRAM {
+            return Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }.to_string());
+        }
+        Ok(())
+    }
+
+    /// Whether this node is among the k nearest to `key`, given the nearest others.
+    fn among_nearest(&self, key: &NodeId, closest: &[Peer]) -> bool {
+        closest.get(self.config.k - 1).is_none_or(|last| self.own.distance(key) < last.id.distance(key))
+    }
+
+    /// The placement of what `placing` wants, or the reason to leave it.
+    fn place(&mut self, found: PlacesFound, now: Instant) {
+        let PlacesFound { placing, found } = found;
+        let Placing { key, version, restore, answer } = placing;
+        let target = NodeId::of_key(&key);
+        let copy = self.records.get(&key, now).filter(|_| self.records.still_current(&key, version));
+        let Some(copy) = copy else {
+            // A `set` or a foreign value came in between, and has a placement of its own.
+            if let Some(answer) = answer {
+                let _ = answer.send(Ok(SetOutcome {
+                    asked: 0,
+                    stored: 0,
+                    refused: 0,
+                    silent: 0,
+                    expires_in: Duration::ZERO,
+                    superseded: true,
+                }));
+            }
+            return;
+        };
+        if restore && !self.among_nearest(&target, &found.closest) {
+            return;
+        }
+        let mixed = self.config.mixed_placement && found.legacy;
+        let mut targets = placement::targets(&target, self.config.k, &found.closest, &found.own_table, mixed);
+        if targets.is_empty() {
+            // Nobody answered the lookup; whoever is in the table is worth the try.
+            targets = found.own_table.clone();
+        }
+        self.links.publish.do_send(LaunchPublish {
+            key,
+            value: copy.value,
+            version,
+            ttl: restore.then(|| seconds(copy.ttl_left)),
+            expires_at: copy.expires_at,
+            targets,
+            answer,
+        });
+    }
+}
+
+/// Whether a key is one that the network can hold.
+pub(super) fn check_key(key: &str, config: &Config) -> Result<(), Error> {
+    let (len, max) = (key.len(), config.max_key_len);
+    if len > max { Err(Error::KeyTooLong { len, max }) } else { Ok(()) }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+impl Actor for ValueStore {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        // A restart comes through here as well: what the backend holds is what was acknowledged.
+        self.load();
+    }
+}
+
+impl Supervised for ValueStore {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // Whoever waits for a commit sees its answer dropped, which is an error.
+        self.waiting.clear();
+    }
+}
+
+impl Handler<StoreValue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
+        let now = clock::now();
+        let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
+        let key = write.key.clone();
+        let (stored, response) = self.write(write, now);
+        if stored {
+            // It waits here for the commit, in a queue of its own bound, so its slot is free.
+            to.permit = None;
+            self.commit(Waiting::Remote { key, to, response }, ctx);
+        } else {
+            self.links.answer.do_send(TransmitAnswer { to, response });
+        }
+    }
+}
+
+impl Handler<Committed> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
+        if let Some(waiting) = self.waiting.remove(&committed.group) {
+            self.committed(waiting, committed.result);
+        }
+    }
+}
+
+impl Handler<AnswerFromStore> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, asked: AnswerFromStore, _: &mut Self::Context) {
+        let AnswerFromStore { question, key, to } = asked;
+        let now = clock::now();
+        let response = match question {
+            StoreQuestion::CheckStore => {
+                let (has_key, ttl) = self.records.has(&key, now);
+                Response::CheckStore { has_key, ttl }
+            }
+            StoreQuestion::Get => Response::Get { value: self.records.get(&key, now).map(|copy| copy.value) },
+            StoreQuestion::FindValue => match self.records.get(&key, now) {
+                Some(copy) => Response::Value { value: copy.value, ttl: Some(seconds(copy.ttl_left)) },
+                None => {
+                    let target = NodeId::of_key(&key);
+                    self.links.nearest.do_send(AnswerNearest { target, value_missing: true, to });
+                    return;
+                }
+            },
+        };
+        self.links.answer.do_send(TransmitAnswer { to, response });
+    }
+}
+
+impl Handler<ReadValue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadValue, _: &mut Self::Context) {
+        let ReadValue { key, answer } = read;
+        match self.records.get(&key, clock::now()) {
+            Some(copy) => {
+                let value = Arc::unwrap_or_clone(copy.value);
+                let _ = answer.send(Ok(GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) }));
+            }
+            None => {
+                self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });
+            }
+        }
+    }
+}
+
+impl Handler<PublishValue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, publish: PublishValue, ctx: &mut Self::Context) {
+        let PublishValue { key, value, answer } = publish;
+        if let Err(error) = self.check(&key, &value) {
+            let _ = answer.send(Err(error));
+            return;
+        }
+        let publication = self.records.publish(key.clone(), value, clock::now(), &mut *self.entropy);
+        self.commit(Waiting::Local { key, version: publication.version, answer }, ctx);
+    }
+}
+
+impl Handler<ReleaseKey> for ValueStore {
+    type Result = bool;
+
+    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
+        let released = self.records.release(&release.0);
+        self.commit(Waiting::Nobody, ctx);
+        released
+    }
+}
+
+impl Handler<RepublishDue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
+        for due in self.records.due(clock::now(), ROUND, &mut *self.entropy) {
+            let restore = matches!(due.kind, DueKind::Restore { .. });
+            self.find_places(due.key, due.version, restore, None);
+        }
+    }
+}
+
+impl Handler<ExpireValues> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, _: ExpireValues, ctx: &mut Self::Context) {
+        let swept = self.records.expire(clock::now());
+        if swept > 0 {
+            tracing::debug!(swept, "values expired");
+            self.commit(Waiting::Nobody, ctx);
+        }
+    }
+}
+
+impl Handler<PlacesFound> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, found: PlacesFound, _: &mut Self::Context) {
+        self.place(found, clock::now());
+    }
+}
+
+impl Handler<PublishDone> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, done: PublishDone, ctx: &mut Self::Context) {
+        self.records.placed(&done.key, done.version, done.stored, clock::now(), &mut *self.entropy);
+        self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<DescribeStore> for ValueStore {
+    type Result = MessageResult<DescribeStore>;
+
+    fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.records.snapshot(clock::now()))
+    }
+}
