@@ -1,9 +1,46 @@
-//! The three spellings of one vocabulary: JSON, bencode and MessagePack (WIRE.md).
+//! The three spellings of one vocabulary: JSON, bencode and MessagePack (WIRE.md). What the messages mean is not
+//! known here.
 //!
 //! Reading is strict where the wire gives room, since what comes in is a stranger's; writing is canonical. No codec
-//! recurses on its input or allocates beyond its size.
+//! recurses on its input or allocates beyond its size. All three share one flat wire struct ([`wire`](self)); what
+//! differs is how a leaf is spelled.
+//!
+//! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with `NaN` or
+//! `Infinity`, with lone surrogates, with base64 that is not canonical; bencode that is not canonical. No legacy node
+//! writes any of it, lone surrogates in a caller's own key or text excepted.
+
+mod bencode;
+mod bencode_form;
+mod dialect;
+mod json;
+mod loose;
+mod msgpack;
+mod msgpack_form;
+#[cfg(test)]
+mod round_trip;
+mod wire;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use self::bencode::Bencode;
+use self::dialect::Dialect;
+use self::json::Json;
+use self::msgpack::MessagePack;
+use super::config::MAX_DATAGRAM;
+use super::message::Message;
+use super::peer::Peer;
+use super::value::Value;
+
+/// How many peers of an answer are read. Further ones are skipped: nobody needs more than k = 20 of them.
+pub const MAX_PEERS_READ: usize = 32;
+
+/// How deep lists and dictionaries may nest in bencode and MessagePack, the message itself counted. A message of this
+/// wire needs 3; what is deeper is dropped unread. JSON needs no such bound: what it does not know it skips without
+/// recursion.
+pub const MAX_DEPTH: usize = 8;
 
 /// How a node spells its messages. All nodes of a network use the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -15,5 +52,224 @@ pub enum Codec {
     /// Bencode: the legacy alternative.
     Bencode,
     /// Compact MessagePack: for networks of ours alone.
+    #[serde(rename = "msgpack")]
     MessagePack,
+}
+
+impl Codec {
+    /// Every codec.
+    pub const ALL: [Codec; 3] = [Codec::Json, Codec::Bencode, Codec::MessagePack];
+
+    /// The name in settings: `json`, `bencode` or `msgpack`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Json => "json",
+            Codec::Bencode => "bencode",
+            Codec::MessagePack => "msgpack",
+        }
+    }
+
+    /// The one datagram that says `message`.
+    ///
+    /// # Errors
+    /// If it would be longer than a UDP datagram over IPv4 can be ([`MAX_DATAGRAM`]).
+    pub fn encode(self, message: &Message) -> Result<Vec<u8>, EncodeError> {
+        let datagram = self.spell(message, wire::peers_of(message));
+        if datagram.len() > MAX_DATAGRAM {
+            return Err(EncodeError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM });
+        }
+        Ok(datagram)
+    }
+
+    /// Like [`Codec::encode`], but an answer with peers loses the farthest of them until it fits `limit` bytes. A
+    /// message without peers is encoded whole, whatever `limit` says.
+    ///
+    /// # Errors
+    /// If an answer with peers does not fit `limit` even without them, or any other message not one datagram.
+    pub fn encode_within(self, message: &Message, limit: usize) -> Result<Vec<u8>, EncodeError> {
+        let peers = wire::peers_of(message);
+        if peers.is_empty() {
+            return self.encode(message);
+        }
+        let limit = limit.min(MAX_DATAGRAM);
+        let whole = self.spell(message, peers);
+        if whole.len() <= limit {
+            return Ok(whole);
+        }
+        let without = whole.len() - self.peers_len(peers);
+        // The length grows with the number of peers, so the most that fit can be found by halving.
+        let (mut fit, mut too_many) = (0, peers.len());
+        while fit + 1 < too_many {
+            let middle = fit.midpoint(too_many);
+            if without + self.peers_len(&peers[..middle]) <= limit { fit = middle } else { too_many = middle }
+        }
+        let datagram = self.spell(message, &peers[..fit]);
+        if datagram.len() > limit {
+            return Err(EncodeError::TooLarge { len: datagram.len(), limit });
+        }
+        Ok(datagram)
+    }
+
+    /// The message that `datagram` says.
+    ///
+    /// Never panics and never recurses on its input, whatever that is. Peers that cannot be peers are dropped from an
+    /// answer, the rest of it stands (WIRE.md, last table); only the first [`MAX_PEERS_READ`] are read.
+    ///
+    /// # Errors
+    /// If it is no message of this wire: see [`DecodeError`].
+    pub fn decode(self, datagram: &[u8]) -> Result<Message, DecodeError> {
+        if datagram.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        match self {
+            Codec::Json => json::decode(datagram),
+            Codec::Bencode => bencode::decode(datagram),
+            Codec::MessagePack => msgpack::decode(datagram),
+        }
+    }
+
+    /// The most bytes that a `find_value_res` with `value` takes up: as a legacy node writes it from an IPv4 address
+    /// (JSON with spaces, `\uXXXX` and base64), or as we do with every optional field, whichever is longer.
+    ///
+    /// A value for which this is above [`MAX_DATAGRAM`] must be refused: a legacy holder could not serve it and would
+    /// not say so (WIRE.md, sizes).
+    pub fn legacy_answer_len(self, value: &Value) -> usize {
+        match self {
+            Codec::Json => json::answer_len(value),
+            Codec::Bencode => bencode::answer_len(value),
+            Codec::MessagePack => msgpack::answer_len(value),
+        }
+    }
+
+    fn spell(self, message: &Message, peers: &[Peer]) -> Vec<u8> {
+        match self {
+            Codec::Json => json::encode(message, peers),
+            Codec::Bencode => bencode::encode(message, peers),
+            Codec::MessagePack => msgpack::encode(message, peers),
+        }
+    }
+
+    fn peers_len(self, peers: &[Peer]) -> usize {
+        match self {
+            Codec::Json => Json::peers_len(peers),
+            Codec::Bencode => Bencode::peers_len(peers),
+            Codec::MessagePack => MessagePack::peers_len(peers),
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Codec {
+    type Err = UnknownCodec;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|codec| codec.name() == name)
+            .ok_or_else(|| UnknownCodec { found: name.chars().take(32).collect() })
+    }
+}
+
+/// The text names no codec. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a codec is one of json, bencode, msgpack, not {found:?}")]
+pub struct UnknownCodec {
+    /// What was found, at most its first 32 characters.
+    pub found: String,
+}
+
+/// Why a message was not encoded. Nothing may be sent in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// It takes up more bytes than may be sent.
+    #[error("the message takes {len} bytes where {limit} may be sent")]
+    TooLarge {
+        /// Bytes that it takes up.
+        len: usize,
+        /// Bytes that may be sent.
+        limit: usize,
+    },
+}
+
+/// Why a datagram was not read. It is dropped without an answer, as on the legacy network; a stranger can cause any
+/// of these at will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There is nothing in it.
+    #[error("the datagram is empty")]
+    Empty,
+    /// It is not well-formed, or not a dictionary.
+    #[error("the datagram is malformed: {0}")]
+    Malformed(&'static str),
+    /// Its lists and dictionaries nest deeper than [`MAX_DEPTH`].
+    #[error("the datagram nests deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+    /// A field stands in it twice.
+    #[error("the message has a field twice")]
+    Duplicate,
+    /// The type is none of this wire's: a later version's, perhaps.
+    #[error("the message is of an unknown type")]
+    UnknownType,
+    /// The query id is missing, not a string, or longer than 32 bytes, so that it could not be echoed.
+    #[error("the query id is not a string of at most 32 bytes")]
+    QueryId,
+    /// The sender is missing, or its id or port is not one.
+    #[error("the sender is not a node id and a port")]
+    BadSender,
+    /// A field without which such a message says nothing is missing or null.
+    #[error("the message lacks its `{0}`")]
+    Missing(&'static str),
+    /// A field that such a message reads is of another type or out of range.
+    #[error("the message's `{0}` is not what it should be")]
+    BadField(&'static str),
+}
+
+impl DecodeError {
+    /// Every label that [`DecodeError::reason`] can give.
+    pub const REASONS: [&'static str; 9] = [
+        "empty",
+        "malformed",
+        "too_deep",
+        "duplicate",
+        "unknown_type",
+        "query_id",
+        "bad_sender",
+        "missing_field",
+        "bad_field",
+    ];
+
+    /// A label for counters: one of [`DecodeError::REASONS`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DecodeError::Empty => "empty",
+            DecodeError::Malformed(_) => "malformed",
+            DecodeError::TooDeep => "too_deep",
+            DecodeError::Duplicate => "duplicate",
+            DecodeError::UnknownType => "unknown_type",
+            DecodeError::QueryId => "query_id",
+            DecodeError::BadSender => "bad_sender",
+            DecodeError::Missing(_) => "missing_field",
+            DecodeError::BadField(_) => "bad_field",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_codec_is_known_by_the_name_that_it_prints() {
+        for codec in Codec::ALL {
+            assert_eq!(codec.to_string().parse::<Codec>().unwrap(), codec);
+            assert_eq!(serde_json::to_value(codec).unwrap(), codec.name());
+        }
+        let error = "xml".parse::<Codec>().unwrap_err().to_string();
+        assert!(Codec::ALL.iter().all(|codec| error.contains(codec.name())), "{error}");
+    }
 }

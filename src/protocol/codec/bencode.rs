@@ -1,0 +1,94 @@
+//! The bencode wire: sorted keys, ids in hex, bytes behind a prefix (WIRE.md, bencode).
+//!
+//! What Python's encoder cannot tell apart cannot be told apart here either: a *text* value that begins with the
+//! prefix is read as bytes, and a byte string is text or bytes by whether it is UTF-8. Such a text is written as it is.
+
+use std::marker::PhantomData;
+
+use serde::Serializer;
+use serde::de::DeserializeSeed;
+
+use super::dialect::{Dialect, printed_len};
+use super::loose::{Leaf, Loose};
+use super::wire::{Outgoing, WireForm, message_of};
+use super::{DecodeError, bencode_form};
+use crate::protocol::message::Message;
+use crate::protocol::peer::Peer;
+use crate::protocol::value::Value;
+
+/// What stands in front of a value that is bytes.
+const BYTES_PREFIX: &[u8] = b"\0bytes\0";
+
+/// The bencode spelling of leaves.
+pub(super) struct Bencode;
+
+impl Dialect for Bencode {
+    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
+        if let Leaf::Bytes(bytes) = leaf { std::str::from_utf8(bytes).ok() } else { None }
+    }
+
+    fn flag(leaf: Leaf<'_>) -> Option<bool> {
+        match leaf {
+            Leaf::Int(0) => Some(false),
+            Leaf::Int(1) => Some(true),
+            _ => None,
+        }
+    }
+
+    fn value(leaf: Leaf<'_>) -> Option<Value> {
+        let Leaf::Bytes(bytes) = leaf else { return None };
+        if let Some(bytes) = bytes.strip_prefix(BYTES_PREFIX) {
+            return Some(bytes.into());
+        }
+        Some(std::str::from_utf8(bytes).map_or_else(|_| bytes.into(), Value::from))
+    }
+
+    fn write_value<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bytes(bytes) => serializer.serialize_bytes(&[BYTES_PREFIX, bytes].concat()),
+        }
+    }
+
+    fn peers_len(peers: &[Peer]) -> usize {
+        const FRAME: &str = "d2:ip7:node_id40:4:portiee";
+        peers
+            .iter()
+            .map(|peer| FRAME.len() + 40 + string_len(printed_len(peer.addr.ip())) + printed_len(peer.addr.port()))
+            .sum()
+    }
+}
+
+pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
+    serde_bencode::to_bytes(&Outgoing::<Bencode>::new(message, peers))
+        .expect("the keys are strings and there are no fractions, which alone it cannot write")
+}
+
+pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
+    bencode_form::check(datagram)?;
+    let mut deserializer = serde_bencode::Deserializer::new(datagram);
+    let found = Loose(WireForm::<Bencode>(PhantomData))
+        .deserialize(&mut deserializer)
+        .map_err(|_| DecodeError::Malformed("not bencode"))?;
+    message_of(found)
+}
+
+/// A `find_value_res` as we write it, but for its value: with the longest IPv4 address and port and every optional
+/// field at its longest. A legacy node's is the same without those fields.
+const FRAME: &str = concat!(
+    "d2:id16:00000000000000006:senderd2:ip15:255.255.255.2557:node_id40:0000000000000000000000000000000000000000",
+    "4:porti65535ee3:ttli4294967295e4:type14:find_value_res1:vi4294967295e5:valuee"
+);
+
+pub(super) fn answer_len(value: &Value) -> usize {
+    FRAME.len()
+        + match value {
+            Value::Text(text) => string_len(text.len()),
+            Value::Bytes(bytes) => string_len(BYTES_PREFIX.len() + bytes.len()),
+        }
+}
+
+/// Bytes of a string of `len` bytes, with its length in front.
+fn string_len(len: usize) -> usize {
+    printed_len(len) + 1 + len
+}

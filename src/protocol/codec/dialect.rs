@@ -1,0 +1,324 @@
+//! How the leaves of a message are spelled: what JSON, bencode and MessagePack do each in their own way, and the forms
+//! of sender, peers and value that follow from it. Which fields a message has is `wire.rs`'s business.
+
+use std::fmt::{self, Write};
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use super::MAX_PEERS_READ;
+use super::loose::{Form, Key, Leaf, LeafForm, Loose, Slot, skip_rest};
+use crate::protocol::id::NodeId;
+use crate::protocol::message::{QueryId, Sender};
+use crate::protocol::peer::{Peer, check_unicast};
+use crate::protocol::value::Value;
+
+/// The spelling of leaves on one wire. The defaults are those of the legacy wires: ids in hex, peers as a list of
+/// dictionaries.
+pub(super) trait Dialect {
+    /// Whether peers are records in one binary, by address family, instead of dictionaries in a list.
+    const COMPACT: bool = false;
+
+    /// Reads text.
+    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str>;
+
+    /// Reads a boolean.
+    fn flag(leaf: Leaf<'_>) -> Option<bool>;
+
+    /// Reads a value that is spelled without parts.
+    fn value(leaf: Leaf<'_>) -> Option<Value>;
+
+    /// Reads a value that is spelled as a dictionary.
+    fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
+        while dictionary.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Slot::Bad)
+    }
+
+    /// Reads a node id.
+    fn node_id(leaf: Leaf<'_>) -> Option<NodeId> {
+        NodeId::from_hex(Self::text(leaf)?).ok()
+    }
+
+    /// Reads a sender's node id: an empty one is `Some(None)`, "do not insert me".
+    fn sender_id(leaf: Leaf<'_>) -> Option<Option<NodeId>> {
+        if Self::text(leaf) == Some("") { Some(None) } else { Self::node_id(leaf).map(Some) }
+    }
+
+    /// Reads a query id.
+    fn query_id(leaf: Leaf<'_>) -> Option<QueryId> {
+        QueryId::from_text(Self::text(leaf)?)
+    }
+
+    /// Reads an address: one that is not literal is `Some(None)`.
+    fn ip(leaf: Leaf<'_>) -> Option<Option<IpAddr>> {
+        Some(Self::text(leaf)?.parse().ok())
+    }
+
+    /// Reads peers that are spelled as records with addresses of `ip_len` bytes.
+    fn records(_: Leaf<'_>, _ip_len: usize) -> Option<Vec<Peer>> {
+        None
+    }
+
+    /// Writes a node id, or the empty one.
+    fn write_id<S: Serializer>(id: Option<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(id) = id else { return serializer.serialize_str("") };
+        let mut digits = [0; 40];
+        hex::encode_to_slice(id.as_bytes(), &mut digits).expect("20 bytes are 40 hex digits");
+        serializer.serialize_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
+    }
+
+    /// Writes a query id.
+    fn write_query_id<S: Serializer>(id: QueryId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(id.as_str())
+    }
+
+    /// Writes an address, or that there is none.
+    fn write_ip<S: Serializer>(ip: Option<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+        match ip {
+            Some(ip) => serializer.collect_str(&ip),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    /// Writes a value.
+    fn write_value<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Bytes by which a message with these peers is longer than the same one without any.
+    fn peers_len(peers: &[Peer]) -> usize;
+}
+
+/// Reads an integer of 0 or more.
+pub(super) fn number(leaf: Leaf<'_>) -> Option<u64> {
+    if let Leaf::Int(number) = leaf { Some(number) } else { None }
+}
+
+/// Reads an integer of 0..=4,294,967,295: a number of seconds, a version.
+pub(super) fn small_number(leaf: Leaf<'_>) -> Option<u32> {
+    number(leaf)?.try_into().ok()
+}
+
+/// Reads a port: 1..=65535.
+fn port(leaf: Leaf<'_>) -> Option<u16> {
+    number(leaf)?.try_into().ok().filter(|port| *port != 0)
+}
+
+/// The names in a sender's and in a peer's dictionary.
+enum Part {
+    NodeId,
+    Ip,
+    Port,
+    Unknown,
+}
+
+impl Part {
+    fn of(name: &str) -> Self {
+        match name {
+            "node_id" => Part::NodeId,
+            "ip" => Part::Ip,
+            "port" => Part::Port,
+            _ => Part::Unknown,
+        }
+    }
+}
+
+/// A dictionary of node id, address and port. Anything else than a legible one is bad as a whole.
+struct Contact {
+    id: Slot<Option<NodeId>>,
+    ip: Slot<Option<IpAddr>>,
+    port: Slot<u16>,
+}
+
+impl Contact {
+    /// `None` if a part stands there twice.
+    fn read<'de, D: Dialect + ?Sized, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
+        let mut contact = Contact { id: Slot::Absent, ip: Slot::Absent, port: Slot::Absent };
+        let mut twice = false;
+        while let Some(part) = dictionary.next_key_seed(Key(Part::of))? {
+            twice |= match part {
+                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Loose(LeafForm(D::sender_id)))?),
+                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Loose(LeafForm(D::ip)))?),
+                Part::Port => contact.port.fill(dictionary.next_value_seed(Loose(LeafForm(port)))?),
+                Part::Unknown => {
+                    dictionary.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+        }
+        Ok((!twice).then_some(contact))
+    }
+
+    fn sender(self) -> Option<Sender> {
+        let ip = match self.ip {
+            Slot::Good(ip) => ip,
+            // Nobody believes it, so nobody needs it.
+            Slot::Absent | Slot::Null => None,
+            Slot::Bad => return None,
+        };
+        Some(Sender { id: self.id.good()?, ip, port: self.port.good()? })
+    }
+
+    fn peer(self) -> Option<Peer> {
+        peer(self.id.good()??, self.ip.good()??, self.port.good()?)
+    }
+}
+
+/// The peer of these parts, if they can be one's.
+pub(super) fn peer(id: NodeId, ip: IpAddr, port: u16) -> Option<Peer> {
+    let addr = SocketAddr::new(ip, port);
+    check_unicast(&addr).ok()?;
+    Some(Peer::new(id, addr))
+}
+
+/// The form of `sender`.
+pub(super) struct SenderForm<D>(pub(super) PhantomData<D>);
+
+impl<D: Dialect> Form for SenderForm<D> {
+    type Out = Sender;
+
+    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<Sender>, A::Error> {
+        Ok(Contact::read::<D, A>(dictionary)?.and_then(Contact::sender).into())
+    }
+}
+
+/// The form of an entry in `peers`.
+struct PeerForm<D>(PhantomData<D>);
+
+impl<D: Dialect> Form for PeerForm<D> {
+    type Out = Peer;
+
+    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<Peer>, A::Error> {
+        Ok(Contact::read::<D, A>(dictionary)?.and_then(Contact::peer).into())
+    }
+}
+
+/// The form of `peers` and `peers6`: of their first [`MAX_PEERS_READ`] entries, those that can be peers.
+pub(super) struct PeersForm<D> {
+    /// Bytes of an address, where they are records.
+    pub(super) ip_len: usize,
+    pub(super) dialect: PhantomData<D>,
+}
+
+impl<D: Dialect> Form for PeersForm<D> {
+    type Out = Vec<Peer>;
+
+    fn leaf(self, leaf: Leaf<'_>) -> Slot<Vec<Peer>> {
+        if leaf == Leaf::Null { Slot::Null } else { D::records(leaf, self.ip_len).into() }
+    }
+
+    fn list<'de, A: SeqAccess<'de>>(self, mut list: A) -> Result<Slot<Vec<Peer>>, A::Error> {
+        if D::COMPACT {
+            skip_rest(&mut list)?;
+            return Ok(Slot::Bad);
+        }
+        let mut peers = Vec::new();
+        for _ in 0..MAX_PEERS_READ {
+            match list.next_element_seed(Loose(PeerForm::<D>(PhantomData)))? {
+                Some(found) => peers.extend(found.good()),
+                None => return Ok(Slot::Good(peers)),
+            }
+        }
+        skip_rest(&mut list)?;
+        Ok(Slot::Good(peers))
+    }
+}
+
+/// The form of `value`.
+pub(super) struct ValueForm<D>(pub(super) PhantomData<D>);
+
+impl<D: Dialect> Form for ValueForm<D> {
+    type Out = Value;
+
+    fn leaf(self, leaf: Leaf<'_>) -> Slot<Value> {
+        if leaf == Leaf::Null { Slot::Null } else { D::value(leaf).into() }
+    }
+
+    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<Value>, A::Error> {
+        D::value_in(dictionary)
+    }
+}
+
+/// One field's content on its way out.
+pub(super) enum Field<'a> {
+    Text(&'a str),
+    NodeId(NodeId),
+    QueryId(QueryId),
+    Sender(Sender),
+    Peers(&'a [Peer]),
+    Records(Vec<u8>),
+    Value(&'a Value),
+    Number(u64),
+    Flag(bool),
+}
+
+/// A content as `D` spells it.
+pub(super) struct Spelled<'a, T, D>(pub(super) &'a T, pub(super) PhantomData<D>);
+
+impl<D: Dialect> Serialize for Spelled<'_, Field<'_>, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Field::Text(text) => serializer.serialize_str(text),
+            Field::NodeId(id) => D::write_id(Some(*id), serializer),
+            Field::QueryId(id) => D::write_query_id(*id, serializer),
+            Field::Sender(Sender { id, ip, port }) => write_contact::<D, S>(*id, *ip, *port, serializer),
+            Field::Peers(peers) => {
+                let mut list = serializer.serialize_seq(Some(peers.len()))?;
+                for peer in *peers {
+                    list.serialize_element(&Spelled::<_, D>(peer, PhantomData))?;
+                }
+                list.end()
+            }
+            Field::Records(records) => serializer.serialize_bytes(records),
+            Field::Value(value) => D::write_value(value, serializer),
+            Field::Number(number) => serializer.serialize_u64(*number),
+            Field::Flag(flag) => serializer.serialize_bool(*flag),
+        }
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<'_, Peer, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write_contact::<D, S>(Some(self.0.id), Some(self.0.addr.ip()), self.0.addr.port(), serializer)
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<'_, Option<NodeId>, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        D::write_id(*self.0, serializer)
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<'_, Option<IpAddr>, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        D::write_ip(*self.0, serializer)
+    }
+}
+
+fn write_contact<D: Dialect, S: Serializer>(
+    id: Option<NodeId>,
+    ip: Option<IpAddr>,
+    port: u16,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut dictionary = serializer.serialize_map(Some(3))?;
+    dictionary.serialize_entry("node_id", &Spelled::<_, D>(&id, PhantomData))?;
+    dictionary.serialize_entry("ip", &Spelled::<_, D>(&ip, PhantomData))?;
+    dictionary.serialize_entry("port", &port)?;
+    dictionary.end()
+}
+
+/// Bytes of what `shown` prints, without printing it.
+pub(super) fn printed_len(shown: impl fmt::Display) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    write!(count, "{shown}").expect("counting cannot fail");
+    count.0
+}

@@ -1,0 +1,128 @@
+//! The JSON wire: UTF-8, ids in hex, bytes as a dictionary of base64 (WIRE.md, JSON).
+//!
+//! We write it without spaces and without `\uXXXX`; legacy nodes read any JSON. Unknown fields are skipped by
+//! `serde_json` without recursion, however deep they nest.
+
+use std::marker::PhantomData;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
+use serde::ser::SerializeMap;
+
+use super::DecodeError;
+use super::dialect::{Dialect, printed_len};
+use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
+use super::wire::{Outgoing, WireForm, message_of};
+use crate::protocol::message::Message;
+use crate::protocol::peer::Peer;
+use crate::protocol::value::Value;
+
+/// The one name in the dictionary that spells bytes.
+const BYTES_MARKER: &str = "__bytes_b64__";
+
+/// The JSON spelling of leaves.
+pub(super) struct Json;
+
+impl Dialect for Json {
+    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
+        if let Leaf::Text(text) = leaf { Some(text) } else { None }
+    }
+
+    fn flag(leaf: Leaf<'_>) -> Option<bool> {
+        if let Leaf::Bool(flag) = leaf { Some(flag) } else { None }
+    }
+
+    fn value(leaf: Leaf<'_>) -> Option<Value> {
+        Self::text(leaf).map(Value::from)
+    }
+
+    fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
+        let mut bytes = Slot::Absent;
+        let mut alone = true;
+        while let Some(is_marker) = dictionary.next_key_seed(Key(|name| name == BYTES_MARKER))? {
+            if is_marker {
+                let found = dictionary.next_value_seed(Loose(LeafForm(|leaf| {
+                    Self::text(leaf).and_then(|text| STANDARD.decode(text).ok()).map(Value::Bytes)
+                })))?;
+                alone &= !bytes.fill(found);
+            } else {
+                dictionary.next_value::<IgnoredAny>()?;
+                alone = false;
+            }
+        }
+        Ok(bytes.good().filter(|_| alone).into())
+    }
+
+    fn write_value<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bytes(bytes) => {
+                let mut dictionary = serializer.serialize_map(Some(1))?;
+                dictionary.serialize_entry(BYTES_MARKER, &STANDARD.encode(bytes))?;
+                dictionary.end()
+            }
+        }
+    }
+
+    fn peers_len(peers: &[Peer]) -> usize {
+        const FRAME: &str = r#"{"node_id":"","ip":"","port":}"#;
+        let entries: usize = peers
+            .iter()
+            .map(|peer| FRAME.len() + 40 + printed_len(peer.addr.ip()) + printed_len(peer.addr.port()))
+            .sum();
+        entries + peers.len().saturating_sub(1)
+    }
+}
+
+pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
+    serde_json::to_vec(&Outgoing::<Json>::new(message, peers))
+        .expect("the keys are strings, and writing to a vector cannot fail")
+}
+
+pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
+    // Beforehand, since serde_json does not look at the strings that it skips.
+    let text = std::str::from_utf8(datagram).map_err(|_| DecodeError::Malformed("not UTF-8"))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = Loose(WireForm::<Json>(PhantomData))
+        .deserialize(&mut deserializer)
+        .and_then(|found| deserializer.end().map(|()| found))
+        .map_err(|_| DecodeError::Malformed("not JSON"))?;
+    message_of(found)
+}
+
+/// A `find_value_res` as a legacy node writes it, but for its value: with the longest IPv4 address and port.
+const LEGACY_FRAME: &str = concat!(
+    r#"{"type": "find_value_res", "sender": {"node_id": "0000000000000000000000000000000000000000", "#,
+    r#""ip": "255.255.255.255", "port": 65535}, "id": "0000000000000000", "value": }"#
+);
+
+/// The same as we write it, with every optional field at its longest.
+const OWN_FRAME: &str = concat!(
+    r#"{"type":"find_value_res","id":"0000000000000000","sender":{"node_id":"0000000000000000000000000000000000000000","#,
+    r#""ip":"255.255.255.255","port":65535},"value":,"ttl":4294967295,"v":4294967295}"#
+);
+
+pub(super) fn answer_len(value: &Value) -> usize {
+    // What Python's encoder escapes is a superset of what ours does, and its escapes are never shorter.
+    LEGACY_FRAME.len().max(OWN_FRAME.len()) + legacy_value_len(value)
+}
+
+/// Bytes of `value` as Python's `json.dumps` writes it.
+fn legacy_value_len(value: &Value) -> usize {
+    const BYTES_FRAME: &str = r#"{"__bytes_b64__": ""}"#;
+    match value {
+        Value::Text(text) => 2 + text.chars().map(escaped_len).sum::<usize>(),
+        Value::Bytes(bytes) => BYTES_FRAME.len() + bytes.len().div_ceil(3) * 4,
+    }
+}
+
+fn escaped_len(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        ' '..='~' => 1,
+        // One \uXXXX for each UTF-16 unit.
+        other => 6 * other.len_utf16(),
+    }
+}

@@ -1,0 +1,183 @@
+//! The MessagePack wire: the same names, but ids, query ids and peers as raw bytes (docs/messagepack.md). For networks
+//! of ours alone: no legacy node speaks it.
+
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::Serializer;
+use serde::de::DeserializeSeed;
+
+use super::dialect::{self, Dialect};
+use super::loose::{Leaf, Loose};
+use super::wire::{IP_LENS, Outgoing, WireForm, message_of};
+use super::{DecodeError, MAX_DEPTH, MAX_PEERS_READ, msgpack_form};
+use crate::protocol::id::{NODE_ID_BYTES, NodeId};
+use crate::protocol::message::{Message, QueryId};
+use crate::protocol::peer::Peer;
+use crate::protocol::value::Value;
+
+/// Bytes of a port in a record.
+const PORT_LEN: usize = 2;
+
+/// The MessagePack spelling of leaves.
+pub(super) struct MessagePack;
+
+impl Dialect for MessagePack {
+    const COMPACT: bool = true;
+
+    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
+        if let Leaf::Text(text) = leaf { Some(text) } else { None }
+    }
+
+    fn flag(leaf: Leaf<'_>) -> Option<bool> {
+        if let Leaf::Bool(flag) = leaf { Some(flag) } else { None }
+    }
+
+    fn value(leaf: Leaf<'_>) -> Option<Value> {
+        match leaf {
+            Leaf::Text(text) => Some(text.into()),
+            Leaf::Bytes(bytes) => Some(bytes.into()),
+            _ => None,
+        }
+    }
+
+    fn node_id(leaf: Leaf<'_>) -> Option<NodeId> {
+        bytes(leaf)?.try_into().ok().map(NodeId::from_bytes)
+    }
+
+    fn sender_id(leaf: Leaf<'_>) -> Option<Option<NodeId>> {
+        if leaf == Leaf::Bytes(&[]) { Some(None) } else { Self::node_id(leaf).map(Some) }
+    }
+
+    fn query_id(leaf: Leaf<'_>) -> Option<QueryId> {
+        match leaf {
+            Leaf::Bytes(bytes) => Some(QueryId::from_u64(u64::from_be_bytes(bytes.try_into().ok()?))),
+            leaf => QueryId::from_text(Self::text(leaf)?),
+        }
+    }
+
+    fn ip(leaf: Leaf<'_>) -> Option<Option<IpAddr>> {
+        let bytes = bytes(leaf)?;
+        if bytes.is_empty() { Some(None) } else { ip(bytes).map(Some) }
+    }
+
+    fn records(leaf: Leaf<'_>, ip_len: usize) -> Option<Vec<Peer>> {
+        let bytes = bytes(leaf)?;
+        let record_len = NODE_ID_BYTES + ip_len + PORT_LEN;
+        let whole = bytes.len().is_multiple_of(record_len);
+        whole.then(|| bytes.chunks_exact(record_len).take(MAX_PEERS_READ).filter_map(read_record).collect())
+    }
+
+    fn write_id<S: Serializer>(id: Option<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(id.as_ref().map_or(&[], |id| id.as_bytes().as_slice()))
+    }
+
+    fn write_query_id<S: Serializer>(id: QueryId, serializer: S) -> Result<S::Ok, S::Error> {
+        match id.as_u64() {
+            Some(bits) => serializer.serialize_bytes(&bits.to_be_bytes()),
+            None => serializer.serialize_str(id.as_str()),
+        }
+    }
+
+    fn write_ip<S: Serializer>(ip: Option<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+        match ip {
+            Some(IpAddr::V4(ip)) => serializer.serialize_bytes(&ip.octets()),
+            Some(IpAddr::V6(ip)) => serializer.serialize_bytes(&ip.octets()),
+            None => serializer.serialize_bytes(&[]),
+        }
+    }
+
+    fn write_value<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bytes(bytes) => serializer.serialize_bytes(bytes),
+        }
+    }
+
+    fn peers_len(peers: &[Peer]) -> usize {
+        const PEERS6_NAME: usize = 1 + "peers6".len();
+        let v4 = peers.iter().filter(|peer| peer.addr.is_ipv4()).count();
+        let [v4_len, v6_len] = [v4, peers.len() - v4].map(|count| count * (NODE_ID_BYTES + PORT_LEN));
+        let v4_len = bin_len(v4_len + v4 * IP_LENS[0]) - bin_len(0);
+        let v6 = peers.len() - v4;
+        if v6 == 0 { v4_len } else { v4_len + PEERS6_NAME + bin_len(v6_len + v6 * IP_LENS[1]) }
+    }
+}
+
+fn bytes(leaf: Leaf<'_>) -> Option<&[u8]> {
+    if let Leaf::Bytes(bytes) = leaf { Some(bytes) } else { None }
+}
+
+/// The address of 4 or of 16 bytes.
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into()),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()),
+        _ => None,
+    }
+}
+
+/// The peer of a record, if it can be one.
+fn read_record(record: &[u8]) -> Option<Peer> {
+    let (id, rest) = record.split_first_chunk::<NODE_ID_BYTES>()?;
+    let (address, port) = rest.split_last_chunk::<PORT_LEN>()?;
+    dialect::peer(NodeId::from_bytes(*id), ip(address)?, u16::from_be_bytes(*port))
+}
+
+/// The records of `peers`: those of IPv4 and those of IPv6, each in their order.
+pub(super) fn records_of(peers: &[Peer]) -> [Vec<u8>; 2] {
+    let mut records = [Vec::new(), Vec::new()];
+    for peer in peers {
+        let of_family = &mut records[usize::from(peer.addr.is_ipv6())];
+        of_family.extend_from_slice(peer.id.as_bytes());
+        match peer.addr.ip() {
+            IpAddr::V4(ip) => of_family.extend_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => of_family.extend_from_slice(&ip.octets()),
+        }
+        of_family.extend_from_slice(&peer.addr.port().to_be_bytes());
+    }
+    records
+}
+
+pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
+    rmp_serde::to_vec(&Outgoing::<MessagePack>::new(message, peers))
+        .expect("the map's length is known, and writing to a vector cannot fail")
+}
+
+pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
+    msgpack_form::check(datagram)?;
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(datagram);
+    // Its own limit, one above what has passed the check already.
+    deserializer.set_max_depth(MAX_DEPTH + 1);
+    let found = Loose(WireForm::<MessagePack>(PhantomData))
+        .deserialize(&mut deserializer)
+        .map_err(|_| DecodeError::Malformed("not MessagePack"))?;
+    message_of(found)
+}
+
+/// Bytes of a `find_value_res` but for its value, with an IPv6 address and every optional field at its longest: the
+/// map, then names and contents of `type`, `id`, `sender`, `value`, `ttl` and `v`.
+const FRAME_LEN: usize =
+    1 + (5 + 15) + (3 + 10) + (7 + 1 + (8 + 22) + (3 + 18) + (5 + 3)) + 6 + (4 + 5) + (2 + 5);
+
+pub(super) fn answer_len(value: &Value) -> usize {
+    FRAME_LEN
+        + match value {
+            Value::Text(text) => text_len(text.len()),
+            Value::Bytes(bytes) => bin_len(bytes.len()),
+        }
+}
+
+/// Bytes of a bin of `len` bytes, with its head.
+fn bin_len(len: usize) -> usize {
+    len + match len {
+        0..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}
+
+/// Bytes of a str of `len` bytes, with its head.
+fn text_len(len: usize) -> usize {
+    if len < 32 { len + 1 } else { bin_len(len) }
+}

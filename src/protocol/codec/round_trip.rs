@@ -1,0 +1,258 @@
+//! Laws that hold for every codec: what is written is read back, and nothing that is read can do harm.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::id::NodeId;
+use crate::protocol::message::{Body, QueryId, Request, Response, Sender};
+use crate::protocol::peer::check_unicast;
+
+fn any_node_id() -> impl Strategy<Value = NodeId> {
+    any::<[u8; 20]>().prop_map(NodeId::from_bytes)
+}
+
+fn any_query_id() -> impl Strategy<Value = QueryId> {
+    prop_oneof![
+        any::<u64>().prop_map(QueryId::from_u64),
+        ".{0,8}".prop_map(|text| QueryId::from_text(&text).expect("eight characters are at most 32 bytes")),
+    ]
+}
+
+fn any_sender() -> impl Strategy<Value = Sender> {
+    (option::of(any_node_id()), any::<Option<IpAddr>>(), 1u16..).prop_map(|(id, ip, port)| Sender { id, ip, port })
+}
+
+fn any_peer(ip: impl Strategy<Value = IpAddr>) -> impl Strategy<Value = Peer> {
+    (any_node_id(), ip, 1u16..)
+        .prop_map(|(id, ip, port)| Peer::new(id, SocketAddr::new(ip, port)))
+        .prop_filter("not the address of one host", |peer| check_unicast(&peer.addr).is_ok())
+}
+
+/// Peers as an answer names them; IPv4 before IPv6, since MessagePack keeps the order within each family only.
+fn any_peers() -> impl Strategy<Value = Vec<Peer>> {
+    let v4 = any::<[u8; 4]>().prop_map(IpAddr::from);
+    let v6 = any::<[u8; 16]>().prop_map(IpAddr::from);
+    (vec(any_peer(v4), 0..=24), vec(any_peer(v6), 0..=8)).prop_map(|(mut peers, v6)| {
+        peers.extend(v6);
+        peers.sort_by_key(|peer| peer.addr.is_ipv6());
+        peers
+    })
+}
+
+fn any_key() -> impl Strategy<Value = Arc<str>> {
+    any::<String>().prop_map(Arc::from)
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<String>().prop_map(Value::from),
+        "\\PC{0,300}".prop_map(Value::from),
+        vec(any::<u8>(), 0..300).prop_map(Value::from),
+    ]
+    // The one text that bencode cannot tell from bytes has a test of its own.
+    .prop_filter("begins with bencode's prefix", |value| {
+        !value.as_text().is_some_and(|text| text.starts_with("\0bytes\0"))
+    })
+}
+
+fn any_body() -> impl Strategy<Value = Body> {
+    let key = any_key;
+    let value = || any_value().prop_map(Arc::new);
+    let ttl = any::<Option<u32>>;
+    prop_oneof![
+        prop_oneof![
+            Just(Request::Ping),
+            any_node_id().prop_map(|target| Request::FindNode { target }),
+            key().prop_map(|key| Request::FindValue { key }),
+            (key(), value(), ttl()).prop_map(|(key, value, ttl)| Request::Set { key, value, ttl }),
+            (key(), value(), option::of(any_node_id()), ttl())
+                .prop_map(|(key, value, target, ttl)| Request::SetCached { key, value, target, ttl }),
+            (key(), option::of(0..=i64::MAX as u64)).prop_map(|(key, size)| Request::CheckStore { key, size }),
+            key().prop_map(|key| Request::Get { key }),
+        ]
+        .prop_map(Body::Request),
+        prop_oneof![
+            Just(Response::Pong),
+            Just(Response::SetCached),
+            any_peers().prop_map(|peers| Response::FindNode { peers }),
+            any_peers().prop_map(|peers| Response::NoValue { peers }),
+            (value(), ttl()).prop_map(|(value, ttl)| Response::Value { value, ttl }),
+            any::<bool>().prop_map(|stored| Response::Set { stored }),
+            (any::<bool>(), ttl()).prop_map(|(has_key, ttl)| Response::CheckStore { has_key, ttl }),
+            option::of(value()).prop_map(|value| Response::Get { value }),
+        ]
+        .prop_map(Body::Response),
+    ]
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    (any_query_id(), any_sender(), any::<Option<u32>>(), any_body())
+        .prop_map(|(id, sender, version, body)| Message { id, sender, version, body })
+}
+
+fn any_codec() -> impl Strategy<Value = Codec> {
+    proptest::sample::select(&Codec::ALL[..])
+}
+
+/// The message with `peers` in place of those that it names.
+fn naming(message: &Message, peers: &[Peer]) -> Message {
+    let mut message = message.clone();
+    if let Body::Response(Response::FindNode { peers: named } | Response::NoValue { peers: named }) = &mut message.body {
+        *named = peers.to_vec();
+    }
+    message
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(codec in any_codec(), message in any_message()) {
+        let datagram = codec.encode(&message).unwrap();
+        prop_assert_eq!(codec.decode(&datagram).unwrap(), message);
+    }
+
+    #[test]
+    fn an_answer_within_a_limit_names_as_many_of_the_nearest_peers_as_fit(
+        codec in any_codec(), message in any_message(), limit in 100usize..2_000,
+    ) {
+        let peers = wire::peers_of(&message);
+        let len_with = |count: usize| codec.encode(&naming(&message, &peers[..count])).unwrap().len();
+        match codec.encode_within(&message, limit) {
+            Ok(datagram) => {
+                let read = codec.decode(&datagram).unwrap();
+                let kept = wire::peers_of(&read).len();
+                prop_assert_eq!(&read, &naming(&message, &peers[..kept]));
+                prop_assert!(peers.is_empty() || datagram.len() <= limit);
+                prop_assert!(kept == peers.len() || len_with(kept + 1) > limit);
+            }
+            Err(EncodeError::TooLarge { len, .. }) => {
+                prop_assert!(!peers.is_empty());
+                prop_assert_eq!(len, len_with(0));
+                prop_assert!(len > limit);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_do_harm(codec in any_codec(), datagram in vec(any::<u8>(), 0..600)) {
+        let _ = codec.decode(&datagram);
+    }
+
+    #[test]
+    fn no_byte_changed_cut_out_or_put_in_does_harm(
+        codec in any_codec(), message in any_message(), at: proptest::sample::Index, byte: u8, how in 0..3,
+    ) {
+        let mut datagram = codec.encode(&message).unwrap();
+        let at = at.index(datagram.len());
+        match how {
+            0 => datagram[at] = byte,
+            1 => drop(datagram.remove(at)),
+            _ => datagram.insert(at, byte),
+        }
+        if let Ok(read) = codec.decode(&datagram) {
+            // Whatever was made of it can be said again.
+            prop_assert_eq!(codec.decode(&codec.encode(&read).unwrap()).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_never_longer_than_its_value_lets_expect(
+        codec in any_codec(), id: u64, port in 1u16.., value in any_value(), ttl: Option<u32>, version: Option<u32>,
+    ) {
+        let message = Message {
+            id: QueryId::from_u64(id),
+            sender: Sender { id: Some(NodeId::ZERO), ip: Some([192, 168, 100, 200].into()), port },
+            version,
+            body: Body::Response(Response::Value { value: Arc::new(value.clone()), ttl }),
+        };
+        prop_assert!(codec.encode(&message).unwrap().len() <= codec.legacy_answer_len(&value));
+    }
+}
+
+fn answer(value: Value) -> Message {
+    Message {
+        id: QueryId::from_u64(u64::MAX),
+        sender: Sender { id: Some(NodeId::ZERO), ip: Some([255; 4].into()), port: u16::MAX },
+        version: Some(u32::MAX),
+        body: Body::Response(Response::Value { value: Arc::new(value), ttl: Some(u32::MAX) }),
+    }
+}
+
+#[test]
+fn the_longest_answer_is_exactly_as_long_as_foretold() {
+    for len in [0, 1, 9, 10, 31, 32, 99, 255, 256, 999, 9_999, 60_000] {
+        for value in [Value::from(vec![0xff; len]), Value::from("x".repeat(len))] {
+            let longest = Codec::Bencode.encode(&answer(value.clone())).unwrap().len();
+            assert_eq!(Codec::Bencode.legacy_answer_len(&value), longest, "{value:?}");
+
+            let mut by_ipv6 = answer(value.clone());
+            by_ipv6.sender.ip = Some([0xff; 16].into());
+            let longest = Codec::MessagePack.encode(&by_ipv6).unwrap().len();
+            assert_eq!(Codec::MessagePack.legacy_answer_len(&value), longest, "{value:?}");
+        }
+    }
+}
+
+#[test]
+fn what_fits_as_text_of_ascii_does_not_fit_as_other_text_in_json() {
+    let len = |character: char| {
+        let text: String = std::iter::repeat_n(character, 100).collect();
+        Codec::Json.legacy_answer_len(&text.into()) - Codec::Json.legacy_answer_len(&"".into())
+    };
+    for (character, each) in
+        [('x', 1), ('"', 2), ('\\', 2), ('\n', 2), ('\0', 6), ('\u{7f}', 6), ('/', 1), ('ä', 6), ('鍵', 6), ('🔑', 12)]
+    {
+        assert_eq!(len(character), 100 * each, "{character:?}");
+    }
+    assert_eq!(Codec::Json.legacy_answer_len(&vec![0; 48_000].into()) / 1_000, 64);
+}
+
+#[test]
+fn a_message_that_no_datagram_carries_is_refused() {
+    for codec in Codec::ALL {
+        let len = codec.encode(&answer(Value::from("x".repeat(60_000)))).unwrap().len();
+        let longest = 60_000 + MAX_DATAGRAM - len;
+        assert_eq!(codec.encode(&answer(Value::from("x".repeat(longest)))).unwrap().len(), MAX_DATAGRAM);
+        assert_eq!(
+            codec.encode(&answer(Value::from("x".repeat(longest + 1)))),
+            Err(EncodeError::TooLarge { len: MAX_DATAGRAM + 1, limit: MAX_DATAGRAM })
+        );
+    }
+}
+
+#[test]
+fn a_text_that_begins_with_bencodes_prefix_is_read_as_bytes_there_and_as_text_elsewhere() {
+    let text = Value::from("\0bytes\0text");
+    for (codec, read) in [(Codec::Json, &text), (Codec::Bencode, &b"text".into()), (Codec::MessagePack, &text)] {
+        let datagram = codec.encode(&answer(text.clone())).unwrap();
+        assert_eq!(codec.decode(&datagram).unwrap(), answer(read.clone()), "{codec}");
+    }
+}
+
+#[test]
+fn twenty_peers_fit_seven_hundred_bytes_of_messagepack() {
+    let peers = (1..=20).map(|n| Peer::new(NodeId::from_bytes([n; 20]), SocketAddr::from(([192, 0, 2, n], 40_000))));
+    let message = Message { body: Body::Response(Response::FindNode { peers: peers.collect() }), ..answer("".into()) };
+    let len = Codec::MessagePack.encode(&message).unwrap().len();
+    assert!(len <= 700, "{len} bytes");
+}
+
+#[test]
+fn peers_of_both_families_keep_their_order_within_each_in_messagepack() {
+    let peer = |n: u8, addr: &str| Peer::new(NodeId::from_bytes([n; 20]), addr.parse().unwrap());
+    let (a, b) = (peer(1, "192.0.2.1:1"), peer(2, "[2001:db8::1]:2"));
+    let (c, d) = (peer(3, "192.0.2.3:3"), peer(4, "[2001:db8::2]:4"));
+    let message = |peers| Message { body: Body::Response(Response::FindNode { peers }), ..answer("".into()) };
+    for (codec, read) in [
+        (Codec::Json, vec![a, b, c, d]),
+        (Codec::Bencode, vec![a, b, c, d]),
+        (Codec::MessagePack, vec![a, c, b, d]),
+    ] {
+        let datagram = codec.encode(&message(vec![a, b, c, d])).unwrap();
+        assert_eq!(codec.decode(&datagram).unwrap(), message(read), "{codec}");
+    }
+}

@@ -1,0 +1,352 @@
+//! The one flat struct of all messages: which names stand in a datagram, which of them each type of message reads and
+//! writes, and what it means when one is missing (WIRE.md, messages). How the leaves are spelled is the dialects'
+//! business.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::{IgnoredAny, MapAccess};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, ValueForm, number, small_number};
+use super::loose::{Form, Key, LeafForm, Loose, Slot};
+use super::{DecodeError, MAX_PEERS_READ};
+use crate::protocol::id::NodeId;
+use crate::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use crate::protocol::peer::Peer;
+use crate::protocol::value::Value;
+
+/// Bytes of an IPv4 and of an IPv6 address in a record.
+pub(super) const IP_LENS: [usize; 2] = [4, 16];
+
+/// A message's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ping,
+    Pong,
+    FindNode,
+    FindNodeRes,
+    FindValue,
+    FindValueRes,
+    Set,
+    SetRes,
+    SetCached,
+    SetCachedRes,
+    CheckStore,
+    CheckStoreRes,
+    Get,
+    GetRes,
+    Unknown,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match name {
+            "ping" => Kind::Ping,
+            "pong" => Kind::Pong,
+            "find_node" => Kind::FindNode,
+            "find_node_res" => Kind::FindNodeRes,
+            "find_value" => Kind::FindValue,
+            "find_value_res" => Kind::FindValueRes,
+            "set" => Kind::Set,
+            "set_res" => Kind::SetRes,
+            "set_cached" => Kind::SetCached,
+            "set_cached_res" => Kind::SetCachedRes,
+            "check_store" => Kind::CheckStore,
+            "check_store_res" => Kind::CheckStoreRes,
+            "get" => Kind::Get,
+            "get_res" => Kind::GetRes,
+            _ => Kind::Unknown,
+        }
+    }
+}
+
+/// The names of the fields.
+enum Name {
+    Type,
+    Id,
+    Sender,
+    Target,
+    TargetId,
+    Key,
+    Value,
+    Size,
+    Peers,
+    Peers6,
+    HasKey,
+    Stored,
+    Ttl,
+    Version,
+    Unknown,
+}
+
+impl Name {
+    fn of(name: &str) -> Self {
+        match name {
+            "type" => Name::Type,
+            "id" => Name::Id,
+            "sender" => Name::Sender,
+            "target" => Name::Target,
+            "target_id" => Name::TargetId,
+            "key" => Name::Key,
+            "value" => Name::Value,
+            "size" => Name::Size,
+            "peers" => Name::Peers,
+            "peers6" => Name::Peers6,
+            "has_key" => Name::HasKey,
+            "stored" => Name::Stored,
+            "ttl" => Name::Ttl,
+            "v" => Name::Version,
+            _ => Name::Unknown,
+        }
+    }
+}
+
+/// Every field that a message can have, as it was found. A bad one matters only to a message that reads it.
+#[derive(Default)]
+pub(super) struct Wire {
+    kind: Slot<Kind>,
+    id: Slot<QueryId>,
+    sender: Slot<Sender>,
+    version: Slot<u32>,
+    target: Slot<NodeId>,
+    target_id: Slot<NodeId>,
+    key: Slot<Arc<str>>,
+    value: Slot<Value>,
+    size: Slot<u64>,
+    ttl: Slot<u32>,
+    peers: Slot<Vec<Peer>>,
+    /// Only where peers are records.
+    peers6: Slot<Vec<Peer>>,
+    has_key: Slot<bool>,
+    stored: Slot<bool>,
+    /// Whether one of them stood there twice.
+    twice: bool,
+}
+
+/// The form of a whole datagram.
+pub(super) struct WireForm<D>(pub(super) PhantomData<D>);
+
+impl<D: Dialect> Form for WireForm<D> {
+    type Out = Wire;
+
+    fn dictionary<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Slot<Wire>, A::Error> {
+        let mut wire = Wire::default();
+        while let Some(name) = fields.next_key_seed(Key(Name::of))? {
+            wire.twice |= match name {
+                Name::Type => wire.kind.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).map(Kind::of)))?),
+                Name::Id => wire.id.fill(fields.next_value_seed(leaf(D::query_id))?),
+                Name::Sender => wire.sender.fill(fields.next_value_seed(Loose(SenderForm::<D>(PhantomData)))?),
+                Name::Version => wire.version.fill(fields.next_value_seed(leaf(small_number))?),
+                Name::Target => wire.target.fill(fields.next_value_seed(leaf(D::node_id))?),
+                Name::TargetId => wire.target_id.fill(fields.next_value_seed(leaf(D::node_id))?),
+                Name::Key => wire.key.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).map(Arc::from)))?),
+                Name::Value => wire.value.fill(fields.next_value_seed(Loose(ValueForm::<D>(PhantomData)))?),
+                Name::Size => wire.size.fill(fields.next_value_seed(leaf(number))?),
+                Name::Ttl => wire.ttl.fill(fields.next_value_seed(leaf(small_number))?),
+                Name::Peers => wire.peers.fill(fields.next_value_seed(peers::<D>(IP_LENS[0]))?),
+                Name::Peers6 if D::COMPACT => wire.peers6.fill(fields.next_value_seed(peers::<D>(IP_LENS[1]))?),
+                Name::HasKey => wire.has_key.fill(fields.next_value_seed(leaf(D::flag))?),
+                Name::Stored => wire.stored.fill(fields.next_value_seed(leaf(D::flag))?),
+                Name::Peers6 | Name::Unknown => {
+                    fields.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+        }
+        Ok(Slot::Good(wire))
+    }
+}
+
+fn leaf<T>(read: fn(super::loose::Leaf<'_>) -> Option<T>) -> Loose<LeafForm<T>> {
+    Loose(LeafForm(read))
+}
+
+fn peers<D: Dialect>(ip_len: usize) -> Loose<PeersForm<D>> {
+    Loose(PeersForm { ip_len, dialect: PhantomData })
+}
+
+/// A field that may be missing.
+fn optional<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeError> {
+    match slot {
+        Slot::Good(content) => Ok(Some(content)),
+        Slot::Absent | Slot::Null => Ok(None),
+        Slot::Bad => Err(DecodeError::BadField(name)),
+    }
+}
+
+/// A field without which the message says nothing.
+fn required<T>(slot: Slot<T>, name: &'static str) -> Result<T, DecodeError> {
+    optional(slot, name)?.ok_or(DecodeError::Missing(name))
+}
+
+/// What was found in a datagram, as the message that it says.
+pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
+    let wire = found.good().ok_or(DecodeError::Malformed("not a dictionary"))?;
+    if wire.twice {
+        return Err(DecodeError::Duplicate);
+    }
+    let kind = required(wire.kind, "type")?;
+    if kind == Kind::Unknown {
+        return Err(DecodeError::UnknownType);
+    }
+    let id = wire.id.good().ok_or(DecodeError::QueryId)?;
+    let sender = wire.sender.good().ok_or(DecodeError::BadSender)?;
+    let version = optional(wire.version, "v")?;
+
+    let key = |slot| required(slot, "key");
+    let value = |slot| required(slot, "value").map(Arc::new);
+    let ttl = |slot| optional(slot, "ttl");
+    let peers = |v4, v6| {
+        let mut peers: Vec<Peer> = optional(v4, "peers")?.unwrap_or_default();
+        peers.extend(optional(v6, "peers6")?.unwrap_or_default());
+        peers.truncate(MAX_PEERS_READ);
+        Ok(peers)
+    };
+
+    let body = match kind {
+        Kind::Ping => Body::Request(Request::Ping),
+        Kind::FindNode => Body::Request(Request::FindNode { target: required(wire.target, "target")? }),
+        Kind::FindValue => Body::Request(Request::FindValue { key: key(wire.key)? }),
+        Kind::Set => {
+            Body::Request(Request::Set { key: key(wire.key)?, value: value(wire.value)?, ttl: ttl(wire.ttl)? })
+        }
+        Kind::SetCached => Body::Request(Request::SetCached {
+            key: key(wire.key)?,
+            value: value(wire.value)?,
+            // Nobody trusts it, so whatever stands there is no reason to drop the message.
+            target: wire.target_id.good(),
+            ttl: ttl(wire.ttl)?,
+        }),
+        Kind::CheckStore => {
+            Body::Request(Request::CheckStore { key: key(wire.key)?, size: optional(wire.size, "size")? })
+        }
+        Kind::Get => Body::Request(Request::Get { key: key(wire.key)? }),
+        Kind::Pong => Body::Response(Response::Pong),
+        Kind::FindNodeRes => Body::Response(Response::FindNode { peers: peers(wire.peers, wire.peers6)? }),
+        Kind::FindValueRes => Body::Response(match optional(wire.value, "value")? {
+            Some(value) => Response::Value { value: Arc::new(value), ttl: ttl(wire.ttl)? },
+            None => Response::NoValue { peers: peers(wire.peers, wire.peers6)? },
+        }),
+        Kind::SetRes => Body::Response(Response::Set { stored: optional(wire.stored, "stored")?.unwrap_or(true) }),
+        Kind::SetCachedRes => Body::Response(Response::SetCached),
+        Kind::CheckStoreRes => Body::Response(Response::CheckStore {
+            has_key: optional(wire.has_key, "has_key")?.unwrap_or(false),
+            ttl: ttl(wire.ttl)?,
+        }),
+        Kind::GetRes => Body::Response(Response::Get { value: optional(wire.value, "value")?.map(Arc::new) }),
+        Kind::Unknown => return Err(DecodeError::UnknownType),
+    };
+    Ok(Message { id, sender, version, body })
+}
+
+/// The peers that an answer names; none if it is no such answer.
+pub(super) fn peers_of(message: &Message) -> &[Peer] {
+    match &message.body {
+        Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) => peers,
+        _ => &[],
+    }
+}
+
+/// A message on its way out: its fields in the order in which they are written.
+pub(super) struct Outgoing<'a, D> {
+    fields: Vec<(&'static str, Field<'a>)>,
+    dialect: PhantomData<D>,
+}
+
+impl<'a, D: Dialect> Outgoing<'a, D> {
+    /// The fields of `message`, with `peers` in place of those that it names.
+    pub(super) fn new(message: &'a Message, peers: &'a [Peer]) -> Self {
+        let mut fields = Vec::with_capacity(10);
+        fields.push(("type", Field::Text(message.body.name())));
+        fields.push(("id", Field::QueryId(message.id)));
+        fields.push(("sender", Field::Sender(message.sender)));
+        let mut outgoing = Self { fields, dialect: PhantomData };
+        match &message.body {
+            Body::Request(request) => outgoing.push_request(request),
+            Body::Response(response) => outgoing.push_response(response, peers),
+        }
+        outgoing.push_number("v", message.version);
+        outgoing
+    }
+
+    fn push_request(&mut self, request: &'a Request) {
+        match request {
+            Request::Ping => {}
+            Request::FindNode { target } => self.push("target", Field::NodeId(*target)),
+            Request::FindValue { key } | Request::Get { key } => self.push("key", Field::Text(key)),
+            Request::Set { key, value, ttl } => {
+                self.push("key", Field::Text(key));
+                self.push("value", Field::Value(value));
+                self.push_number("ttl", *ttl);
+            }
+            Request::SetCached { key, value, target, ttl } => {
+                self.push("key", Field::Text(key));
+                self.push("value", Field::Value(value));
+                if let Some(target) = target {
+                    self.push("target_id", Field::NodeId(*target));
+                }
+                self.push_number("ttl", *ttl);
+            }
+            Request::CheckStore { key, size } => {
+                self.push("key", Field::Text(key));
+                // Not above what bencode's integers are read as.
+                self.push_number("size", size.map(|size| size.min(i64::MAX as u64)));
+            }
+        }
+    }
+
+    fn push_response(&mut self, response: &'a Response, peers: &'a [Peer]) {
+        match response {
+            Response::Pong | Response::SetCached | Response::Set { stored: true } => {}
+            Response::FindNode { .. } | Response::NoValue { .. } => self.push_peers(peers),
+            Response::Value { value, ttl } => {
+                self.push("value", Field::Value(value));
+                self.push_number("ttl", *ttl);
+            }
+            Response::Set { stored: false } => self.push("stored", Field::Flag(false)),
+            Response::CheckStore { has_key, ttl } => {
+                self.push("has_key", Field::Flag(*has_key));
+                self.push_number("ttl", *ttl);
+            }
+            Response::Get { value } => {
+                if let Some(value) = value {
+                    self.push("value", Field::Value(value));
+                }
+            }
+        }
+    }
+
+    fn push_peers(&mut self, peers: &'a [Peer]) {
+        if !D::COMPACT {
+            self.push("peers", Field::Peers(peers));
+            return;
+        }
+        let [v4, v6] = super::msgpack::records_of(peers);
+        self.push("peers", Field::Records(v4));
+        if !v6.is_empty() {
+            self.push("peers6", Field::Records(v6));
+        }
+    }
+
+    fn push(&mut self, name: &'static str, field: Field<'a>) {
+        self.fields.push((name, field));
+    }
+
+    fn push_number(&mut self, name: &'static str, number: Option<impl Into<u64>>) {
+        if let Some(number) = number {
+            self.push(name, Field::Number(number.into()));
+        }
+    }
+}
+
+impl<D: Dialect> Serialize for Outgoing<'_, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut dictionary = serializer.serialize_map(Some(self.fields.len()))?;
+        for (name, field) in &self.fields {
+            dictionary.serialize_entry(name, &Spelled::<_, D>(field, PhantomData))?;
+        }
+        dictionary.end()
+    }
+}
