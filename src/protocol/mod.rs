@@ -11,4 +11,5 @@ pub mod id;
 pub mod message;
 pub mod peer;
 pub mod prefix;
+pub mod routing;
 pub mod value;

@@ -1,0 +1,161 @@
+//! One k-bucket: its live entries, its replacement cache and how often it may cause a ping. Which peers may enter is
+//! the table's decision.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+use crate::protocol::prefix::Prefix;
+
+/// The least time between two checks of old entries that one bucket asks for.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A peer that has answered a query of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub(super) peer: Peer,
+    pub(super) version: Option<u32>,
+    pub(super) answered: Instant,
+    pub(super) streak: Option<Streak>,
+}
+
+/// Queries in a row without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Streak {
+    pub(super) count: u32,
+    pub(super) since: Instant,
+    pub(super) last: Instant,
+}
+
+impl Entry {
+    pub(super) fn new(peer: Peer, version: Option<u32>, now: Instant) -> Self {
+        Self { peer, version, answered: now, streak: None }
+    }
+
+    /// Who it is.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The protocol version that its last answer named; legacy nodes name none.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+
+    /// Whether its last answer was a legacy node's.
+    pub fn is_legacy(&self) -> bool {
+        self.version.is_none()
+    }
+
+    /// When it answered last.
+    pub fn answered(&self) -> Instant {
+        self.answered
+    }
+
+    /// How many queries in a row it has left unanswered. Queries that were in flight together count once.
+    pub fn failures(&self) -> u32 {
+        self.streak.map_or(0, |streak| streak.count)
+    }
+
+    /// Counts a silence and says whether it counted: a query that was already in flight when the previous silence was
+    /// noticed tells nothing new, since one lost burst of packets takes all of them.
+    pub(super) fn count_silence(&mut self, now: Instant, query_timeout: Duration) -> Option<Streak> {
+        let streak = match self.streak {
+            None => Streak { count: 1, since: now, last: now },
+            Some(streak) if now.saturating_duration_since(streak.last) < query_timeout => return None,
+            Some(streak) => Streak { count: streak.count.saturating_add(1), last: now, ..streak },
+        };
+        self.streak = Some(streak);
+        Some(streak)
+    }
+}
+
+/// Where in a bucket a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Among the live entries.
+    Live(usize),
+    /// In the replacement cache.
+    Waiting(usize),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Bucket {
+    pub(super) prefix: Prefix,
+    /// Least recently answered first, at most k.
+    pub(super) live: Vec<Entry>,
+    /// The replacement cache: peers that answered while the bucket was full, least recently answered first, at most k.
+    pub(super) waiting: Vec<Entry>,
+    /// Newcomers pinged within the last query timeout, at most k: the limit is on pings in flight.
+    invited: Vec<(SocketAddr, Instant)>,
+    last_check: Option<Instant>,
+    /// When a lookup last touched these ids.
+    pub(super) touched: Instant,
+}
+
+impl Bucket {
+    pub(super) fn new(prefix: Prefix, touched: Instant) -> Self {
+        Self { prefix, live: Vec::new(), waiting: Vec::new(), invited: Vec::new(), last_check: None, touched }
+    }
+
+    /// The two halves, the one that covers `own` last. `None` for a single id.
+    pub(super) fn split(&self, own: &NodeId) -> Option<(Bucket, Bucket)> {
+        let (zero, one) = self.prefix.split()?;
+        let (far, near) = if one.covers(own) { (zero, one) } else { (one, zero) };
+        let half = |prefix: Prefix| Bucket {
+            prefix,
+            live: self.live.iter().filter(|entry| prefix.covers(&entry.peer.id)).cloned().collect(),
+            waiting: self.waiting.iter().filter(|entry| prefix.covers(&entry.peer.id)).cloned().collect(),
+            invited: self.invited.clone(),
+            last_check: self.last_check,
+            touched: self.touched,
+        };
+        Some((half(far), half(near)))
+    }
+
+    pub(super) fn find(&self, id: &NodeId) -> Option<Place> {
+        let at = |entries: &[Entry]| entries.iter().position(|entry| entry.peer.id == *id);
+        at(&self.live).map(Place::Live).or_else(|| at(&self.waiting).map(Place::Waiting))
+    }
+
+    pub(super) fn entry(&self, place: Place) -> &Entry {
+        match place {
+            Place::Live(at) => &self.live[at],
+            Place::Waiting(at) => &self.waiting[at],
+        }
+    }
+
+    pub(super) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+        match place {
+            Place::Live(at) => &mut self.live[at],
+            Place::Waiting(at) => &mut self.waiting[at],
+        }
+    }
+
+    /// Puts an entry among the live ones, at its place by the time of its answer.
+    pub(super) fn insert_live(&mut self, entry: Entry) {
+        let at = self.live.partition_point(|other| other.answered <= entry.answered);
+        self.live.insert(at, entry);
+    }
+
+    /// Whether a check may be asked for now; if so, the next may only [`CHECK_INTERVAL`] later.
+    pub(super) fn take_check(&mut self, now: Instant) -> bool {
+        let due = self.last_check.is_none_or(|last| now.saturating_duration_since(last) >= CHECK_INTERVAL);
+        if due {
+            self.last_check = Some(now);
+        }
+        due
+    }
+
+    /// Whether the newcomer at `addr` may be pinged now, while at most `limit` such pings are in flight and none of
+    /// them to that address. If so, it counts as one for the next `in_flight`.
+    pub(super) fn invite(&mut self, addr: SocketAddr, limit: usize, in_flight: Duration, now: Instant) -> bool {
+        self.invited.retain(|(_, at)| now.saturating_duration_since(*at) < in_flight);
+        let free = self.invited.len() < limit && self.invited.iter().all(|(other, _)| *other != addr);
+        if free {
+            self.invited.push((addr, now));
+        }
+        free
+    }
+}

@@ -1,0 +1,74 @@
+//! How many peers of one subnet the table holds: one owner must not fill it from one network (DESIGN.md, table).
+//! It counts verified peers only, because only those ever enter the table.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::outcome::Refusal;
+use crate::protocol::config::{AppliesTo, Config};
+use crate::protocol::peer::Subnet;
+
+/// The limits, and the count of each subnet in the whole table. The replacement caches are not counted here: they
+/// are bounded by the bucket limit, each for itself.
+#[derive(Debug, Clone)]
+pub(super) struct Diversity {
+    applies: AppliesTo,
+    per_bucket: usize,
+    per_table: usize,
+    /// Live entries by subnet; no subnet has a count of zero.
+    counts: BTreeMap<Subnet, usize>,
+}
+
+impl Diversity {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            applies: config.diversity,
+            per_bucket: config.max_per_subnet_bucket,
+            per_table: config.max_per_subnet_table,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// The subnet that `addr` is counted under; `None` where the limits do not apply.
+    pub(super) fn subnet(&self, addr: &SocketAddr) -> Option<Subnet> {
+        self.applies.covers(&addr.ip()).then(|| Subnet::of(&addr.ip()))
+    }
+
+    pub(super) fn add(&mut self, addr: &SocketAddr) {
+        if let Some(subnet) = self.subnet(addr) {
+            *self.counts.entry(subnet).or_default() += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, addr: &SocketAddr) {
+        let Some(subnet) = self.subnet(addr) else { return };
+        if let Some(count) = self.counts.get_mut(&subnet) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&subnet);
+            }
+        }
+    }
+
+    /// Whether `addr` may enter a bucket whose live entries are at `bucket`, after `leaving` has left that bucket.
+    pub(super) fn refuses<'a>(
+        &self,
+        addr: &SocketAddr,
+        bucket: impl Iterator<Item = &'a SocketAddr>,
+        leaving: Option<&SocketAddr>,
+    ) -> Option<Refusal> {
+        let subnet = self.subnet(addr)?;
+        let leaves = usize::from(leaving.and_then(|addr| self.subnet(addr)) == Some(subnet));
+        let in_bucket = bucket.filter(|addr| self.subnet(addr) == Some(subnet)).count();
+        if in_bucket >= self.per_bucket + leaves {
+            return Some(Refusal::SubnetInBucket(subnet));
+        }
+        let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
+        (in_table >= self.per_table + leaves).then_some(Refusal::SubnetInTable(subnet))
+    }
+
+    /// How many of one subnet a replacement cache holds at most.
+    pub(super) fn per_cache(&self) -> usize {
+        self.per_bucket
+    }
+}

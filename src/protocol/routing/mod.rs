@@ -1,0 +1,215 @@
+//! The routing table: who we know, by distance from ourselves. It never asks anyone anything; where a peer should be
+//! asked, the outcome names it and the caller sends the ping.
+//!
+//! - A peer enters or is refreshed by its own authenticated answer alone, never because it asked or was named.
+//! - Buckets begin as one; only the one that covers our own id splits. Each holds k entries and k replacements.
+//! - An entry leaves after [`Config::max_failures`] silences in a row, or after [`FAILURES_BEFORE_REPLACEMENT`] where a
+//!   replacement waits that has not failed; in either case only if somebody of its scope has answered since the first
+//!   of them and the last query went out after any outage had ended. So one lost packet evicts nobody, an
+//!   outage of everything neither, and a bucket full of living peers keeps them whoever knocks (Kademlia paper, 2.2, 4.1).
+//! - Silence counts only at the address that the entry has: a peer that a stranger named elsewhere cannot be blamed.
+//! - An address holds one id. A peer that answers under a new id has restarted: the old id goes.
+//! - An id moves to another address only after [`FAILURES_BEFORE_REPLACEMENT`] silences at the old one.
+//! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
+
+mod bucket;
+mod diversity;
+mod events;
+mod nearest;
+mod outcome;
+mod reach;
+mod snapshot;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub use bucket::{CHECK_INTERVAL, Entry};
+pub use outcome::{Evicted, Insertion, Refusal, Sighting, TableCounters};
+pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
+
+use super::config::Config;
+use super::id::{NODE_ID_BITS, NodeId};
+use super::peer::{AddressScope, Peer, canonical};
+use super::prefix::Prefix;
+use bucket::Bucket;
+use diversity::Diversity;
+use reach::Reach;
+
+/// Buckets at most: one for each bit of an id, since only the bucket that covers our own id splits.
+pub const MAX_BUCKETS: usize = NODE_ID_BITS as usize;
+/// Silences in a row after which an entry yields to a waiting replacement, or its id to another address. Two, because
+/// a single lost packet is no sign of death. [`Config::max_failures`] applies where it is less.
+pub const FAILURES_BEFORE_REPLACEMENT: u32 = 2;
+/// For how long after its last answer a peer's id cannot be claimed from another address at all. Past it such a claim
+/// makes us check the peer, at most one per bucket and [`CHECK_INTERVAL`].
+pub const TRUSTED_FOR: Duration = Duration::from_secs(60);
+
+/// Who we know. See the module for its rules.
+#[derive(Debug, Clone)]
+pub struct RoutingTable {
+    own: NodeId,
+    k: usize,
+    max_failures: u32,
+    query_timeout: Duration,
+    refresh_interval: Duration,
+    /// Farthest first: bucket `i` covers the ids that share exactly `i` bits with ours, the last one all others.
+    /// At least one, at most [`MAX_BUCKETS`].
+    buckets: Vec<Bucket>,
+    /// The id at each address, of all live and waiting peers: exactly one each.
+    ids: BTreeMap<SocketAddr, NodeId>,
+    diversity: Diversity,
+    reach: Reach,
+    /// Live entries in all buckets.
+    len: usize,
+    /// Those of them whose last answer was a legacy node's.
+    legacy: usize,
+    counters: TableCounters,
+}
+
+/// Getters.
+impl RoutingTable {
+    /// An empty table around `own`. It copies from `config` what it needs.
+    pub fn new(own: NodeId, config: &Config, now: Instant) -> Self {
+        Self {
+            own,
+            k: config.k,
+            max_failures: config.max_failures,
+            query_timeout: config.query_timeout,
+            refresh_interval: config.bucket_refresh_interval,
+            buckets: vec![Bucket::new(Prefix::ALL, now)],
+            ids: BTreeMap::new(),
+            diversity: Diversity::new(config),
+            reach: Reach::new(config.query_timeout),
+            len: 0,
+            legacy: 0,
+            counters: TableCounters::default(),
+        }
+    }
+
+    /// Our own id.
+    pub fn own(&self) -> &NodeId {
+        &self.own
+    }
+
+    /// How many entries there are, waiting replacements not counted.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether an entry's last answer was a legacy node's.
+    pub fn has_legacy(&self) -> bool {
+        self.legacy > 0
+    }
+
+    /// What was turned away or let go since the table was made.
+    pub fn counters(&self) -> TableCounters {
+        self.counters
+    }
+
+    /// The entry of `id`. Peers that wait in a replacement cache have none.
+    pub fn get(&self, id: &NodeId) -> Option<&Entry> {
+        self.buckets[self.index(id)].live.iter().find(|entry| entry.peer.id == *id)
+    }
+
+    /// Whether `id` has an entry.
+    pub fn contains(&self, id: &NodeId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// All entries, by bucket.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.buckets.iter().flat_map(|bucket| &bucket.live)
+    }
+
+    /// The `count` entries nearest to `target`, nearest first, failing ones included: for our own lookups.
+    pub fn nearest(&self, target: &NodeId, count: usize) -> Vec<Peer> {
+        self.nearest_where(target, count, |_| true)
+    }
+
+    /// The `count` entries nearest to `target` that `asker` is told of, nearest first: none that has failed
+    /// [`Config::max_failures`] times, none of a scope narrower than the asker's, no IPv6 peer for an IPv4 asker, and
+    /// not the asker.
+    pub fn nearest_for(&self, target: &NodeId, count: usize, asker: &SocketAddr) -> Vec<Peer> {
+        let asker = canonical(*asker);
+        let scope = AddressScope::of(&asker.ip());
+        self.nearest_where(target, count, |entry| {
+            let addr = entry.peer.addr;
+            entry.failures() < self.max_failures
+                && addr != asker
+                && (addr.is_ipv4() || asker.is_ipv6())
+                && AddressScope::of(&addr.ip()) >= scope
+        })
+    }
+
+    fn nearest_where(&self, target: &NodeId, count: usize, told: impl Fn(&Entry) -> bool) -> Vec<Peer> {
+        let mut found = Vec::with_capacity(count.min(self.len) + self.k);
+        for at in nearest::order(&self.own, target, self.buckets.len()) {
+            if found.len() >= count {
+                break;
+            }
+            let from = found.len();
+            found.extend(self.buckets[at].live.iter().filter(|entry| told(entry)).map(Entry::peer));
+            found[from..].sort_unstable_by_key(|peer| peer.id.distance(target));
+        }
+        found.truncate(count);
+        found
+    }
+
+    /// At most `count` entries, the most recently answered first: what a restart is given. Walks the whole table.
+    pub fn verified_peers(&self, count: usize) -> Vec<Peer> {
+        let mut entries: Vec<&Entry> = self.entries().collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.answered));
+        entries.into_iter().take(count).map(Entry::peer).collect()
+    }
+
+    /// The prefixes of all buckets, farthest first: what is refreshed after a join.
+    pub fn prefixes(&self) -> Vec<Prefix> {
+        self.buckets.iter().map(|bucket| bucket.prefix).collect()
+    }
+
+    fn index(&self, id: &NodeId) -> usize {
+        (self.own.common_prefix(id) as usize).min(self.buckets.len() - 1)
+    }
+}
+
+/// Refresh of buckets.
+impl RoutingTable {
+    /// The prefixes of the buckets that no lookup has touched for [`Config::bucket_refresh_interval`]; none while the
+    /// table is empty, since there is nobody to ask. Each is named once per interval: being named counts as touched.
+    pub fn stale(&mut self, now: Instant) -> Vec<Prefix> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let interval = self.refresh_interval;
+        let stale = self.buckets.iter_mut().filter(|bucket| now.saturating_duration_since(bucket.touched) >= interval);
+        stale
+            .map(|bucket| {
+                bucket.touched = now;
+                bucket.prefix
+            })
+            .collect()
+    }
+
+    /// When [`RoutingTable::stale`] will next name a bucket, if nothing touches it before.
+    pub fn next_stale(&self) -> Option<Instant> {
+        let oldest = self.buckets.iter().map(|bucket| bucket.touched).min()?;
+        (!self.is_empty()).then(|| oldest + self.refresh_interval)
+    }
+
+    /// A lookup for `target` has ended: its bucket is fresh.
+    pub fn lookup_done(&mut self, target: &NodeId, now: Instant) {
+        let at = self.index(target);
+        self.buckets[at].touched = now;
+    }
+}

@@ -1,0 +1,92 @@
+//! The table as an operator sees it. Taking one changes nothing.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::outcome::TableCounters;
+use super::{Bucket, Entry, RoutingTable};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+
+/// The whole table at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableSnapshot {
+    /// Our own id.
+    pub own: NodeId,
+    /// Entries in all buckets.
+    pub peers: usize,
+    /// Those of them whose last answer was a legacy node's.
+    pub legacy: usize,
+    /// Those of them that left our last query unanswered.
+    pub failing: usize,
+    /// Peers in all replacement caches.
+    pub replacements: usize,
+    /// What was turned away or let go.
+    pub counters: TableCounters,
+    /// The buckets, farthest from our own id first.
+    pub buckets: Vec<BucketSnapshot>,
+}
+
+/// One bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BucketSnapshot {
+    /// The bits that all its ids begin with, and a star.
+    pub prefix: String,
+    /// Its entries, least recently answered first.
+    pub peers: Vec<EntrySnapshot>,
+    /// Peers in its replacement cache.
+    pub replacements: usize,
+    /// Milliseconds since a lookup last touched it.
+    pub lookup_age_ms: u64,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntrySnapshot {
+    /// Who it is.
+    pub peer: Peer,
+    /// Milliseconds since its last answer.
+    pub answer_age_ms: u64,
+    /// Queries in a row without an answer.
+    pub failures: u32,
+    /// Whether its last answer was a legacy node's.
+    pub legacy: bool,
+}
+
+impl RoutingTable {
+    /// The table as it stands.
+    pub fn snapshot(&self, now: Instant) -> TableSnapshot {
+        TableSnapshot {
+            own: self.own,
+            peers: self.len,
+            legacy: self.legacy,
+            failing: self.entries().filter(|entry| entry.failures() > 0).count(),
+            replacements: self.buckets.iter().map(|bucket| bucket.waiting.len()).sum(),
+            counters: self.counters,
+            buckets: self.buckets.iter().map(|bucket| bucket_snapshot(bucket, now)).collect(),
+        }
+    }
+}
+
+fn bucket_snapshot(bucket: &Bucket, now: Instant) -> BucketSnapshot {
+    BucketSnapshot {
+        prefix: bucket.prefix.to_string(),
+        peers: bucket.live.iter().map(|entry| entry_snapshot(entry, now)).collect(),
+        replacements: bucket.waiting.len(),
+        lookup_age_ms: millis(bucket.touched, now),
+    }
+}
+
+fn entry_snapshot(entry: &Entry, now: Instant) -> EntrySnapshot {
+    EntrySnapshot {
+        peer: entry.peer,
+        answer_age_ms: millis(entry.answered, now),
+        failures: entry.failures(),
+        legacy: entry.is_legacy(),
+    }
+}
+
+fn millis(since: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(since).as_millis().try_into().unwrap_or(u64::MAX)
+}
