@@ -1,0 +1,292 @@
+//! One iterative lookup: its own shortlist, who is asked next, when it is over, why.
+//! It sends nothing, times nothing out and holds no value: its owner asks whom it names and tells it what came back.
+
+mod shortlist;
+mod trace;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use self::shortlist::{READ_ON, Shortlist, State};
+pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway};
+use super::config::Config;
+use super::id::NodeId;
+use super::peer::{self, Peer};
+
+/// Peers read of one answer, unless k is more: a correct answer holds at most k. The rest is counted and ignored.
+pub const MAX_PEERS_READ: usize = 32;
+
+/// What a lookup is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// The k nearest peers: `find_node` is asked.
+    Nodes,
+    /// The value at the target: `find_value` is asked, and the first answer with it ends the lookup.
+    Value,
+}
+
+/// What the owner of a lookup does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Next {
+    /// Ask this peer, and call [`Lookup::next`] again.
+    Query(Peer),
+    /// Nothing to do before something comes back, or before this instant.
+    Wait {
+        /// The lookup's deadline.
+        until: Instant,
+    },
+    /// It is over; it stays so, and whatever still comes back changes nothing.
+    Finished(Ending),
+}
+
+/// Why a lookup is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The k nearest that are alive have answered (all, where fewer than k are). For [`Goal::Value`]: none of them
+    /// holds the value, nor did one of those read on to, as far as queries and time reached.
+    Complete,
+    /// A peer answered with the value.
+    Found,
+    /// There was nobody to ask, or everybody asked failed.
+    NoPeers,
+    /// All queries were spent before the k nearest had answered: many dead peers, or liars that name ever nearer ones.
+    OutOfQueries,
+    /// The deadline passed before the k nearest had answered.
+    DeadlinePassed,
+}
+
+/// Why a query brought no answer from the peer it went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing came within the query's timeout.
+    Silent,
+    /// Another node answered at that address.
+    WrongId {
+        /// The id that it gave.
+        actual: NodeId,
+    },
+    /// The query never left this node.
+    Unsent,
+}
+
+/// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
+///
+/// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). No
+/// peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
+/// that it gave. An id is asked again only at another address, after the first one failed. All ends after
+/// [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
+///
+/// Events about a peer that is not being waited for are ignored.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    shortlist: Shortlist,
+    trace: Trace,
+    k: usize,
+    alpha: usize,
+    max_queries: usize,
+    reads_on: bool,
+    deadline: Instant,
+}
+
+/// The nearest candidates, as far as they matter.
+#[derive(Clone, Copy)]
+struct Survey {
+    /// The nearest that may be asked.
+    fresh: Option<usize>,
+    /// An answer is due from one that is not slow.
+    awaited: bool,
+    /// All of them have answered.
+    complete: bool,
+}
+
+impl Lookup {
+    /// A lookup of `target` that starts from `seeds`: the nearest of our own table, whose addresses are not checked
+    /// again. With `read_on` a lookup for a value asks on past the k nearest to 5 k on a miss (WIRE.md, placement).
+    pub fn new(
+        own: NodeId,
+        target: NodeId,
+        goal: Goal,
+        config: &Config,
+        read_on: bool,
+        seeds: &[Peer],
+        now: Instant,
+    ) -> Self {
+        let mut lookup = Self {
+            shortlist: Shortlist::new(own, target, config),
+            trace: Trace::new(target, goal, now),
+            k: config.k,
+            alpha: config.alpha,
+            max_queries: config.lookup_queries(),
+            reads_on: read_on && goal == Goal::Value,
+            deadline: now + config.lookup_deadline,
+        };
+        for seed in seeds {
+            let offer = lookup.shortlist.offer(*seed, 1);
+            lookup.trace.offered(offer);
+        }
+        lookup
+    }
+
+    /// What to do next.
+    pub fn next(&mut self, now: Instant) -> Next {
+        if let Some(ending) = self.trace.ending {
+            return Next::Finished(ending);
+        }
+        if self.shortlist.iter().next().is_none() {
+            return self.finish(Ending::NoPeers, now);
+        }
+        let core = self.survey(self.k);
+        if core.complete && !self.reads_on {
+            return self.finish(Ending::Complete, now);
+        }
+        let short_of = |ending| if core.complete { Ending::Complete } else { ending };
+        if now >= self.deadline {
+            return self.finish(short_of(Ending::DeadlinePassed), now);
+        }
+        let may_ask = self.shortlist.asked() < self.max_queries;
+        let miss = core.fresh.is_none() && !core.awaited;
+        let window = if self.reads_on && miss { self.survey(READ_ON * self.k) } else { core };
+        let over = match window.fresh {
+            Some(at) if may_ask => {
+                if self.shortlist.slots_held() < self.alpha {
+                    let candidate = self.shortlist.ask(at);
+                    self.trace.ask(candidate, now);
+                    return Next::Query(candidate.peer);
+                }
+                None
+            }
+            // What is under way may still be better than what there is.
+            Some(_) => (!self.shortlist.any_in_flight()).then(|| short_of(Ending::OutOfQueries)),
+            None => window.complete.then_some(Ending::Complete),
+        };
+        match over {
+            Some(ending) => self.finish(ending, now),
+            None => Next::Wait { until: self.deadline },
+        }
+    }
+
+    /// `from` answered with peers; in a lookup for a value that says "not held". They are taken as `from`'s word:
+    /// checked against its address, and only the first [`MAX_PEERS_READ`] are read.
+    pub fn handle_peers(&mut self, from: &NodeId, peers: &[Peer], now: Instant) {
+        let Some((entry, informant, hop)) = self.settle(from, State::Answered { with_value: false }) else { return };
+        let read = peers.len().min(MAX_PEERS_READ.max(self.k));
+        self.trace.turned_away.unread += peers.len() - read;
+        let mut taken = 0;
+        for named in &peers[..read] {
+            if peer::check_named(&named.addr, &informant.addr).is_err() {
+                self.trace.turned_away.bad_address += 1;
+                continue;
+            }
+            let offer = self.shortlist.offer(*named, hop + 1);
+            taken += usize::from(offer == shortlist::Offer::Taken);
+            self.trace.offered(offer);
+        }
+        self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
+    }
+
+    /// `from` answered with the value, which the lookup's owner keeps. This ends the lookup.
+    pub fn handle_value(&mut self, from: &NodeId, now: Instant) {
+        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+        self.trace.came_back(entry, CameBack::Value, now);
+        self.trace.end(Ending::Found, now);
+    }
+
+    /// `from` is slower than its expected round trip: its slot is free, but it may still answer. The next nearest is
+    /// asked in its stead, so that a dead peer costs its timeout once, not once for each that follows it.
+    pub fn handle_slow(&mut self, from: &NodeId, _now: Instant) {
+        if self.trace.ending.is_some() {
+            return;
+        }
+        if let Some(candidate) = self.shortlist.in_flight(from)
+            && let State::InFlight { entry, slow } = &mut candidate.state
+        {
+            *slow = true;
+            self.trace.slow(*entry);
+        }
+    }
+
+    /// The query to `from` failed: the next nearest takes its place.
+    pub fn handle_failure(&mut self, from: &NodeId, why: Failure, now: Instant) {
+        if self.trace.ending.is_some() {
+            return;
+        }
+        let Some(candidate) = self.shortlist.in_flight(from) else { return };
+        if let State::InFlight { entry, .. } = candidate.state {
+            self.trace.came_back(entry, why.into(), now);
+        }
+        match why {
+            Failure::WrongId { actual } => self.shortlist.rename(from, actual),
+            Failure::Silent | Failure::Unsent => self.shortlist.remove(from),
+        }
+    }
+
+    /// The peers that answered, at most k, nearest first.
+    pub fn closest(&self) -> Vec<Peer> {
+        let answered = self.shortlist.iter().filter(|candidate| matches!(candidate.state, State::Answered { .. }));
+        answered.take(self.k).map(|candidate| candidate.peer).collect()
+    }
+
+    /// The nearest that answered "not held": where a cached copy goes (Kademlia paper, section 2.3). `None` in a
+    /// lookup for nodes.
+    pub fn nearest_without_value(&self) -> Option<Peer> {
+        if self.trace.goal == Goal::Nodes {
+            return None;
+        }
+        let mut candidates = self.shortlist.iter();
+        candidates.find(|candidate| candidate.state == State::Answered { with_value: false }).map(|found| found.peer)
+    }
+
+    /// What became of the queries.
+    pub fn tally(&self) -> Tally {
+        self.trace.tally()
+    }
+
+    /// What it did so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Looks at the nearest candidates: the `width` nearest decide whether all is done; for each slow one among them
+    /// one more may be asked.
+    fn survey(&self, width: usize) -> Survey {
+        let mut survey = Survey { fresh: None, awaited: false, complete: true };
+        let mut prompt = 0;
+        for (at, candidate) in self.shortlist.iter().enumerate() {
+            if prompt == width {
+                break;
+            }
+            match candidate.state {
+                State::Fresh => survey.fresh = survey.fresh.or(Some(at)),
+                State::InFlight { slow, .. } => survey.awaited |= !slow,
+                State::Answered { .. } => {}
+            }
+            survey.complete &= at >= width || matches!(candidate.state, State::Answered { .. });
+            prompt += usize::from(!matches!(candidate.state, State::InFlight { slow: true, .. }));
+        }
+        survey
+    }
+
+    /// Ends the wait for `from`, unless nobody waits for it: its entry in the trace, its address and its hop.
+    fn settle(&mut self, from: &NodeId, state: State) -> Option<(usize, Peer, u32)> {
+        if self.trace.ending.is_some() {
+            return None;
+        }
+        let candidate = self.shortlist.in_flight(from)?;
+        let State::InFlight { entry, .. } = std::mem::replace(&mut candidate.state, state) else { return None };
+        Some((entry, candidate.peer, candidate.hop))
+    }
+
+    fn finish(&mut self, ending: Ending, now: Instant) -> Next {
+        self.trace.end(ending, now);
+        Next::Finished(ending)
+    }
+}

@@ -1,0 +1,219 @@
+//! A lookup's candidates, nearest to the target first: who may be asked, who has been, and who is turned away.
+//! When the lookup is over is not decided here.
+
+use std::net::SocketAddr;
+
+use crate::protocol::config::{AppliesTo, Config};
+use crate::protocol::id::{Distance, NodeId};
+use crate::protocol::peer::{AddressScope, Peer, Subnet};
+
+/// Candidates of one lookup, unless 5 k are more. The farthest that has not been asked makes room for a nearer one.
+const MIN_CANDIDATES: usize = 100;
+
+/// How far a lookup for a value reads on past the k nearest, in multiples of k (WIRE.md, placement).
+pub(super) const READ_ON: usize = 5;
+
+/// What has become of a candidate so far. One that failed is a candidate no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not asked yet.
+    Fresh,
+    /// Asked; `entry` is its place in the trace. A slow one holds no slot.
+    InFlight { entry: usize, slow: bool },
+    /// Answered, with the value or with peers.
+    Answered { with_value: bool },
+}
+
+/// A peer that may be among the nearest.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) peer: Peer,
+    pub(super) state: State,
+    /// 1 from our own table, otherwise one more than the informant's.
+    pub(super) hop: u32,
+    distance: Distance,
+    /// Another address named for the same id: tried if the first one fails, since a peer that came back on another
+    /// port is named by both for a while, and a liar may name a false one.
+    alternative: Option<SocketAddr>,
+    /// It told us this id itself when it was asked by another one.
+    by_own_word: bool,
+}
+
+/// What became of a peer that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Taken,
+    /// It is, or has been, a candidate.
+    Known,
+    OwnId,
+    /// Its address was asked under another id, or belongs to a nearer candidate.
+    AddressInUse,
+    /// Its subnet has all its places taken by candidates that were asked or are nearer.
+    SubnetFull,
+    /// The list is full, and of nearer ones.
+    TooFar,
+}
+
+/// The candidates, nearest first, and whom has been asked.
+#[derive(Debug, Clone)]
+pub(super) struct Shortlist {
+    own: NodeId,
+    target: NodeId,
+    /// Sorted by distance, at most one for each id, at most `capacity`.
+    candidates: Vec<Candidate>,
+    /// As many as the lookup has sent queries.
+    asked: Vec<Peer>,
+    capacity: usize,
+    diversity: AppliesTo,
+    max_per_subnet: usize,
+}
+
+impl Shortlist {
+    pub(super) fn new(own: NodeId, target: NodeId, config: &Config) -> Self {
+        Self {
+            own,
+            target,
+            candidates: Vec::new(),
+            asked: Vec::new(),
+            capacity: MIN_CANDIDATES.max(READ_ON * config.k),
+            diversity: config.diversity,
+            max_per_subnet: config.max_per_subnet_lookup,
+        }
+    }
+
+    /// All candidates, nearest first.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Candidate> {
+        self.candidates.iter()
+    }
+
+    /// How many queries have been sent.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// How many queries hold a slot.
+    pub(super) fn slots_held(&self) -> usize {
+        self.iter().filter(|candidate| matches!(candidate.state, State::InFlight { slow: false, .. })).count()
+    }
+
+    /// Whether an answer may still come, from a slow peer too.
+    pub(super) fn any_in_flight(&self) -> bool {
+        self.iter().any(|candidate| matches!(candidate.state, State::InFlight { .. }))
+    }
+
+    /// The candidate that was asked by `id` and has not answered. `None` makes late events harmless.
+    pub(super) fn in_flight(&mut self, id: &NodeId) -> Option<&mut Candidate> {
+        let at = self.find(id).ok()?;
+        let candidate = &mut self.candidates[at];
+        matches!(candidate.state, State::InFlight { .. }).then_some(candidate)
+    }
+
+    /// Marks the candidate at `at` as asked.
+    pub(super) fn ask(&mut self, at: usize) -> &Candidate {
+        let candidate = &mut self.candidates[at];
+        candidate.state = State::InFlight { entry: self.asked.len(), slow: false };
+        self.asked.push(candidate.peer);
+        candidate
+    }
+
+    /// Takes `peer` in, if it is new and there is room.
+    pub(super) fn offer(&mut self, peer: Peer, hop: u32) -> Offer {
+        if peer.id == self.own {
+            return Offer::OwnId;
+        }
+        if let Ok(at) = self.find(&peer.id) {
+            let candidate = &mut self.candidates[at];
+            if candidate.peer.addr != peer.addr {
+                candidate.alternative.get_or_insert(peer.addr);
+            }
+            return Offer::Known;
+        }
+        match self.asked.iter().find(|asked| asked.addr == peer.addr) {
+            Some(asked) if asked.id == peer.id => Offer::Known,
+            Some(_) => Offer::AddressInUse,
+            None => self.insert(peer, hop, false),
+        }
+    }
+
+    /// Removes a candidate whose query failed. Its other address takes its place, if one was named.
+    pub(super) fn remove(&mut self, id: &NodeId) {
+        if let Ok(at) = self.find(id) {
+            let failed = self.candidates.remove(at);
+            if let Some(addr) = failed.alternative {
+                self.offer(Peer::new(failed.peer.id, addr), failed.hop);
+            }
+        }
+    }
+
+    /// Replaces the candidate asked by `id` by the id that it gave itself, to be asked by that: otherwise a liar that
+    /// names a peer's address with a false id would keep the peer out. This happens once for an address.
+    pub(super) fn rename(&mut self, id: &NodeId, actual: NodeId) {
+        let Some(candidate) = self.in_flight(id) else { return };
+        let (peer, hop, again) = (Peer::new(actual, candidate.peer.addr), candidate.hop, candidate.by_own_word);
+        self.remove(id);
+        if again || actual == self.own {
+            return;
+        }
+        match self.find(&actual) {
+            Ok(at) if self.candidates[at].state == State::Fresh => {
+                self.candidates.remove(at);
+            }
+            Ok(_) => return,
+            Err(_) => {}
+        }
+        self.insert(peer, hop, true);
+    }
+
+    fn find(&self, id: &NodeId) -> Result<usize, usize> {
+        let distance = id.distance(&self.target);
+        self.candidates.binary_search_by(|candidate| candidate.distance.cmp(&distance))
+    }
+
+    fn insert(&mut self, peer: Peer, hop: u32, by_own_word: bool) -> Offer {
+        let distance = peer.id.distance(&self.target);
+        match self.place_for(&peer, distance) {
+            Err(refusal) => return refusal,
+            Ok(Some(victim)) => {
+                self.candidates.remove(victim);
+            }
+            Ok(None) => {}
+        }
+        let at = self.candidates.partition_point(|candidate| candidate.distance < distance);
+        let candidate = Candidate { peer, state: State::Fresh, hop, distance, alternative: None, by_own_word };
+        self.candidates.insert(at, candidate);
+        Offer::Taken
+    }
+
+    /// The fresh candidate that must go to make room for `peer`, if any must. One is always enough: who has the same
+    /// address is of the same subnet.
+    fn place_for(&self, peer: &Peer, distance: Distance) -> Result<Option<usize>, Offer> {
+        let gives_way = |at: usize, refusal: Offer| {
+            if self.candidates[at].distance > distance { Ok(Some(at)) } else { Err(refusal) }
+        };
+        let fresh = |candidate: &Candidate| candidate.state == State::Fresh;
+        if let Some(at) = self.iter().position(|candidate| fresh(candidate) && candidate.peer.addr == peer.addr) {
+            return gives_way(at, Offer::AddressInUse);
+        }
+        if self.is_limited(peer) {
+            let subnet = Subnet::of(&peer.addr.ip());
+            let of_subnet = |candidate: &Candidate| Subnet::of(&candidate.peer.addr.ip()) == subnet;
+            if self.iter().filter(|candidate| of_subnet(candidate)).count() >= self.max_per_subnet {
+                let last = self.iter().rposition(|candidate| fresh(candidate) && of_subnet(candidate));
+                return last.map_or(Err(Offer::SubnetFull), |at| gives_way(at, Offer::SubnetFull));
+            }
+        }
+        if self.candidates.len() >= self.capacity {
+            let last = self.iter().rposition(fresh);
+            return last.map_or(Err(Offer::TooFar), |at| gives_way(at, Offer::TooFar));
+        }
+        Ok(None)
+    }
+
+    fn is_limited(&self, peer: &Peer) -> bool {
+        match self.diversity {
+            AppliesTo::Global => AddressScope::of(&peer.addr.ip()).is_global(),
+            AppliesTo::Always => true,
+            AppliesTo::Off => false,
+        }
+    }
+}

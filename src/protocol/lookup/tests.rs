@@ -1,0 +1,506 @@
+//! Laws of the lookup over random networks, then its behaviour case by case.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::simulation::{LOST, Network, Reply, Run, SLOW, address, peer, random_id, run};
+use super::*;
+use crate::protocol::config::AppliesTo;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::prefix::Prefix;
+
+const NETWORKS: u64 = 10_000;
+
+struct Case {
+    network: Network,
+    target: NodeId,
+    config: Config,
+    own: NodeId,
+    seeds: Vec<Peer>,
+    start: Instant,
+    entropy: SeededEntropy,
+}
+
+/// A random network of 5..=80 nodes with k 2..=8; its first node looks, from what it knows.
+fn case(seed: u64, dead: f64) -> Case {
+    let mut entropy = SeededEntropy::new(seed);
+    let target = random_id(&mut entropy);
+    let size = 5 + entropy.below(76) as usize;
+    let k = 2 + entropy.below(7) as usize;
+    let mut network = Network::random(size, k, dead, &target, &mut entropy);
+    network.alive[0] = true;
+    let own = network.peers[0].id;
+    let seeds = network.answer(&own, &target, true);
+    let config = Config::builder().k(k).alpha(1 + entropy.below(5) as usize).build().unwrap();
+    Case { network, target, config, own, seeds, start: Instant::now(), entropy }
+}
+
+impl Case {
+    fn lookup(&self, goal: Goal) -> Lookup {
+        Lookup::new(self.own, self.target, goal, &self.config, true, &self.seeds, self.start)
+    }
+
+    /// A run in which the living answer and the dead are silent.
+    fn run_honestly(&mut self, lookup: &mut Lookup, tidy: bool) -> Run {
+        let (network, target) = (&self.network, self.target);
+        run(lookup, &self.config, self.start, &mut self.entropy, |peer| {
+            if network.is_alive(&peer.id) {
+                Reply::Peers(network.answer(&peer.id, &target, tidy))
+            } else {
+                Reply::Fails(Failure::Silent)
+            }
+        })
+    }
+
+    /// The k nearest that are alive, the seeker excepted.
+    fn truth(&self) -> Vec<Peer> {
+        let others = self.network.living(&self.target).into_iter().filter(|peer| peer.id != self.own);
+        others.take(self.config.k).collect()
+    }
+}
+
+fn assert_no_repetition(asked: &[Peer], own: &NodeId) {
+    let ids: HashSet<_> = asked.iter().map(|peer| peer.id).collect();
+    let addresses: HashSet<_> = asked.iter().map(|peer| peer.addr).collect();
+    assert_eq!((ids.len(), addresses.len()), (asked.len(), asked.len()), "somebody was asked twice");
+    assert!(!ids.contains(own), "asked itself");
+}
+
+#[test]
+fn a_lookup_finds_the_true_k_nearest() {
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.0);
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = case.run_honestly(&mut lookup, true);
+        assert_eq!(lookup.closest(), case.truth(), "network {seed}");
+        assert_eq!(run.ending, Ending::Complete);
+        assert_no_repetition(&run.asked, &case.own);
+    }
+}
+
+#[test]
+fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.3);
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = case.run_honestly(&mut lookup, true);
+        assert_eq!(lookup.closest(), case.truth(), "network {seed}");
+        assert!(run.asked.len() <= case.config.lookup_queries());
+        assert_no_repetition(&run.asked, &case.own);
+    }
+}
+
+#[test]
+fn nobody_alive_that_was_named_is_nearer_than_what_was_found() {
+    for seed in 0..NETWORKS / 4 {
+        let mut case = case(seed, 0.5);
+        let mut lookup = case.lookup(Goal::Nodes);
+        // Dead peers take the places of living ones here, so not everybody can be found.
+        let run = case.run_honestly(&mut lookup, false);
+        if run.ending != Ending::Complete {
+            assert_eq!(run.ending, Ending::NoPeers);
+            continue;
+        }
+        let found = lookup.closest();
+        let worst = found.last().unwrap().id.distance(&case.target);
+        let named = found.iter().flat_map(|peer| case.network.answer(&peer.id, &case.target, false));
+        for named in named.chain(case.seeds.iter().copied()).filter(|peer| peer.id != case.own) {
+            let missed = case.network.is_alive(&named.id) && !found.contains(&named);
+            assert!(!missed || found.len() == case.config.k && named.id.distance(&case.target) > worst, "{seed}");
+        }
+    }
+}
+
+#[test]
+fn every_lookup_keeps_its_bounds_whatever_peers_do() {
+    let mut endings = HashSet::new();
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.1);
+        let goal = if seed % 2 == 0 { Goal::Nodes } else { Goal::Value };
+        let mut lookup = case.lookup(goal);
+        let mut dice = SeededEntropy::new(!seed);
+        let (network, target) = (&case.network, case.target);
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| match dice.below(12) {
+            0 => Reply::Fails(Failure::Silent),
+            1 => Reply::Fails(Failure::Unsent),
+            2 => Reply::Fails(Failure::WrongId { actual: random_id(&mut dice) }),
+            3 if dice.below(4) == 0 => Reply::Value,
+            3..6 => {
+                // Anything at all: inventions, repetitions, many of one address, more than is read.
+                let count = dice.below(60) as usize;
+                let near = Prefix::of(&target, 2 * dice.below(80) as u32);
+                let invent = |_| peer(near.random_id(&mut dice), 1_000 + dice.below(300) as usize);
+                Reply::Peers((0..count).map(invent).collect())
+            }
+            _ if network.is_alive(&asked.id) => Reply::Peers(network.answer(&asked.id, &target, false)),
+            _ => Reply::Fails(Failure::Silent),
+        });
+        endings.insert(run.ending);
+        assert!(run.asked.len() <= case.config.lookup_queries(), "network {seed}");
+        assert!(run.took <= case.config.lookup_deadline);
+        assert!(lookup.shortlist.iter().count() <= 100);
+        assert!(lookup.closest().len() <= case.config.k);
+        let trace = lookup.trace();
+        assert_eq!(trace.asked.iter().map(|entry| entry.peer).collect::<Vec<_>>(), run.asked);
+        let tally = lookup.tally();
+        let sum = tally.answered + tally.silent + tally.wrong_id + tally.unsent + tally.pending;
+        assert_eq!((tally.asked, sum), (run.asked.len(), run.asked.len()));
+        // No pair twice, and an address twice only where it answered under another id.
+        let pairs: HashSet<_> = run.asked.iter().collect();
+        assert_eq!(pairs.len(), run.asked.len());
+        for entry in &trace.asked {
+            let same = trace.asked.iter().filter(|other| other.peer.addr == entry.peer.addr).collect::<Vec<_>>();
+            let named_itself =
+                matches!(same[0].came_back, CameBack::WrongId { actual } if actual == same[same.len() - 1].peer.id);
+            assert!(same.len() == 1 || same.len() == 2 && named_itself, "network {seed}");
+        }
+    }
+    assert!(endings.contains(&Ending::Complete) && endings.contains(&Ending::Found));
+}
+
+/// A lookup whose every answer names ever nearer inventions: how it ends, and how many were asked.
+fn run_among_liars(inventions_answer: bool, alpha: usize) -> (Run, Tally) {
+    let mut case = case(7, 0.0);
+    case.config = Config::builder().alpha(alpha).build().unwrap();
+    let mut lookup = case.lookup(Goal::Nodes);
+    let target = case.target;
+    let mut dice = SeededEntropy::new(1);
+    let mut invented = 1_000;
+    let seeds = case.seeds.clone();
+    let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+        if !inventions_answer && !seeds.contains(asked) {
+            return Reply::Fails(Failure::Silent);
+        }
+        let shared = (asked.id.common_prefix(&target) + 1).min(150);
+        let nearer = (0..32).map(|_| {
+            invented += 1;
+            peer(Prefix::of(&target, shared).random_id(&mut dice), invented)
+        });
+        Reply::Peers(nearer.collect())
+    });
+    (run, lookup.tally())
+}
+
+#[test]
+fn liars_that_invent_ever_nearer_peers_end_a_lookup_within_its_budget() {
+    for alpha in [1, 3, 10] {
+        let (run, tally) = run_among_liars(true, alpha);
+        assert_eq!((run.ending, tally.asked), (Ending::OutOfQueries, 60));
+        let (run, tally) = run_among_liars(false, alpha);
+        assert!(matches!(run.ending, Ending::OutOfQueries | Ending::DeadlinePassed), "{:?}", run.ending);
+        assert!(tally.asked <= 60 && tally.answered > 0 && run.took <= Duration::from_secs(10));
+    }
+}
+
+/// Ids in order of distance from the target zero: `near(0)` is the nearest.
+fn near(number: u16) -> Peer {
+    let mut bytes = [0; 20];
+    bytes[..2].copy_from_slice(&(number + 1).to_be_bytes());
+    peer(NodeId::from_bytes(bytes), number as usize)
+}
+
+fn all_near(numbers: std::ops::Range<u16>) -> Vec<Peer> {
+    numbers.map(near).collect()
+}
+
+const OWN: NodeId = NodeId::from_bytes([0xff; 20]);
+
+fn config(k: usize, alpha: usize) -> Config {
+    Config::builder().k(k).alpha(alpha).build().unwrap()
+}
+
+fn start(goal: Goal, config: &Config, seeds: &[Peer], now: Instant) -> Lookup {
+    Lookup::new(OWN, NodeId::ZERO, goal, config, true, seeds, now)
+}
+
+/// The numbers of those that the lookup asks before it waits or ends.
+fn asks(lookup: &mut Lookup, now: Instant) -> Vec<Peer> {
+    std::iter::from_fn(|| match lookup.next(now) {
+        Next::Query(peer) => Some(peer),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn alpha_queries_hold_slots_and_the_nearest_are_asked_first() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 2), &[near(5), near(3), near(9), near(1)], now);
+    assert_eq!(asks(&mut lookup, now), [near(1), near(3)]);
+    lookup.handle_peers(&near(3).id, &[near(2)], now);
+    assert_eq!(asks(&mut lookup, now), [near(2)]);
+    lookup.handle_failure(&near(1).id, Failure::Silent, now);
+    assert_eq!(asks(&mut lookup, now), [near(5)]);
+}
+
+#[test]
+fn a_slow_peer_frees_its_slot_and_its_late_answer_counts() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(2, 1), &all_near(1..4), now);
+    assert_eq!(asks(&mut lookup, now), [near(1)]);
+    lookup.handle_slow(&near(1).id, now + SLOW);
+    assert_eq!(asks(&mut lookup, now + SLOW), [near(2)]);
+    lookup.handle_peers(&near(2).id, &[], now + SLOW);
+    // Two answers are wanted, and the slow one may stay silent: the third is asked meanwhile.
+    assert_eq!(asks(&mut lookup, now + SLOW), [near(3)]);
+    lookup.handle_peers(&near(3).id, &[], now + SLOW);
+    // It is among the nearest, so it is waited for at the end.
+    assert!(matches!(lookup.next(now + SLOW), Next::Wait { .. }));
+    lookup.handle_peers(&near(1).id, &[near(0)], now + 2 * SLOW);
+    assert_eq!(asks(&mut lookup, now + 2 * SLOW), [near(0)]);
+    lookup.handle_peers(&near(0).id, &[], now + 3 * SLOW);
+    assert_eq!(lookup.next(now + 3 * SLOW), Next::Finished(Ending::Complete));
+    assert_eq!(lookup.closest(), [near(0), near(1)]);
+}
+
+#[test]
+fn a_slow_peer_that_is_not_among_the_nearest_is_not_waited_for() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(1, 2), &[near(5)], now);
+    assert_eq!(asks(&mut lookup, now), [near(5)]);
+    lookup.handle_slow(&near(5).id, now);
+    assert_eq!(asks(&mut lookup, now), []);
+    lookup.handle_peers(&near(5).id, &[near(2), near(1)], now);
+    assert_eq!(asks(&mut lookup, now), [near(1)]);
+    lookup.handle_slow(&near(1).id, now);
+    assert_eq!(asks(&mut lookup, now), [near(2)]);
+    lookup.handle_peers(&near(1).id, &[], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+}
+
+#[test]
+fn many_dead_peers_in_a_row_cost_one_timeout_and_not_one_each() {
+    let mut entropy = SeededEntropy::new(3);
+    let (config, now) = (config(4, 3), Instant::now());
+    let mut lookup = start(Goal::Nodes, &config, &all_near(0..24), now);
+    let run = run(&mut lookup, &config, now, &mut entropy, |asked| {
+        if asked.id < near(20).id { Reply::Fails(Failure::Silent) } else { Reply::Peers(Vec::new()) }
+    });
+    assert_eq!((run.ending, lookup.closest()), (Ending::Complete, all_near(20..24)));
+    assert!(run.took < 2 * LOST, "{:?}", run.took);
+}
+
+#[test]
+fn without_anybody_to_ask_there_are_no_peers() {
+    let now = Instant::now();
+    assert_eq!(start(Goal::Nodes, &config(4, 2), &[], now).next(now), Next::Finished(Ending::NoPeers));
+    let mut lookup = start(Goal::Value, &config(4, 2), &[near(1)], now);
+    assert_eq!(asks(&mut lookup, now), [near(1)]);
+    lookup.handle_failure(&near(1).id, Failure::Unsent, now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::NoPeers));
+    assert_eq!(lookup.tally(), Tally { asked: 1, unsent: 1, ..Tally::default() });
+}
+
+#[test]
+fn the_deadline_ends_a_lookup_that_hears_nothing() {
+    let (config, now) = (config(4, 2), Instant::now());
+    let mut lookup = start(Goal::Nodes, &config, &all_near(0..9), now);
+    assert_eq!(asks(&mut lookup, now).len(), 2);
+    let Next::Wait { until } = lookup.next(now) else { panic!("it does not wait") };
+    assert_eq!(until, now + config.lookup_deadline);
+    assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
+    lookup.handle_peers(&near(0).id, &[near(10)], until);
+    assert_eq!((lookup.closest(), lookup.tally().pending), (Vec::new(), 2));
+}
+
+#[test]
+fn a_value_ends_the_lookup_and_a_copy_goes_to_the_nearest_that_lacks_it() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Value, &config(4, 3), &all_near(0..4), now);
+    assert_eq!(asks(&mut lookup, now).len(), 3);
+    lookup.handle_peers(&near(2).id, &[], now);
+    lookup.handle_peers(&near(1).id, &[], now);
+    lookup.handle_value(&near(0).id, now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Found));
+    assert_eq!(lookup.nearest_without_value(), Some(near(1)));
+    assert_eq!(start(Goal::Nodes, &config(4, 3), &[], now).nearest_without_value(), None);
+}
+
+#[test]
+fn a_missed_value_is_read_on_for_up_to_five_k() {
+    let (config, now) = (config(2, 3), Instant::now());
+    for (read_on, expected) in [(true, 10), (false, 2)] {
+        let mut entropy = SeededEntropy::new(1);
+        let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config, read_on, &all_near(0..30), now);
+        let run = run(&mut lookup, &config, now, &mut entropy, |_| Reply::Peers(Vec::new()));
+        assert_eq!((run.ending, run.asked.len() >= expected), (Ending::Complete, true));
+        assert!(run.asked.len() <= expected + config.alpha, "{}", run.asked.len());
+        assert_eq!(lookup.closest(), all_near(0..2));
+    }
+}
+
+#[test]
+fn reading_on_spends_no_more_than_the_lookups_queries() {
+    let now = Instant::now();
+    let config = Config::builder().build().unwrap();
+    let mut entropy = SeededEntropy::new(1);
+    let mut lookup = start(Goal::Value, &config, &all_near(0..100), now);
+    let run = run(&mut lookup, &config, now, &mut entropy, |_| Reply::Peers(Vec::new()));
+    assert_eq!((run.ending, run.asked.len()), (Ending::Complete, 60));
+}
+
+#[test]
+fn a_value_misplaced_beyond_k_is_found_by_reading_on() {
+    let (config, now) = (config(2, 3), Instant::now());
+    let mut entropy = SeededEntropy::new(1);
+    let mut lookup = start(Goal::Value, &config, &all_near(0..30), now);
+    let run = run(&mut lookup, &config, now, &mut entropy, |asked| {
+        if *asked == near(7) { Reply::Value } else { Reply::Peers(Vec::new()) }
+    });
+    assert_eq!((run.ending, lookup.nearest_without_value()), (Ending::Found, Some(near(0))));
+}
+
+/// A lookup with k 4 that has asked one informant, far away, and is told of `named`.
+fn told(config: &Config, named: &[Peer]) -> (Lookup, Instant) {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, config, &[near(60_000)], now);
+    assert_eq!(asks(&mut lookup, now), [near(60_000)]);
+    lookup.handle_peers(&near(60_000).id, named, now);
+    (lookup, now)
+}
+
+#[test]
+fn the_rest_of_a_long_answer_is_not_read() {
+    let (lookup, _) = told(&config(4, 3), &all_near(0..50));
+    assert_eq!(lookup.trace().turned_away.unread, 18);
+    assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 50, taken: 32 });
+    let (lookup, _) = told(&config(40, 3), &all_near(0..50));
+    assert_eq!(lookup.trace().turned_away.unread, 10);
+}
+
+#[test]
+fn a_full_list_drops_the_farthest_for_a_nearer_one() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(100..220), now);
+    assert_eq!((lookup.shortlist.iter().count(), lookup.trace().turned_away.too_far), (100, 20));
+    assert_eq!(asks(&mut lookup, now), all_near(100..103));
+    lookup.handle_peers(&near(100).id, &[near(7), near(230)], now);
+    assert_eq!((lookup.shortlist.iter().count(), lookup.trace().turned_away.too_far), (100, 21));
+    assert_eq!(lookup.shortlist.iter().last().map(|last| last.peer), Some(near(198)));
+}
+
+fn in_subnet(number: u16, ip: &str) -> Peer {
+    Peer::new(near(number).id, format!("{ip}.{}:4000", number + 1).parse().unwrap())
+}
+
+#[test]
+fn a_lookup_takes_three_of_one_global_subnet_the_nearest_before_they_are_asked() {
+    let crowd: Vec<Peer> = (0..6).rev().map(|number| in_subnet(number, "198.51.100")).collect();
+    let (mut lookup, now) = told(&config(4, 3), &crowd);
+    assert_eq!(asks(&mut lookup, now), [crowd[5], crowd[4], crowd[3]]);
+    assert_eq!(lookup.shortlist.iter().count(), 4);
+
+    // Those that were asked keep their places against nearer ones, until one of them fails.
+    let (mut lookup, now) = told(&config(8, 3), &crowd[..3]);
+    assert_eq!(asks(&mut lookup, now).len(), 3);
+    lookup.handle_peers(&crowd[0].id, &crowd[3..], now);
+    assert_eq!(lookup.trace().turned_away.subnet_full, 3);
+    assert_eq!(asks(&mut lookup, now), []);
+    lookup.handle_failure(&crowd[1].id, Failure::Silent, now);
+    lookup.handle_peers(&crowd[2].id, &crowd[3..], now);
+    assert_eq!(asks(&mut lookup, now), [crowd[5]]);
+}
+
+#[test]
+fn private_ranges_are_exempt_from_the_subnet_limit_unless_it_applies_always() {
+    let now = Instant::now();
+    let crowd: Vec<Peer> = (0..6).map(|number| in_subnet(number, "10.0.0")).collect();
+    for (diversity, taken) in [(AppliesTo::Global, 6), (AppliesTo::Off, 6), (AppliesTo::Always, 3)] {
+        let config = Config::builder().diversity(diversity).build().unwrap();
+        assert_eq!(start(Goal::Nodes, &config, &crowd, now).shortlist.iter().count(), taken, "{diversity:?}");
+    }
+    let crowd: Vec<Peer> = (0..6).map(|number| in_subnet(number, "198.51.100")).collect();
+    let config = Config::builder().diversity(AppliesTo::Off).build().unwrap();
+    assert_eq!(start(Goal::Nodes, &config, &crowd, now).shortlist.iter().count(), 6);
+}
+
+#[test]
+fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
+    let narrow = in_subnet(1, "10.0.0");
+    let same_address = Peer::new(near(8).id, near(7).addr);
+    let named = [narrow, peer(OWN, 9), near(7), near(7), same_address, near(60_000)];
+    let (lookup, _) = told(&config(4, 3), &named);
+    let expected = TurnedAway { known: 2, own_id: 1, bad_address: 1, address_in_use: 1, ..TurnedAway::default() };
+    assert_eq!(lookup.trace().turned_away, expected);
+    assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 6, taken: 1 });
+}
+
+#[test]
+fn an_address_is_not_asked_again_under_another_id() {
+    let (mut lookup, now) = told(&config(4, 3), &[near(5)]);
+    assert_eq!(asks(&mut lookup, now), [near(5)]);
+    lookup.handle_peers(
+        &near(5).id,
+        &[Peer::new(near(1).id, near(5).addr), Peer::new(near(2).id, near(60_000).addr)],
+        now,
+    );
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+}
+
+#[test]
+fn a_peer_named_under_a_false_id_is_asked_once_more_under_its_own() {
+    let honest = near(9);
+    let (mut lookup, now) = told(&config(4, 3), &[Peer::new(near(0).id, honest.addr)]);
+    assert_eq!(asks(&mut lookup, now).len(), 1);
+    lookup.handle_failure(&near(0).id, Failure::WrongId { actual: honest.id }, now);
+    assert_eq!(asks(&mut lookup, now), [honest]);
+    // Once: who gives a new id each time is not asked for ever.
+    lookup.handle_failure(&honest.id, Failure::WrongId { actual: near(3).id }, now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+    assert_eq!((lookup.closest(), lookup.tally().wrong_id), (vec![near(60_000)], 2));
+}
+
+#[test]
+fn our_own_node_named_under_a_false_id_is_not_asked_again() {
+    let (mut lookup, now) = told(&config(4, 3), &[near(0)]);
+    assert_eq!(asks(&mut lookup, now), [near(0)]);
+    lookup.handle_failure(&near(0).id, Failure::WrongId { actual: OWN }, now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+}
+
+#[test]
+fn a_peer_that_came_back_on_another_port_is_tried_there_when_its_old_one_is_silent() {
+    let back = Peer::new(near(2).id, address(9_999));
+    let (mut lookup, now) = told(&config(4, 3), &[near(2), back]);
+    assert_eq!(asks(&mut lookup, now), [near(2)]);
+    lookup.handle_failure(&near(2).id, Failure::Silent, now);
+    assert_eq!(asks(&mut lookup, now), [back]);
+    lookup.handle_peers(&back.id, &[], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+    assert_eq!(lookup.closest(), [back, near(60_000)]);
+}
+
+#[test]
+fn events_about_peers_that_nobody_waits_for_change_nothing() {
+    let (mut lookup, now) = told(&config(4, 3), &[near(2)]);
+    let before = lookup.trace().clone();
+    for id in [near(2).id, near(3).id, near(60_000).id, OWN] {
+        lookup.handle_peers(&id, &all_near(0..3), now);
+        lookup.handle_value(&id, now);
+        lookup.handle_slow(&id, now);
+        lookup.handle_failure(&id, Failure::Silent, now);
+    }
+    assert_eq!(*lookup.trace(), before);
+    assert_eq!(lookup.closest(), [near(60_000)]);
+}
+
+#[test]
+fn a_trace_tells_hops_distances_and_times() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &[near(0x7fff)], now);
+    assert_eq!(asks(&mut lookup, now).len(), 1);
+    lookup.handle_slow(&near(0x7fff).id, now);
+    lookup.handle_peers(&near(0x7fff).id, &[near(0)], now + SLOW);
+    assert_eq!(asks(&mut lookup, now + SLOW), [near(0)]);
+    lookup.handle_failure(&near(0).id, Failure::Silent, now + SLOW + LOST);
+    assert_eq!(lookup.next(now + SLOW + LOST), Next::Finished(Ending::Complete));
+    let json = serde_json::to_value(lookup.trace()).unwrap();
+    let first = &json["asked"][0];
+    assert_eq!((&first["bits"], &first["hop"], &first["slow"]), (&160.into(), &1.into(), &true.into()));
+    assert_eq!(first["came_back"], serde_json::json!({"peers": {"named": 1, "taken": 1}}));
+    let second = &json["asked"][1];
+    assert_eq!((&second["bits"], &second["hop"], &second["came_back"]), (&145.into(), &2.into(), &"silent".into()));
+    assert_eq!((&second["asked_us"], &second["ended_us"]), (&50_000.into(), &2_050_000.into()));
+    assert_eq!((&json["ending"], &json["lasted_us"]), (&"complete".into(), &2_050_000.into()));
+    assert_eq!(lookup.trace().asked[1].took(), Some(LOST));
+}

@@ -1,0 +1,207 @@
+//! What a lookup did, for people: whom it asked, what came back, whom it turned away and how it ended.
+//! It is bounded by the lookup's queries and decides nothing.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::shortlist::{Candidate, Offer};
+use super::{Ending, Failure, Goal};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+
+/// One lookup, told in order. At most as many entries as the lookup may send queries.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// What was looked for.
+    pub target: NodeId,
+    /// Peers, or the value.
+    pub goal: Goal,
+    /// Each query, in the order of sending.
+    pub asked: Vec<Asked>,
+    /// Why peers that were named did not become candidates.
+    pub turned_away: TurnedAway,
+    /// How it ended; `None` while it runs.
+    pub ending: Option<Ending>,
+    /// How long it took, in microseconds; `None` while it runs.
+    pub lasted_us: Option<u64>,
+    #[serde(skip)]
+    started: Instant,
+}
+
+/// One query of a lookup.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Asked {
+    /// Who was asked.
+    pub peer: Peer,
+    /// How far it is from the target: the bit length of the distance (0..=160).
+    pub bits: u32,
+    /// 1 from our own table, otherwise one more than that of the peer that named it.
+    pub hop: u32,
+    /// When it was asked, in microseconds from the beginning.
+    pub asked_us: u64,
+    /// When its answer or failure was known, in microseconds from the beginning.
+    pub ended_us: Option<u64>,
+    /// Whether it was slower than its expected round trip.
+    pub slow: bool,
+    /// What came back.
+    pub came_back: CameBack,
+}
+
+/// What came back from one query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameBack {
+    /// Nothing so far; after the end of the lookup: it was not waited for.
+    Pending,
+    /// Peers; in a lookup for a value that means "not held".
+    Peers {
+        /// How many were named.
+        named: usize,
+        /// How many of them became candidates.
+        taken: usize,
+    },
+    /// The value.
+    Value,
+    /// Nothing within the query's timeout.
+    Silent,
+    /// An answer from another node than the one asked.
+    WrongId {
+        /// The id that it gave.
+        actual: NodeId,
+    },
+    /// The query never left this node.
+    Unsent,
+}
+
+/// How many named peers did not become candidates, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TurnedAway {
+    /// Beyond the number of peers that are read of one answer.
+    pub unread: usize,
+    /// Candidates already, or asked before. Normal: near peers name each other.
+    pub known: usize,
+    /// Our own id.
+    pub own_id: usize,
+    /// An address that is not one host's, or narrower than the informant's (DESIGN.md, addresses).
+    pub bad_address: usize,
+    /// An address that was asked under another id, or that a nearer candidate has.
+    pub address_in_use: usize,
+    /// One more of a subnet than a lookup takes.
+    pub subnet_full: usize,
+    /// Farther than all of a full list.
+    pub too_far: usize,
+}
+
+/// What became of a lookup's queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Queries in all: the sum of the others.
+    pub asked: usize,
+    /// Answered, with peers or the value.
+    pub answered: usize,
+    /// Timed out.
+    pub silent: usize,
+    /// Answered by another node than the one asked.
+    pub wrong_id: usize,
+    /// Never left this node.
+    pub unsent: usize,
+    /// Under way, or not waited for.
+    pub pending: usize,
+}
+
+impl Trace {
+    pub(super) fn new(target: NodeId, goal: Goal, now: Instant) -> Self {
+        Self {
+            target,
+            goal,
+            asked: Vec::new(),
+            turned_away: TurnedAway::default(),
+            ending: None,
+            lasted_us: None,
+            started: now,
+        }
+    }
+
+    /// When the lookup began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The counts of all queries.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally { asked: self.asked.len(), ..Tally::default() };
+        for entry in &self.asked {
+            let count = match entry.came_back {
+                CameBack::Pending => &mut tally.pending,
+                CameBack::Peers { .. } | CameBack::Value => &mut tally.answered,
+                CameBack::Silent => &mut tally.silent,
+                CameBack::WrongId { .. } => &mut tally.wrong_id,
+                CameBack::Unsent => &mut tally.unsent,
+            };
+            *count += 1;
+        }
+        tally
+    }
+
+    pub(super) fn ask(&mut self, candidate: &Candidate, now: Instant) {
+        self.asked.push(Asked {
+            peer: candidate.peer,
+            bits: candidate.peer.id.distance(&self.target).bits(),
+            hop: candidate.hop,
+            asked_us: self.offset(now),
+            ended_us: None,
+            slow: false,
+            came_back: CameBack::Pending,
+        });
+    }
+
+    pub(super) fn slow(&mut self, entry: usize) {
+        self.asked[entry].slow = true;
+    }
+
+    pub(super) fn came_back(&mut self, entry: usize, what: CameBack, now: Instant) {
+        let at = self.offset(now);
+        let entry = &mut self.asked[entry];
+        entry.came_back = what;
+        entry.ended_us = Some(at);
+    }
+
+    pub(super) fn offered(&mut self, offer: Offer) {
+        let count = match offer {
+            Offer::Taken => return,
+            Offer::Known => &mut self.turned_away.known,
+            Offer::OwnId => &mut self.turned_away.own_id,
+            Offer::AddressInUse => &mut self.turned_away.address_in_use,
+            Offer::SubnetFull => &mut self.turned_away.subnet_full,
+            Offer::TooFar => &mut self.turned_away.too_far,
+        };
+        *count += 1;
+    }
+
+    pub(super) fn end(&mut self, ending: Ending, now: Instant) {
+        self.ending = Some(ending);
+        self.lasted_us = Some(self.offset(now));
+    }
+
+    fn offset(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_micros() as u64
+    }
+}
+
+impl From<Failure> for CameBack {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Silent => Self::Silent,
+            Failure::WrongId { actual } => Self::WrongId { actual },
+            Failure::Unsent => Self::Unsent,
+        }
+    }
+}
+
+impl Asked {
+    /// How long the answer took, if one came or the query failed.
+    pub fn took(&self) -> Option<Duration> {
+        self.ended_us.map(|ended| Duration::from_micros(ended - self.asked_us))
+    }
+}
