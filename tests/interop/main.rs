@@ -4,5 +4,8 @@
 //! install; `KAD_SKIP_INTEROP=1` leaves them out.
 
 mod alone;
+mod bencode;
 mod legacy;
+mod messages;
 mod python;
+mod raw;

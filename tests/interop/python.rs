@@ -85,7 +85,7 @@ async fn make(folder: &Path, version: Version) -> Result<(PathBuf, bool), String
     let system = find(&NAMES).await?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/venv.py");
     let args = [script.as_os_str(), folder.as_os_str(), OsStr::new(version.number())];
-    let output = run(&system, &args, MAKING).await.map_err(|why| advice(&format!("{system} venv.py: {why}")))?;
+    let output = run(system, &args, MAKING).await.map_err(|why| advice(&format!("{system} venv.py: {why}")))?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
         return Err(advice(&format!("kademlia-dynamic {version} cannot be installed: {}", why.trim())));
