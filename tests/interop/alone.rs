@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::legacy::Legacy;
 use crate::python::Version;
 
+on_each_version_and_wire! { five_nodes_share_their_values }
+
 async fn five_nodes_share_their_values(version: Version, codec: Codec) {
     let Some(legacy) = Legacy::start(version, codec).await else { return };
     let nodes = legacy.nodes(5, &[]).await;
@@ -37,26 +39,6 @@ async fn five_nodes_share_their_values(version: Version, codec: Codec) {
     legacy.bootstrap(&hermit, &[nodes[0].addr()]).await;
     assert!(legacy.table(&hermit).await.contains(&nodes[2].peer));
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn five_nodes_of_1_0_0_share_their_values_in_json() {
-    five_nodes_share_their_values(Version::V1_0_0, Codec::Json).await;
-}
-
-#[tokio::test]
-async fn five_nodes_of_1_0_0_share_their_values_in_bencode() {
-    five_nodes_share_their_values(Version::V1_0_0, Codec::Bencode).await;
-}
-
-#[tokio::test]
-async fn five_nodes_of_1_1_1_share_their_values_in_json() {
-    five_nodes_share_their_values(Version::V1_1_1, Codec::Json).await;
-}
-
-#[tokio::test]
-async fn five_nodes_of_1_1_1_share_their_values_in_bencode() {
-    five_nodes_share_their_values(Version::V1_1_1, Codec::Bencode).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use crate::legacy::Legacy;
 use crate::python::Version;
 use crate::raw::{Fields, IntoFields, Raw, RawClient, dict};
 
+on_each_version_and_wire! { a_legacy_node_answers_every_message_type }
+
 /// The node that is asked, and how its kind of node may differ on the wire.
 pub(crate) struct Subject {
     pub(crate) peer: Peer,
@@ -220,24 +222,4 @@ async fn a_legacy_node_answers_every_message_type(version: Version, codec: Codec
     client.send_bytes(ping.as_bytes()).await;
     assert_eq!(String::from_utf8_lossy(&client.receive_bytes().await), pong);
     every_message_type(&subject).await;
-}
-
-#[tokio::test]
-async fn a_node_of_1_0_0_answers_every_message_type_in_json() {
-    a_legacy_node_answers_every_message_type(Version::V1_0_0, Codec::Json).await;
-}
-
-#[tokio::test]
-async fn a_node_of_1_0_0_answers_every_message_type_in_bencode() {
-    a_legacy_node_answers_every_message_type(Version::V1_0_0, Codec::Bencode).await;
-}
-
-#[tokio::test]
-async fn a_node_of_1_1_1_answers_every_message_type_in_json() {
-    a_legacy_node_answers_every_message_type(Version::V1_1_1, Codec::Json).await;
-}
-
-#[tokio::test]
-async fn a_node_of_1_1_1_answers_every_message_type_in_bencode() {
-    a_legacy_node_answers_every_message_type(Version::V1_1_1, Codec::Bencode).await;
 }
