@@ -41,8 +41,8 @@ impl Crowd {
         let legacy = Legacy::start(version, codec).await?;
         let mut nodes = legacy.nodes(LEGACY / 2, &[]).await;
         let mut ours = Vec::new();
-        for at in 0..OURS {
-            ours.push(Ours::start(codec, &[nodes[at].addr()]).await);
+        for contact in nodes.iter().take(OURS) {
+            ours.push(Ours::start(codec, &[contact.addr()]).await);
         }
         for at in nodes.len()..LEGACY {
             nodes.extend(legacy.nodes(1, &[ours[at % OURS].addr()]).await);
@@ -53,7 +53,11 @@ impl Crowd {
     /// The member that does the `at`th thing: the kinds take turns.
     fn member(&self, at: usize) -> Member<'_> {
         let turn = at / 2;
-        if at % 2 == 0 { Member::Legacy(&self.nodes[turn % LEGACY]) } else { Member::Ours(&self.ours[turn % OURS]) }
+        if at.is_multiple_of(2) {
+            Member::Legacy(&self.nodes[turn % LEGACY])
+        } else {
+            Member::Ours(&self.ours[turn % OURS])
+        }
     }
 
     async fn set(&self, member: Member<'_>, key: &str, value: &Value) {
@@ -75,7 +79,8 @@ impl Crowd {
 }
 
 fn key_and_value(at: usize) -> (String, Value) {
-    let value = if at % 4 < 2 { Value::from(format!("значение {at}")) } else { Value::from(vec![0xff, at as u8]) };
+    let value =
+        if at % 4 < 2 { Value::from(format!("значение {at}")) } else { Value::from(vec![0xff, at as u8]) };
     (format!("key {at}"), value)
 }
 

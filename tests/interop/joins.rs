@@ -41,7 +41,8 @@ async fn ours_joins_legacy_nodes(version: Version, codec: Codec) {
     let target = NodeId::of_key("anywhere");
     assert_eq!(ours.find_node(target).await, nearest_first(peers(&nodes), &target));
     for node in &nodes {
-        eventually("each legacy node has ours in its table", async || legacy.table(node).await.contains(&ours.peer)).await;
+        eventually("each legacy node has ours in its table", async || legacy.table(node).await.contains(&ours.peer))
+            .await;
         assert_eq!(legacy.find_node(node, &ours.peer.id).await.first(), Some(&ours.peer));
         assert_eq!(ours.ping(node.addr()).await, Some(node.peer));
     }
@@ -78,10 +79,8 @@ async fn ours_meet_through_a_legacy_node(version: Version, codec: Codec) {
     let contact = legacy.nodes(1, &[]).await[0];
     let (a, b) = (Ours::start(codec, &[contact.addr()]).await, Ours::start(codec, &[contact.addr()]).await);
     for (seeker, sought) in [(&a, &b), (&b, &a)] {
-        eventually("the other is found", async || {
-            seeker.find_node(sought.peer.id).await.first() == Some(&sought.peer)
-        })
-        .await;
+        eventually("the other is found", async || seeker.find_node(sought.peer.id).await.first() == Some(&sought.peer))
+            .await;
     }
     // They know each other by themselves now.
     legacy.stop(&contact).await;
@@ -95,7 +94,8 @@ async fn legacy_nodes_meet_through_ours(version: Version, codec: Codec) {
     let Some(legacy) = Legacy::start(version, codec).await else { return };
     let ours = Ours::start(codec, &[]).await;
     let a = legacy.nodes(1, &[ours.addr()]).await[0];
-    eventually("ours has seen that the first is there", async || ours.find_node(a.peer.id).await.contains(&a.peer)).await;
+    eventually("ours has seen that the first is there", async || ours.find_node(a.peer.id).await.contains(&a.peer))
+        .await;
     let b = legacy.nodes(1, &[ours.addr()]).await[0];
     assert!(legacy.table(&b).await.contains(&a.peer));
     assert!(legacy.table(&a).await.contains(&b.peer));

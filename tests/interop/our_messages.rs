@@ -277,7 +277,9 @@ async fn garbage_is_not_answered(codec: Codec) {
     for deep in ["l", "d1:a", "[", "{\"a\":"] {
         client.ask_in_vain(deep.repeat(60_000 / deep.len()).as_bytes()).await;
     }
-    for bomb in ["99999999999999999999:", "i99999999999999999999e", "4294967295:x", "\u{0}\u{1}\u{2}", "null", "[]", "{}", "de"] {
+    for bomb in
+        ["99999999999999999999:", "i99999999999999999999e", "4294967295:x", "\u{0}\u{1}\u{2}", "null", "[]", "{}", "de"]
+    {
         client.ask_in_vain(bomb.as_bytes()).await;
     }
     assert_eq!(named(&subject, &client).await.len(), 1);

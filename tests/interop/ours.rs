@@ -24,7 +24,8 @@ pub(crate) struct Ours {
 impl Ours {
     /// A node that has joined by `contacts`, all of which answered.
     pub(crate) async fn start(codec: Codec, contacts: &[SocketAddr]) -> Self {
-        let node = Node::builder().bind("127.0.0.1:0").codec(codec).start().await.expect("a node starts on a free port");
+        let node =
+            Node::builder().bind("127.0.0.1:0").codec(codec).start().await.expect("a node starts on a free port");
         let peer = Peer::new(node.id(), node.local_addr());
         let ours = Self { node, peer };
         if !contacts.is_empty() {
