@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::legacy::Legacy;
 use crate::python::Version;
+use crate::raw::RawClient;
 
 on_each_version_and_wire! { five_nodes_share_their_values }
 
@@ -39,6 +40,14 @@ async fn five_nodes_share_their_values(version: Version, codec: Codec) {
     legacy.bootstrap(&hermit, &[nodes[0].addr()]).await;
     assert!(legacy.table(&hermit).await.contains(&nodes[2].peer));
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_legacy_node_complains_of_what_it_cannot_handle() {
+    let Some(legacy) = Legacy::start(Version::V1_1_1, Codec::Json).await else { return };
+    let peer = legacy.nodes(1, &[]).await[0].peer;
+    RawClient::to(peer.addr, Codec::Json, &peer.id.to_string()).await.ask_in_vain(b"{\"type\": \"ping\"}").await;
+    assert_eq!(legacy.complaints().await.len(), 1);
 }
 
 #[tokio::test]

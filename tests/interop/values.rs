@@ -6,6 +6,7 @@ use crate::legacy::{Legacy, LegacyNode};
 use crate::messages::values;
 use crate::ours::{Ours, eventually};
 use crate::python::Version;
+use crate::raw::{Raw, RawClient};
 
 on_each_version_and_wire! {
     what_ours_sets_legacy_nodes_and_ours_read,
@@ -13,6 +14,7 @@ on_each_version_and_wire! {
     what_ours_overwrites_legacy_nodes_read_anew,
     a_value_of_ours_survives_its_publisher,
     a_value_of_a_legacy_node_survives_its_publisher,
+    a_copy_that_a_legacy_reader_caches_at_ours_is_served,
 }
 
 /// A network of three legacy nodes and two of ours, in which each knows all others.
@@ -147,4 +149,26 @@ async fn what_was_set_is_read_by_newcomers(mixed: Mixed) {
     }
     late_ours.stop().await;
     mixed.end().await;
+}
+
+async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, codec: Codec) {
+    let Some(legacy) = Legacy::start(version, codec).await else { return };
+    let holder = legacy.nodes(1, &[]).await[0];
+    let ours = Ours::start(codec, &[holder.addr()]).await;
+    eventually("the holder has ours in its table", async || legacy.table(&holder).await.contains(&ours.peer)).await;
+    let by_hand = async |at, id: String| RawClient::to(at, codec, &id).await;
+    let at_holder = by_hand(holder.addr(), holder.peer.id.to_string()).await;
+    let at_ours = by_hand(ours.addr(), ours.peer.id.to_string()).await;
+    let reader = legacy.nodes(1, &[holder.addr()]).await[0];
+    assert!(legacy.table(&reader).await.contains(&ours.peer));
+
+    for (key, value) in keys_and_values() {
+        // Nobody but the holder has it until the reader, which asks both at once, leaves a copy with the one that lacks it.
+        at_holder.ask("set", [("key", key.as_str().into()), ("value", (&value).into())]).await;
+        assert_eq!(legacy.get(&reader, &key).await, Some(value.clone()));
+        let answer = at_ours.ask("find_value", [("key", key.as_str().into())]).await;
+        assert_eq!(answer.field("value"), Some(&Raw::from(&value)), "{key}");
+        assert_eq!(ours.get(&key).await, Some(value));
+    }
+    ours.stop().await;
 }

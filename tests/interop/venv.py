@@ -36,9 +36,10 @@ def lock(path):
 
 def run(*command):
     """Runs a step of the making; ends with what it printed if it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
-        sys.exit("%s failed:\n%s" % (" ".join(command), done.stdout.strip()))
+        said = done.stdout.decode(errors="replace").strip()
+        sys.exit("%s failed:\n%s" % (" ".join(command), said))
 
 
 def is_whole(python, mark, version):
