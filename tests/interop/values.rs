@@ -1,0 +1,174 @@
+//! Values set on either side and read on the other, with their type; and values that outlive their publisher.
+
+use kademlia_dynamic::{Codec, Value};
+
+use crate::legacy::{Legacy, LegacyNode};
+use crate::messages::values;
+use crate::ours::{Ours, eventually};
+use crate::python::Version;
+use crate::raw::{Raw, RawClient};
+
+on_each_version_and_wire! {
+    what_ours_sets_legacy_nodes_and_ours_read,
+    what_legacy_nodes_set_ours_and_legacy_nodes_read,
+    what_ours_overwrites_legacy_nodes_read_anew,
+    a_value_of_ours_survives_its_publisher,
+    a_value_of_a_legacy_node_survives_its_publisher,
+    a_copy_that_a_legacy_reader_caches_at_ours_is_served,
+}
+
+/// A network of three legacy nodes and two of ours, in which each knows all others.
+struct Mixed {
+    legacy: Legacy,
+    nodes: Vec<LegacyNode>,
+    ours: Vec<Ours>,
+    codec: Codec,
+}
+
+impl Mixed {
+    async fn start(version: Version, codec: Codec) -> Option<Self> {
+        let legacy = Legacy::start(version, codec).await?;
+        let nodes = legacy.nodes(3, &[]).await;
+        let ours = vec![Ours::start(codec, &[nodes[0].addr()]).await, Ours::start(codec, &[nodes[1].addr()]).await];
+        let mixed = Self { legacy, nodes, ours, codec };
+        for node in &mixed.nodes {
+            eventually("a legacy node knows the four others", async || mixed.legacy.table(node).await.len() == 4).await;
+        }
+        for ours in &mixed.ours {
+            eventually("ours finds the four others", async || ours.find_node(ours.peer.id).await.len() == 4).await;
+        }
+        Some(mixed)
+    }
+
+    /// A legacy node and one of ours that join now, and so hold nothing: what they read came over the wire.
+    async fn late_readers(&self) -> (LegacyNode, Ours) {
+        let contact = [self.nodes[1].addr()];
+        let ours = Ours::start(self.codec, &contact).await;
+        (self.legacy.nodes(1, &contact).await[0], ours)
+    }
+
+    async fn end(self) {
+        assert_eq!(self.legacy.complaints().await, Vec::<String>::new());
+        for ours in self.ours {
+            ours.stop().await;
+        }
+    }
+}
+
+/// The values, each under a key of its own; one key is not ASCII, one is empty.
+fn keys_and_values() -> Vec<(String, Value)> {
+    let named = |(at, value)| {
+        let key = match at {
+            0 => "ключ ☕".to_owned(),
+            1 => String::new(),
+            _ => format!("key {at}"),
+        };
+        (key, value)
+    };
+    values().into_iter().enumerate().map(named).collect()
+}
+
+async fn what_ours_sets_legacy_nodes_and_ours_read(version: Version, codec: Codec) {
+    let Some(mixed) = Mixed::start(version, codec).await else { return };
+    for (key, value) in keys_and_values() {
+        let outcome = mixed.ours[0].set(&key, &value).await;
+        let counts = (outcome.asked, outcome.stored, outcome.refused, outcome.silent);
+        assert_eq!(counts, (4, 4, 0, 0), "{value:?}");
+    }
+    let (late, late_ours) = mixed.late_readers().await;
+    for (key, value) in keys_and_values() {
+        for node in &mixed.nodes {
+            assert_eq!(mixed.legacy.held(node, &key).await, Some(value.clone()));
+        }
+        assert_eq!(mixed.legacy.find_value(&mixed.nodes[0], &key).await.0, Some(value.clone()));
+        assert_eq!(mixed.legacy.get(&late, &key).await, Some(value.clone()));
+        assert_eq!(mixed.ours[1].get(&key).await, Some(value.clone()));
+        assert_eq!(late_ours.get(&key).await, Some(value));
+    }
+    assert_eq!(mixed.legacy.get(&late, "never set").await, None);
+    assert_eq!(late_ours.get("never set").await, None);
+    late_ours.stop().await;
+    mixed.end().await;
+}
+
+async fn what_legacy_nodes_set_ours_and_legacy_nodes_read(version: Version, codec: Codec) {
+    let Some(mixed) = Mixed::start(version, codec).await else { return };
+    for (key, value) in keys_and_values() {
+        mixed.legacy.set(&mixed.nodes[0], &key, &value).await;
+    }
+    let (late, late_ours) = mixed.late_readers().await;
+    for (key, value) in keys_and_values() {
+        for ours in mixed.ours.iter().chain([&late_ours]) {
+            assert_eq!(ours.get(&key).await, Some(value.clone()));
+        }
+        assert_eq!(mixed.legacy.find_value(&mixed.nodes[0], &key).await.0, Some(value.clone()));
+        assert_eq!(mixed.legacy.get(&late, &key).await, Some(value));
+    }
+    late_ours.stop().await;
+    mixed.end().await;
+}
+
+async fn what_ours_overwrites_legacy_nodes_read_anew(version: Version, codec: Codec) {
+    let Some(mixed) = Mixed::start(version, codec).await else { return };
+    mixed.legacy.set(&mixed.nodes[2], "k", &Value::from("theirs")).await;
+    for value in [Value::from("ours"), Value::from(b"\xff ours, later"), Value::from("")] {
+        let outcome = mixed.ours[1].set("k", &value).await;
+        assert_eq!(outcome.stored, 4, "{outcome:?}");
+        for node in &mixed.nodes {
+            assert_eq!(mixed.legacy.get(node, "k").await, Some(value.clone()));
+        }
+        assert_eq!(mixed.ours[0].get("k").await, Some(value));
+    }
+    mixed.end().await;
+}
+
+async fn a_value_of_ours_survives_its_publisher(version: Version, codec: Codec) {
+    let Some(mut mixed) = Mixed::start(version, codec).await else { return };
+    for (key, value) in keys_and_values() {
+        let outcome = mixed.ours[0].set(&key, &value).await;
+        assert_eq!(outcome.stored, 4, "{outcome:?}");
+    }
+    mixed.ours.remove(0).stop().await;
+    what_was_set_is_read_by_newcomers(mixed).await;
+}
+
+async fn a_value_of_a_legacy_node_survives_its_publisher(version: Version, codec: Codec) {
+    let Some(mixed) = Mixed::start(version, codec).await else { return };
+    for (key, value) in keys_and_values() {
+        mixed.legacy.set(&mixed.nodes[2], &key, &value).await;
+    }
+    mixed.legacy.stop(&mixed.nodes[2]).await;
+    what_was_set_is_read_by_newcomers(mixed).await;
+}
+
+async fn what_was_set_is_read_by_newcomers(mixed: Mixed) {
+    let (late, late_ours) = mixed.late_readers().await;
+    for (key, value) in keys_and_values() {
+        assert_eq!(mixed.legacy.get(&late, &key).await, Some(value.clone()));
+        assert_eq!(late_ours.get(&key).await, Some(value));
+    }
+    late_ours.stop().await;
+    mixed.end().await;
+}
+
+async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, codec: Codec) {
+    let Some(legacy) = Legacy::start(version, codec).await else { return };
+    let holder = legacy.nodes(1, &[]).await[0];
+    let ours = Ours::start(codec, &[holder.addr()]).await;
+    eventually("the holder has ours in its table", async || legacy.table(&holder).await.contains(&ours.peer)).await;
+    let by_hand = async |at, id: String| RawClient::to(at, codec, &id).await;
+    let at_holder = by_hand(holder.addr(), holder.peer.id.to_string()).await;
+    let at_ours = by_hand(ours.addr(), ours.peer.id.to_string()).await;
+    let reader = legacy.nodes(1, &[holder.addr()]).await[0];
+    assert!(legacy.table(&reader).await.contains(&ours.peer));
+
+    for (key, value) in keys_and_values() {
+        // Nobody but the holder has it until the reader, which asks both at once, leaves a copy with the one that lacks it.
+        at_holder.ask("set", [("key", key.as_str().into()), ("value", (&value).into())]).await;
+        assert_eq!(legacy.get(&reader, &key).await, Some(value.clone()));
+        let answer = at_ours.ask("find_value", [("key", key.as_str().into())]).await;
+        assert_eq!(answer.field("value"), Some(&Raw::from(&value)), "{key}");
+        assert_eq!(ours.get(&key).await, Some(value));
+    }
+    ours.stop().await;
+}
