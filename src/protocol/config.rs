@@ -1,7 +1,10 @@
 //! Every tunable of a node, its default as a named constant, and the ranges in which they make sense together.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use super::peer::AddressScope;
 
 /// Peers per bucket and replicas per value (WIRE.md, defaults).
 pub const DEFAULT_K: usize = 20;
@@ -87,6 +90,17 @@ pub enum AppliesTo {
     Always,
     /// No address: the rule is off.
     Off,
+}
+
+impl AppliesTo {
+    /// Whether the rule applies to `ip`.
+    pub fn covers(self, ip: &IpAddr) -> bool {
+        match self {
+            Self::Global => AddressScope::of(ip).is_global(),
+            Self::Always => true,
+            Self::Off => false,
+        }
+    }
 }
 
 /// What happens to a key that this node publishes when somebody else sets another value.

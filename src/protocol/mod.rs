@@ -4,11 +4,14 @@
 //! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
 //! `cargo check --lib --no-default-features` builds this module alone, which proves it.
 
+pub mod admission;
 pub mod codec;
 pub mod config;
 pub mod entropy;
 pub mod id;
 pub mod message;
 pub mod peer;
+pub mod pending;
 pub mod prefix;
+mod recency;
 pub mod value;
