@@ -4,6 +4,7 @@
 //! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
 //! `cargo check --lib --no-default-features` builds this module alone, which proves it.
 
+pub mod admission;
 pub mod codec;
 pub mod config;
 pub mod entropy;
@@ -11,7 +12,9 @@ pub mod id;
 pub mod lookup;
 pub mod message;
 pub mod peer;
+pub mod pending;
 pub mod placement;
 pub mod prefix;
+mod recency;
 pub mod routing;
 pub mod value;

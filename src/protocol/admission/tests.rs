@@ -1,0 +1,221 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const PING_LEN: usize = 140;
+
+fn global(host: u16, port: u16) -> SocketAddr {
+    SocketAddr::from(([198, 51, (host >> 8) as u8, host as u8], port))
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Hold { host: u16 },
+    Verified { host: u16 },
+    Expire,
+    Pass { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u16..6).prop_map(|host| Step::Hold { host }),
+        2 => (0u16..6).prop_map(|host| Step::Verified { host }),
+        1 => Just(Step::Expire),
+        3 => (0u64..700).prop_map(|ms| Step::Pass { ms }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_bounds_hold_and_no_item_is_lost_or_given_twice(
+        steps in prop::collection::vec(step(), 0..200),
+    ) {
+        let config = Config::builder()
+            .max_held(5).max_held_per_address(2).max_verified_addresses(3).verified_for(secs(2))
+            .build().unwrap();
+        let mut admission: Admission<u64> = Admission::new(&config, PING_LEN);
+        let mut held: Vec<(u64, u16, Instant)> = Vec::new();
+        let mut proved: HashMap<u16, Instant> = HashMap::new();
+        let (mut now, mut next) = (Instant::now(), 0);
+        for step in steps {
+            match step {
+                Step::Hold { host } => {
+                    next += 1;
+                    let there = held.iter().filter(|(_, h, _)| *h == host).count();
+                    let outcome = admission.hold(global(host, 9), next, now);
+                    if there >= 2 {
+                        prop_assert_eq!(outcome, Err((next, HoldRefused::AddressFull)));
+                    } else if held.len() >= 5 {
+                        prop_assert_eq!(outcome, Err((next, HoldRefused::Full)));
+                    } else {
+                        prop_assert_eq!(outcome, Ok(Held { ping: there == 0 }));
+                        held.push((next, host, now + config.hold_time));
+                    }
+                }
+                Step::Verified { host } => {
+                    let (released, left): (Vec<_>, Vec<_>) = held.iter().partition(|(_, h, _)| *h == host);
+                    held = left;
+                    let items: Vec<u64> = released.into_iter().map(|(item, _, _): (u64, u16, Instant)| item).collect();
+                    prop_assert_eq!(admission.verified(global(host, 9), now), items);
+                    proved.insert(host, now);
+                    prop_assert!(admission.is_verified(global(host, 9), now));
+                }
+                Step::Expire => {
+                    let (over, left): (Vec<_>, Vec<_>) = held.iter().partition(|(_, _, at)| *at <= now);
+                    held = left;
+                    let items: Vec<u64> = over.into_iter().map(|(item, _, _): (u64, u16, Instant)| item).collect();
+                    prop_assert_eq!(admission.expire(now), items);
+                }
+                Step::Pass { ms } => now += Duration::from_millis(ms),
+            }
+            let counts = admission.counts();
+            prop_assert!(counts.held <= 5 && counts.verified_addresses <= 3);
+            prop_assert!(admission.held.addresses() <= counts.held);
+            prop_assert_eq!(counts.held, held.len());
+            prop_assert_eq!(admission.next_expiry(), held.iter().map(|(_, _, at)| *at).min());
+            for host in 0..6 {
+                let fresh = proved.get(&host).is_some_and(|at| now - *at < secs(2));
+                prop_assert!(fresh || !admission.is_verified(global(host, 9), now));
+            }
+        }
+    }
+
+    #[test]
+    fn no_source_gets_more_than_its_burst_and_its_rate(
+        gaps in prop::collection::vec((0u64..100, 1u32..5), 1..200),
+    ) {
+        let config = Config::builder().source_rate(50).source_burst(10).build().unwrap();
+        let mut admission: Admission<()> = Admission::new(&config, PING_LEN);
+        let start = Instant::now();
+        let (mut now, mut used) = (start, 0u64);
+        for (gap, cost) in gaps {
+            now += Duration::from_millis(gap);
+            if admission.admit(global(1, 1), cost, now) {
+                used += u64::from(cost);
+            }
+            let elapsed = (now - start).as_millis() as u64;
+            prop_assert!(used <= 10 + elapsed * 50 / 1_000, "{used} in {elapsed} ms");
+        }
+    }
+}
+
+#[test]
+fn a_full_burst_is_admitted_and_then_the_rate() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    assert_eq!((0..1_000).filter(|_| admission.admit(global(1, 1), 1, now)).count(), 100);
+    let later = now + secs(1);
+    assert_eq!((0..1_000).filter(|_| admission.admit(global(1, 1), 1, later)).count(), 50);
+    assert_eq!(admission.counts().over_rate, 900 + 950);
+    assert_eq!((0..1_000).filter(|_| admission.admit(global(2, 1), 4, now)).count(), 25);
+}
+
+#[test]
+fn ports_of_one_host_and_addresses_of_one_ipv6_network_share_a_rate() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    assert_eq!((0..1_000).filter(|port| admission.admit(global(1, 1_000 + port), 1, now)).count(), 100);
+    let one_network = |n: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 1, 0, 0, 0, n], 1));
+    assert_eq!((0..1_000).filter(|n| admission.admit(one_network(*n), 1, now)).count(), 100);
+    assert!(admission.admit(addr("[2001:db8:0:2::1]:1"), 1, now));
+    assert!(!admission.admit(addr("[::ffff:198.51.0.1]:1"), 1, now), "a mapped address is its IPv4 address");
+}
+
+#[test]
+fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_told_so() {
+    let near = [addr("127.0.0.1:1"), addr("10.1.2.3:1"), addr("[fd00::1]:1")];
+    let strict =
+        Config::builder().rate_limit(AppliesTo::Always).source_verification(AppliesTo::Always).build().unwrap();
+    let off = Config::builder().rate_limit(AppliesTo::Off).source_verification(AppliesTo::Off).build().unwrap();
+    let now = Instant::now();
+    let run = |config: &Config, from: SocketAddr| {
+        let mut admission: Admission<()> = Admission::new(config, PING_LEN);
+        let admitted = (0..200).filter(|_| admission.admit(from, 1, now)).count();
+        (admitted, admission.is_verified(from, now))
+    };
+    for from in near {
+        assert_eq!(run(&Config::default(), from), (200, true), "{from}");
+        assert_eq!(run(&strict, from), (100, false), "{from}");
+    }
+    assert_eq!(run(&Config::default(), global(1, 1)), (100, false));
+    assert_eq!(run(&off, global(1, 1)), (200, true));
+}
+
+#[test]
+fn the_sources_with_a_rate_are_bounded() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    for host in 0..MAX_RATED_SOURCES as u16 + 1_000 {
+        assert!(admission.admit(global(host, 1), 1, now));
+    }
+    assert_eq!(admission.counts().rated_sources, MAX_RATED_SOURCES);
+}
+
+#[test]
+fn at_the_bound_the_address_verified_longest_ago_is_forgotten() {
+    let config = Config::builder().max_verified_addresses(2).build().unwrap();
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN);
+    let now = Instant::now();
+    for host in [1, 2, 1, 3] {
+        admission.verified(global(host, 1), now);
+    }
+    let verified: Vec<u16> = (1..=3).filter(|host| admission.is_verified(global(*host, 1), now)).collect();
+    assert_eq!(verified, [1, 3]);
+    assert_eq!(admission.counts().verified_forgotten, 1);
+}
+
+#[test]
+fn an_address_stays_verified_for_its_time_and_another_port_is_another_address() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    admission.verified(global(1, 1), now);
+    assert!(admission.is_verified(global(1, 1), now + secs(599)));
+    assert!(!admission.is_verified(global(1, 2), now));
+    assert!(!admission.is_verified(global(1, 1), now + secs(600)));
+    assert_eq!(admission.counts().verified_addresses, 1);
+    admission.expire(now + secs(600));
+    assert_eq!(admission.counts().verified_addresses, 0);
+}
+
+#[test]
+fn an_unverified_address_gets_three_times_its_request_less_our_ping() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    assert_eq!(admission.answer_limit(global(1, 1), 150, now), 450 - PING_LEN);
+    assert_eq!(admission.answer_limit(global(1, 1), 10, now), 0);
+    admission.verified(global(1, 1), now);
+    assert_eq!(admission.answer_limit(global(1, 1), 10, now), usize::MAX);
+    assert_eq!(admission.answer_limit(addr("127.0.0.1:1"), 10, now), usize::MAX);
+}
+
+#[test]
+fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence() {
+    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    assert_eq!(admission.hold(global(1, 1), 1, now), Ok(Held { ping: true }));
+    assert_eq!(admission.hold(global(1, 1), 2, now), Ok(Held { ping: false }));
+    assert_eq!(admission.hold(global(1, 2), 3, now), Ok(Held { ping: true }));
+    assert_eq!(admission.verified(global(1, 2), now), [3]);
+    assert_eq!(admission.expire(now + secs(1)), [1, 2]);
+    assert_eq!(admission.hold(global(1, 1), 4, now + secs(1)), Ok(Held { ping: true }));
+    assert_eq!(admission.counts().hold_expired, 2);
+}
+
+#[test]
+fn a_flood_of_forged_sources_fills_the_queue_and_no_more() {
+    let mut admission: Admission<u16> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    let held = (0..10_000).filter(|host| admission.hold(global(*host, 1), *host, now).is_ok()).count();
+    assert_eq!(held, 256);
+    assert_eq!(admission.counts().hold_full, 10_000 - 256);
+    assert_eq!(admission.expire(now + secs(1)).len(), 256);
+    assert_eq!(admission.held.addresses(), 0);
+}

@@ -1,0 +1,140 @@
+//! How long answers take: smoothed round-trip times per address, after RFC 6298, section 2.
+//! There is no back-off: a query is sent once, so each answer is measured without ambiguity.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::protocol::recency::RecencyMap;
+
+/// The least that an answer is expected to take: below it, scheduling decides more than the network.
+pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
+/// What an answer is expected to take before anything was measured.
+pub const INITIAL_EXPECTED_RTT: Duration = Duration::from_millis(500);
+/// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten.
+pub const MAX_MEASURED_ADDRESSES: usize = 4_096;
+
+/// A smoothed round-trip time and its variation.
+#[derive(Debug, Clone, Copy)]
+struct Estimate {
+    smoothed: Duration,
+    variation: Duration,
+}
+
+impl Estimate {
+    fn first(rtt: Duration) -> Self {
+        Self { smoothed: rtt, variation: rtt / 2 }
+    }
+
+    /// RFC 6298, 2.3: the variation with a weight of a quarter, then the smoothed time with one of an eighth.
+    fn next(self, rtt: Duration) -> Self {
+        Self {
+            variation: (self.variation * 3 + self.smoothed.abs_diff(rtt)) / 4,
+            smoothed: (self.smoothed * 7 + rtt) / 8,
+        }
+    }
+
+    fn expected(self) -> Duration {
+        self.smoothed + self.variation * 4
+    }
+}
+
+/// The estimates of each address, and one over all of them.
+#[derive(Debug)]
+pub(super) struct RoundTrips {
+    ceiling: Duration,
+    by_address: RecencyMap<SocketAddr, Estimate>,
+    overall: Option<Estimate>,
+}
+
+impl RoundTrips {
+    /// Nothing measured; nothing is ever expected to take longer than `ceiling`.
+    pub(super) fn new(ceiling: Duration) -> Self {
+        Self { ceiling, by_address: RecencyMap::new(MAX_MEASURED_ADDRESSES), overall: None }
+    }
+
+    /// Takes in that an answer from `addr` took `rtt`.
+    pub(super) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
+        // An answer read late, after the timeout, must not teach us to wait longer than that.
+        let rtt = rtt.min(self.ceiling);
+        let next = |known: Option<Estimate>| known.map_or(Estimate::first(rtt), |estimate| estimate.next(rtt));
+        let known = self.by_address.get(&addr).copied();
+        self.by_address.touch(addr, next(known));
+        self.overall = Some(next(self.overall));
+    }
+
+    /// How long an answer from `addr` is expected to take.
+    pub(super) fn expected(&self, addr: SocketAddr) -> Duration {
+        let known = self.by_address.get(&addr).copied().or(self.overall);
+        let expected = known.map_or(INITIAL_EXPECTED_RTT, Estimate::expected);
+        expected.max(MIN_EXPECTED_RTT).min(self.ceiling)
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.by_address.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn addr(host: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], 7))
+    }
+
+    proptest! {
+        #[test]
+        fn an_expectation_lies_between_its_floor_and_the_timeout(
+            measured in prop::collection::vec((0u16..4, 0u64..5_000), 0..100),
+        ) {
+            let mut trips = RoundTrips::new(TIMEOUT);
+            for (host, ms) in measured {
+                trips.measured(addr(host), Duration::from_millis(ms));
+                for host in 0..5 {
+                    let expected = trips.expected(addr(host));
+                    prop_assert!(expected >= MIN_EXPECTED_RTT && expected <= TIMEOUT);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_steady_peer_is_expected_to_stay_so() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        for _ in 0..60 {
+            trips.measured(addr(1), Duration::from_millis(100));
+        }
+        let expected = trips.expected(addr(1));
+        assert!(expected >= Duration::from_millis(100) && expected < Duration::from_millis(110), "{expected:?}");
+    }
+
+    #[test]
+    fn an_unknown_address_is_expected_to_be_as_fast_as_the_others() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        assert_eq!(trips.expected(addr(9)), INITIAL_EXPECTED_RTT);
+        trips.measured(addr(1), Duration::from_millis(40));
+        assert_eq!(trips.expected(addr(9)), Duration::from_millis(120));
+    }
+
+    #[test]
+    fn the_address_measured_longest_ago_is_forgotten_at_the_bound() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        trips.measured(addr(0), Duration::from_millis(1_000));
+        for host in 1..=MAX_MEASURED_ADDRESSES as u16 {
+            trips.measured(addr(host), Duration::from_millis(10));
+        }
+        assert_eq!(trips.len(), MAX_MEASURED_ADDRESSES);
+        assert!(trips.by_address.get(&addr(0)).is_none());
+        assert!(trips.by_address.get(&addr(1)).is_some());
+    }
+
+    #[test]
+    fn a_timeout_below_the_floor_wins() {
+        let trips = RoundTrips::new(Duration::from_millis(10));
+        assert_eq!(trips.expected(addr(1)), Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,194 @@
+use super::*;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use proptest::prelude::*;
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+fn target(port: u16) -> Target {
+    Target { addr: addr(port), expected_id: Some(peer(port)) }
+}
+
+fn peer(port: u16) -> NodeId {
+    NodeId::of_key(&port.to_string())
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Begin { id: u64, port: u16 },
+    Answer { id: u64, port: u16, kind: bool },
+    Cancel { id: u64 },
+    Slow,
+    Expire,
+    Pass { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0u64..12, 1u16..4).prop_map(|(id, port)| Step::Begin { id, port }),
+        3 => (0u64..12, 1u16..4, prop::bool::weighted(0.8)).prop_map(|(id, port, kind)| Step::Answer { id, port, kind }),
+        1 => (0u64..12).prop_map(|id| Step::Cancel { id }),
+        1 => Just(Step::Slow),
+        1 => Just(Step::Expire),
+        3 => (0u64..900).prop_map(|ms| Step::Pass { ms }),
+    ]
+}
+
+/// A query as the naive model keeps it.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    id: u64,
+    port: u16,
+    at: Instant,
+    slow_at: Option<Instant>,
+}
+
+proptest! {
+    #[test]
+    fn it_agrees_with_a_list_that_is_searched_from_end_to_end(steps in prop::collection::vec(step(), 0..120)) {
+        let config = Config::builder().max_queries_in_flight(6).build().unwrap();
+        let mut pending = Pending::new(&config);
+        let mut model: Vec<Known> = Vec::new();
+        let mut now = Instant::now();
+        for step in steps {
+            match step {
+                Step::Begin { id, port } => {
+                    let duplicate = model.iter().any(|known| known.id == id);
+                    let expected = pending.expected_rtt(addr(port));
+                    let begun = pending.begin(QueryId::from_u64(id), target(port), "ping", id, now);
+                    let why = if model.len() == 6 { Some(NotBegun::Full) } else { duplicate.then_some(NotBegun::DuplicateId) };
+                    prop_assert_eq!(begun, why.map_or(Ok(()), |why| Err((id, why))));
+                    if why.is_none() {
+                        let slow_at = (expected < config.query_timeout).then(|| now + expected);
+                        model.push(Known { id, port, at: now, slow_at });
+                    }
+                }
+                Step::Answer { id, port, kind } => {
+                    let kind = if kind { "ping" } else { "set" };
+                    let outcome = pending.answer(addr(port), &QueryId::from_u64(id), kind, Some(peer(port)), now);
+                    match model.iter().position(|known| known.id == id) {
+                        None => prop_assert_eq!(outcome.unwrap_err(), Reject::UnknownQuery),
+                        Some(at) if model[at].port != port => prop_assert_eq!(outcome.unwrap_err(), Reject::WrongSource),
+                        Some(_) if kind != "ping" => prop_assert_eq!(outcome.unwrap_err(), Reject::WrongKind),
+                        Some(at) => {
+                            let known = model.remove(at);
+                            let answered = outcome.unwrap();
+                            prop_assert_eq!((answered.waiter, answered.addr), (id, addr(port)));
+                            prop_assert_eq!(answered.rtt, now - known.at);
+                            prop_assert!(!answered.wrong_id);
+                        }
+                    }
+                }
+                Step::Cancel { id } => {
+                    let at = model.iter().position(|known| known.id == id);
+                    prop_assert_eq!(pending.cancel(&QueryId::from_u64(id)), at.map(|at| model.remove(at).id));
+                }
+                Step::Slow => {
+                    let mut slow: Vec<u64> = pending.slow(now).into_iter().copied().collect();
+                    let mut expected: Vec<u64> = Vec::new();
+                    for known in model.iter_mut().filter(|known| known.slow_at.is_some_and(|at| at <= now)) {
+                        known.slow_at = None;
+                        expected.push(known.id);
+                    }
+                    slow.sort_unstable();
+                    expected.sort_unstable();
+                    prop_assert_eq!(slow, expected);
+                }
+                Step::Expire => {
+                    let expired: Vec<u64> = pending.expire(now).into_iter().map(|expired| expired.waiter).collect();
+                    let (over, left): (Vec<_>, Vec<_>) = model.iter().partition(|known| known.at + config.query_timeout <= now);
+                    model = left;
+                    prop_assert_eq!(expired, over.into_iter().map(|known: Known| known.id).collect::<Vec<_>>());
+                }
+                Step::Pass { ms: passed } => now += ms(passed),
+            }
+            prop_assert_eq!(pending.len(), model.len());
+            let wakeup = model.iter().flat_map(|known| known.slow_at.into_iter().chain([known.at + config.query_timeout])).min();
+            prop_assert_eq!(pending.next_wakeup(), wakeup);
+        }
+        let failed = pending.fail_all();
+        prop_assert_eq!(failed, model.into_iter().map(|known| known.id).collect::<Vec<_>>());
+        prop_assert!(pending.is_empty() && pending.next_wakeup().is_none());
+    }
+}
+
+#[test]
+fn of_a_hundred_thousand_forged_answers_none_is_accepted_and_the_true_one_still_is() {
+    let mut pending = Pending::new(&Config::default());
+    let mut entropy = SeededEntropy::new(0x00f0_49ed);
+    let now = Instant::now();
+    let ids: Vec<QueryId> = (0..100).map(|_| QueryId::from_u64(entropy.next_u64())).collect();
+    for id in &ids {
+        pending.begin(*id, target(7), "find_value", (), now).unwrap();
+    }
+    for forged in 0..100_000u32 {
+        // The ones from the right address guess the id; the others know it.
+        let (from, id) = match forged % 2 {
+            0 => (addr(7), QueryId::from_u64(entropy.next_u64())),
+            _ => (addr(1_024 + entropy.below(60_000) as u16), ids[entropy.below(100) as usize]),
+        };
+        assert!(pending.answer(from, &id, "find_value", Some(peer(7)), now).is_err());
+    }
+    for id in &ids {
+        assert!(!pending.answer(addr(7), id, "find_value", Some(peer(7)), now).unwrap().wrong_id);
+    }
+    assert!(pending.is_empty());
+}
+
+#[test]
+fn an_answer_from_another_id_than_expected_says_so() {
+    let mut pending = Pending::new(&Config::default());
+    let now = Instant::now();
+    for (number, (expected, sender, wrong)) in [
+        (Some(peer(1)), Some(peer(1)), false),
+        (Some(peer(1)), Some(peer(2)), true),
+        (Some(peer(1)), None, true),
+        (None, Some(peer(2)), false),
+        (None, None, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = QueryId::from_u64(number as u64);
+        pending.begin(id, Target { addr: addr(1), expected_id: expected }, "ping", (), now).unwrap();
+        let answered = pending.answer(addr(1), &id, "ping", sender, now).unwrap();
+        assert_eq!((answered.wrong_id, answered.expected_id), (wrong, expected));
+    }
+}
+
+#[test]
+fn the_source_is_not_compared_where_that_is_switched_off() {
+    let config = Config::builder().verify_response_source(false).build().unwrap();
+    let mut pending = Pending::new(&config);
+    let (now, id) = (Instant::now(), QueryId::from_u64(1));
+    pending.begin(id, target(1), "ping", (), now).unwrap();
+    assert_eq!(pending.answer(addr(2), &id, "set", Some(peer(1)), now).unwrap_err(), Reject::WrongKind);
+    assert_eq!(pending.answer(addr(2), &id, "ping", Some(peer(1)), now).unwrap().addr, addr(1));
+}
+
+#[test]
+fn a_mapped_address_is_the_address_asked() {
+    let mut pending = Pending::new(&Config::default());
+    let (now, id) = (Instant::now(), QueryId::from_u64(1));
+    let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
+    pending.begin(id, Target { addr: mapped, expected_id: None }, "ping", (), now).unwrap();
+    assert!(pending.answer(addr(7), &id, "ping", None, now).is_ok());
+}
+
+#[test]
+fn a_slow_query_is_reported_once_and_may_still_be_answered() {
+    let mut pending = Pending::new(&Config::default());
+    let (start, id) = (Instant::now(), QueryId::from_u64(1));
+    pending.begin(id, target(1), "ping", 'w', start).unwrap();
+    assert_eq!(pending.next_wakeup(), Some(start + INITIAL_EXPECTED_RTT));
+    assert!(pending.slow(start + ms(499)).is_empty());
+    assert_eq!(pending.slow(start + ms(500)), vec![&'w']);
+    assert!(pending.slow(start + ms(501)).is_empty());
+    assert_eq!(pending.answer(addr(1), &id, "ping", None, start + ms(1_900)).unwrap().rtt, ms(1_900));
+    assert_eq!(pending.expected_rtt(addr(1)), ms(2_000));
+}
