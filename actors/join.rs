@@ -24,7 +24,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 const ADDRESSES_PER_CONTACT: usize = 8;
 
 /// The actor that is one bootstrap.
-pub struct Join {
+pub(crate) struct Join {
     own: NodeId,
     /// The address that we are bound to: a contact that is ourselves is left out, and only our family is tried.
     bound: SocketAddr,

@@ -9,7 +9,7 @@ use actix::{Actor, Context, Handler, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{QueryId, Request};
+use kademlia_dynamic::protocol::message::QueryId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::{Pending, Reject, Target};
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use actix::dev::channel::channel;
-use actix::dev::{AddressReceiver, ContextFut};
+use actix::dev::ContextFut;
+use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use tokio::sync::{mpsc, watch};
@@ -174,8 +174,14 @@ where
 {
     let mut context = Guarded(Some(context));
     let mut panics: VecDeque<Instant> = VecDeque::new();
+    let mut restarted = Ok(());
     loop {
-        let Err(panic) = poll_fn(|cx| context.poll(cx)).await else { return };
+        // A panic while restarting counts as any other.
+        let outcome = match restarted {
+            Ok(()) => poll_fn(|cx| context.poll(cx)).await,
+            panicked => panicked,
+        };
+        let Err(panic) = outcome else { return };
         let last = panic_text(&*panic);
         let now = clock::now();
         panics.push_back(now);
@@ -194,9 +200,7 @@ where
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
-        if !context.restart() {
-            return;
-        }
+        restarted = context.restart();
     }
 }
 
@@ -225,13 +229,13 @@ where
         }
     }
 
-    /// Restarts the actor. `false` if nobody holds its address any more, or it panics while restarting.
-    fn restart(&mut self) -> bool
+    /// Restarts the actor. If nobody holds its address any more, the next poll ends it.
+    fn restart(&mut self) -> Result<(), Panic>
     where
         A: Supervised,
     {
-        let Some(context) = &mut self.0 else { return false };
-        catch_unwind(AssertUnwindSafe(|| context.restart())).unwrap_or(false)
+        let Some(context) = &mut self.0 else { return Ok(()) };
+        catch_unwind(AssertUnwindSafe(|| context.restart())).map(drop)
     }
 }
 

@@ -92,7 +92,7 @@ impl ValueStore {
     fn load(&mut self) {
         self.records = Records::new(self.own, &self.config);
         match self.backend.load() {
-            Ok(stored) => self.records.load(stored, clock::now()),
+            Ok(stored) => self.records.load(stored, clock::now(), &mut *self.entropy),
             Err(error) => tracing::error!(%error, "what was stored before cannot be read"),
         }
     }
@@ -157,19 +157,20 @@ impl ValueStore {
 
     fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
         let StoreValue { key, value, ttl, cached, legacy, to } = write;
-        let refusal = match self.check_remote(&key, &value) {
+        let refusal = match self.check_remote(&value) {
             Err(why) => Some(why),
             Ok(()) => {
                 let name = key.clone();
-                let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
                 let outcome = if cached {
-                    self.records.set_cached(write, now, &mut *self.entropy)
+                    self.records.set_cached(key, value, ttl, to.addr, now)
                 } else {
+                    let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
                     self.records.set(write, now, &mut *self.entropy)
                 };
                 self.tell_of(&name, &to, &outcome);
                 match outcome {
                     WriteOutcome::Refused(reason) => Some(reason.to_string()),
+                    WriteOutcome::Stale => Some("an older value that somebody restores".to_owned()),
                     _ => None,
                 }
             }
@@ -185,21 +186,16 @@ impl ValueStore {
     fn tell_of(&self, key: &str, to: &ReplyTo, outcome: &WriteOutcome) {
         let (key, by) = (key.to_owned(), to.addr);
         match outcome {
-            WriteOutcome::Superseded => self.events.emit(Event::Superseded { key, by }),
+            WriteOutcome::Superseded { .. } => self.events.emit(Event::Superseded { key, by }),
             WriteOutcome::Stored | WriteOutcome::Renewed => self.events.emit(Event::ValueStored { key, by }),
-            WriteOutcome::Unchanged | WriteOutcome::Refused(_) => {}
+            WriteOutcome::Unchanged | WriteOutcome::Stale | WriteOutcome::Refused(_) => {}
         }
     }
 
-    fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+    fn check_remote(&self, value: &Value) -> Result<(), String> {
         let room = self.waiting.len() < self.config.max_waiting_writes;
         if !room {
             return Err(format!("{} writes wait for the store already", self.waiting.len()));
-        }
-        check_key(key, &self.config).map_err(|error| error.to_string())?;
-        let (len, max) = (value.len(), self.config.max_value_len);
-        if len > max {
-            return Err(Error::ValueTooLarge { len, max }.to_string());
         }
         let encoded = self.codec.legacy_answer_len(value);
         if encoded > MAX_DATAGRAM {
@@ -240,7 +236,7 @@ impl ValueStore {
         let mut targets = placement::targets(&target, self.config.k, &found.closest, &found.own_table, mixed);
         if targets.is_empty() {
             // Nobody answered the lookup; whoever is in the table is worth the try.
-            targets = found.own_table.clone();
+            targets.clone_from(&found.own_table);
         }
         self.links.publish.do_send(LaunchPublish {
             key,
@@ -409,7 +405,12 @@ impl Handler<PublishDone> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, done: PublishDone, ctx: &mut Self::Context) {
-        self.records.placed(&done.key, done.version, done.stored, clock::now(), &mut *self.entropy);
+        let now = clock::now();
+        // The publisher itself is a holder, and lives: its own copy goes on, whomever it reached.
+        self.records.renewed(&done.key, done.version, now);
+        if !done.stored {
+            self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
+        }
         self.commit(Waiting::Nobody, ctx);
     }
 }
@@ -418,6 +419,6 @@ impl Handler<DescribeStore> for ValueStore {
     type Result = MessageResult<DescribeStore>;
 
     fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.records.snapshot(clock::now()))
+        MessageResult(self.records.snapshot())
     }
 }
