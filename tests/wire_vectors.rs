@@ -1,4 +1,5 @@
 //! The golden datagrams in `vectors/`, in both directions: those of the legacy package, and our own of MessagePack.
+#![allow(clippy::unwrap_used, reason = "clippy sees no test in the helpers of one")]
 
 use std::path::Path;
 

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_an_encoder_writes_passes() {
-        for good in ["de", "d1:ai0ee", "d1:ai-1e1:bi9223372036854775807ee", "d0:0:1:aleee", "d1:aldelei1e0:ee"] {
+        for good in ["de", "d1:ai0ee", "d1:ai-1e1:bi9223372036854775807ee", "d0:0:1:alee", "d1:aldelei1e0:ee"] {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
     }
@@ -119,10 +119,37 @@ mod tests {
     #[test]
     fn what_no_encoder_writes_does_not() {
         for bad in [
-            "d", "e", "le", "i1e", "0:", "dee", "de0:", "d1:ae", "d1:a", "di1ei1ee", "dle0:e", "d1:bi1e1:ai1ee",
-            "d01:ai1ee", "d1:ai01ee", "d1:ai-0ee", "d1:ai+1ee", "d1:ai1.5ee", "d1:aiee", "d1:ai-ee", "d1:ai--1ee",
-            "d1:ai 1ee", "d1:ai9223372036854775808ee", "d1:ai-9223372036854775809ee", "d1:ai1", "d1:a-1:e",
-            "d1:a99999999999999999999:e", "d1:a18446744073709551615:e", "d1:a4:abc", "d1:ax", "d1:aN", "d-1:ai1ee",
+            "d",
+            "e",
+            "le",
+            "i1e",
+            "0:",
+            "dee",
+            "de0:",
+            "d1:ae",
+            "d1:a",
+            "di1ei1ee",
+            "dle0:e",
+            "d1:bi1e1:ai1ee",
+            "d01:ai1ee",
+            "d1:ai01ee",
+            "d1:ai-0ee",
+            "d1:ai+1ee",
+            "d1:ai1.5ee",
+            "d1:aiee",
+            "d1:ai-ee",
+            "d1:ai--1ee",
+            "d1:ai 1ee",
+            "d1:ai9223372036854775808ee",
+            "d1:ai-9223372036854775809ee",
+            "d1:ai1",
+            "d1:a-1:e",
+            "d1:a99999999999999999999:e",
+            "d1:a18446744073709551615:e",
+            "d1:a4:abc",
+            "d1:ax",
+            "d1:aN",
+            "d-1:ai1ee",
         ] {
             assert!(matches!(check(bad.as_bytes()), Err(DecodeError::Malformed(_))), "{bad}");
         }

@@ -8,9 +8,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// What was found where a field could stand.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Slot<T> {
     /// Nothing.
+    #[default]
     Absent,
     /// An explicit null, which reads as nothing (WIRE.md, messages).
     Null,
@@ -18,13 +19,6 @@ pub(super) enum Slot<T> {
     Bad,
     /// What belongs here.
     Good(T),
-}
-
-// Derived, it would ask for `T: Default`.
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Slot::Absent
-    }
 }
 
 impl<T> Slot<T> {

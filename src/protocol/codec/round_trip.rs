@@ -91,8 +91,12 @@ fn any_body() -> impl Strategy<Value = Body> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    (any_query_id(), any_sender(), any::<Option<u32>>(), any_body())
-        .prop_map(|(id, sender, version, body)| Message { id, sender, version, body })
+    (any_query_id(), any_sender(), any::<Option<u32>>(), any_body()).prop_map(|(id, sender, version, body)| Message {
+        id,
+        sender,
+        version,
+        body,
+    })
 }
 
 fn any_codec() -> impl Strategy<Value = Codec> {
@@ -102,7 +106,8 @@ fn any_codec() -> impl Strategy<Value = Codec> {
 /// The message with `peers` in place of those that it names.
 fn naming(message: &Message, peers: &[Peer]) -> Message {
     let mut message = message.clone();
-    if let Body::Response(Response::FindNode { peers: named } | Response::NoValue { peers: named }) = &mut message.body {
+    if let Body::Response(Response::FindNode { peers: named } | Response::NoValue { peers: named }) = &mut message.body
+    {
         *named = peers.to_vec();
     }
     message
@@ -247,11 +252,9 @@ fn peers_of_both_families_keep_their_order_within_each_in_messagepack() {
     let (a, b) = (peer(1, "192.0.2.1:1"), peer(2, "[2001:db8::1]:2"));
     let (c, d) = (peer(3, "192.0.2.3:3"), peer(4, "[2001:db8::2]:4"));
     let message = |peers| Message { body: Body::Response(Response::FindNode { peers }), ..answer("".into()) };
-    for (codec, read) in [
-        (Codec::Json, vec![a, b, c, d]),
-        (Codec::Bencode, vec![a, b, c, d]),
-        (Codec::MessagePack, vec![a, c, b, d]),
-    ] {
+    for (codec, read) in
+        [(Codec::Json, vec![a, b, c, d]), (Codec::Bencode, vec![a, b, c, d]), (Codec::MessagePack, vec![a, c, b, d])]
+    {
         let datagram = codec.encode(&message(vec![a, b, c, d])).unwrap();
         assert_eq!(codec.decode(&datagram).unwrap(), message(read), "{codec}");
     }
