@@ -384,7 +384,7 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
     let mut hosts = 1..=255u8;
     let mut answer = |head: u8| {
         let host = hosts.next().unwrap();
-        story.answers(at(peer(head, host.into()), &format!("198.51.100.{host}:1")))
+        story.answers(at(peer(head, 20_000 + u32::from(host)), &format!("198.51.100.{host}:1")))
     };
     let subnet = crate::protocol::peer::Subnet::of(&addr("198.51.100.1:1").ip());
     for head in &heads[..5] {
@@ -394,11 +394,11 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
     }
     assert_eq!(answer(heads[5]), Insertion::Refused(Refusal::SubnetInTable(subnet)));
     // Who could not enter is not pinged for having asked.
-    let stranger = at(peer(0x80, 255), "198.51.100.255:1");
+    let stranger = at(peer(0x80, 20_255), "198.51.100.255:1");
     assert_eq!(story.asks(stranger), Sighting::Ignored);
     assert_eq!(story.table.counters().refused_by_subnet, 6);
     // A place that becomes free can be taken again.
-    let first = at(peer(0x80, 1), "198.51.100.1:1");
+    let first = at(peer(0x80, 20_001), "198.51.100.1:1");
     assert!(story.table.peer_replaced(&first).is_some());
     assert_eq!(story.answers(stranger), Insertion::Added);
 }
