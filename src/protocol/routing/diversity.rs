@@ -71,4 +71,10 @@ impl Diversity {
     pub(super) fn per_cache(&self) -> usize {
         self.per_bucket
     }
+
+    /// Live entries by subnet.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> &BTreeMap<Subnet, usize> {
+        &self.counts
+    }
 }

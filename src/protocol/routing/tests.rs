@@ -1,1 +1,500 @@
+//! The table's rules, one story each.
 
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::model::check_invariants;
+use super::*;
+use crate::protocol::config::AppliesTo;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+
+const OWN: NodeId = NodeId::ZERO;
+const V: Option<u32> = Some(1);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A peer at a global address, each in a subnet of its own, whose id begins with `head`.
+fn peer(head: u8, number: u32) -> Peer {
+    let mut bytes = *NodeId::of_key(&number.to_string()).as_bytes();
+    bytes[0] = head;
+    let [_, a, b, c] = number.to_be_bytes();
+    Peer::new(NodeId::from_bytes(bytes), SocketAddr::from(([40 + a, b, c, 1], 4_000)))
+}
+
+/// Peers of the far half of the id space, which one bucket covers for good.
+fn far(number: u32) -> Peer {
+    peer(0x80, number)
+}
+
+fn at(peer: Peer, text: &str) -> Peer {
+    Peer::new(peer.id, addr(text))
+}
+
+struct Story {
+    table: RoutingTable,
+    now: Instant,
+}
+
+impl Story {
+    fn new(config: Config) -> Self {
+        let now = Instant::now();
+        Self { table: RoutingTable::new(OWN, &config, now), now }
+    }
+
+    /// k = 4, max_failures = 3.
+    fn small() -> Self {
+        Self::new(Config { k: 4, ..Config::default() })
+    }
+
+    /// A far bucket of four live entries, 0..4, and the near one with one entry that can answer for the network.
+    fn full() -> Self {
+        let mut story = Self::small();
+        assert_eq!(story.answers(peer(0x01, 1_000)), Insertion::Added);
+        for number in 0..4 {
+            assert_eq!(story.answers(far(number)), Insertion::Added);
+        }
+        story
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        check_invariants(&self.table);
+    }
+
+    fn answers(&mut self, peer: Peer) -> Insertion {
+        self.pass(Duration::from_millis(10));
+        self.table.peer_answered(peer, V, self.now)
+    }
+
+    fn asks(&mut self, peer: Peer) -> Sighting {
+        self.pass(Duration::from_millis(10));
+        self.table.peer_asked(peer, self.now)
+    }
+
+    /// A query sent now to `peer` times out, while the bystander answers.
+    fn is_silent(&mut self, peer: Peer) -> Option<Evicted> {
+        let bystander = self.answers(super::tests::peer(0x01, 1_000));
+        assert!(matches!(bystander, Insertion::Refreshed | Insertion::Added));
+        self.is_silent_as_all(peer)
+    }
+
+    /// A query sent now to `peer` times out, and nobody else answers meanwhile.
+    fn is_silent_as_all(&mut self, peer: Peer) -> Option<Evicted> {
+        self.pass(TIMEOUT);
+        self.table.peer_silent(&peer, self.now)
+    }
+
+    fn failures(&self, peer: Peer) -> u32 {
+        self.table.get(&peer.id).unwrap().failures()
+    }
+}
+
+proptest! {
+    #[test]
+    fn nearest_is_what_sorting_everybody_gives(seed: u64, own: [u8; 20], count in 0usize..60, shared in 0u32..=160) {
+        let own = NodeId::from_bytes(own);
+        let now = Instant::now();
+        let mut table = RoutingTable::new(own, &Config { k: 8, ..Config::default() }, now);
+        let mut entropy = SeededEntropy::new(seed);
+        for number in 0..200u32 {
+            let len = entropy.below(14) as u32;
+            let id = Prefix::of(&own, len).random_id(&mut entropy);
+            let _ = table.peer_answered(Peer { id, ..far(number) }, V, now);
+        }
+        let target = Prefix::of(&own, shared).random_id(&mut entropy);
+        let mut all: Vec<Peer> = table.entries().map(Entry::peer).collect();
+        all.sort_by_key(|peer| peer.id.distance(&target));
+        all.truncate(count);
+        prop_assert_eq!(table.nearest(&target, count), all);
+    }
+}
+
+#[test]
+fn a_newcomer_that_only_asked_is_not_inserted() {
+    let mut story = Story::small();
+    assert_eq!(story.asks(far(1)), Sighting::Verify(far(1)));
+    assert!(story.table.is_empty() && story.table.nearest(&OWN, 20).is_empty());
+    assert_eq!(story.answers(far(1)), Insertion::Added);
+    assert_eq!(story.asks(far(1)), Sighting::Known);
+}
+
+#[test]
+fn asking_is_no_sign_of_life() {
+    let mut story = Story::full();
+    assert_eq!(story.is_silent(far(0)), None);
+    let answered = story.table.get(&far(0).id).unwrap().answered();
+    assert_eq!(story.asks(far(0)), Sighting::Known);
+    assert_eq!(story.failures(far(0)), 1);
+    assert_eq!(story.table.get(&far(0).id).unwrap().answered(), answered);
+}
+
+#[test]
+fn our_own_id_is_never_taken() {
+    let mut story = Story::small();
+    let mirror = Peer { id: OWN, ..far(1) };
+    assert_eq!(story.answers(mirror), Insertion::Refused(Refusal::Own));
+    assert_eq!(story.asks(mirror), Sighting::Ignored);
+    assert!(story.table.is_empty());
+}
+
+#[test]
+fn a_full_bucket_lets_a_newcomer_wait_and_names_its_oldest_to_check() {
+    let mut story = Story::full();
+    assert_eq!(story.answers(far(9)), Insertion::Waiting { check: Some(far(0)) });
+    assert!(!story.table.contains(&far(9).id));
+    assert_eq!(story.answers(far(0)), Insertion::Refreshed);
+    story.pass(CHECK_INTERVAL);
+    assert_eq!(story.answers(far(9)), Insertion::Waiting { check: Some(far(1)) });
+}
+
+#[test]
+fn a_bucket_asks_for_one_check_a_second() {
+    let mut story = Story::full();
+    // 300 newcomers within 3 s.
+    let checks = (10..310).filter(|number| story.answers(far(*number)).check().is_some()).count();
+    assert_eq!(checks, 3);
+}
+
+#[test]
+fn one_lost_packet_evicts_nobody_even_where_a_replacement_waits() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    assert_eq!(story.is_silent(far(0)), None);
+    assert!(story.table.contains(&far(0).id));
+    assert_eq!(story.is_silent(far(0)), Some(Evicted { peer: far(0), promoted: Some(far(9)) }));
+}
+
+#[test]
+fn without_a_replacement_it_takes_max_failures() {
+    let mut story = Story::full();
+    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.is_silent(far(0)), Some(Evicted { peer: far(0), promoted: None }));
+}
+
+#[test]
+fn an_answer_ends_the_count_of_failures() {
+    let mut story = Story::full();
+    for _ in 0..10 {
+        assert_eq!(story.is_silent(far(0)), None);
+        assert_eq!(story.is_silent(far(0)), None);
+        assert_eq!(story.answers(far(0)), Insertion::Refreshed);
+        assert_eq!(story.failures(far(0)), 0);
+    }
+}
+
+#[test]
+fn queries_lost_together_count_once() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    story.pass(TIMEOUT);
+    for _ in 0..20 {
+        story.pass(Duration::from_millis(50));
+        assert_eq!(story.table.peer_silent(&far(0), story.now), None);
+    }
+    assert_eq!(story.failures(far(0)), 1);
+}
+
+#[test]
+fn evicting_twice_promotes_once() {
+    let mut story = Story::full();
+    for number in 9..12 {
+        let _ = story.answers(far(number));
+    }
+    for _ in 0..2 {
+        let _ = story.is_silent(far(0));
+    }
+    assert!(story.table.contains(&far(11).id), "the one that answered last comes in");
+    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.table.peer_replaced(&far(0)), None);
+    assert_eq!(story.table.len(), 5);
+    assert!(!story.table.contains(&far(10).id));
+    assert_eq!(story.table.counters().evicted, 1);
+}
+
+#[test]
+fn an_outage_of_everything_evicts_nobody() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    let everybody: Vec<Peer> = story.table.verified_peers(99);
+    for _ in 0..100 {
+        for peer in &everybody {
+            assert_eq!(story.is_silent_as_all(*peer), None);
+        }
+    }
+    assert_eq!(story.table.len(), 5);
+    assert!(story.table.nearest_for(&OWN, 9, &addr("192.0.2.1:1")).is_empty(), "the failing are not named to others");
+    assert_eq!(story.table.nearest(&OWN, 9).len(), 5, "but asked by ourselves");
+    // The first answer ends the outage; queries sent before it time out after it, and still blame nobody.
+    assert_eq!(story.answers(far(0)), Insertion::Refreshed);
+    story.pass(TIMEOUT - Duration::from_millis(100));
+    for peer in &everybody[..4] {
+        assert_eq!(story.table.peer_silent(peer, story.now), None);
+    }
+    for number in 0..4 {
+        assert_eq!(story.answers(far(number)), Insertion::Refreshed);
+        assert_eq!(story.failures(far(number)), 0);
+    }
+    assert_eq!(story.table.nearest_for(&OWN, 9, &addr("192.0.2.1:1")).len(), 4);
+}
+
+#[test]
+fn local_answers_do_not_evict_the_internet() {
+    let mut story = Story::small();
+    let (local, global) = (at(far(1), "127.0.0.1:7"), far(2));
+    for peer in [local, global] {
+        assert_eq!(story.answers(peer), Insertion::Added);
+    }
+    for _ in 0..50 {
+        assert_eq!(story.answers(local), Insertion::Refreshed);
+        assert_eq!(story.is_silent_as_all(global), None);
+    }
+    assert_eq!(story.failures(global), 50);
+}
+
+#[test]
+fn silence_at_an_address_that_a_stranger_named_is_not_the_entrys() {
+    let mut story = Story::full();
+    for _ in 0..10 {
+        assert_eq!(story.is_silent(at(far(0), "203.0.113.9:9")), None);
+    }
+    assert_eq!(story.table.peer_replaced(&at(far(0), "203.0.113.9:9")), None);
+    assert_eq!(story.failures(far(0)), 0);
+}
+
+#[test]
+fn a_live_entry_cannot_be_stolen_from_another_address() {
+    let mut story = Story::full();
+    let thief = at(far(0), "203.0.113.9:9");
+    assert_eq!(story.asks(thief), Sighting::Ignored);
+    assert_eq!(story.answers(thief), Insertion::Contested { check: None });
+    // Past the time of trust the claim is a reason to check the old address, never the new one.
+    story.pass(TRUSTED_FOR);
+    assert_eq!(story.asks(thief), Sighting::Verify(far(0)));
+    story.pass(CHECK_INTERVAL);
+    assert_eq!(story.answers(thief), Insertion::Contested { check: Some(far(0)) });
+    for _ in 0..100 {
+        assert_eq!(story.asks(thief), Sighting::Ignored, "one check a second");
+        story.pass(Duration::from_millis(1));
+        assert!(matches!(story.answers(far(0)), Insertion::Refreshed));
+    }
+    // One packet lost is not enough either.
+    assert_eq!(story.is_silent(far(0)), None);
+    assert!(matches!(story.answers(thief), Insertion::Contested { .. }));
+    assert_eq!(story.table.get(&far(0).id).unwrap().peer(), far(0));
+}
+
+#[test]
+fn a_peer_that_moved_is_found_at_its_new_address_once_the_old_one_is_silent() {
+    let mut story = Story::full();
+    let moved = at(far(0), "203.0.113.9:9");
+    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.asks(moved), Sighting::Verify(moved));
+    assert_eq!(story.answers(moved), Insertion::Moved { from: far(0).addr });
+    assert_eq!(story.table.get(&far(0).id).unwrap().peer(), moved);
+    assert_eq!(story.answers(far(0)), Insertion::Contested { check: None });
+}
+
+#[test]
+fn a_node_that_restarted_under_a_new_id_replaces_its_old_one() {
+    let mut story = Story::full();
+    let reborn = Peer { id: far(77).id, ..far(0) };
+    assert_eq!(story.asks(reborn), Sighting::Verify(reborn));
+    assert_eq!(story.answers(reborn), Insertion::Added);
+    assert!(!story.table.contains(&far(0).id));
+    assert_eq!(story.table.len(), 5);
+}
+
+#[test]
+fn an_id_that_its_address_no_longer_answers_to_is_gone_at_once() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    assert_eq!(story.table.peer_replaced(&far(0)), Some(Evicted { peer: far(0), promoted: Some(far(9)) }));
+    assert_eq!(story.table.peer_replaced(&far(0)), None);
+}
+
+#[test]
+fn twenty_thousand_fresh_ids_leave_live_entries_in_place() {
+    let mut story = Story::full();
+    for number in 2_000..22_000 {
+        let stranger = far(number);
+        let _ = story.asks(stranger);
+        if let Some(check) = story.answers(stranger).check() {
+            assert_eq!(story.answers(check), Insertion::Refreshed);
+        }
+    }
+    assert!((0..4).all(|number| story.table.contains(&far(number).id)));
+    assert_eq!(story.table.snapshot(story.now).replacements, 4);
+    assert_eq!(story.table.ids.len(), 5 + 4);
+}
+
+#[test]
+fn a_flood_of_strangers_causes_few_pings() {
+    let mut story = Story::small();
+    let pings = |story: &mut Story, numbers: std::ops::Range<u32>| {
+        numbers.filter(|number| story.table.peer_asked(far(*number), story.now) != Sighting::Ignored).count()
+    };
+    assert_eq!(pings(&mut story, 0..20_000), 4, "k in flight where the bucket has room");
+    story.pass(TIMEOUT);
+    assert_eq!(pings(&mut story, 0..20_000), 4);
+    assert_eq!(story.table.counters().newcomers_ignored, 2 * (20_000 - 4));
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    assert_eq!(pings(&mut story, 10..20_000), 1, "one in flight where it is full");
+}
+
+#[test]
+fn a_newcomer_whose_ping_is_in_flight_is_not_pinged_again() {
+    let mut story = Story::small();
+    assert_eq!(story.asks(far(1)), Sighting::Verify(far(1)));
+    assert_eq!(story.asks(far(1)), Sighting::Ignored);
+    story.pass(TIMEOUT);
+    assert_eq!(story.asks(far(1)), Sighting::Verify(far(1)));
+}
+
+#[test]
+fn ids_as_near_as_can_be_split_the_table_into_160_buckets_and_no_more() {
+    let mut story = Story::new(Config { k: 1, ..Config::default() });
+    for bit in 0..160u32 {
+        let id = OWN.with_bit(bit, true);
+        assert_eq!(story.answers(Peer { id, ..far(bit) }), Insertion::Added);
+    }
+    assert_eq!(story.table.prefixes().len(), MAX_BUCKETS);
+    for bit in 0..100u32 {
+        let id = OWN.with_bit(bit, true).with_bit(159, true);
+        assert!(matches!(story.answers(Peer { id, ..far(500 + bit) }), Insertion::Waiting { .. }));
+    }
+    assert_eq!(story.table.prefixes().len(), MAX_BUCKETS);
+    assert_eq!(story.table.len(), 160);
+}
+
+#[test]
+fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
+    let mut story = Story::new(Config::default());
+    // 17 strangers in each of seven buckets leave room for three.
+    let heads = [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02];
+    for (number, head) in (0..17 * 7).zip(heads.into_iter().cycle()) {
+        assert_eq!(story.answers(peer(head, number)), Insertion::Added);
+    }
+    let mut hosts = 1..=255u8;
+    let mut answer = |head: u8| {
+        let host = hosts.next().unwrap();
+        story.answers(at(peer(head, 20_000 + u32::from(host)), &format!("198.51.100.{host}:1")))
+    };
+    let subnet = crate::protocol::peer::Subnet::of(&addr("198.51.100.1:1").ip());
+    for head in &heads[..5] {
+        assert_eq!(answer(*head), Insertion::Added);
+        assert_eq!(answer(*head), Insertion::Added);
+        assert_eq!(answer(*head), Insertion::Refused(Refusal::SubnetInBucket(subnet)));
+    }
+    assert_eq!(answer(heads[5]), Insertion::Refused(Refusal::SubnetInTable(subnet)));
+    // Who could not enter is not pinged for having asked.
+    let stranger = at(peer(0x80, 20_255), "198.51.100.255:1");
+    assert_eq!(story.asks(stranger), Sighting::Ignored);
+    assert_eq!(story.table.counters().refused_by_subnet, 6);
+    // A place that becomes free can be taken again.
+    let first = at(peer(0x80, 20_001), "198.51.100.1:1");
+    assert!(story.table.peer_replaced(&first).is_some());
+    assert_eq!(story.answers(stranger), Insertion::Added);
+}
+
+#[test]
+fn a_subnet_has_its_share_of_a_replacement_cache_and_no_more() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    for host in 1..200u8 {
+        let _ = story.answers(at(far(host.into()), &format!("198.51.100.{host}:1")));
+    }
+    assert_eq!(story.table.snapshot(story.now).replacements, 3);
+    for _ in 0..2 {
+        let _ = story.is_silent(far(0));
+    }
+    assert!(story.table.contains(&far(199).id));
+}
+
+#[test]
+fn loopback_and_private_ranges_are_exempt_from_diversity_unless_it_is_always_on() {
+    for (applies, expected) in [(AppliesTo::Global, 20), (AppliesTo::Off, 20), (AppliesTo::Always, 2)] {
+        let mut story = Story::new(Config { diversity: applies, ..Config::default() });
+        for number in 1..=20 {
+            let _ = story.answers(at(far(number), &format!("127.0.0.1:{number}")));
+        }
+        assert_eq!(story.table.len(), expected, "{applies:?}");
+    }
+}
+
+#[test]
+fn an_asker_is_told_only_of_peers_that_it_can_use() {
+    let mut story = Story::new(Config::default());
+    let (loopback, private, global, v6) =
+        (at(far(1), "127.0.0.1:1"), at(far(2), "10.0.0.1:1"), far(3), at(far(4), "[2001:db8::1]:1"));
+    for peer in [loopback, private, global, v6] {
+        let _ = story.answers(peer);
+    }
+    let told = |asker: &str| {
+        let mut peers = story.table.nearest_for(&OWN, 20, &addr(asker));
+        peers.sort_by_key(|peer| peer.addr.to_string());
+        peers
+    };
+    assert_eq!(told("127.0.0.1:9"), [private, loopback, global]);
+    assert_eq!(told("10.0.0.9:9"), [private, global]);
+    assert_eq!(told("203.0.113.1:9"), [global]);
+    assert_eq!(told("[2001:db8::9]:9"), [global, v6]);
+    assert_eq!(told("127.0.0.1:1"), [private, global], "nobody is told of himself");
+    assert_eq!(told("[::ffff:203.0.113.1]:9"), [global], "a mapped address is IPv4");
+}
+
+#[test]
+fn a_peer_is_legacy_by_its_last_answer() {
+    let mut story = Story::small();
+    for (version, legacy) in [(None, true), (None, true), (V, false), (None, true)] {
+        let _ = story.table.peer_answered(far(1), version, story.now);
+        assert_eq!(story.table.has_legacy(), legacy);
+    }
+    assert!(story.table.peer_replaced(&far(1)).is_some());
+    assert!(!story.table.has_legacy());
+}
+
+#[test]
+fn a_bucket_is_stale_once_per_interval_unless_a_lookup_touches_it() {
+    let mut story = Story::small();
+    let interval = Config::default().bucket_refresh_interval;
+    story.pass(interval);
+    assert!(story.table.stale(story.now).is_empty() && story.table.next_stale().is_none(), "nobody to ask");
+    let mut story = Story::full();
+    assert_eq!(story.table.prefixes().len(), 2);
+    story.pass(interval / 2);
+    story.table.lookup_done(&far(1).id, story.now);
+    story.pass(interval / 2);
+    assert_eq!(story.table.stale(story.now), [Prefix::of(&OWN, 1)]);
+    assert!(story.table.stale(story.now).is_empty());
+    assert_eq!(story.table.next_stale(), Some(story.now + interval / 2));
+    story.pass(interval / 2);
+    assert_eq!(story.table.stale(story.now), [Prefix::of(&far(0).id, 1)]);
+}
+
+#[test]
+fn a_restart_is_given_those_who_answered_last() {
+    let mut story = Story::full();
+    assert_eq!(story.answers(far(2)), Insertion::Refreshed);
+    assert_eq!(story.table.verified_peers(3), [far(2), far(3), far(1)]);
+}
+
+#[test]
+fn a_snapshot_says_what_there_is() {
+    let mut story = Story::full();
+    let _ = story.answers(far(9));
+    let _ = story.is_silent(far(0));
+    let snapshot = story.table.snapshot(story.now);
+    assert_eq!((snapshot.peers, snapshot.failing, snapshot.legacy, snapshot.replacements), (5, 1, 0, 1));
+    let json = serde_json::to_value(&snapshot).unwrap();
+    assert_eq!(json["buckets"][0]["prefix"], "1*");
+    assert_eq!(json["buckets"][0]["peers"][0]["failures"], 1);
+    assert_eq!(json["buckets"][0]["peers"][0]["peer"]["node_id"], far(0).id.to_string());
+    assert_eq!(json["buckets"][1]["peers"][0]["answer_age_ms"], 2_000);
+}
