@@ -195,7 +195,6 @@ fn liars_that_invent_ever_nearer_peers_end_a_lookup_within_its_budget() {
 fn a_liar_cannot_hide_the_nearest_behind_false_addresses_or_false_ids() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.0);
-        case.config.lookup_deadline = Duration::from_secs(60);
         let truth = case.truth();
         let mut dice = SeededEntropy::new(!seed);
         let (network, target) = (&case.network, case.target);
