@@ -119,6 +119,26 @@ fn the_deadline_ends_a_lookup_that_hears_nothing() {
 }
 
 #[test]
+fn when_the_queries_are_spent_what_is_under_way_still_counts() {
+    let (config, now) = (config(4, 3), Instant::now());
+    let mut lookup = start(Goal::Nodes, &config, &all_near(0..100), now);
+    let mut asked = 0;
+    loop {
+        match lookup.next(now) {
+            Next::Query(peer) if peer == near(0) => lookup.handle_slow(&peer.id, now),
+            Next::Query(peer) => lookup.handle_failure(&peer.id, Failure::Silent, now),
+            Next::Wait { .. } => break,
+            Next::Finished(ending) => panic!("it ended early: {ending:?}"),
+        }
+        asked += 1;
+    }
+    assert_eq!(asked, config.lookup_queries());
+    lookup.handle_peers(&near(0).id, &[], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
+    assert_eq!(lookup.closest(), [near(0)]);
+}
+
+#[test]
 fn a_value_ends_the_lookup_and_a_copy_goes_to_the_nearest_that_lacks_it() {
     let now = Instant::now();
     let mut lookup = start(Goal::Value, &config(4, 3), &all_near(0..4), now);
