@@ -34,8 +34,14 @@ pub(super) struct Candidate {
     distance: Distance,
     /// Another address named for the same id: tried if the first one fails, since a peer that came back on another
     /// port is named by both for a while, and a liar may name a false one.
-    alternative: Option<SocketAddr>,
+    alternative: Option<Alternative>,
     /// It told us this id itself when it was asked by another one.
+    by_own_word: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Alternative {
+    addr: SocketAddr,
     by_own_word: bool,
 }
 
@@ -124,7 +130,7 @@ impl Shortlist {
         if let Ok(at) = self.find(&peer.id) {
             let candidate = &mut self.candidates[at];
             if candidate.peer.addr != peer.addr {
-                candidate.alternative.get_or_insert(peer.addr);
+                candidate.alternative.get_or_insert(Alternative { addr: peer.addr, by_own_word: false });
             }
             return Offer::Known;
         }
@@ -139,8 +145,13 @@ impl Shortlist {
     pub(super) fn remove(&mut self, id: &NodeId) {
         if let Ok(at) = self.find(id) {
             let failed = self.candidates.remove(at);
-            if let Some(addr) = failed.alternative {
-                self.offer(Peer::new(failed.peer.id, addr), failed.hop);
+            if let Some(Alternative { addr, by_own_word }) = failed.alternative {
+                let peer = Peer::new(failed.peer.id, addr);
+                if by_own_word {
+                    self.insert(peer, failed.hop, true);
+                } else {
+                    self.offer(peer, failed.hop);
+                }
             }
         }
     }
@@ -155,13 +166,12 @@ impl Shortlist {
             return;
         }
         match self.find(&actual) {
-            Ok(at) if self.candidates[at].state == State::Fresh => {
-                self.candidates.remove(at);
+            // Who is right is open: the address that others named is asked first.
+            Ok(at) => self.candidates[at].alternative = Some(Alternative { addr: peer.addr, by_own_word: true }),
+            Err(_) => {
+                self.insert(peer, hop, true);
             }
-            Ok(_) => return,
-            Err(_) => {}
         }
-        self.insert(peer, hop, true);
     }
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {

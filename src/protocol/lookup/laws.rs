@@ -1,0 +1,224 @@
+//! Laws of the lookup: what holds in every one of many random networks.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::simulation::{Network, Reply, Run, address, peer, random_id, run};
+use super::*;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::prefix::Prefix;
+
+const NETWORKS: u64 = 10_000;
+
+struct Case {
+    network: Network,
+    target: NodeId,
+    config: Config,
+    own: NodeId,
+    seeds: Vec<Peer>,
+    start: Instant,
+    entropy: SeededEntropy,
+}
+
+/// A random network of 5..=80 nodes with k 2..=8; its first node looks, from what it knows.
+fn case(seed: u64, dead: f64) -> Case {
+    let mut entropy = SeededEntropy::new(seed);
+    let target = random_id(&mut entropy);
+    let size = 5 + entropy.below(76) as usize;
+    let k = 2 + entropy.below(7) as usize;
+    let mut network = Network::random(size, k, dead, &target, &mut entropy);
+    network.alive[0] = true;
+    let own = network.peers[0].id;
+    let seeds = network.answer(&own, &target, true);
+    let config = Config::builder().k(k).alpha(1 + entropy.below(5) as usize).build().unwrap();
+    Case { network, target, config, own, seeds, start: Instant::now(), entropy }
+}
+
+impl Case {
+    fn lookup(&self, goal: Goal) -> Lookup {
+        Lookup::new(self.own, self.target, goal, &self.config, true, &self.seeds, self.start)
+    }
+
+    /// A run in which the living answer and the dead are silent.
+    fn run_honestly(&mut self, lookup: &mut Lookup, tidy: bool) -> Run {
+        let (network, target) = (&self.network, self.target);
+        run(lookup, &self.config, self.start, &mut self.entropy, |peer| {
+            if network.is_alive(&peer.id) {
+                Reply::Peers(network.answer(&peer.id, &target, tidy))
+            } else {
+                Reply::Fails(Failure::Silent)
+            }
+        })
+    }
+
+    /// The k nearest that are alive, the seeker excepted.
+    fn truth(&self) -> Vec<Peer> {
+        let others = self.network.living(&self.target).into_iter().filter(|peer| peer.id != self.own);
+        others.take(self.config.k).collect()
+    }
+}
+
+fn assert_no_repetition(asked: &[Peer], own: &NodeId) {
+    let ids: HashSet<_> = asked.iter().map(|peer| peer.id).collect();
+    let addresses: HashSet<_> = asked.iter().map(|peer| peer.addr).collect();
+    assert_eq!((ids.len(), addresses.len()), (asked.len(), asked.len()), "somebody was asked twice");
+    assert!(!ids.contains(own), "asked itself");
+}
+
+#[test]
+fn a_lookup_finds_the_true_k_nearest() {
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.0);
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = case.run_honestly(&mut lookup, true);
+        assert_eq!(lookup.closest(), case.truth(), "network {seed}");
+        assert_eq!(run.ending, Ending::Complete);
+        assert_no_repetition(&run.asked, &case.own);
+    }
+}
+
+#[test]
+fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.3);
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = case.run_honestly(&mut lookup, true);
+        assert_eq!(lookup.closest(), case.truth(), "network {seed}");
+        assert!(run.asked.len() <= case.config.lookup_queries());
+        assert_no_repetition(&run.asked, &case.own);
+    }
+}
+
+#[test]
+fn nobody_alive_that_was_named_is_nearer_than_what_was_found() {
+    for seed in 0..NETWORKS / 4 {
+        let mut case = case(seed, 0.5);
+        let mut lookup = case.lookup(Goal::Nodes);
+        // Dead peers take the places of living ones here, so not everybody can be found.
+        let run = case.run_honestly(&mut lookup, false);
+        if run.ending != Ending::Complete {
+            assert_eq!(run.ending, Ending::NoPeers);
+            continue;
+        }
+        let found = lookup.closest();
+        let worst = found.last().unwrap().id.distance(&case.target);
+        let named = found.iter().flat_map(|peer| case.network.answer(&peer.id, &case.target, false));
+        for named in named.chain(case.seeds.iter().copied()).filter(|peer| peer.id != case.own) {
+            let missed = case.network.is_alive(&named.id) && !found.contains(&named);
+            assert!(!missed || found.len() == case.config.k && named.id.distance(&case.target) > worst, "{seed}");
+        }
+    }
+}
+
+#[test]
+fn every_lookup_keeps_its_bounds_whatever_peers_do() {
+    let mut endings = HashSet::new();
+    for seed in 0..NETWORKS {
+        let mut case = case(seed, 0.1);
+        let goal = if seed % 2 == 0 { Goal::Nodes } else { Goal::Value };
+        let mut lookup = case.lookup(goal);
+        let mut dice = SeededEntropy::new(!seed);
+        let (network, target) = (&case.network, case.target);
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| match dice.below(12) {
+            0 => Reply::Fails(Failure::Silent),
+            1 => Reply::Fails(Failure::Unsent),
+            2 => Reply::Fails(Failure::WrongId { actual: random_id(&mut dice) }),
+            3 if dice.below(4) == 0 => Reply::Value,
+            3..6 => {
+                // Anything at all: inventions, repetitions, many of one address, more than is read.
+                let count = dice.below(60) as usize;
+                let near = Prefix::of(&target, 2 * dice.below(80) as u32);
+                let invent = |_| peer(near.random_id(&mut dice), 1_000 + dice.below(300) as usize);
+                Reply::Peers((0..count).map(invent).collect())
+            }
+            _ if network.is_alive(&asked.id) => Reply::Peers(network.answer(&asked.id, &target, false)),
+            _ => Reply::Fails(Failure::Silent),
+        });
+        endings.insert(run.ending);
+        assert!(run.asked.len() <= case.config.lookup_queries(), "network {seed}");
+        assert!(run.took <= case.config.lookup_deadline);
+        assert!(lookup.shortlist.iter().count() <= 100);
+        assert!(lookup.closest().len() <= case.config.k);
+        let trace = lookup.trace();
+        assert_eq!(trace.asked.iter().map(|entry| entry.peer).collect::<Vec<_>>(), run.asked);
+        let tally = lookup.tally();
+        let sum = tally.answered + tally.silent + tally.wrong_id + tally.unsent + tally.pending;
+        assert_eq!((tally.asked, sum), (run.asked.len(), run.asked.len()));
+        // No pair twice, and an address twice only where it answered under another id.
+        let pairs: HashSet<_> = run.asked.iter().collect();
+        assert_eq!(pairs.len(), run.asked.len());
+        for entry in &trace.asked {
+            let same = trace.asked.iter().filter(|other| other.peer.addr == entry.peer.addr).collect::<Vec<_>>();
+            let named_itself =
+                matches!(same[0].came_back, CameBack::WrongId { actual } if actual == same[same.len() - 1].peer.id);
+            assert!(same.len() == 1 || same.len() == 2 && named_itself, "network {seed}");
+        }
+    }
+    assert!(endings.contains(&Ending::Complete) && endings.contains(&Ending::Found));
+}
+
+/// A lookup whose every answer names ever nearer inventions: how it ends, and how many were asked.
+fn run_among_liars(inventions_answer: bool, alpha: usize) -> (Run, Tally) {
+    let mut case = case(7, 0.0);
+    case.config = Config::builder().alpha(alpha).build().unwrap();
+    let mut lookup = case.lookup(Goal::Nodes);
+    let target = case.target;
+    let mut dice = SeededEntropy::new(1);
+    let mut invented = 1_000;
+    let seeds = case.seeds.clone();
+    let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+        if !inventions_answer && !seeds.contains(asked) {
+            return Reply::Fails(Failure::Silent);
+        }
+        let shared = (asked.id.common_prefix(&target) + 1).min(150);
+        let nearer = (0..32).map(|_| {
+            invented += 1;
+            peer(Prefix::of(&target, shared).random_id(&mut dice), invented)
+        });
+        Reply::Peers(nearer.collect())
+    });
+    (run, lookup.tally())
+}
+
+#[test]
+fn liars_that_invent_ever_nearer_peers_end_a_lookup_within_its_budget() {
+    for alpha in [1, 3, 10] {
+        let (run, tally) = run_among_liars(true, alpha);
+        assert_eq!((run.ending, tally.asked), (Ending::OutOfQueries, 60));
+        let (run, tally) = run_among_liars(false, alpha);
+        assert!(matches!(run.ending, Ending::OutOfQueries | Ending::DeadlinePassed), "{:?}", run.ending);
+        assert!(tally.asked <= 60 && tally.answered > 0 && run.took <= Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_liar_cannot_hide_the_nearest_behind_false_addresses_or_false_ids() {
+    for seed in 0..NETWORKS / 4 {
+        let mut case = case(seed, 0.0);
+        let truth = case.truth();
+        let mut dice = SeededEntropy::new(!seed);
+        let (network, target) = (&case.network, case.target);
+        // The liar is the first to be asked; besides what it knows it names each of the nearest falsely.
+        let mut lies: Vec<Peer> = truth
+            .iter()
+            .enumerate()
+            .map(|(number, honest)| match dice.below(2) {
+                0 => Peer::new(honest.id, address(2_000 + number)),
+                _ => Peer::new(Prefix::of(&target, 100).random_id(&mut dice), honest.addr),
+            })
+            .collect();
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+            let mut named = std::mem::take(&mut lies);
+            match network.peers.iter().find(|peer| peer.addr == asked.addr) {
+                Some(there) if there.id == asked.id => {
+                    named.extend(network.answer(&asked.id, &target, true));
+                    Reply::Peers(named)
+                }
+                Some(there) => Reply::Fails(Failure::WrongId { actual: there.id }),
+                None => Reply::Fails(Failure::Silent),
+            }
+        });
+        assert_eq!((run.ending, lookup.closest()), (Ending::Complete, truth), "network {seed}");
+    }
+}
