@@ -14,4 +14,5 @@ pub mod peer;
 pub mod pending;
 pub mod prefix;
 mod recency;
+pub mod store;
 pub mod value;
