@@ -17,4 +17,5 @@ pub mod placement;
 pub mod prefix;
 mod recency;
 pub mod routing;
+pub mod store;
 pub mod value;

@@ -1,0 +1,130 @@
+//! The records themselves and every order in which they are looked up. It knows no rules: whoever changes a record
+//! takes it out and puts it back, so that no order can be forgotten.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::outcome::{ClassCount, Refusal};
+use super::quota::{Claim, Quota};
+use super::record::{Class, Record};
+use crate::protocol::config::Config;
+
+/// All records of a node.
+///
+/// Invariant: each record is in `by_expiry`, in `by_due` exactly if it has a `due_at`, and charged to `quota` as it is.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    records: HashMap<Arc<str>, Record>,
+    by_expiry: BTreeSet<(Instant, Arc<str>)>,
+    by_due: BTreeSet<(Instant, Arc<str>)>,
+    quota: Quota,
+    published: ClassCount,
+    held: ClassCount,
+    cached: ClassCount,
+}
+
+impl Holdings {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            records: HashMap::new(),
+            by_expiry: BTreeSet::new(),
+            by_due: BTreeSet::new(),
+            quota: Quota::new(config),
+            published: ClassCount::default(),
+            held: ClassCount::default(),
+            cached: ClassCount::default(),
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Record> {
+        self.records.get(key)
+    }
+
+    /// Takes a record out of everything.
+    pub(super) fn take(&mut self, key: &str) -> Option<Record> {
+        let record = self.records.remove(key)?;
+        self.by_expiry.remove(&(record.stored.expires_at, record.stored.key.clone()));
+        if let Some(at) = record.due_at {
+            self.by_due.remove(&(at, record.stored.key.clone()));
+        }
+        self.quota.discharge(&record);
+        self.count(record.stored.class).subtract(record.bytes());
+        Some(record)
+    }
+
+    /// Puts a record in, in the place of any with its key.
+    pub(super) fn put(&mut self, record: Record) {
+        self.take(&record.stored.key.clone());
+        self.by_expiry.insert((record.stored.expires_at, record.stored.key.clone()));
+        if let Some(at) = record.due_at {
+            self.by_due.insert((at, record.stored.key.clone()));
+        }
+        self.quota.charge(&record);
+        self.count(record.stored.class).add(record.bytes());
+        self.records.insert(record.stored.key.clone(), record);
+    }
+
+    /// Changes when a record is due, and nothing else.
+    pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
+        let Some(record) = self.records.get_mut(key) else { return };
+        if let Some(before) = record.due_at.replace(at) {
+            self.by_due.remove(&(before, record.stored.key.clone()));
+        }
+        self.by_due.insert((at, record.stored.key.clone()));
+    }
+
+    /// Takes out the record that ended first, if one has.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Record> {
+        let key = self.by_expiry.first().filter(|(at, _)| *at <= now).map(|(_, key)| key.clone())?;
+        self.take(&key)
+    }
+
+    /// The record that is due first, and when.
+    pub(super) fn first_due(&self) -> Option<&(Instant, Arc<str>)> {
+        self.by_due.first()
+    }
+
+    /// See [`Quota::victim`].
+    pub(super) fn victim(&self, claim: &Claim) -> Result<Option<Arc<str>>, Refusal> {
+        self.quota.victim(claim).map(|key| key.cloned())
+    }
+
+    pub(super) fn of_class(&self, class: Class) -> ClassCount {
+        match class {
+            Class::Published => self.published,
+            Class::Held => self.held,
+            Class::Cached => self.cached,
+        }
+    }
+
+    pub(super) fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    fn count(&mut self, class: Class) -> &mut ClassCount {
+        match class {
+            Class::Published => &mut self.published,
+            Class::Held => &mut self.held,
+            Class::Cached => &mut self.cached,
+        }
+    }
+
+    /// Recounts everything and compares.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self, config: &Config) {
+        let mut fresh = Holdings::new(config);
+        for record in self.records.values() {
+            fresh.put(record.clone());
+        }
+        assert_eq!(fresh.by_expiry, self.by_expiry);
+        assert_eq!(fresh.by_due, self.by_due);
+        assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
+        assert_eq!((fresh.published, fresh.held, fresh.cached), (self.published, self.held, self.cached));
+    }
+
+    #[cfg(test)]
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+}

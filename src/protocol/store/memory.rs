@@ -1,0 +1,50 @@
+//! Records kept in memory: they outlive the actor that owns them, not the process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Change, Committed, Store, StoreError, StoredRecord};
+
+/// A [`Store`] in memory. It commits at once and never fails; values are shared with the records, not copied.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    records: BTreeMap<Arc<str>, StoredRecord>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(self.records.values().cloned().collect())
+    }
+
+    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        for change in changes {
+            match change {
+                Change::Put(record) => {
+                    self.records.insert(record.key.clone(), record);
+                }
+                Change::Remove(key) => {
+                    self.records.remove(&key);
+                }
+            }
+        }
+        done(Ok(()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::store::contract::contract;
+
+    #[test]
+    fn memory_keeps_the_contract_of_a_store() {
+        contract(|| Box::new(MemoryStore::new()));
+    }
+}

@@ -1,0 +1,80 @@
+//! What this node holds, who wins when two values meet, and the trait of whatever keeps the records.
+//!
+//! [`Records`] is the state machine: it decides in memory and says what changed. A [`Store`] keeps those changes, in
+//! memory or on a disk, and outlives the actor that owns the records. Neither sends anything.
+
+#[cfg(test)]
+pub(crate) mod contract;
+mod holdings;
+mod memory;
+mod outcome;
+mod quota;
+mod record;
+mod records;
+mod rules;
+mod ttl;
+mod writes;
+
+pub use memory::MemoryStore;
+pub use outcome::{ClassCount, Due, DueKind, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome};
+pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
+pub use records::Records;
+pub use rules::RemoteWrite;
+pub use ttl::cache_ttl;
+
+use std::error::Error;
+use std::sync::Arc;
+
+/// What became of one key: what a [`Store`] is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The record is as follows, whatever was kept under its key.
+    Put(StoredRecord),
+    /// Nothing is held under this key any more. It may never have been kept.
+    Remove(Arc<str>),
+}
+
+impl Change {
+    /// The key that it is about.
+    pub fn key(&self) -> &Arc<str> {
+        match self {
+            Change::Put(record) => &record.key,
+            Change::Remove(key) => key,
+        }
+    }
+}
+
+/// What a [`Store`] calls, exactly once, when a commit is over.
+pub type Committed = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Keeps the records of a node beyond the life of the actor that owns them.
+///
+/// Commits take effect in the order in which they were given, each as a whole or not at all; within one, a later change
+/// of a key wins. What was committed is what [`Store::load`] returns.
+pub trait Store: Send {
+    /// All records that were committed, in any order.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is kept was not changed.
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError>;
+
+    /// Takes `changes` and calls `done` once they are committed or have failed: at once from memory, later and from
+    /// another thread from a disk. It never blocks on a disk itself.
+    fn commit(&mut self, changes: Vec<Change>, done: Committed);
+}
+
+/// Records could not be kept or read. The commit that it is about left nothing behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium failed. Trying again may help: a full disk can be emptied.
+    #[error("the store failed while {doing}: {source}")]
+    Failed {
+        /// What it was doing, as "writing a commit".
+        doing: &'static str,
+        /// What the medium said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The store has ended and takes nothing any more. Normal while the node stops.
+    #[error("the store has ended")]
+    Ended,
+}

@@ -1,0 +1,184 @@
+//! What the records answer: outcomes, copies, what is due, and counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::record::Class;
+use crate::protocol::value::Value;
+
+/// A value that this node has begun to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication {
+    /// Which publication: greater than that of any earlier value. See [`super::Records::still_current`].
+    pub version: u64,
+    /// When our own copy ends, unless it is renewed.
+    pub expires_at: Instant,
+}
+
+/// A copy that can be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCopy {
+    /// The value.
+    pub value: Arc<Value>,
+    /// Published, held or cached.
+    pub class: Class,
+    /// How long it lives; never zero.
+    pub ttl_left: Duration,
+    /// When it ends, unless it is renewed.
+    pub expires_at: Instant,
+}
+
+impl StoredCopy {
+    /// Whole seconds left, as the wire's `ttl` says them.
+    pub fn ttl_seconds(&self) -> u32 {
+        whole_seconds(self.ttl_left)
+    }
+}
+
+/// Whole seconds of `duration`, as many as the wire's `ttl` can say.
+pub(super) fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// What became of a stranger's write. Each is acknowledged on the wire; only [`WriteOutcome::holds_value`] tells
+/// whether as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the answer on the wire and the event of an ended publication depend on it"]
+pub enum WriteOutcome {
+    /// A new copy, or a new value in the place of another.
+    Stored,
+    /// The value was held, and now lives longer.
+    Renewed,
+    /// The value was held, and lives as long as before.
+    Unchanged,
+    /// Our publication has ended: the stranger's value is held in its place. The application is to be told.
+    Superseded {
+        /// The version of the publication that ended.
+        version: u64,
+        /// The value that we published.
+        ours: Arc<Value>,
+    },
+    /// Another value is held, and the one that came is an older one that somebody restores. Nothing was changed.
+    Stale,
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+impl WriteOutcome {
+    /// Whether the value that came is held now: `stored` in a `set_res`.
+    pub fn holds_value(&self) -> bool {
+        !matches!(self, WriteOutcome::Stale | WriteOutcome::Refused(_))
+    }
+}
+
+/// Why a stranger's write was refused. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The key is longer than [`Config::max_key_len`](crate::protocol::config::Config::max_key_len).
+    #[error("the key is too long")]
+    KeyTooLong,
+    /// The value is longer than [`Config::max_value_len`](crate::protocol::config::Config::max_value_len).
+    #[error("the value is too large")]
+    ValueTooLarge,
+    /// It has no second left to live.
+    #[error("the copy has no time left")]
+    NoTimeLeft,
+    /// Its subnet fills its tenth of the store already.
+    #[error("the source holds its full share of the store")]
+    SourceFull,
+    /// No room can be made for it.
+    #[error("the store is full")]
+    Full,
+    /// This node publishes another value under this key and keeps it.
+    #[error("this node publishes the key and keeps its own value")]
+    KeyKept,
+}
+
+/// Strangers' writes that were not applied since the start, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Refusals {
+    /// [`Refusal::KeyTooLong`].
+    pub key_too_long: u64,
+    /// [`Refusal::ValueTooLarge`].
+    pub value_too_large: u64,
+    /// [`Refusal::NoTimeLeft`].
+    pub no_time_left: u64,
+    /// [`Refusal::SourceFull`].
+    pub source_full: u64,
+    /// [`Refusal::Full`].
+    pub full: u64,
+    /// [`Refusal::KeyKept`].
+    pub key_kept: u64,
+    /// [`WriteOutcome::Stale`].
+    pub stale: u64,
+}
+
+impl Refusals {
+    pub(super) fn count(&mut self, refusal: Refusal) {
+        *match refusal {
+            Refusal::KeyTooLong => &mut self.key_too_long,
+            Refusal::ValueTooLarge => &mut self.value_too_large,
+            Refusal::NoTimeLeft => &mut self.no_time_left,
+            Refusal::SourceFull => &mut self.source_full,
+            Refusal::Full => &mut self.full,
+            Refusal::KeyKept => &mut self.key_kept,
+        } += 1;
+    }
+}
+
+/// How much of one class is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ClassCount {
+    /// Values.
+    pub values: usize,
+    /// Bytes of their keys and values.
+    pub bytes: usize,
+}
+
+/// What is held now, and what happened since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StoreSnapshot {
+    /// What this node publishes.
+    pub published: ClassCount,
+    /// Full copies that it does not publish.
+    pub held: ClassCount,
+    /// Cached copies.
+    pub cached: ClassCount,
+    /// What counts towards the bounds: full and cached copies that strangers brought.
+    pub remote: ClassCount,
+    /// Subnets that brought them.
+    pub sources: usize,
+    /// Copies that ended in time.
+    pub expired: u64,
+    /// Copies that gave way to others.
+    pub evicted: u64,
+    /// Writes that were not applied.
+    pub refused: Refusals,
+}
+
+/// A value whose time has come to be sent to its holders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// To be checked with [`super::Records::still_current`] after the lookup: an old value must not be written back.
+    pub version: u64,
+    /// How it is to be sent.
+    pub kind: DueKind,
+}
+
+/// How a value that is due is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueKind {
+    /// As our publication: `set` without `ttl`. Once it has reached holders, [`super::Records::renewed`].
+    Republish,
+    /// As a restore: `set` with `ttl`, and only where we are among the k nearest.
+    Restore {
+        /// Whole seconds left, at least 1.
+        ttl: u32,
+    },
+}

@@ -1,0 +1,201 @@
+//! One record: a value under a key, how it came here, and which values it replaced.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use sha1::{Digest, Sha1};
+
+use crate::protocol::id::{Distance, NodeId};
+use crate::protocol::value::Value;
+
+/// Replaced values that a record remembers, to tell a stale restore from a new value. Beyond it the oldest is forgotten.
+pub const MAX_REPLACED: usize = 4;
+
+/// What kind of copy is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// This node publishes the value: it republishes it, and never evicts it.
+    Published,
+    /// A full copy: this node restores it to its other holders.
+    Held,
+    /// A copy left on the way of a lookup: served, but never restored and never counted as a replica.
+    Cached,
+}
+
+/// Who published the value that a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Writer {
+    /// This node.
+    Own,
+    /// The node at this address.
+    Peer(SocketAddr),
+    /// It came by a restore, which does not say.
+    Unknown,
+}
+
+/// A value's SHA-1, its kind included: enough to recognise a value that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ValueDigest(pub [u8; 20]);
+
+impl ValueDigest {
+    /// The digest of `value`. Text and bytes of the same content differ, as the values do.
+    pub fn of(value: &Value) -> Self {
+        let mut hasher = Sha1::new();
+        hasher.update(value.kind());
+        hasher.update([0]);
+        hasher.update(value.as_bytes());
+        Self(hasher.finalize().into())
+    }
+}
+
+/// A value that was replaced here, and who had published it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// Which value.
+    pub digest: ValueDigest,
+    /// Who had published it.
+    pub writer: Writer,
+}
+
+/// All that is needed to rebuild a full copy after a restart. Cached copies are not worth a commit and are not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// [`Class::Published`] or [`Class::Held`].
+    pub class: Class,
+    /// Whether the publication is held against any other writer.
+    pub keep: bool,
+    /// Grows with each value that this node takes in, over all keys.
+    pub version: u64,
+    /// Who published the value.
+    pub writer: Writer,
+    /// The stranger whose quota it counts in: who brought it here. `None` for what this node published.
+    pub source: Option<SocketAddr>,
+    /// When the key came here.
+    pub stored_at: Instant,
+    /// When the copy ends, unless it is renewed.
+    pub expires_at: Instant,
+    /// The values that it replaced here, the oldest first; at most [`MAX_REPLACED`].
+    pub replaced: Vec<Replaced>,
+}
+
+/// A record in memory: what is kept, and where it stands in the indexes.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    /// What is kept. The class may be [`Class::Cached`] here.
+    pub(super) stored: StoredRecord,
+    /// How far the key is from this node.
+    pub(super) distance: Distance,
+    /// When it is to be republished or restored; `None` for a cached copy.
+    pub(super) due_at: Option<Instant>,
+}
+
+impl Record {
+    pub(super) fn new(stored: StoredRecord, own: &NodeId) -> Self {
+        let distance = own.distance(&NodeId::of_key(&stored.key));
+        Self { stored, distance, due_at: None }
+    }
+
+    /// Bytes that it counts: key and value.
+    pub(super) fn bytes(&self) -> usize {
+        self.stored.key.len() + self.stored.value.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.stored.class != Class::Cached
+    }
+
+    pub(super) fn is_published(&self) -> bool {
+        self.stored.class == Class::Published
+    }
+
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.stored.expires_at <= now
+    }
+
+    pub(super) fn holds(&self, value: &Arc<Value>) -> bool {
+        Arc::ptr_eq(&self.stored.value, value) || self.stored.value == *value
+    }
+
+    /// Who had published `value`, if it is one of those replaced here.
+    pub(super) fn writer_of_replaced(&self, value: &Value) -> Option<Writer> {
+        if self.stored.replaced.is_empty() {
+            return None;
+        }
+        let digest = ValueDigest::of(value);
+        self.stored.replaced.iter().rev().find(|replaced| replaced.digest == digest).map(|replaced| replaced.writer)
+    }
+
+    /// Puts `value` in the place of the one held, which is remembered as replaced if it was a full copy.
+    pub(super) fn replace(&mut self, value: Arc<Value>, writer: Writer) {
+        if !self.holds(&value) {
+            if self.is_full() {
+                let digest = ValueDigest::of(&self.stored.value);
+                self.stored.replaced.push(Replaced { digest, writer: self.stored.writer });
+            }
+            if !self.stored.replaced.is_empty() {
+                let current = ValueDigest::of(&value);
+                self.stored.replaced.retain(|replaced| replaced.digest != current);
+                let surplus = self.stored.replaced.len().saturating_sub(MAX_REPLACED);
+                self.stored.replaced.drain(..surplus);
+            }
+            self.stored.value = value;
+        }
+        self.stored.writer = writer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: &str) -> Record {
+        let now = Instant::now();
+        let stored = StoredRecord {
+            key: "key".into(),
+            value: Arc::new(value.into()),
+            class: Class::Held,
+            keep: false,
+            version: 1,
+            writer: Writer::Own,
+            source: None,
+            stored_at: now,
+            expires_at: now,
+            replaced: Vec::new(),
+        };
+        Record::new(stored, &NodeId::ZERO)
+    }
+
+    #[test]
+    fn a_record_remembers_a_bounded_number_of_replaced_values_the_latest_ones() {
+        let mut record = record("0");
+        for number in 1..100 {
+            record.replace(Arc::new(number.to_string().into()), Writer::Unknown);
+            assert!(record.stored.replaced.len() <= MAX_REPLACED);
+        }
+        for (value, known) in [("0", false), ("94", false), ("95", true), ("98", true), ("99", false)] {
+            assert_eq!(record.writer_of_replaced(&value.into()).is_some(), known, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_came_back_is_no_longer_a_replaced_one() {
+        let mut record = record("a");
+        record.replace(Arc::new("b".into()), Writer::Unknown);
+        assert_eq!(record.writer_of_replaced(&"a".into()), Some(Writer::Own));
+        record.replace(Arc::new("a".into()), Writer::Own);
+        assert_eq!(record.writer_of_replaced(&"a".into()), None);
+        assert_eq!(record.writer_of_replaced(&"b".into()), Some(Writer::Unknown));
+    }
+
+    #[test]
+    fn text_and_bytes_of_the_same_content_are_different_values() {
+        assert_ne!(ValueDigest::of(&"a".into()), ValueDigest::of(&b"a".into()));
+    }
+}

@@ -1,0 +1,328 @@
+//! The records of a node: what is published, held and cached, what becomes of each write, and what is due when.
+//! What strangers write is taken in `writes.rs`. It sends nothing and keeps nothing on a disk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Change;
+use super::holdings::Holdings;
+use super::outcome::{Due, DueKind, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, whole_seconds};
+use super::quota::Claim;
+use super::record::{Class, Record, StoredRecord, Writer};
+
+use crate::protocol::config::Config;
+use crate::protocol::entropy::Entropy;
+use crate::protocol::id::NodeId;
+use crate::protocol::value::Value;
+
+/// By what part the times of restores and republications are spread.
+const JITTER: f64 = 0.1;
+
+/// All records of a node, and the rules by which they change.
+#[derive(Debug)]
+pub struct Records {
+    pub(super) own: NodeId,
+    pub(super) config: Config,
+    pub(super) holdings: Holdings,
+    /// Keys whose kept record is outdated. It may name keys of which nothing was ever kept.
+    pub(super) changed: BTreeSet<Arc<str>>,
+    /// The version given last.
+    version: u64,
+    expired: u64,
+    evicted: u64,
+    pub(super) refused: Refusals,
+}
+
+impl Records {
+    /// Nothing held, at a node with the id `own`.
+    pub fn new(own: NodeId, config: &Config) -> Self {
+        Self {
+            own,
+            config: config.clone(),
+            holdings: Holdings::new(config),
+            changed: BTreeSet::new(),
+            version: 0,
+            expired: 0,
+            evicted: 0,
+            refused: Refusals::default(),
+        }
+    }
+
+    /// Rebuilds what a store has kept, as after a restart. Republications and restores are spread over one interval, so
+    /// that they do not come all at once. What has ended meanwhile is dropped, and so is what is farthest from this node
+    /// where the bounds have become smaller.
+    pub fn load(&mut self, kept: Vec<StoredRecord>, now: Instant, entropy: &mut dyn Entropy) {
+        let full = kept.into_iter().filter(|stored| stored.class != Class::Cached);
+        let mut records: Vec<Record> = full.map(|stored| Record::new(stored, &self.own)).collect();
+        // A store may give them in any order; the outcome must not depend on it.
+        records.sort_by(|a, b| (a.distance, &a.stored.key).cmp(&(b.distance, &b.stored.key)));
+        for mut record in records {
+            self.version = self.version.max(record.stored.version);
+            if record.is_expired(now) {
+                self.expired += 1;
+                self.gone(record);
+                continue;
+            }
+            if let Some(source) = record.stored.source {
+                let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
+                if self.holdings.victim(&claim) != Ok(None) {
+                    self.evicted += 1;
+                    self.gone(record);
+                    continue;
+                }
+            }
+            let half_life = record.stored.expires_at.saturating_duration_since(now) / 2;
+            let round = match record.stored.class {
+                Class::Published => self.config.effective_republish_interval().min(half_life),
+                Class::Held | Class::Cached => self.config.restore_interval,
+            };
+            record.due_at = Some(now + round.mul_f64(entropy.unit()));
+            self.holdings.put(record);
+        }
+    }
+
+    // What is held.
+
+    /// The copy of `key`, if one is held that has not ended.
+    pub fn get(&self, key: &str, now: Instant) -> Option<StoredCopy> {
+        let record = self.holdings.get(key).filter(|record| !record.is_expired(now))?;
+        let StoredRecord { value, class, expires_at, .. } = &record.stored;
+        Some(StoredCopy {
+            value: value.clone(),
+            class: *class,
+            ttl_left: expires_at.saturating_duration_since(now),
+            expires_at: *expires_at,
+        })
+    }
+
+    /// The answer to a `check_store`: whether a full copy is held that outlives the next restore, and the whole seconds
+    /// left in a full copy. A cached copy is none.
+    pub fn has(&self, key: &str, now: Instant) -> (bool, Option<u32>) {
+        match self.get(key, now) {
+            Some(copy) if copy.class != Class::Cached => {
+                (copy.ttl_left > self.config.restore_interval, Some(copy.ttl_seconds()))
+            }
+            _ => (false, None),
+        }
+    }
+
+    /// Whether this node publishes `key`.
+    pub fn is_published(&self, key: &str) -> bool {
+        self.published_version(key).is_some()
+    }
+
+    /// The version of the publication of `key`.
+    pub fn published_version(&self, key: &str) -> Option<u64> {
+        self.holdings.get(key).filter(|record| record.is_published()).map(|record| record.stored.version)
+    }
+
+    /// Whether what was due as `version` is still to be sent: not set anew, superseded, released, replaced or gone.
+    /// To be asked after the lookup, so that an old value is never written back.
+    pub fn still_current(&self, key: &str, version: u64) -> bool {
+        self.holdings.get(key).is_some_and(|record| record.is_full() && record.stored.version == version)
+    }
+
+    /// What is held now, and what happened since the start.
+    pub fn snapshot(&self) -> StoreSnapshot {
+        StoreSnapshot {
+            published: self.holdings.of_class(Class::Published),
+            held: self.holdings.of_class(Class::Held),
+            cached: self.holdings.of_class(Class::Cached),
+            remote: self.holdings.quota().total(),
+            sources: self.holdings.quota().sources(),
+            expired: self.expired,
+            evicted: self.evicted,
+            refused: self.refused,
+        }
+    }
+
+    // Our own publications.
+
+    /// Publishes `value` under `key`, in the place of whatever was held. It lives for the full expiry, is republished
+    /// well before, counts in no quota and is never evicted.
+    pub fn publish(
+        &mut self,
+        key: Arc<str>,
+        value: Arc<Value>,
+        now: Instant,
+        entropy: &mut dyn Entropy,
+    ) -> Publication {
+        self.drop_expired(&key, now);
+        let before = self.holdings.take(&key);
+        let keep = before.as_ref().is_some_and(|record| record.stored.keep);
+        let mut record = self.with_value(before, key.clone(), value, Writer::Own, now);
+        record.stored.class = Class::Published;
+        record.stored.keep = keep;
+        record.stored.source = None;
+        record.stored.expires_at = now + self.config.key_expiry;
+        record.due_at = Some(now + self.republish_delay(entropy));
+        let publication = Publication { version: record.stored.version, expires_at: record.stored.expires_at };
+        self.holdings.put(record);
+        self.changed.insert(key);
+        publication
+    }
+
+    /// From now on no other writer supersedes our publication of `key`, until it is released. `false` if there is none.
+    pub fn keep(&mut self, key: &str) -> bool {
+        self.change_publication(key, |record| record.stored.keep = true)
+    }
+
+    /// Ends the publication of `key`: it is republished no more, and one under way is no longer current. Our copy stays
+    /// until its expiry, as a held one outside the quotas. `false` if there is none.
+    pub fn release(&mut self, key: &str) -> bool {
+        let version = self.version + 1;
+        let released = self.change_publication(key, |record| {
+            record.stored.class = Class::Held;
+            record.stored.keep = false;
+            record.stored.version = version;
+        });
+        self.version += u64::from(released);
+        released
+    }
+
+    /// Our republication of `version` has reached its holders: our own copy too lives for the full expiry again. Late
+    /// or repeated calls are harmless. `false` if that publication has ended.
+    pub fn renewed(&mut self, key: &str, version: u64, now: Instant) -> bool {
+        if self.published_version(key) != Some(version) {
+            return false;
+        }
+        let expires_at = now + self.config.key_expiry;
+        self.change_publication(key, |record| record.stored.expires_at = record.stored.expires_at.max(expires_at))
+    }
+
+    // What time brings.
+
+    /// Drops the copies that have ended, and says how many.
+    pub fn expire(&mut self, now: Instant) -> usize {
+        let mut swept = 0;
+        while let Some(record) = self.holdings.take_expired(now) {
+            self.gone(record);
+            swept += 1;
+        }
+        self.expired += swept as u64;
+        swept
+    }
+
+    /// When the next value is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.holdings.first_due().map(|(at, _)| *at)
+    }
+
+    /// At most `limit` of the values that are due, the longest overdue first. Each is scheduled for its next round with
+    /// that, whatever becomes of this one.
+    pub fn due(&mut self, now: Instant, limit: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
+        let mut due = Vec::new();
+        while due.len() < limit {
+            let Some((_, key)) = self.holdings.first_due().filter(|(at, _)| *at <= now) else { break };
+            let key = key.clone();
+            self.drop_expired(&key, now);
+            let Some(record) = self.holdings.get(&key) else { continue };
+            let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
+            let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
+            let (value, version) = (record.stored.value.clone(), record.stored.version);
+            let delay = match kind {
+                DueKind::Republish => self.republish_delay(entropy),
+                DueKind::Restore { .. } => self.restore_delay(entropy),
+            };
+            self.holdings.reschedule(&key, now + delay);
+            if kind != (DueKind::Restore { ttl: 0 }) {
+                due.push(Due { key, value, version, kind });
+            }
+        }
+        due
+    }
+
+    /// What has changed since the last call, one change a key, in the order of the keys: what a store is to commit.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let changed = std::mem::take(&mut self.changed);
+        let change = |key: Arc<str>| match self.holdings.get(&key).filter(|record| record.is_full()) {
+            Some(record) => Change::Put(record.stored.clone()),
+            None => Change::Remove(key),
+        };
+        changed.into_iter().map(change).collect()
+    }
+
+    // What all of these share.
+
+    /// `before` with another value in it, or a new record, under a new version.
+    pub(super) fn with_value(
+        &mut self,
+        before: Option<Record>,
+        key: Arc<str>,
+        value: Arc<Value>,
+        writer: Writer,
+        now: Instant,
+    ) -> Record {
+        self.version += 1;
+        let (version, own) = (self.version, self.own);
+        let mut record = before.unwrap_or_else(|| {
+            let (class, keep, source, replaced) = (Class::Cached, false, None, Vec::new());
+            let (value, stored_at, expires_at) = (value.clone(), now, now);
+            Record::new(
+                StoredRecord { key, value, class, keep, version, writer, source, stored_at, expires_at, replaced },
+                &own,
+            )
+        });
+        record.replace(value, writer);
+        record.stored.version = version;
+        record.stored.stored_at = now;
+        record
+    }
+
+    /// Makes room for `claim`: by what has ended, then by what gives way first.
+    pub(super) fn make_room(&mut self, claim: &Claim, now: Instant) -> Result<(), Refusal> {
+        let mut victim = self.holdings.victim(claim);
+        if !matches!(victim, Ok(None)) {
+            self.expire(now);
+            victim = self.holdings.victim(claim);
+        }
+        while let Some(key) = victim? {
+            if let Some(record) = self.holdings.take(&key) {
+                self.gone(record);
+                self.evicted += 1;
+            }
+            victim = self.holdings.victim(claim);
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
+        if self.holdings.get(key).is_some_and(|record| record.is_expired(now))
+            && let Some(record) = self.holdings.take(key)
+        {
+            self.gone(record);
+            self.expired += 1;
+        }
+    }
+
+    fn gone(&mut self, record: Record) {
+        if record.is_full() {
+            self.changed.insert(record.stored.key);
+        }
+    }
+
+    fn change_publication(&mut self, key: &str, change: impl FnOnce(&mut Record)) -> bool {
+        if !self.is_published(key) {
+            return false;
+        }
+        if let Some(mut record) = self.holdings.take(key) {
+            change(&mut record);
+            self.changed.insert(record.stored.key.clone());
+            self.holdings.put(record);
+        }
+        true
+    }
+
+    pub(super) fn restore_delay(&self, entropy: &mut dyn Entropy) -> Duration {
+        entropy.jitter(self.config.restore_interval, JITTER)
+    }
+
+    /// Never more than the interval, so that two rounds fall within one expiry: one that reaches nobody loses nothing.
+    fn republish_delay(&self, entropy: &mut dyn Entropy) -> Duration {
+        entropy.jitter(self.config.effective_republish_interval().mul_f64(1.0 - JITTER), JITTER)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! Laws over random histories first, then the behaviour that single rules promise.
+
+use super::*;
+use crate::protocol::config::{AppliesTo, PublisherConflict};
+use crate::protocol::entropy::SeededEntropy;
+use crate::protocol::store::{MemoryStore, Refusal, RemoteWrite, Store, WriteOutcome};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+mod behaviour;
+mod pressure;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Sources 0 and 1 are private and of one subnet, the others are global and each of a subnet of its own.
+fn source(number: u8) -> SocketAddr {
+    let octets = if number < 2 { [10, 0, 0, number] } else { [198, 51, number, 1] };
+    SocketAddr::from((octets, 4_000))
+}
+
+fn value(text: &str) -> Arc<Value> {
+    Arc::new(text.into())
+}
+
+/// A node with its records, its clock and its dice.
+struct Bench {
+    records: Records,
+    config: Config,
+    now: Instant,
+    entropy: SeededEntropy,
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let records = Records::new(NodeId::of_key("own"), &config);
+        Self { records, config, now: Instant::now(), entropy: SeededEntropy::new(1) }
+    }
+
+    fn publish(&mut self, key: &str, text: &str) -> Publication {
+        self.records.publish(key.into(), value(text), self.now, &mut self.entropy)
+    }
+
+    fn write(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8, legacy: bool) -> WriteOutcome {
+        let write = RemoteWrite { key: key.into(), value: value(text), ttl, from: source(from), legacy };
+        self.records.set(write, self.now, &mut self.entropy)
+    }
+
+    /// A publication by a node of ours.
+    fn set(&mut self, key: &str, text: &str, from: u8) -> WriteOutcome {
+        self.write(key, text, None, from, false)
+    }
+
+    fn cache(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8) -> WriteOutcome {
+        self.records.set_cached(key.into(), value(text), ttl, source(from), self.now)
+    }
+
+    fn due(&mut self, limit: usize) -> Vec<Due> {
+        self.records.due(self.now, limit, &mut self.entropy)
+    }
+
+    fn get(&self, key: &str) -> Option<StoredCopy> {
+        self.records.get(key, self.now)
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key).and_then(|copy| copy.value.as_text().map(str::to_owned))
+    }
+
+    fn class(&self, key: &str) -> Option<Class> {
+        self.get(key).map(|copy| copy.class)
+    }
+
+    fn seconds_left(&self, key: &str) -> Option<u64> {
+        self.get(key).map(|copy| copy.ttl_left.as_secs())
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { key: u8, text: u8 },
+    Release { key: u8 },
+    Renewed { key: u8 },
+    Set { key: u8, text: u8, len: usize, ttl: Option<u32>, from: u8, legacy: bool },
+    Cache { key: u8, text: u8, len: usize, ttl: Option<u32>, from: u8 },
+    Expire,
+    Due { limit: usize },
+    Commit,
+    Restart,
+    Pass { seconds: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (key, text, len, from) = (0u8..30, 0u8..4, 0usize..120, 0u8..8);
+    let ttl = prop::option::of(0u32..1_500);
+    prop_oneof![
+        2 => (key.clone(), text.clone()).prop_map(|(key, text)| Step::Publish { key, text }),
+        1 => key.clone().prop_map(|key| Step::Release { key }),
+        1 => key.clone().prop_map(|key| Step::Renewed { key }),
+        12 => (key.clone(), text.clone(), len.clone(), ttl.clone(), from.clone(), any::<bool>())
+            .prop_map(|(key, text, len, ttl, from, legacy)| Step::Set { key, text, len, ttl, from, legacy }),
+        4 => (key, text, len, ttl, from).prop_map(|(key, text, len, ttl, from)| Step::Cache { key, text, len, ttl, from }),
+        1 => Just(Step::Expire),
+        2 => (0usize..4).prop_map(|limit| Step::Due { limit }),
+        2 => Just(Step::Commit),
+        1 => Just(Step::Restart),
+        4 => (0u64..150).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+fn small() -> Config {
+    Config::builder()
+        .max_values(20)
+        .max_store_bytes(1_500)
+        .key_expiry(secs(1_000))
+        .restore_interval(secs(100))
+        .republish_interval(secs(400))
+        .min_cache_ttl(secs(50))
+        .build()
+        .unwrap()
+}
+
+fn text(text: u8, len: usize) -> Arc<Value> {
+    value(&format!("{text}{}", "x".repeat(len)))
+}
+
+/// What every moment owes.
+fn check(bench: &Bench, published: &BTreeMap<Arc<str>, (Arc<Value>, u64, Instant)>) -> Result<(), TestCaseError> {
+    let Bench { records, config, now, .. } = bench;
+    records.holdings.assert_consistent(config);
+    let snapshot = records.snapshot();
+    prop_assert!(snapshot.remote.values <= 20 && snapshot.remote.bytes <= 1_500);
+    prop_assert!(snapshot.cached.values <= 2 && snapshot.cached.bytes <= 150);
+    for (subnet, total) in records.holdings.quota().source_totals() {
+        let private = subnet.to_string().starts_with("10.");
+        prop_assert!(private || (total.values <= 2 && total.bytes <= 150), "{subnet} fills {total:?}");
+    }
+    for record in records.holdings.records() {
+        let key = &record.stored.key;
+        prop_assert!(record.stored.expires_at <= *now + config.key_expiry);
+        prop_assert_eq!(record.due_at.is_some(), record.is_full());
+        prop_assert_eq!(records.get(key, *now).is_none(), record.is_expired(*now));
+        prop_assert_eq!(record.stored.source.is_none(), record.stored.writer == Writer::Own);
+    }
+    for (key, (value, version, expires_at)) in published {
+        let copy = records.get(key, *now);
+        prop_assert_eq!(copy.is_some(), *expires_at > *now, "own values are never evicted");
+        if let Some(copy) = copy {
+            prop_assert_eq!((copy.class, &copy.value), (Class::Published, value));
+            prop_assert!(records.still_current(key, *version));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_comes_the_bounds_hold_the_rules_hold_and_the_store_can_rebuild_it(
+        steps in prop::collection::vec(step(), 0..150),
+        seed: u64,
+    ) {
+        let mut bench = Bench::new(small());
+        bench.entropy = SeededEntropy::new(seed);
+        let mut store = MemoryStore::new();
+        let mut published: BTreeMap<Arc<str>, (Arc<Value>, u64, Instant)> = BTreeMap::new();
+        let mut version = 0;
+        for step in steps {
+            let (before, now) = (bench.records.snapshot(), bench.now);
+            match step {
+                Step::Publish { key, text: t } => {
+                    let (key, value): (Arc<str>, _) = (key.to_string().into(), text(t, 0));
+                    let publication = bench.records.publish(key.clone(), value.clone(), now, &mut bench.entropy);
+                    prop_assert!(publication.version > version, "versions only grow");
+                    version = publication.version;
+                    published.insert(key, (value, publication.version, publication.expires_at));
+                }
+                Step::Release { key } => {
+                    let key: Arc<str> = key.to_string().into();
+                    let was = published.remove(&key);
+                    if bench.records.release(&key) {
+                        let (value, version, expires_at) = was.expect("only a publication is released");
+                        prop_assert!(!bench.records.still_current(&key, version));
+                        let copy = bench.records.get(&key, now).map(|copy| (copy.class, copy.value, copy.expires_at));
+                        prop_assert_eq!(copy, (expires_at > now).then_some((Class::Held, value, expires_at)));
+                    }
+                }
+                Step::Renewed { key } => {
+                    let key: Arc<str> = key.to_string().into();
+                    if let Some((_, version, expires_at)) = published.get_mut(&key)
+                        && bench.records.renewed(&key, *version, now)
+                    {
+                        *expires_at = now + bench.config.key_expiry;
+                    }
+                }
+                Step::Set { key, text: t, len, ttl, from, legacy } => {
+                    let key: Arc<str> = key.to_string().into();
+                    let held = bench.records.get(&key, now);
+                    let write = RemoteWrite { key: key.clone(), value: text(t, len), ttl, from: source(from), legacy };
+                    let outcome = bench.records.set(write.clone(), now, &mut bench.entropy);
+                    let after = bench.records.get(&key, now);
+                    let full = held.as_ref().filter(|copy| copy.class != Class::Cached);
+                    match &outcome {
+                        WriteOutcome::Superseded { version, ours } => {
+                            let (value, ended, _) = published.remove(&key).expect("there was a publication");
+                            prop_assert_eq!((&value, ended), (ours, *version));
+                            prop_assert!(!bench.records.still_current(&key, ended));
+                        }
+                        WriteOutcome::Stored => prop_assert!(!published.contains_key(&key) || full.is_none()),
+                        WriteOutcome::Renewed => prop_assert!(ttl.is_none() && full.is_some()),
+                        WriteOutcome::Unchanged | WriteOutcome::Stale => prop_assert_eq!(&after, &held),
+                        WriteOutcome::Refused(_) => {
+                            prop_assert_eq!(&after, &held);
+                            prop_assert_eq!(bench.records.snapshot().evicted, before.evicted, "nothing gave way for nothing");
+                        }
+                    }
+                    prop_assert_eq!(outcome.holds_value(), after.as_ref().is_some_and(|copy| copy.value == write.value));
+                    if let (Some(full), Some(after)) = (full, &after) {
+                        prop_assert!(after.expires_at >= full.expires_at, "no full copy is shortened");
+                        prop_assert!(ttl.is_none() || after == full, "a restore changes no full copy");
+                    }
+                    if let (Some(ttl), None, Some(after)) = (ttl, full, &after) {
+                        prop_assert!(after.ttl_left <= secs(ttl.into()).max(held.as_ref().map_or(Duration::ZERO, |c| c.ttl_left)));
+                    }
+                    if published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now) {
+                        published.remove(&key);
+                    }
+                }
+                Step::Cache { key, text: t, len, ttl, from } => {
+                    let key: Arc<str> = key.to_string().into();
+                    let held = bench.records.get(&key, now);
+                    let value = text(t, len);
+                    let outcome = bench.records.set_cached(key.clone(), value.clone(), ttl, source(from), now);
+                    let after = bench.records.get(&key, now);
+                    if held.as_ref().is_some_and(|copy| copy.class != Class::Cached) {
+                        prop_assert_eq!(&after, &held);
+                    } else {
+                        prop_assert!(after.as_ref().is_none_or(|copy| copy.class == Class::Cached));
+                        prop_assert_eq!(outcome.holds_value(), after.as_ref().is_some_and(|copy| copy.value == value));
+                    }
+                    if published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now) {
+                        published.remove(&key);
+                    }
+                }
+                Step::Expire => {
+                    bench.records.expire(now);
+                    published.retain(|_, (_, _, expires_at)| *expires_at > now);
+                    prop_assert!(bench.records.holdings.records().all(|record| !record.is_expired(now)));
+                }
+                Step::Due { limit } => {
+                    let due = bench.due(limit);
+                    prop_assert!(due.len() <= limit);
+                    for due in due {
+                        prop_assert!(bench.records.still_current(&due.key, due.version));
+                        let copy = bench.get(&due.key).expect("nothing that has ended is due");
+                        prop_assert_eq!(&copy.value, &due.value);
+                        match due.kind {
+                            DueKind::Republish => prop_assert_eq!(copy.class, Class::Published),
+                            DueKind::Restore { ttl } => {
+                                prop_assert_eq!(copy.class, Class::Held);
+                                prop_assert_eq!((ttl > 0, ttl), (true, copy.ttl_seconds()));
+                            }
+                        }
+                    }
+                }
+                Step::Commit => {
+                    store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+                    let kept: BTreeMap<_, _> = store.load().unwrap().into_iter().map(|r| (r.key.clone(), r)).collect();
+                    let held = bench.records.holdings.records().filter(|record| record.is_full());
+                    let held: BTreeMap<_, _> = held.map(|r| (r.stored.key.clone(), r.stored.clone())).collect();
+                    prop_assert_eq!(kept, held);
+                }
+                Step::Restart => {
+                    store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+                    let mut rebuilt = Records::new(NodeId::of_key("own"), &bench.config);
+                    rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
+                    for record in bench.records.holdings.records().filter(|record| record.is_full()) {
+                        prop_assert_eq!(rebuilt.get(&record.stored.key, now), bench.records.get(&record.stored.key, now));
+                    }
+                    prop_assert!(rebuilt.next_due().is_none_or(|at| at <= now + secs(500)));
+                    bench.records = rebuilt;
+                    published.retain(|_, (_, _, expires_at)| *expires_at > now);
+                }
+                Step::Pass { seconds } => bench.now += secs(seconds),
+            }
+            check(&bench, &published)?;
+        }
+    }
+}

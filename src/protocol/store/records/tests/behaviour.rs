@@ -1,0 +1,270 @@
+use super::*;
+
+#[test]
+fn a_publication_lives_for_the_full_expiry_and_is_republished_twice_before_it() {
+    let mut bench = Bench::new(Config::default());
+    let expiry = bench.config.key_expiry;
+    for seed in 0..200 {
+        bench.entropy = SeededEntropy::new(seed);
+        let key = seed.to_string();
+        let start = bench.now;
+        let publication = bench.publish(&key, "v");
+        assert_eq!(publication.expires_at, start + expiry);
+        for _ in 0..2 {
+            bench.now = bench.records.next_due().unwrap();
+            assert!(bench.now < start + expiry, "both rounds come before the expiry");
+            let due = bench.due(10);
+            assert_eq!(due.len(), 1);
+            assert_eq!((due[0].kind, due[0].version), (DueKind::Republish, publication.version));
+        }
+        bench.now = start + expiry;
+        assert!(bench.get(&key).is_none(), "not served although not swept yet");
+        bench.records.expire(bench.now);
+    }
+}
+
+#[test]
+fn a_republication_that_reached_its_holders_renews_our_own_copy_unless_it_is_an_old_one() {
+    let mut bench = Bench::new(Config::default());
+    let first = bench.publish("key", "a");
+    bench.now += secs(1_000);
+    assert!(bench.records.renewed("key", first.version, bench.now));
+    assert_eq!(bench.seconds_left("key"), Some(86_410));
+    let second = bench.publish("key", "a");
+    assert!(second.version > first.version);
+    bench.now += secs(1_000);
+    assert!(!bench.records.renewed("key", first.version, bench.now));
+    assert_eq!(bench.seconds_left("key"), Some(85_410));
+}
+
+#[test]
+fn a_set_during_our_republication_makes_it_outdated() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "a");
+    bench.now = bench.records.next_due().unwrap();
+    let due = bench.due(1).remove(0);
+    assert!(bench.records.still_current(&due.key, due.version));
+    bench.publish("key", "b");
+    assert!(!bench.records.still_current(&due.key, due.version));
+}
+
+#[test]
+fn a_released_key_is_no_longer_republished_but_held_until_its_expiry() {
+    let mut bench = Bench::new(Config::default());
+    let publication = bench.publish("key", "a");
+    assert!(bench.records.release("key") && !bench.records.release("key") && !bench.records.release("none"));
+    assert!(!bench.records.is_published("key"));
+    assert!(!bench.records.still_current("key", publication.version));
+    assert_eq!((bench.class("key"), bench.seconds_left("key")), (Some(Class::Held), Some(86_410)));
+    bench.now = bench.records.next_due().unwrap();
+    assert!(matches!(bench.due(1)[0].kind, DueKind::Restore { .. }));
+    assert_eq!(bench.set("key", "theirs", 5), WriteOutcome::Stored);
+}
+
+#[test]
+fn another_writer_supersedes_our_publication_and_the_old_value_does_not_come_back_by_a_restore() {
+    let mut bench = Bench::new(Config::default());
+    let publication = bench.publish("key", "ours");
+    let ended = WriteOutcome::Superseded { version: publication.version, ours: value("ours") };
+    assert_eq!(bench.set("key", "theirs", 5), ended);
+    assert_eq!((bench.class("key"), bench.seconds_left("key")), (Some(Class::Held), Some(86_410)));
+    assert!(!bench.records.is_published("key"));
+    assert_eq!(bench.write("key", "ours", None, 6, true), WriteOutcome::Stale);
+    assert_eq!(bench.write("key", "ours", Some(9_999), 6, false), WriteOutcome::Stale);
+    assert_eq!(bench.text("key").as_deref(), Some("theirs"));
+}
+
+#[test]
+fn our_own_older_value_never_supersedes_our_newer_one() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "old");
+    bench.publish("key", "new");
+    for (ttl, legacy) in [(None, false), (None, true), (Some(5_000), false)] {
+        assert_eq!(bench.write("key", "old", ttl, 5, legacy), WriteOutcome::Stale);
+    }
+    assert!(bench.records.is_published("key"));
+    assert_eq!(bench.records.snapshot().refused.stale, 3);
+}
+
+#[test]
+fn a_kept_key_and_a_holding_node_refuse_and_acknowledge() {
+    let hold = Config::builder().publisher_conflict(PublisherConflict::Hold).build().unwrap();
+    let mut holding = Bench::new(hold);
+    holding.publish("key", "ours");
+    let mut keeping = Bench::new(Config::default());
+    keeping.publish("key", "ours");
+    assert!(keeping.records.keep("key") && !keeping.records.keep("none"));
+    keeping.publish("key", "ours too");
+    for bench in [&mut holding, &mut keeping] {
+        assert_eq!(bench.set("key", "theirs", 5), WriteOutcome::Refused(Refusal::KeyKept));
+        assert!(bench.records.is_published("key"));
+        assert_eq!(bench.records.snapshot().refused.key_kept, 1);
+    }
+    keeping.records.release("key");
+    assert_eq!(keeping.set("key", "theirs", 5), WriteOutcome::Stored);
+}
+
+#[test]
+fn a_restored_copy_lives_as_long_as_it_says_and_no_restore_prolongs_it() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.write("key", "v", Some(500), 5, false), WriteOutcome::Stored);
+    assert_eq!(bench.write("key", "v", Some(80_000), 6, false), WriteOutcome::Unchanged);
+    assert_eq!(bench.write("key", "v", Some(10), 6, false), WriteOutcome::Unchanged);
+    assert_eq!(bench.seconds_left("key"), Some(500));
+    assert_eq!(bench.write("key", "v", None, 5, true), WriteOutcome::Unchanged, "a restorer is no writer");
+    assert_eq!(bench.set("key", "v", 7), WriteOutcome::Renewed);
+    assert_eq!(bench.seconds_left("key"), Some(86_410));
+    assert_eq!(bench.write("late", "v", Some(0), 5, false), WriteOutcome::Refused(Refusal::NoTimeLeft));
+    assert_eq!(bench.write("greedy", "v", Some(u32::MAX), 5, false), WriteOutcome::Stored);
+    assert_eq!(bench.seconds_left("greedy"), Some(86_410));
+}
+
+#[test]
+fn legacy_restores_do_not_make_a_value_live_for_ever() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.write("key", "v", None, 5, true), WriteOutcome::Stored);
+    for _hour in 0..24 {
+        bench.now += secs(3_600);
+        assert_eq!(bench.write("key", "v", None, 6, true), WriteOutcome::Unchanged);
+    }
+    assert_eq!(bench.seconds_left("key"), Some(10));
+    assert_eq!(bench.write("key", "v", None, 5, true), WriteOutcome::Renewed, "its writer prolongs it");
+    assert_eq!(bench.seconds_left("key"), Some(86_410));
+}
+
+#[test]
+fn a_cached_copy_lives_by_distance_and_claim_and_gives_way_to_a_full_one() {
+    let mut bench = Bench::new(Config::default());
+    let life = cache_ttl_of(&bench, "key").as_secs();
+    assert_eq!(bench.cache("key", "v", None, 5), WriteOutcome::Stored);
+    assert_eq!((bench.class("key"), bench.seconds_left("key")), (Some(Class::Cached), Some(life)));
+    assert_eq!(bench.records.has("key", bench.now), (false, None));
+    assert!(bench.records.next_due().is_none() && bench.records.take_changes().is_empty());
+    assert_eq!(bench.cache("short", "v", Some(7), 5), WriteOutcome::Stored);
+    assert_eq!(bench.seconds_left("short"), Some(7));
+    assert_eq!(bench.cache("none", "v", Some(0), 5), WriteOutcome::Refused(Refusal::NoTimeLeft));
+    assert_eq!(bench.write("key", "w", Some(5_000), 6, false), WriteOutcome::Stored);
+    assert_eq!((bench.class("key"), bench.seconds_left("key")), (Some(Class::Held), Some(5_000)));
+    assert_eq!(bench.cache("key", "w", None, 7), WriteOutcome::Unchanged);
+    assert_eq!(bench.cache("key", "x", None, 7), WriteOutcome::Stale);
+    assert_eq!((bench.text("key").as_deref(), bench.seconds_left("key")), (Some("w"), Some(5_000)));
+}
+
+fn cache_ttl_of(bench: &Bench, key: &str) -> Duration {
+    let Config { key_expiry, min_cache_ttl, .. } = bench.config;
+    crate::protocol::store::cache_ttl(&NodeId::of_key("own"), &NodeId::of_key(key), key_expiry, min_cache_ttl)
+}
+
+#[test]
+fn a_holder_says_that_it_has_a_key_while_more_than_one_restore_interval_is_left() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.records.has("key", bench.now), (false, None));
+    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.records.has("key", bench.now), (true, Some(86_410)));
+    bench.now += secs(86_410 - 3_600);
+    assert_eq!(bench.records.has("key", bench.now), (false, Some(3_600)));
+    bench.now += secs(3_600);
+    assert_eq!(bench.records.has("key", bench.now), (false, None));
+}
+
+#[test]
+fn a_set_from_another_holder_puts_our_own_restore_off() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+    let first = bench.records.next_due().unwrap();
+    assert!(first >= bench.now + secs(3_240) && first <= bench.now + secs(3_960));
+    for ttl in [Some(80_000), None] {
+        bench.now += secs(3_000);
+        assert!(bench.write("key", "v", ttl, 6, false).holds_value());
+        let next = bench.records.next_due().unwrap();
+        assert!(next >= bench.now + secs(3_240) && next <= bench.now + secs(3_960));
+        assert_eq!(bench.write("key", "other", Some(1), 6, false), WriteOutcome::Stale);
+        assert_eq!(bench.records.next_due(), Some(next), "a stale value puts nothing off");
+    }
+}
+
+#[test]
+fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
+    let mut bench = Bench::new(Config::default());
+    for key in 0..50 {
+        assert_eq!(bench.set(&key.to_string(), "v", 0), WriteOutcome::Stored);
+    }
+    assert!(bench.due(100).is_empty());
+    bench.now += secs(3_600);
+    let at_once = bench.due(100).len();
+    assert!((10..40).contains(&at_once), "{at_once} of 50 after one interval");
+    bench.now += secs(360);
+    let (mut rest, mut batches) = (50 - at_once, 0);
+    while rest > 0 {
+        let batch = bench.due(7).len();
+        assert_eq!(batch, rest.min(7));
+        (rest, batches) = (rest - batch, batches + 1);
+    }
+    assert!(batches > 1 && bench.due(7).is_empty());
+}
+
+#[test]
+fn changes_are_one_a_key_and_only_of_full_copies() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("b", "1");
+    bench.publish("b", "2");
+    assert_eq!(bench.set("a", "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.cache("c", "v", None, 5), WriteOutcome::Stored);
+    let changes = bench.records.take_changes();
+    assert_eq!(changes.iter().map(|change| change.key().to_string()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(matches!(&changes[1], Change::Put(stored) if stored.value == value("2") && stored.version == 2));
+    assert!(bench.records.take_changes().is_empty());
+    bench.now += secs(86_410);
+    assert_eq!(bench.records.expire(bench.now), 3);
+    assert_eq!(bench.records.take_changes(), [Change::Remove("a".into()), Change::Remove("b".into())]);
+}
+
+#[test]
+fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
+    let mut bench = Bench::new(Config::default());
+    for key in 0..100 {
+        bench.publish(&key.to_string(), "v");
+    }
+    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let mut rebuilt = Bench::new(Config::default());
+    rebuilt.now = bench.now + secs(40_000);
+    rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
+    assert!(rebuilt.records.take_changes().is_empty());
+    assert_eq!(rebuilt.publish("more", "v").version, 101);
+    let half_life = (86_410 - 40_000) / 2;
+    rebuilt.now += secs(half_life / 2);
+    let half = rebuilt.due(1_000).len();
+    assert!((30..70).contains(&half), "{half} of 100 within half the time");
+    rebuilt.now += secs(half_life / 2 + 1);
+    assert_eq!(rebuilt.due(1_000).len(), 100 - half);
+}
+
+fn put(change: Change) -> StoredRecord {
+    match change {
+        Change::Put(stored) => stored,
+        Change::Remove(key) => panic!("{key} was removed"),
+    }
+}
+
+#[test]
+fn too_long_a_key_and_too_large_a_value_are_refused() {
+    let config = Config::builder().max_key_len(8).max_value_len(8).build().unwrap();
+    let mut bench = Bench::new(config);
+    assert_eq!(bench.set("123456789", "", 5), WriteOutcome::Refused(Refusal::KeyTooLong));
+    assert_eq!(bench.cache("123456789", "", None, 5), WriteOutcome::Refused(Refusal::KeyTooLong));
+    assert_eq!(bench.set("12345678", "123456789", 5), WriteOutcome::Refused(Refusal::ValueTooLarge));
+    assert_eq!(bench.cache("12345678", "123456789", None, 5), WriteOutcome::Refused(Refusal::ValueTooLarge));
+    assert_eq!(bench.set("12345678", "12345678", 5), WriteOutcome::Stored);
+    let refused = bench.records.snapshot().refused;
+    assert_eq!((refused.key_too_long, refused.value_too_large), (2, 2));
+}
+
+#[test]
+fn a_mapped_source_is_its_ipv4_address() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.write("key", "v", None, 5, true), WriteOutcome::Stored);
+    bench.now += secs(100);
+    let from = addr("[::ffff:198.51.5.1]:4000");
+    let write = RemoteWrite { key: "key".into(), value: value("v"), ttl: None, from, legacy: true };
+    assert_eq!(bench.records.set(write, bench.now, &mut bench.entropy), WriteOutcome::Renewed);
+}

@@ -1,0 +1,182 @@
+//! What strangers write: each `set` and `set_cached` from the wire to its outcome. Who wins is decided in `rules.rs`, what
+//! gives way in `quota.rs`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cache_ttl;
+use super::outcome::{Refusal, WriteOutcome};
+use super::quota::Claim;
+use super::record::{Class, Record, Writer};
+use super::records::Records;
+use super::rules::{RemoteWrite, Verdict, judge};
+use crate::protocol::entropy::Entropy;
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::canonical;
+use crate::protocol::value::Value;
+
+/// A copy that a stranger brings.
+struct Arrival {
+    key: Arc<str>,
+    value: Arc<Value>,
+    /// Held or cached.
+    class: Class,
+    writer: Writer,
+    source: SocketAddr,
+    life: Duration,
+}
+
+impl Records {
+    /// Takes a `set` from the network.
+    pub fn set(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+        let write = RemoteWrite { from: canonical(write.from), ..write };
+        if let Err(refusal) = self.check_sizes(&write.key, &write.value) {
+            return self.refuse(refusal);
+        }
+        self.drop_expired(&write.key, now);
+        let verdict = match self.holdings.get(&write.key).filter(|record| record.is_full()) {
+            Some(record) => judge(record, &write, self.config.publisher_conflict),
+            None => Verdict::Replace,
+        };
+        match verdict {
+            Verdict::Unchanged => {
+                self.postpone_restore(&write.key, now, entropy);
+                WriteOutcome::Unchanged
+            }
+            Verdict::Renew => self.renew(&write, now, entropy),
+            Verdict::Replace | Verdict::Supersede => self.store(write, now, entropy),
+            Verdict::Stale => {
+                self.refused.stale += 1;
+                WriteOutcome::Stale
+            }
+            Verdict::Refuse(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Takes a `set_cached` from the network: `ttl` is what it says is left in the copy that it was made from. A full
+    /// copy stays as it is; a cached one of another value gives way, since the one that comes was read later.
+    pub fn set_cached(
+        &mut self,
+        key: Arc<str>,
+        value: Arc<Value>,
+        ttl: Option<u32>,
+        from: SocketAddr,
+        now: Instant,
+    ) -> WriteOutcome {
+        if let Err(refusal) = self.check_sizes(&key, &value) {
+            return self.refuse(refusal);
+        }
+        self.drop_expired(&key, now);
+        if let Some(record) = self.holdings.get(&key).filter(|record| record.is_full()) {
+            let same = record.holds(&value);
+            self.refused.stale += u64::from(!same);
+            return if same { WriteOutcome::Unchanged } else { WriteOutcome::Stale };
+        }
+        let life = cache_ttl(&self.own, &NodeId::of_key(&key), self.config.key_expiry, self.config.min_cache_ttl);
+        let life = ttl.map_or(life, |ttl| life.min(Duration::from_secs(u64::from(ttl))));
+        let before = self.holdings.take(&key);
+        let same = before.as_ref().is_some_and(|record| record.holds(&value));
+        match before {
+            Some(record) if same && record.stored.expires_at >= now + life => {
+                self.holdings.put(record);
+                WriteOutcome::Unchanged
+            }
+            Some(mut record) if same => {
+                record.stored.expires_at = now + life;
+                self.holdings.put(record);
+                WriteOutcome::Renewed
+            }
+            before => {
+                let (class, writer, source) = (Class::Cached, Writer::Unknown, canonical(from));
+                match self.store_copy(before, Arrival { key, value, class, writer, source, life }, now) {
+                    Ok(()) => WriteOutcome::Stored,
+                    Err(refusal) => self.refuse(refusal),
+                }
+            }
+        }
+    }
+
+    fn check_sizes(&self, key: &str, value: &Value) -> Result<(), Refusal> {
+        if key.len() > self.config.max_key_len {
+            Err(Refusal::KeyTooLong)
+        } else if value.len() > self.config.max_value_len {
+            Err(Refusal::ValueTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> WriteOutcome {
+        self.refused.count(refusal);
+        WriteOutcome::Refused(refusal)
+    }
+
+    /// Gives the value that is held its full expiry.
+    fn renew(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+        if let Some(mut record) = self.holdings.take(&write.key) {
+            record.stored.expires_at = record.stored.expires_at.max(now + self.config.key_expiry);
+            if record.stored.writer == Writer::Unknown {
+                record.stored.writer = Writer::Peer(write.from);
+            }
+            self.holdings.put(record);
+            self.changed.insert(write.key.clone());
+            self.postpone_restore(&write.key, now, entropy);
+        }
+        WriteOutcome::Renewed
+    }
+
+    /// Holds the value that came, in the place of whatever was held.
+    fn store(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+        let RemoteWrite { key, value, ttl, from: source, .. } = write;
+        let claimed = ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)));
+        let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
+        let before = self.holdings.take(&key);
+        let ended = before.as_ref().filter(|record| record.is_published());
+        let ended = ended.map(|record| (record.stored.version, record.stored.value.clone()));
+        let life = claimed.min(self.config.key_expiry);
+        let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life };
+        if let Err(refusal) = self.store_copy(before, arrival, now) {
+            return self.refuse(refusal);
+        }
+        self.changed.insert(key.clone());
+        self.postpone_restore(&key, now, entropy);
+        match ended {
+            Some((version, ours)) => WriteOutcome::Superseded { version, ours },
+            None => WriteOutcome::Stored,
+        }
+    }
+
+    /// Holds a stranger's copy in the place of `before`, which goes back where it was if the copy is refused.
+    fn store_copy(&mut self, before: Option<Record>, arrival: Arrival, now: Instant) -> Result<(), Refusal> {
+        let Arrival { key, value, class, writer, source, life } = arrival;
+        let distance = match &before {
+            Some(record) => record.distance,
+            None => self.own.distance(&NodeId::of_key(&key)),
+        };
+        let claim = Claim { source, bytes: key.len() + value.len(), full: class == Class::Held, distance };
+        let room = if life.is_zero() { Err(Refusal::NoTimeLeft) } else { self.make_room(&claim, now) };
+        if let Err(refusal) = room {
+            if let Some(before) = before {
+                self.holdings.put(before);
+            }
+            return Err(refusal);
+        }
+        let mut record = self.with_value(before, key, value, writer, now);
+        record.stored.class = class;
+        record.stored.keep = false;
+        record.stored.source = Some(source);
+        record.stored.expires_at = now + life;
+        record.due_at = None;
+        self.holdings.put(record);
+        Ok(())
+    }
+
+    /// Somebody else has just sent the value to its holders: our own restore of it can wait (Kademlia paper, 2.5).
+    fn postpone_restore(&mut self, key: &str, now: Instant, entropy: &mut dyn Entropy) {
+        if self.holdings.get(key).is_some_and(|record| record.stored.class == Class::Held) {
+            let delay = self.restore_delay(entropy);
+            self.holdings.reschedule(key, now + delay);
+        }
+    }
+}
