@@ -16,8 +16,8 @@ use kademlia_dynamic::protocol::peer::Peer;
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
-    ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
+    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, DatagramsReceived, HoldAnswer, Incoming,
+    PeerSeen, ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
 };
 
 /// What a datagram counts against its source's rate.
@@ -65,7 +65,13 @@ impl Held {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(codec: Codec, own: NodeId, config: Config, counters: Arc<Counters>, links: DispatcherLinks) -> Self {
+    pub(crate) fn new(
+        codec: Codec,
+        own: NodeId,
+        config: Config,
+        counters: Arc<Counters>,
+        links: DispatcherLinks,
+    ) -> Self {
         let admission = Admission::new(&config, ping_len(codec));
         Self { codec, own, config, admission, counters, links }
     }

@@ -13,9 +13,7 @@ use tokio::sync::oneshot;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::events::{Event, Events};
-use super::messages::{
-    Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup,
-};
+use super::messages::{Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup};
 use super::outcome::{BootstrapOutcome, Error, Pong, Unresolved};
 
 /// How long a name may take to resolve.

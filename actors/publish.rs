@@ -119,7 +119,9 @@ impl Publish {
             QueryResult::Slow => return self.placement.handle_slow(&asked),
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },
             QueryResult::Unsent => Failure::Unsent,
-            QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => Failure::Silent,
+            QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => {
+                Failure::Silent
+            }
         };
         self.placement.handle_failure(&asked, failure);
     }

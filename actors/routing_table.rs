@@ -14,8 +14,8 @@ use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Ta
 use super::clock;
 use super::events::{Event, Events};
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, LaunchLookup, LookupDone, LookupKey, PeerAnswered, PeerReplaced, PeerSeen,
-    PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
+    AnswerNearest, CheckTable, DescribeTable, LaunchLookup, LookupDone, LookupKey, PeerAnswered, PeerReplaced,
+    PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
@@ -43,7 +43,13 @@ pub(crate) struct TableLinks {
 }
 
 impl RoutingTable {
-    pub(crate) fn new(own: NodeId, config: Config, entropy: Box<dyn Entropy>, events: Events, links: TableLinks) -> Self {
+    pub(crate) fn new(
+        own: NodeId,
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        events: Events,
+        links: TableLinks,
+    ) -> Self {
         let table = Table::new(own, &config, clock::now());
         Self { own, config, table, once_known: Vec::new(), entropy, events, links }
     }

@@ -168,8 +168,13 @@ struct Budget {
 
 /// Runs an actor, catches its panics and restarts it: `Supervised::restarting`, then `Actor::started`. Mailbox, addresses
 /// and queued messages survive; the message being handled is lost.
-async fn watch_over<A>(context: ContextFut<A, Context<A>>, name: &'static str, budget: Budget, counters: Arc<Counters>, ender: Ender)
-where
+async fn watch_over<A>(
+    context: ContextFut<A, Context<A>>,
+    name: &'static str,
+    budget: Budget,
+    counters: Arc<Counters>,
+    ender: Ender,
+) where
     A: Actor<Context = Context<A>> + Supervised,
 {
     let mut context = Guarded(Some(context));

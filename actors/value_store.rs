@@ -20,9 +20,9 @@ use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, LaunchPublish, LookupKey, PlacesFound,
-    Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue, StartLookup, StoreQuestion,
-    StoreValue, TransmitAnswer,
+    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, LaunchPublish, LookupKey,
+    PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
+    StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome};
 
@@ -150,7 +150,11 @@ impl ValueStore {
             return Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM });
         }
         if len > LARGE_VALUE_LEN {
-            tracing::warn!(key, len, "its answer takes more than one Ethernet frame, so a lost fragment loses it whole");
+            tracing::warn!(
+                key,
+                len,
+                "its answer takes more than one Ethernet frame, so a lost fragment loses it whole"
+            );
         }
         Ok(())
     }
@@ -281,7 +285,8 @@ impl Handler<StoreValue> for ValueStore {
 
     fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
         let now = clock::now();
-        let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
+        let mut to =
+            ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
         let key = write.key.clone();
         let (stored, response) = self.write(write, now);
         if stored {

@@ -210,7 +210,12 @@ impl Pump {
 impl ActorFuture<Socket> for Pump {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, socket: &mut Socket, _: &mut Context<Socket>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        socket: &mut Socket,
+        _: &mut Context<Socket>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
         socket.flush(cx);
         if self.read(socket, cx).is_ready() {
             // There may be more: come back once the others had a turn.

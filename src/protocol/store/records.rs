@@ -18,6 +18,8 @@ use crate::protocol::value::Value;
 
 /// By what part the times of restores and republications are spread.
 const JITTER: f64 = 0.1;
+/// When a republication that nobody took is tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// All records of a node, and the rules by which they change.
 #[derive(Debug)]
@@ -189,6 +191,20 @@ impl Records {
         }
         let expires_at = now + self.config.key_expiry;
         self.change_publication(key, |record| record.stored.expires_at = record.stored.expires_at.max(expires_at))
+    }
+
+    /// Nobody took our republication of `version`: it is due again soon, not only after a full interval.
+    pub fn retry_soon(&mut self, key: &str, version: u64, now: Instant, entropy: &mut dyn Entropy) {
+        if self.published_version(key) == Some(version) {
+            let delay = entropy.jitter(RETRY_DELAY.min(self.config.effective_republish_interval()), JITTER);
+            self.holdings.reschedule(key, now + delay);
+        }
+    }
+
+    /// Forgets a copy that could not be committed. The store is told nothing: it has not got it.
+    pub fn forget(&mut self, key: &str) {
+        self.holdings.take(key);
+        self.changed.remove(key);
     }
 
     // What time brings.
