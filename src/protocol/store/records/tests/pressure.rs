@@ -106,6 +106,21 @@ fn the_farthest_newcomer_displaces_the_oldest_copy_of_the_largest_source() {
 }
 
 #[test]
+fn a_source_as_large_as_the_largest_displaces_its_own_oldest_copy() {
+    let config = Config::builder().max_values(10).diversity(AppliesTo::Off).build().unwrap();
+    let keys = keys_by_distance(11);
+    for (newcomer, other) in [(5, 6), (6, 5)] {
+        let mut bench = Bench::new(config.clone());
+        for (number, key) in keys[..10].iter().enumerate() {
+            bench.now += secs(1);
+            assert_eq!(bench.set(key, "v", if number < 5 { other } else { newcomer }), WriteOutcome::Stored);
+        }
+        assert_eq!(bench.set(&keys[10], "v", newcomer), WriteOutcome::Stored);
+        assert!(bench.get(&keys[5]).is_none() && bench.get(&keys[0]).is_some());
+    }
+}
+
+#[test]
 fn a_cached_copy_finds_room_among_cached_copies_only() {
     let mut bench = Bench::new(bounded(20, 1_000_000));
     let keys = keys_by_distance(25);
