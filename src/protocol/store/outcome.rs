@@ -67,7 +67,7 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
-    /// Whether the value that came is held now: `stored` in a `set_res`.
+    /// Whether the value that came is held now, as what was asked for: `stored` in a `set_res`.
     pub fn holds_value(&self) -> bool {
         !matches!(self, WriteOutcome::Stale | WriteOutcome::Refused(_))
     }

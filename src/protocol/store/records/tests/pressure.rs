@@ -86,23 +86,53 @@ fn the_farthest_newcomer_displaces_the_oldest_copy_of_the_largest_source() {
     let mut bench = Bench::new(config);
     let keys = keys_by_distance(20);
     for (number, key) in keys[..10].iter().enumerate() {
-        // Source 5 holds six, source 6 four.
-        let from = if number < 6 { 5 } else { 6 };
+        // Source 6 holds six, source 7 four.
+        let from = if number < 6 { 6 } else { 7 };
         bench.now += secs(1);
         assert_eq!(bench.set(key, "v", from), WriteOutcome::Stored);
     }
     bench.now += secs(1);
-    assert_eq!(bench.set(&keys[10], "v", 7), WriteOutcome::Stored);
-    assert!(bench.get(&keys[0]).is_none(), "the oldest of source 5 gave way");
-    assert_eq!(bench.set(&keys[11], "v", 7), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[10], "v", 5), WriteOutcome::Stored);
+    assert!(bench.get(&keys[0]).is_none(), "the oldest of source 6 gave way");
+    assert_eq!(bench.set(&keys[11], "v", 5), WriteOutcome::Stored);
     assert!(bench.get(&keys[1]).is_none());
-    // Now 5 and 6 hold four each, 7 two. It may grow to be as large as they are, and then displaces itself only.
+    // Now 6 and 7 hold four each, 5 two. It may grow to be as large as they are, and then displaces itself only.
     for key in &keys[12..20] {
-        assert_eq!(bench.set(key, "v", 7), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", 5), WriteOutcome::Stored);
     }
     let held = |range: std::ops::Range<usize>| keys[range].iter().filter(|key| bench.get(key).is_some()).count();
     assert_eq!((held(0..6), held(6..10), held(10..20)), (3, 3, 4));
     assert!(bench.get(&keys[19]).is_some());
+}
+
+#[test]
+fn a_source_as_large_as_the_largest_displaces_its_own_oldest_copy() {
+    let config = Config::builder().max_values(10).diversity(AppliesTo::Off).build().unwrap();
+    let keys = keys_by_distance(11);
+    for (newcomer, other) in [(5, 6), (6, 5)] {
+        let mut bench = Bench::new(config.clone());
+        for (number, key) in keys[..10].iter().enumerate() {
+            bench.now += secs(1);
+            assert_eq!(bench.set(key, "v", if number < 5 { other } else { newcomer }), WriteOutcome::Stored);
+        }
+        assert_eq!(bench.set(&keys[10], "v", newcomer), WriteOutcome::Stored);
+        assert!(bench.get(&keys[5]).is_none() && bench.get(&keys[0]).is_some());
+    }
+}
+
+#[test]
+fn a_cached_copy_finds_room_among_cached_copies_only() {
+    let mut bench = Bench::new(bounded(20, 1_000_000));
+    let keys = keys_by_distance(25);
+    for key in &keys[..19] {
+        assert_eq!(bench.set(key, "v", 0), WriteOutcome::Stored);
+    }
+    assert_eq!(bench.cache(&keys[20], "v", Some(100), 0), WriteOutcome::Stored);
+    assert_eq!(bench.cache(&keys[21], "v", Some(200), 0), WriteOutcome::Stored);
+    assert_eq!((bench.class(&keys[20]), bench.class(&keys[21])), (None, Some(Class::Cached)));
+    assert_eq!(bench.set(&keys[19], "v", 0), WriteOutcome::Stored);
+    assert_eq!(bench.cache(&keys[22], "v", None, 0), WriteOutcome::Refused(Refusal::Full));
+    assert_eq!(bench.records.snapshot().held.values, 20);
 }
 
 #[test]
