@@ -2,7 +2,7 @@
 //! known here.
 //!
 //! Reading is strict where the wire gives room, since what comes in is a stranger's; writing is canonical. No codec
-//! recurses on its input or allocates beyond its size. All three share one flat wire struct ([`wire`](self)); what
+//! recurses on its input or allocates beyond its size. All three share one flat wire struct (`wire.rs`); what
 //! differs is how a leaf is spelled.
 //!
 //! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with `NaN` or
