@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::Serializer;
 use serde::de::DeserializeSeed;
 
-use super::dialect::{Dialect, printed_len};
+use super::dialect::{Dialect, digits, ip_text_len};
 use super::loose::{Leaf, Loose};
 use super::wire::{Outgoing, WireForm, message_of};
 use super::{DecodeError, bencode_form};
@@ -54,7 +54,7 @@ impl Dialect for Bencode {
         const FRAME: &str = "d2:ip7:node_id40:4:portiee";
         peers
             .iter()
-            .map(|peer| FRAME.len() + 40 + string_len(printed_len(peer.addr.ip())) + printed_len(peer.addr.port()))
+            .map(|peer| FRAME.len() + 40 + string_len(ip_text_len(peer.addr.ip())) + digits(peer.addr.port().into()))
             .sum()
     }
 }
@@ -90,5 +90,5 @@ pub(super) fn answer_len(value: &Value) -> usize {
 
 /// Bytes of a string of `len` bytes, with its length in front.
 fn string_len(len: usize) -> usize {
-    printed_len(len) + 1 + len
+    digits(len) + 1 + len
 }

@@ -1,7 +1,6 @@
 //! How the leaves of a message are spelled: what JSON, bencode and MessagePack do each in their own way, and the forms
 //! of sender, peers and value that follow from it. Which fields a message has is `wire.rs`'s business.
 
-use std::fmt::{self, Write};
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 
@@ -309,16 +308,15 @@ fn write_contact<D: Dialect, S: Serializer>(
     dictionary.end()
 }
 
-/// Bytes of what `shown` prints, without printing it.
-pub(super) fn printed_len(shown: impl fmt::Display) -> usize {
-    struct Count(usize);
-    impl Write for Count {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0 += text.len();
-            Ok(())
-        }
+/// Digits of `number`.
+pub(super) fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |tens| tens as usize + 1)
+}
+
+/// Bytes of `ip` as text, without printing it where that can be told.
+pub(super) fn ip_text_len(ip: IpAddr) -> usize {
+    match ip {
+        IpAddr::V4(ip) => 3 + ip.octets().into_iter().map(|octet| digits(octet.into())).sum::<usize>(),
+        IpAddr::V6(ip) => ip.to_string().len(),
     }
-    let mut count = Count(0);
-    write!(count, "{shown}").expect("counting cannot fail");
-    count.0
 }

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
 
 use super::DecodeError;
-use super::dialect::{Dialect, printed_len};
+use super::dialect::{Dialect, digits, ip_text_len};
 use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
 use super::wire::{Outgoing, WireForm, message_of};
 use crate::protocol::message::Message;
@@ -70,7 +70,7 @@ impl Dialect for Json {
         const FRAME: &str = r#"{"node_id":"","ip":"","port":}"#;
         let entries: usize = peers
             .iter()
-            .map(|peer| FRAME.len() + 40 + printed_len(peer.addr.ip()) + printed_len(peer.addr.port()))
+            .map(|peer| FRAME.len() + 40 + ip_text_len(peer.addr.ip()) + digits(peer.addr.port().into()))
             .sum();
         entries + peers.len().saturating_sub(1)
     }

@@ -2,7 +2,7 @@
 //! known here.
 //!
 //! Reading is strict where the wire gives room, since what comes in is a stranger's; writing is canonical. No codec
-//! recurses on its input or allocates beyond its size. All three share one flat wire struct ([`wire`](self)); what
+//! recurses on its input or allocates beyond its size. All three share one flat wire struct (`wire.rs`); what
 //! differs is how a leaf is spelled.
 //!
 //! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with `NaN` or
@@ -92,16 +92,14 @@ impl Codec {
             return self.encode(message);
         }
         let limit = limit.min(MAX_DATAGRAM);
-        let whole = self.spell(message, peers);
-        if whole.len() <= limit {
-            return Ok(whole);
-        }
-        let without = whole.len() - self.peers_len(peers);
+        // To spell an answer is dear and to foretell its length is cheap, so it is spelled once, with what fits.
+        let bare = self.spell(message, &[]).len();
+        let fits = |count: usize| bare + self.peers_len(&peers[..count]) <= limit;
         // The length grows with the number of peers, so the most that fit can be found by halving.
-        let (mut fit, mut too_many) = (0, peers.len());
+        let (mut fit, mut too_many) = if fits(peers.len()) { (peers.len(), 0) } else { (0, peers.len()) };
         while fit + 1 < too_many {
             let middle = fit.midpoint(too_many);
-            if without + self.peers_len(&peers[..middle]) <= limit { fit = middle } else { too_many = middle }
+            if fits(middle) { fit = middle } else { too_many = middle }
         }
         let datagram = self.spell(message, &peers[..fit]);
         if datagram.len() > limit {
