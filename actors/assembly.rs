@@ -131,6 +131,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             over: socket.addr().recipient(),
             verified: dispatcher.addr().recipient(),
             answered: table.addr().recipient(),
+            seen: table.addr().recipient(),
             silent: table.addr().recipient(),
             replaced: table.addr().recipient(),
         },

@@ -51,6 +51,14 @@ counters! {
     NoSlot => "kad_dropped_total", "no_slot";
     /// Dropped: not a message of this wire.
     Malformed => "kad_dropped_total", "malformed";
+    /// Dropped: an empty datagram.
+    Empty => "kad_dropped_total", "empty";
+    /// Dropped: a field that stands there twice.
+    Duplicate => "kad_dropped_total", "duplicate";
+    /// Dropped: a field that its type requires is missing.
+    MissingField => "kad_dropped_total", "missing_field";
+    /// Dropped: a field holds what it cannot hold.
+    BadField => "kad_dropped_total", "bad_field";
     /// Dropped: nested too deep to be a message.
     TooDeep => "kad_dropped_total", "too_deep";
     /// Dropped: a message type that we do not know.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use actix::{Actor, Context, Handler, Recipient, Supervised};
 use kademlia_dynamic::protocol::admission::Admission;
-use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
@@ -86,7 +86,7 @@ impl Dispatcher {
         let message = match self.codec.decode(&payload) {
             Ok(message) => message,
             Err(error) => {
-                self.counters.turned_away(counter_of(error.reason()), from, &error, now);
+                self.counters.turned_away(counter_of(&error), from, &error, now);
                 return;
             }
         };
@@ -182,14 +182,18 @@ fn ping_len(codec: Codec) -> usize {
     codec.encode(&ping).expect("a ping fits a datagram").len()
 }
 
-/// The counter of a decoding error's reason.
-fn counter_of(reason: &str) -> Counter {
-    match reason {
-        "too_deep" => Counter::TooDeep,
-        "unknown_type" => Counter::UnknownType,
-        "bad_sender" => Counter::BadSender,
-        "query_id" => Counter::BadQueryId,
-        _ => Counter::Malformed,
+/// The counter of what is wrong with a datagram.
+fn counter_of(error: &DecodeError) -> Counter {
+    match error {
+        DecodeError::Empty => Counter::Empty,
+        DecodeError::Malformed(_) => Counter::Malformed,
+        DecodeError::TooDeep => Counter::TooDeep,
+        DecodeError::Duplicate => Counter::Duplicate,
+        DecodeError::UnknownType => Counter::UnknownType,
+        DecodeError::QueryId => Counter::BadQueryId,
+        DecodeError::BadSender => Counter::BadSender,
+        DecodeError::Missing(_) => Counter::MissingField,
+        DecodeError::BadField(_) => Counter::BadField,
     }
 }
 

@@ -197,7 +197,8 @@ pub struct CountQueries;
 
 // ---- Routing table ----
 
-/// Dispatcher → routing table: this peer asked us something. That alone inserts nobody.
+/// Dispatcher → routing table: this peer asked us something. Queries → routing table: it answered in the place of another.
+/// That alone inserts nobody.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PeerSeen {

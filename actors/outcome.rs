@@ -153,10 +153,10 @@ pub enum Error {
         /// The greatest length permitted.
         max: usize,
     },
-    /// The value is permitted, but no node could serve it: its answer does not fit one datagram.
-    #[error("the value takes {encoded} bytes on this wire, but a datagram carries at most {max}")]
+    /// Key and value are permitted, but do not fit one datagram together as this wire spells them.
+    #[error("key and value take {encoded} bytes on this wire, but a datagram carries at most {max}")]
     AnswerTooLarge {
-        /// Length of the answer that would carry it.
+        /// Length of the datagram that would carry them.
         encoded: usize,
         /// The greatest length permitted.
         max: usize,

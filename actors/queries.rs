@@ -16,7 +16,7 @@ use kademlia_dynamic::protocol::pending::{Pending, Reject, Target};
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::messages::{
-    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSilent, QueryEvent, QueryOver, QueryResult,
+    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver, QueryResult,
     ResponseReceived, SendQuery, TransmitQuery,
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct QueriesLinks {
     pub(crate) over: Recipient<QueryOver>,
     pub(crate) verified: Recipient<AddressVerified>,
     pub(crate) answered: Recipient<PeerAnswered>,
+    pub(crate) seen: Recipient<PeerSeen>,
     pub(crate) silent: Recipient<PeerSilent>,
     pub(crate) replaced: Recipient<PeerReplaced>,
 }
@@ -158,14 +159,17 @@ impl Handler<ResponseReceived> for Queries {
         if self.config.source_verification.covers(&from.ip()) {
             self.links.verified.do_send(AddressVerified(from));
         }
-        if answered.wrong_id
-            && let Some(expected) = waiting.id
-        {
-            self.links.replaced.do_send(PeerReplaced(Peer::new(expected, waiting.to)));
-        }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));
-        if let Some(peer) = peer {
-            self.links.answered.do_send(PeerAnswered { peer, version });
+        match (peer, waiting.id) {
+            (_, Some(expected)) if answered.wrong_id => {
+                self.links.replaced.do_send(PeerReplaced(Peer::new(expected, waiting.to)));
+                // Whoever it is has to prove itself under that id, as any newcomer.
+                if let Some(peer) = peer {
+                    self.links.seen.do_send(PeerSeen { peer, version });
+                }
+            }
+            (Some(peer), _) => self.links.answered.do_send(PeerAnswered { peer, version }),
+            (None, _) => {}
         }
         waiting.tell(match peer {
             Some(peer) if !answered.wrong_id => QueryResult::Answered { response, peer, version, rtt: answered.rtt },

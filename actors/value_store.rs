@@ -145,10 +145,7 @@ impl ValueStore {
         if len > max {
             return Err(Error::ValueTooLarge { len, max });
         }
-        let encoded = self.codec.legacy_answer_len(value);
-        if encoded > MAX_DATAGRAM {
-            return Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM });
-        }
+        self.check_datagram(key, value)?;
         if len > LARGE_VALUE_LEN {
             tracing::warn!(
                 key,
@@ -161,7 +158,7 @@ impl ValueStore {
 
     fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
         let StoreValue { key, value, ttl, cached, legacy, to } = write;
-        let refusal = match self.check_remote(&value) {
+        let refusal = match self.check_remote(&key, &value) {
             Err(why) => Some(why),
             Ok(()) => {
                 let name = key.clone();
@@ -196,16 +193,21 @@ impl ValueStore {
         }
     }
 
-    fn check_remote(&self, value: &Value) -> Result<(), String> {
+    fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
         let room = self.waiting.len() < self.config.max_waiting_writes;
         if !room {
             return Err(format!("{} writes wait for the store already", self.waiting.len()));
         }
-        let encoded = self.codec.legacy_answer_len(value);
-        if encoded > MAX_DATAGRAM {
-            return Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }.to_string());
-        }
-        Ok(())
+        self.check_datagram(key, value).map_err(|error| error.to_string())
+    }
+
+    /// Whether the datagrams that carry the value fit, as a legacy node would spell them: it must be able to serve the
+    /// value, and to restore it, which takes the key as well.
+    fn check_datagram(&self, key: &str, value: &Value) -> Result<(), Error> {
+        let len = |value: &Value| self.codec.legacy_answer_len(value);
+        let key = len(&Value::from(key)).saturating_sub(len(&Value::from("")));
+        let encoded = len(value) + key;
+        if encoded > MAX_DATAGRAM { Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }) } else { Ok(()) }
     }
 
     /// Whether this node is among the k nearest to `key`, given the nearest others.

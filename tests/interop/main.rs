@@ -26,7 +26,12 @@ macro_rules! on_each_version_and_wire {
 
 mod alone;
 mod bencode;
+mod crowd;
+mod joins;
 mod legacy;
 mod messages;
+mod our_messages;
+mod ours;
 mod python;
 mod raw;
+mod values;

@@ -70,7 +70,7 @@ impl Ours {
 
     /// The peer at `addr`, if it answers.
     pub(crate) async fn ping(&self, addr: SocketAddr) -> Option<Peer> {
-        self.node.ping(addr.to_string()).await.ok()
+        self.node.ping(addr).await.ok().map(|pong| pong.peer)
     }
 
     /// Has it leave.
