@@ -24,3 +24,6 @@ pub mod snapshot;
 pub mod socket;
 pub mod supervision;
 pub mod value_store;
+
+#[cfg(test)]
+mod tests;

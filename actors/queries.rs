@@ -16,8 +16,8 @@ use kademlia_dynamic::protocol::pending::{Pending, Reject, Target};
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::messages::{
-    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver, QueryResult,
-    ResponseReceived, SendQuery, TransmitQuery,
+    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
+    QueryResult, ResponseReceived, SendQuery, TransmitQuery,
 };
 
 /// The actor that owns the queries in flight.

@@ -1,0 +1,70 @@
+//! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
+
+mod life;
+mod panics;
+mod slots;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::Message;
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::MemoryStore;
+
+use super::assembly::{self, House, Plan};
+use super::socket::transport::Transport;
+use super::socket::udp::UdpTransport;
+use super::supervision::Ended;
+
+/// Makes the actor that gets it panic.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Panic;
+
+macro_rules! panics {
+    ($($actor:ty),* $(,)?) => {
+        $(
+            impl actix::Handler<Panic> for $actor {
+                type Result = ();
+
+                fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+                    panic!("injected by a test");
+                }
+            }
+        )*
+    };
+}
+
+panics!(
+    super::socket::Socket,
+    super::dispatcher::Dispatcher,
+    super::queries::Queries,
+    super::routing_table::RoutingTable,
+    super::value_store::ValueStore,
+    super::lookup_coordinator::LookupCoordinator,
+    super::maintenance::Maintenance,
+    super::node_actor::NodeActor,
+);
+
+/// A node on this machine, whose actors can be reached.
+fn house(name: &str, config: Config) -> (House, Ended, std::net::SocketAddr) {
+    let transport = Rc::new(UdpTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let addr = transport.local_addr();
+    let store = Box::new(MemoryStore::new());
+    let plan = Plan { id: NodeId::of_key(name), codec: Codec::Json, config, client: false, store, seed: None };
+    let (house, ended) = assembly::assemble(plan, transport);
+    (house, ended, addr)
+}
+
+/// Lets every other task have its turn, often enough for a message to walk through the whole house.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn key(text: &str) -> Arc<str> {
+    Arc::from(text)
+}

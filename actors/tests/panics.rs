@@ -1,0 +1,121 @@
+//! Panics: every actor in turn is restarted, and whoever knew it goes on working; the budget for it is bounded.
+
+use std::time::Duration;
+
+use actix::Addr;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::value::Value;
+
+use super::super::assembly::House;
+use super::super::messages::PeerAnswered;
+use super::super::outcome::{Error, GetOutcome};
+use super::super::requests::{Bootstrap, Get, Ping, Set};
+use super::super::supervision::StopReason;
+use super::{Panic, house, key, settle};
+
+const ROOMS: [&str; 8] =
+    ["socket", "dispatcher", "queries", "routing table", "value store", "lookup coordinator", "maintenance", "node"];
+
+fn inject(house: &House, room: &str) {
+    fn panic<A>(addr: &Addr<A>)
+    where
+        A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Panic>,
+    {
+        addr.do_send(Panic);
+    }
+    match room {
+        "socket" => panic(&house.rooms.socket),
+        "dispatcher" => panic(&house.rooms.dispatcher),
+        "queries" => panic(&house.rooms.queries),
+        "routing table" => panic(&house.rooms.table),
+        "value store" => panic(&house.rooms.store),
+        "lookup coordinator" => panic(&house.rooms.coordinator),
+        "maintenance" => panic(&house.rooms.maintenance),
+        "node" => panic(&house.node),
+        other => unreachable!("{other} is no room"),
+    }
+}
+
+#[actix::test]
+async fn each_actor_that_panics_is_restarted_and_everybody_goes_on_reaching_it() {
+    let config = Config::builder().max_restarts(100).build().unwrap();
+    let (ours, _ours_ended, our_addr) = house("ours", config.clone());
+    let (other, _other_ended, other_addr) = house("other", config);
+    let contacts = vec![our_addr.to_string()];
+    assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
+
+    for (round, room) in ROOMS.into_iter().enumerate() {
+        let before = ours.node.send(Set { key: key(room), value: std::sync::Arc::new("before".into()) }).await;
+        assert_eq!(before.unwrap().unwrap().stored, 1, "before the {room} panics");
+        inject(&ours, room);
+        settle().await;
+        assert_eq!(ours.counters.restarts().get(room), Some(&1), "the {room} was restarted");
+
+        // What it is for still works, from both sides: ping, find_value, set, get.
+        let pong = other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap();
+        assert_eq!(pong.unwrap().peer.id, NodeId::of_key("ours"), "after the {room} panicked");
+        assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
+        let found = ours.node.send(Get { key: key(room) }).await.unwrap().unwrap();
+        assert!(matches!(found, GetOutcome::Found { ref value, .. } if *value == Value::from("before")), "{found:?}");
+        let name = format!("after {round}");
+        let set = ours.node.send(Set { key: key(&name), value: std::sync::Arc::new("after".into()) }).await;
+        assert_eq!(set.unwrap().unwrap().stored, 1, "after the {room} panicked");
+        let found = other.node.send(Get { key: key(&name) }).await.unwrap().unwrap();
+        assert!(matches!(found, GetOutcome::Found { .. }), "after the {room} panicked: {found:?}");
+    }
+}
+
+#[actix::test]
+async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
+    tokio::time::pause();
+    let (ours, _ended, _) = house("ours", Config::default());
+    // Somebody who will never answer, so that the lookup is under way when the coordinator panics.
+    let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
+    ours.rooms.table.send(PeerAnswered { peer: silent, version: None }).await.unwrap();
+    for room in ["lookup coordinator", "queries"] {
+        let get = ours.node.send(Get { key: key(room) });
+        let under_way = actix_rt::spawn(get);
+        settle().await;
+        inject(&ours, room);
+        let ended = tokio::time::timeout(Duration::from_secs(60), under_way).await.expect("it ends").unwrap().unwrap();
+        match (room, ended) {
+            ("queries", Ok(GetOutcome::NobodyAnswered { asked: 1 })) => {}
+            ("lookup coordinator", Err(Error::Interrupted)) => {}
+            (_, other) => panic!("after the {room} panicked: {other:?}"),
+        }
+    }
+}
+
+#[actix::test]
+async fn when_the_budget_is_spent_the_node_stops_whole_and_says_why() {
+    tokio::time::pause();
+    let config = Config::builder().max_restarts(2).build().unwrap();
+    let (ours, ended, addr) = house("ours", config);
+    for _ in 0..3 {
+        inject(&ours, "queries");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    ended.wait().await;
+    let reason = ours.ender.reason();
+    assert!(
+        matches!(&reason, Some(StopReason::RestartBudgetSpent { actor: "queries", panics: 3, last, .. }) if last == "injected by a test"),
+        "{reason:?}"
+    );
+    assert!(!ours.rooms.socket.connected() && !ours.node.connected(), "no actor lives");
+    drop(std::net::UdpSocket::bind(addr).expect("the port is free"));
+}
+
+#[actix::test]
+async fn restarts_that_are_far_apart_spend_no_budget() {
+    tokio::time::pause();
+    let config = Config::builder().max_restarts(1).build().unwrap();
+    let (ours, _ended, _) = house("ours", config);
+    for round in 1..=5 {
+        inject(&ours, "routing table");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(ours.counters.restarts().get("routing table"), Some(&round));
+    }
+    assert_eq!(ours.ender.reason(), None);
+}

@@ -1,0 +1,287 @@
+//! The dispatch slots: 64 datagrams of strangers in flight are taken, the next is dropped; answers to our own queries pass.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use actix::{Actor, Addr, Context, Handler};
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::super::counters::{Counter, Counters};
+use super::super::dispatcher::{Dispatcher, DispatcherLinks};
+use super::super::messages::*;
+use super::super::node::Node;
+use super::super::socket::transport::{Datagram, Sent, Transport};
+use super::super::socket::{Socket, SocketLinks};
+use super::super::supervision::{Lifetime, Mailbox};
+use super::settle;
+
+/// A transport that a test feeds by hand. What is sent is gone.
+#[derive(Default)]
+struct Feed {
+    waiting: RefCell<VecDeque<Datagram>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Feed {
+    fn push(&self, addr: SocketAddr, payload: Vec<u8>) {
+        self.waiting.borrow_mut().push_back(Datagram { addr, payload });
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+struct Fed(Rc<Feed>);
+
+impl Transport for Fed {
+    fn local_addr(&self) -> SocketAddr {
+        addr(9)
+    }
+
+    fn poll_receive(&self, cx: &mut TaskContext<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
+        let mut waiting = self.0.waiting.borrow_mut();
+        if waiting.is_empty() {
+            *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let take = waiting.len().min(max);
+        batch.extend(waiting.drain(..take));
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_send(&self, _: &mut TaskContext<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
+        report.sent += batch.len();
+        batch.clear();
+        Poll::Ready(())
+    }
+}
+
+/// An owner of answers that answers nothing: it keeps what it gets, and with it the slots.
+#[derive(Default)]
+struct Hoarder(Rc<RefCell<Hoard>>);
+
+#[derive(Default)]
+struct Hoard {
+    requests: Vec<ReplyTo>,
+    responses: usize,
+    datagrams: usize,
+}
+
+impl Actor for Hoarder {
+    type Context = Context<Self>;
+}
+
+macro_rules! hoards {
+    ($($message:ty => |$hoard:ident, $got:ident| $keep:expr;)*) => {
+        $(
+            impl Handler<$message> for Hoarder {
+                type Result = ();
+
+                fn handle(&mut self, $got: $message, _: &mut Self::Context) {
+                    let mut $hoard = self.0.borrow_mut();
+                    $keep
+                }
+            }
+        )*
+    };
+}
+
+hoards! {
+    TransmitAnswer => |hoard, got| hoard.requests.push(got.to);
+    AnswerNearest => |hoard, got| hoard.requests.push(got.to);
+    AnswerFromStore => |hoard, got| hoard.requests.push(got.to);
+    StoreValue => |hoard, got| hoard.requests.push(got.to);
+    TransmitHeld => |hoard, _got| hoard.datagrams += 1;
+    ResponseReceived => |hoard, _got| hoard.responses += 1;
+    SendQuery => |hoard, _got| hoard.datagrams += 1;
+    PeerSeen => |hoard, _got| hoard.datagrams += 1;
+}
+
+struct Stage {
+    feed: Rc<Feed>,
+    hoard: Rc<RefCell<Hoard>>,
+    counters: Arc<Counters>,
+    socket: Addr<Socket>,
+    _lifetime: Lifetime,
+}
+
+/// The real socket and the real dispatcher, with a hoarder in the place of all other rooms.
+fn stage(config: &Config) -> Stage {
+    let counters = Arc::new(Counters::default());
+    let (lifetime, ..) = Lifetime::new(config, counters.clone());
+    let (feed, own) = (Rc::new(Feed::default()), NodeId::of_key("own"));
+    let hoard = Rc::new(RefCell::new(Hoard::default()));
+    let hoarder = Hoarder(hoard.clone()).start();
+    let (socket, dispatcher) = (Mailbox::<Socket>::new(64), Mailbox::<Dispatcher>::new(config.max_dispatches));
+    let the_socket = Socket::new(
+        Rc::new(Fed(feed.clone())),
+        Codec::Json,
+        own,
+        config,
+        counters.clone(),
+        SocketLinks {
+            received: dispatcher.addr().recipient(),
+            answers: dispatcher.addr().recipient(),
+            hold: dispatcher.addr().recipient(),
+        },
+    );
+    let the_dispatcher = Dispatcher::new(
+        Codec::Json,
+        own,
+        config.clone(),
+        counters.clone(),
+        DispatcherLinks {
+            answer: hoarder.clone().recipient(),
+            held: hoarder.clone().recipient(),
+            response: hoarder.clone().recipient(),
+            ping: hoarder.clone().recipient(),
+            seen: hoarder.clone().recipient(),
+            nearest: hoarder.clone().recipient(),
+            from_store: hoarder.clone().recipient(),
+            store: hoarder.recipient(),
+        },
+    );
+    let socket = socket.supervise(&lifetime, "socket", the_socket);
+    dispatcher.supervise(&lifetime, "dispatcher", the_dispatcher);
+    Stage { feed, hoard, counters, socket, _lifetime: lifetime }
+}
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn datagram(id: u64, from: SocketAddr, body: Body) -> Vec<u8> {
+    let sender = Sender::new(Some(NodeId::of_key(&from.to_string())), from);
+    Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, body }).unwrap()
+}
+
+fn find_node(id: u64, from: SocketAddr) -> Vec<u8> {
+    datagram(id, from, Body::Request(Request::FindNode { target: NodeId::ZERO }))
+}
+
+/// Counts the lines that are logged on this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn that_say(&self, what: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).lines().filter(|line| line.contains(what)).count()
+    }
+}
+
+#[actix::test]
+async fn sixty_four_datagrams_in_flight_are_taken_and_the_sixty_fifth_is_dropped_counted_and_logged_once() {
+    let lines = Lines::default();
+    let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(lines.clone()).finish());
+    let stage = stage(&Config::default());
+    for port in 1..=64 {
+        stage.feed.push(addr(1_000 + port), find_node(port.into(), addr(1_000 + port)));
+    }
+    settle().await;
+    assert_eq!(stage.hoard.borrow().requests.len(), 64);
+    assert_eq!(stage.counters.get(Counter::NoSlot), 0);
+
+    for port in 0..10 {
+        stage.feed.push(addr(2_000 + port), find_node(port.into(), addr(2_000 + port)));
+    }
+    settle().await;
+    assert_eq!(stage.hoard.borrow().requests.len(), 64, "the sixty-fifth waits nowhere");
+    assert_eq!(stage.counters.get(Counter::NoSlot), 10);
+    assert_eq!(lines.that_say("all 64 dispatch slots are taken"), 1);
+
+    // Each one that is dealt with makes room for one more.
+    stage.hoard.borrow_mut().requests.truncate(62);
+    for port in 0..3 {
+        stage.feed.push(addr(3_000 + port), find_node(port.into(), addr(3_000 + port)));
+    }
+    settle().await;
+    assert_eq!(stage.hoard.borrow().requests.len(), 64);
+    assert_eq!(stage.counters.get(Counter::NoSlot), 11);
+}
+
+#[actix::test]
+async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
+    let stage = stage(&Config::default());
+    let asked = addr(7);
+    for port in 1..=100 {
+        stage.feed.push(addr(1_000 + port), find_node(port.into(), addr(1_000 + port)));
+    }
+    settle().await;
+    assert_eq!(stage.counters.get(Counter::NoSlot), 36, "the slots are full");
+
+    let id = QueryId::from_u64(1);
+    stage.socket.send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping }).await.unwrap();
+    stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
+    settle().await;
+    assert_eq!(stage.hoard.borrow().responses, 1, "the answer passed");
+
+    // Once the query is over, its address is a stranger's like any other.
+    stage.socket.send(QueryOver { to: asked }).await.unwrap();
+    stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
+    settle().await;
+    assert_eq!(stage.hoard.borrow().responses, 1);
+    assert_eq!(stage.counters.get(Counter::NoSlot), 37);
+}
+
+#[actix::test]
+async fn a_write_that_waits_for_a_pong_gives_its_slot_back_and_waits_within_a_bound_of_its_own() {
+    let stage = stage(&Config::default());
+    for n in 0..300u32 {
+        let from = SocketAddr::from(([198, 51, (n / 200) as u8, (n % 200) as u8], 4_000));
+        let set = Request::Set { key: "k".into(), value: Arc::new("v".into()), ttl: None };
+        stage.feed.push(from, datagram(n.into(), from, Body::Request(set)));
+        settle().await;
+    }
+    assert_eq!(stage.counters.get(Counter::NoSlot), 0, "none of the 300 holds a slot");
+    assert_eq!(stage.counters.get(Counter::HeldFull), 300 - 256);
+    assert!(stage.hoard.borrow().requests.is_empty(), "and none has taken effect");
+}
+
+#[actix::test]
+async fn a_burst_of_250_datagrams_on_an_idle_node_loses_nothing() {
+    let node = Node::builder().start_local().await.unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let from = client.local_addr().unwrap();
+    // Nothing of the node runs meanwhile: all 250 wait in the kernel.
+    for n in 0..250 {
+        client.send_to(&find_node(n, from), node.local_addr()).unwrap();
+    }
+    let all_answered = async {
+        while node.counters().get(Counter::Answered) < 250 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), all_answered).await;
+    assert!(waited.is_ok(), "{:?}", node.counters());
+    assert_eq!(node.counters().get(Counter::NoSlot), 0);
+    node.stop().await;
+}
