@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
@@ -48,24 +48,24 @@ fn benches(criterion: &mut Criterion) {
             turn += 1;
             turn
         };
-        criterion.bench_function(BenchmarkId::new("nearest 20 to a random id", size), |bench| {
+        criterion.bench_function(&format!("nearest 20 to a random id, {size} peers"), |bench| {
             bench.iter(|| black_box(full.nearest(&targets[next() % 1_024].id, 20)));
         });
-        criterion.bench_function(BenchmarkId::new("nearest 20 to our own id", size), |bench| {
+        criterion.bench_function(&format!("nearest 20 to our own id, {size} peers"), |bench| {
             bench.iter(|| black_box(full.nearest(&OWN, 20)));
         });
-        criterion.bench_function(BenchmarkId::new("nearest 20 for an asker", size), |bench| {
+        criterion.bench_function(&format!("nearest 20 for an asker, {size} peers"), |bench| {
             bench.iter(|| black_box(full.nearest_for(&targets[next() % 1_024].id, 20, &asker)));
         });
-        criterion.bench_function(BenchmarkId::new("a known peer answers", size), |bench| {
+        criterion.bench_function(&format!("a known peer answers, {size} peers"), |bench| {
             let mut table = full.clone();
             bench.iter(|| black_box(table.peer_answered(known[next() % known.len()], Some(1), now)));
         });
-        criterion.bench_function(BenchmarkId::new("a stranger answers at a full bucket", size), |bench| {
+        criterion.bench_function(&format!("a stranger answers at a full bucket, {size} peers"), |bench| {
             let mut table = full.clone();
             bench.iter(|| black_box(table.peer_answered(targets[next() % 1_024], Some(1), now)));
         });
-        criterion.bench_function(BenchmarkId::new("a stranger asks in a flood", size), |bench| {
+        criterion.bench_function(&format!("a stranger asks in a flood, {size} peers"), |bench| {
             let mut table = full.clone();
             let mut clock = now;
             bench.iter(|| {
@@ -73,7 +73,7 @@ fn benches(criterion: &mut Criterion) {
                 black_box(table.peer_asked(targets[next() % 1_024], clock))
             });
         });
-        criterion.bench_function(BenchmarkId::new("insert all into an empty table", size), |bench| {
+        criterion.bench_function(&format!("insert all into an empty table, {size} peers"), |bench| {
             let empty = || RoutingTable::new(OWN, &Config::default(), now);
             let insert = |mut table: RoutingTable| {
                 for peer in &known {

@@ -160,7 +160,7 @@ impl RoutingTable {
             }
             let from = found.len();
             found.extend(self.buckets[at].live.iter().filter(|entry| told(entry)).map(Entry::peer));
-            found[from..].sort_unstable_by_key(|peer| peer.id.distance(target));
+            found[from..].sort_unstable_by(|a, b| nearest::compare(target, &a.id, &b.id));
         }
         found.truncate(count);
         found
