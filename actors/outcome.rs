@@ -15,7 +15,6 @@ use super::supervision::StopReason;
 /// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
 /// of its peers hold it is for the caller to judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[must_use = "it says how many nodes hold the value"]
 pub struct SetOutcome {
     /// Peers that were asked to hold the value.
     pub asked: usize,
@@ -67,7 +66,6 @@ pub enum FoundValue {
 
 /// What became of a bootstrap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[must_use = "it says whether anybody answered"]
 pub struct BootstrapOutcome {
     /// The contacts that answered, as the peers that they are.
     pub answered: Vec<Peer>,

@@ -176,9 +176,11 @@ impl Handler<CheckTable> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, _: CheckTable, _: &mut Self::Context) {
-        if self.table.is_empty() {
+        let nobody_answers = self.table.entries().all(|entry| entry.failures() > 0);
+        if nobody_answers {
             self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone() });
-        } else {
+        }
+        if !self.table.is_empty() {
             self.once_known = self.table.verified_peers(REMEMBERED);
         }
     }

@@ -1,19 +1,141 @@
-//! Nodes of ours among themselves, over UDP on this machine.
+//! Nodes of ours among themselves, over UDP on this machine, used as an application uses them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use kademlia_dynamic::{Codec, Node, Value};
+use std::time::Duration;
+
+use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
+use kademlia_dynamic::{Codec, Config, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
 
 #[tokio::test]
 async fn three_nodes_share_values_on_every_wire() {
-    for codec in [Codec::Json, Codec::Bencode, Codec::MessagePack] {
+    for codec in Codec::ALL {
         let first = Node::builder().codec(codec).start().await.unwrap();
         let second = Node::builder().codec(codec).bootstrap([first.local_addr()]).start().await.unwrap();
         let third = Node::builder().codec(codec).bootstrap([first.local_addr()]).start().await.unwrap();
-        let outcome = first.set("greeting", "hello").await.unwrap();
-        assert_eq!((outcome.asked, outcome.stored), (2, 2), "{codec}: {outcome:?}");
-        assert_eq!(third.get("greeting").await.unwrap(), Some(Value::from("hello")), "{codec}");
+        for (key, value) in [
+            ("text", Value::from("hello")),
+            ("empty", Value::from("")),
+            ("other alphabets", Value::from("ключ/鍵/🔑")),
+            ("bytes", Value::from(&[0u8, 159, 146, 150])),
+            ("large", Value::from(vec![7u8; 8_192])),
+        ] {
+            let outcome = first.set(key, value.clone()).await.unwrap();
+            assert_eq!((outcome.asked, outcome.stored), (2, 2), "{codec}: {outcome:?}");
+            assert_eq!(third.get(key).await.unwrap(), Some(value), "{codec}");
+        }
         assert_eq!(second.get("absent").await.unwrap(), None, "{codec}");
-        let addr = first.local_addr();
-        first.stop().await;
-        drop(std::net::UdpSocket::bind(addr).unwrap());
     }
+}
+
+#[tokio::test]
+async fn nodes_that_spell_differently_do_not_understand_each_other() {
+    let json = Node::builder().codec(Codec::Json).start().await.unwrap();
+    let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
+    let bencode = Node::builder().codec(Codec::Bencode).config(config).start().await.unwrap();
+    assert!(!bencode.bootstrap([json.local_addr()]).await.unwrap().joined());
+}
+
+#[tokio::test]
+async fn a_changed_value_reaches_those_who_hold_the_old_one() {
+    let first = Node::builder().start().await.unwrap();
+    let second = Node::builder().bootstrap([first.local_addr()]).start().await.unwrap();
+    for value in ["old", "new"] {
+        assert_eq!(first.set("key", value).await.unwrap().stored, 1);
+        assert_eq!(second.get("key").await.unwrap(), Some(Value::from(value)));
+    }
+}
+
+#[tokio::test]
+async fn the_last_writer_wins_and_the_other_publisher_is_told() {
+    let first = Node::builder().start().await.unwrap();
+    let second = Node::builder().bootstrap([first.local_addr()]).start().await.unwrap();
+    let mut events = first.events();
+    first.set("key", "first").await.unwrap();
+    second.set("key", "second").await.unwrap();
+    assert_eq!(first.get("key").await.unwrap(), Some(Value::from("second")));
+    loop {
+        match events.next().await.unwrap() {
+            Event::Superseded { key, by } => break assert_eq!((key.as_str(), by), ("key", second.local_addr())),
+            _ => continue,
+        }
+    }
+    assert!(!first.release("key").await.unwrap(), "it is not the publisher any more");
+}
+
+#[tokio::test]
+async fn a_client_reads_and_writes_but_nobody_knows_it() {
+    let node = Node::builder().start().await.unwrap();
+    let client = Node::builder().client(true).bootstrap([node.local_addr()]).start().await.unwrap();
+    assert_eq!(client.set("key", "value").await.unwrap().stored, 1);
+    assert_eq!(client.find_value("key").await.unwrap(), FoundValue::Value("value".into()));
+    assert_eq!(client.find_node(node.id()).await.unwrap()[0].id, node.id());
+    let snapshot = node.snapshot().await.unwrap();
+    assert_eq!(snapshot.table.peers, 0, "{snapshot:?}");
+    assert_eq!(snapshot.store.held.values, 1);
+}
+
+#[tokio::test]
+async fn a_get_tells_that_nobody_has_it_from_that_nobody_answered() {
+    let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
+    let first = Node::builder().start().await.unwrap();
+    let second = Node::builder().config(config).bootstrap([first.local_addr()]).start().await.unwrap();
+    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NotFound { answered: 1 });
+    first.stop().await;
+    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NobodyAnswered { asked: 1 });
+    assert!(second.get("absent").await.is_err());
+}
+
+#[tokio::test]
+async fn a_host_name_that_does_not_resolve_and_a_silent_contact_are_named_in_the_outcome() {
+    let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
+    let node = Node::builder().config(config).start().await.unwrap();
+    let (other, silent) = (Node::builder().start().await.unwrap(), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let silent = silent.local_addr().unwrap();
+    let contacts = [other.local_addr().to_string(), silent.to_string(), "no port".to_owned()];
+    let outcome = node.bootstrap(contacts).await.unwrap();
+    assert_eq!(outcome.answered.iter().map(|peer| peer.id).collect::<Vec<_>>(), [other.id()]);
+    assert_eq!(outcome.silent, [silent]);
+    assert_eq!(outcome.unresolved[0].contact, "no port");
+    assert!(node.ping(silent).await.is_err());
+    assert_eq!(node.ping(other.local_addr()).await.unwrap().peer.id, other.id());
+}
+
+#[actix::test]
+async fn an_actix_application_sends_the_same_operations_as_messages() {
+    let first = Node::builder().start_local().await.unwrap();
+    let second = Node::builder().bootstrap([first.local_addr()]).start_local().await.unwrap();
+    let actor = second.actor();
+    let set = Set { key: "key".into(), value: std::sync::Arc::new("value".into()) };
+    assert_eq!(actor.send(set).await.unwrap().unwrap().stored, 1);
+    let got = first.actor().send(Get { key: "key".into() }).await.unwrap().unwrap();
+    assert!(matches!(got, GetOutcome::Found { value: Value::Text(text), .. } if text == "value"));
+    let found = actor.send(FindNode { target: generate_node_id() }).await.unwrap().unwrap();
+    assert_eq!(found.iter().map(|peer| peer.id).collect::<Vec<_>>(), [first.id()]);
+    let snapshot = actor.send(Describe).await.unwrap().unwrap();
+    assert_eq!((snapshot.id, snapshot.store.published.values), (second.id(), 1));
+    serde_json::to_string(&snapshot).unwrap();
+}
+
+#[test]
+fn a_handle_works_from_any_thread_and_any_runtime() {
+    fn everywhere<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let node = runtime().block_on(Node::builder().node_id(NodeId::of_key("me")).start()).unwrap();
+    everywhere(&node);
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            let node = node.clone();
+            std::thread::spawn(move || {
+                runtime().block_on(async move {
+                    let _ = node.set(format!("key {n}"), "value").await.unwrap();
+                    node.get(format!("key {n}")).await.unwrap()
+                })
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), Some(Value::from("value")));
+    }
+    assert_eq!(node.id(), NodeId::of_key("me"));
 }
