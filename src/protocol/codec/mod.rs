@@ -12,6 +12,7 @@
 mod bencode;
 mod bencode_form;
 mod dialect;
+mod fit;
 mod json;
 mod loose;
 mod msgpack;
@@ -81,8 +82,9 @@ impl Codec {
         Ok(datagram)
     }
 
-    /// Like [`Codec::encode`], but an answer with peers loses the farthest of them until it fits `limit` bytes. A
-    /// message without peers is encoded whole, whatever `limit` says.
+    /// Like [`Codec::encode`], but an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
+    /// of the room, and a sample of the others that the query id decides. A message without peers is encoded whole,
+    /// whatever `limit` says.
     ///
     /// # Errors
     /// If an answer with peers does not fit `limit` even without them, or any other message not one datagram.
@@ -101,7 +103,10 @@ impl Codec {
             let middle = fit.midpoint(too_many);
             if fits(middle) { fit = middle } else { too_many = middle }
         }
-        let datagram = self.spell(message, &peers[..fit]);
+        let mut chosen = fit::choose(peers, fit, &message.id);
+        // The chosen ones may take a few bytes more to spell than the nearest.
+        while bare + self.peers_len(&chosen) > limit && chosen.pop().is_some() {}
+        let datagram = self.spell(message, &chosen);
         if datagram.len() > limit {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit });
         }

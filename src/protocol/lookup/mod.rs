@@ -5,6 +5,8 @@ mod shortlist;
 mod trace;
 
 #[cfg(test)]
+mod cut_answers;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod simulation;
