@@ -250,6 +250,9 @@ fn one_contact_that_answers_is_enough() {
     let output = kad(&["set", "k", "v", "--bootstrap", &addr, "--bootstrap", &node.addr]).output().unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(node.ok(&["get", "k"]), b"v");
+    let pinged = node.run(&["ping", &addr, &node.addr]);
+    assert!(code(&pinged) == 0 && stderr(&pinged).contains(&addr), "{}", stderr(&pinged));
+    assert!(String::from_utf8(pinged.stdout).unwrap().contains(&node.id));
 }
 
 #[test]
@@ -262,6 +265,7 @@ fn wrong_usage_is_exit_code_2_and_names_what_is_wrong() {
         (&["get", "k", "--timeout", "0"], &["'0'", "0.1 to 3600"]),
         (&["get", "k", "--wire", "xml"], &["xml", "json, bencode, msgpack"]),
         (&["get", "k", "--bootstrap", "here"], &["'here'", "host:port"]),
+        (&["ping", "0.0.0.0:8000"], &["0.0.0.0 is not the address of one host"]),
         (&["ping", "127.0.0.1:0"], &["127.0.0.1:0", "1 to 65535"]),
         (&["node", "--listen", "127.0.0.1:65536"], &["127.0.0.1:65536", "0 to 65535"]),
         (&["node", "--node-id", "12"], &["\"12\"", "40 hex digits"]),
@@ -295,7 +299,7 @@ fn ping_and_find_node_say_who_is_there_on_every_wire() {
         assert_eq!(node.id, id);
         let said = String::from_utf8(node.ok(&["ping"])).unwrap();
         assert!(said.starts_with(&format!("{id} answered from {} in ", node.addr)), "{said}");
-        let pong = node.json(&["ping", &node.addr, "--json"]);
+        let pong = node.json(&["ping", "--json", &node.addr]);
         assert_eq!((&pong["node_id"], &pong["address"]), (&id.into(), &node.addr.as_str().into()));
         assert!(pong["rtt_ms"].as_f64().unwrap() > 0.0);
 

@@ -48,6 +48,14 @@ Examples:
 A node keeps what it holds in memory. Ctrl-C or SIGTERM stops it (exit code 0); a second one ends it at once.
 If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
 
+const SET_USAGE: &str = "\
+kad set [OPTIONS] <KEY> <VALUE>
+       kad set [OPTIONS] <KEY> --file <PATH>";
+
+const FIND_NODE_USAGE: &str = "\
+kad find-node [OPTIONS] <ID>
+       kad find-node [OPTIONS] --key <KEY>";
+
 const SET_EXAMPLES: &str = "\
 Examples:
   kad set greeting \"hello\"
@@ -75,7 +83,7 @@ Examples:
   kad ping 127.0.0.1:8000
   kad ping dht.example.org:8000 --wire bencode --json
 
-Exit code 69: nobody answered. `kad --help` lists all.";
+Exit code 69: nobody at all answered. `kad --help` lists all.";
 
 const FIND_NODE_EXAMPLES: &str = "\
 Examples:
@@ -89,7 +97,7 @@ Exit code 69: nobody answered. `kad --help` lists all.";
 ///
 /// Start a node with `kad node`; store and read values with `kad set` and `kad get`.
 #[derive(Debug, Parser)]
-#[command(name = "kad", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "kad", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) logging: Logging,
@@ -103,7 +111,7 @@ pub(super) enum Command {
     #[command(after_help = NODE_EXAMPLES)]
     Node(NodeArgs),
     /// Store a value under a key
-    #[command(after_help = SET_EXAMPLES)]
+    #[command(after_help = SET_EXAMPLES, override_usage = SET_USAGE)]
     Set(SetArgs),
     /// Read the value of a key
     #[command(after_help = GET_EXAMPLES)]
@@ -112,7 +120,7 @@ pub(super) enum Command {
     #[command(after_help = PING_EXAMPLES)]
     Ping(PingArgs),
     /// List the nodes nearest to an id or a key
-    #[command(after_help = FIND_NODE_EXAMPLES)]
+    #[command(after_help = FIND_NODE_EXAMPLES, override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
 }
 
@@ -120,10 +128,10 @@ pub(super) enum Command {
 #[derive(Debug, Default, Args)]
 pub(super) struct Logging {
     /// Log more, to standard error: -v progress, -vv details, -vvv everything. RUST_LOG chooses more finely
-    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet", display_order = 900)]
     pub(super) verbose: u8,
     /// Log nothing; failures are still told
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 901)]
     pub(super) quiet: bool,
 }
 
@@ -158,7 +166,7 @@ pub(super) struct Network {
     /// The longest the command may take, 0.1 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub(super) timeout: Duration,
-    /// Print JSON, one object a line
+    /// Print JSON, one object a line. Failures are told on standard error, as ever
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -197,9 +205,9 @@ pub(super) struct GetArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PingArgs {
-    /// Whom to ping; without it, every --bootstrap address
+    /// Whom to ping, one or more; without it, every --bootstrap address
     #[arg(value_name = "HOST:PORT")]
-    pub(super) addr: Option<Contact>,
+    pub(super) addrs: Vec<Contact>,
     #[command(flatten)]
     pub(super) network: Network,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::protocol::peer::{AddressError, check_unicast};
+
 /// An address to ask somebody at: a name or an IP address (IPv6 in brackets), and a port of 1..=65535.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contact(String);
@@ -19,6 +21,8 @@ pub(super) enum AddrError {
     Form,
     #[error("a port is {least} to 65535, not {found:?}")]
     Port { least: u16, found: String },
+    #[error(transparent)]
+    Host(#[from] AddressError),
 }
 
 impl Contact {
@@ -31,7 +35,11 @@ impl FromStr for Contact {
     type Err = AddrError;
 
     fn from_str(text: &str) -> Result<Self, AddrError> {
-        check(text, 1).map(|()| Self(text.to_owned()))
+        check(text, 1)?;
+        if let Ok(addr) = text.parse() {
+            check_unicast(&addr)?;
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -89,6 +97,13 @@ mod tests {
         for bad in ["", "8000", "localhost", ":8000", "::1:8000", "[::1]", "[x]:1", "http://a:1", "a b:1", "@a:1"] {
             assert_eq!(bad.parse::<Contact>(), Err(AddrError::Form), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn nobody_is_asked_at_an_address_that_is_not_one_hosts() {
+        let error = "0.0.0.0:8000".parse::<Contact>().unwrap_err();
+        assert_eq!(error.to_string(), "0.0.0.0 is not the address of one host");
+        assert!("[::]:8000".parse::<Contact>().is_err() && "0.0.0.0:8000".parse::<ListenAddr>().is_ok());
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::{client, output};
 use crate::actors::outcome::{Error, Pong};
 
 pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
-    let PingArgs { addr, mut network } = args;
-    if let Some(addr) = addr {
-        network.bootstrap = vec![addr];
+    let PingArgs { addrs, mut network } = args;
+    if !addrs.is_empty() {
+        network.bootstrap = addrs;
     }
     let pinged = client::within(&network, async {
         let node = client::start(network.wire, &network.bootstrap).await?;
