@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_help_says_of_limits_is_what_they_are() {
+        use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MAX_KEY_LEN};
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("set").unwrap().render_help().to_string();
+        assert!(help.contains(&format!("at most {DEFAULT_MAX_KEY_LEN} bytes")), "{help}");
+        assert!(help.contains(&format!("{} hours", DEFAULT_KEY_EXPIRY.as_secs() / 3_600)), "{help}");
+        assert!(help.contains(&format!("{MIN_TIMEOUT} to {MAX_TIMEOUT}")), "{help}");
+    }
+
+    #[test]
     fn a_node_is_looked_for_by_id_or_by_key() {
         let error = usage_error(&["kad", "find-node"]);
         assert!(error.contains("ID") && error.contains("--key"), "{error}");

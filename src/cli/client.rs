@@ -10,8 +10,15 @@ use super::contact::Contact;
 use super::failure::{Exit, Failure};
 use super::wording::{human, list};
 use crate::actors::node::Node;
-use crate::actors::outcome::BootstrapOutcome;
+use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
+use crate::protocol::config::DEFAULT_MAX_KEY_LEN;
+
+/// Refuses a key that no node takes, in the library's words.
+pub(super) fn check_key(key: &str) -> Result<(), Failure> {
+    let (len, max) = (key.len(), DEFAULT_MAX_KEY_LEN);
+    if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
+}
 
 /// Does `work`, but only for as long as `--timeout` permits.
 pub(super) async fn within<T>(network: &Network, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -122,6 +129,13 @@ mod tests {
         assert_eq!(bind(&["[::1]:1", "127.0.0.1:1"]), Some("127.0.0.1:0"));
         assert_eq!(bind(&["[2001:db8::1]:1", "127.0.0.1:1"]), Some("127.0.0.1:0"));
         assert_eq!(bind(&[]), None);
+    }
+
+    #[test]
+    fn a_key_that_no_node_takes_is_refused_in_the_librarys_words() {
+        assert!(check_key(&"k".repeat(1_024)).is_ok());
+        let failure = check_key(&"k".repeat(1_025)).unwrap_err();
+        assert_eq!((failure.exit, failure.to_string().contains("1025 bytes")), (Exit::Usage, true), "{failure}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::args::FindNodeArgs;
 use super::failure::{Exit, Failure};
 use super::wording::nodes;
-use super::{client, output, set};
+use super::{client, output};
 use crate::actors::outcome::Error;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
@@ -14,7 +14,7 @@ pub(super) async fn run(args: FindNodeArgs) -> Result<(), Failure> {
     let target = match (args.id, &args.key) {
         (Some(id), _) => id,
         (None, Some(key)) => {
-            set::check_key(key)?;
+            client::check_key(key)?;
             NodeId::of_key(key)
         }
         (None, None) => return Err(Failure::new(Exit::Usage, "a target is needed: ID or --key KEY")),

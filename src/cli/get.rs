@@ -11,13 +11,13 @@ use serde::Serialize;
 use super::args::GetArgs;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, output, set};
+use super::{client, output};
 use crate::actors::outcome::GetOutcome;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
 pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
-    set::check_key(&args.key)?;
+    client::check_key(&args.key)?;
     let outcome = client::within(&args.network, async {
         let client = client::join(&args.network).await?;
         Ok(client.get_outcome(&args.key).await?)

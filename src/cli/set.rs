@@ -15,13 +15,13 @@ use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
 use crate::protocol::codec::Codec;
-use crate::protocol::config::{DEFAULT_MAX_KEY_LEN, DEFAULT_MAX_VALUE_LEN, MAX_DATAGRAM};
+use crate::protocol::config::{DEFAULT_MAX_VALUE_LEN, MAX_DATAGRAM};
 use crate::protocol::value::Value;
 
 pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
     let SetArgs { key, value, file, bytes, keep, network } = args;
     // Whatever is wrong with key or value is told before anybody is asked.
-    check_key(&key)?;
+    client::check_key(&key)?;
     let value = match (value, file) {
         (Some(text), _) => of_argument(text, bytes),
         (None, Some(path)) => of_file(&path, bytes)?,
@@ -46,12 +46,6 @@ pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
         Some(signals) => stay(node, &key, &network, signals).await,
         None => Ok(()),
     }
-}
-
-/// Refuses a key that no node takes, in the library's words.
-pub(super) fn check_key(key: &str) -> Result<(), Failure> {
-    let (len, max) = (key.len(), DEFAULT_MAX_KEY_LEN);
-    if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
 }
 
 fn check_value(value: &Value, wire: Codec) -> Result<(), Failure> {
@@ -253,9 +247,6 @@ mod tests {
 
     #[test]
     fn what_no_node_could_serve_is_refused_in_the_librarys_words() {
-        assert!(check_key(&"k".repeat(1_024)).is_ok());
-        let failure = check_key(&"k".repeat(1_025)).unwrap_err();
-        assert_eq!((failure.exit, failure.to_string().contains("1025 bytes")), (Exit::Usage, true), "{failure}");
         let wide = Value::from("ü".repeat(20_000));
         assert_eq!(check_value(&wide, Codec::Json).unwrap_err().exit, Exit::Usage);
         assert!(check_value(&wide, Codec::Bencode).is_ok());
