@@ -4,6 +4,9 @@ extern crate self as kademlia_dynamic;
 #[cfg(feature = "node")]
 #[path = "../actors/mod.rs"]
 pub mod actors;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `kad` binary. All of it is in the library's `cli`, where it can be tested.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kademlia_dynamic::cli::run(std::env::args_os())
+}

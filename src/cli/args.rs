@@ -1,0 +1,309 @@
+//! The command line as clap sees it: every option with its default, its range and its help. Nothing is done here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::contact::{Contact, ListenAddr};
+use crate::protocol::codec::Codec;
+use crate::protocol::id::NodeId;
+
+/// Where a node listens, and where a client looks for one, unless told otherwise.
+pub(super) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
+/// The shortest `--timeout` in seconds: less is over before one answer can come from far away.
+const MIN_TIMEOUT: f64 = 0.1;
+/// The longest `--timeout` in seconds.
+const MAX_TIMEOUT: f64 = 3_600.0;
+
+const EXAMPLES: &str = "\
+Examples:
+  kad node                              # a node on 127.0.0.1:8000
+  kad set greeting \"hello\"              # from a second terminal
+  kad get greeting                      # prints hello
+  kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
+                                        # a second node, at any free port, joins the first
+
+Exit codes:
+   0  done
+   1  not found; or refused by every node that answered
+   2  wrong usage, or a key or value that is too large
+  66  the file to read cannot be read
+  69  nobody answered, or not in time
+  70  an internal failure: a part of the node failed more often than it may be restarted
+  71  the port is in use, or the node cannot start for another reason of the system
+  73  the file to write cannot be written
+  74  standard output cannot be written";
+
+const NODE_EXAMPLES: &str = "\
+Examples:
+  kad node                              # a network of its own, on this machine
+  kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
+                                        # any free port; joins the node above
+  kad node --listen 0.0.0.0:8000 --bootstrap dht.example.org:8000
+                                        # reachable from other machines
+  kad node --wire bencode               # among nodes that speak bencode
+
+A node keeps what it holds in memory. Ctrl-C or SIGTERM stops it (exit code 0); a second one ends it at once.
+If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
+
+const SET_USAGE: &str = "\
+kad set [OPTIONS] <KEY> <VALUE>
+       kad set [OPTIONS] <KEY> --file <PATH>";
+
+const FIND_NODE_USAGE: &str = "\
+kad find-node [OPTIONS] <ID>
+       kad find-node [OPTIONS] --key <KEY>";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  kad set greeting \"hello\"
+  kad set photo --file photo.jpg        # not UTF-8, so it is stored as bytes
+  date | kad set now --file -
+  kad set service 192.0.2.7:443 --keep  # stays, and republishes until Ctrl-C
+  kad set -- -k -v                      # key and value that begin with a hyphen
+
+Nodes forget a value 24 hours after its last publication. This command is gone by then, unless --keep makes it stay.
+Exit code 1: every node that answered refused the value. 69: nobody answered. `kad --help` lists all.";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  kad get greeting
+  kad get photo --output photo.jpg
+  kad get photo | sha256sum             # a pipe gets the bytes as they are
+  kad get greeting --json               # {\"kind\":\"text\",\"value\":\"hello\",…}
+  kad get photo --json                  # {\"kind\":\"bytes\",\"value_base64\":\"…\",…}
+
+A terminal gets text with a line end, and bytes as hex. A pipe or a file gets exactly what was stored.
+Exit code 1: not found. 69: nobody answered, which says nothing of the value. `kad --help` lists all.";
+
+const PING_EXAMPLES: &str = "\
+Examples:
+  kad ping 127.0.0.1:8000
+  kad ping dht.example.org:8000 --wire bencode --json
+
+Exit code 69: nobody at all answered. `kad --help` lists all.";
+
+const FIND_NODE_EXAMPLES: &str = "\
+Examples:
+  kad find-node 0f7da3f82f86e5ea63d3ac270f091af4bcfa819a
+  kad find-node --key greeting          # the nodes that hold, or would hold, the key
+
+The distance of two ids is their XOR; shown is its length in bits, 0 to 160: one bit less is half as far.
+Exit code 69: nobody answered. `kad --help` lists all.";
+
+/// A node of a Kademlia network, and the tools to use one
+///
+/// Start a node with `kad node`; store and read values with `kad set` and `kad get`.
+#[derive(Debug, Parser)]
+#[command(name = "kad", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) logging: Logging,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a node until Ctrl-C
+    #[command(after_help = NODE_EXAMPLES)]
+    Node(NodeArgs),
+    /// Store a value under a key
+    #[command(after_help = SET_EXAMPLES, override_usage = SET_USAGE)]
+    Set(SetArgs),
+    /// Read the value of a key
+    #[command(after_help = GET_EXAMPLES)]
+    Get(GetArgs),
+    /// See who answers at an address, and how fast
+    #[command(after_help = PING_EXAMPLES)]
+    Ping(PingArgs),
+    /// List the nodes nearest to an id or a key
+    #[command(after_help = FIND_NODE_EXAMPLES, override_usage = FIND_NODE_USAGE)]
+    FindNode(FindNodeArgs),
+}
+
+/// What is logged, to standard error.
+#[derive(Debug, Default, Args)]
+pub(super) struct Logging {
+    /// Log more, to standard error: -v progress, -vv details, -vvv everything. RUST_LOG chooses more finely
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet", display_order = 900)]
+    pub(super) verbose: u8,
+    /// Log nothing; failures are still told
+    #[arg(short, long, global = true, display_order = 901)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodeArgs {
+    /// Where to listen; port 0 is any free port
+    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_ADDR)]
+    pub(super) listen: ListenAddr,
+    /// How messages are spelled: all nodes of a network do it alike
+    #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = wire())]
+    pub(super) wire: Codec,
+    /// A node to join through; give it again for more. Without it, the node is the first of its network
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) bootstrap: Vec<Contact>,
+    /// The node's id, 40 hex digits [default: a random one]
+    #[arg(long, value_name = "HEX")]
+    pub(super) node_id: Option<NodeId>,
+    /// Print one line of JSON at the start instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What all clients take.
+#[derive(Debug, Args)]
+pub(super) struct Network {
+    /// A node of the network to use; give it again for more: all are asked
+    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDR)]
+    pub(super) bootstrap: Vec<Contact>,
+    /// How messages are spelled: the same as the network's nodes
+    #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = wire())]
+    pub(super) wire: Codec,
+    /// The longest the command may take, 0.1 to 3600
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
+    pub(super) timeout: Duration,
+    /// Print JSON, one object a line. Failures are told on standard error, as ever
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("input").required(true))]
+pub(super) struct SetArgs {
+    /// The key, at most 1024 bytes of UTF-8
+    pub(super) key: String,
+    /// The value, as text
+    #[arg(group = "input", allow_negative_numbers = true)]
+    pub(super) value: Option<String>,
+    /// Take the value from a file, or from standard input (-). UTF-8 is stored as text, anything else as bytes
+    #[arg(long, value_name = "PATH", group = "input")]
+    pub(super) file: Option<PathBuf>,
+    /// Store the value as bytes, even if it is text
+    #[arg(long)]
+    pub(super) bytes: bool,
+    /// Stay, and republish the value until Ctrl-C
+    #[arg(long)]
+    pub(super) keep: bool,
+    #[command(flatten)]
+    pub(super) network: Network,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// The key
+    pub(super) key: String,
+    /// Write the value to a file, exactly as it was stored; an existing file is replaced once the value is there
+    #[arg(long, short, value_name = "PATH", conflicts_with = "json")]
+    pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) network: Network,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PingArgs {
+    /// Whom to ping, one or more; without it, every --bootstrap address
+    #[arg(value_name = "HOST:PORT")]
+    pub(super) addrs: Vec<Contact>,
+    #[command(flatten)]
+    pub(super) network: Network,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true))]
+pub(super) struct FindNodeArgs {
+    /// The id, 40 hex digits
+    #[arg(group = "target")]
+    pub(super) id: Option<NodeId>,
+    /// The place of this key instead of an id
+    #[arg(long, group = "target")]
+    pub(super) key: Option<String>,
+    #[command(flatten)]
+    pub(super) network: Network,
+}
+
+fn wire() -> impl TypedValueParser<Value = Codec> {
+    PossibleValuesParser::new(Codec::ALL.map(Codec::name)).try_map(|name| name.parse::<Codec>())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("a timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT} seconds")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn usage_error(args: &[&str]) -> String {
+        Cli::try_parse_from(args).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_client_looks_where_a_node_listens_by_default() {
+        let Command::Node(node) = Cli::try_parse_from(["kad", "node"]).unwrap().command else { panic!() };
+        let Command::Get(get) = Cli::try_parse_from(["kad", "get", "k"]).unwrap().command else { panic!() };
+        assert_eq!(node.listen.to_string(), get.network.bootstrap[0].to_string());
+        assert_eq!((node.wire, get.network.timeout), (get.network.wire, Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_timeout_out_of_its_range_names_the_value_and_the_range() {
+        for bad in ["0", "0.09", "3601", "inf", "NaN", "soon"] {
+            let error = usage_error(&["kad", "get", "k", "--timeout", bad]);
+            assert!(error.contains(bad) && error.contains("0.1 to 3600 seconds"), "{error}");
+        }
+        assert_eq!(timeout("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(timeout("3600"), Ok(Duration::from_secs(3_600)));
+    }
+
+    #[test]
+    fn a_wire_is_one_of_three_and_the_error_lists_them() {
+        for codec in Codec::ALL {
+            let cli = Cli::try_parse_from(["kad", "node", "--wire", codec.name()]).unwrap();
+            let Command::Node(node) = cli.command else { panic!() };
+            assert_eq!(node.wire, codec);
+        }
+        let error = usage_error(&["kad", "node", "--wire", "xml"]);
+        assert!(error.contains("xml") && error.contains("json, bencode, msgpack"), "{error}");
+    }
+
+    #[test]
+    fn a_set_takes_its_value_from_one_place() {
+        let error = usage_error(&["kad", "set", "k"]);
+        assert!(error.contains("VALUE") && error.contains("--file"), "{error}");
+        let error = usage_error(&["kad", "set", "k", "v", "--file", "f"]);
+        assert!(error.contains("VALUE") && error.contains("--file"), "{error}");
+        let Command::Set(set) = Cli::try_parse_from(["kad", "set", "k", "-5"]).unwrap().command else { panic!() };
+        assert_eq!(set.value.as_deref(), Some("-5"));
+    }
+
+    #[test]
+    fn what_the_help_says_of_limits_is_what_they_are() {
+        use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MAX_KEY_LEN};
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("set").unwrap().render_help().to_string();
+        assert!(help.contains(&format!("at most {DEFAULT_MAX_KEY_LEN} bytes")), "{help}");
+        assert!(help.contains(&format!("{} hours", DEFAULT_KEY_EXPIRY.as_secs() / 3_600)), "{help}");
+        assert!(help.contains(&format!("{MIN_TIMEOUT} to {MAX_TIMEOUT}")), "{help}");
+    }
+
+    #[test]
+    fn a_node_is_looked_for_by_id_or_by_key() {
+        let error = usage_error(&["kad", "find-node"]);
+        assert!(error.contains("ID") && error.contains("--key"), "{error}");
+        let error = usage_error(&["kad", "find-node", "12"]);
+        assert!(error.contains("exactly 40 hex digits, not \"12\""), "{error}");
+    }
+}

@@ -1,0 +1,143 @@
+//! `kad get`: reads a value. A pipe or a file gets exactly what was stored; a terminal gets something to look at.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use super::args::GetArgs;
+use super::failure::{Exit, Failure};
+use super::wording::{kind_and_length, nodes};
+use super::{client, output};
+use crate::actors::outcome::GetOutcome;
+use crate::protocol::peer::Peer;
+use crate::protocol::value::Value;
+
+pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
+    client::check_key(&args.key)?;
+    let outcome = client::within(&args.network, async {
+        let client = client::join(&args.network).await?;
+        Ok(client.get_outcome(&args.key).await?)
+    })
+    .await?;
+    let found = found(&args.key, outcome)?;
+    match &args.output {
+        _ if args.network.json => output::print_json(&found.json(&args.key)),
+        Some(path) if path == Path::new("-") => output::print(found.value.as_bytes()),
+        Some(path) => {
+            output::save(path, found.value.as_bytes())?;
+            eprintln!("kad: wrote {} ({})", path.display(), kind_and_length(&found.value));
+            Ok(())
+        }
+        None if io::stdout().is_terminal() => {
+            if let Value::Bytes(_) = found.value {
+                eprintln!("kad: {} as hex; --output PATH or a pipe gets them raw", kind_and_length(&found.value));
+            }
+            output::print(for_terminal(&found.value).as_bytes())
+        }
+        None => output::print(found.value.as_bytes()),
+    }
+}
+
+struct Found {
+    value: Value,
+    holder: Option<Peer>,
+    expires_in: Option<Duration>,
+}
+
+/// A found value for machines. Fields may be added.
+#[derive(Serialize)]
+struct FoundJson<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+    key: &'a str,
+    bytes: usize,
+    holder: Option<Peer>,
+    expires_in_seconds: Option<u64>,
+}
+
+impl Found {
+    fn json<'a>(&'a self, key: &'a str) -> FoundJson<'a> {
+        let (value, value_base64) = match &self.value {
+            Value::Text(text) => (Some(text.as_str()), None),
+            Value::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
+        };
+        FoundJson {
+            kind: self.value.kind(),
+            value,
+            value_base64,
+            key,
+            bytes: self.value.len(),
+            holder: self.holder,
+            expires_in_seconds: self.expires_in.map(|expires_in| expires_in.as_secs()),
+        }
+    }
+}
+
+fn found(key: &str, outcome: GetOutcome) -> Result<Found, Failure> {
+    match outcome {
+        GetOutcome::Found { value, holder, expires_in } => Ok(Found { value, holder, expires_in }),
+        // This node has just joined, so that it knows nobody means that those it knew are gone.
+        GetOutcome::NotFound { answered: 0 } => Err(client::network_silent(0)),
+        GetOutcome::NotFound { answered } => {
+            let text = format!("{key:?} was not found: {} answered, and none holds it", nodes(answered));
+            Err(Failure::new(Exit::NotFound, text))
+        }
+        GetOutcome::NobodyAnswered { asked } => Err(client::network_silent(asked)),
+    }
+}
+
+/// What a terminal shows: text that ends its line, bytes as hex.
+fn for_terminal(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.ends_with('\n') => text.clone(),
+        Value::Text(text) => format!("{text}\n"),
+        Value::Bytes(bytes) => format!("{}\n", hex::encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(value: Value) -> String {
+        let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));
+        let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)) };
+        output::json(&found.json("k"))
+    }
+
+    #[test]
+    fn json_says_the_kind_first() {
+        let text = json(Value::from("a\"ü"));
+        assert!(
+            text.starts_with(r#"{"kind":"text","value":"a\"ü","key":"k","bytes":4,"holder":{"node_id":"0"#),
+            "{text}"
+        );
+        assert!(text.ends_with(r#""expires_in_seconds":1}"#), "{text}");
+        assert!(json(Value::from(b"\0\xff")).starts_with(r#"{"kind":"bytes","value_base64":"AP8=","#));
+        assert!(json(Value::from(b"")).starts_with(r#"{"kind":"bytes","value_base64":"","#));
+    }
+
+    #[test]
+    fn a_terminal_gets_whole_lines_and_no_raw_bytes() {
+        assert_eq!(for_terminal(&Value::from("hello")), "hello\n");
+        assert_eq!(for_terminal(&Value::from("hello\n")), "hello\n");
+        assert_eq!(for_terminal(&Value::from("")), "\n");
+        assert_eq!(for_terminal(&Value::from(b"\x1b[2J")), "1b5b324a\n");
+    }
+
+    #[test]
+    fn not_found_and_nobody_answered_are_told_apart() {
+        let end = |outcome| found("k", outcome).err().map(|failure| (failure.exit.code(), failure.to_string()));
+        let (code, text) = end(GetOutcome::NotFound { answered: 1 }).unwrap();
+        assert_eq!((code, text.as_str()), (1, "\"k\" was not found: 1 node answered, and none holds it"));
+        assert_eq!(end(GetOutcome::NobodyAnswered { asked: 2 }).unwrap().0, 69);
+        assert_eq!(end(GetOutcome::NotFound { answered: 0 }).unwrap().0, 69);
+    }
+}

@@ -1,0 +1,65 @@
+//! The `kad` command: it reads the command line, starts a node or a client, and says what came of it. What a node does is
+//! not its business: it uses the same [`Node`](crate::actors::node::Node) as any application.
+
+mod args;
+mod client;
+mod contact;
+mod failure;
+mod find_node;
+mod get;
+mod logging;
+mod node;
+mod output;
+mod ping;
+mod set;
+mod signals;
+mod wording;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Cli, Command};
+use self::failure::{Exit, Failure};
+
+/// Runs the command line `args`, the program's own name first, and returns what the process ends with.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = wording::program(args.first().map(OsString::as_os_str));
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" with code 0. That nobody reads them is no failure of ours.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { 0 });
+        }
+    };
+    logging::start(&cli.logging);
+    match execute(cli.command, &program) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kad: {failure}");
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn execute(command: Command, program: &str) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::System, format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Node(args) => node::run(args, program).await,
+            Command::Set(args) => set::run(args).await,
+            Command::Get(args) => get::run(args).await,
+            Command::Ping(args) => ping::run(args).await,
+            Command::FindNode(args) => find_node::run(args).await,
+        }
+    });
+    // A name that is still being resolved must not hold the process.
+    runtime.shutdown_background();
+    outcome
+}

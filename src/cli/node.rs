@@ -1,0 +1,242 @@
+//! `kad node`: runs a node until a signal comes, and says at the start who it is and what to try next.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::Serialize;
+
+use super::args::{DEFAULT_ADDR, NodeArgs};
+use super::failure::{Exit, Failure};
+use super::output;
+use super::signals::Signals;
+use super::wording::list;
+use crate::actors::events::Event;
+use crate::actors::node::Node;
+use crate::actors::outcome::{BootstrapOutcome, Error};
+use crate::protocol::codec::Codec;
+use crate::protocol::id::NodeId;
+
+pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let mut builder = Node::builder().bind(&args.listen).codec(args.wire);
+    if let Some(id) = args.node_id {
+        builder = builder.node_id(id);
+    }
+    let node = builder.start().await.map_err(cannot_start)?;
+    let mut events = node.events();
+    let joined = tokio::select! {
+        biased;
+        _ = signals.next() => return signals.stop(node).await,
+        joined = join(&node, &args) => joined?,
+    };
+    let started = Started { id: node.id(), addr: node.local_addr(), wire: node.codec(), joined };
+    if args.json {
+        output::print_json(&started.json())?;
+    } else {
+        output::print(started.banner(program).as_bytes())?;
+    }
+    let mut alone = started.alone();
+    if let Some(tried) = &alone {
+        eprintln!("kad: nobody answered at {tried}: the node goes on alone, and tries again by itself");
+    }
+    loop {
+        let event = tokio::select! {
+            biased;
+            _ = signals.next() => return signals.stop(node).await,
+            event = events.next() => event,
+        };
+        match event {
+            Some(Event::Joined { answered: 1.. }) if alone.take().is_some() => eprintln!("kad: joined the network now"),
+            Some(_) => {}
+            None => return Err(node.stopped().await.into()),
+        }
+    }
+}
+
+/// Joins through the contacts; `None` where there are none.
+async fn join(node: &Node, args: &NodeArgs) -> Result<Option<BootstrapOutcome>, Failure> {
+    if args.bootstrap.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(node.bootstrap(&args.bootstrap).await?))
+}
+
+fn cannot_start(error: Error) -> Failure {
+    match error {
+        Error::Resolve { .. } => Failure::new(Exit::System, format!("cannot listen: {error}")),
+        Error::PortInUse { .. } => Failure::new(Exit::System, format!("{error} (--listen ADDR:PORT)")),
+        other => other.into(),
+    }
+}
+
+/// A node that has just started.
+struct Started {
+    id: NodeId,
+    addr: SocketAddr,
+    wire: Codec,
+    joined: Option<BootstrapOutcome>,
+}
+
+/// It for machines. Fields may be added.
+#[derive(Serialize)]
+struct StartedJson<'a> {
+    node_id: NodeId,
+    address: SocketAddr,
+    wire: Codec,
+    joined: bool,
+    bootstrap: Option<&'a BootstrapOutcome>,
+}
+
+impl Started {
+    fn json(&self) -> StartedJson<'_> {
+        StartedJson {
+            node_id: self.id,
+            address: self.addr,
+            wire: self.wire,
+            joined: self.joined.as_ref().is_some_and(BootstrapOutcome::joined),
+            bootstrap: self.joined.as_ref(),
+        }
+    }
+
+    /// The contacts that were tried in vain, if that were all of them.
+    fn alone(&self) -> Option<String> {
+        let outcome = self.joined.as_ref().filter(|outcome| !outcome.joined())?;
+        let unresolved = outcome.unresolved.iter().map(|failed| format!("{} ({})", failed.contact, failed.reason));
+        Some(list(outcome.silent.iter().map(SocketAddr::to_string).chain(unresolved)))
+    }
+
+    fn banner(&self, program: &str) -> String {
+        let Self { id, addr, wire, .. } = self;
+        let options = self.options();
+        let joined = self.joined_text();
+        let elsewhere = if addr.ip().is_unspecified() {
+            "From other machines, put this machine's address into --bootstrap.\n"
+        } else {
+            ""
+        };
+        let second = self.options_of_a_second_node();
+        format!(
+            "Node       {id}\n\
+             Address    {addr} ({wire} wire)\n\
+             Network    {joined}\n\
+             \n\
+             Try from another terminal:\n  \
+               {program} set greeting \"hello\"{options}\n  \
+               {program} get greeting{options}\n  \
+               {program} node{second}\n\
+             {elsewhere}Ctrl-C stops the node.\n"
+        )
+    }
+
+    fn joined_text(&self) -> String {
+        match &self.joined {
+            None => "new: this is its first node (--bootstrap joins another)".to_owned(),
+            Some(outcome) if outcome.joined() => {
+                format!("joined through {}", list(outcome.answered.iter().map(|peer| peer.addr)))
+            }
+            Some(_) => "nobody answered yet".to_owned(),
+        }
+    }
+
+    /// Where this node is reached from this machine.
+    fn reach(&self) -> SocketAddr {
+        let ip = match self.addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.addr.port())
+    }
+
+    /// The options that a client needs to use this node: none where they are the defaults.
+    fn options(&self) -> String {
+        let reach = self.reach().to_string();
+        let bootstrap = if reach == DEFAULT_ADDR { String::new() } else { format!(" --bootstrap {reach}") };
+        bootstrap + &self.wire_option()
+    }
+
+    /// The options that a second node on this machine needs to join this one.
+    fn options_of_a_second_node(&self) -> String {
+        let reach = self.reach();
+        format!(" --listen {} --bootstrap {reach}{}", SocketAddr::new(reach.ip(), 0), self.wire_option())
+    }
+
+    fn wire_option(&self) -> String {
+        if self.wire == Codec::default() { String::new() } else { format!(" --wire {}", self.wire) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::outcome::Unresolved;
+    use crate::protocol::peer::Peer;
+
+    fn started(addr: &str, wire: Codec, joined: Option<BootstrapOutcome>) -> Started {
+        Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined }
+    }
+
+    fn outcome(answered: &[&str], silent: &[&str]) -> BootstrapOutcome {
+        BootstrapOutcome {
+            answered: answered.iter().map(|addr| Peer::new(NodeId::ZERO, addr.parse().unwrap())).collect(),
+            silent: silent.iter().map(|addr| addr.parse().unwrap()).collect(),
+            unresolved: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn with_the_defaults_the_commands_to_copy_need_no_options() {
+        let text = started(DEFAULT_ADDR, Codec::Json, None).banner("kad");
+        assert!(
+            text.starts_with(&format!("Node       {}\nAddress    127.0.0.1:8000 (json wire)\n", NodeId::ZERO)),
+            "{text}"
+        );
+        assert!(text.contains("\n  kad set greeting \"hello\"\n  kad get greeting\n"), "{text}");
+        assert!(text.contains("\n  kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000\n"), "{text}");
+    }
+
+    #[test]
+    fn without_the_defaults_the_commands_to_copy_carry_what_they_need() {
+        let text = started("[::1]:9000", Codec::Bencode, None).banner("./kad");
+        assert!(text.contains("\n  ./kad get greeting --bootstrap [::1]:9000 --wire bencode\n"), "{text}");
+        assert!(text.contains("\n  ./kad node --listen [::1]:0 --bootstrap [::1]:9000 --wire bencode\n"), "{text}");
+    }
+
+    #[test]
+    fn an_unspecified_address_is_reached_over_loopback_from_here() {
+        let text = started("0.0.0.0:8000", Codec::Json, None).banner("kad");
+        assert!(text.contains("Address    0.0.0.0:8000"), "{text}");
+        assert!(text.contains("\n  kad get greeting\n") && text.contains("--bootstrap 127.0.0.1:8000\n"), "{text}");
+        assert!(text.contains("From other machines"), "{text}");
+        assert_eq!(started("[::]:1", Codec::Json, None).options(), " --bootstrap [::1]:1");
+    }
+
+    #[test]
+    fn the_banner_says_through_whom_it_joined() {
+        let text =
+            started(DEFAULT_ADDR, Codec::Json, Some(outcome(&["127.0.0.1:7000"], &["127.0.0.1:1"]))).banner("kad");
+        assert!(text.contains("Network    joined through 127.0.0.1:7000\n"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_nobody_answered_knows_whom_it_tried() {
+        let mut silent = outcome(&[], &["127.0.0.1:1"]);
+        silent.unresolved.push(Unresolved { contact: "nowhere:2".into(), reason: "no such name".into() });
+        let alone = started(DEFAULT_ADDR, Codec::Json, Some(silent));
+        assert_eq!(alone.alone().unwrap(), "127.0.0.1:1, nowhere:2 (no such name)");
+        assert!(alone.banner("kad").contains("nobody answered yet"));
+        assert_eq!(started(DEFAULT_ADDR, Codec::Json, None).alone(), None);
+        assert_eq!(started(DEFAULT_ADDR, Codec::Json, Some(outcome(&["127.0.0.1:7000"], &[]))).alone(), None);
+    }
+
+    #[test]
+    fn json_is_one_line_with_the_address() {
+        let text = output::json(&started(DEFAULT_ADDR, Codec::MessagePack, None).json());
+        let id = NodeId::ZERO;
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"node_id":"{id}","address":"127.0.0.1:8000","wire":"msgpack","joined":false,"bootstrap":null}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! The signals that stop a node: Ctrl-C and, on Unix, SIGTERM. The first stops it cleanly, a second ends the process.
+
+use super::failure::{Exit, Failure};
+use crate::actors::node::Node;
+
+const SIGINT: u8 = 2;
+#[cfg(unix)]
+const SIGTERM: u8 = 15;
+
+/// The signals of this process, from the moment it was made: none of them ends the process by itself any more.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn listen() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(cannot_listen);
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn listen() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// The number of the next signal.
+    #[cfg(unix)]
+    pub(super) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => SIGINT,
+            _ = self.terminate.recv() => SIGTERM,
+        }
+    }
+
+    /// The number of the next signal.
+    #[cfg(not(unix))]
+    pub(super) async fn next(&mut self) -> u8 {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "cannot listen for Ctrl-C");
+            std::future::pending::<()>().await;
+        }
+        SIGINT
+    }
+
+    /// Stops `node` after a first signal, unless a second one comes before it is done.
+    pub(super) async fn stop(mut self, node: Node) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            number = self.next() => Err(Failure::new(Exit::Signal(number), "ended before the node had stopped")),
+            () = node.stop() => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn cannot_listen(error: std::io::Error) -> Failure {
+    Failure::new(Exit::System, format!("cannot listen for signals: {error}"))
+}

@@ -1,0 +1,75 @@
+//! Words that several commands say alike: durations, counts, values, and commands to copy.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use crate::protocol::value::Value;
+
+/// `duration` for a person: its largest unit, rounded down, and from 1 s on without decimals of note.
+pub(super) fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..60 if duration.subsec_millis() >= 100 => format!("{:.1} s", duration.as_secs_f64()),
+        1..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `1 node`, `2 nodes`.
+pub(super) fn nodes(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "node" } else { "nodes" })
+}
+
+/// `text, 5 bytes`, `bytes, 1 byte`.
+pub(super) fn kind_and_length(value: &Value) -> String {
+    let (kind, len) = (value.kind(), value.len());
+    format!("{kind}, {len} {}", if len == 1 { "byte" } else { "bytes" })
+}
+
+/// Several things in one sentence.
+pub(super) fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The program's own name as it was called, so that a command that is printed can be copied to the same shell.
+pub(super) fn program(called: Option<&OsStr>) -> String {
+    match called.and_then(OsStr::to_str) {
+        Some(name) if !name.is_empty() => quoted(name),
+        _ => "kad".to_owned(),
+    }
+}
+
+/// `word` as one word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,+@%\\".contains(&byte);
+    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_a_person_says_them() {
+        let said = [0, 999, 1_000, 2_500, 59_000, 60_000, 3_599_000, 86_410_000, 172_800_000]
+            .map(|millis| human(Duration::from_millis(millis)));
+        assert_eq!(said, ["0 ms", "999 ms", "1 s", "2.5 s", "59 s", "1 min", "59 min", "24 h", "2 days"]);
+    }
+
+    #[test]
+    fn one_is_not_plural() {
+        assert_eq!([0, 1, 2].map(nodes), ["0 nodes", "1 node", "2 nodes"]);
+        assert_eq!(kind_and_length(&Value::from("a")), "text, 1 byte");
+        assert_eq!(kind_and_length(&Value::from(b"")), "bytes, 0 bytes");
+    }
+
+    #[test]
+    fn a_program_is_named_as_it_was_called() {
+        assert_eq!(program(Some(OsStr::new("target/release/kad"))), "target/release/kad");
+        assert_eq!(program(Some(OsStr::new("/my tools/kad's"))), r"'/my tools/kad'\''s'");
+        assert_eq!([program(None), program(Some(OsStr::new("")))], ["kad", "kad"]);
+    }
+}
