@@ -7,7 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{INBOX, Latency, Link, MemoryNetwork, in_virtual_time};
-use kademlia_dynamic::{Config, GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -25,6 +25,7 @@ async fn node(network: &MemoryNetwork, seed: u64, number: u64, contacts: &[Socke
     Node::builder()
         .node_id(NodeId::from_bytes(id))
         .seed(entropy.next_u64())
+        .codec(Codec::MessagePack)
         .config(config.clone())
         .bootstrap(contacts)
         .start_local_over(network.endpoint())
@@ -227,9 +228,8 @@ async fn publish(nodes: &[Node], count: usize) -> Vec<Published> {
 fn for_seven_days_every_published_value_can_be_read_at_every_hour() {
     in_virtual_time(async {
         let seed = 10;
-        let config = Config::builder().republish_interval(DAY / 2).build().unwrap();
-        let network =
-            MemoryNetwork::new(seed).with_scope(AddressScope::Global).with_link(internet().with_loss(0.01));
+        let config = Config::builder().k(8).republish_interval(DAY / 2).build().unwrap();
+        let network = MemoryNetwork::new(seed).with_scope(AddressScope::Global).with_link(internet().with_loss(0.01));
         let nodes = nodes(&network, seed, 20, &config).await;
         let published = publish(&nodes[..5], 10).await;
         let mut entropy = SeededEntropy::new(seed);
@@ -242,10 +242,9 @@ fn for_seven_days_every_published_value_can_be_read_at_every_hour() {
         }
         for node in &nodes {
             let snapshot = node.snapshot().await.unwrap();
-            assert_eq!(snapshot.table.peers, 19);
+            assert!(snapshot.table.peers >= 8, "{snapshot:?}");
             assert!(snapshot.restarts.is_empty(), "{:?}", snapshot.restarts);
         }
-        println!("{:?}", network.counters());
     });
 }
 
@@ -255,8 +254,7 @@ fn for_seven_days_values_outlive_the_coming_and_going_of_their_holders() {
         let seed = 11;
         // Few replicas, so that holders matter: 20 nodes, 5 of which hold each value.
         let config = Config::builder().k(5).republish_interval(DAY / 2).build().unwrap();
-        let network =
-            MemoryNetwork::new(seed).with_scope(AddressScope::Global).with_link(internet().with_loss(0.01));
+        let network = MemoryNetwork::new(seed).with_scope(AddressScope::Global).with_link(internet().with_loss(0.01));
         let mut nodes = nodes(&network, seed, 20, &config).await;
         let published = publish(&nodes[..3], 9).await;
         let mut entropy = SeededEntropy::new(seed);
@@ -278,7 +276,6 @@ fn for_seven_days_values_outlive_the_coming_and_going_of_their_holders() {
                 assert_eq!(reader.get(key).await.unwrap().as_ref(), Some(value), "{key} of {by} after hour {hour}");
             }
         }
-        println!("{:?}", network.counters());
     });
 }
 
