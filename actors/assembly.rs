@@ -9,6 +9,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::Store;
 
 use super::clock::SystemEntropy;
@@ -164,7 +165,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         },
     );
     let the_coordinator = LookupCoordinator::new(
-        id,
+        Peer::new(id, addr),
         config.clone(),
         lifetime.clone(),
         counters.clone(),

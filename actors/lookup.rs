@@ -1,11 +1,11 @@
 //! One lookup as a short-lived actor, born with all it needs. It keeps alpha queries in flight and ends in exactly one
 //! [`LookupFinished`]. Whom to ask next is the protocol's decision.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::{self as protocol, Failure, Goal, Next};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
@@ -17,6 +17,8 @@ use super::messages::{
 
 /// The actor that is one lookup.
 pub struct Lookup {
+    /// Our own address, under whatever id somebody names it.
+    bound: SocketAddr,
     key: LookupKey,
     request: Request,
     machine: protocol::Lookup,
@@ -36,7 +38,7 @@ pub(crate) struct LookupLinks {
 }
 
 impl Lookup {
-    pub(crate) fn new(own: NodeId, config: &Config, launch: LaunchLookup, links: LookupLinks) -> Self {
+    pub(crate) fn new(own: Peer, config: &Config, launch: LaunchLookup, links: LookupLinks) -> Self {
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
         let (goal, request) = match &key {
@@ -45,8 +47,9 @@ impl Lookup {
         };
         // Only legacy writers put values where a reader must read on to find them.
         let read_on = config.read_on && legacy;
-        let machine = protocol::Lookup::new(own, target, goal, config, read_on, &seeds, clock::now());
-        Self { key, request, machine, own_table: seeds, legacy, value: None, wake: None, links: Some(links) }
+        let machine = protocol::Lookup::new(own.id, target, goal, config, read_on, &seeds, clock::now());
+        let bound = own.addr;
+        Self { bound, key, request, machine, own_table: seeds, legacy, value: None, wake: None, links: Some(links) }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -100,7 +103,8 @@ impl Lookup {
         let Some(asked) = event.id else { return };
         match event.result {
             QueryResult::Answered { response, peer, .. } => match response {
-                Response::FindNode { peers } | Response::NoValue { peers } => {
+                Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
+                    peers.retain(|named| named.addr != self.bound);
                     self.machine.handle_peers(&asked, &peers, now);
                 }
                 Response::Value { value, ttl } => {

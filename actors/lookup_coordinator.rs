@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
 use super::clock::{self, Alarm, Alarmed};
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The actor that starts lookups and placements.
 pub struct LookupCoordinator {
-    own: NodeId,
+    own: Peer,
     config: Config,
     /// Lookups under way and those in the queue.
     jobs: HashMap<LookupKey, Job>,
@@ -63,7 +63,7 @@ struct Job {
 
 impl LookupCoordinator {
     pub(crate) fn new(
-        own: NodeId,
+        own: Peer,
         config: Config,
         lifetime: Lifetime,
         counters: Arc<Counters>,

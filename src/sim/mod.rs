@@ -1,1 +1,19 @@
-//! A network in memory.
+//! A network in memory: nodes, scripted peers and time without a socket among them. For tests of applications, for our
+//! own tests, and for simulation. It names the actors only as any embedder does.
+//!
+//! - [`MemoryNetwork`] carries datagrams between its [endpoints](MemoryNetwork::endpoint): with latency, loss,
+//!   duplication and partitions, and by its seed always alike.
+//! - [`ScriptedPeers`] are peers without a node behind them, which say what a test wants said.
+//! - [`in_virtual_time`] runs weeks in seconds.
+
+mod addresses;
+mod link;
+mod network;
+mod scripted;
+mod time;
+mod usual;
+
+pub use link::{Latency, Link};
+pub use network::{AddressTaken, INBOX, MemoryNetwork, MemoryTransport, NetworkCounters};
+pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};
+pub use time::in_virtual_time;

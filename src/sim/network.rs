@@ -1,0 +1,550 @@
+//! The network in memory: one heap of datagrams under way, one timer, and an inbox at each address. What happens on the
+//! way is `link.rs`; what a datagram says, and who answers it, is not known here.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::addresses::Addresses;
+use super::link::Link;
+use crate::actors::socket::transport::{Datagram, Sent, Transport};
+use crate::protocol::config::MAX_DATAGRAM;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::peer::AddressScope;
+
+/// Datagrams that wait at an endpoint to be read. A further one is dropped and counted.
+pub const INBOX: usize = 1_024;
+
+/// What became of the datagrams of a network. `sent` + `duplicated` is the sum of all others and of those
+/// [under way](MemoryNetwork::in_flight).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NetworkCounters {
+    /// Handed in.
+    pub sent: u64,
+    /// Arrived.
+    pub delivered: u64,
+    /// Lost on the way.
+    pub lost: u64,
+    /// Made on the way: the second copies.
+    pub duplicated: u64,
+    /// Lost: sender and receiver were in different parts when it should have arrived.
+    pub cut: u64,
+    /// Lost: nobody is at that address.
+    pub no_such_address: u64,
+    /// Lost: the inbox was full.
+    pub overflowed: u64,
+}
+
+/// A network in memory. It is cheap to clone, and lives on one thread.
+///
+/// ```
+/// use kademlia_dynamic::sim::{MemoryNetwork, in_virtual_time};
+/// use kademlia_dynamic::{Node, Value};
+///
+/// in_virtual_time(async {
+///     let network = MemoryNetwork::new(7);
+///     let first = Node::builder().start_local_over(network.endpoint()).await.unwrap();
+///     let contact = [first.local_addr()];
+///     let second = Node::builder().bootstrap(contact).start_local_over(network.endpoint()).await.unwrap();
+///     assert_eq!(first.set("greeting", "hello").await.unwrap().stored, 1);
+///
+///     network.partition([first.local_addr()]);
+///     assert_eq!(second.get("greeting").await.unwrap(), Some(Value::from("hello")));
+/// });
+/// ```
+#[derive(Clone)]
+pub struct MemoryNetwork(Rc<Inner>);
+
+struct Inner {
+    state: RefCell<State>,
+    endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint>>>,
+    /// Wakes the driver, when it sleeps.
+    driver: Cell<Option<Waker>>,
+}
+
+struct State {
+    entropy: SeededEntropy,
+    addresses: Addresses,
+    link: Link,
+    /// The part that an address is in; those that are not named are in part 0.
+    parts: HashMap<SocketAddr, u32>,
+    last_part: u32,
+    /// When the first datagram was sent. The driver runs since then.
+    started: Option<Instant>,
+    under_way: BinaryHeap<Delivery>,
+    sequence: u64,
+    counters: NetworkCounters,
+    trace: u64,
+}
+
+/// A datagram under way.
+struct Delivery {
+    /// When it arrives, in nanoseconds since the start.
+    due: u64,
+    /// What was sent first arrives first, if both are due at the same time.
+    sequence: u64,
+    from: SocketAddr,
+    to: SocketAddr,
+    payload: Vec<u8>,
+}
+
+impl Ord for Delivery {
+    /// The heap gives the greatest first: that is the one due first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.due, other.sequence).cmp(&(self.due, self.sequence))
+    }
+}
+
+impl PartialOrd for Delivery {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Delivery {}
+
+/// Who is at an address.
+enum Endpoint {
+    /// Somebody who reads.
+    Inbox(RefCell<Inbox>),
+    /// Somebody who is called. It may be gone.
+    Listener(Weak<dyn Listener>),
+}
+
+#[derive(Default)]
+struct Inbox {
+    datagrams: VecDeque<Datagram>,
+    reader: Option<Waker>,
+}
+
+/// Somebody who is called with each datagram that arrives at `to`.
+pub(super) trait Listener {
+    fn receive(&self, to: SocketAddr, datagram: Datagram);
+}
+
+/// There is an endpoint at this address already. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("somebody is at {0} already")]
+pub struct AddressTaken(pub SocketAddr);
+
+impl MemoryNetwork {
+    /// A network on loopback addresses whose links take 1 ms and lose nothing. All its chances come from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            entropy: SeededEntropy::new(seed),
+            addresses: Addresses::new(AddressScope::Loopback),
+            link: Link::default(),
+            parts: HashMap::new(),
+            last_part: 0,
+            started: None,
+            under_way: BinaryHeap::new(),
+            sequence: 0,
+            counters: NetworkCounters::default(),
+            trace: 0,
+        };
+        let endpoints = RefCell::default();
+        Self(Rc::new(Inner { state: RefCell::new(state), endpoints, driver: Cell::default() }))
+    }
+
+    /// The same network, giving out addresses of `scope` from here on. Nodes trust loopback and private addresses more
+    /// than global ones; global ones lie in a /24 each, as if everybody had a provider of his own.
+    #[must_use]
+    pub fn with_scope(self, scope: AddressScope) -> Self {
+        self.0.state.borrow_mut().addresses = Addresses::new(scope);
+        self
+    }
+
+    /// The same network with these links.
+    #[must_use]
+    pub fn with_link(self, link: Link) -> Self {
+        self.set_link(link);
+        self
+    }
+
+    /// Changes all links. What is under way arrives as it would have.
+    pub fn set_link(&self, link: Link) {
+        self.0.state.borrow_mut().link = link;
+    }
+
+    /// The links as they are now.
+    pub fn link(&self) -> Link {
+        self.0.state.borrow().link
+    }
+
+    /// An endpoint at a fresh address.
+    pub fn endpoint(&self) -> MemoryTransport {
+        let addr = self.fresh_addr();
+        self.attach(addr, Endpoint::Inbox(RefCell::default()))
+    }
+
+    /// An endpoint at this address, for a node that comes back.
+    ///
+    /// # Errors
+    /// [`AddressTaken`] while another endpoint is there.
+    pub fn endpoint_at(&self, addr: SocketAddr) -> Result<MemoryTransport, AddressTaken> {
+        if self.is_taken(&addr) {
+            return Err(AddressTaken(addr));
+        }
+        Ok(self.attach(addr, Endpoint::Inbox(RefCell::default())))
+    }
+
+    /// Takes away whoever is at `addr`, as a crash or a pulled cable does: what is sent there from now on, and from
+    /// there, is lost, and the address is free. Says whether anybody was there.
+    pub fn remove(&self, addr: SocketAddr) -> bool {
+        self.0.endpoints.borrow_mut().remove(&addr).is_some()
+    }
+
+    /// Cuts these addresses off from all others, but not from each other. Each call makes a part of its own. What is
+    /// under way between two parts is lost.
+    pub fn partition(&self, addrs: impl IntoIterator<Item = SocketAddr>) {
+        let mut state = self.0.state.borrow_mut();
+        state.last_part += 1;
+        let part = state.last_part;
+        state.parts.extend(addrs.into_iter().map(|addr| (addr, part)));
+    }
+
+    /// Joins all parts again.
+    pub fn heal(&self) {
+        self.0.state.borrow_mut().parts.clear();
+    }
+
+    /// Sends a datagram as if `from` had, which need not exist: forged sources are a part of life. Says whether the
+    /// network took it: not if it is longer than a UDP datagram can be (65,507 bytes).
+    ///
+    /// # Panics
+    /// Outside an actix system, if it is the first datagram of this network.
+    pub fn send(&self, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) -> bool {
+        self.send_later(Duration::ZERO, from, to, payload)
+    }
+
+    /// What became of the datagrams so far.
+    pub fn counters(&self) -> NetworkCounters {
+        self.0.state.borrow().counters
+    }
+
+    /// Datagrams under way.
+    pub fn in_flight(&self) -> usize {
+        self.0.state.borrow().under_way.len()
+    }
+
+    /// A fingerprint of everything that was sent: when (since the first datagram), from whom, to whom, and what. Two
+    /// runs with the same fingerprint are the same. It is not made to withstand forgery.
+    pub fn trace_hash(&self) -> u64 {
+        self.0.state.borrow().trace
+    }
+
+    /// Random bits of this network, for those who live in it.
+    pub(super) fn seed(&self) -> u64 {
+        self.0.state.borrow_mut().entropy.next_u64()
+    }
+
+    /// An endpoint at a fresh address that calls `listener` instead of being read.
+    pub(super) fn listen(&self, listener: Weak<dyn Listener>) -> MemoryTransport {
+        self.attach(self.fresh_addr(), Endpoint::Listener(listener))
+    }
+
+    pub(super) fn send_later(&self, delay: Duration, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) -> bool {
+        if payload.len() > MAX_DATAGRAM {
+            return false;
+        }
+        let mut state = self.0.state.borrow_mut();
+        let now = state.now(&self.0);
+        let next = state.next_due();
+        state.dispatch(now, delay, from, to, payload);
+        if state.next_due() != next {
+            self.0.wake_driver();
+        }
+        true
+    }
+
+    fn fresh_addr(&self) -> SocketAddr {
+        loop {
+            let addr = self.0.state.borrow_mut().addresses.next();
+            if !self.is_taken(&addr) {
+                return addr;
+            }
+        }
+    }
+
+    fn is_taken(&self, addr: &SocketAddr) -> bool {
+        self.0.endpoints.borrow().contains_key(addr)
+    }
+
+    fn attach(&self, addr: SocketAddr, endpoint: Endpoint) -> MemoryTransport {
+        let endpoint = Rc::new(endpoint);
+        self.0.endpoints.borrow_mut().insert(addr, endpoint.clone());
+        MemoryTransport { network: self.clone(), addr, endpoint }
+    }
+}
+
+impl fmt::Debug for MemoryNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints = self.0.endpoints.borrow().len();
+        f.debug_struct("MemoryNetwork")
+            .field("endpoints", &endpoints)
+            .field("in_flight", &self.in_flight())
+            .field("counters", &self.counters())
+            .finish()
+    }
+}
+
+impl State {
+    /// Nanoseconds since the first datagram, which starts the driver.
+    fn now(&mut self, network: &Rc<Inner>) -> u64 {
+        let now = Instant::now();
+        let started = *self.started.get_or_insert_with(|| {
+            actix_rt::spawn(Driver { network: Rc::downgrade(network), started: now, sleep: None });
+            now
+        });
+        nanos(now - started)
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        self.under_way.peek().map(|delivery| delivery.due)
+    }
+
+    fn dispatch(&mut self, now: u64, delay: Duration, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
+        self.counters.sent += 1;
+        self.trace = fingerprint(self.trace, now, &from, &to, &payload);
+        if self.chance(self.link.loss) {
+            self.counters.lost += 1;
+            return;
+        }
+        if self.chance(self.link.duplication) {
+            self.counters.duplicated += 1;
+            self.put(now, delay, from, to, payload.clone());
+        }
+        self.put(now, delay, from, to, payload);
+    }
+
+    fn put(&mut self, now: u64, delay: Duration, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
+        let latency = self.link.latency.sample(&mut self.entropy);
+        let due = now.saturating_add(nanos(delay + latency));
+        self.sequence += 1;
+        self.under_way.push(Delivery { due, sequence: self.sequence, from, to, payload });
+    }
+
+    fn chance(&mut self, part: f64) -> bool {
+        part > 0.0 && self.entropy.unit() < part
+    }
+
+    /// The next datagram that has arrived, if any has.
+    fn arrived(&mut self, now: u64) -> Option<Delivery> {
+        while self.next_due()? <= now {
+            let delivery = self.under_way.pop()?;
+            let part = |addr| self.parts.get(addr).copied().unwrap_or(0);
+            if self.parts.is_empty() || part(&delivery.from) == part(&delivery.to) {
+                return Some(delivery);
+            }
+            self.counters.cut += 1;
+        }
+        None
+    }
+}
+
+impl Inner {
+    fn wake_driver(&self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        let Delivery { from, to, payload, .. } = delivery;
+        let endpoint = self.endpoints.borrow().get(&to).cloned();
+        let datagram = Datagram { addr: from, payload };
+        let listener = match endpoint.as_deref() {
+            None => None,
+            Some(Endpoint::Listener(listener)) => listener.upgrade(),
+            Some(Endpoint::Inbox(inbox)) => {
+                let fits = inbox.borrow_mut().push(datagram);
+                let counters = &mut self.state.borrow_mut().counters;
+                *if fits { &mut counters.delivered } else { &mut counters.overflowed } += 1;
+                return;
+            }
+        };
+        match listener {
+            None => self.state.borrow_mut().counters.no_such_address += 1,
+            Some(listener) => {
+                self.state.borrow_mut().counters.delivered += 1;
+                listener.receive(to, datagram);
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // It sees that the network has gone, and ends.
+        self.wake_driver();
+    }
+}
+
+impl Inbox {
+    fn push(&mut self, datagram: Datagram) -> bool {
+        let fits = self.datagrams.len() < INBOX;
+        if fits {
+            self.datagrams.push_back(datagram);
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+        }
+        fits
+    }
+}
+
+/// Delivers what is due, and sleeps until the next is. One for the whole network.
+struct Driver {
+    network: Weak<Inner>,
+    started: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(network) = self.network.upgrade() else { return Poll::Ready(()) };
+        loop {
+            let now = nanos(Instant::now() - self.started);
+            loop {
+                let Some(delivery) = network.state.borrow_mut().arrived(now) else { break };
+                network.deliver(delivery);
+            }
+            network.driver.set(Some(cx.waker().clone()));
+            let Some(due) = network.state.borrow().next_due() else { return Poll::Pending };
+            let at = self.started + Duration::from_nanos(due);
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if sleep.deadline() != at {
+                sleep.as_mut().reset(at);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The trace's next fingerprint: eight bytes a step, since it passes over everything that is sent.
+fn fingerprint(trace: u64, now: u64, from: &SocketAddr, to: &SocketAddr, payload: &[u8]) -> u64 {
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mix_bytes = |mut hash: u64, bytes: &[u8]| {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            hash = mix(hash, u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        mix(mix(hash, u64::from_le_bytes(last)), bytes.len() as u64)
+    };
+    let mix_addr = |hash, addr: &SocketAddr| match addr {
+        SocketAddr::V4(v4) => mix(hash, u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port())),
+        SocketAddr::V6(v6) => mix(mix_bytes(hash, &v6.ip().octets()), v6.port().into()),
+    };
+    mix_bytes(mix_addr(mix_addr(mix(trace, now), from), to), payload)
+}
+
+/// An endpoint of a [`MemoryNetwork`]: what a node is [started over](crate::NodeBuilder::start_local_over), or what a test
+/// sends and receives with. Its address is free again when it is dropped.
+pub struct MemoryTransport {
+    network: MemoryNetwork,
+    addr: SocketAddr,
+    endpoint: Rc<Endpoint>,
+}
+
+impl MemoryTransport {
+    /// Its address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Sends a datagram, unless [it was removed](MemoryNetwork::remove). Says whether the network took it.
+    pub fn send(&self, to: SocketAddr, payload: Vec<u8>) -> bool {
+        self.is_attached() && self.network.send(self.addr, to, payload)
+    }
+
+    /// The next datagram that arrives. It can be cancelled without loss.
+    pub async fn receive(&self) -> Datagram {
+        poll_fn(|cx| match self.try_receive() {
+            Some(datagram) => Poll::Ready(datagram),
+            None => self.wait(cx),
+        })
+        .await
+    }
+
+    /// The next datagram that has arrived, if any has.
+    pub fn try_receive(&self) -> Option<Datagram> {
+        match &*self.endpoint {
+            Endpoint::Inbox(inbox) => inbox.borrow_mut().datagrams.pop_front(),
+            Endpoint::Listener(_) => None,
+        }
+    }
+
+    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        if let Endpoint::Inbox(inbox) = &*self.endpoint {
+            inbox.borrow_mut().reader = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn is_attached(&self) -> bool {
+        let endpoints = self.network.0.endpoints.borrow();
+        endpoints.get(&self.addr).is_some_and(|there| Rc::ptr_eq(there, &self.endpoint))
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
+        let before = batch.len();
+        batch.extend(std::iter::from_fn(|| self.try_receive()).take(max));
+        if batch.len() > before { Poll::Ready(Ok(())) } else { self.wait(cx) }
+    }
+
+    fn poll_send(&self, _: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
+        let attached = self.is_attached();
+        for Datagram { addr, payload } in batch.drain(..) {
+            // Who was taken off the network does not notice: its datagrams go nowhere.
+            let taken = if attached { self.network.send(self.addr, addr, payload) } else { true };
+            *if taken { &mut report.sent } else { &mut report.failed } += 1;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for MemoryTransport {
+    fn drop(&mut self) {
+        if self.is_attached() {
+            self.network.remove(self.addr);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTransport").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
