@@ -1,6 +1,6 @@
 //! Who does it: actors, each the only owner of a state, who speak in typed messages.
 //!
-//! Imports run one way: [`assembly`] names all actors, they name [`messages`] and [`clock`], and nobody names the actor that
+//! Imports run one way: `assembly` names all actors, they name [`messages`] and [`clock`], and nobody names the actor that
 //! it talks to: it holds a `Recipient` of the message. [`node::Node`] is what an application holds.
 
 mod assembly;

@@ -1,0 +1,75 @@
+//! What the README says that no compiler checks: its numbers, its metrics and its links. Its programs are documentation
+//! tests of the library.
+
+use std::path::Path;
+
+use kademlia_dynamic::actors::counters::Counter;
+use kademlia_dynamic::protocol::config::{
+    DEFAULT_MAX_DISPATCHES, DEFAULT_MAX_GLOBAL_ANSWER, DEFAULT_MAX_KEY_LEN, DEFAULT_MAX_STORE_BYTES,
+    DEFAULT_MAX_VALUE_LEN, DEFAULT_MAX_VALUES, MAX_DATAGRAM,
+};
+use kademlia_dynamic::{Codec, Value};
+
+const README: &str = include_str!("../README.md");
+
+/// 60000 as the README writes it: 60,000.
+fn grouped(number: usize) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1_000), number % 1_000) }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    for (number, of) in [
+        (DEFAULT_MAX_VALUE_LEN, "bytes"),
+        (DEFAULT_MAX_KEY_LEN, "bytes"),
+        (DEFAULT_MAX_GLOBAL_ANSWER, "bytes"),
+        (DEFAULT_MAX_VALUES, "values"),
+        (DEFAULT_MAX_STORE_BYTES >> 20, "MiB"),
+        (DEFAULT_MAX_DISPATCHES, "at once"),
+    ] {
+        let said = format!("{} {of}", grouped(number));
+        assert!(README.contains(&said), "the README does not say {said:?}");
+    }
+}
+
+#[test]
+fn the_longest_value_in_json_is_the_one_that_the_readme_names() {
+    let fits = |value: Value| Codec::Json.legacy_answer_len(&value) <= MAX_DATAGRAM;
+    assert!(README.contains("48,972 of bytes"));
+    assert!(fits(Value::Bytes(vec![0; 48_972])));
+    assert!(!fits(Value::Bytes(vec![0; 48_973])));
+    assert!(README.contains("21,700 at worst"));
+    for worst in ["é", "😀"] {
+        assert!(fits(Value::Text(worst.repeat(21_700 / worst.len()))));
+        assert!(!fits(Value::Text(worst.repeat(21_800 / worst.len()))));
+    }
+}
+
+#[test]
+fn every_metric_is_named() {
+    for counter in Counter::ALL {
+        assert!(README.contains(counter.name()), "the README does not name {}", counter.name());
+    }
+}
+
+#[test]
+fn every_link_into_the_source_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
+        assert!(root.join(target).exists(), "the README links to {target}, which is not there");
+    }
+}
+
+#[test]
+fn every_link_within_the_page_leads_to_a_heading() {
+    let anchors: Vec<String> = README
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+        .collect();
+    let targets = README.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+    for target in targets {
+        assert!(anchors.iter().any(|anchor| anchor == target), "no heading makes the anchor #{target}");
+    }
+}
