@@ -124,21 +124,6 @@ fn read_record(record: &[u8]) -> Option<Peer> {
     dialect::peer(NodeId::from_bytes(*id), ip(address)?, u16::from_be_bytes(*port))
 }
 
-/// The records of `peers`: those of IPv4 and those of IPv6, each in their order.
-pub(super) fn records_of(peers: &[Peer]) -> [Vec<u8>; 2] {
-    let mut records = [Vec::new(), Vec::new()];
-    for peer in peers {
-        let of_family = &mut records[usize::from(peer.addr.is_ipv6())];
-        of_family.extend_from_slice(peer.id.as_bytes());
-        match peer.addr.ip() {
-            IpAddr::V4(ip) => of_family.extend_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => of_family.extend_from_slice(&ip.octets()),
-        }
-        of_family.extend_from_slice(&peer.addr.port().to_be_bytes());
-    }
-    records
-}
-
 pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
     rmp_serde::to_vec(&Outgoing::<MessagePack>::new(message, peers))
         .expect("the map's length is known, and writing to a vector cannot fail")

@@ -3,6 +3,7 @@
 //! business.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::de::{IgnoredAny, MapAccess};
@@ -323,7 +324,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
             self.push("peers", Field::Peers(peers));
             return;
         }
-        let [v4, v6] = super::msgpack::records_of(peers);
+        let [v4, v6] = records_of(peers);
         self.push("peers", Field::Records(v4));
         if !v6.is_empty() {
             self.push("peers6", Field::Records(v6));
@@ -349,4 +350,19 @@ impl<D: Dialect> Serialize for Outgoing<'_, D> {
         }
         dictionary.end()
     }
+}
+
+/// The records of `peers`: those of IPv4 and those of IPv6, each in their order.
+fn records_of(peers: &[Peer]) -> [Vec<u8>; 2] {
+    let mut records = [Vec::new(), Vec::new()];
+    for peer in peers {
+        let of_family = &mut records[usize::from(peer.addr.is_ipv6())];
+        of_family.extend_from_slice(peer.id.as_bytes());
+        match peer.addr.ip() {
+            IpAddr::V4(ip) => of_family.extend_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => of_family.extend_from_slice(&ip.octets()),
+        }
+        of_family.extend_from_slice(&peer.addr.port().to_be_bytes());
+    }
+    records
 }

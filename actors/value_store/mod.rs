@@ -1,21 +1,22 @@
 //! The value store as an actor: what we hold, and what of it we publish. Every write is answered on [`Committed`]: at once
 //! from memory, after the commit from a disk's thread. Who wins among writers is the protocol's business.
 
+mod limits;
+mod placing;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::config::{Config, LARGE_VALUE_LEN, MAX_DATAGRAM};
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::placement;
-use kademlia_dynamic::protocol::store::{DueKind, Records, RemoteWrite, Store, WriteOutcome};
-use kademlia_dynamic::protocol::value::Value;
+use kademlia_dynamic::protocol::store::{DueKind, Records, RemoteWrite, Store, StoreError, WriteOutcome};
 
+pub(super) use self::limits::check_key;
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
@@ -110,7 +111,7 @@ impl ValueStore {
         self.backend.commit(changes, Box::new(move |result| address.do_send(Committed { group, result })));
     }
 
-    fn committed(&mut self, waiting: Waiting, result: Result<(), kademlia_dynamic::protocol::store::StoreError>) {
+    fn committed(&mut self, waiting: Waiting, result: Result<(), StoreError>) {
         match (waiting, result) {
             (Waiting::Remote { to, response, .. }, Ok(())) => {
                 self.links.answer.do_send(TransmitAnswer { to, response });
@@ -136,24 +137,6 @@ impl ValueStore {
         let target = LookupKey::Nodes(NodeId::of_key(&key));
         let placing = Placing { key, version, restore, answer };
         self.links.lookup.do_send(StartLookup { key: target, purpose: Purpose::Place(placing) });
-    }
-
-    /// Whether a value of the application is one that the network can hold.
-    fn check(&self, key: &str, value: &Value) -> Result<(), Error> {
-        check_key(key, &self.config)?;
-        let (len, max) = (value.len(), self.config.max_value_len);
-        if len > max {
-            return Err(Error::ValueTooLarge { len, max });
-        }
-        self.check_datagram(key, value)?;
-        if len > LARGE_VALUE_LEN {
-            tracing::warn!(
-                key,
-                len,
-                "its answer takes more than one Ethernet frame, so a lost fragment loses it whole"
-            );
-        }
-        Ok(())
     }
 
     fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
@@ -192,74 +175,6 @@ impl ValueStore {
             WriteOutcome::Unchanged | WriteOutcome::Stale | WriteOutcome::Refused(_) => {}
         }
     }
-
-    fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
-        let room = self.waiting.len() < self.config.max_waiting_writes;
-        if !room {
-            return Err(format!("{} writes wait for the store already", self.waiting.len()));
-        }
-        self.check_datagram(key, value).map_err(|error| error.to_string())
-    }
-
-    /// Whether the datagrams that carry the value fit, as a legacy node would spell them: it must be able to serve the
-    /// value, and to restore it, which takes the key as well.
-    fn check_datagram(&self, key: &str, value: &Value) -> Result<(), Error> {
-        let len = |value: &Value| self.codec.legacy_answer_len(value);
-        let key = len(&Value::from(key)).saturating_sub(len(&Value::from("")));
-        let encoded = len(value) + key;
-        if encoded > MAX_DATAGRAM { Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }) } else { Ok(()) }
-    }
-
-    /// Whether this node is among the k nearest to `key`, given the nearest others.
-    fn among_nearest(&self, key: &NodeId, closest: &[Peer]) -> bool {
-        closest.get(self.config.k - 1).is_none_or(|last| self.own.distance(key) < last.id.distance(key))
-    }
-
-    /// The placement of what `placing` wants, or the reason to leave it.
-    fn place(&mut self, found: PlacesFound, now: Instant) {
-        let PlacesFound { placing, found } = found;
-        let Placing { key, version, restore, answer } = placing;
-        let target = NodeId::of_key(&key);
-        let copy = self.records.get(&key, now).filter(|_| self.records.still_current(&key, version));
-        let Some(copy) = copy else {
-            // A `set` or a foreign value came in between, and has a placement of its own.
-            if let Some(answer) = answer {
-                let _ = answer.send(Ok(SetOutcome {
-                    asked: 0,
-                    stored: 0,
-                    refused: 0,
-                    silent: 0,
-                    expires_in: Duration::ZERO,
-                    superseded: true,
-                }));
-            }
-            return;
-        };
-        if restore && !self.among_nearest(&target, &found.closest) {
-            return;
-        }
-        let mixed = self.config.mixed_placement && found.legacy;
-        let mut targets = placement::targets(&target, self.config.k, &found.closest, &found.own_table, mixed);
-        if targets.is_empty() {
-            // Nobody answered the lookup; whoever is in the table is worth the try.
-            targets.clone_from(&found.own_table);
-        }
-        self.links.publish.do_send(LaunchPublish {
-            key,
-            value: copy.value,
-            version,
-            ttl: restore.then(|| seconds(copy.ttl_left)),
-            expires_at: copy.expires_at,
-            targets,
-            answer,
-        });
-    }
-}
-
-/// Whether a key is one that the network can hold.
-pub(super) fn check_key(key: &str, config: &Config) -> Result<(), Error> {
-    let (len, max) = (key.len(), config.max_key_len);
-    if len > max { Err(Error::KeyTooLong { len, max }) } else { Ok(()) }
 }
 
 fn seconds(duration: Duration) -> u32 {

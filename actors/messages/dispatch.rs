@@ -1,0 +1,43 @@
+//! What the dispatcher is told.
+
+use std::net::SocketAddr;
+
+use actix::Message;
+
+use super::Permit;
+
+/// A datagram on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// What it carries.
+    pub payload: Vec<u8>,
+    /// Its dispatch slot. `None` in the lane of answers to our own queries.
+    pub permit: Option<Permit>,
+}
+
+/// Socket → dispatcher: strangers' datagrams came in, each with its slot.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DatagramsReceived(pub Vec<Incoming>);
+
+/// Socket → dispatcher: datagrams came in from addresses that we asked something. They hold no slots.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AnswersReceived(pub Vec<Incoming>);
+
+/// Socket → dispatcher: this answer is larger than an unverified address may be sent. Hold it until it has proved itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HoldAnswer {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// The datagram.
+    pub payload: Vec<u8>,
+}
+
+/// Queries → dispatcher: this address echoed a query id of ours, so it is what it says.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AddressVerified(pub SocketAddr);

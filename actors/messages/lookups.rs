@@ -1,0 +1,162 @@
+//! What the lookup coordinator is told, and what lookups and placements tell.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Message;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Trace;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::value::Value;
+
+use super::super::outcome::{FoundValue, GetOutcome, SetOutcome};
+use super::Answer;
+
+/// What is looked up. Equal ones are one lookup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LookupKey {
+    /// The nodes nearest to an id.
+    Nodes(NodeId),
+    /// The value of a key.
+    Value(Arc<str>),
+}
+
+impl LookupKey {
+    /// The id that is approached.
+    pub fn target(&self) -> NodeId {
+        match self {
+            LookupKey::Nodes(id) => *id,
+            LookupKey::Value(key) => NodeId::of_key(key),
+        }
+    }
+}
+
+/// Why something is looked up, and so what happens with the result.
+#[derive(Debug)]
+pub enum Purpose {
+    /// An application wants the value.
+    Get(Answer<GetOutcome>),
+    /// An application wants the value or the nearest peers.
+    FindValue(Answer<FoundValue>),
+    /// An application wants the nearest peers.
+    FindNode(Answer<Vec<Peer>>),
+    /// A value wants a place.
+    Place(Placing),
+    /// A bucket wants to be refreshed.
+    Refresh,
+}
+
+/// A value that wants a place.
+#[derive(Debug)]
+pub struct Placing {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which publication of it; after the lookup it is placed only if it is still the current one.
+    pub version: u64,
+    /// Whether its publisher publishes it, or a holder restores it.
+    pub restore: bool,
+    /// Where the outcome goes, if somebody waits.
+    pub answer: Option<Answer<SetOutcome>>,
+}
+
+/// Node, value store, maintenance, routing table → coordinator: look this up.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartLookup {
+    /// What.
+    pub key: LookupKey,
+    /// Why.
+    pub purpose: Purpose,
+}
+
+/// Routing table → coordinator: the peers that a lookup starts from.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LaunchLookup {
+    /// Which lookup.
+    pub key: LookupKey,
+    /// The nearest peers known, nearest first.
+    pub seeds: Vec<Peer>,
+    /// Whether legacy peers are in the table.
+    pub legacy: bool,
+}
+
+/// What a lookup came to.
+#[derive(Debug)]
+pub struct LookupResult {
+    /// The k nearest that answered, nearest first.
+    pub closest: Vec<Peer>,
+    /// The k nearest of the own table when it began.
+    pub own_table: Vec<Peer>,
+    /// Whether legacy peers were in the table.
+    pub legacy: bool,
+    /// The value, if it was looked for and found.
+    pub value: Option<Found>,
+    /// How many peers were asked.
+    pub asked: usize,
+    /// How many answered.
+    pub answered: usize,
+    /// What it did, step by step.
+    pub trace: Trace,
+}
+
+/// A value that a lookup found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The value.
+    pub value: Arc<Value>,
+    /// Seconds until the copy that was read expires, where its holder says so.
+    pub ttl: Option<u32>,
+    /// Who had it.
+    pub holder: Peer,
+}
+
+/// Lookup → coordinator: it is over. `None`: it broke, and whoever waits gets an error.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookupFinished {
+    /// Which lookup.
+    pub key: LookupKey,
+    /// What it came to.
+    pub result: Option<LookupResult>,
+}
+
+/// Value store → coordinator: bring this value to these peers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LaunchPublish {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// Which publication.
+    pub version: u64,
+    /// A restore's seconds left; `None` for a publication.
+    pub ttl: Option<u32>,
+    /// When the value expires here.
+    pub expires_at: Instant,
+    /// Who shall have it, nearest first.
+    pub targets: Vec<Peer>,
+    /// Where the outcome goes, if somebody waits.
+    pub answer: Option<Answer<SetOutcome>>,
+}
+
+/// Publish → coordinator: it is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PublishFinished {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which publication.
+    pub version: u64,
+}
+
+/// Coordinator → publish: a newer value of the same key is on its way, so end with what you have.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Supersede;
+
+/// Node → coordinator: how many lookups run, and how many wait?
+#[derive(Debug, Message)]
+#[rtype(result = "(usize, usize)")]
+pub struct CountLookups;

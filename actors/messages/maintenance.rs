@@ -1,0 +1,25 @@
+//! What the scheduler is told.
+
+use actix::Message;
+use kademlia_dynamic::protocol::peer::Peer;
+
+use super::super::outcome::BootstrapOutcome;
+use super::Answer;
+
+/// Node → maintenance: join the network through these contacts, and remember them for when the table is empty.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct JoinNetwork {
+    /// `host:port` each, an IP address or a name.
+    pub contacts: Vec<String>,
+    /// Where the outcome goes.
+    pub answer: Option<Answer<BootstrapOutcome>>,
+}
+
+/// Routing table → maintenance: nobody is known who answers. These were, lately.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TableEmpty {
+    /// Peers that were in the table, most recently answered first.
+    pub once_known: Vec<Peer>,
+}

@@ -1,0 +1,83 @@
+//! What the queries are told, and what they tell whoever asked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::{Message, Recipient};
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
+use kademlia_dynamic::protocol::peer::Peer;
+
+/// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is not `Slow`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SendQuery {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Who should answer; `None` where only the address is known.
+    pub id: Option<NodeId>,
+    /// The query.
+    pub request: Request,
+    /// Who wants to know. `None`: the answer only serves the routing table.
+    pub asker: Option<Recipient<QueryEvent>>,
+}
+
+/// Queries → who asked: what became of a query.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct QueryEvent {
+    /// Where the query went.
+    pub to: SocketAddr,
+    /// Who should have answered.
+    pub id: Option<NodeId>,
+    /// What became of it.
+    pub result: QueryResult,
+}
+
+/// What became of a query.
+#[derive(Debug)]
+pub enum QueryResult {
+    /// The peer answered.
+    Answered {
+        /// Its answer.
+        response: Response,
+        /// Who it is, by its own word.
+        peer: Peer,
+        /// Its protocol version; `None` from a legacy node.
+        version: Option<u32>,
+        /// How long it took.
+        rtt: Duration,
+    },
+    /// It takes longer than this peer usually needs. The end is still to come.
+    Slow,
+    /// No answer came in time.
+    Silent,
+    /// Somebody else answers there.
+    WrongId {
+        /// The id it gave, if any.
+        actual: Option<NodeId>,
+    },
+    /// It was not sent: too many queries are in flight.
+    Unsent,
+}
+
+/// Dispatcher → queries: an answer came in.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ResponseReceived {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// The query's id.
+    pub id: QueryId,
+    /// Who says it.
+    pub sender: Option<NodeId>,
+    /// Its protocol version.
+    pub version: Option<u32>,
+    /// The answer.
+    pub response: Response,
+}
+
+/// Node → queries: how many are in flight?
+#[derive(Debug, Message)]
+#[rtype(result = "usize")]
+pub struct CountQueries;

@@ -1,0 +1,64 @@
+//! What the socket is told.
+
+use std::net::SocketAddr;
+
+use actix::Message;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
+
+use super::Permit;
+
+/// Queries → socket: send this query. The socket lets answers from that address past the slots until the query is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TransmitQuery {
+    /// The query's id.
+    pub id: QueryId,
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Under which id we ask: our own, or that of the asked peer where we must not be inserted.
+    pub claim: Option<NodeId>,
+    /// The query.
+    pub request: Request,
+}
+
+/// Queries → socket: a query to this address is over, so one answer less is expected from it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct QueryOver {
+    /// The address that was asked.
+    pub to: SocketAddr,
+}
+
+/// The owner of an answer → socket: send it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TransmitAnswer {
+    /// To whom, and what may be spent on it.
+    pub to: ReplyTo,
+    /// The answer.
+    pub response: Response,
+}
+
+/// Dispatcher → socket: send this encoded answer, which waited for its address to prove itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TransmitHeld {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// The datagram.
+    pub payload: Vec<u8>,
+}
+
+/// Where the answer to a stranger's query goes. It walks with the request from room to room.
+#[derive(Debug)]
+pub struct ReplyTo {
+    /// The address that the query came from.
+    pub addr: SocketAddr,
+    /// The query's id, to be repeated.
+    pub id: QueryId,
+    /// How many bytes may go to it at once; a larger answer waits until the address has proved itself.
+    pub limit: usize,
+    /// Its dispatch slot.
+    pub permit: Option<Permit>,
+}

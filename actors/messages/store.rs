@@ -1,0 +1,125 @@
+//! What the value store is told.
+
+use std::sync::Arc;
+
+use actix::Message;
+use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot};
+use kademlia_dynamic::protocol::value::Value;
+
+use super::super::outcome::{GetOutcome, SetOutcome};
+use super::{Answer, LookupResult, Placing, ReplyTo};
+
+/// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StoreValue {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// Seconds left, in a restore and with a cached copy.
+    pub ttl: Option<u32>,
+    /// Whether it is a cached copy.
+    pub cached: bool,
+    /// Whether its sender is a legacy node.
+    pub legacy: bool,
+    /// Where the answer goes.
+    pub to: ReplyTo,
+}
+
+/// What a peer asks the value store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreQuestion {
+    /// `find_value`
+    FindValue,
+    /// `get`
+    Get,
+    /// `check_store`
+    CheckStore,
+}
+
+/// Dispatcher → value store: answer a peer's question about this key.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AnswerFromStore {
+    /// What is asked.
+    pub question: StoreQuestion,
+    /// The key.
+    pub key: Arc<str>,
+    /// Where the answer goes.
+    pub to: ReplyTo,
+}
+
+/// Node → value store: read this key, here or in the network.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadValue {
+    /// The key.
+    pub key: Arc<str>,
+    /// Where the outcome goes.
+    pub answer: Answer<GetOutcome>,
+}
+
+/// Node → value store: publish this value under this key, here and in the network.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PublishValue {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// Where the outcome goes.
+    pub answer: Answer<SetOutcome>,
+}
+
+/// Node → value store: no longer republish this key. Says whether it was published.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct ReleaseKey(pub Arc<str>);
+
+/// The store's backend → value store: a group of writes is committed, or failed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Committed {
+    /// Which group.
+    pub group: u64,
+    /// Whether it is safe.
+    pub result: Result<(), StoreError>,
+}
+
+/// Maintenance → value store: republish and restore what is due.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RepublishDue;
+
+/// Maintenance → value store: forget what has expired.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ExpireValues;
+
+/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PlacesFound {
+    /// What is to be placed.
+    pub placing: Placing,
+    /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
+    pub found: Arc<LookupResult>,
+}
+
+/// Publish → value store: a placement is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PublishDone {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which publication.
+    pub version: u64,
+    /// Whether any peer holds it now.
+    pub stored: bool,
+}
+
+/// Node → value store: what do you hold?
+#[derive(Debug, Message)]
+#[rtype(result = "StoreSnapshot")]
+pub struct DescribeStore;

@@ -1,0 +1,210 @@
+//! Builds a node: what it is made of, where it runs, whom it joins.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::{fmt, io, thread};
+
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::{MemoryStore, Store};
+use tokio::sync::{oneshot, watch};
+
+use super::super::assembly::{self, Plan};
+use super::super::clock::generate_node_id;
+use super::super::outcome::Error;
+use super::super::socket::transport::Transport;
+use super::super::socket::udp::UdpTransport;
+use super::super::supervision::Ended;
+use super::Node;
+
+/// Where a node listens unless it is told otherwise: on this machine only, at any free port.
+pub const DEFAULT_BIND: &str = "127.0.0.1:0";
+
+/// Builds a [`Node`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct NodeBuilder {
+    bind: String,
+    codec: Codec,
+    config: Config,
+    contacts: Vec<String>,
+    id: Option<NodeId>,
+    client: bool,
+    store: Option<Box<dyn Store>>,
+    seed: Option<u64>,
+}
+
+impl Default for NodeBuilder {
+    fn default() -> Self {
+        Self {
+            bind: DEFAULT_BIND.to_owned(),
+            codec: Codec::default(),
+            config: Config::default(),
+            contacts: Vec::new(),
+            id: None,
+            client: false,
+            store: None,
+            seed: None,
+        }
+    }
+}
+
+impl NodeBuilder {
+    /// Where it listens: `host:port`; port 0 is any free one. Defaults to [`DEFAULT_BIND`].
+    pub fn bind(mut self, addr: impl ToString) -> Self {
+        self.bind = addr.to_string();
+        self
+    }
+
+    /// How it spells its messages: all nodes of a network do it alike. Defaults to JSON.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// Its settings. Defaults to [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Whom to join through, `host:port` each. Starting waits for their answers, but succeeds without: whoever is first
+    /// in a network has nobody to join. Joining is tried again while nobody is known.
+    pub fn bootstrap<C>(mut self, contacts: C) -> Self
+    where
+        C: IntoIterator,
+        C::Item: ToString,
+    {
+        self.contacts = contacts.into_iter().map(|contact| contact.to_string()).collect();
+        self
+    }
+
+    /// Its id. Defaults to a random one.
+    pub fn node_id(mut self, id: NodeId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Whether it only uses the network: it is inserted into nobody's table, and so holds nothing for others. For
+    /// short-lived programs.
+    pub fn client(mut self, client: bool) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// What stands behind its value store. Defaults to memory.
+    pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// Makes a run repeatable, for tests and simulation. Its query ids can then be guessed: never on an open network.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the node on a thread of its own, with any runtime around it.
+    ///
+    /// # Errors
+    /// A setting out of its range, an address that cannot be bound, a thread that cannot be started.
+    pub async fn start(self) -> Result<Node, Error> {
+        self.config.validate()?;
+        let (ready, started) = oneshot::channel();
+        let (gone, is_gone) = watch::channel(false);
+        let body = move || {
+            actix::System::new().block_on(async move {
+                match self.start_here(is_gone).await {
+                    Ok((node, contacts, ended)) => {
+                        // Only the caller's handle counts: if nobody takes it, the node ends at once.
+                        let _ = ready.send(Ok((node, contacts)));
+                        ended.wait().await;
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            });
+            let _ = gone.send(true);
+        };
+        thread::Builder::new().name("kademlia-node".to_owned()).spawn(body).map_err(Error::Thread)?;
+        let (node, contacts) = started.await.map_err(|_| Error::Interrupted)??;
+        join(node, contacts).await
+    }
+
+    /// Starts the node on the current Arbiter: for tests, for simulation, and for many nodes in one process.
+    ///
+    /// # Errors
+    /// As [`NodeBuilder::start`], and [`Error::NoArbiter`] outside an actix system.
+    pub async fn start_local(self) -> Result<Node, Error> {
+        self.config.validate()?;
+        check_arbiter()?;
+        let (gone, is_gone) = watch::channel(false);
+        let (node, contacts, ended) = self.start_here(is_gone).await?;
+        announce_end(ended, gone);
+        join(node, contacts).await
+    }
+
+    /// Starts the node on the current Arbiter, over a transport of the caller's: a network in memory, above all.
+    ///
+    /// # Errors
+    /// As [`NodeBuilder::start_local`]; [`NodeBuilder::bind`] is not used.
+    pub async fn start_local_over(self, transport: impl Transport) -> Result<Node, Error> {
+        self.config.validate()?;
+        check_arbiter()?;
+        let (gone, is_gone) = watch::channel(false);
+        let (node, contacts, ended) = self.assemble(Rc::new(transport), is_gone);
+        announce_end(ended, gone);
+        join(node, contacts).await
+    }
+
+    async fn start_here(self, gone: watch::Receiver<bool>) -> Result<(Node, Vec<String>, Ended), Error> {
+        let addr = resolve(&self.bind).await?;
+        let transport = UdpTransport::bind(addr).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::PortInUse { addr },
+            _ => Error::Bind { addr, source },
+        })?;
+        Ok(self.assemble(Rc::new(transport), gone))
+    }
+
+    fn assemble(self, transport: Rc<dyn Transport>, gone: watch::Receiver<bool>) -> (Node, Vec<String>, Ended) {
+        let (addr, codec) = (transport.local_addr(), self.codec);
+        let id = self.id.unwrap_or_else(generate_node_id);
+        let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::default()));
+        let plan = Plan { id, codec, config: self.config, client: self.client, store, seed: self.seed };
+        let (house, ended) = assembly::assemble(plan, transport);
+        (Node::new(house, (id, addr, codec), gone), self.contacts, ended)
+    }
+}
+
+fn check_arbiter() -> Result<(), Error> {
+    actix::System::try_current().map(drop).ok_or(Error::NoArbiter)
+}
+
+/// Says so when nothing of the node lives any more.
+fn announce_end(ended: Ended, gone: watch::Sender<bool>) {
+    actix_rt::spawn(async move {
+        ended.wait().await;
+        let _ = gone.send(true);
+    });
+}
+
+async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
+    let error = |reason: String| Error::Resolve { addr: bind.to_owned(), reason };
+    let mut found = tokio::net::lookup_host(bind).await.map_err(|found| error(found.to_string()))?;
+    found.next().ok_or_else(|| error("it has no address".to_owned()))
+}
+
+async fn join(node: Node, contacts: Vec<String>) -> Result<Node, Error> {
+    if !contacts.is_empty() {
+        let outcome = node.bootstrap(contacts).await?;
+        if !outcome.joined() {
+            tracing::warn!(silent = ?outcome.silent, unresolved = ?outcome.unresolved, "no contact answered");
+        }
+    }
+    Ok(node)
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder").field("bind", &self.bind).field("codec", &self.codec).finish_non_exhaustive()
+    }
+}

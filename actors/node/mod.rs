@@ -1,0 +1,221 @@
+//! The handle to a node: what an application holds. [`builder`] makes it.
+
+pub mod builder;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::Addr;
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::value::Value;
+use tokio::sync::watch;
+
+pub use self::builder::{DEFAULT_BIND, NodeBuilder};
+use super::assembly::House;
+use super::counters::Counters;
+use super::events::{EventStream, Events};
+use super::node_actor::NodeActor;
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
+use super::requests::{Bootstrap, Describe, FindNode, FindValue, Get, Ping, Release, Set};
+use super::snapshot::Snapshot;
+use super::supervision::{Ender, StopReason};
+
+/// A handle to a running node: cheap to clone, usable from any thread and any tokio runtime. The node stops when the last
+/// handle is dropped, or by [`Node::stop`].
+///
+/// ```
+/// use kademlia_dynamic::{Codec, Node, Value};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kademlia_dynamic::Error> {
+/// let first = Node::builder().bind("127.0.0.1:0").codec(Codec::Json).start().await?;
+/// let second = Node::builder().bootstrap([first.local_addr().to_string()]).start().await?;
+///
+/// let outcome = first.set("greeting", "hello").await?;
+/// assert_eq!(outcome.stored, 1);
+/// assert_eq!(second.get("greeting").await?, Some(Value::from("hello")));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    actor: Addr<NodeActor>,
+    id: NodeId,
+    addr: SocketAddr,
+    codec: Codec,
+    ender: Ender,
+    counters: Arc<Counters>,
+    events: Events,
+    /// Turns true when nothing of the node lives any more.
+    gone: watch::Receiver<bool>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.ender.end(StopReason::Asked);
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.inner.id).field("addr", &self.inner.addr).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A builder with the defaults: 127.0.0.1, any free port, JSON, nobody to join.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.inner.id
+    }
+
+    /// The address that it is bound to, with the port that it really has.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.addr
+    }
+
+    /// How it spells its messages.
+    pub fn codec(&self) -> Codec {
+        self.inner.codec
+    }
+
+    /// Its actor, for applications that would rather send [requests](super::requests) than call methods.
+    pub fn actor(&self) -> Addr<NodeActor> {
+        self.inner.actor.clone()
+    }
+
+    /// Its counters, which stay readable after it has stopped.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// Joins a network through `contacts`, `host:port` each: all are resolved and asked at once. They are remembered for
+    /// when nobody is known any more.
+    ///
+    /// # Errors
+    /// Only where the node itself is not able to ask; that nobody answered is an outcome.
+    pub async fn bootstrap<C>(&self, contacts: C) -> Result<BootstrapOutcome, Error>
+    where
+        C: IntoIterator,
+        C::Item: ToString,
+    {
+        let contacts = contacts.into_iter().map(|contact| contact.to_string()).collect();
+        self.ask(Bootstrap { contacts }).await
+    }
+
+    /// Publishes `value` under `key`: text stays text, bytes stay bytes. It is held here, placed in the network, and
+    /// republished until the node stops or the key is [released](Node::release).
+    ///
+    /// # Errors
+    /// Where key or value are too long, or the node is too busy or stopped. That no peer took it is an outcome.
+    pub async fn set(&self, key: impl AsRef<str>, value: impl Into<Value>) -> Result<SetOutcome, Error> {
+        self.ask(Set { key: key.as_ref().into(), value: Arc::new(value.into()) }).await
+    }
+
+    /// The value of `key`; `None` where nobody holds it. [`Node::get_outcome`] says more.
+    ///
+    /// # Errors
+    /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value.
+    pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
+        match self.get_outcome(key).await? {
+            GetOutcome::Found { value, .. } => Ok(Some(value)),
+            GetOutcome::NotFound { .. } => Ok(None),
+            GetOutcome::NobodyAnswered { asked } => Err(Error::NobodyAnswered { asked }),
+        }
+    }
+
+    /// The value of `key`, who had it, or how many peers said that they do not hold it.
+    ///
+    /// # Errors
+    /// Where the key is too long, or the node is too busy or stopped.
+    pub async fn get_outcome(&self, key: impl AsRef<str>) -> Result<GetOutcome, Error> {
+        self.ask(Get { key: key.as_ref().into() }).await
+    }
+
+    /// The k nodes nearest to `target`, this one excepted, nearest first.
+    ///
+    /// # Errors
+    /// [`Error::NobodyAnswered`], or where the node is too busy or stopped.
+    pub async fn find_node(&self, target: NodeId) -> Result<Vec<Peer>, Error> {
+        self.ask(FindNode { target }).await
+    }
+
+    /// The value of `key` from the network, or the nodes nearest to it. What is held here is not looked at.
+    ///
+    /// # Errors
+    /// As [`Node::get`].
+    pub async fn find_value(&self, key: impl AsRef<str>) -> Result<FoundValue, Error> {
+        self.ask(FindValue { key: key.as_ref().into() }).await
+    }
+
+    /// Who answers at `addr` (`host:port`), and how fast.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] or [`Error::Resolve`].
+    pub async fn ping(&self, addr: impl ToString) -> Result<Pong, Error> {
+        self.ask(Ping { addr: addr.to_string() }).await
+    }
+
+    /// No longer republishes `key`. The copies in the network live on until they expire. Says whether it was published.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
+        self.ask(Release { key: key.as_ref().into() }).await
+    }
+
+    /// The node at this moment: table, store, queries and counters.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.ask(Describe).await
+    }
+
+    /// What happens from now on, as a bounded stream.
+    pub fn events(&self) -> EventStream {
+        self.inner.events.listen()
+    }
+
+    /// Stops the node, and returns when its port is free and no actor of it lives. Requests under way end in an error.
+    pub async fn stop(&self) {
+        self.inner.ender.end(StopReason::Asked);
+        self.stopped().await;
+    }
+
+    /// Waits until the node has stopped, and says why.
+    pub async fn stopped(&self) -> StopReason {
+        // An error means that the sender is gone, and with it the node.
+        let _ = self.inner.gone.clone().wait_for(|gone| *gone).await;
+        self.inner.ender.reason().unwrap_or(StopReason::Asked)
+    }
+
+    /// The handle to a node that has just been made. `gone` turns true when nothing of it lives any more.
+    fn new(house: House, (id, addr, codec): (NodeId, SocketAddr, Codec), gone: watch::Receiver<bool>) -> Self {
+        let House { node: actor, ender, counters, events, .. } = house;
+        Self { inner: Arc::new(Inner { actor, id, addr, codec, ender, counters, events, gone }) }
+    }
+
+    async fn ask<M, T>(&self, request: M) -> Result<T, Error>
+    where
+        M: actix::Message<Result = Result<T, Error>> + Send + 'static,
+        NodeActor: actix::Handler<M>,
+        T: Send + 'static,
+    {
+        match self.inner.actor.send(request).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.inner.ender.reason().map_or(Error::Interrupted, Error::Stopped)),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a key and a value may be: by our own limits, and so that legacy nodes can serve and restore them.
+
+use kademlia_dynamic::protocol::config::{Config, LARGE_VALUE_LEN, MAX_DATAGRAM};
+use kademlia_dynamic::protocol::value::Value;
+
+use super::super::outcome::Error;
+use super::ValueStore;
+
+impl ValueStore {
+    /// Whether a value of the application is one that the network can hold.
+    pub(super) fn check(&self, key: &str, value: &Value) -> Result<(), Error> {
+        check_key(key, &self.config)?;
+        let (len, max) = (value.len(), self.config.max_value_len);
+        if len > max {
+            return Err(Error::ValueTooLarge { len, max });
+        }
+        self.check_datagram(key, value)?;
+        if len > LARGE_VALUE_LEN {
+            tracing::warn!(
+                key,
+                len,
+                "its answer takes more than one Ethernet frame, so a lost fragment loses it whole"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+        let room = self.waiting.len() < self.config.max_waiting_writes;
+        if !room {
+            return Err(format!("{} writes wait for the store already", self.waiting.len()));
+        }
+        self.check_datagram(key, value).map_err(|error| error.to_string())
+    }
+
+    /// Whether the datagrams that carry the value fit, as a legacy node would spell them: it must be able to serve the
+    /// value, and to restore it, which takes the key as well.
+    fn check_datagram(&self, key: &str, value: &Value) -> Result<(), Error> {
+        let len = |value: &Value| self.codec.legacy_answer_len(value);
+        let key = len(&Value::from(key)).saturating_sub(len(&Value::from("")));
+        let encoded = len(value) + key;
+        if encoded > MAX_DATAGRAM { Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }) } else { Ok(()) }
+    }
+}
+
+/// Whether a key is one that the network can hold.
+pub(in super::super) fn check_key(key: &str, config: &Config) -> Result<(), Error> {
+    let (len, max) = (key.len(), config.max_key_len);
+    if len > max { Err(Error::KeyTooLong { len, max }) } else { Ok(()) }
+}
