@@ -1,5 +1,4 @@
-//! Peers without a node behind them, for tests of applications: they say what a script wants said, and what a peer
-//! usually says (`usual.rs`) where it wants nothing.
+//! Peers without a node behind them, for tests of applications: they say what a script wants, else the usual (`usual.rs`).
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -55,8 +54,7 @@ pub const HEARD: usize = 10_000;
 /// });
 /// ```
 ///
-/// A script that panics, as a failed assertion does, panics again in [`ScriptedPeers::heard`], or when the peers are
-/// dropped, so that no test passes by it.
+/// A script that panics, as a failed assertion does, panics again in [`ScriptedPeers::heard`], or when they are dropped.
 #[derive(Clone)]
 pub struct ScriptedPeers(Rc<Stage>);
 
@@ -273,8 +271,7 @@ impl ScriptedPeers {
         }
     }
 
-    /// Lets peer `n` say something, asked or not, under this id, and does not wait: an answer to nothing, a query whose
-    /// answer nobody waits for.
+    /// Lets peer `n` say something under this id, and does not wait: an answer to nothing, a query for nobody.
     pub fn tell(&self, n: usize, claim: Option<NodeId>, to: SocketAddr, body: Body) {
         self.0.say(n, claim, to, body);
     }

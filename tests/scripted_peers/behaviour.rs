@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Body, Request, Response};
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::sim::{HEARD, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Error, GetOutcome, Node, NodeId, Peer, Value};
 use tokio::time::sleep;
 
@@ -218,6 +218,22 @@ fn what_a_node_holds_a_scripted_peer_can_ask_for() {
         assert_eq!(node.get("key").await.unwrap(), Some("value".into()));
         node.stop().await;
         assert!(peers.ask(0, node.local_addr(), Request::Ping).await.is_err());
+    });
+}
+
+#[test]
+fn of_what_was_heard_only_the_latest_is_kept() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(2);
+        for n in 0..HEARD + 10 {
+            let target = NodeId::of_key(&n.to_string());
+            peers.tell(0, None, peers.addr(1), Body::Request(Request::FindNode { target }));
+        }
+        sleep(Duration::from_secs(1)).await;
+        let heard = peers.heard();
+        assert_eq!(heard.len(), HEARD);
+        assert_eq!(heard[0].request, Request::FindNode { target: NodeId::of_key("10") });
     });
 }
 
