@@ -1,6 +1,7 @@
 //! What happens in a node, as a bounded stream of typed events for whoever looks in.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
@@ -57,22 +58,25 @@ pub enum Event {
     },
 }
 
-/// The sending side, held by the actors.
+/// The sending side, held by the actors. Its channel is made with the first listener: it takes 100 kB, and most nodes of
+/// a process full of them are never listened to.
 #[derive(Debug, Clone)]
-pub(crate) struct Events(broadcast::Sender<Event>);
+pub(crate) struct Events(Arc<OnceLock<broadcast::Sender<Event>>>);
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(KEPT))
+        Self(Arc::default())
     }
 
     /// Tells whoever listens. Nobody listening is normal.
     pub(crate) fn emit(&self, event: Event) {
-        let _ = self.0.send(event);
+        if let Some(listeners) = self.0.get() {
+            let _ = listeners.send(event);
+        }
     }
 
     pub(crate) fn listen(&self) -> EventStream {
-        EventStream { receiver: self.0.subscribe(), missed: 0 }
+        EventStream { receiver: self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe(), missed: 0 }
     }
 }
 

@@ -25,7 +25,7 @@ async fn price(node: &Node, last_known: &str) -> Result<String, Error> {
 fn main() -> Result<(), Error> {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
-        let peers = ScriptedPeers::new(&network, Codec::Json).add(8);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(8);
         // One contact is enough: it names the others.
         let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await?;
         println!("nobody holds it:    {}", price(&node, "3.10").await?);

@@ -47,12 +47,9 @@ impl Addresses {
 /// Whether the address is one that a host on the internet can have: of global scope, and of no special range
 /// (RFC 6890).
 fn is_public(ip: &Ipv4Addr) -> bool {
-    let special = match ip.octets() {
-        [0 | 224..=255, ..] | [198, 18 | 19, ..] | [192, 0, 0 | 2, _] => true,
-        [192, 88, 99, _] | [198, 51, 100, _] | [203, 0, 113, _] => true,
-        _ => false,
-    };
-    !special && AddressScope::of(&(*ip).into()).is_global()
+    let reserved = matches!(ip.octets(), [0 | 224..=255, ..] | [198, 18 | 19, ..] | [192, 0, 0, _] | [192, 88, 99, _]);
+    let documentation = matches!(ip.octets(), [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _]);
+    !reserved && !documentation && AddressScope::of(&(*ip).into()).is_global()
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@
 //! - [`in_virtual_time`] runs weeks in seconds.
 
 mod addresses;
+mod delivery;
+mod endpoint;
 mod link;
 mod network;
 mod scripted;
 mod time;
 mod usual;
 
+pub use endpoint::{INBOX, MemoryTransport};
 pub use link::{Latency, Link};
-pub use network::{AddressTaken, INBOX, MemoryNetwork, MemoryTransport, NetworkCounters};
+pub use network::{AddressTaken, MemoryNetwork, NetworkCounters};
 pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};
 pub use time::in_virtual_time;

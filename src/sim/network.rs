@@ -1,12 +1,9 @@
-//! The network in memory: one heap of datagrams under way, one timer, and an inbox at each address. What happens on the
-//! way is `link.rs`; what a datagram says, and who answers it, is not known here.
+//! The network in memory: one heap of datagrams under way, one timer, and somebody at each address. What happens on the
+//! way is `link.rs`, who takes what arrives is `endpoint.rs`; what a datagram says is not known here.
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -16,14 +13,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::addresses::Addresses;
+use super::delivery::{Delivery, fingerprint};
+use super::endpoint::{Endpoint, Listener, MemoryTransport};
 use super::link::Link;
-use crate::actors::socket::transport::{Datagram, Sent, Transport};
+use crate::actors::socket::transport::Datagram;
 use crate::protocol::config::MAX_DATAGRAM;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::peer::AddressScope;
-
-/// Datagrams that wait at an endpoint to be read. A further one is dropped and counted.
-pub const INBOX: usize = 1_024;
 
 /// What became of the datagrams of a network. `sent` + `duplicated` is the sum of all others and of those
 /// [under way](MemoryNetwork::in_flight).
@@ -85,57 +81,6 @@ struct State {
     sequence: u64,
     counters: NetworkCounters,
     trace: u64,
-}
-
-/// A datagram under way.
-struct Delivery {
-    /// When it arrives, in nanoseconds since the start.
-    due: u64,
-    /// What was sent first arrives first, if both are due at the same time.
-    sequence: u64,
-    from: SocketAddr,
-    to: SocketAddr,
-    payload: Vec<u8>,
-}
-
-impl Ord for Delivery {
-    /// The heap gives the greatest first: that is the one due first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.due, other.sequence).cmp(&(self.due, self.sequence))
-    }
-}
-
-impl PartialOrd for Delivery {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Delivery {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Delivery {}
-
-/// Who is at an address.
-enum Endpoint {
-    /// Somebody who reads.
-    Inbox(RefCell<Inbox>),
-    /// Somebody who is called. It may be gone.
-    Listener(Weak<dyn Listener>),
-}
-
-#[derive(Default)]
-struct Inbox {
-    datagrams: VecDeque<Datagram>,
-    reader: Option<Waker>,
-}
-
-/// Somebody who is called with each datagram that arrives at `to`.
-pub(super) trait Listener {
-    fn receive(&self, to: SocketAddr, datagram: Datagram);
 }
 
 /// There is an endpoint at this address already. Nothing was changed.
@@ -289,7 +234,12 @@ impl MemoryNetwork {
     fn attach(&self, addr: SocketAddr, endpoint: Endpoint) -> MemoryTransport {
         let endpoint = Rc::new(endpoint);
         self.0.endpoints.borrow_mut().insert(addr, endpoint.clone());
-        MemoryTransport { network: self.clone(), addr, endpoint }
+        MemoryTransport::new(self.clone(), addr, endpoint)
+    }
+
+    /// Whether it is this endpoint that is at `addr`.
+    pub(super) fn has(&self, addr: &SocketAddr, endpoint: &Rc<Endpoint>) -> bool {
+        self.0.endpoints.borrow().get(addr).is_some_and(|there| Rc::ptr_eq(there, endpoint))
     }
 }
 
@@ -396,19 +346,6 @@ impl Drop for Inner {
     }
 }
 
-impl Inbox {
-    fn push(&mut self, datagram: Datagram) -> bool {
-        let fits = self.datagrams.len() < INBOX;
-        if fits {
-            self.datagrams.push_back(datagram);
-            if let Some(reader) = self.reader.take() {
-                reader.wake();
-            }
-        }
-        fits
-    }
-}
-
 /// Delivers what is due, and sleeps until the next is. One for the whole network.
 struct Driver {
     network: Weak<Inner>,
@@ -443,108 +380,4 @@ impl Future for Driver {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The trace's next fingerprint: eight bytes a step, since it passes over everything that is sent.
-fn fingerprint(trace: u64, now: u64, from: &SocketAddr, to: &SocketAddr, payload: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mix_bytes = |mut hash: u64, bytes: &[u8]| {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            hash = mix(hash, u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        mix(mix(hash, u64::from_le_bytes(last)), bytes.len() as u64)
-    };
-    let mix_addr = |hash, addr: &SocketAddr| match addr {
-        SocketAddr::V4(v4) => mix(hash, u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port())),
-        SocketAddr::V6(v6) => mix(mix_bytes(hash, &v6.ip().octets()), v6.port().into()),
-    };
-    mix_bytes(mix_addr(mix_addr(mix(trace, now), from), to), payload)
-}
-
-/// An endpoint of a [`MemoryNetwork`]: what a node is [started over](crate::NodeBuilder::start_local_over), or what a test
-/// sends and receives with. Its address is free again when it is dropped.
-pub struct MemoryTransport {
-    network: MemoryNetwork,
-    addr: SocketAddr,
-    endpoint: Rc<Endpoint>,
-}
-
-impl MemoryTransport {
-    /// Its address.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Sends a datagram, unless [it was removed](MemoryNetwork::remove). Says whether the network took it.
-    pub fn send(&self, to: SocketAddr, payload: Vec<u8>) -> bool {
-        self.is_attached() && self.network.send(self.addr, to, payload)
-    }
-
-    /// The next datagram that arrives. It can be cancelled without loss.
-    pub async fn receive(&self) -> Datagram {
-        poll_fn(|cx| match self.try_receive() {
-            Some(datagram) => Poll::Ready(datagram),
-            None => self.wait(cx),
-        })
-        .await
-    }
-
-    /// The next datagram that has arrived, if any has.
-    pub fn try_receive(&self) -> Option<Datagram> {
-        match &*self.endpoint {
-            Endpoint::Inbox(inbox) => inbox.borrow_mut().datagrams.pop_front(),
-            Endpoint::Listener(_) => None,
-        }
-    }
-
-    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
-        if let Endpoint::Inbox(inbox) = &*self.endpoint {
-            inbox.borrow_mut().reader = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn is_attached(&self) -> bool {
-        let endpoints = self.network.0.endpoints.borrow();
-        endpoints.get(&self.addr).is_some_and(|there| Rc::ptr_eq(there, &self.endpoint))
-    }
-}
-
-impl Transport for MemoryTransport {
-    fn local_addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
-        let before = batch.len();
-        batch.extend(std::iter::from_fn(|| self.try_receive()).take(max));
-        if batch.len() > before { Poll::Ready(Ok(())) } else { self.wait(cx) }
-    }
-
-    fn poll_send(&self, _: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
-        let attached = self.is_attached();
-        for Datagram { addr, payload } in batch.drain(..) {
-            // Who was taken off the network does not notice: its datagrams go nowhere.
-            let taken = if attached { self.network.send(self.addr, addr, payload) } else { true };
-            *if taken { &mut report.sent } else { &mut report.failed } += 1;
-        }
-        Poll::Ready(())
-    }
-}
-
-impl Drop for MemoryTransport {
-    fn drop(&mut self) {
-        if self.is_attached() {
-            self.network.remove(self.addr);
-        }
-    }
-}
-
-impl fmt::Debug for MemoryTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryTransport").field("addr", &self.addr).finish_non_exhaustive()
-    }
 }

@@ -1,5 +1,4 @@
-//! Peers without a node behind them, for tests of applications: they say what a script wants said, and what a peer
-//! usually says (`usual.rs`) where it wants nothing.
+//! Peers without a node behind them, for tests of applications: they say what a script wants, else the usual (`usual.rs`).
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -13,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::network::{Listener, MemoryNetwork, MemoryTransport};
+use super::endpoint::{Listener, MemoryTransport};
+use super::network::MemoryNetwork;
 use super::usual::Usual;
 use crate::actors::socket::transport::Datagram;
 use crate::protocol::codec::Codec;
@@ -36,7 +36,7 @@ pub const HEARD: usize = 10_000;
 ///
 /// in_virtual_time(async {
 ///     let network = MemoryNetwork::new(7);
-///     let peers = ScriptedPeers::new(&network, Codec::Json).add(3);
+///     let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
 ///     peers.hold(2, "greeting", "hello");
 ///
 ///     let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await.unwrap();
@@ -54,8 +54,7 @@ pub const HEARD: usize = 10_000;
 /// });
 /// ```
 ///
-/// A script that panics, as a failed assertion does, panics again in [`ScriptedPeers::heard`], or when the peers are
-/// dropped, so that no test passes by it.
+/// A script that panics, as a failed assertion does, panics again in [`ScriptedPeers::heard`], or when they are dropped.
 #[derive(Clone)]
 pub struct ScriptedPeers(Rc<Stage>);
 
@@ -144,7 +143,7 @@ struct Stage {
 }
 
 impl ScriptedPeers {
-    /// Nobody yet, on `network` and speaking `codec`: [`ScriptedPeers::add`] brings peers in.
+    /// Nobody yet, on `network` and speaking `codec`: [`ScriptedPeers::with`] brings peers in.
     pub fn new(network: &MemoryNetwork, codec: Codec) -> Self {
         let entropy = RefCell::new(SeededEntropy::new(network.seed()));
         Self(Rc::new(Stage {
@@ -164,17 +163,17 @@ impl ScriptedPeers {
 
     /// The same peers and `n` more, with random ids.
     #[must_use]
-    pub fn add(self, n: usize) -> Self {
+    pub fn with(self, n: usize) -> Self {
         (0..n).fold(self, |peers, _| {
             let mut id = [0; 20];
             peers.0.entropy.borrow_mut().fill(&mut id);
-            peers.add_as(NodeId::from_bytes(id))
+            peers.with_id(NodeId::from_bytes(id))
         })
     }
 
     /// The same peers and one more, with this id.
     #[must_use]
-    pub fn add_as(self, id: NodeId) -> Self {
+    pub fn with_id(self, id: NodeId) -> Self {
         let stage: Weak<Stage> = Rc::downgrade(&self.0);
         let endpoint = self.0.network.listen(stage);
         let mut endpoints = self.0.endpoints.borrow_mut();
@@ -250,7 +249,7 @@ impl ScriptedPeers {
         self.0.heard.borrow().iter().cloned().collect()
     }
 
-    /// Forgets the requests received so far.
+    /// Forgets them.
     pub fn forget_heard(&self) {
         self.0.heard.borrow_mut().clear();
     }
@@ -272,8 +271,7 @@ impl ScriptedPeers {
         }
     }
 
-    /// Lets peer `n` say something, asked or not, under this id, and does not wait: an answer to nothing, a query whose
-    /// answer nobody waits for.
+    /// Lets peer `n` say something under this id, and does not wait: an answer to nothing, a query for nobody.
     pub fn tell(&self, n: usize, claim: Option<NodeId>, to: SocketAddr, body: Body) {
         self.0.say(n, claim, to, body);
     }
@@ -318,9 +316,8 @@ impl Stage {
         }
     }
 
-    fn take(&self, to: SocketAddr, datagram: Datagram) {
+    fn take(&self, to: SocketAddr, Datagram { addr: from, payload }: Datagram) {
         let Some(peer) = self.numbers.borrow().get(&to).copied() else { return };
-        let Datagram { addr: from, payload } = datagram;
         let Ok(message) = self.codec.decode(&payload) else { return };
         match message.body {
             Body::Response(response) => {
@@ -364,7 +361,7 @@ impl Stage {
         let (id, response) = match reply {
             Reply::Usual => (id, self.usual.borrow_mut().answer(asked.peer, &asked.request)),
             Reply::Answer(response) => (id, response),
-            Reply::As(id, response) => (id, response),
+            Reply::As(other, response) => (other, response),
             Reply::Silence => return,
             Reply::After(more, reply) => return self.reply(asked, own, *reply, delay + more),
             Reply::Raw(payload) => {
