@@ -97,13 +97,14 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let the_socket = Socket::new(
         transport,
         codec,
-        id,
+        (!client).then_some(id),
         &config,
         counters.clone(),
         SocketLinks {
             received: dispatcher.addr().recipient(),
             answers: dispatcher.addr().recipient(),
             hold: dispatcher.addr().recipient(),
+            unsent: queries.addr().recipient(),
         },
     );
     let the_dispatcher = Dispatcher::new(
@@ -162,6 +163,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             nearest: table.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             publish: coordinator.addr().recipient(),
+            end: coordinator.addr().recipient(),
         },
     );
     let the_coordinator = LookupCoordinator::new(

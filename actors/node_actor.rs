@@ -2,10 +2,12 @@
 //! request ends. [`Node`](super::node::Node) is the handle to it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Handler, Recipient, ResponseFuture, Supervised};
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -58,6 +60,26 @@ pub(crate) struct NodeLinks {
     pub(crate) ping: JoinLinks,
 }
 
+/// An answer that is to come. If whoever asked goes away meanwhile, nobody waits for it any longer, which those who work on
+/// it can see: their side of the channel is closed.
+pub struct Reply<T>(Pin<Box<dyn Future<Output = Result<T, Error>>>>);
+
+impl<T: 'static, M> MessageResponse<NodeActor, M> for Reply<T>
+where
+    M: Message<Result = Result<T, Error>>,
+{
+    fn handle(self, _: &mut Context<NodeActor>, asker: Option<OneshotSender<Result<T, Error>>>) {
+        actix_rt::spawn(async move {
+            let Some(mut asker) = asker else { return drop(self.0.await) };
+            tokio::select! {
+                biased;
+                () = asker.closed() => {}
+                outcome = self.0 => drop(asker.send(outcome)),
+            }
+        });
+    }
+}
+
 /// Who this node is.
 pub(crate) struct Description {
     pub(crate) id: NodeId,
@@ -87,27 +109,19 @@ impl NodeActor {
     }
 
     /// Waits for an answer that somebody was told to give.
-    fn wait<T: 'static>(
-        &self,
-        answer: oneshot::Receiver<Result<T, Error>>,
-        patience: Duration,
-    ) -> ResponseFuture<Result<T, Error>> {
+    fn wait<T: 'static>(&self, answer: oneshot::Receiver<Result<T, Error>>, patience: Duration) -> Reply<T> {
         let ender = self.ender.clone();
-        Box::pin(async move {
+        Reply(Box::pin(async move {
             match tokio::time::timeout(patience, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(interrupted(&ender)),
                 Err(_) => Err(Error::TookTooLong(patience)),
             }
-        })
+        }))
     }
 
     /// Has something looked up, and waits for it.
-    fn look_up<T: 'static>(
-        &self,
-        key: LookupKey,
-        purpose: impl FnOnce(Answer<T>) -> Purpose,
-    ) -> ResponseFuture<Result<T, Error>> {
+    fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose) -> Reply<T> {
         let (answer, answered) = oneshot::channel();
         self.links.lookup.do_send(StartLookup { key, purpose: purpose(answer) });
         self.wait(answered, self.patience())
@@ -119,8 +133,8 @@ fn interrupted(ender: &Ender) -> Error {
     ender.reason().map_or(Error::Interrupted, Error::Stopped)
 }
 
-fn refused<T: 'static>(error: Error) -> ResponseFuture<Result<T, Error>> {
-    Box::pin(std::future::ready(Err(error)))
+fn refused<T: 'static>(error: Error) -> Reply<T> {
+    Reply(Box::pin(std::future::ready(Err(error))))
 }
 
 impl Actor for NodeActor {
@@ -130,7 +144,7 @@ impl Actor for NodeActor {
 impl Supervised for NodeActor {}
 
 impl Handler<Get> for NodeActor {
-    type Result = ResponseFuture<Result<GetOutcome, Error>>;
+    type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = check_key(&get.key, &self.config) {
@@ -143,7 +157,7 @@ impl Handler<Get> for NodeActor {
 }
 
 impl Handler<Set> for NodeActor {
-    type Result = ResponseFuture<Result<SetOutcome, Error>>;
+    type Result = Reply<SetOutcome>;
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -153,7 +167,7 @@ impl Handler<Set> for NodeActor {
 }
 
 impl Handler<FindNode> for NodeActor {
-    type Result = ResponseFuture<Result<Vec<Peer>, Error>>;
+    type Result = Reply<Vec<Peer>>;
 
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
         self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode)
@@ -161,7 +175,7 @@ impl Handler<FindNode> for NodeActor {
 }
 
 impl Handler<FindValue> for NodeActor {
-    type Result = ResponseFuture<Result<FoundValue, Error>>;
+    type Result = Reply<FoundValue>;
 
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = check_key(&find.key, &self.config) {
@@ -172,7 +186,7 @@ impl Handler<FindValue> for NodeActor {
 }
 
 impl Handler<Ping> for NodeActor {
-    type Result = ResponseFuture<Result<Pong, Error>>;
+    type Result = Reply<Pong>;
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -189,7 +203,7 @@ impl Handler<Ping> for NodeActor {
 }
 
 impl Handler<Bootstrap> for NodeActor {
-    type Result = ResponseFuture<Result<BootstrapOutcome, Error>>;
+    type Result = Reply<BootstrapOutcome>;
 
     fn handle(&mut self, bootstrap: Bootstrap, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -199,23 +213,23 @@ impl Handler<Bootstrap> for NodeActor {
 }
 
 impl Handler<Release> for NodeActor {
-    type Result = ResponseFuture<Result<bool, Error>>;
+    type Result = Reply<bool>;
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
         let (released, ender) = (self.links.release.send(ReleaseKey(release.key)), self.ender.clone());
-        Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) })
+        Reply(Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) }))
     }
 }
 
 impl Handler<Describe> for NodeActor {
-    type Result = ResponseFuture<Result<Snapshot, Error>>;
+    type Result = Reply<Snapshot>;
 
     fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
         let (links, counters, ender) = (self.links.clone(), self.counters.clone(), self.ender.clone());
         let (id, addr, codec) = (self.id, self.addr, self.codec);
         let uptime = clock::now().saturating_duration_since(self.started);
         // The one place that asks instead of telling: looking in is rare, and needs all of them.
-        Box::pin(async move {
+        Reply(Box::pin(async move {
             let gone = |_| interrupted(&ender);
             let table = links.table.send(DescribeTable).await.map_err(gone)?;
             let store = links.store.send(DescribeStore).await.map_err(gone)?;
@@ -235,6 +249,6 @@ impl Handler<Describe> for NodeActor {
                 counters,
                 restarts,
             })
-        })
+        }))
     }
 }

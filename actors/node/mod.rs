@@ -185,7 +185,7 @@ impl Node {
 
     /// What happens from now on, as a bounded stream.
     pub fn events(&self) -> EventStream {
-        self.inner.events.listen()
+        self.inner.events.listen(self.inner.gone.clone())
     }
 
     /// Stops the node, and returns when its port is free and no actor of it lives. Requests under way end in an error.

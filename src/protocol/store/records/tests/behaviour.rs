@@ -53,7 +53,7 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
     let mut bench = Bench::new(Config::builder().restore_interval(secs(60)).build().unwrap());
     bench.publish("ours", "a");
     for n in 0..1_000 {
-        bench.set(&n.to_string(), "theirs", 5);
+        assert_eq!(bench.set(&n.to_string(), "theirs", 5), WriteOutcome::Stored);
     }
     bench.now += bench.config.effective_republish_interval();
     let due = bench.records.due(bench.now, 1, 10, &mut bench.entropy);
@@ -64,7 +64,7 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
 fn what_cannot_be_committed_is_taken_back_and_nothing_else() {
     let mut bench = Bench::new(Config::default());
     let old = bench.publish("ours", "old");
-    bench.set("theirs", "kept", 5);
+    assert_eq!(bench.set("theirs", "kept", 5), WriteOutcome::Stored);
     bench.records.take_changes();
     // A new value of our own, a foreign one over ours, a first one: each as if it had never come.
     for (key, ours) in [("ours", true), ("ours", false), ("new", false)] {
@@ -72,7 +72,7 @@ fn what_cannot_be_committed_is_taken_back_and_nothing_else() {
         if ours {
             bench.publish(key, "never committed");
         } else {
-            bench.set(key, "never committed", 6);
+            assert!(bench.set(key, "never committed", 6).holds_value());
         }
         bench.records.changed_since(&mut checkpoint);
         let keys: Vec<_> = bench.records.take_changes().iter().map(|change| change.key().clone()).collect();
