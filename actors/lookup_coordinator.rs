@@ -10,13 +10,14 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
+use super::audit::{Audit, AuditLinks};
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
-    CountLookups, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult, PlacesFound,
-    PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
+    Auditing, CountLookups, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult,
+    PlacesFound, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
 };
 use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
@@ -113,15 +114,33 @@ impl LookupCoordinator {
                 found: result.value.is_some(),
             });
             let result = Arc::new(result);
+            let mut audits = Vec::new();
             for purpose in job.purposes {
-                self.deliver(purpose, &result);
+                match purpose {
+                    Purpose::Audit(audit) => audits.push(audit),
+                    purpose => self.deliver(purpose, &result),
+                }
             }
+            self.audit(audits, &result);
         }
         // Without a result the purposes are dropped here, and with them the answers that somebody waits for.
         while self.running < self.config.max_lookups
             && let Some(next) = self.queue.pop_front()
         {
             self.start(next, now);
+        }
+    }
+
+    /// Has those asked who should hold a key: once, for all who want to know.
+    fn audit(&self, audits: Vec<Auditing>, result: &LookupResult) {
+        if result.asked > 0 && result.answered == 0 {
+            for audit in audits {
+                // Whoever asked may have gone.
+                let _ = audit.answer.send(Err(Error::NobodyAnswered { asked: result.asked }));
+            }
+        } else if let Some(key) = audits.first().map(|audit| audit.key.clone()) {
+            let links = AuditLinks { query: self.links.query.clone() };
+            self.lifetime.run(Audit::new(&self.config, key, audits, result, links));
         }
     }
 
@@ -145,6 +164,7 @@ impl LookupCoordinator {
                 let _ = answer.send(if nobody { Err(silence()) } else { Ok(result.closest.clone()) });
             }
             Purpose::Place(placing) => self.links.places.do_send(PlacesFound { placing, found: result.clone() }),
+            Purpose::Audit(audit) => self.audit(vec![audit], result),
             Purpose::Refresh => {}
         }
     }
@@ -173,6 +193,7 @@ fn refuse(purpose: Purpose, limit: usize) {
         Purpose::Get(answer) => drop(answer.send(Err(busy()))),
         Purpose::FindValue(answer) => drop(answer.send(Err(busy()))),
         Purpose::FindNode(answer) => drop(answer.send(Err(busy()))),
+        Purpose::Audit(audit) => drop(audit.answer.send(Err(busy()))),
         Purpose::Place(placing) => {
             if let Some(answer) = placing.answer {
                 let _ = answer.send(Err(busy()));

@@ -17,11 +17,11 @@ use super::counters::Counters;
 use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::messages::{
-    Answer, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue, Purpose,
-    ReadValue, ReleaseKey, StartLookup,
+    Answer, AuditKey, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue,
+    Purpose, ReadValue, ReleaseKey, StartLookup,
 };
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome, TracedGet};
-use super::requests::{Bootstrap, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+use super::requests::{Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
 use super::value_store::check_key;
@@ -47,6 +47,7 @@ pub struct NodeActor {
 #[derive(Clone)]
 pub(crate) struct NodeLinks {
     pub(crate) read: Recipient<ReadValue>,
+    pub(crate) audit: Recipient<AuditKey>,
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
     pub(crate) lookup: Recipient<StartLookup>,
@@ -153,6 +154,19 @@ impl Handler<GetTraced> for NodeActor {
 
     fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
         self.read(get.key)
+    }
+}
+
+impl Handler<CheckHealth> for NodeActor {
+    type Result = ResponseFuture<Result<Health, Error>>;
+
+    fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = check_key(&check.key, &self.config) {
+            return refused(error);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.links.audit.do_send(AuditKey { key: check.key, answer });
+        self.wait(answered, self.patience())
     }
 }
 

@@ -7,7 +7,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome, TracedGet};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::snapshot::Snapshot;
 
 /// Read a value, from here or from the network.
@@ -23,6 +23,14 @@ pub struct Get {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<TracedGet, Error>")]
 pub struct GetTraced {
+    /// The key.
+    pub key: Arc<str>,
+}
+
+/// See who holds a key: the k nodes nearest to it are looked up, and each is asked.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Health, Error>")]
+pub struct CheckHealth {
     /// The key.
     pub key: Arc<str>,
 }

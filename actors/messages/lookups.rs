@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::lookup::Trace;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{FoundValue, SetOutcome, TracedGet};
+use super::super::outcome::{FoundValue, Health, HeldHere, SetOutcome, TracedGet};
 use super::Answer;
 
 /// What is looked up. Equal ones are one lookup.
@@ -42,8 +42,21 @@ pub enum Purpose {
     FindNode(Answer<Vec<Peer>>),
     /// A value wants a place.
     Place(Placing),
+    /// Somebody wants to know who holds a key.
+    Audit(Auditing),
     /// A bucket wants to be refreshed.
     Refresh,
+}
+
+/// A key whose holders somebody wants to know.
+#[derive(Debug)]
+pub struct Auditing {
+    /// The key.
+    pub key: Arc<str>,
+    /// How it is held here.
+    pub here: Option<HeldHere>,
+    /// Where the outcome goes.
+    pub answer: Answer<Health>,
 }
 
 /// A value that wants a place.

@@ -21,11 +21,11 @@ use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, LaunchPublish, LookupKey,
-    PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
+    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, ExpireValues, LaunchPublish,
+    LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
     StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
-use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
+use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
 /// Values republished or restored in one round. What is left over is due in the next one.
 const ROUND: usize = 64;
@@ -266,6 +266,22 @@ impl Handler<ReadValue> for ValueStore {
                 self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });
             }
         }
+    }
+}
+
+impl Handler<AuditKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, audit: AuditKey, _: &mut Self::Context) {
+        let AuditKey { key, answer } = audit;
+        let here = self.records.get(&key, clock::now()).map(|copy| HeldHere {
+            class: copy.class,
+            kept: self.records.is_kept(&key),
+            expires_in: copy.ttl_left,
+        });
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        let purpose = Purpose::Audit(Auditing { key, here, answer });
+        self.links.lookup.do_send(StartLookup { key: target, purpose });
     }
 }
 
