@@ -202,6 +202,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         events.clone(),
         NodeLinks {
             read: store.addr().recipient(),
+            audit: store.addr().recipient(),
             publish: store.addr().recipient(),
             release: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),

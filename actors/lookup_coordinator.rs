@@ -10,15 +10,17 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
+use super::audit::{Audit, AuditLinks};
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
-    CountLookups, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult,
-    PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
+    Auditing, CountLookups, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,
+    LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup,
+    Supersede,
 };
-use super::outcome::{Error, FoundValue, GetOutcome};
+use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
 use super::supervision::Lifetime;
 
@@ -115,9 +117,14 @@ impl LookupCoordinator {
                 found: result.value.is_some(),
             });
             let result = Arc::new(result);
+            let mut audits = Vec::new();
             for purpose in job.purposes {
-                self.deliver(purpose, &result);
+                match purpose {
+                    Purpose::Audit(audit) => audits.push(audit),
+                    purpose => self.deliver(purpose, &result),
+                }
             }
+            self.audit(audits, &result);
         } else {
             for purpose in job.purposes {
                 self.abandon(purpose);
@@ -145,13 +152,26 @@ impl LookupCoordinator {
         }
     }
 
+    /// Has those asked who should hold a key: once, for all who want to know.
+    fn audit(&self, audits: Vec<Auditing>, result: &LookupResult) {
+        if result.asked > 0 && result.answered == 0 {
+            for audit in audits {
+                // Whoever asked may have gone.
+                let _ = audit.answer.send(Err(Error::NobodyAnswered { asked: result.asked }));
+            }
+        } else if let Some(key) = audits.first().map(|audit| audit.key.clone()) {
+            let links = AuditLinks { query: self.links.query.clone() };
+            self.lifetime.run(Audit::new(&self.config, key, audits, result, links));
+        }
+    }
+
     fn deliver(&self, purpose: Purpose, result: &Arc<LookupResult>) {
         let nobody = result.asked > 0 && result.answered == 0;
         let silence = || Error::NobodyAnswered { asked: result.asked };
         // Whoever asked may have gone, so what `send` returns does not matter.
         match purpose {
             Purpose::Get(answer) => {
-                let _ = answer.send(Ok(get_outcome(result)));
+                let _ = answer.send(Ok(TracedGet { outcome: get_outcome(result), trace: Some(result.trace.clone()) }));
             }
             Purpose::FindValue(answer) => {
                 let found = match value_of(result) {
@@ -165,6 +185,7 @@ impl LookupCoordinator {
                 let _ = answer.send(if nobody { Err(silence()) } else { Ok(result.closest.clone()) });
             }
             Purpose::Place(placing) => self.links.places.do_send(PlacesFound { placing, found: result.clone() }),
+            Purpose::Audit(audit) => self.audit(vec![audit], result),
             Purpose::Refresh => {}
         }
     }
@@ -192,6 +213,7 @@ fn is_closed(purpose: &Purpose) -> bool {
         Purpose::Get(answer) => answer.is_closed(),
         Purpose::FindValue(answer) => answer.is_closed(),
         Purpose::FindNode(answer) => answer.is_closed(),
+        Purpose::Audit(audit) => audit.answer.is_closed(),
         // A value is placed, whether somebody waits for the outcome or not.
         Purpose::Place(_) | Purpose::Refresh => false,
     }
@@ -204,6 +226,7 @@ fn refuse(purpose: Purpose, limit: usize) {
         Purpose::Get(answer) => drop(answer.send(Err(busy()))),
         Purpose::FindValue(answer) => drop(answer.send(Err(busy()))),
         Purpose::FindNode(answer) => drop(answer.send(Err(busy()))),
+        Purpose::Audit(audit) => drop(audit.answer.send(Err(busy()))),
         Purpose::Place(placing) => {
             if let Some(answer) = placing.answer {
                 let _ = answer.send(Err(busy()));

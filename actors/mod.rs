@@ -4,6 +4,7 @@
 //! it talks to: it holds a `Recipient` of the message. [`node::Node`] is what an application holds.
 
 mod assembly;
+pub mod audit;
 pub mod clock;
 pub mod counters;
 pub mod dispatcher;

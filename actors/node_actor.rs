@@ -19,11 +19,11 @@ use super::counters::Counters;
 use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::messages::{
-    Answer, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue, Purpose,
-    ReadValue, ReleaseKey, StartLookup,
+    Answer, AuditKey, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue,
+    Purpose, ReadValue, ReleaseKey, StartLookup,
 };
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
-use super::requests::{Bootstrap, Describe, FindNode, FindValue, Get, Ping, Release, Set};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+use super::requests::{Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
 use super::value_store::check_key;
@@ -49,6 +49,7 @@ pub struct NodeActor {
 #[derive(Clone)]
 pub(crate) struct NodeLinks {
     pub(crate) read: Recipient<ReadValue>,
+    pub(crate) audit: Recipient<AuditKey>,
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
     pub(crate) lookup: Recipient<StartLookup>,
@@ -120,6 +121,16 @@ impl NodeActor {
         }))
     }
 
+    /// Has a value read, and waits for it.
+    fn read(&self, key: Arc<str>) -> Reply<TracedGet> {
+        if let Err(error) = check_key(&key, &self.config) {
+            return refused(error);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.links.read.do_send(ReadValue { key, answer });
+        self.wait(answered, self.patience())
+    }
+
     /// Has something looked up, and waits for it.
     fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose) -> Reply<T> {
         let (answer, answered) = oneshot::channel();
@@ -147,11 +158,28 @@ impl Handler<Get> for NodeActor {
     type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = check_key(&get.key, &self.config) {
+        let read = self.read(get.key);
+        Reply(Box::pin(async move { Ok(read.0.await?.outcome) }))
+    }
+}
+
+impl Handler<GetTraced> for NodeActor {
+    type Result = Reply<TracedGet>;
+
+    fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
+        self.read(get.key)
+    }
+}
+
+impl Handler<CheckHealth> for NodeActor {
+    type Result = Reply<Health>;
+
+    fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = check_key(&check.key, &self.config) {
             return refused(error);
         }
         let (answer, answered) = oneshot::channel();
-        self.links.read.do_send(ReadValue { key: get.key, answer });
+        self.links.audit.do_send(AuditKey { key: check.key, answer });
         self.wait(answered, self.patience())
     }
 }

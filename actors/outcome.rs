@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kademlia_dynamic::protocol::audit::Replicas;
 use kademlia_dynamic::protocol::config::ConfigError;
+use kademlia_dynamic::protocol::lookup::Trace;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::StoreError;
+use kademlia_dynamic::protocol::store::{Class, StoreError};
 use kademlia_dynamic::protocol::value::Value;
 use serde::Serialize;
 
@@ -55,6 +58,17 @@ pub enum GetOutcome {
     },
 }
 
+/// What became of a `get`, and how the value was looked for.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "it may say that nobody answered"]
+pub struct TracedGet {
+    /// What became of it.
+    pub outcome: GetOutcome,
+    /// Whom the lookup asked, what came back and how it ended: at most as many entries as a lookup has queries. `None`
+    /// where the value is held here, so that nothing was looked up.
+    pub trace: Option<Arc<Trace>>,
+}
+
 /// What `find_value` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundValue {
@@ -62,6 +76,42 @@ pub enum FoundValue {
     Value(Value),
     /// Nobody asked holds it; these are the nearest peers, nearest first.
     Peers(Vec<Peer>),
+}
+
+/// How a key is held in the network at one moment, by the word of those who should hold it. This node itself is not among
+/// them; see [`Health::here`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// The key.
+    pub key: Arc<str>,
+    /// What the k nearest that are alive said: the replicas that count.
+    pub nearest: Replicas,
+    /// What those said that are nearest in this node's own table without being among the k nearest of all. They are asked
+    /// where legacy nodes are around, which look for values, and put them, where their own tables point
+    /// (`Config::mixed_placement`). A dead one stands here as silent.
+    pub beyond: Replicas,
+    /// The shortest life of a copy that its holder told: legacy nodes tell none.
+    pub earliest_expiry: Option<Duration>,
+    /// The copy that this node itself holds.
+    pub here: Option<HeldHere>,
+}
+
+/// A copy that this node itself holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HeldHere {
+    /// Whether this node publishes the value, holds it for others, or only cached it.
+    pub class: Class,
+    /// Whether the publication is kept against other writers.
+    pub kept: bool,
+    /// How long the copy lives, unless it is renewed.
+    pub expires_in: Duration,
+}
+
+impl Health {
+    /// How many of the k nearest hold the value, by their own word.
+    pub fn confirmed(&self) -> usize {
+        self.nearest.confirmed.len()
+    }
 }
 
 /// What became of a bootstrap.

@@ -130,7 +130,8 @@ impl Publish {
                 return self.placement.handle_stored(&asked, stored);
             }
             QueryResult::Answered { response: Response::CheckStore { has_key, .. }, .. } => {
-                return self.placement.handle_checked(&asked, has_key);
+                self.placement.handle_checked(&asked, has_key);
+                return;
             }
             QueryResult::Slow => return self.placement.handle_slow(&asked),
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },

@@ -179,6 +179,39 @@ fn values_and_keys_may_begin_with_a_hyphen() {
 }
 
 #[test]
+fn a_trace_goes_to_standard_error_and_the_value_alone_to_standard_output() {
+    let node = Node::start("json", &[]);
+    let second = Node::start("json", &["--bootstrap", &node.addr]);
+    node.ok(&["set", "k", "v"]);
+    let got = node.run(&["get", "k", "--trace"]);
+    assert_eq!((code(&got), &got.stdout[..]), (0, &b"v"[..]));
+    let trace = stderr(&got);
+    for word in ["Lookup of \"k\"", "Found after", "ASKED AT", "WHAT CAME BACK", "the value", "Who named whom", "└─ #"]
+    {
+        assert!(trace.contains(word), "{word}: {trace}");
+    }
+    assert!(trace.lines().all(|line| line.chars().count() <= 100), "{trace}");
+    let got = node.json(&["get", "k", "--trace", "--json"]);
+    assert_eq!((&got["value"], &got["trace"]["ending"]), (&"v".into(), &"found".into()));
+    assert_eq!(got["trace"]["asked"][0]["hop"], 1);
+    assert_eq!(node.json(&["get", "k", "--json"]).get("trace"), None);
+
+    let missed = node.run(&["get", "absent", "--trace"]);
+    assert_eq!((code(&missed), missed.stdout.len()), (1, 0));
+    assert!(stderr(&missed).contains("2 nodes asked, 2 answered"), "{}", stderr(&missed));
+    let missed = node.run(&["get", "absent", "--trace", "--json"]);
+    let told: Json = serde_json::from_slice(&missed.stdout).unwrap();
+    assert_eq!((code(&missed), &told["kind"], &told["trace"]["ending"]), (1, &Json::Null, &"complete".into()));
+    let asked: Vec<&str> = told["trace"]["asked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["peer"]["node_id"].as_str().unwrap())
+        .collect();
+    assert!(asked.contains(&second.id.as_str()) && asked.contains(&node.id.as_str()), "{asked:?}");
+}
+
+#[test]
 fn a_file_goes_in_and_comes_out_unchanged() {
     let node = Node::start("json", &[]);
     let dir = tempfile::tempdir().unwrap();
@@ -219,7 +252,8 @@ fn a_key_that_nobody_holds_is_exit_code_1_and_says_how_many_answered() {
 #[test]
 fn nobody_answering_is_exit_code_69_and_names_who_was_asked() {
     let (_held, addr) = silent();
-    let commands: [&[&str]; 4] = [&["get", "k"], &["set", "k", "v"], &["find-node", "--key", "k"], &["ping"]];
+    let commands: [&[&str]; 5] =
+        [&["get", "k"], &["set", "k", "v"], &["find-node", "--key", "k"], &["ping"], &["health", "k"]];
     let running = commands.map(|args| kad(args).args(["--bootstrap", &addr]).spawn().unwrap());
     for (args, child) in commands.iter().zip(running) {
         let output = child.wait_with_output().unwrap();
@@ -326,6 +360,37 @@ fn a_value_set_through_one_node_is_read_through_another() {
 }
 
 #[test]
+fn health_says_who_holds_a_key_and_for_how_long_on_every_wire() {
+    for wire in WIRES {
+        let first = Node::start(wire, &[]);
+        let second = Node::start(wire, &["--bootstrap", &first.addr]);
+        first.ok(&["set", "k", "v"]);
+        let said = String::from_utf8(second.ok(&["health", "k"])).unwrap();
+        for word in [&first.id[..], &second.id, "held       24 h", "Held by 2 of the 2 nearest nodes; "] {
+            assert!(said.contains(word), "{wire}: {word}: {said}");
+        }
+        let json = first.json(&["health", "k", "--json"]);
+        assert_eq!((&json["confirmed"], &json["key"]), (&2.into(), &"k".into()), "{wire}");
+        assert!(json["earliest_expiry_seconds"].as_u64().unwrap() > 86_000, "{json}");
+        for node in json["nodes"].as_array().unwrap() {
+            assert!(node["state"] == "held" && node["expires_in_seconds"].as_u64().unwrap() > 86_000, "{node}");
+        }
+    }
+}
+
+#[test]
+fn health_of_a_key_that_nobody_holds_is_exit_code_1_and_still_told() {
+    let node = Node::start("json", &[]);
+    let output = node.run(&["health", "absent"]);
+    assert_eq!(code(&output), 1);
+    assert!(String::from_utf8(output.stdout.clone()).unwrap().contains("missing"));
+    assert!(stderr(&output).contains("not held by the nearest node"), "{}", stderr(&output));
+    let output = node.run(&["health", "absent", "--json"]);
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &json["confirmed"], &json["nodes"][0]["state"]), (1, &0.into(), &"missing".into()));
+}
+
+#[test]
 fn a_client_leaves_no_trace_in_the_network() {
     let node = Node::start("json", &[]);
     node.ok(&["set", "k", "v"]);
@@ -408,7 +473,7 @@ fn help_has_examples_and_exit_codes() {
         assert_eq!((code(&output), output.stderr.len()), (0, 0), "{args:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    for command in ["node", "set", "get", "ping", "find-node"] {
+    for command in ["node", "set", "get", "health", "ping", "find-node"] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Examples:") && text.contains(&format!("\n  kad {command} ")), "{text}");
     }

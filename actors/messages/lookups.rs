@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::lookup::Trace;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{FoundValue, GetOutcome, SetOutcome};
+use super::super::outcome::{FoundValue, Health, HeldHere, SetOutcome, TracedGet};
 use super::Answer;
 
 /// What is looked up. Equal ones are one lookup.
@@ -35,15 +35,28 @@ impl LookupKey {
 #[derive(Debug)]
 pub enum Purpose {
     /// An application wants the value.
-    Get(Answer<GetOutcome>),
+    Get(Answer<TracedGet>),
     /// An application wants the value or the nearest peers.
     FindValue(Answer<FoundValue>),
     /// An application wants the nearest peers.
     FindNode(Answer<Vec<Peer>>),
     /// A value wants a place.
     Place(Placing),
+    /// Somebody wants to know who holds a key.
+    Audit(Auditing),
     /// A bucket wants to be refreshed.
     Refresh,
+}
+
+/// A key whose holders somebody wants to know.
+#[derive(Debug)]
+pub struct Auditing {
+    /// The key.
+    pub key: Arc<str>,
+    /// How it is held here.
+    pub here: Option<HeldHere>,
+    /// Where the outcome goes.
+    pub answer: Answer<Health>,
 }
 
 /// A value that wants a place.
@@ -97,7 +110,7 @@ pub struct LookupResult {
     /// How many answered.
     pub answered: usize,
     /// What it did, step by step.
-    pub trace: Trace,
+    pub trace: Arc<Trace>,
 }
 
 /// A value that a lookup found.

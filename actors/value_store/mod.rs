@@ -22,11 +22,11 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::maintenance::republish_round;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, ExpireValues, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
-    StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
+    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, EndPlacement, ExpireValues,
+    LaunchPublish, LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo,
+    RepublishDue, StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
-use super::outcome::{Error, GetOutcome, SetOutcome};
+use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
 /// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
 /// applications. What is left over is due in the next round, the longest overdue first.
@@ -326,12 +326,29 @@ impl Handler<ReadValue> for ValueStore {
         match self.records.get(&key, clock::now()) {
             Some(copy) => {
                 let value = Arc::unwrap_or_clone(copy.value);
-                let _ = answer.send(Ok(GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) }));
+                let outcome = GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) };
+                let _ = answer.send(Ok(TracedGet { outcome, trace: None }));
             }
             None => {
                 self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });
             }
         }
+    }
+}
+
+impl Handler<AuditKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, audit: AuditKey, _: &mut Self::Context) {
+        let AuditKey { key, answer } = audit;
+        let here = self.records.get(&key, clock::now()).map(|copy| HeldHere {
+            class: copy.class,
+            kept: self.records.is_kept(&key),
+            expires_in: copy.ttl_left,
+        });
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        let purpose = Purpose::Audit(Auditing { key, here, answer });
+        self.links.lookup.do_send(StartLookup { key: target, purpose });
     }
 }
 

@@ -74,9 +74,19 @@ Examples:
   kad get photo | sha256sum             # a pipe gets the bytes as they are
   kad get greeting --json               # {\"kind\":\"text\",\"value\":\"hello\",…}
   kad get photo --json                  # {\"kind\":\"bytes\",\"value_base64\":\"…\",…}
+  kad get greeting --trace              # and how it was found, to standard error
 
 A terminal gets text with a line end, and bytes as hex. A pipe or a file gets exactly what was stored.
 Exit code 1: not found. 69: nobody answered, which says nothing of the value. `kad --help` lists all.";
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  kad health greeting
+  kad health greeting --json            # {\"key\":\"greeting\",\"confirmed\":20,…}
+
+The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is what it says;
+\"expiring\" is a copy that nobody will restore before it ends. Nodes of the Python package do not say when theirs ends.
+Exit code 0: at least one holds it. 1: none does. 69: nobody answered. `kad --help` lists all.";
 
 const PING_EXAMPLES: &str = "\
 Examples:
@@ -116,6 +126,9 @@ pub(super) enum Command {
     /// Read the value of a key
     #[command(after_help = GET_EXAMPLES)]
     Get(GetArgs),
+    /// See which nodes hold a key, and for how long
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health(HealthArgs),
     /// See who answers at an address, and how fast
     #[command(after_help = PING_EXAMPLES)]
     Ping(PingArgs),
@@ -199,6 +212,17 @@ pub(super) struct GetArgs {
     /// Write the value to a file, exactly as it was stored; an existing file is replaced once the value is there
     #[arg(long, short, value_name = "PATH", conflicts_with = "json")]
     pub(super) output: Option<PathBuf>,
+    /// Tell on standard error how the value was looked for: who was asked, what came back. With --json, as a field
+    #[arg(long)]
+    pub(super) trace: bool,
+    #[command(flatten)]
+    pub(super) network: Network,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// The key
+    pub(super) key: String,
     #[command(flatten)]
     pub(super) network: Network,
 }

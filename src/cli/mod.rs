@@ -7,12 +7,14 @@ mod contact;
 mod failure;
 mod find_node;
 mod get;
+mod health;
 mod logging;
 mod node;
 mod output;
 mod ping;
 mod set;
 mod signals;
+mod trace;
 mod wording;
 
 use std::ffi::OsString;
@@ -55,6 +57,7 @@ fn execute(command: Command, program: &str) -> Result<(), Failure> {
             Command::Node(args) => node::run(args, program).await,
             Command::Set(args) => set::run(args).await,
             Command::Get(args) => get::run(args).await,
+            Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
         }

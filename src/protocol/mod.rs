@@ -5,6 +5,7 @@
 //! `cargo check --lib --no-default-features` builds this module alone, which proves it.
 
 pub mod admission;
+pub mod audit;
 pub mod codec;
 pub mod config;
 pub mod entropy;

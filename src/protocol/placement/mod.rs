@@ -45,6 +45,8 @@ pub enum Mode {
         /// Seconds that the publication has left.
         ttl: u32,
     },
+    /// Nothing is placed: each target is asked by `check_store`, and that is all. See [`Audit`](super::audit::Audit).
+    Audit,
 }
 
 /// What the owner of a placement does next.
@@ -67,14 +69,16 @@ pub enum Step {
 /// What became of the targets. Each is counted once, whatever was sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Placed {
-    /// Targets that were asked: the sum of `stored`, `refused`, `held_already`, `silent` and `wrong_id`.
+    /// Targets that were asked: the sum of `stored`, `refused`, `held_already`, `lacking`, `silent` and `wrong_id`.
     pub asked: usize,
     /// Acknowledged the `set`.
     pub stored: usize,
     /// Answered that they did not store it.
     pub refused: usize,
-    /// Held a full copy already, and were left alone (restores only).
+    /// Held a full copy already, and were left alone (restores and audits only).
     pub held_already: usize,
+    /// Held none, and were left alone (audits only).
+    pub lacking: usize,
     /// Did not answer, the second time neither, or not before the deadline.
     pub silent: usize,
     /// Another node answered at the address.
@@ -103,14 +107,24 @@ enum Duty {
     Store,
 }
 
+/// What became of one target. [`Placed`] counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
+    /// It acknowledged the `set`.
     Stored,
+    /// It answered that it did not store it.
     Refused,
+    /// It held a full copy already.
     HeldAlready,
+    /// It holds none, and was only to be asked.
+    Lacking,
+    /// It did not answer.
     Silent,
+    /// Another node answered at the address.
     WrongId,
+    /// The query never left this node.
     Unsent,
+    /// The deadline passed before its turn came.
     Unreached,
 }
 
@@ -145,7 +159,7 @@ impl Placement {
     pub fn new(mode: Mode, targets: &[Peer], config: &Config, now: Instant) -> Self {
         let first = match mode {
             Mode::Publish => Duty::Store,
-            Mode::Restore { .. } => Duty::Check,
+            Mode::Restore { .. } | Mode::Audit => Duty::Check,
         };
         let fresh = |peer: &Peer| Target { peer: *peer, state: State::ToDo(first), retried: false, asked: false };
         Self {
@@ -183,11 +197,16 @@ impl Placement {
         }
     }
 
-    /// `from` answered a `check_store`: whether it holds a full copy with time left.
-    pub fn handle_checked(&mut self, from: &NodeId, has_key: bool) {
-        if let Some(target) = self.in_flight(from, Duty::Check) {
-            target.state = if has_key { State::Done(Fate::HeldAlready) } else { State::ToDo(Duty::Store) };
-        }
+    /// `from` answered a `check_store`: whether it holds a full copy with time left. `false` if nobody waited for that.
+    pub fn handle_checked(&mut self, from: &NodeId, has_key: bool) -> bool {
+        let audit = self.mode == Mode::Audit;
+        let Some(target) = self.in_flight(from, Duty::Check) else { return false };
+        target.state = match has_key {
+            true => State::Done(Fate::HeldAlready),
+            false if audit => State::Done(Fate::Lacking),
+            false => State::ToDo(Duty::Store),
+        };
+        true
     }
 
     /// `from` answered a `set`: whether it stored the value.
@@ -231,6 +250,7 @@ impl Placement {
                 Fate::Stored => &mut placed.stored,
                 Fate::Refused => &mut placed.refused,
                 Fate::HeldAlready => &mut placed.held_already,
+                Fate::Lacking => &mut placed.lacking,
                 Fate::Silent => &mut placed.silent,
                 Fate::WrongId => &mut placed.wrong_id,
                 Fate::Unsent => &mut placed.unsent,
@@ -238,8 +258,17 @@ impl Placement {
             };
             *count += 1;
         }
-        placed.asked = placed.stored + placed.refused + placed.held_already + placed.silent + placed.wrong_id;
+        placed.asked =
+            placed.stored + placed.refused + placed.held_already + placed.lacking + placed.silent + placed.wrong_id;
         placed
+    }
+
+    /// What became of each target, in their order; `None` while that is open.
+    pub fn fates(&self) -> impl Iterator<Item = (Peer, Option<Fate>)> {
+        self.targets.iter().map(|target| match target.state {
+            State::Done(fate) => (target.peer, Some(fate)),
+            State::ToDo(_) | State::InFlight { .. } => (target.peer, None),
+        })
     }
 
     fn in_flight(&mut self, id: &NodeId, asked: Duty) -> Option<&mut Target> {

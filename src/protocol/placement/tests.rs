@@ -96,7 +96,7 @@ proptest! {
                         3 => placement.handle_failure(&id, Failure::WrongId { actual: NodeId::ZERO }),
                         4 => placement.handle_failure(&id, Failure::Unsent),
                         5 => now = if entropy.below(20) == 0 { until } else { in_flight.push((id, check, false)); placement.handle_slow(&id); now },
-                        _ if check => placement.handle_checked(&id, die == 6),
+                        _ if check => { placement.handle_checked(&id, die == 6); }
                         _ => placement.handle_stored(&id, die != 6),
                     }
                 }

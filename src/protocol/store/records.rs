@@ -119,6 +119,11 @@ impl Records {
         self.holdings.get(key).filter(|record| record.is_published()).map(|record| record.stored.version)
     }
 
+    /// Whether our publication of `key` is [kept](Records::keep).
+    pub fn is_kept(&self, key: &str) -> bool {
+        self.holdings.get(key).is_some_and(|record| record.is_published() && record.stored.keep)
+    }
+
     /// Whether what was due as `version` is still to be sent: not set anew, superseded, released, replaced or gone.
     /// To be asked after the lookup, so that an old value is never written back.
     pub fn still_current(&self, key: &str, version: u64) -> bool {
