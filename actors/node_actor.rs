@@ -10,6 +10,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -17,11 +18,11 @@ use super::counters::Counters;
 use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::messages::{
-    Answer, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue, Purpose,
-    ReadValue, ReleaseKey, StartLookup,
+    Answer, CountLookups, CountQueries, DescribeStore, DescribeTable, FindCopy, JoinNetwork, LookupKey, PublishValue,
+    Purpose, ReadValue, ReleaseKey, StartLookup,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
-use super::requests::{Bootstrap, Describe, FindNode, FindValue, Get, Ping, Release, Set};
+use super::requests::{Bootstrap, CopyOf, Describe, FindNode, FindValue, Get, Ping, Release, Set};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
 use super::value_store::check_key;
@@ -49,6 +50,7 @@ pub(crate) struct NodeLinks {
     pub(crate) read: Recipient<ReadValue>,
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
+    pub(crate) copy: Recipient<FindCopy>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) join: Recipient<JoinNetwork>,
     pub(crate) table: Recipient<DescribeTable>,
@@ -204,6 +206,15 @@ impl Handler<Release> for NodeActor {
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
         let (released, ender) = (self.links.release.send(ReleaseKey(release.key)), self.ender.clone());
         Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) })
+    }
+}
+
+impl Handler<CopyOf> for NodeActor {
+    type Result = ResponseFuture<Result<Option<StoredCopy>, Error>>;
+
+    fn handle(&mut self, asked: CopyOf, _: &mut Self::Context) -> Self::Result {
+        let (found, ender) = (self.links.copy.send(FindCopy(asked.key)), self.ender.clone());
+        Box::pin(async move { found.await.map_err(|_| interrupted(&ender)) })
     }
 }
 

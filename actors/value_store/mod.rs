@@ -21,7 +21,7 @@ use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, LaunchPublish, LookupKey,
+    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, ExpireValues, FindCopy, LaunchPublish, LookupKey,
     PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
     StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
@@ -334,6 +334,14 @@ impl Handler<PublishDone> for ValueStore {
             self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
         }
         self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<FindCopy> for ValueStore {
+    type Result = MessageResult<FindCopy>;
+
+    fn handle(&mut self, find: FindCopy, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.records.get(&find.0, clock::now()))
     }
 }
 
