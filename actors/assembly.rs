@@ -205,6 +205,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             audit: store.addr().recipient(),
             publish: store.addr().recipient(),
             release: store.addr().recipient(),
+            copy: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             join: maintenance.addr().recipient(),
             table: table.addr().recipient(),

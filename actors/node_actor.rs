@@ -12,6 +12,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -19,11 +20,13 @@ use super::counters::Counters;
 use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountQueries, DescribeStore, DescribeTable, JoinNetwork, LookupKey, PublishValue,
-    Purpose, ReadValue, ReleaseKey, StartLookup,
+    Answer, AuditKey, CountLookups, CountQueries, DescribeStore, DescribeTable, FindCopy, JoinNetwork, LookupKey,
+    PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
-use super::requests::{Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
+use super::requests::{
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set,
+};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
 use super::value_store::check_key;
@@ -52,6 +55,7 @@ pub(crate) struct NodeLinks {
     pub(crate) audit: Recipient<AuditKey>,
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
+    pub(crate) copy: Recipient<FindCopy>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) join: Recipient<JoinNetwork>,
     pub(crate) table: Recipient<DescribeTable>,
@@ -246,6 +250,15 @@ impl Handler<Release> for NodeActor {
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
         let (released, ender) = (self.links.release.send(ReleaseKey(release.key)), self.ender.clone());
         Reply(Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) }))
+    }
+}
+
+impl Handler<CopyOf> for NodeActor {
+    type Result = Reply<Option<StoredCopy>>;
+
+    fn handle(&mut self, asked: CopyOf, _: &mut Self::Context) -> Self::Result {
+        let (found, ender) = (self.links.copy.send(FindCopy(asked.key)), self.ender.clone());
+        Reply(Box::pin(async move { found.await.map_err(|_| interrupted(&ender)) }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
-use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot};
+use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{Health, SetOutcome, TracedGet};
@@ -128,6 +128,11 @@ pub struct PublishDone {
     /// Whether any peer holds it now.
     pub stored: bool,
 }
+
+/// Node → value store: which copy of this key do you hold?
+#[derive(Debug, Message)]
+#[rtype(result = "Option<StoredCopy>")]
+pub struct FindCopy(pub Arc<str>);
 
 /// Node → value store: what do you hold?
 #[derive(Debug, Message)]

@@ -10,6 +10,7 @@ use actix::Addr;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::watch;
 
@@ -19,7 +20,9 @@ use super::counters::Counters;
 use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
-use super::requests::{Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
+use super::requests::{
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set,
+};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
 
@@ -192,6 +195,14 @@ impl Node {
     /// Where the node is stopped.
     pub async fn release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
         self.ask(Release { key: key.as_ref().into() }).await
+    }
+
+    /// The copy of `key` that is held here, if any: published, held for others or cached. Nobody is asked.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn copy_of(&self, key: impl AsRef<str>) -> Result<Option<StoredCopy>, Error> {
+        self.ask(CopyOf { key: key.as_ref().into() }).await
     }
 
     /// The node at this moment: table, store, queries and counters.

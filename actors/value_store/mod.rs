@@ -23,8 +23,8 @@ use super::events::{Event, Events};
 use super::maintenance::republish_round;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, EndPlacement, ExpireValues,
-    LaunchPublish, LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo,
-    RepublishDue, StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
+    FindCopy, LaunchPublish, LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue,
+    ReleaseKey, ReplyTo, RepublishDue, StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
 use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
@@ -424,6 +424,14 @@ impl Handler<PublishDone> for ValueStore {
             self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
         }
         self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<FindCopy> for ValueStore {
+    type Result = MessageResult<FindCopy>;
+
+    fn handle(&mut self, find: FindCopy, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.records.get(&find.0, clock::now()))
     }
 }
 
