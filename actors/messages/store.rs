@@ -107,7 +107,7 @@ pub struct RepublishDue;
 #[rtype(result = "()")]
 pub struct ExpireValues;
 
-/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`].
+/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PlacesFound {
