@@ -2,6 +2,7 @@
 //! [`LookupFinished`]. Whom to ask next is the protocol's decision.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
@@ -88,7 +89,7 @@ impl Lookup {
                 value,
                 asked: tally.asked,
                 answered: tally.answered,
-                trace: self.machine.trace().clone(),
+                trace: Arc::new(self.machine.trace().clone()),
             }),
         });
         // The answer is on its way; now leave a copy at the nearest peer that had none (Kademlia paper, section 2.3).

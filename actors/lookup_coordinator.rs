@@ -18,7 +18,7 @@ use super::messages::{
     CountLookups, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult, PlacesFound,
     PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
 };
-use super::outcome::{Error, FoundValue, GetOutcome};
+use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
 use super::supervision::Lifetime;
 
@@ -131,7 +131,7 @@ impl LookupCoordinator {
         // Whoever asked may have gone, so what `send` returns does not matter.
         match purpose {
             Purpose::Get(answer) => {
-                let _ = answer.send(Ok(get_outcome(result)));
+                let _ = answer.send(Ok(TracedGet { outcome: get_outcome(result), trace: Some(result.trace.clone()) }));
             }
             Purpose::FindValue(answer) => {
                 let found = match value_of(result) {

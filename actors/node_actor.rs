@@ -21,8 +21,8 @@ use super::messages::{
     Answer, CountLookups, CountQueries, DescribeStore, DescribeTable, FindCopy, JoinNetwork, LookupKey, PublishValue,
     Purpose, ReadValue, ReleaseKey, StartLookup,
 };
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
-use super::requests::{Bootstrap, CopyOf, Describe, FindNode, FindValue, Get, Ping, Release, Set};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome, TracedGet};
+use super::requests::{Bootstrap, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
 use super::value_store::check_key;
@@ -104,6 +104,16 @@ impl NodeActor {
         })
     }
 
+    /// Has a value read, and waits for it.
+    fn read(&self, key: Arc<str>) -> ResponseFuture<Result<TracedGet, Error>> {
+        if let Err(error) = check_key(&key, &self.config) {
+            return refused(error);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.links.read.do_send(ReadValue { key, answer });
+        self.wait(answered, self.patience())
+    }
+
     /// Has something looked up, and waits for it.
     fn look_up<T: 'static>(
         &self,
@@ -135,12 +145,16 @@ impl Handler<Get> for NodeActor {
     type Result = ResponseFuture<Result<GetOutcome, Error>>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = check_key(&get.key, &self.config) {
-            return refused(error);
-        }
-        let (answer, answered) = oneshot::channel();
-        self.links.read.do_send(ReadValue { key: get.key, answer });
-        self.wait(answered, self.patience())
+        let read = self.read(get.key);
+        Box::pin(async move { Ok(read.await?.outcome) })
+    }
+}
+
+impl Handler<GetTraced> for NodeActor {
+    type Result = ResponseFuture<Result<TracedGet, Error>>;
+
+    fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
+        self.read(get.key)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::config::ConfigError;
+use kademlia_dynamic::protocol::lookup::Trace;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoreError;
 use kademlia_dynamic::protocol::value::Value;
@@ -53,6 +55,17 @@ pub enum GetOutcome {
         /// Peers that were asked.
         asked: usize,
     },
+}
+
+/// What became of a `get`, and how the value was looked for.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "it may say that nobody answered"]
+pub struct TracedGet {
+    /// What became of it.
+    pub outcome: GetOutcome,
+    /// Whom the lookup asked, what came back and how it ended: at most as many entries as a lookup has queries. `None`
+    /// where the value is held here, so that nothing was looked up.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// What `find_value` found.

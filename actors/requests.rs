@@ -8,7 +8,7 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome, TracedGet};
 use super::snapshot::Snapshot;
 
 /// Read a value, from here or from the network.
@@ -16,6 +16,15 @@ use super::snapshot::Snapshot;
 #[rtype(result = "Result<GetOutcome, Error>")]
 pub struct Get {
     /// The key: at most [`Config::max_key_len`](kademlia_dynamic::protocol::config::Config::max_key_len) bytes of UTF-8.
+    pub key: Arc<str>,
+}
+
+/// Read a value as [`Get`] does, and say how it was looked for. Equal reads are one lookup, so its trace may tell of queries
+/// that were sent before this one was asked for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TracedGet, Error>")]
+pub struct GetTraced {
+    /// The key.
     pub key: Arc<str>,
 }
 

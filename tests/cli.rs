@@ -179,6 +179,39 @@ fn values_and_keys_may_begin_with_a_hyphen() {
 }
 
 #[test]
+fn a_trace_goes_to_standard_error_and_the_value_alone_to_standard_output() {
+    let node = Node::start("json", &[]);
+    let second = Node::start("json", &["--bootstrap", &node.addr]);
+    node.ok(&["set", "k", "v"]);
+    let got = node.run(&["get", "k", "--trace"]);
+    assert_eq!((code(&got), &got.stdout[..]), (0, &b"v"[..]));
+    let trace = stderr(&got);
+    for word in ["Lookup of \"k\"", "Found after", "ASKED AT", "WHAT CAME BACK", "the value", "Who named whom", "└─ #"]
+    {
+        assert!(trace.contains(word), "{word}: {trace}");
+    }
+    assert!(trace.lines().all(|line| line.chars().count() <= 100), "{trace}");
+    let got = node.json(&["get", "k", "--trace", "--json"]);
+    assert_eq!((&got["value"], &got["trace"]["ending"]), (&"v".into(), &"found".into()));
+    assert_eq!(got["trace"]["asked"][0]["hop"], 1);
+    assert_eq!(node.json(&["get", "k", "--json"]).get("trace"), None);
+
+    let missed = node.run(&["get", "absent", "--trace"]);
+    assert_eq!((code(&missed), missed.stdout.len()), (1, 0));
+    assert!(stderr(&missed).contains("2 nodes asked, 2 answered"), "{}", stderr(&missed));
+    let missed = node.run(&["get", "absent", "--trace", "--json"]);
+    let told: Json = serde_json::from_slice(&missed.stdout).unwrap();
+    assert_eq!((code(&missed), &told["kind"], &told["trace"]["ending"]), (1, &Json::Null, &"complete".into()));
+    let asked: Vec<&str> = told["trace"]["asked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["peer"]["node_id"].as_str().unwrap())
+        .collect();
+    assert!(asked.contains(&second.id.as_str()) && asked.contains(&node.id.as_str()), "{asked:?}");
+}
+
+#[test]
 fn a_file_goes_in_and_comes_out_unchanged() {
     let node = Node::start("json", &[]);
     let dir = tempfile::tempdir().unwrap();

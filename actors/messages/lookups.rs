@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::lookup::Trace;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{FoundValue, GetOutcome, SetOutcome};
+use super::super::outcome::{FoundValue, SetOutcome, TracedGet};
 use super::Answer;
 
 /// What is looked up. Equal ones are one lookup.
@@ -35,7 +35,7 @@ impl LookupKey {
 #[derive(Debug)]
 pub enum Purpose {
     /// An application wants the value.
-    Get(Answer<GetOutcome>),
+    Get(Answer<TracedGet>),
     /// An application wants the value or the nearest peers.
     FindValue(Answer<FoundValue>),
     /// An application wants the nearest peers.
@@ -97,7 +97,7 @@ pub struct LookupResult {
     /// How many answered.
     pub answered: usize,
     /// What it did, step by step.
-    pub trace: Trace,
+    pub trace: Arc<Trace>,
 }
 
 /// A value that a lookup found.

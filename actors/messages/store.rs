@@ -6,7 +6,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{GetOutcome, SetOutcome};
+use super::super::outcome::{SetOutcome, TracedGet};
 use super::{Answer, LookupResult, Placing, ReplyTo};
 
 /// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`].
@@ -57,7 +57,7 @@ pub struct ReadValue {
     /// The key.
     pub key: Arc<str>,
     /// Where the outcome goes.
-    pub answer: Answer<GetOutcome>,
+    pub answer: Answer<TracedGet>,
 }
 
 /// Node → value store: publish this value under this key, here and in the network.

@@ -19,8 +19,8 @@ use super::assembly::House;
 use super::counters::Counters;
 use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome};
-use super::requests::{Bootstrap, CopyOf, Describe, FindNode, FindValue, Get, Ping, Release, Set};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Pong, SetOutcome, TracedGet};
+use super::requests::{Bootstrap, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set};
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
 
@@ -142,6 +142,15 @@ impl Node {
     /// Where the key is too long, or the node is too busy or stopped.
     pub async fn get_outcome(&self, key: impl AsRef<str>) -> Result<GetOutcome, Error> {
         self.ask(Get { key: key.as_ref().into() }).await
+    }
+
+    /// The value of `key` as [`Node::get_outcome`] has it, and how it was looked for: whom the lookup asked, what came
+    /// back, and how it ended. It joins an equal lookup that is under way; a value held here needs none.
+    ///
+    /// # Errors
+    /// As [`Node::get_outcome`].
+    pub async fn get_traced(&self, key: impl AsRef<str>) -> Result<TracedGet, Error> {
+        self.ask(GetTraced { key: key.as_ref().into() }).await
     }
 
     /// The k nodes nearest to `target`, this one excepted, nearest first.

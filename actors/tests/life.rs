@@ -1,10 +1,12 @@
 //! Beginning and end of a node, and the bounds on what applications start in it.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Ending;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
@@ -12,7 +14,7 @@ use super::super::counters::Counter;
 use super::super::messages::{CountLookups, PeerAnswered};
 use super::super::node::Node;
 use super::super::outcome::{Error, GetOutcome};
-use super::super::requests::Get;
+use super::super::requests::{Bootstrap, Get, GetTraced, Set};
 use super::super::supervision::StopReason;
 use super::{house, key, settle};
 
@@ -116,6 +118,27 @@ async fn what_an_application_asks_is_checked_before_anything_is_sent() {
     assert!(matches!(error, Error::AnswerTooLarge { .. }), "{error}");
     assert!(matches!(node.get("k".repeat(1_025)).await, Err(Error::KeyTooLong { len: 1_025, max: 1_024 })));
     assert_eq!(node.counters().get(Counter::Sent), 0);
+}
+
+#[actix::test]
+async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
+    let (ours, _ended, our_addr) = house("ours", Config::default());
+    let (other, _other_ended, _) = house("other", Config::default());
+    let contacts = vec![our_addr.to_string()];
+    assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
+    ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }).await.unwrap().unwrap();
+
+    let here = ours.node.send(GetTraced { key: key("k") }).await.unwrap().unwrap();
+    assert!(matches!(here.outcome, GetOutcome::Found { holder: None, .. }) && here.trace.is_none(), "{here:?}");
+
+    let before = ours.counters.get(Counter::Lookups);
+    let (first, second) = (ours.node.send(GetTraced { key: key("x") }), ours.node.send(GetTraced { key: key("x") }));
+    let (first, second) = (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
+    assert_eq!(first, second);
+    assert_eq!(ours.counters.get(Counter::Lookups), before + 1);
+    assert_eq!(first.outcome, GetOutcome::NotFound { answered: 1 });
+    let trace = first.trace.unwrap();
+    assert_eq!((trace.ending, trace.asked[0].peer.id), (Some(Ending::Complete), NodeId::of_key("other")));
 }
 
 #[tokio::test]

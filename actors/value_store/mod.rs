@@ -25,7 +25,7 @@ use super::messages::{
     PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
     StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
 };
-use super::outcome::{Error, GetOutcome, SetOutcome};
+use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
 /// Values republished or restored in one round. What is left over is due in the next one.
 const ROUND: usize = 64;
@@ -259,7 +259,8 @@ impl Handler<ReadValue> for ValueStore {
         match self.records.get(&key, clock::now()) {
             Some(copy) => {
                 let value = Arc::unwrap_or_clone(copy.value);
-                let _ = answer.send(Ok(GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) }));
+                let outcome = GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) };
+                let _ = answer.send(Ok(TracedGet { outcome, trace: None }));
             }
             None => {
                 self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });

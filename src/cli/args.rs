@@ -74,6 +74,7 @@ Examples:
   kad get photo | sha256sum             # a pipe gets the bytes as they are
   kad get greeting --json               # {\"kind\":\"text\",\"value\":\"hello\",…}
   kad get photo --json                  # {\"kind\":\"bytes\",\"value_base64\":\"…\",…}
+  kad get greeting --trace              # and how it was found, to standard error
 
 A terminal gets text with a line end, and bytes as hex. A pipe or a file gets exactly what was stored.
 Exit code 1: not found. 69: nobody answered, which says nothing of the value. `kad --help` lists all.";
@@ -199,6 +200,9 @@ pub(super) struct GetArgs {
     /// Write the value to a file, exactly as it was stored; an existing file is replaced once the value is there
     #[arg(long, short, value_name = "PATH", conflicts_with = "json")]
     pub(super) output: Option<PathBuf>,
+    /// Tell on standard error how the value was looked for: who was asked, what came back. With --json, as a field
+    #[arg(long)]
+    pub(super) trace: bool,
     #[command(flatten)]
     pub(super) network: Network,
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,21 +12,35 @@ use serde::Serialize;
 use super::args::GetArgs;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, output};
-use crate::actors::outcome::GetOutcome;
+use super::{client, output, trace};
+use crate::actors::outcome::{GetOutcome, TracedGet};
+use crate::protocol::lookup::Trace;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
 pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     client::check_key(&args.key)?;
-    let outcome = client::within(&args.network, async {
+    let TracedGet { outcome, trace } = client::within(&args.network, async {
         let client = client::join(&args.network).await?;
-        Ok(client.get_outcome(&args.key).await?)
+        Ok(client.get_traced(&args.key).await?)
     })
     .await?;
-    let found = found(&args.key, outcome)?;
+    let trace = trace.filter(|_| args.trace);
+    if args.trace && !args.network.json {
+        let told = trace.as_ref().map_or_else(|| trace::not_looked_up(&args.key), |it| trace::report(&args.key, it));
+        eprintln!("{told}");
+    }
+    let found = match found(&args.key, outcome) {
+        Ok(found) => found,
+        Err(failure) => {
+            if let Some(trace) = trace.filter(|_| args.network.json) {
+                output::print_json(&MissedJson { kind: None, key: &args.key, trace })?;
+            }
+            return Err(failure);
+        }
+    };
     match &args.output {
-        _ if args.network.json => output::print_json(&found.json(&args.key)),
+        _ if args.network.json => output::print_json(&found.json(&args.key, trace)),
         Some(path) if path == Path::new("-") => output::print(found.value.as_bytes()),
         Some(path) => {
             output::save(path, found.value.as_bytes())?;
@@ -60,10 +75,22 @@ struct FoundJson<'a> {
     bytes: usize,
     holder: Option<Peer>,
     expires_in_seconds: Option<u64>,
+    /// With `--trace`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Arc<Trace>>,
+}
+
+/// How a value was looked for in vain, for machines that asked for a trace.
+#[derive(Serialize)]
+struct MissedJson<'a> {
+    /// Always null: there is no value.
+    kind: Option<&'static str>,
+    key: &'a str,
+    trace: Arc<Trace>,
 }
 
 impl Found {
-    fn json<'a>(&'a self, key: &'a str) -> FoundJson<'a> {
+    fn json<'a>(&'a self, key: &'a str, trace: Option<Arc<Trace>>) -> FoundJson<'a> {
         let (value, value_base64) = match &self.value {
             Value::Text(text) => (Some(text.as_str()), None),
             Value::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
@@ -76,6 +103,7 @@ impl Found {
             bytes: self.value.len(),
             holder: self.holder,
             expires_in_seconds: self.expires_in.map(|expires_in| expires_in.as_secs()),
+            trace,
         }
     }
 }
@@ -109,7 +137,7 @@ mod tests {
     fn json(value: Value) -> String {
         let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));
         let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)) };
-        output::json(&found.json("k"))
+        output::json(&found.json("k", None))
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod output;
 mod ping;
 mod set;
 mod signals;
+mod trace;
 mod wording;
 
 use std::ffi::OsString;

@@ -90,6 +90,22 @@ fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
 }
 
 #[test]
+fn whoever_was_asked_was_named_by_somebody_asked_before_and_one_hop_nearer_to_us() {
+    for seed in 0..NETWORKS / 10 {
+        let mut case = case(seed, 0.3);
+        let mut lookup = case.lookup(Goal::Nodes);
+        case.run_honestly(&mut lookup, true);
+        let asked = &lookup.trace().asked;
+        for (at, entry) in asked.iter().enumerate() {
+            match entry.named_by {
+                None => assert!(entry.hop == 1 && case.seeds.contains(&entry.peer), "network {seed}"),
+                Some(by) => assert!(by < at && asked[by].hop + 1 == entry.hop, "network {seed}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn nobody_alive_that_was_named_is_nearer_than_what_was_found() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.5);

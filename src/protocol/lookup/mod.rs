@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use self::shortlist::{READ_ON, Shortlist, State};
+use self::shortlist::{Offer, Origin, READ_ON, Shortlist, State};
 pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway};
 use super::config::Config;
 use super::id::NodeId;
@@ -134,8 +134,8 @@ impl Lookup {
             deadline: now + config.lookup_deadline,
         };
         for seed in seeds {
-            let offer = lookup.shortlist.offer(*seed, 1);
-            lookup.trace.offered(offer);
+            let offer = lookup.shortlist.offer(*seed, Origin::OWN_TABLE);
+            lookup.trace.turned_away.count(offer);
         }
         lookup
     }
@@ -182,18 +182,20 @@ impl Lookup {
     /// checked against its address, and only the first [`MAX_PEERS_READ`] are read.
     pub fn handle_peers(&mut self, from: &NodeId, peers: &[Peer], now: Instant) {
         let Some((entry, informant, hop)) = self.settle(from, State::Answered { with_value: false }) else { return };
+        let origin = Origin { hop: hop + 1, named_by: Some(entry) };
         let read = peers.len().min(MAX_PEERS_READ.max(self.k));
-        self.trace.turned_away.unread += peers.len() - read;
+        let mut turned_away = TurnedAway { unread: peers.len() - read, ..TurnedAway::default() };
         let mut taken = 0;
         for named in &peers[..read] {
             if peer::check_named(&named.addr, &informant.addr).is_err() {
-                self.trace.turned_away.bad_address += 1;
+                turned_away.bad_address += 1;
                 continue;
             }
-            let offer = self.shortlist.offer(*named, hop + 1);
-            taken += usize::from(offer == shortlist::Offer::Taken);
-            self.trace.offered(offer);
+            let offer = self.shortlist.offer(*named, origin);
+            taken += usize::from(offer == Offer::Taken);
+            turned_away.count(offer);
         }
+        self.trace.turned_away(entry, turned_away);
         self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
     }
 
@@ -286,7 +288,7 @@ impl Lookup {
         }
         let candidate = self.shortlist.in_flight(from)?;
         let State::InFlight { entry, .. } = std::mem::replace(&mut candidate.state, state) else { return None };
-        Some((entry, candidate.peer, candidate.hop))
+        Some((entry, candidate.peer, candidate.origin.hop))
     }
 
     fn finish(&mut self, ending: Ending, now: Instant) -> Next {

@@ -24,13 +24,27 @@ pub(super) enum State {
     Answered { with_value: bool },
 }
 
+/// How a peer became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// 1 from our own table, otherwise one more than the informant's.
+    pub(super) hop: u32,
+    /// The informant's place in the trace.
+    pub(super) named_by: Option<usize>,
+}
+
+impl Origin {
+    /// It stands in our own table.
+    pub(super) const OWN_TABLE: Self = Self { hop: 1, named_by: None };
+}
+
 /// A peer that may be among the nearest.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) peer: Peer,
     pub(super) state: State,
-    /// 1 from our own table, otherwise one more than the informant's.
-    pub(super) hop: u32,
+    /// How it became known.
+    pub(super) origin: Origin,
     distance: Distance,
     /// Another address named for the same id: tried if the first one fails, since a peer that came back on another
     /// port is named by both for a while, and a liar may name a false one.
@@ -43,6 +57,7 @@ pub(super) struct Candidate {
 struct Alternative {
     addr: SocketAddr,
     by_own_word: bool,
+    named_by: Option<usize>,
 }
 
 /// What became of a peer that was offered.
@@ -123,21 +138,22 @@ impl Shortlist {
     }
 
     /// Takes `peer` in, if it is new and there is room.
-    pub(super) fn offer(&mut self, peer: Peer, hop: u32) -> Offer {
+    pub(super) fn offer(&mut self, peer: Peer, origin: Origin) -> Offer {
         if peer.id == self.own {
             return Offer::OwnId;
         }
         if let Ok(at) = self.find(&peer.id) {
             let candidate = &mut self.candidates[at];
             if candidate.peer.addr != peer.addr {
-                candidate.alternative.get_or_insert(Alternative { addr: peer.addr, by_own_word: false });
+                let named_by = origin.named_by;
+                candidate.alternative.get_or_insert(Alternative { addr: peer.addr, by_own_word: false, named_by });
             }
             return Offer::Known;
         }
         match self.asked.iter().find(|asked| asked.addr == peer.addr) {
             Some(asked) if asked.id == peer.id => Offer::Known,
             Some(_) => Offer::AddressInUse,
-            None => self.insert(peer, hop, false),
+            None => self.insert(peer, origin, false),
         }
     }
 
@@ -145,12 +161,13 @@ impl Shortlist {
     pub(super) fn remove(&mut self, id: &NodeId) {
         if let Ok(at) = self.find(id) {
             let failed = self.candidates.remove(at);
-            if let Some(Alternative { addr, by_own_word }) = failed.alternative {
+            if let Some(Alternative { addr, by_own_word, named_by }) = failed.alternative {
                 let peer = Peer::new(failed.peer.id, addr);
+                let origin = Origin { named_by, ..failed.origin };
                 if by_own_word {
-                    self.insert(peer, failed.hop, true);
+                    self.insert(peer, origin, true);
                 } else {
-                    self.offer(peer, failed.hop);
+                    self.offer(peer, origin);
                 }
             }
         }
@@ -160,16 +177,21 @@ impl Shortlist {
     /// names a peer's address with a false id would keep the peer out. This happens once for an address.
     pub(super) fn rename(&mut self, id: &NodeId, actual: NodeId) {
         let Some(candidate) = self.in_flight(id) else { return };
-        let (peer, hop, again) = (Peer::new(actual, candidate.peer.addr), candidate.hop, candidate.by_own_word);
+        let State::InFlight { entry, .. } = candidate.state else { return };
+        let origin = Origin { hop: candidate.origin.hop, named_by: Some(entry) };
+        let (peer, again) = (Peer::new(actual, candidate.peer.addr), candidate.by_own_word);
         self.remove(id);
         if again || actual == self.own {
             return;
         }
         match self.find(&actual) {
             // Who is right is open: the address that others named is asked first.
-            Ok(at) => self.candidates[at].alternative = Some(Alternative { addr: peer.addr, by_own_word: true }),
+            Ok(at) => {
+                let (addr, named_by) = (peer.addr, origin.named_by);
+                self.candidates[at].alternative = Some(Alternative { addr, by_own_word: true, named_by });
+            }
             Err(_) => {
-                self.insert(peer, hop, true);
+                self.insert(peer, origin, true);
             }
         }
     }
@@ -179,7 +201,7 @@ impl Shortlist {
         self.candidates.binary_search_by(|candidate| candidate.distance.cmp(&distance))
     }
 
-    fn insert(&mut self, peer: Peer, hop: u32, by_own_word: bool) -> Offer {
+    fn insert(&mut self, peer: Peer, origin: Origin, by_own_word: bool) -> Offer {
         let distance = peer.id.distance(&self.target);
         match self.place_for(&peer, distance) {
             Err(refusal) => return refusal,
@@ -189,7 +211,7 @@ impl Shortlist {
             Ok(None) => {}
         }
         let at = self.candidates.partition_point(|candidate| candidate.distance < distance);
-        let candidate = Candidate { peer, state: State::Fresh, hop, distance, alternative: None, by_own_word };
+        let candidate = Candidate { peer, state: State::Fresh, origin, distance, alternative: None, by_own_word };
         self.candidates.insert(at, candidate);
         Offer::Taken
     }

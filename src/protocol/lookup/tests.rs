@@ -258,6 +258,7 @@ fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
     let expected = TurnedAway { known: 2, own_id: 1, bad_address: 1, address_in_use: 1, ..TurnedAway::default() };
     assert_eq!(lookup.trace().turned_away, expected);
     assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 6, taken: 1 });
+    assert_eq!(lookup.trace().asked[0].turned_away, expected, "and says whose answer named them");
 }
 
 #[test]
@@ -295,6 +296,8 @@ fn a_peer_that_claims_anothers_id_does_not_take_its_place() {
     // Only where the one that others named is silent does the claim get its chance.
     lookup.handle_failure(&victim.id, Failure::Silent, now);
     assert_eq!(asks(&mut lookup, now), [Peer::new(victim.id, near(0).addr)]);
+    let claimed = &lookup.trace().asked[3];
+    assert_eq!((claimed.named_by, claimed.hop), (Some(1), 2), "by the one that claims it, told by the trace");
 }
 
 #[test]

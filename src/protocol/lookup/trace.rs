@@ -36,8 +36,11 @@ pub struct Asked {
     pub peer: Peer,
     /// How far it is from the target: the bit length of the distance (0..=160).
     pub bits: u32,
-    /// 1 from our own table, otherwise one more than that of the peer that named it.
+    /// 1 from our own table, otherwise one more than that of the peer that named it. A peer that gave another id than
+    /// it was asked by is asked again at the same hop.
     pub hop: u32,
+    /// Whose answer named it: a place in [`Trace::asked`], always an earlier one. `None`: our own table.
+    pub named_by: Option<usize>,
     /// When it was asked, in microseconds from the beginning.
     pub asked_us: u64,
     /// When its answer or failure was known, in microseconds from the beginning.
@@ -46,6 +49,8 @@ pub struct Asked {
     pub slow: bool,
     /// What came back.
     pub came_back: CameBack,
+    /// Why peers that its answer named did not become candidates.
+    pub turned_away: TurnedAway,
 }
 
 /// What came back from one query.
@@ -148,11 +153,13 @@ impl Trace {
         self.asked.push(Asked {
             peer: candidate.peer,
             bits: candidate.peer.id.distance(&self.target).bits(),
-            hop: candidate.hop,
+            hop: candidate.origin.hop,
+            named_by: candidate.origin.named_by,
             asked_us: self.offset(now),
             ended_us: None,
             slow: false,
             came_back: CameBack::Pending,
+            turned_away: TurnedAway::default(),
         });
     }
 
@@ -167,16 +174,10 @@ impl Trace {
         entry.ended_us = Some(at);
     }
 
-    pub(super) fn offered(&mut self, offer: Offer) {
-        let count = match offer {
-            Offer::Taken => return,
-            Offer::Known => &mut self.turned_away.known,
-            Offer::OwnId => &mut self.turned_away.own_id,
-            Offer::AddressInUse => &mut self.turned_away.address_in_use,
-            Offer::SubnetFull => &mut self.turned_away.subnet_full,
-            Offer::TooFar => &mut self.turned_away.too_far,
-        };
-        *count += 1;
+    /// Peers that an answer named were turned away.
+    pub(super) fn turned_away(&mut self, entry: usize, peers: TurnedAway) {
+        self.asked[entry].turned_away = peers;
+        self.turned_away.add(&peers);
     }
 
     pub(super) fn end(&mut self, ending: Ending, now: Instant) {
@@ -186,6 +187,30 @@ impl Trace {
 
     fn offset(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.started).as_micros() as u64
+    }
+}
+
+impl TurnedAway {
+    pub(super) fn count(&mut self, offer: Offer) {
+        let count = match offer {
+            Offer::Taken => return,
+            Offer::Known => &mut self.known,
+            Offer::OwnId => &mut self.own_id,
+            Offer::AddressInUse => &mut self.address_in_use,
+            Offer::SubnetFull => &mut self.subnet_full,
+            Offer::TooFar => &mut self.too_far,
+        };
+        *count += 1;
+    }
+
+    fn add(&mut self, other: &TurnedAway) {
+        self.unread += other.unread;
+        self.known += other.known;
+        self.own_id += other.own_id;
+        self.bad_address += other.bad_address;
+        self.address_in_use += other.address_in_use;
+        self.subnet_full += other.subnet_full;
+        self.too_far += other.too_far;
     }
 }
 
