@@ -1,6 +1,7 @@
 //! What a simulated network does as a whole: the same run for the same seed, lookups that find the true nearest, values
 //! that outlive loss, churn, deaths and cuts.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};

@@ -11,6 +11,7 @@ mod addresses;
 mod delivery;
 mod endpoint;
 pub mod experiment;
+mod legacy;
 mod link;
 mod network;
 mod scripted;
@@ -19,6 +20,7 @@ mod time;
 mod usual;
 
 pub use endpoint::{INBOX, MemoryTransport};
+pub use legacy::{LegacyNode, LegacyVersion};
 pub use link::{Latency, Link};
 pub use network::{AddressTaken, MemoryNetwork, NetworkCounters};
 pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};

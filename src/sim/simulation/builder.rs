@@ -164,7 +164,7 @@ impl SimBuilder {
         world.network.set_link(self.link);
         world.is_built.set(true);
         let mut places: Vec<usize> = (0..self.nodes).collect();
-        shuffle(&mut places, &mut *world.entropy.borrow_mut());
+        shuffle(&mut places, &mut world.entropy.borrow_mut());
         for place in places.into_iter().take(count(self.dead, self.nodes)) {
             world.kill(place);
         }
