@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::contact::{Contact, ListenAddr};
+use super::sim_args::{SIM_EXAMPLES, SimArgs};
 use crate::protocol::codec::Codec;
 use crate::protocol::id::NodeId;
 
@@ -24,6 +25,7 @@ Examples:
   kad get greeting                      # prints hello
   kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
                                         # a second node, at any free port, joins the first
+  kad sim --churn 1h --plot charts      # a whole network in virtual time, with charts
 
 Exit codes:
    0  done
@@ -135,6 +137,9 @@ pub(super) enum Command {
     /// List the nodes nearest to an id or a key
     #[command(after_help = FIND_NODE_EXAMPLES, override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
+    /// Simulate a network in virtual time, and measure it
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(SimArgs),
 }
 
 /// What is logged, to standard error.

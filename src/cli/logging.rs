@@ -6,11 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::Logging;
 
-/// Starts logging for this process. `-v` and `-q` go before `RUST_LOG`, and that before the default: warnings.
-pub(super) fn start(logging: &Logging) {
+/// Starts logging for this process. `-v` and `-q` go before `RUST_LOG`, and that before the default: `usual`, a level.
+pub(super) fn start(logging: &Logging, usual: &str) {
     let filter = match level(logging) {
         Some(level) => EnvFilter::new(level),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)),
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);

@@ -2,6 +2,8 @@
 //! not its business: it uses the same [`Node`](crate::actors::node::Node) as any application.
 
 mod args;
+mod axis;
+mod charts;
 mod client;
 mod contact;
 mod failure;
@@ -14,6 +16,8 @@ mod output;
 mod ping;
 mod set;
 mod signals;
+mod sim;
+mod sim_args;
 mod trace;
 mod wording;
 
@@ -37,7 +41,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { 0 });
         }
     };
-    logging::start(&cli.logging);
+    // What the nodes of a simulation warn of is what was simulated.
+    let usual = if matches!(cli.command, Command::Sim(_)) { "error" } else { "warn" };
+    logging::start(&cli.logging, usual);
     match execute(cli.command, &program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -60,6 +66,7 @@ fn execute(command: Command, program: &str) -> Result<(), Failure> {
             Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
+            Command::Sim(args) => sim::run(args).await,
         }
     });
     // A name that is still being resolved must not hold the process.

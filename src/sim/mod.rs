@@ -10,6 +10,7 @@
 mod addresses;
 mod delivery;
 mod endpoint;
+pub mod experiment;
 mod legacy;
 mod link;
 mod network;

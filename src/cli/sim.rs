@@ -1,0 +1,141 @@
+//! `kad sim`: runs an experiment on a thread of its own, shows how far it is, and prints or draws what it came to.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::oneshot;
+
+use super::failure::{Exit, Failure};
+use super::signals::Signals;
+use super::sim_args::SimArgs;
+use super::{charts, output};
+use crate::sim::experiment::{ExperimentError, Phase, Progress, Report};
+
+/// What the simulation came to.
+type Outcome = Result<Report, ExperimentError>;
+
+pub(super) async fn run(args: SimArgs) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    // What it is for is known before hours have passed.
+    if let Some(dir) = &args.plot {
+        fs::create_dir_all(dir).map_err(|error| cannot_create(dir, &error))?;
+    }
+    let (json, plot) = (args.json, args.plot.clone());
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut simulation = start(args, stop.clone())?;
+    let mut stopped_by = None;
+    let report = loop {
+        tokio::select! {
+            biased;
+            number = signals.next() => match stopped_by {
+                None => {
+                    stop.store(true, Ordering::Relaxed);
+                    stopped_by = Some(number);
+                }
+                Some(_) => return Err(Failure::new(Exit::Signal(number), "ended before the simulation had stopped")),
+            },
+            // Nothing is sent only by a thread that panicked.
+            ended = &mut simulation => match ended {
+                Ok(outcome) => break outcome.map_err(Failure::from)?,
+                Err(_) => return Err(Failure::new(Exit::Internal, "the simulation broke")),
+            },
+        }
+    };
+    if json {
+        output::print_json(&report)?;
+    } else {
+        output::print(report.to_string().as_bytes())?;
+    }
+    if let Some(dir) = &plot {
+        draw(&report, dir)?;
+    }
+    match stopped_by {
+        Some(number) => Err(Failure::new(Exit::Signal(number), "stopped early; the report is of what ran so far")),
+        None => Ok(()),
+    }
+}
+
+/// Starts the simulation, which ends early once `stop` is set.
+fn start(args: SimArgs, stop: Arc<AtomicBool>) -> Result<oneshot::Receiver<Outcome>, Failure> {
+    let (sender, receiver) = oneshot::channel();
+    let simulate = move || {
+        let bar = Bar::new();
+        let mut watch = |progress: &Progress| {
+            bar.show(progress);
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let outcome = simulate(&args, &mut watch);
+        bar.0.finish_and_clear();
+        // Nobody waits after a second signal.
+        let _ = sender.send(outcome);
+    };
+    thread::Builder::new()
+        .name("simulation".to_owned())
+        .spawn(simulate)
+        .map_err(|error| Failure::new(Exit::System, format!("cannot start a thread: {error}")))?;
+    Ok(receiver)
+}
+
+fn simulate(args: &SimArgs, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Outcome {
+    let mut report = args.experiment().run_watched(watch)?;
+    if let Some(series) = args.size_series().filter(|_| report.complete) {
+        report.sizes = series.run_watched(watch)?;
+        report.complete = report.sizes.len() == series.sizes.len();
+    }
+    Ok(report)
+}
+
+fn draw(report: &Report, dir: &Path) -> Result<(), Failure> {
+    for (name, svg) in charts::all(report) {
+        output::save(&dir.join(name), svg.as_bytes())?;
+        tracing::info!(chart = name, "drawn");
+    }
+    Ok(())
+}
+
+fn cannot_create(dir: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("cannot create the directory {}: {error}", dir.display()))
+}
+
+impl From<ExperimentError> for Failure {
+    fn from(error: ExperimentError) -> Self {
+        match error {
+            ExperimentError::Node(error) => error.into(),
+            out_of_range => Self::new(Exit::Usage, out_of_range.to_string()),
+        }
+    }
+}
+
+/// The progress on standard error. Where that is no terminal nothing is shown.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{msg:<28} [{bar:30}] {pos}/{len} {elapsed} gone, {eta} to go");
+        bar.set_style(style.expect("the template is well-formed").progress_chars("=> "));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self(bar)
+    }
+
+    fn show(&self, progress: &Progress) {
+        let Progress { phase, done, of, reads, found } = *progress;
+        let message = match phase {
+            Phase::Forming => "nodes join".to_owned(),
+            Phase::Publishing => "values are set".to_owned(),
+            Phase::Running => format!("minutes; {found} of {reads} found"),
+            Phase::Sizes => "networks of several sizes".to_owned(),
+        };
+        if self.0.length() != Some(of.into()) || u64::from(done) < self.0.position() {
+            self.0.reset();
+            self.0.set_length(of.into());
+        }
+        self.0.set_message(message);
+        self.0.set_position(done.into());
+    }
+}

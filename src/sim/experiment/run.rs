@@ -1,0 +1,254 @@
+//! Runs an experiment: builds the network, publishes, lets time pass, reads, and counts. What the numbers come to is
+//! `report.rs`; who comes and goes is the simulation's business.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::figures::spread;
+use super::measured::{Measured, Read, ReadEnd, look_up};
+use super::{Availability, Copies, Experiment, ExperimentError, MINUTE, Phase, Progress, Report, Watch};
+use crate::actors::outcome::{Error, GetOutcome};
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::value::Value;
+use crate::sim::{Churn, Latency, Sim, in_virtual_time};
+
+/// How long a datagram takes: about what it does on the internet.
+pub const LATENCY: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
+/// How often it is looked whether a network that forms shall go on forming, in virtual time.
+const GLANCE: Duration = Duration::from_secs(1);
+/// The part of nodes that publish, at most: one in ten, so that those who stay hardly calm the others' coming and going.
+const PUBLISHERS: usize = 10;
+/// How long the publishers are there before they publish.
+const SETTLING: Duration = Duration::from_secs(60);
+/// Values that are set at once.
+const SET_AT_ONCE: usize = 32;
+/// Copies are counted so often, in virtual minutes.
+const COPIES_EVERY: u32 = 10;
+/// Values whose copies are counted, at most.
+const COPIES_OF: usize = 200;
+/// The part of a minute in which its reads begin: the rest is for the slow ones to end in.
+const BEGIN_WITHIN: Duration = Duration::from_secs(45);
+
+impl Experiment {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// A field out of its range, or a node that cannot be started.
+    pub fn run(&self) -> Result<Report, ExperimentError> {
+        self.run_watched(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Runs it, and tells `watch` how far it is, in each phase and each virtual minute. Once that says `Break` it ends
+    /// with the report of what ran so far.
+    ///
+    /// # Errors
+    /// As [`Experiment::run`].
+    pub fn run_watched(&self, watch: Watch<'_>) -> Result<Report, ExperimentError> {
+        self.validate()?;
+        in_virtual_time(async {
+            let mut run = Run::new(self, watch);
+            let Some(sim) = run.form().await? else { return Ok(run.end(None)) };
+            let publishers = run.publishers(&sim).await?;
+            run.publish(&sim, &publishers).await?;
+            run.live(&sim).await;
+            Ok(run.end(Some(&sim)))
+        })
+    }
+
+    /// How many nodes publish.
+    fn publishers(&self) -> usize {
+        (self.nodes / PUBLISHERS).clamp(1, self.values)
+    }
+}
+
+struct Run<'a> {
+    experiment: &'a Experiment,
+    watch: Watch<'a>,
+    entropy: SeededEntropy,
+    measured: Measured,
+    stopped: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(experiment: &'a Experiment, watch: Watch<'a>) -> Self {
+        // Not the seed itself: the network has that one.
+        let entropy = SeededEntropy::new(!experiment.seed);
+        Self { experiment, watch, entropy, measured: Measured::default(), stopped: false }
+    }
+
+    /// The network, without those who publish and stay; `None` if it was stopped before it had formed.
+    async fn form(&mut self) -> Result<Option<Sim>, ExperimentError> {
+        let Experiment { nodes, half_life, loss, seed, churn_publishers, .. } = *self.experiment;
+        let staying = if churn_publishers { 0 } else { self.experiment.publishers() };
+        let mut builder = Sim::builder().nodes(nodes - staying).seed(seed).loss(loss).latency(LATENCY);
+        if let Some(half_life) = half_life {
+            builder = builder.churn(Churn::weibull(half_life));
+        }
+        let building = builder.build();
+        tokio::pin!(building);
+        loop {
+            self.tell(Phase::Forming, 0, nodes);
+            if self.stopped {
+                return Ok(None);
+            }
+            tokio::select! {
+                biased;
+                built = &mut building => return Ok(Some(built?)),
+                () = sleep(GLANCE) => {}
+            }
+        }
+    }
+
+    /// Those who publish. Unless they come and go as all do, they join now, at places of their own: who is there when
+    /// the network is built is one of those who go.
+    async fn publishers(&mut self, sim: &Sim) -> Result<Vec<usize>, ExperimentError> {
+        let count = self.experiment.publishers();
+        let mut publishers = Vec::with_capacity(count);
+        if self.experiment.churn_publishers {
+            let mut places = sim.places();
+            while publishers.len() < count && !places.is_empty() {
+                publishers.push(places.swap_remove(self.entropy.below(places.len() as u64) as usize));
+            }
+        } else {
+            for _ in 0..count {
+                publishers.push(sim.join().await?);
+            }
+            sleep(SETTLING).await;
+        }
+        Ok(publishers)
+    }
+
+    async fn publish(&mut self, sim: &Sim, publishers: &[usize]) -> Result<(), ExperimentError> {
+        let values: Vec<usize> = (0..self.experiment.values).collect();
+        for (done, batch) in values.chunks(SET_AT_ONCE).enumerate() {
+            self.tell(Phase::Publishing, done * SET_AT_ONCE, values.len());
+            if self.stopped {
+                break;
+            }
+            let sets = batch.iter().map(|n| async move {
+                match sim.set(publishers[n % publishers.len()], &key(*n), value(*n)).await {
+                    // Who comes and goes may have gone; its values are lost with it.
+                    Ok(_) | Err(Error::Stopped(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            });
+            try_join_all(sets).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the minutes pass.
+    async fn live(&mut self, sim: &Sim) {
+        let (began, minutes) = (Instant::now(), self.experiment.minutes());
+        tracing::info!(nodes = sim.len(), minutes, "the network has formed");
+        self.count_copies(sim, 0).await;
+        for minute in 1..=minutes {
+            self.tell(Phase::Running, minute as usize - 1, minutes as usize);
+            if self.stopped {
+                return;
+            }
+            self.read(sim, minute).await;
+            sleep_until(began + MINUTE * minute).await;
+            self.measured.minutes = minute;
+            if minute.is_multiple_of(COPIES_EVERY) {
+                self.count_copies(sim, minute).await;
+            }
+        }
+        self.tell(Phase::Running, minutes as usize, minutes as usize);
+    }
+
+    /// The reads and the lookups of one minute.
+    async fn read(&mut self, sim: &Sim, minute: u32) {
+        let Experiment { reads_per_minute, lookups_per_minute, values, .. } = *self.experiment;
+        let mut moment = || self.entropy_in_minute();
+        let reads: Vec<_> = (0..reads_per_minute).map(|_| moment()).collect();
+        let lookups: Vec<_> = (0..lookups_per_minute).map(|_| moment()).collect();
+        let reads = reads.into_iter().map(|(after, chance)| async move {
+            sleep(after).await;
+            read(sim, (chance % values as u64) as usize).await
+        });
+        let lookups = lookups.into_iter().map(|(after, chance)| async move {
+            sleep(after).await;
+            match sim.places()[..] {
+                [] => None,
+                _ => look_up(sim, sim.random_node(), chance).await,
+            }
+        });
+        let (reads, lookups) = tokio::join!(join_all(reads), join_all(lookups));
+        let mut samples = Availability { minute, reads: 0, found: 0 };
+        for read in reads {
+            if let Some(found) = self.measured.take_read(&read) {
+                samples.reads += 1;
+                samples.found += u32::from(found);
+            }
+        }
+        self.measured.availability.push(samples);
+        lookups.iter().flatten().for_each(|lookup| self.measured.take_lookup(lookup));
+    }
+
+    /// When in a minute something begins, and a chance of its own.
+    fn entropy_in_minute(&mut self) -> (Duration, u64) {
+        (BEGIN_WITHIN.mul_f64(self.entropy.unit()), self.entropy.next_u64())
+    }
+
+    async fn count_copies(&mut self, sim: &Sim, minute: u32) {
+        let mut counts = Vec::new();
+        for n in 0..self.experiment.values.min(COPIES_OF) {
+            counts.push(u32::try_from(sim.copies_of(&key(n)).await).unwrap_or(u32::MAX));
+        }
+        if let Some((min, median, max)) = spread(&mut counts) {
+            self.measured.copies.push(Copies { minute, min, median, max });
+        }
+    }
+
+    fn tell(&mut self, phase: Phase, done: usize, of: usize) {
+        let [done, of] = [done, of].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let reads = self.measured.reads;
+        let progress = Progress { phase, done, of, reads: reads.asked, found: reads.found };
+        self.stopped |= (self.watch)(&progress).is_break();
+    }
+
+    fn end(self, sim: Option<&Sim>) -> Report {
+        self.measured.report(self.experiment, !self.stopped, sim)
+    }
+}
+
+fn key(n: usize) -> String {
+    format!("experiment/{n}")
+}
+
+fn value(n: usize) -> String {
+    format!("value {n} of an experiment")
+}
+
+/// Lets any living node of ours read value `n`.
+async fn read(sim: &Sim, n: usize) -> Read {
+    let reader = match sim.places()[..] {
+        [] => None,
+        _ => sim.node(sim.random_node()).map(|node| (node.id(), node)),
+    };
+    let Some((id, node)) = reader else { return Read::abandoned() };
+    let began = Instant::now();
+    let traced = node.get_traced(key(n)).await;
+    let took = began.elapsed();
+    // A node that dies meanwhile reads on, cut off: that says nothing of the value.
+    let is_there = sim.places().into_iter().any(|place| sim.node(place).is_some_and(|node| node.id() == id));
+    let end =
+        match &traced {
+            _ if !is_there => ReadEnd::Abandoned,
+            Ok(traced) => match &traced.outcome {
+                GetOutcome::Found { value: found, holder, .. } if *found == Value::from(value(n)) => {
+                    if holder.is_none() { ReadEnd::HeldByReader } else { ReadEnd::Found }
+                }
+                GetOutcome::Found { .. } => ReadEnd::Failed,
+                GetOutcome::NotFound { .. } => ReadEnd::NotFound,
+                GetOutcome::NobodyAnswered { .. } => ReadEnd::Unanswered,
+            },
+            Err(Error::Stopped(_)) => ReadEnd::Abandoned,
+            Err(_) => ReadEnd::Failed,
+        };
+    Read { end, took, trace: traced.ok().and_then(|traced| traced.trace) }
+}

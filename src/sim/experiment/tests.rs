@@ -1,0 +1,131 @@
+//! Experiments on small networks: whether they count what happened, count it alike, and end when told to.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// 30 nodes for a while, with a few values.
+fn small() -> Experiment {
+    Experiment { nodes: 30, values: 5, ..Experiment::default() }
+}
+
+fn eventful() -> Experiment {
+    Experiment { half_life: Some(HOUR / 2), loss: 0.05, seed: 7, ..small() }
+}
+
+#[test]
+fn a_quiet_network_loses_nothing_and_finds_everything() {
+    let report = small().run().unwrap();
+    assert!(report.complete && report.minutes == 60);
+    assert_eq!((report.reads.asked, report.reads.found), (600, 600));
+    assert_eq!(report.availability(), Some(1.0));
+    assert_eq!(report.recall, Some(1.0));
+    assert_eq!(report.availability.len(), 60);
+    assert!(report.availability.iter().enumerate().all(|(n, sample)| sample.minute as usize == n + 1));
+    assert_eq!(report.copies.iter().map(|copies| copies.minute).collect::<Vec<_>>(), [0, 10, 20, 30, 40, 50, 60]);
+    assert!(report.copies.iter().all(|copies| copies.min >= 20), "{:?}", report.copies);
+    assert_eq!((report.churned.left, report.churned.alive), (0, 30));
+}
+
+#[test]
+fn the_same_experiment_has_the_same_report_and_another_seed_another() {
+    let (first, second) = (eventful().run().unwrap(), eventful().run().unwrap());
+    assert_eq!(first, second);
+    assert!(first.churned.left > 10 && first.traffic.lost > 100, "{:?} {:?}", first.churned, first.traffic);
+    let other = Experiment { seed: 8, ..eventful() }.run().unwrap();
+    assert_ne!(first.trace_hash, other.trace_hash);
+}
+
+#[test]
+fn the_parts_of_a_report_add_up() {
+    let report = eventful().run().unwrap();
+    let Reads { asked, found, held_by_reader, not_found, unanswered, failed, .. } = report.reads;
+    assert_eq!(asked, found + not_found + unanswered + failed);
+    let minutes = report.availability.iter().fold((0, 0), |(reads, found), minute| {
+        assert!(minute.found <= minute.reads && minute.reads <= 10);
+        (reads + u64::from(minute.reads), found + u64::from(minute.found))
+    });
+    assert_eq!(minutes, (asked, found));
+    assert_eq!(report.gets.hops.unwrap().count as u64, found - held_by_reader);
+    assert_eq!(report.gets.latency_ms.unwrap().count as u64, asked - held_by_reader);
+    assert_eq!(
+        report.copies.iter().filter(|copies| copies.min <= copies.median && copies.median <= copies.max).count(),
+        7
+    );
+}
+
+#[test]
+fn a_report_survives_json() {
+    let mut report = Experiment { duration: 2 * MINUTE, ..eventful() }.run().unwrap();
+    report.sizes = SizeSeries { sizes: vec![5], lookups: 3, ..SizeSeries::default() }.run().unwrap();
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    assert_eq!(serde_json::from_str::<Experiment>("{\"half_life\":60}").unwrap().half_life, Some(MINUTE));
+    assert!(serde_json::from_str::<Experiment>("{\"duration\":-1}").is_err());
+}
+
+#[test]
+fn who_stops_an_experiment_gets_the_report_of_what_ran_so_far() {
+    let mut last = None;
+    let report = small().run_watched(&mut |progress| {
+        last = Some(*progress);
+        let enough = progress.phase == Phase::Running && progress.done == 7;
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let report = report.unwrap();
+    assert_eq!((report.complete, report.minutes, report.availability.len()), (false, 7, 7));
+    assert_eq!(last, Some(Progress { phase: Phase::Running, done: 7, of: 60, reads: 70, found: 70 }));
+    assert!(report.to_string().contains("7 min of 1 h, then stopped"), "{report}");
+
+    let report = small().run_watched(&mut |_| ControlFlow::Break(())).unwrap();
+    assert_eq!((report.complete, report.minutes, report.reads.asked, report.recall), (false, 0, 0, None));
+}
+
+#[test]
+fn values_whose_publishers_come_and_go_are_still_read_by_others() {
+    let report = Experiment { churn_publishers: true, ..eventful() }.run().unwrap();
+    assert!(report.availability().unwrap() > 0.9, "{report}");
+}
+
+#[test]
+fn what_is_out_of_its_range_is_named() {
+    let refused = |experiment: Experiment| experiment.run().unwrap_err().to_string();
+    assert_eq!(refused(Experiment { nodes: 1, ..small() }), "the number of nodes must be 2 to 100000, not 1");
+    assert_eq!(refused(Experiment { loss: 1.0, ..small() }), "the share of datagrams lost must be 0 to 0.9, not 1");
+    assert!(refused(Experiment { loss: f64::NAN, ..small() }).contains("NaN"));
+    assert!(refused(Experiment { legacy: -0.1, ..small() }).contains("legacy"));
+    assert!(refused(Experiment { values: 0, ..small() }).contains("values"));
+    assert!(refused(Experiment { reads_per_minute: 0, ..small() }).contains("reads"));
+    assert!(refused(Experiment { lookups_per_minute: MAX_PER_MINUTE + 1, ..small() }).contains("lookups"));
+    assert!(refused(Experiment { duration: Duration::ZERO, ..small() }).contains("60s"));
+    assert!(refused(Experiment { half_life: Some(Duration::from_secs(59)), ..small() }).contains("half-life"));
+    assert!(SizeSeries { sizes: vec![1], ..SizeSeries::default() }.run().is_err());
+    assert!(SizeSeries { lookups: 0, ..SizeSeries::default() }.run().is_err());
+}
+
+#[test]
+fn lookups_in_static_networks_find_all_of_the_true_nearest() {
+    let series = SizeSeries { sizes: vec![10, 60], lookups: 40, ..SizeSeries::default() };
+    let figures = series.run().unwrap();
+    for (size, nodes) in figures.iter().zip([10, 60]) {
+        assert_eq!((size.nodes, size.recall, size.worst_recall), (nodes, 1.0, 1.0));
+        assert_eq!(size.lookups.hops.unwrap().count, 40);
+    }
+    // In a network of ten everybody knows everybody.
+    assert_eq!(figures[0].lookups.hops.unwrap().max, 1.0);
+    assert!(figures[1].lookups.latency_ms.unwrap().p50 >= figures[0].lookups.latency_ms.unwrap().p50);
+}
+
+#[test]
+fn a_table_tells_what_a_report_says() {
+    let report = Experiment { duration: 10 * MINUTE, ..small() }.run().unwrap();
+    let table = report.to_string();
+    for expected in ["30 nodes", "nobody leaves", "10 min", "100 of 100 found their value: 100 %", "Recall      100 %"]
+    {
+        assert!(table.contains(expected), "{expected}: {table}");
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+}
