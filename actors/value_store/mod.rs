@@ -21,9 +21,10 @@ use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, ExpireValues, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue,
-    StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
+    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, ExpireValues, KeepKey,
+    LaunchPublish, LookupKey, PlacesFound, Placing, PublicationEnded, PublishDone, PublishValue, Purpose, ReadValue,
+    ReleaseKey, ReplyTo, RepublishDue, RepublishKey, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, UnkeepKey,
+    WatchKey,
 };
 use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
@@ -51,6 +52,8 @@ pub(crate) struct StoreLinks {
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) publish: Recipient<LaunchPublish>,
+    pub(crate) watch: Recipient<WatchKey>,
+    pub(crate) ended: Recipient<PublicationEnded>,
 }
 
 /// What waits for a commit.
@@ -59,6 +62,8 @@ enum Waiting {
     Remote { key: Arc<str>, to: ReplyTo, response: Response },
     /// A write of the application.
     Local { key: Arc<str>, version: u64, answer: Answer<SetOutcome> },
+    /// A key that is kept from now on.
+    Keep(KeepKey),
     /// Nobody: a sweep, a renewal.
     Nobody,
 }
@@ -117,6 +122,9 @@ impl ValueStore {
                 self.links.answer.do_send(TransmitAnswer { to, response });
             }
             (Waiting::Local { key, version, answer }, Ok(())) => self.find_places(key, version, false, Some(answer)),
+            (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
+                self.links.watch.do_send(WatchKey { key, min_replicas, answer });
+            }
             (Waiting::Nobody, Ok(())) => {}
             (Waiting::Remote { key, to, .. }, Err(error)) => {
                 self.records.forget(&key);
@@ -126,6 +134,10 @@ impl ValueStore {
             (Waiting::Local { key, answer, .. }, Err(error)) => {
                 self.records.forget(&key);
                 // Whoever asked may have gone.
+                let _ = answer.send(Err(Error::Store(error)));
+            }
+            (Waiting::Keep(KeepKey { key, answer, .. }), Err(error)) => {
+                self.records.unkeep(&key);
                 let _ = answer.send(Err(Error::Store(error)));
             }
             (Waiting::Nobody, Err(error)) => tracing::error!(%error, "the store could not be brought up to date"),
@@ -304,8 +316,42 @@ impl Handler<ReleaseKey> for ValueStore {
 
     fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
         let released = self.records.release(&release.0);
+        self.links.ended.do_send(PublicationEnded(release.0));
         self.commit(Waiting::Nobody, ctx);
         released
+    }
+}
+
+impl Handler<KeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
+        if self.records.keep(&keep.key) {
+            return self.commit(Waiting::Keep(keep), ctx);
+        }
+        // Whoever asked may have gone.
+        let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
+    }
+}
+
+impl Handler<UnkeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
+        self.records.unkeep(&unkeep.0);
+        self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<RepublishKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, republish: RepublishKey, _: &mut Self::Context) {
+        let RepublishKey { key, answer } = republish;
+        match self.records.published_version(&key) {
+            Some(version) => self.find_places(key, version, false, Some(answer)),
+            None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
+        }
     }
 }
 
