@@ -100,13 +100,14 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let the_socket = Socket::new(
         transport,
         codec,
-        id,
+        (!client).then_some(id),
         &config,
         counters.clone(),
         SocketLinks {
             received: dispatcher.addr().recipient(),
             answers: dispatcher.addr().recipient(),
             hold: dispatcher.addr().recipient(),
+            unsent: queries.addr().recipient(),
         },
     );
     let the_dispatcher = Dispatcher::new(
@@ -167,6 +168,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             publish: coordinator.addr().recipient(),
             watch: keeper.addr().recipient(),
             ended: keeper.addr().recipient(),
+            end: coordinator.addr().recipient(),
         },
     );
     let the_coordinator = LookupCoordinator::new(
@@ -222,6 +224,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             keep: store.addr().recipient(),
             unkeep: keeper.addr().recipient(),
             kept: keeper.addr().recipient(),
+            copy: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             join: maintenance.addr().recipient(),
             table: table.addr().recipient(),

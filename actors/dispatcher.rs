@@ -77,10 +77,9 @@ impl Dispatcher {
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
-        let Incoming { from, payload, permit } = incoming;
-        // An address that we asked is not held to a rate: its answers were asked for.
-        if permit.is_some() && !self.admission.admit(from, COST, now) {
-            self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+        let Incoming { from, payload, permit, asked } = incoming;
+        // Answers that we asked for are held to no rate, so with an address that we asked, the look inside comes first.
+        if !asked && !self.admit(from, COST, now) {
             return;
         }
         let message = match self.codec.decode(&payload) {
@@ -97,6 +96,9 @@ impl Dispatcher {
                 self.links.response.do_send(ResponseReceived { from, id, sender: sender.id, version, response });
             }
             Body::Request(request) => {
+                if asked && !self.admit(from, COST, now) {
+                    return;
+                }
                 if let Some(peer) = self.insertable(sender.id, from) {
                     self.links.seen.do_send(PeerSeen { peer, version });
                 }
@@ -105,6 +107,15 @@ impl Dispatcher {
                 self.route(request, to, version.is_none(), now);
             }
         }
+    }
+
+    /// Whether the rate of `from` bears `cost` more.
+    fn admit(&mut self, from: SocketAddr, cost: u32, now: Instant) -> bool {
+        let admitted = self.admission.admit(from, cost, now);
+        if !admitted {
+            self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+        }
+        admitted
     }
 
     /// The sender of a query as a peer, unless it says that it is not to be inserted: by an empty id, or by ours.
@@ -136,8 +147,7 @@ impl Dispatcher {
 
     fn write(&mut self, mut write: StoreValue, now: Instant) {
         let from = write.to.addr;
-        if write.to.permit.is_some() && !self.admission.admit(from, WRITE_COST, now) {
-            self.counters.turned_away(Counter::TooFast, from, &"its source writes too fast", now);
+        if !self.admit(from, WRITE_COST, now) {
             return;
         }
         if self.admission.is_verified(from, now) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Events kept for a listener that is slow. It loses the oldest beyond that, and is told how many.
 pub const KEPT: usize = 1_024;
@@ -99,8 +99,9 @@ impl Events {
         }
     }
 
-    pub(crate) fn listen(&self) -> EventStream {
-        EventStream { receiver: self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe(), missed: 0 }
+    /// Listens until `gone` turns true.
+    pub(crate) fn listen(&self, gone: watch::Receiver<bool>) -> EventStream {
+        EventStream { receiver: self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe(), gone, missed: 0 }
     }
 }
 
@@ -108,14 +109,23 @@ impl Events {
 #[derive(Debug)]
 pub struct EventStream {
     receiver: broadcast::Receiver<Event>,
+    /// Turns true when the node has stopped; the handles to it may live on.
+    gone: watch::Receiver<bool>,
     missed: u64,
 }
 
 impl EventStream {
-    /// The next event; `None` once the node is gone. It can be cancelled without loss.
+    /// The next event; `None` once the node has stopped and all that came before was told. It can be cancelled without
+    /// loss.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.receiver.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = self.receiver.recv() => received,
+                // An error means that nobody is left to say so.
+                _ = self.gone.wait_for(|gone| *gone) => return None,
+            };
+            match received {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
                 Err(broadcast::error::RecvError::Closed) => return None,

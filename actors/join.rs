@@ -104,7 +104,9 @@ impl Join {
 
     /// Once all have answered or kept silent: look ourselves up, then tell.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if !self.pinged || !self.waiting.is_empty() {
+        // Whoever only wants to know whether somebody is there has its answer with the first one.
+        let answered = matches!(self.aim, Some(Aim::Ping(_))) && self.first.is_some();
+        if !self.pinged || !(self.waiting.is_empty() || answered) {
             return;
         }
         self.pinged = false;
@@ -157,6 +159,11 @@ impl Join {
             return;
         }
         match answered {
+            // Our own voice is no company.
+            Some(pong) if pong.peer.id == self.own => {
+                let reason = "it is this node itself".to_owned();
+                self.outcome.unresolved.push(Unresolved { contact: addr.to_string(), reason });
+            }
             Some(pong) => {
                 self.outcome.answered.push(pong.peer);
                 self.first.get_or_insert(pong);
@@ -180,8 +187,12 @@ async fn resolve(contact: String, bound: SocketAddr) -> Result<Vec<SocketAddr>, 
     };
     let addresses: Vec<SocketAddr> = all.iter().copied().filter(usable).take(ADDRESSES_PER_CONTACT).collect();
     match all.first() {
+        None => Err(unresolved("its name has no address".to_owned())),
+        Some(own) if addresses.is_empty() && *own == canonical(bound) => {
+            Err(unresolved("it is this node itself".to_owned()))
+        }
         Some(first) if addresses.is_empty() => Err(unresolved(format!("{first} cannot be asked from {bound}"))),
-        _ => Ok(addresses),
+        Some(_) => Ok(addresses),
     }
 }
 

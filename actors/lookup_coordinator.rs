@@ -16,8 +16,9 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
-    Auditing, CountLookups, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey, LookupResult,
-    PlacesFound, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup, Supersede,
+    Auditing, CountLookups, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,
+    LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup,
+    Supersede,
 };
 use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
@@ -45,8 +46,9 @@ pub struct LookupCoordinator {
     /// When the lookups under way are taken for lost, in the order of their start.
     watched: VecDeque<(Instant, LookupKey, u64)>,
     started: u64,
-    /// The placement under way for a key.
+    /// The placement under way for a key, by its serial number.
     placements: HashMap<Arc<str>, (u64, Recipient<Supersede>)>,
+    placed: u64,
     lifetime: Lifetime,
     counters: Arc<Counters>,
     events: Events,
@@ -87,6 +89,7 @@ impl LookupCoordinator {
             watched: VecDeque::new(),
             started: 0,
             placements: HashMap::new(),
+            placed: 0,
             lifetime,
             counters,
             events,
@@ -129,12 +132,30 @@ impl LookupCoordinator {
                 }
             }
             self.audit(audits, &result);
+        } else {
+            for purpose in job.purposes {
+                self.abandon(purpose);
+            }
         }
-        // Without a result the purposes are dropped here, and with them the answers that somebody waits for.
         while self.running < self.config.max_lookups
             && let Some(next) = self.queue.pop_front()
         {
+            // Who waited may have gone: then nobody is asked in vain.
+            if let Some(job) = self.jobs.get_mut(&next) {
+                job.purposes.retain(|purpose| !is_closed(purpose));
+                if job.purposes.is_empty() {
+                    self.jobs.remove(&next);
+                    continue;
+                }
+            }
             self.start(next, now);
+        }
+    }
+
+    /// A lookup that has no result: whoever waits sees the answer dropped; a republication is tried again soon.
+    fn abandon(&self, purpose: Purpose) {
+        if let Purpose::Place(Placing { key, version, restore: false, answer: None }) = purpose {
+            self.links.published.do_send(PublishDone { key, version, stored: false });
         }
     }
 
@@ -193,6 +214,18 @@ fn get_outcome(result: &LookupResult) -> GetOutcome {
     }
 }
 
+/// Whether whoever wanted this has gone.
+fn is_closed(purpose: &Purpose) -> bool {
+    match purpose {
+        Purpose::Get(answer) => answer.is_closed(),
+        Purpose::FindValue(answer) => answer.is_closed(),
+        Purpose::FindNode(answer) => answer.is_closed(),
+        Purpose::Audit(audit) => audit.answer.is_closed(),
+        // A value is placed, whether somebody waits for the outcome or not.
+        Purpose::Place(_) | Purpose::Refresh => false,
+    }
+}
+
 /// Tells whoever waits for `purpose` that there are too many lookups.
 fn refuse(purpose: Purpose, limit: usize) {
     let busy = || Error::Busy { what: "lookups that run or wait", limit };
@@ -222,7 +255,9 @@ impl Actor for LookupCoordinator {
 impl Supervised for LookupCoordinator {
     fn restarting(&mut self, _: &mut Self::Context) {
         // Lookups that still run end by themselves; whoever waits for them sees the answer dropped.
-        self.jobs.clear();
+        for purpose in std::mem::take(&mut self.jobs).into_values().flat_map(|job| job.purposes) {
+            self.abandon(purpose);
+        }
         self.queue.clear();
         self.watched.clear();
         self.placements.clear();
@@ -260,6 +295,10 @@ impl Handler<StartLookup> for LookupCoordinator {
         let limit = self.config.max_lookups;
         if self.running >= limit && self.queue.len() >= self.config.max_waiting_lookups {
             self.counters.count(Counter::LookupRefused);
+            if let Purpose::Place(Placing { key, version, restore: false, .. }) = &purpose {
+                let (key, version) = (key.clone(), *version);
+                self.links.published.do_send(PublishDone { key, version, stored: false });
+            }
             refuse(purpose, limit + self.config.max_waiting_lookups);
             return;
         }
@@ -296,7 +335,8 @@ impl Handler<LaunchPublish> for LookupCoordinator {
     type Result = ();
 
     fn handle(&mut self, launch: LaunchPublish, ctx: &mut Self::Context) {
-        let (key, version) = (launch.key.clone(), launch.version);
+        let key = launch.key.clone();
+        self.placed += 1;
         let links = PublishLinks {
             query: self.links.query.clone(),
             finished: ctx.address().recipient(),
@@ -306,8 +346,8 @@ impl Handler<LaunchPublish> for LookupCoordinator {
         if let Some((_, older)) = self.placements.get(&key) {
             older.do_send(Supersede);
         }
-        let publish = self.lifetime.run(Publish::new(&self.config, launch, links));
-        self.placements.insert(key, (version, publish.recipient()));
+        let publish = self.lifetime.run(Publish::new(&self.config, self.placed, launch, links));
+        self.placements.insert(key, (self.placed, publish.recipient()));
     }
 }
 
@@ -315,8 +355,18 @@ impl Handler<PublishFinished> for LookupCoordinator {
     type Result = ();
 
     fn handle(&mut self, finished: PublishFinished, _: &mut Self::Context) {
-        if self.placements.get(&finished.key).is_some_and(|(version, _)| *version == finished.version) {
+        if self.placements.get(&finished.key).is_some_and(|(serial, _)| *serial == finished.serial) {
             self.placements.remove(&finished.key);
+        }
+    }
+}
+
+impl Handler<EndPlacement> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, end: EndPlacement, _: &mut Self::Context) {
+        if let Some((_, placement)) = self.placements.get(&end.0) {
+            placement.do_send(Supersede);
         }
     }
 }

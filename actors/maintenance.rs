@@ -80,7 +80,7 @@ fn refresh_round(config: &Config) -> Duration {
 }
 
 /// How often republishing and restoring are looked after. Each value has its own jittered time; this is how late it may be.
-fn republish_round(config: &Config) -> Duration {
+pub(super) fn republish_round(config: &Config) -> Duration {
     let shortest = config.restore_interval.min(config.effective_republish_interval());
     (shortest / 20).clamp(Duration::from_millis(10), Duration::from_secs(60))
 }

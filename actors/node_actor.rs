@@ -2,14 +2,17 @@
 //! request ends. [`Node`](super::node::Node) is the handle to it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Handler, Recipient, ResponseFuture, Supervised};
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{Config, ConfigError};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -18,12 +21,12 @@ use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, JoinNetwork, KeepKey,
-    LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
+    Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
+    KeepKey, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
@@ -56,6 +59,7 @@ pub(crate) struct NodeLinks {
     pub(crate) keep: Recipient<KeepKey>,
     pub(crate) unkeep: Recipient<UnwatchKey>,
     pub(crate) kept: Recipient<DescribeKept>,
+    pub(crate) copy: Recipient<FindCopy>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) join: Recipient<JoinNetwork>,
     pub(crate) table: Recipient<DescribeTable>,
@@ -63,6 +67,26 @@ pub(crate) struct NodeLinks {
     pub(crate) queries: Recipient<CountQueries>,
     pub(crate) lookups: Recipient<CountLookups>,
     pub(crate) ping: JoinLinks,
+}
+
+/// An answer that is to come. If whoever asked goes away meanwhile, nobody waits for it any longer, which those who work on
+/// it can see: their side of the channel is closed.
+pub struct Reply<T>(Pin<Box<dyn Future<Output = Result<T, Error>>>>);
+
+impl<T: 'static, M> MessageResponse<NodeActor, M> for Reply<T>
+where
+    M: Message<Result = Result<T, Error>>,
+{
+    fn handle(self, _: &mut Context<NodeActor>, asker: Option<OneshotSender<Result<T, Error>>>) {
+        actix_rt::spawn(async move {
+            let Some(mut asker) = asker else { return drop(self.0.await) };
+            tokio::select! {
+                biased;
+                () = asker.closed() => {}
+                outcome = self.0 => drop(asker.send(outcome)),
+            }
+        });
+    }
 }
 
 /// Who this node is.
@@ -91,23 +115,19 @@ impl NodeActor {
     }
 
     /// Waits for an answer that somebody was told to give.
-    fn wait<T: 'static>(
-        &self,
-        answer: oneshot::Receiver<Result<T, Error>>,
-        patience: Duration,
-    ) -> ResponseFuture<Result<T, Error>> {
+    fn wait<T: 'static>(&self, answer: oneshot::Receiver<Result<T, Error>>, patience: Duration) -> Reply<T> {
         let ender = self.ender.clone();
-        Box::pin(async move {
+        Reply(Box::pin(async move {
             match tokio::time::timeout(patience, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(interrupted(&ender)),
                 Err(_) => Err(Error::TookTooLong(patience)),
             }
-        })
+        }))
     }
 
     /// Has a value read, and waits for it.
-    fn read(&self, key: Arc<str>) -> ResponseFuture<Result<TracedGet, Error>> {
+    fn read(&self, key: Arc<str>) -> Reply<TracedGet> {
         if let Err(error) = check_key(&key, &self.config) {
             return refused(error);
         }
@@ -117,11 +137,7 @@ impl NodeActor {
     }
 
     /// Has something looked up, and waits for it.
-    fn look_up<T: 'static>(
-        &self,
-        key: LookupKey,
-        purpose: impl FnOnce(Answer<T>) -> Purpose,
-    ) -> ResponseFuture<Result<T, Error>> {
+    fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose) -> Reply<T> {
         let (answer, answered) = oneshot::channel();
         self.links.lookup.do_send(StartLookup { key, purpose: purpose(answer) });
         self.wait(answered, self.patience())
@@ -133,8 +149,8 @@ fn interrupted(ender: &Ender) -> Error {
     ender.reason().map_or(Error::Interrupted, Error::Stopped)
 }
 
-fn refused<T: 'static>(error: Error) -> ResponseFuture<Result<T, Error>> {
-    Box::pin(std::future::ready(Err(error)))
+fn refused<T: 'static>(error: Error) -> Reply<T> {
+    Reply(Box::pin(std::future::ready(Err(error))))
 }
 
 impl Actor for NodeActor {
@@ -144,16 +160,16 @@ impl Actor for NodeActor {
 impl Supervised for NodeActor {}
 
 impl Handler<Get> for NodeActor {
-    type Result = ResponseFuture<Result<GetOutcome, Error>>;
+    type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
         let read = self.read(get.key);
-        Box::pin(async move { Ok(read.await?.outcome) })
+        Reply(Box::pin(async move { Ok(read.0.await?.outcome) }))
     }
 }
 
 impl Handler<GetTraced> for NodeActor {
-    type Result = ResponseFuture<Result<TracedGet, Error>>;
+    type Result = Reply<TracedGet>;
 
     fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
         self.read(get.key)
@@ -161,7 +177,7 @@ impl Handler<GetTraced> for NodeActor {
 }
 
 impl Handler<CheckHealth> for NodeActor {
-    type Result = ResponseFuture<Result<Health, Error>>;
+    type Result = Reply<Health>;
 
     fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = check_key(&check.key, &self.config) {
@@ -174,7 +190,7 @@ impl Handler<CheckHealth> for NodeActor {
 }
 
 impl Handler<Set> for NodeActor {
-    type Result = ResponseFuture<Result<SetOutcome, Error>>;
+    type Result = Reply<SetOutcome>;
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -184,7 +200,7 @@ impl Handler<Set> for NodeActor {
 }
 
 impl Handler<FindNode> for NodeActor {
-    type Result = ResponseFuture<Result<Vec<Peer>, Error>>;
+    type Result = Reply<Vec<Peer>>;
 
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
         self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode)
@@ -192,7 +208,7 @@ impl Handler<FindNode> for NodeActor {
 }
 
 impl Handler<FindValue> for NodeActor {
-    type Result = ResponseFuture<Result<FoundValue, Error>>;
+    type Result = Reply<FoundValue>;
 
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = check_key(&find.key, &self.config) {
@@ -203,7 +219,7 @@ impl Handler<FindValue> for NodeActor {
 }
 
 impl Handler<Ping> for NodeActor {
-    type Result = ResponseFuture<Result<Pong, Error>>;
+    type Result = Reply<Pong>;
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -220,7 +236,7 @@ impl Handler<Ping> for NodeActor {
 }
 
 impl Handler<Bootstrap> for NodeActor {
-    type Result = ResponseFuture<Result<BootstrapOutcome, Error>>;
+    type Result = Reply<BootstrapOutcome>;
 
     fn handle(&mut self, bootstrap: Bootstrap, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
@@ -230,16 +246,25 @@ impl Handler<Bootstrap> for NodeActor {
 }
 
 impl Handler<Release> for NodeActor {
-    type Result = ResponseFuture<Result<bool, Error>>;
+    type Result = Reply<bool>;
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
         let (released, ender) = (self.links.release.send(ReleaseKey(release.key)), self.ender.clone());
-        Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) })
+        Reply(Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) }))
+    }
+}
+
+impl Handler<CopyOf> for NodeActor {
+    type Result = Reply<Option<StoredCopy>>;
+
+    fn handle(&mut self, asked: CopyOf, _: &mut Self::Context) -> Self::Result {
+        let (found, ender) = (self.links.copy.send(FindCopy(asked.key)), self.ender.clone());
+        Reply(Box::pin(async move { found.await.map_err(|_| interrupted(&ender)) }))
     }
 }
 
 impl Handler<Keep> for NodeActor {
-    type Result = ResponseFuture<Result<(), Error>>;
+    type Result = Reply<()>;
 
     fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
         let Keep { key, min_replicas } = keep;
@@ -254,23 +279,23 @@ impl Handler<Keep> for NodeActor {
 }
 
 impl Handler<Unkeep> for NodeActor {
-    type Result = ResponseFuture<Result<bool, Error>>;
+    type Result = Reply<bool>;
 
     fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
         let (kept, ender) = (self.links.unkeep.send(UnwatchKey(unkeep.key)), self.ender.clone());
-        Box::pin(async move { kept.await.map_err(|_| interrupted(&ender)) })
+        Reply(Box::pin(async move { kept.await.map_err(|_| interrupted(&ender)) }))
     }
 }
 
 impl Handler<Describe> for NodeActor {
-    type Result = ResponseFuture<Result<Snapshot, Error>>;
+    type Result = Reply<Snapshot>;
 
     fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
         let (links, counters, ender) = (self.links.clone(), self.counters.clone(), self.ender.clone());
         let (id, addr, codec) = (self.id, self.addr, self.codec);
         let uptime = clock::now().saturating_duration_since(self.started);
         // The one place that asks instead of telling: looking in is rare, and needs all of them.
-        Box::pin(async move {
+        Reply(Box::pin(async move {
             let gone = |_| interrupted(&ender);
             let table = links.table.send(DescribeTable).await.map_err(gone)?;
             let store = links.store.send(DescribeStore).await.map_err(gone)?;
@@ -292,6 +317,6 @@ impl Handler<Describe> for NodeActor {
                 counters,
                 restarts,
             })
-        })
+        }))
     }
 }

@@ -23,8 +23,9 @@ pub struct Publish {
     key: Arc<str>,
     value: Arc<Value>,
     version: u64,
-    ttl: Option<u32>,
+    restore: bool,
     expires_at: Instant,
+    serial: u64,
     placement: Placement,
     answer: Option<Answer<SetOutcome>>,
     superseded: bool,
@@ -42,12 +43,24 @@ pub(crate) struct PublishLinks {
 }
 
 impl Publish {
-    pub(crate) fn new(config: &Config, launch: LaunchPublish, links: PublishLinks) -> Self {
+    /// The placement `serial` of this node.
+    pub(crate) fn new(config: &Config, serial: u64, launch: LaunchPublish, links: PublishLinks) -> Self {
         let LaunchPublish { key, value, version, ttl, expires_at, targets, answer } = launch;
         let mode = ttl.map_or(Mode::Publish, |ttl| Mode::Restore { ttl });
         let placement = Placement::new(mode, &targets, config, clock::now());
-        let links = Some(links);
-        Self { key, value, version, ttl, expires_at, placement, answer, superseded: false, wake: None, links }
+        Self {
+            key,
+            value,
+            version,
+            restore: ttl.is_some(),
+            expires_at,
+            serial,
+            placement,
+            answer,
+            superseded: false,
+            wake: None,
+            links: Some(links),
+        }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -79,14 +92,17 @@ impl Publish {
     }
 
     fn set(&self) -> Request {
-        Request::Set { key: self.key.clone(), value: self.value.clone(), ttl: self.ttl }
+        // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
+        let left = self.expires_at.saturating_duration_since(clock::now()).as_secs();
+        let ttl = self.restore.then(|| u32::try_from(left).unwrap_or(u32::MAX));
+        Request::Set { key: self.key.clone(), value: self.value.clone(), ttl }
     }
 
     fn finish(&mut self) {
         let Some(links) = self.links.take() else { return };
         let placed = self.placement.outcome();
         let held = placed.stored + placed.held_already;
-        links.finished.do_send(PublishFinished { key: self.key.clone(), version: self.version });
+        links.finished.do_send(PublishFinished { key: self.key.clone(), serial: self.serial });
         links.done.do_send(PublishDone { key: self.key.clone(), version: self.version, stored: held > 0 });
         match self.answer.take() {
             Some(answer) => {
@@ -100,7 +116,7 @@ impl Publish {
                     superseded: self.superseded,
                 }));
             }
-            None if self.ttl.is_none() => {
+            None if !self.restore => {
                 links.events.emit(Event::Republished { key: self.key.to_string(), stored: held });
             }
             None => {}
@@ -131,7 +147,9 @@ impl Publish {
 impl Drop for Publish {
     fn drop(&mut self) {
         if let Some(links) = self.links.take() {
-            links.finished.do_send(PublishFinished { key: self.key.clone(), version: self.version });
+            links.finished.do_send(PublishFinished { key: self.key.clone(), serial: self.serial });
+            // It broke: what it was to place is tried again soon.
+            links.done.do_send(PublishDone { key: self.key.clone(), version: self.version, stored: false });
         }
     }
 }

@@ -17,7 +17,7 @@ use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::messages::{
     AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
-    QueryResult, ResponseReceived, SendQuery, TransmitQuery,
+    QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
 
 /// The actor that owns the queries in flight.
@@ -136,6 +136,17 @@ impl Handler<SendQuery> for Queries {
     }
 }
 
+impl Handler<QueryUnsent> for Queries {
+    type Result = ();
+
+    fn handle(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
+        if let Some(waiting) = self.pending.cancel(&unsent.id) {
+            self.links.over.do_send(QueryOver { to: waiting.to });
+            waiting.tell(QueryResult::Unsent);
+        }
+    }
+}
+
 impl Handler<ResponseReceived> for Queries {
     type Result = ();
 
@@ -156,7 +167,8 @@ impl Handler<ResponseReceived> for Queries {
         };
         let waiting = answered.waiter;
         self.links.over.do_send(QueryOver { to: waiting.to });
-        if self.config.source_verification.covers(&from.ip()) {
+        // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
+        if from == waiting.to && self.config.source_verification.covers(&from.ip()) {
             self.links.verified.do_send(AddressVerified(from));
         }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));

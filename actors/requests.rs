@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
@@ -99,6 +100,14 @@ pub struct Keep {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<bool, Error>")]
 pub struct Unkeep {
+    /// The key.
+    pub key: Arc<str>,
+}
+
+/// Look whether a copy of this key is held here, and which. Nobody is asked.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Option<StoredCopy>, Error>")]
+pub struct CopyOf {
     /// The key.
     pub key: Arc<str>,
 }

@@ -139,3 +139,27 @@ fn a_handle_works_from_any_thread_and_any_runtime() {
     }
     assert_eq!(node.id(), NodeId::of_key("me"));
 }
+
+#[tokio::test]
+async fn the_stream_of_events_ends_with_the_node() {
+    let node = Node::builder().start().await.unwrap();
+    let other = Node::builder().start().await.unwrap();
+    let mut events = node.events();
+    assert!(node.bootstrap([other.local_addr()]).await.unwrap().joined());
+    node.stop().await;
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        told.push(event);
+    }
+    assert!(told.contains(&Event::Joined { answered: 1 }), "{told:?}");
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_node_that_is_bound_to_all_addresses_is_no_company_for_itself() {
+    let node = Node::builder().bind("0.0.0.0:0").start().await.unwrap();
+    let itself = format!("127.0.0.1:{}", node.local_addr().port());
+    let outcome = node.bootstrap([itself]).await.unwrap();
+    assert!(!outcome.joined(), "{outcome:?}");
+    assert_eq!(outcome.unresolved[0].reason, "it is this node itself");
+}

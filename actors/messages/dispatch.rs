@@ -13,8 +13,10 @@ pub struct Incoming {
     pub from: SocketAddr,
     /// What it carries.
     pub payload: Vec<u8>,
-    /// Its dispatch slot. `None` in the lane of answers to our own queries.
+    /// Its dispatch slot. `None` where none was free, but the address was asked something.
     pub permit: Option<Permit>,
+    /// Whether a query of ours to that address is under way, so that this may be its answer.
+    pub asked: bool,
 }
 
 /// Socket → dispatcher: strangers' datagrams came in, each with its slot.
@@ -22,7 +24,7 @@ pub struct Incoming {
 #[rtype(result = "()")]
 pub struct DatagramsReceived(pub Vec<Incoming>);
 
-/// Socket → dispatcher: datagrams came in from addresses that we asked something. They hold no slots.
+/// Socket → dispatcher: datagrams came in from addresses that we asked something. They need no slot.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AnswersReceived(pub Vec<Incoming>);

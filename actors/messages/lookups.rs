@@ -160,9 +160,14 @@ pub struct LaunchPublish {
 pub struct PublishFinished {
     /// The key.
     pub key: Arc<str>,
-    /// Which publication.
-    pub version: u64,
+    /// Which placement.
+    pub serial: u64,
 }
+
+/// Value store → coordinator: this key's value is no longer ours to place, so end a placement that is under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndPlacement(pub Arc<str>);
 
 /// Coordinator → publish: a newer value of the same key is on its way, so end with what you have.
 #[derive(Debug, Message)]

@@ -61,6 +61,14 @@ pub enum QueryResult {
     Unsent,
 }
 
+/// Socket → queries: this query never left: it cannot be encoded, or the network takes no more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct QueryUnsent {
+    /// The query's id.
+    pub id: QueryId,
+}
+
 /// Dispatcher → queries: an answer came in.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
-use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot};
+use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{Health, SetOutcome, TracedGet};
@@ -135,7 +135,7 @@ pub struct RepublishDue;
 #[rtype(result = "()")]
 pub struct ExpireValues;
 
-/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`].
+/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PlacesFound {
@@ -156,6 +156,11 @@ pub struct PublishDone {
     /// Whether any peer holds it now.
     pub stored: bool,
 }
+
+/// Node → value store: which copy of this key do you hold?
+#[derive(Debug, Message)]
+#[rtype(result = "Option<StoredCopy>")]
+pub struct FindCopy(pub Arc<str>);
 
 /// Node → value store: what do you hold?
 #[derive(Debug, Message)]

@@ -50,7 +50,7 @@ pub struct AnswerNearest {
     pub to: ReplyTo,
 }
 
-/// Coordinator → routing table: give this lookup the peers to start from, and hand it back as [`LaunchLookup`].
+/// Coordinator → routing table: give this lookup the peers to start from, and hand it back as [`LaunchLookup`](super::LaunchLookup).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SeedLookup(pub LookupKey);
@@ -63,7 +63,7 @@ pub struct RefreshBuckets {
     pub all: bool,
 }
 
-/// Maintenance → routing table: say [`TableEmpty`] if nobody is known who answers.
+/// Maintenance → routing table: say [`TableEmpty`](super::TableEmpty) if nobody is known who answers.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CheckTable;

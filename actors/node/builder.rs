@@ -189,8 +189,9 @@ fn announce_end(ended: Ended, gone: watch::Sender<bool>) {
 
 async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
     let error = |reason: String| Error::Resolve { addr: bind.to_owned(), reason };
-    let mut found = tokio::net::lookup_host(bind).await.map_err(|found| error(found.to_string()))?;
-    found.next().ok_or_else(|| error("it has no address".to_owned()))
+    let found = tokio::net::lookup_host(bind).await.map_err(|found| error(found.to_string()))?;
+    // Of a name with addresses of both families the IPv4 one: most of the network speaks nothing else.
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| error("it has no address".to_owned()))
 }
 
 async fn join(node: Node, contacts: Vec<String>) -> Result<Node, Error> {

@@ -10,6 +10,7 @@ use actix::Addr;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::watch;
 
@@ -20,7 +21,7 @@ use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
@@ -221,6 +222,14 @@ impl Node {
         self.ask(Release { key: key.as_ref().into() }).await
     }
 
+    /// The copy of `key` that is held here, if any: published, held for others or cached. Nobody is asked.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn copy_of(&self, key: impl AsRef<str>) -> Result<Option<StoredCopy>, Error> {
+        self.ask(CopyOf { key: key.as_ref().into() }).await
+    }
+
     /// The node at this moment: table, store, queries and counters.
     ///
     /// # Errors
@@ -231,7 +240,7 @@ impl Node {
 
     /// What happens from now on, as a bounded stream.
     pub fn events(&self) -> EventStream {
-        self.inner.events.listen()
+        self.inner.events.listen(self.inner.gone.clone())
     }
 
     /// Stops the node, and returns when its port is free and no actor of it lives. Requests under way end in an error.

@@ -29,7 +29,8 @@ use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::messages::{
-    AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, QueryOver, TransmitAnswer, TransmitHeld, TransmitQuery,
+    AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, TransmitAnswer, TransmitHeld,
+    TransmitQuery,
 };
 
 /// Datagrams read before the other actors get their turn. A loop that reads on would take all there are while nobody
@@ -48,7 +49,8 @@ const PAUSE_AFTER_ERRORS: Duration = Duration::from_millis(100);
 pub struct Socket {
     transport: Rc<dyn Transport>,
     codec: Codec,
-    own: NodeId,
+    /// Our id as our answers tell it; `None` for a client, whom nobody is to insert.
+    own: Option<NodeId>,
     max_global_answer: usize,
     slots: Arc<Semaphore>,
     all_slots: usize,
@@ -58,10 +60,12 @@ pub struct Socket {
     received: Recipient<DatagramsReceived>,
     answers: Recipient<AnswersReceived>,
     hold: Recipient<HoldAnswer>,
+    unsent: Recipient<QueryUnsent>,
 }
 
 /// Whom the socket talks to.
 pub(crate) struct SocketLinks {
+    pub(crate) unsent: Recipient<QueryUnsent>,
     pub(crate) received: Recipient<DatagramsReceived>,
     pub(crate) answers: Recipient<AnswersReceived>,
     pub(crate) hold: Recipient<HoldAnswer>,
@@ -71,7 +75,7 @@ impl Socket {
     pub(crate) fn new(
         transport: Rc<dyn Transport>,
         codec: Codec,
-        own: NodeId,
+        own: Option<NodeId>,
         config: &Config,
         counters: Arc<Counters>,
         links: SocketLinks,
@@ -89,6 +93,7 @@ impl Socket {
             received: links.received,
             answers: links.answers,
             hold: links.hold,
+            unsent: links.unsent,
         }
     }
 
@@ -99,10 +104,13 @@ impl Socket {
         for Datagram { addr: from, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
                 self.counters.turned_away(Counter::BadSource, from, &"its source cannot be answered", clock::now());
-            } else if self.lane.take(&from) {
-                answers.push(Incoming { from, payload, permit: None });
             } else if let Ok(permit) = self.slots.clone().try_acquire_owned() {
-                strangers.push(Incoming { from, payload, permit: Some(permit) });
+                let asked = self.lane.is_asked(&from);
+                let incoming = Incoming { from, payload, permit: Some(permit), asked };
+                if asked { answers.push(incoming) } else { strangers.push(incoming) }
+            } else if self.lane.take(&from) {
+                // No slot is free, but this may be an answer to a query of ours.
+                answers.push(Incoming { from, payload, permit: None, asked: true });
             } else {
                 let why = format_args!("all {} dispatch slots are taken", self.all_slots);
                 self.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
@@ -121,12 +129,15 @@ impl Socket {
         }
     }
 
-    fn send(&mut self, addr: SocketAddr, payload: Vec<u8>) {
-        if self.outbox.len() < OUTBOX {
+    /// Puts a datagram on its way, if there is room.
+    fn send(&mut self, addr: SocketAddr, payload: Vec<u8>) -> bool {
+        let room = self.outbox.len() < OUTBOX;
+        if room {
             self.outbox.push_back(Datagram { addr, payload });
         } else {
             self.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
         }
+        room
     }
 
     fn flush(&mut self, cx: &mut TaskContext<'_>) {
@@ -233,14 +244,17 @@ impl Handler<TransmitQuery> for Socket {
         let message =
             Message { id: query.id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(query.request) };
         self.lane.expect(query.to);
-        match self.codec.encode(&message) {
-            Ok(payload) => {
-                self.counters.count(Counter::Asked);
-                self.send(query.to, payload);
-            }
+        let sent = match self.codec.encode(&message) {
+            Ok(payload) => self.send(query.to, payload),
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
+                false
             }
+        };
+        if sent {
+            self.counters.count(Counter::Asked);
+        } else {
+            self.unsent.do_send(QueryUnsent { id: query.id });
         }
     }
 }
@@ -260,7 +274,7 @@ impl Handler<TransmitAnswer> for Socket {
         let TransmitAnswer { to, response } = answer;
         let carries_peers = matches!(response, Response::FindNode { .. } | Response::NoValue { .. });
         let room = if carries_peers { self.room_for(&to.addr) } else { usize::MAX };
-        let sender = Sender::new(Some(self.own), self.transport.local_addr());
+        let sender = Sender::new(self.own, self.transport.local_addr());
         let message = Message { id: to.id, sender, version: Some(PROTOCOL_VERSION), body: Body::Response(response) };
         match self.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {

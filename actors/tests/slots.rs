@@ -103,6 +103,7 @@ hoards! {
     StoreValue => |hoard, got| hoard.requests.push(got.to);
     TransmitHeld => |hoard, _got| hoard.datagrams += 1;
     ResponseReceived => |hoard, _got| hoard.responses += 1;
+    QueryUnsent => |hoard, _got| hoard.datagrams += 1;
     SendQuery => |hoard, _got| hoard.datagrams += 1;
     PeerSeen => |hoard, _got| hoard.datagrams += 1;
 }
@@ -126,13 +127,14 @@ fn stage(config: &Config) -> Stage {
     let the_socket = Socket::new(
         Rc::new(Fed(feed.clone())),
         Codec::Json,
-        own,
+        Some(own),
         config,
         counters.clone(),
         SocketLinks {
             received: dispatcher.addr().recipient(),
             answers: dispatcher.addr().recipient(),
             hold: dispatcher.addr().recipient(),
+            unsent: hoarder.clone().recipient(),
         },
     );
     let the_dispatcher = Dispatcher::new(

@@ -8,28 +8,32 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{DueKind, Records, RemoteWrite, Store, StoreError, WriteOutcome};
+use kademlia_dynamic::protocol::store::{Checkpoint, DueKind, Records, RemoteWrite, Store, StoreError, WriteOutcome};
 
 pub(super) use self::limits::check_key;
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
+use super::maintenance::republish_round;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, ExpireValues, KeepKey,
-    LaunchPublish, LookupKey, PlacesFound, Placing, PublicationEnded, PublishDone, PublishValue, Purpose, ReadValue,
-    ReleaseKey, ReplyTo, RepublishDue, RepublishKey, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, UnkeepKey,
-    WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, EndPlacement, ExpireValues,
+    FindCopy, KeepKey, LaunchPublish, LookupKey, PlacesFound, Placing, PublicationEnded, PublishDone, PublishValue,
+    Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue, RepublishKey, StartLookup, StoreQuestion, StoreValue,
+    TransmitAnswer, UnkeepKey, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
-/// Values republished or restored in one round. What is left over is due in the next one.
-const ROUND: usize = 64;
+/// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
+/// applications. What is left over is due in the next round, the longest overdue first.
+const MAX_ROUND: usize = 512;
+/// Values restored in one round at least.
+const MIN_ROUND: usize = 16;
 
 /// The actor that owns the values.
 pub struct ValueStore {
@@ -39,7 +43,8 @@ pub struct ValueStore {
     records: Records,
     backend: Box<dyn Store>,
     groups: u64,
-    waiting: HashMap<u64, Waiting>,
+    /// Groups handed to the backend and not yet committed.
+    waiting: HashMap<u64, Group>,
     entropy: Box<dyn Entropy>,
     counters: Arc<Counters>,
     events: Events,
@@ -54,18 +59,45 @@ pub(crate) struct StoreLinks {
     pub(crate) publish: Recipient<LaunchPublish>,
     pub(crate) watch: Recipient<WatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
+    pub(crate) end: Recipient<EndPlacement>,
 }
 
 /// What waits for a commit.
 enum Waiting {
     /// A peer's write.
-    Remote { key: Arc<str>, to: ReplyTo, response: Response },
+    Remote { to: ReplyTo, response: Response, undo: Checkpoint },
     /// A write of the application.
-    Local { key: Arc<str>, version: u64, answer: Answer<SetOutcome> },
+    Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
     /// A key that is kept from now on.
     Keep(KeepKey),
     /// Nobody: a sweep, a renewal.
     Nobody,
+}
+
+/// Changes on their way to the backend.
+struct Group {
+    keys: Vec<Arc<str>>,
+    waiting: Waiting,
+}
+
+/// Tells the store what became of a group: also where the backend ends without a word.
+struct Report {
+    to: Addr<ValueStore>,
+    group: u64,
+    result: Option<Result<(), StoreError>>,
+}
+
+impl Report {
+    fn tell(mut self, result: Result<(), StoreError>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or(Err(StoreError::Ended));
+        self.to.do_send(Committed { group: self.group, result });
+    }
 }
 
 impl ValueStore {
@@ -106,42 +138,74 @@ impl ValueStore {
     /// Hands the changes to the backend; `waiting` goes on when they are committed.
     fn commit(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
         let changes = self.records.take_changes();
-        if changes.is_empty() {
-            return self.committed(waiting, Ok(()));
+        // Nothing to commit, and nothing under way that it may rest on: a value that was written twice is not safe
+        // before the first write is.
+        if changes.is_empty() && self.waiting.is_empty() {
+            return self.committed(Group { keys: Vec::new(), waiting }, Ok(()));
         }
         self.groups += 1;
         let group = self.groups;
-        self.waiting.insert(group, waiting);
-        let address = ctx.address();
-        self.backend.commit(changes, Box::new(move |result| address.do_send(Committed { group, result })));
+        let keys = changes.iter().map(|change| change.key().clone()).collect();
+        self.waiting.insert(group, Group { keys, waiting });
+        let report = Report { to: ctx.address(), group, result: None };
+        self.backend.commit(changes, Box::new(move |result| report.tell(result)));
     }
 
-    fn committed(&mut self, waiting: Waiting, result: Result<(), StoreError>) {
-        match (waiting, result) {
+    fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
+        match (group.waiting, result) {
             (Waiting::Remote { to, response, .. }, Ok(())) => {
                 self.links.answer.do_send(TransmitAnswer { to, response });
             }
-            (Waiting::Local { key, version, answer }, Ok(())) => self.find_places(key, version, false, Some(answer)),
+            (Waiting::Local { version, answer, undo }, Ok(())) => {
+                self.find_places(undo.key().clone(), version, false, Some(answer));
+            }
             (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
                 self.links.watch.do_send(WatchKey { key, min_replicas, answer });
             }
             (Waiting::Nobody, Ok(())) => {}
-            (Waiting::Remote { key, to, .. }, Err(error)) => {
-                self.records.forget(&key);
+            (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
+        }
+    }
+
+    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is tried
+    /// again with the next one.
+    fn not_committed(&mut self, keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
+        let undone = match waiting {
+            Waiting::Remote { to, response, undo } => {
                 self.counters.turned_away(Counter::WriteRefused, to.addr, &error, clock::now());
-                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false } });
+                // It is acknowledged all the same: a legacy node drops a peer after one silent query.
+                let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
+                self.links.answer.do_send(TransmitAnswer { to, response });
+                Some(undo)
             }
-            (Waiting::Local { key, answer, .. }, Err(error)) => {
-                self.records.forget(&key);
+            Waiting::Local { answer, undo, .. } => {
                 // Whoever asked may have gone.
                 let _ = answer.send(Err(Error::Store(error)));
+                Some(undo)
             }
-            (Waiting::Keep(KeepKey { key, answer, .. }), Err(error)) => {
+            Waiting::Keep(KeepKey { key, answer, .. }) => {
                 self.records.unkeep(&key);
                 let _ = answer.send(Err(Error::Store(error)));
+                None
             }
-            (Waiting::Nobody, Err(error)) => tracing::error!(%error, "the store could not be brought up to date"),
+            Waiting::Nobody => {
+                tracing::error!(%error, "the store could not be brought up to date");
+                None
+            }
+        };
+        let written = undone.as_ref().map(|undo| undo.key().clone());
+        self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
+        if let Some(undo) = undone {
+            self.records.undo(undo);
         }
+    }
+
+    /// How many restores a round takes, so that each held value has its turn in each interval: a quarter more than its
+    /// share, within the bounds.
+    fn restores_a_round(&self) -> usize {
+        let share = republish_round(&self.config).as_secs_f64() / self.config.restore_interval.as_secs_f64();
+        let held = self.records.snapshot().held.values as f64;
+        ((held * share * 1.25) as usize).clamp(MIN_ROUND, MAX_ROUND)
     }
 
     /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
@@ -182,7 +246,10 @@ impl ValueStore {
     fn tell_of(&self, key: &str, to: &ReplyTo, outcome: &WriteOutcome) {
         let (key, by) = (key.to_owned(), to.addr);
         match outcome {
-            WriteOutcome::Superseded { .. } => self.events.emit(Event::Superseded { key, by }),
+            WriteOutcome::Superseded { .. } => {
+                self.links.end.do_send(EndPlacement(key.as_str().into()));
+                self.events.emit(Event::Superseded { key, by });
+            }
             WriteOutcome::Stored | WriteOutcome::Renewed => self.events.emit(Event::ValueStored { key, by }),
             WriteOutcome::Unchanged | WriteOutcome::Stale | WriteOutcome::Refused(_) => {}
         }
@@ -216,12 +283,13 @@ impl Handler<StoreValue> for ValueStore {
         let now = clock::now();
         let mut to =
             ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
-        let key = write.key.clone();
+        let mut undo = self.records.checkpoint(&write.key);
         let (stored, response) = self.write(write, now);
         if stored {
+            self.records.changed_since(&mut undo);
             // It waits here for the commit, in a queue of its own bound, so its slot is free.
             to.permit = None;
-            self.commit(Waiting::Remote { key, to, response }, ctx);
+            self.commit(Waiting::Remote { to, response, undo }, ctx);
         } else {
             self.links.answer.do_send(TransmitAnswer { to, response });
         }
@@ -232,8 +300,8 @@ impl Handler<Committed> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
-        if let Some(waiting) = self.waiting.remove(&committed.group) {
-            self.committed(waiting, committed.result);
+        if let Some(group) = self.waiting.remove(&committed.group) {
+            self.committed(group, committed.result);
         }
     }
 }
@@ -306,8 +374,10 @@ impl Handler<PublishValue> for ValueStore {
             let _ = answer.send(Err(error));
             return;
         }
-        let publication = self.records.publish(key.clone(), value, clock::now(), &mut *self.entropy);
-        self.commit(Waiting::Local { key, version: publication.version, answer }, ctx);
+        let mut undo = self.records.checkpoint(&key);
+        let version = self.records.publish(key, value, clock::now(), &mut *self.entropy).version;
+        self.records.changed_since(&mut undo);
+        self.commit(Waiting::Local { version, answer, undo }, ctx);
     }
 }
 
@@ -316,6 +386,9 @@ impl Handler<ReleaseKey> for ValueStore {
 
     fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
         let released = self.records.release(&release.0);
+        if released {
+            self.links.end.do_send(EndPlacement(release.0.clone()));
+        }
         self.links.ended.do_send(PublicationEnded(release.0));
         self.commit(Waiting::Nobody, ctx);
         released
@@ -359,7 +432,8 @@ impl Handler<RepublishDue> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
-        for due in self.records.due(clock::now(), ROUND, &mut *self.entropy) {
+        let restores = self.restores_a_round();
+        for due in self.records.due(clock::now(), MAX_ROUND, restores, &mut *self.entropy) {
             let restore = matches!(due.kind, DueKind::Restore { .. });
             self.find_places(due.key, due.version, restore, None);
         }
@@ -397,6 +471,14 @@ impl Handler<PublishDone> for ValueStore {
             self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
         }
         self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<FindCopy> for ValueStore {
+    type Result = MessageResult<FindCopy>;
+
+    fn handle(&mut self, find: FindCopy, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.records.get(&find.0, clock::now()))
     }
 }
 

@@ -4,19 +4,24 @@
 //! - [`MemoryNetwork`] carries datagrams between its [endpoints](MemoryNetwork::endpoint): with latency, loss,
 //!   duplication and partitions, and by its seed always alike.
 //! - [`ScriptedPeers`] are peers without a node behind them, which say what a test wants said.
+//! - [`Sim`] is a whole network of nodes, with churn, loss and bad company, to run for days and to ask.
 //! - [`in_virtual_time`] runs weeks in seconds.
 
 mod addresses;
 mod delivery;
 mod endpoint;
+mod legacy;
 mod link;
 mod network;
 mod scripted;
+mod simulation;
 mod time;
 mod usual;
 
 pub use endpoint::{INBOX, MemoryTransport};
+pub use legacy::{LegacyNode, LegacyVersion};
 pub use link::{Latency, Link};
 pub use network::{AddressTaken, MemoryNetwork, NetworkCounters};
 pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};
+pub use simulation::{Churn, Population, Sim, SimBuilder, WEIBULL_SHAPE};
 pub use time::in_virtual_time;

@@ -75,6 +75,8 @@ struct State {
     /// The part that an address is in; those that are not named are in part 0.
     parts: HashMap<SocketAddr, u32>,
     last_part: u32,
+    /// By how much later what these addresses send arrives.
+    delays: HashMap<SocketAddr, Duration>,
     /// When the first datagram was sent. The driver runs since then.
     started: Option<Instant>,
     under_way: BinaryHeap<Delivery>,
@@ -97,6 +99,7 @@ impl MemoryNetwork {
             link: Link::default(),
             parts: HashMap::new(),
             last_part: 0,
+            delays: HashMap::new(),
             started: None,
             under_way: BinaryHeap::new(),
             sequence: 0,
@@ -152,6 +155,7 @@ impl MemoryNetwork {
     /// Takes away whoever is at `addr`, as a crash or a pulled cable does: what is sent there from now on, and from
     /// there, is lost, and the address is free. Says whether anybody was there.
     pub fn remove(&self, addr: SocketAddr) -> bool {
+        self.0.state.borrow_mut().delays.remove(&addr);
         self.0.endpoints.borrow_mut().remove(&addr).is_some()
     }
 
@@ -162,6 +166,16 @@ impl MemoryNetwork {
         state.last_part += 1;
         let part = state.last_part;
         state.parts.extend(addrs.into_iter().map(|addr| (addr, part)));
+    }
+
+    /// Gives `addr` a slow line: what is sent from there arrives so much later than it would. Zero makes it a usual one.
+    pub fn delay(&self, addr: SocketAddr, delay: Duration) {
+        let delays = &mut self.0.state.borrow_mut().delays;
+        if delay.is_zero() {
+            delays.remove(&addr);
+        } else {
+            delays.insert(addr, delay);
+        }
     }
 
     /// Joins all parts again.
@@ -210,6 +224,7 @@ impl MemoryNetwork {
         }
         let mut state = self.0.state.borrow_mut();
         let now = state.now(&self.0);
+        let delay = delay + state.delays.get(&from).copied().unwrap_or_default();
         let next = state.next_due();
         state.dispatch(now, delay, from, to, payload);
         if state.next_due() != next {

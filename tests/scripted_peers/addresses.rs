@@ -183,3 +183,50 @@ fn a_write_from_an_unverified_address_takes_effect_with_its_pong() {
         });
     }
 }
+
+#[test]
+fn a_client_that_writes_from_a_global_address_proves_itself_and_is_inserted_nowhere() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+        let node = start(&network, Node::builder()).await;
+        let builder = Node::builder().client(true).bootstrap([node.local_addr()]);
+        let client = builder.start_local_over(network.endpoint()).await.unwrap();
+        assert_eq!(client.set("key", "value").await.unwrap().stored, 1);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(super::known(&node).await, []);
+    });
+}
+
+#[test]
+fn with_the_source_check_off_an_answer_from_elsewhere_proves_no_address() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+        let config = kademlia_dynamic::Config::builder().verify_response_source(false).build().unwrap();
+        let node = start(&network, Node::builder().config(config)).await;
+        let _ = node.set("large", "x".repeat(50_000)).await.unwrap();
+        let (attacker, victim) = (network.endpoint(), network.endpoint());
+        let spell = |id, from: SocketAddr, body| {
+            let sender = Sender::new(Some(NodeId::of_key("attacker")), from);
+            Codec::Json.encode(&Message { id, sender, version: None, body }).unwrap()
+        };
+        let query = |from, request| spell(QueryId::from_u64(1), from, Body::Request(request));
+        // The ping that goes to the attacker is answered in the victim's name.
+        attacker.send(node.local_addr(), query(attacker.addr(), Request::Ping));
+        sleep(Duration::from_millis(20)).await;
+        let mut forged = 0;
+        while let Some(got) = attacker.try_receive() {
+            if let Ok(Message { id, body: Body::Request(Request::Ping), .. }) = Codec::Json.decode(&got.payload) {
+                let pong = spell(id, victim.addr(), Body::Response(Response::Pong));
+                forged += usize::from(network.send(victim.addr(), node.local_addr(), pong));
+            }
+        }
+        assert_eq!(forged, 1);
+        sleep(Duration::from_millis(20)).await;
+        let ask = query(victim.addr(), Request::FindValue { key: "large".into() });
+        let spent = ask.len();
+        network.send(victim.addr(), node.local_addr(), ask);
+        sleep(Duration::from_millis(50)).await;
+        let got: usize = std::iter::from_fn(|| victim.try_receive()).map(|datagram| datagram.payload.len()).sum();
+        assert!(got <= 3 * spent, "the victim got {got} bytes for {spent}");
+    });
+}

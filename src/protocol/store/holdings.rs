@@ -12,12 +12,15 @@ use crate::protocol::config::Config;
 
 /// All records of a node.
 ///
-/// Invariant: each record is in `by_expiry`, in `by_due` exactly if it has a `due_at`, and charged to `quota` as it is.
+/// Invariant: each record is in `by_expiry`, in the `due` of its kind exactly if it has a `due_at`, and charged to `quota`
+/// as it is.
 #[derive(Debug)]
 pub(super) struct Holdings {
     records: HashMap<Arc<str>, Record>,
     by_expiry: BTreeSet<(Instant, Arc<str>)>,
-    by_due: BTreeSet<(Instant, Arc<str>)>,
+    /// Publications wait in a row of their own: they must not stand behind whatever strangers have us hold.
+    due_published: BTreeSet<(Instant, Arc<str>)>,
+    due_held: BTreeSet<(Instant, Arc<str>)>,
     quota: Quota,
     published: ClassCount,
     held: ClassCount,
@@ -29,7 +32,8 @@ impl Holdings {
         Self {
             records: HashMap::new(),
             by_expiry: BTreeSet::new(),
-            by_due: BTreeSet::new(),
+            due_published: BTreeSet::new(),
+            due_held: BTreeSet::new(),
             quota: Quota::new(config),
             published: ClassCount::default(),
             held: ClassCount::default(),
@@ -46,7 +50,7 @@ impl Holdings {
         let record = self.records.remove(key)?;
         self.by_expiry.remove(&(record.stored.expires_at, record.stored.key.clone()));
         if let Some(at) = record.due_at {
-            self.by_due.remove(&(at, record.stored.key.clone()));
+            self.due(record.is_published()).remove(&(at, record.stored.key.clone()));
         }
         self.quota.discharge(&record);
         self.count(record.stored.class).subtract(record.bytes());
@@ -58,7 +62,7 @@ impl Holdings {
         self.take(&record.stored.key.clone());
         self.by_expiry.insert((record.stored.expires_at, record.stored.key.clone()));
         if let Some(at) = record.due_at {
-            self.by_due.insert((at, record.stored.key.clone()));
+            self.due(record.is_published()).insert((at, record.stored.key.clone()));
         }
         self.quota.charge(&record);
         self.count(record.stored.class).add(record.bytes());
@@ -68,10 +72,12 @@ impl Holdings {
     /// Changes when a record is due, and nothing else.
     pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
         let Some(record) = self.records.get_mut(key) else { return };
-        if let Some(before) = record.due_at.replace(at) {
-            self.by_due.remove(&(before, record.stored.key.clone()));
+        let (before, key, published) = (record.due_at.replace(at), record.stored.key.clone(), record.is_published());
+        let due = self.due(published);
+        if let Some(before) = before {
+            due.remove(&(before, key.clone()));
         }
-        self.by_due.insert((at, record.stored.key.clone()));
+        due.insert((at, key));
     }
 
     /// Takes out the record that ended first, if one has.
@@ -80,9 +86,13 @@ impl Holdings {
         self.take(&key)
     }
 
-    /// The record that is due first, and when.
-    pub(super) fn first_due(&self) -> Option<&(Instant, Arc<str>)> {
-        self.by_due.first()
+    /// The publication that is due first, or the copy held for others, and when.
+    pub(super) fn first_due(&self, published: bool) -> Option<&(Instant, Arc<str>)> {
+        if published { self.due_published.first() } else { self.due_held.first() }
+    }
+
+    fn due(&mut self, published: bool) -> &mut BTreeSet<(Instant, Arc<str>)> {
+        if published { &mut self.due_published } else { &mut self.due_held }
     }
 
     /// See [`Quota::victim`].
@@ -118,7 +128,7 @@ impl Holdings {
             fresh.put(record.clone());
         }
         assert_eq!(fresh.by_expiry, self.by_expiry);
-        assert_eq!(fresh.by_due, self.by_due);
+        assert_eq!((&fresh.due_published, &fresh.due_held), (&self.due_published, &self.due_held));
         assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
         assert_eq!((fresh.published, fresh.held, fresh.cached), (self.published, self.held, self.cached));
     }

@@ -13,6 +13,7 @@ mod record;
 mod records;
 mod rules;
 mod ttl;
+mod undo;
 mod writes;
 
 pub use memory::MemoryStore;
@@ -21,6 +22,7 @@ pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Write
 pub use records::Records;
 pub use rules::RemoteWrite;
 pub use ttl::cache_ttl;
+pub use undo::Checkpoint;
 
 use std::error::Error;
 use std::sync::Arc;

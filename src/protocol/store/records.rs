@@ -211,12 +211,6 @@ impl Records {
         }
     }
 
-    /// Forgets a copy that could not be committed. The store is told nothing: it has not got it.
-    pub fn forget(&mut self, key: &str) {
-        self.holdings.take(key);
-        self.changed.remove(key);
-    }
-
     // What time brings.
 
     /// Drops the copies that have ended, and says how many.
@@ -232,31 +226,38 @@ impl Records {
 
     /// When the next value is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.holdings.first_due().map(|(at, _)| *at)
+        let due = |published| self.holdings.first_due(published).map(|(at, _)| *at);
+        due(true).into_iter().chain(due(false)).min()
     }
 
-    /// At most `limit` of the values that are due, the longest overdue first. Each is scheduled for its next round with
-    /// that, whatever becomes of this one.
-    pub fn due(&mut self, now: Instant, limit: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
+    /// The values that are due, the longest overdue first: at most `publications` of our own and at most `restores` of
+    /// others, so that neither waits behind the other. Each is scheduled for its next round with that, whatever becomes
+    /// of this one.
+    pub fn due(&mut self, now: Instant, publications: usize, restores: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
         let mut due = Vec::new();
-        while due.len() < limit {
-            let Some((_, key)) = self.holdings.first_due().filter(|(at, _)| *at <= now) else { break };
-            let key = key.clone();
-            self.drop_expired(&key, now);
-            let Some(record) = self.holdings.get(&key) else { continue };
-            let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
-            let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
-            let (value, version) = (record.stored.value.clone(), record.stored.version);
-            let delay = match kind {
-                DueKind::Republish => self.republish_delay(entropy),
-                DueKind::Restore { .. } => self.restore_delay(entropy),
-            };
-            self.holdings.reschedule(&key, now + delay);
-            if kind != (DueKind::Restore { ttl: 0 }) {
-                due.push(Due { key, value, version, kind });
+        for (published, limit) in [(true, publications), (false, restores)] {
+            let full = due.len() + limit;
+            while due.len() < full {
+                let Some((_, key)) = self.holdings.first_due(published).filter(|(at, _)| *at <= now) else { break };
+                let key = key.clone();
+                due.extend(self.take_due(key, now, entropy));
             }
         }
         due
+    }
+
+    fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
+        self.drop_expired(&key, now);
+        let record = self.holdings.get(&key)?;
+        let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
+        let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
+        let (value, version) = (record.stored.value.clone(), record.stored.version);
+        let delay = match kind {
+            DueKind::Republish => self.republish_delay(entropy),
+            DueKind::Restore { .. } => self.restore_delay(entropy),
+        };
+        self.holdings.reschedule(&key, now + delay);
+        (kind != DueKind::Restore { ttl: 0 }).then_some(Due { key, value, version, kind })
     }
 
     /// What has changed since the last call, one change a key, in the order of the keys: what a store is to commit.

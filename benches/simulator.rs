@@ -1,0 +1,96 @@
+//! What a simulated network costs, by its size: memory for each node, datagrams a second; and what lookups find in it.
+//! `cargo bench --bench simulator -- 1000 10000` prints a line for each size; one process for each size, since memory is
+//! read from the operating system (Linux only, elsewhere 0).
+
+use std::time::{Duration, Instant};
+
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::sim::{Latency, Sim};
+use kademlia_dynamic::{GetOutcome, NodeId};
+
+/// Lookups for the recall, values for the copies.
+const SAMPLES: usize = 200;
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
+    println!(
+        "{:>7} {:>9} {:>10} {:>10} {:>11} {:>10} {:>11} {:>7} {:>6}",
+        "nodes", "built s", "datagrams", "per s", "hour: s", "datagrams", "kB a node", "recall", "read"
+    );
+    match sizes.as_slice() {
+        [] => measure(1_000),
+        [size] => measure(*size),
+        sizes => {
+            let program = std::env::current_exe().expect("this program is a file");
+            for size in sizes {
+                let line = std::process::Command::new(&program).arg(size.to_string()).output().expect("it starts");
+                print!(
+                    "{}",
+                    String::from_utf8_lossy(&line.stdout).lines().last().map(|l| format!("{l}\n")).unwrap_or_default()
+                );
+            }
+        }
+    }
+}
+
+fn measure(nodes: usize) {
+    let (before, start) = (resident(), Instant::now());
+    let latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
+    let run = Sim::run(Sim::builder().nodes(nodes).seed(1).latency(latency), async |sim| {
+        let built = start.elapsed();
+        let datagrams = sim.network().counters().sent;
+        let start = Instant::now();
+        sim.run_for(Duration::from_secs(3_600)).await;
+        let (hour, in_hour) = (start.elapsed(), sim.network().counters().sent - datagrams);
+        let memory = resident().saturating_sub(before) / nodes as u64;
+        let recall = recall(&sim).await;
+        let read = read(&sim).await;
+        println!(
+            "{nodes:>7} {:>9.1} {datagrams:>10} {:>10.0} {:>11.1} {in_hour:>10} {:>11.1} {recall:>7.4} {read:>6}",
+            built.as_secs_f64(),
+            (datagrams + in_hour) as f64 / (built + hour).as_secs_f64(),
+            hour.as_secs_f64(),
+            memory as f64 / 1e3,
+        );
+    });
+    run.expect("the default settings are in their ranges");
+}
+
+/// The part of the true k nearest that lookups find.
+async fn recall(sim: &Sim) -> f64 {
+    let mut entropy = SeededEntropy::new(1);
+    let (mut found, mut all) = (0, 0);
+    for _ in 0..SAMPLES {
+        let mut id = [0; 20];
+        entropy.fill(&mut id);
+        let target = NodeId::from_bytes(id);
+        let Some(node) = sim.node(sim.random_node()) else { continue };
+        let mut truth = sim.true_closest(&target, 21);
+        truth.retain(|peer| peer.id != node.id());
+        truth.truncate(20);
+        let closest = node.find_node(target).await.unwrap_or_default();
+        found += truth.iter().filter(|peer| closest.contains(peer)).count();
+        all += truth.len();
+    }
+    found as f64 / all as f64
+}
+
+/// How many of the values set by one node another one reads.
+async fn read(sim: &Sim) -> usize {
+    let mut read = 0;
+    for n in 0..SAMPLES {
+        let key = format!("key {n}");
+        let set = sim.set(sim.random_node(), &key, "value").await;
+        let got = sim.get(sim.random_node(), &key).await;
+        read += usize::from(set.is_ok() && matches!(got, Ok(GetOutcome::Found { .. })));
+    }
+    read
+}
+
+/// Bytes of memory that this process uses, by the operating system.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or_default() * 1_024
+}

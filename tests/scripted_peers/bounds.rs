@@ -1,0 +1,81 @@
+//! What must not go on when nobody wants it any more, and who must not be blamed for what was never sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, Node, Value};
+use tokio::time::{Instant, sleep};
+
+use super::{house, start};
+
+#[test]
+fn a_value_that_was_superseded_is_not_placed_on() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(12).await;
+        peers.on(|asked| match &asked.request {
+            Request::Set { .. } => Reply::Usual.after(Duration::from_millis(40)),
+            _ => Reply::Usual,
+        });
+        let setting = {
+            let node = node.clone();
+            actix_rt::spawn(async move { node.set("key", "ours").await })
+        };
+        sleep(Duration::from_millis(70)).await;
+        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None };
+        peers.ask(0, node.local_addr(), foreign).await.unwrap();
+        assert_eq!(node.get("key").await.unwrap(), Some(Value::from("theirs")));
+        peers.forget_heard();
+        let outcome = setting.await.unwrap().unwrap();
+        assert!(outcome.superseded && outcome.stored < 12, "{outcome:?}");
+        sleep(Duration::from_secs(10)).await;
+        let ours = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from("ours"));
+        assert_eq!(peers.heard().iter().filter(|asked| ours(&asked.request)).count(), 0);
+    });
+}
+
+#[test]
+fn lookups_whose_callers_have_gone_hold_nobody_up() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(5);
+        let config = Config::builder().max_lookups(1).build().unwrap();
+        let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
+        sleep(Duration::from_secs(20)).await;
+        peers.on(|asked| match &asked.request {
+            Request::FindValue { .. } => Reply::Silence,
+            _ => Reply::Usual,
+        });
+        let get = |n: usize| {
+            let node = node.clone();
+            actix_rt::spawn(async move { node.get(n.to_string()).await })
+        };
+        let gets: Vec<_> = (0..50).map(get).collect();
+        sleep(Duration::from_millis(50)).await;
+        gets.iter().for_each(|get| get.abort());
+        let asked = Instant::now();
+        let _ = node.get("another").await;
+        // Its own silence, and what is left of the one lookup that was under way.
+        assert!(asked.elapsed() < Duration::from_secs(8), "it waited {:?}", asked.elapsed());
+    });
+}
+
+/// The answer that carries the value fits one datagram, but not the `set_cached` that would leave a copy.
+#[test]
+fn nobody_is_blamed_for_a_query_that_was_never_sent() {
+    in_virtual_time(async {
+        let (mut unsent, (_, peers, node)) = (0, house(4).await);
+        for len in (65_200..65_340).step_by(10) {
+            let key = len.to_string();
+            peers.hold(2, &key, "x".repeat(len));
+            let _ = node.get(&key).await;
+            sleep(Duration::from_secs(5)).await;
+            let seen = node.snapshot().await.unwrap();
+            unsent = seen.counters.get("kad_dropped_total{not_encodable}").copied().unwrap_or(0);
+            let silent = seen.counters.get("kad_queries_silent_total").copied().unwrap_or(0);
+            assert_eq!((silent, seen.table.failing), (0, 0), "at {len} bytes");
+        }
+        assert!(unsent > 0, "it never came to that");
+    });
+}
