@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::dispatcher::{Dispatcher, DispatcherLinks};
 use super::events::Events;
 use super::join::JoinLinks;
+use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
 use super::node_actor::{Description, NodeActor, NodeLinks};
@@ -63,6 +64,7 @@ pub(crate) struct Rooms {
     pub(crate) store: Addr<ValueStore>,
     pub(crate) coordinator: Addr<LookupCoordinator>,
     pub(crate) maintenance: Addr<Maintenance>,
+    pub(crate) keeper: Addr<Keeper>,
 }
 
 /// Makes a node on `transport` and runs it on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
@@ -87,6 +89,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let store = Mailbox::<ValueStore>::new(MAILBOX);
     let coordinator = Mailbox::<LookupCoordinator>::new(MAILBOX);
     let maintenance = Mailbox::<Maintenance>::new(MAILBOX);
+    let keeper = Mailbox::<Keeper>::new(MAILBOX);
     let node = Mailbox::<NodeActor>::new(MAILBOX);
 
     let join = JoinLinks {
@@ -163,6 +166,8 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             nearest: table.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             publish: coordinator.addr().recipient(),
+            watch: keeper.addr().recipient(),
+            ended: keeper.addr().recipient(),
             end: coordinator.addr().recipient(),
         },
     );
@@ -194,6 +199,17 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             join: join.clone(),
         },
     );
+    let the_keeper = Keeper::new(
+        config.clone(),
+        entropy(5),
+        lifetime.clone(),
+        events.clone(),
+        KeeperLinks {
+            audit: store.addr().recipient(),
+            republish: store.addr().recipient(),
+            unkeep: store.addr().recipient(),
+        },
+    );
     let the_node = NodeActor::new(
         Description { id, addr, codec },
         config,
@@ -205,6 +221,9 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             audit: store.addr().recipient(),
             publish: store.addr().recipient(),
             release: store.addr().recipient(),
+            keep: store.addr().recipient(),
+            unkeep: keeper.addr().recipient(),
+            kept: keeper.addr().recipient(),
             copy: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             join: maintenance.addr().recipient(),
@@ -223,12 +242,13 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let store = store.supervise(&lifetime, "value store", the_store);
     let coordinator = coordinator.supervise(&lifetime, "lookup coordinator", the_coordinator);
     let maintenance = maintenance.supervise(&lifetime, "maintenance", the_maintenance);
+    let keeper = keeper.supervise(&lifetime, "keeper", the_keeper);
     let node = node.supervise(&lifetime, "node", the_node);
 
     #[cfg(test)]
-    let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance };
+    let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance, keeper };
     #[cfg(not(test))]
-    drop((socket, dispatcher, queries, table, store, coordinator, maintenance));
+    drop((socket, dispatcher, queries, table, store, coordinator, maintenance, keeper));
     let house = House {
         node,
         ender,

@@ -45,6 +45,30 @@ pub enum Event {
         /// How many peers hold it now.
         stored: usize,
     },
+    /// An audit of a kept key found fewer replicas than its minimum. Each audit that finds so says it.
+    ReplicasLow {
+        /// The key.
+        key: String,
+        /// How many of the nearest nodes hold it, by their own word.
+        confirmed: usize,
+        /// How many shall.
+        min_replicas: usize,
+    },
+    /// A kept key was published anew, because an audit had found it at its minimum, or missing at more than a fifth of the
+    /// nearest nodes.
+    Repaired {
+        /// The key.
+        key: String,
+        /// How many peers hold it now.
+        stored: usize,
+    },
+    /// No replica of a kept key was found, and publishing it anew reached nobody: this node's own copy is all that is known.
+    /// A node that is cut off cannot tell that from replicas that are gone. It is tried again, and each time that fails is
+    /// said.
+    Lost {
+        /// The key.
+        key: String,
+    },
     /// A lookup ended.
     LookupEnded {
         /// What was looked for.

@@ -27,6 +27,13 @@ use super::supervision::Lifetime;
 /// How much longer than its deadline a lookup may be gone before it is taken for lost.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The longest that a lookup with a placement or an audit after it takes, its turn in the queue included: a last resort
+/// behind the deadlines of those who do the work.
+pub(super) fn patience(config: &Config) -> Duration {
+    let rounds = 3 + config.max_waiting_lookups / config.max_lookups;
+    (config.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
+}
+
 /// The actor that starts lookups and placements.
 pub struct LookupCoordinator {
     own: Peer,

@@ -10,6 +10,7 @@ pub mod counters;
 pub mod dispatcher;
 pub mod events;
 mod join;
+pub mod keeper;
 pub mod lookup;
 pub mod lookup_coordinator;
 pub mod maintenance;

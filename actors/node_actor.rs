@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::config::{Config, ConfigError};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
@@ -19,13 +19,14 @@ use super::clock;
 use super::counters::Counters;
 use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::lookup_coordinator::patience;
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountQueries, DescribeStore, DescribeTable, FindCopy, JoinNetwork, LookupKey,
-    PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup,
+    Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
+    KeepKey, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime};
@@ -55,6 +56,9 @@ pub(crate) struct NodeLinks {
     pub(crate) audit: Recipient<AuditKey>,
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
+    pub(crate) keep: Recipient<KeepKey>,
+    pub(crate) unkeep: Recipient<UnwatchKey>,
+    pub(crate) kept: Recipient<DescribeKept>,
     pub(crate) copy: Recipient<FindCopy>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) join: Recipient<JoinNetwork>,
@@ -106,11 +110,8 @@ impl NodeActor {
         Self { id, addr, codec, config, started: clock::now(), lifetime, ender, counters, events, links }
     }
 
-    /// The longest that a lookup with a placement after it takes, its turn in the queue included: a last resort behind
-    /// the deadlines of those who do the work.
     fn patience(&self) -> Duration {
-        let rounds = 3 + self.config.max_waiting_lookups / self.config.max_lookups;
-        (self.config.lookup_deadline + Duration::from_secs(1)) * u32::try_from(rounds).unwrap_or(u32::MAX)
+        patience(&self.config)
     }
 
     /// Waits for an answer that somebody was told to give.
@@ -262,6 +263,30 @@ impl Handler<CopyOf> for NodeActor {
     }
 }
 
+impl Handler<Keep> for NodeActor {
+    type Result = Reply<()>;
+
+    fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
+        let Keep { key, min_replicas } = keep;
+        if !(1..=self.config.k).contains(&min_replicas) {
+            let (value, low, high) = (min_replicas.to_string(), "1".to_owned(), self.config.k.to_string());
+            return refused(ConfigError { name: "min_replicas", value, low, high }.into());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.links.keep.do_send(KeepKey { key, min_replicas, answer });
+        self.wait(answered, self.patience())
+    }
+}
+
+impl Handler<Unkeep> for NodeActor {
+    type Result = Reply<bool>;
+
+    fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
+        let (kept, ender) = (self.links.unkeep.send(UnwatchKey(unkeep.key)), self.ender.clone());
+        Reply(Box::pin(async move { kept.await.map_err(|_| interrupted(&ender)) }))
+    }
+}
+
 impl Handler<Describe> for NodeActor {
     type Result = Reply<Snapshot>;
 
@@ -274,6 +299,7 @@ impl Handler<Describe> for NodeActor {
             let gone = |_| interrupted(&ender);
             let table = links.table.send(DescribeTable).await.map_err(gone)?;
             let store = links.store.send(DescribeStore).await.map_err(gone)?;
+            let keeping = links.kept.send(DescribeKept).await.map_err(gone)?;
             let queries_in_flight = links.queries.send(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = links.lookups.send(CountLookups).await.map_err(gone)?;
             let (restarts, counters) = (counters.restarts(), counters.snapshot());
@@ -284,6 +310,7 @@ impl Handler<Describe> for NodeActor {
                 uptime,
                 table,
                 store,
+                keeping,
                 queries_in_flight,
                 lookups_running,
                 lookups_waiting,

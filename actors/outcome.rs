@@ -209,6 +209,12 @@ pub enum Error {
         /// The greatest length permitted.
         max: usize,
     },
+    /// Only a key that this node publishes can be kept.
+    #[error("{key:?} is not published by this node, so it cannot keep it: set it first")]
+    NotPublished {
+        /// The key.
+        key: String,
+    },
     /// Peers were asked, and none answered.
     #[error("none of the {asked} peers asked answered")]
     NobodyAnswered {

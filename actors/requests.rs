@@ -86,6 +86,24 @@ pub struct Release {
     pub key: Arc<str>,
 }
 
+/// Keep a key that this node publishes: see to it that it has replicas, and let no other writer supersede it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Keep {
+    /// The key.
+    pub key: Arc<str>,
+    /// The least number of replicas (1..=k).
+    pub min_replicas: usize,
+}
+
+/// No longer keep a key. It stays published. Says whether it was kept.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<bool, Error>")]
+pub struct Unkeep {
+    /// The key.
+    pub key: Arc<str>,
+}
+
 /// Look whether a copy of this key is held here, and which. Nobody is asked.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Option<StoredCopy>, Error>")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 use kademlia_dynamic::protocol::store::StoreSnapshot;
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub table: TableSnapshot,
     /// What it holds.
     pub store: StoreSnapshot,
+    /// What it keeps.
+    pub keeping: KeepingSnapshot,
     /// Its queries in flight.
     pub queries_in_flight: usize,
     /// Its lookups that run.

@@ -82,7 +82,7 @@ pub use actors::clock::generate_node_id;
 #[cfg(feature = "node")]
 pub use actors::node::{Node, NodeBuilder};
 #[cfg(feature = "node")]
-pub use actors::outcome::{Error, FoundValue, GetOutcome, SetOutcome, TracedGet};
+pub use actors::outcome::{Error, FoundValue, GetOutcome, Health, SetOutcome, TracedGet};
 
 /// The README's programs, compiled as documentation tests.
 #[cfg(all(doctest, feature = "sim"))]

@@ -1,11 +1,17 @@
 //! Who holds a value, and who sees to it that it stays: audits in virtual time, among our own nodes and among legacy ones.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Error, Node, NodeId};
+use tokio::time::{sleep, timeout};
 
 /// A network with `n` scripted peers, and a node that knows them.
 async fn house(n: usize, config: Config, legacy: bool) -> (MemoryNetwork, ScriptedPeers, Node) {
@@ -133,5 +139,244 @@ fn equal_audits_are_one_and_each_peer_is_asked_once() {
         assert!(healths.iter().all(|health| health.as_ref().is_ok_and(|health| health.nearest.missing.len() == 5)));
         let checks = peers.heard().iter().filter(|asked| asked.request.name() == "check_store").count();
         assert_eq!(checks, 5);
+    });
+}
+
+// ---- Keep ----
+
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// The next event about a kept key; `None` if none comes within an hour.
+async fn next(events: &mut EventStream) -> Option<Event> {
+    let kept = async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::ReplicasLow { .. } | Event::Repaired { .. } | Event::Lost { .. }) {
+                return Some(event);
+            }
+        }
+        None
+    };
+    timeout(Duration::from_secs(3_600), kept).await.ok().flatten()
+}
+
+/// Who does not answer any more. The script reads it.
+#[derive(Clone, Default)]
+struct Dead(Rc<RefCell<HashSet<usize>>>);
+
+impl Dead {
+    fn among(peers: &ScriptedPeers) -> Self {
+        let dead = Self::default();
+        let says = dead.clone();
+        peers.on(move |asked| if says.0.borrow().contains(&asked.peer) { Reply::Silence } else { Reply::Usual });
+        dead
+    }
+
+    fn kill(&self, peers: &[usize]) {
+        self.0.borrow_mut().extend(peers);
+    }
+}
+
+#[test]
+fn when_replicas_die_it_is_told_and_others_take_their_place_among_legacy_nodes_too() {
+    for legacy in [false, true] {
+        in_virtual_time(async {
+            let (_, peers, node) = house(18, k(5), legacy).await;
+            let dead = Dead::among(&peers);
+            let mut events = node.events();
+            assert!(node.set("key", "value").await.unwrap().stored >= 5);
+            node.keep("key", 3).await.unwrap();
+            // Among legacy nodes more hold it than the nearest: also those where legacy readers look.
+            let order = by_distance(&peers, "key");
+            let holders: Vec<usize> = order.iter().copied().filter(|n| peers.held(*n, "key").is_some()).collect();
+            dead.kill(&holders[1..]);
+            let nearest: Vec<usize> = order.iter().copied().filter(|n| !holders[1..].contains(n)).take(5).collect();
+            let low = next(&mut events).await;
+            assert_eq!(low, Some(Event::ReplicasLow { key: "key".into(), confirmed: 1, min_replicas: 3 }));
+            let repaired = next(&mut events).await;
+            assert!(
+                matches!(&repaired, Some(Event::Repaired { key, stored: 5.. }) if key == "key"),
+                "legacy {legacy}: {repaired:?}"
+            );
+            for n in nearest {
+                assert_eq!(peers.held(n, "key"), Some("value".into()), "legacy {legacy}");
+            }
+            let health = node.health("key").await.unwrap();
+            assert_eq!((health.confirmed(), health.here.unwrap().kept), (5, true), "legacy {legacy}");
+            assert_eq!(next(&mut events).await, None, "all is well again");
+        });
+    }
+}
+
+#[test]
+fn a_key_is_repaired_before_it_falls_below_its_minimum() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(12, k(5), false).await;
+        let dead = Dead::among(&peers);
+        let mut events = node.events();
+        node.set("key", "value").await.unwrap();
+        node.keep("key", 4).await.unwrap();
+        dead.kill(&by_distance(&peers, "key")[..1]);
+        assert_eq!(next(&mut events).await, Some(Event::Repaired { key: "key".into(), stored: 5 }));
+        assert_eq!(node.health("key").await.unwrap().confirmed(), 5);
+    });
+}
+
+#[test]
+fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(3);
+        let mut nodes: Vec<Node> = Vec::new();
+        for number in 0..14u64 {
+            let contacts: Vec<_> = nodes.first().map(Node::local_addr).into_iter().collect();
+            let builder = Node::builder().config(k(5)).seed(number).node_id(NodeId::of_key(&format!("node {number}")));
+            nodes.push(builder.bootstrap(contacts).start_local_over(network.endpoint()).await.unwrap());
+            // Buckets take in k newcomers in the time of a query: those who come faster are found later.
+            sleep(Duration::from_secs(3)).await;
+        }
+        let keeper = nodes.pop().unwrap();
+        let mut events = keeper.events();
+        assert_eq!(keeper.set("key", "value").await.unwrap().stored, 5);
+        keeper.keep("key", 4).await.unwrap();
+        let key = NodeId::of_key("key");
+        nodes.sort_by_key(|node| node.id().distance(&key));
+        for crashed in nodes.drain(..3) {
+            network.remove(crashed.local_addr());
+            crashed.stop().await;
+        }
+        let low = next(&mut events).await;
+        assert!(
+            matches!(low, Some(Event::ReplicasLow { confirmed: ..4, min_replicas: 4, .. })),
+            "{low:?} {:?}",
+            keeper.health("key").await
+        );
+        let repaired = next(&mut events).await;
+        assert!(matches!(repaired, Some(Event::Repaired { stored: 4.., .. })), "{repaired:?}");
+        // The tables forget the dead, and what is found to lack is made up for.
+        sleep(3 * INTERVAL).await;
+        let health = keeper.health("key").await.unwrap();
+        assert_eq!(health.confirmed(), 5, "{health:?}");
+        assert!(health.earliest_expiry.unwrap() > Duration::from_secs(80_000), "{health:?}");
+    });
+}
+
+#[test]
+fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are_back() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(6, k(5), false).await;
+        let dead = Dead::among(&peers);
+        let mut events = node.events();
+        node.set("key", "value").await.unwrap();
+        node.keep("key", 2).await.unwrap();
+        dead.kill(&[0, 1, 2, 3, 4, 5]);
+        assert_eq!(
+            next(&mut events).await,
+            Some(Event::ReplicasLow { key: "key".into(), confirmed: 0, min_replicas: 2 })
+        );
+        assert_eq!(next(&mut events).await, Some(Event::Lost { key: "key".into() }));
+        assert_eq!(node.get("key").await.unwrap(), Some("value".into()), "this node's own copy is left");
+
+        // They come back, and know nothing any more.
+        peers.on(|asked| match asked.request {
+            Request::CheckStore { .. } => Response::CheckStore { has_key: false, ttl: None }.into(),
+            _ => Reply::Usual,
+        });
+        let repaired = loop {
+            match next(&mut events).await {
+                Some(Event::Repaired { stored, .. }) => break stored,
+                Some(_) => {}
+                None => panic!("it is not tried again"),
+            }
+        };
+        assert_eq!(repaired, 5);
+    });
+}
+
+#[test]
+fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_no_more() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(5, k(5), false).await;
+        node.set("key", "ours").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None };
+        let answer = peers.ask(0, node.local_addr(), foreign.clone()).await.unwrap();
+        assert_eq!(answer, Response::Set { stored: false }, "acknowledged, and not applied");
+        assert_eq!(node.get("key").await.unwrap(), Some("ours".into()));
+
+        assert!(node.unkeep("key").await.unwrap() && !node.unkeep("key").await.unwrap());
+        let answer = peers.ask(0, node.local_addr(), foreign).await.unwrap();
+        assert_eq!(answer, Response::Set { stored: true });
+        assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
+    });
+}
+
+#[test]
+fn only_what_is_published_here_is_kept_within_the_bounds() {
+    in_virtual_time(async {
+        let config = Config::builder().k(5).max_kept_keys(1).build().unwrap();
+        let (_, peers, node) = house(5, config, false).await;
+        let error = node.keep("key", 1).await.unwrap_err();
+        assert_eq!(error.to_string(), "\"key\" is not published by this node, so it cannot keep it: set it first");
+        for (key, value) in [("key", "value"), ("other", "ours")] {
+            node.set(key, value).await.unwrap();
+        }
+        for bad in [0, 6] {
+            let error = node.keep("key", bad).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("min_replicas is {bad}, but must be within 1..=5"));
+        }
+        node.keep("key", 1).await.unwrap();
+        node.keep("key", 5).await.unwrap();
+        let error = node.keep("other", 1).await.unwrap_err();
+        assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
+        // What is not kept is not kept against others either.
+        let foreign = Request::Set { key: "other".into(), value: Arc::new("theirs".into()), ttl: None };
+        assert_eq!(peers.ask(0, node.local_addr(), foreign).await.unwrap(), Response::Set { stored: true });
+
+        let keeping = node.snapshot().await.unwrap().keeping;
+        assert_eq!((keeping.kept, keeping.keys[0].min_replicas), (1, 5));
+        assert!(node.release("key").await.unwrap());
+        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 0);
+    });
+}
+
+#[test]
+fn a_kept_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_or_told() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(8, k(5), false).await;
+        let mut events = node.events();
+        node.set("key", "value").await.unwrap();
+        node.keep("key", 3).await.unwrap();
+        peers.forget_heard();
+        sleep(10 * INTERVAL).await;
+        let count = |name: &str| peers.heard().iter().filter(|asked| asked.request.name() == name).count();
+        let audits = count("check_store") / 5;
+        assert!((9..=12).contains(&audits), "{audits} audits");
+        assert_eq!(count("set"), 0);
+        let keeping = node.snapshot().await.unwrap().keeping;
+        let (age, last) = keeping.keys[0].last_audit.unwrap();
+        assert!(age <= 660_000 && (last.confirmed, last.nearest) == (5, 5), "{keeping:?}");
+        assert_eq!(next(&mut events).await, None);
+    });
+}
+
+#[test]
+fn however_many_keys_are_kept_at_most_twenty_audits_begin_in_a_second() {
+    in_virtual_time(async {
+        let config = Config::builder().k(3).audit_interval(Duration::from_millis(100)).build().unwrap();
+        let (_, peers, node) = house(3, config, false).await;
+        for n in 0..200 {
+            node.set(format!("key {n}"), "value").await.unwrap();
+            node.keep(format!("key {n}"), 1).await.unwrap();
+        }
+        sleep(INTERVAL).await;
+        peers.forget_heard();
+        sleep(Duration::from_secs(10)).await;
+        let checked = |asked: &Asked| match &asked.request {
+            Request::CheckStore { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let checks: Vec<_> = peers.heard().iter().filter_map(checked).collect();
+        assert!(checks.len() <= 10 * 20 * 3 + 3, "{} checks in 10 s", checks.len());
+        let keys: HashSet<_> = checks.into_iter().collect();
+        assert!(keys.len() >= 190, "and everybody has a turn: {}", keys.len());
     });
 }

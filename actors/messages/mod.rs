@@ -2,6 +2,7 @@
 //! participles. A message carries what the next room needs, so nobody asks back.
 
 mod dispatch;
+mod keeper;
 mod lookups;
 mod maintenance;
 mod queries;
@@ -12,6 +13,7 @@ mod table;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::dispatch::*;
+pub use self::keeper::*;
 pub use self::lookups::*;
 pub use self::maintenance::*;
 pub use self::queries::*;

@@ -70,6 +70,34 @@ pub struct AuditKey {
     pub answer: Answer<Health>,
 }
 
+/// Node → value store: keep this key, which must be published here, against other writers; then have its replicas seen to,
+/// as [`WatchKey`](super::WatchKey).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct KeepKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// The least number of replicas that it shall have.
+    pub min_replicas: usize,
+    /// Where the outcome goes.
+    pub answer: Answer<()>,
+}
+
+/// Keeper → value store: other writers may supersede this key again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct UnkeepKey(pub Arc<str>);
+
+/// Keeper → value store: publish this key's value again now, out of its turn.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RepublishKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// Where the outcome goes.
+    pub answer: Answer<SetOutcome>,
+}
+
 /// Node → value store: publish this value under this key, here and in the network.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -21,7 +21,7 @@ use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Ping, Release, Set,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
@@ -189,7 +189,32 @@ impl Node {
         self.ask(Ping { addr: addr.to_string() }).await
     }
 
-    /// No longer republishes `key`. The copies in the network live on until they expire. Says whether it was published.
+    /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
+    /// whether they hold it, and it is published anew before fewer than `min_replicas` do. Events say what was found and done
+    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`). While it is kept, no other writer supersedes it
+    /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
+    ///
+    /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends. Kept again, it has the new minimum.
+    ///
+    /// The nodes are taken at their word, and their word is on the key alone: a value that somebody else overwrote there is
+    /// not noticed, but the next publication of this node overwrites it in turn.
+    ///
+    /// # Errors
+    /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
+    /// `Config::max_kept_keys` are kept already; [`Error::Store`].
+    pub async fn keep(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
+        self.ask(Keep { key: key.as_ref().into(), min_replicas }).await
+    }
+
+    /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn unkeep(&self, key: impl AsRef<str>) -> Result<bool, Error> {
+        self.ask(Unkeep { key: key.as_ref().into() }).await
+    }
+
+    /// No longer republishes `key`, nor keeps it. The copies in the network live on until they expire. Says whether it was published.
     ///
     /// # Errors
     /// Where the node is stopped.

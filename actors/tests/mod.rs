@@ -45,6 +45,7 @@ panics!(
     super::value_store::ValueStore,
     super::lookup_coordinator::LookupCoordinator,
     super::maintenance::Maintenance,
+    super::keeper::Keeper,
     super::node_actor::NodeActor,
 );
 

@@ -11,12 +11,21 @@ use kademlia_dynamic::protocol::value::Value;
 use super::super::assembly::House;
 use super::super::messages::PeerAnswered;
 use super::super::outcome::{Error, GetOutcome};
-use super::super::requests::{Bootstrap, Get, Ping, Set};
+use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set};
 use super::super::supervision::StopReason;
 use super::{Panic, house, key, settle};
 
-const ROOMS: [&str; 8] =
-    ["socket", "dispatcher", "queries", "routing table", "value store", "lookup coordinator", "maintenance", "node"];
+const ROOMS: [&str; 9] = [
+    "socket",
+    "dispatcher",
+    "queries",
+    "routing table",
+    "value store",
+    "lookup coordinator",
+    "maintenance",
+    "keeper",
+    "node",
+];
 
 fn inject(house: &House, room: &str) {
     fn panic<A>(addr: &Addr<A>)
@@ -33,6 +42,7 @@ fn inject(house: &House, room: &str) {
         "value store" => panic(&house.rooms.store),
         "lookup coordinator" => panic(&house.rooms.coordinator),
         "maintenance" => panic(&house.rooms.maintenance),
+        "keeper" => panic(&house.rooms.keeper),
         "node" => panic(&house.node),
         other => unreachable!("{other} is no room"),
     }
@@ -86,6 +96,38 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
             (_, other) => panic!("after the {room} panicked: {other:?}"),
         }
     }
+}
+
+#[actix::test]
+async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
+    let config = Config::builder().audit_interval(Duration::from_millis(40)).max_restarts(100).build().unwrap();
+    let (ours, _ended, our_addr) = house("ours", config.clone());
+    let (other, _other_ended, other_addr) = house("other", config);
+    assert!(other.node.send(Bootstrap { contacts: vec![our_addr.to_string()] }).await.unwrap().unwrap().joined());
+    ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+    ours.node.send(Keep { key: key("k"), min_replicas: 1 }).await.unwrap().unwrap();
+    for room in ["keeper", "value store", "keeper"] {
+        inject(&ours, room);
+        settle().await;
+        let panicked = tokio::time::Instant::now();
+        // The next audit finds it kept, in the store as well.
+        let audited_since = async {
+            loop {
+                let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
+                assert_eq!(keeping.kept, 1, "after the {room} panicked");
+                match keeping.keys[0].last_audit {
+                    Some((age, count)) if Duration::from_millis(age + 1) < panicked.elapsed() => break count,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let count = tokio::time::timeout(Duration::from_secs(10), audited_since).await.expect("it is audited");
+        assert_eq!((count.confirmed, count.nearest), (1, 1), "after the {room} panicked");
+        let here = ours.node.send(CheckHealth { key: key("k") }).await.unwrap().unwrap().here;
+        assert!(here.is_some_and(|here| here.kept), "after the {room} panicked");
+    }
+    assert!(other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap().is_ok());
+    assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
 }
 
 #[actix::test]

@@ -23,8 +23,9 @@ use super::events::{Event, Events};
 use super::maintenance::republish_round;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, EndPlacement, ExpireValues,
-    FindCopy, LaunchPublish, LookupKey, PlacesFound, Placing, PublishDone, PublishValue, Purpose, ReadValue,
-    ReleaseKey, ReplyTo, RepublishDue, StartLookup, StoreQuestion, StoreValue, TransmitAnswer,
+    FindCopy, KeepKey, LaunchPublish, LookupKey, PlacesFound, Placing, PublicationEnded, PublishDone, PublishValue,
+    Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue, RepublishKey, StartLookup, StoreQuestion, StoreValue,
+    TransmitAnswer, UnkeepKey, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
 
@@ -56,6 +57,8 @@ pub(crate) struct StoreLinks {
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) publish: Recipient<LaunchPublish>,
+    pub(crate) watch: Recipient<WatchKey>,
+    pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
 }
 
@@ -65,6 +68,8 @@ enum Waiting {
     Remote { to: ReplyTo, response: Response, undo: Checkpoint },
     /// A write of the application.
     Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
+    /// A key that is kept from now on.
+    Keep(KeepKey),
     /// Nobody: a sweep, a renewal.
     Nobody,
 }
@@ -154,6 +159,9 @@ impl ValueStore {
             (Waiting::Local { version, answer, undo }, Ok(())) => {
                 self.find_places(undo.key().clone(), version, false, Some(answer));
             }
+            (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
+                self.links.watch.do_send(WatchKey { key, min_replicas, answer });
+            }
             (Waiting::Nobody, Ok(())) => {}
             (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
         }
@@ -174,6 +182,11 @@ impl ValueStore {
                 // Whoever asked may have gone.
                 let _ = answer.send(Err(Error::Store(error)));
                 Some(undo)
+            }
+            Waiting::Keep(KeepKey { key, answer, .. }) => {
+                self.records.unkeep(&key);
+                let _ = answer.send(Err(Error::Store(error)));
+                None
             }
             Waiting::Nobody => {
                 tracing::error!(%error, "the store could not be brought up to date");
@@ -374,10 +387,44 @@ impl Handler<ReleaseKey> for ValueStore {
     fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
         let released = self.records.release(&release.0);
         if released {
-            self.links.end.do_send(EndPlacement(release.0));
+            self.links.end.do_send(EndPlacement(release.0.clone()));
         }
+        self.links.ended.do_send(PublicationEnded(release.0));
         self.commit(Waiting::Nobody, ctx);
         released
+    }
+}
+
+impl Handler<KeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
+        if self.records.keep(&keep.key) {
+            return self.commit(Waiting::Keep(keep), ctx);
+        }
+        // Whoever asked may have gone.
+        let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
+    }
+}
+
+impl Handler<UnkeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
+        self.records.unkeep(&unkeep.0);
+        self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<RepublishKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, republish: RepublishKey, _: &mut Self::Context) {
+        let RepublishKey { key, answer } = republish;
+        match self.records.published_version(&key) {
+            Some(version) => self.find_places(key, version, false, Some(answer)),
+            None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
+        }
     }
 }
 

@@ -75,6 +75,7 @@ impl From<Error> for Failure {
                 Exit::Unavailable
             }
             Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) => Exit::System,
+            Error::NotPublished { .. } => Exit::Usage,
             Error::NoArbiter | Error::Busy { .. } | Error::Store(_) | Error::Interrupted | Error::Stopped(_) => {
                 Exit::Internal
             }

@@ -66,6 +66,11 @@ pub const LARGE_VALUE_LEN: usize = 1_200;
 /// The largest UDP payload over IPv4 (WIRE.md, sizes).
 pub const MAX_DATAGRAM: usize = 65_507;
 
+/// How often the replicas of a kept key are counted.
+pub const DEFAULT_AUDIT_INTERVAL: Duration = Duration::from_secs(600);
+/// Keys that are kept. A further one is refused with an error.
+pub const DEFAULT_MAX_KEPT_KEYS: usize = 10_000;
+
 /// Unanswered queries in a row after which a peer may be evicted, if others answer meanwhile.
 pub const DEFAULT_MAX_FAILURES: u32 = 3;
 /// Verified peers of one /24 (/64) in one bucket.
@@ -193,6 +198,12 @@ pub struct Config {
     pub max_value_len: usize,
     /// What happens when somebody else sets a key that this node publishes. Defaults to the last writer's victory.
     pub publisher_conflict: PublisherConflict,
+    /// How often the replicas of a kept key are counted (10 ms..=30 days), jittered by a tenth; four times as often at
+    /// first after it was found in trouble. Many kept keys may make it longer: there are at most 20 audits a second, and
+    /// four at once. Defaults to [`DEFAULT_AUDIT_INTERVAL`].
+    pub audit_interval: Duration,
+    /// Keys that are kept (0..=1,000,000). Defaults to [`DEFAULT_MAX_KEPT_KEYS`].
+    pub max_kept_keys: usize,
 
     /// Unanswered queries in a row after which a peer may be evicted (1..=100). Defaults to [`DEFAULT_MAX_FAILURES`].
     pub max_failures: u32,
@@ -246,6 +257,8 @@ impl Default for Config {
             max_key_len: DEFAULT_MAX_KEY_LEN,
             max_value_len: DEFAULT_MAX_VALUE_LEN,
             publisher_conflict: PublisherConflict::Supersede,
+            audit_interval: DEFAULT_AUDIT_INTERVAL,
+            max_kept_keys: DEFAULT_MAX_KEPT_KEYS,
             max_failures: DEFAULT_MAX_FAILURES,
             diversity: AppliesTo::Global,
             max_per_subnet_bucket: DEFAULT_MAX_PER_SUBNET_BUCKET,
@@ -306,6 +319,8 @@ impl Config {
         within("max_waiting_writes", self.max_waiting_writes, 1, 1_000_000)?;
         within("max_key_len", self.max_key_len, 1, 32_768)?;
         within("max_value_len", self.max_value_len, 1, MAX_DATAGRAM)?;
+        lasts("audit_interval", self.audit_interval, MS(10), DAYS(30))?;
+        within("max_kept_keys", self.max_kept_keys, 0, 1_000_000)?;
         within("max_failures", self.max_failures as usize, 1, 100)?;
         within("max_per_subnet_bucket", self.max_per_subnet_bucket, 1, 255)?;
         within("max_per_subnet_table", self.max_per_subnet_table, 1, 65_536)?;
@@ -382,7 +397,7 @@ setters! {
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
     rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
-    publisher_conflict: PublisherConflict, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
+    publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
     max_per_subnet_table: usize, max_per_subnet_lookup: usize, max_restarts: u32, restart_window: Duration,
 }
 

@@ -10,6 +10,7 @@ pub mod codec;
 pub mod config;
 pub mod entropy;
 pub mod id;
+pub mod keeping;
 pub mod lookup;
 pub mod message;
 pub mod peer;

@@ -175,6 +175,11 @@ impl Records {
         self.change_publication(key, |record| record.stored.keep = true)
     }
 
+    /// From now on another writer may supersede our publication of `key` again. `false` if it was not kept.
+    pub fn unkeep(&mut self, key: &str) -> bool {
+        self.is_kept(key) && self.change_publication(key, |record| record.stored.keep = false)
+    }
+
     /// Ends the publication of `key`: it is republished no more, and one under way is no longer current. Our copy stays
     /// until its expiry, as a held one outside the quotas. `false` if there is none.
     pub fn release(&mut self, key: &str) -> bool {

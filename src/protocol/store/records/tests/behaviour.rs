@@ -155,6 +155,15 @@ fn a_kept_key_and_a_holding_node_refuse_and_acknowledge() {
 }
 
 #[test]
+fn a_key_that_is_kept_no_more_can_be_superseded_again() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "ours");
+    assert!(!bench.records.unkeep("key") && bench.records.keep("key") && bench.records.is_kept("key"));
+    assert!(bench.records.unkeep("key") && !bench.records.is_kept("key") && bench.records.is_published("key"));
+    assert!(matches!(bench.set("key", "theirs", 5), WriteOutcome::Superseded { .. }));
+}
+
+#[test]
 fn a_restored_copy_lives_as_long_as_it_says_and_no_restore_prolongs_it() {
     let mut bench = Bench::new(Config::default());
     assert_eq!(bench.write("key", "v", Some(500), 5, false), WriteOutcome::Stored);

@@ -1,0 +1,35 @@
+//! What the keeper is told.
+
+use std::sync::Arc;
+
+use actix::Message;
+use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
+
+use super::Answer;
+
+/// Value store → keeper: this key is published here and kept against other writers; see to its replicas.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WatchKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// The least number of replicas that it shall have.
+    pub min_replicas: usize,
+    /// Where the outcome goes.
+    pub answer: Answer<()>,
+}
+
+/// Node → keeper: no longer keep this key. Says whether it was kept.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct UnwatchKey(pub Arc<str>);
+
+/// Value store → keeper: the publication of this key has ended, so it is kept no more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PublicationEnded(pub Arc<str>);
+
+/// Node → keeper: what do you keep?
+#[derive(Debug, Message)]
+#[rtype(result = "KeepingSnapshot")]
+pub struct DescribeKept;
