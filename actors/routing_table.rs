@@ -21,6 +21,9 @@ use super::messages::{
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
 const REMEMBERED: usize = 200;
 
+/// Peers that a lookup starts from, in multiples of k.
+const SEEDS_PER_K: usize = 3;
+
 /// The actor that owns the routing table.
 pub struct RoutingTable {
     own: NodeId,
@@ -151,7 +154,8 @@ impl Handler<SeedLookup> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
-        let seeds = self.table.nearest(&key.target(), self.config.k);
+        // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
+        let seeds = self.table.nearest(&key.target(), SEEDS_PER_K * self.config.k);
         self.links.launch.do_send(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }

@@ -99,7 +99,7 @@ pub struct LaunchLookup {
 pub struct LookupResult {
     /// The k nearest that answered, nearest first.
     pub closest: Vec<Peer>,
-    /// The k nearest of the own table when it began.
+    /// The nearest of the own table when it began: k at least, where it has as many.
     pub own_table: Vec<Peer>,
     /// Whether legacy peers were in the table.
     pub legacy: bool,

@@ -43,7 +43,7 @@ impl ValueStore {
         let mut targets = placement::targets(&target, self.config.k, &found.closest, &found.own_table, mixed);
         if targets.is_empty() {
             // Nobody answered the lookup; whoever is in the table is worth the try.
-            targets.clone_from(&found.own_table);
+            targets = placement::targets(&target, self.config.k, &[], &found.own_table, true);
         }
         self.links.publish.do_send(LaunchPublish {
             key,

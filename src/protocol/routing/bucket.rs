@@ -158,4 +158,9 @@ impl Bucket {
         }
         free
     }
+
+    /// The newcomer at `addr` has answered: it counts as invited no longer.
+    pub(super) fn arrived(&mut self, addr: SocketAddr) {
+        self.invited.retain(|(other, _)| *other != addr);
+    }
 }

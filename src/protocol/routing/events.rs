@@ -25,6 +25,8 @@ impl RoutingTable {
         }
         let entry = Entry::new(peer, version, now);
         let at = self.index(&peer.id);
+        // Its ping is over, so the next newcomer may have its place.
+        self.buckets[at].arrived(peer.addr);
         match self.buckets[at].find(&peer.id) {
             None => self.insert(entry),
             Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => self.refresh(at, place, entry),

@@ -358,6 +358,21 @@ fn a_newcomer_whose_ping_is_in_flight_is_not_pinged_again() {
 }
 
 #[test]
+fn newcomers_that_answer_at_once_make_room_for_the_next() {
+    let mut story = Story::small();
+    // Far more, one right after the other, than may be pinged at once.
+    let met = (1..40).filter(|number| story.asks(far(*number)) == Sighting::Verify(far(*number)));
+    assert!(met.count() < 20);
+    story.pass(TIMEOUT);
+    for number in 100..102 {
+        assert_eq!(story.asks(far(number)), Sighting::Verify(far(number)));
+        assert_ne!(story.answers(far(number)), Insertion::Refreshed);
+        assert_eq!(story.asks(far(number + 10)), Sighting::Verify(far(number + 10)), "its place is free");
+        assert_ne!(story.answers(far(number + 10)), Insertion::Refreshed);
+    }
+}
+
+#[test]
 fn ids_as_near_as_can_be_split_the_table_into_160_buckets_and_no_more() {
     let mut story = Story::new(Config { k: 1, ..Config::default() });
     for bit in 0..160u32 {
