@@ -533,9 +533,9 @@ fn a_simulation_prints_a_table_and_draws_charts() {
 
 #[test]
 fn a_simulation_with_impossible_options_says_what_is_possible() {
-    let output = kad(&["sim", "--legacy", "2"]).output().unwrap();
+    let output = kad(&["sim", "--loss", "2"]).output().unwrap();
     assert_eq!(code(&output), 2);
-    assert!(stderr(&output).contains("from 0 to 1"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("from 0 to 0.9"), "{}", stderr(&output));
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = kad(&["sim", "--plot", file.path().to_str().unwrap()]).output().unwrap();
     assert_eq!(code(&output), 73);

@@ -62,7 +62,7 @@ fn chart(draw: impl for<'a> FnOnce(&Canvas<'a>) -> Drawn<'a>) -> String {
 
 /// What the network was, in one line under the title.
 fn of(experiment: &Experiment) -> String {
-    let Experiment { nodes, half_life, loss, legacy, values, seed, .. } = experiment;
+    let Experiment { nodes, half_life, loss, values, seed, .. } = experiment;
     let mut parts = vec![format!("{} nodes", count(*nodes as f64)), format!("{} values", count(*values as f64))];
     if let Some(half_life) = half_life {
         parts.push(format!("sessions' half-life {}", lasting(*half_life)));
@@ -70,12 +70,12 @@ fn of(experiment: &Experiment) -> String {
     if *loss > 0.0 {
         parts.push(format!("{} % loss", count(loss * 100.0)));
     }
-    if *legacy > 0.0 {
-        parts.push(format!("{} % legacy", count(legacy * 100.0)));
-    }
     parts.push(format!("seed {seed}"));
     parts.join(", ")
 }
+
+/// A line of a chart, and the figure that it shows.
+type Line<Of, Figure> = (Key, fn(&Of) -> Figure);
 
 /// A line of a chart, as the legend names it.
 #[derive(Debug, Clone)]
@@ -170,14 +170,14 @@ where
     Ok(chart)
 }
 
-fn line<'a: 'c, 'c, X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
+fn line<'a: 'c, 'c, X, Y>(
     chart: &mut Chart<'a, 'c, X, Y>,
     key: &Key,
     points: Vec<(f64, f64)>,
 ) -> Result<(), DrawError<'a>>
 where
-    X: 'static,
-    Y: 'static,
+    X: Ranged<ValueType = f64> + 'static,
+    Y: Ranged<ValueType = f64> + 'static,
 {
     let style = key.colour.stroke_width(2);
     if key.dashed {
@@ -239,7 +239,7 @@ fn copies<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
     let minutes = report.copies.last().map_or(1, |copies| copies.minute).max(1);
     let (unit, minutes_of_unit) = unit_of_time(minutes);
     let most = report.copies.iter().map(|copies| copies.max).max().unwrap_or(0).max(DEFAULT_K as u32);
-    let lines: [(Key, fn(&Copies) -> u32); 3] = [
+    let lines: [Line<Copies, u32>; 3] = [
         (Key::line("the value with the most copies", GREEN), |copies| copies.max),
         (Key::line("median", BLUE), |copies| copies.median),
         (Key::line("the value with the fewest", ORANGE), |copies| copies.min),
@@ -290,7 +290,7 @@ fn sizes<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
     let sizes = &report.sizes;
     let hops: Vec<(f64, Figures)> =
         sizes.iter().filter_map(|size| Some((size.nodes as f64, size.lookups.hops?))).collect();
-    let lines: [(Key, fn(&Figures) -> f64); 3] = [
+    let lines: [Line<Figures, f64>; 3] = [
         (Key::line("99th percentile", ORANGE), |hops| hops.p99),
         (Key::line("median", GREEN), |hops| hops.p50),
         (Key::line("mean", BLUE), |hops| hops.mean),
@@ -327,7 +327,7 @@ fn sizes<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
     let bottom = if least >= 0.9 { 90.0 } else { (least * 10.0).floor() * 10.0 };
     let axes = Axes { x: "nodes in the network", y: "recall [%]", x_labels: ticks.len(), y_labels: 6 };
     let mut chart = plane(&below, &axes, axis(), bottom..100.0 + (100.0 - bottom) * 0.1)?;
-    let lines: [(Key, fn(&SizeFigures) -> f64); 2] =
+    let lines: [Line<SizeFigures, f64>; 2] =
         [(worst, |size| size.worst_recall), (Key::line("mean", BLUE), |size| size.recall)];
     for (key, of) in &lines {
         let points: Vec<_> = sizes.iter().map(|size| (size.nodes as f64, of(size) * 100.0)).collect();

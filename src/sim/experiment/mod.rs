@@ -61,8 +61,6 @@ pub struct Experiment {
     pub half_life: Option<Duration>,
     /// The share of datagrams that get lost (0..=[`MAX_LOSS`]). 0 by default.
     pub loss: f64,
-    /// The share of nodes that behave like the Python package (0..=1). One node at least is ours. 0 by default.
-    pub legacy: f64,
     /// Values, each set once at the beginning by a node of ours, and from then on in that node's care
     /// (1..=[`MAX_VALUES`]). 20 by default.
     pub values: usize,
@@ -85,7 +83,6 @@ impl Default for Experiment {
             duration: Duration::from_secs(3_600),
             half_life: None,
             loss: 0.0,
-            legacy: 0.0,
             values: 20,
             churn_publishers: false,
             reads_per_minute: 10,
@@ -143,7 +140,6 @@ impl Experiment {
             lasts("the half-life of sessions", half_life, MIN_HALF_LIFE)?;
         }
         within("the share of datagrams lost", self.loss, 0.0, MAX_LOSS)?;
-        within("the share of legacy nodes", self.legacy, 0.0, 1.0)?;
         within("the number of values", self.values as f64, 1.0, MAX_VALUES as f64)?;
         within("the reads in a minute", self.reads_per_minute as f64, 1.0, MAX_PER_MINUTE as f64)?;
         within("the lookups in a minute", self.lookups_per_minute as f64, 0.0, MAX_PER_MINUTE as f64)

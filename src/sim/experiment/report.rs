@@ -188,9 +188,8 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "Network     {} nodes, {} % of them legacy; {sessions}; {} % loss; seed {}",
+            "Network     {} nodes; {sessions}; {} % loss; seed {}",
             thousands(experiment.nodes as u64),
-            super::figures::round(experiment.legacy * 100.0),
             super::figures::round(experiment.loss * 100.0),
             experiment.seed
         )?;

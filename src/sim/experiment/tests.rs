@@ -96,7 +96,6 @@ fn what_is_out_of_its_range_is_named() {
     assert_eq!(refused(Experiment { nodes: 1, ..small() }), "the number of nodes must be 2 to 100000, not 1");
     assert_eq!(refused(Experiment { loss: 1.0, ..small() }), "the share of datagrams lost must be 0 to 0.9, not 1");
     assert!(refused(Experiment { loss: f64::NAN, ..small() }).contains("NaN"));
-    assert!(refused(Experiment { legacy: -0.1, ..small() }).contains("legacy"));
     assert!(refused(Experiment { values: 0, ..small() }).contains("values"));
     assert!(refused(Experiment { reads_per_minute: 0, ..small() }).contains("reads"));
     assert!(refused(Experiment { lookups_per_minute: MAX_PER_MINUTE + 1, ..small() }).contains("lookups"));
