@@ -34,5 +34,4 @@ mod our_messages;
 mod ours;
 mod python;
 mod raw;
-mod simulated;
 mod values;
