@@ -71,6 +71,8 @@ counters! {
     TooFast => "kad_dropped_total", "too_fast";
     /// Dropped: its source address cannot be answered.
     BadSource => "kad_dropped_total", "bad_source";
+    /// Dropped: news of a stranger for a routing table that does not keep up; the query itself is answered.
+    NewsFull => "kad_dropped_total", "news_full";
     /// Dropped: an answer to no query of ours.
     UnknownQuery => "kad_dropped_total", "unknown_query";
     /// Dropped: an answer from another address than was asked.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix::prelude::SendError;
 use actix::{Actor, Context, Handler, Recipient, Supervised};
 use kademlia_dynamic::protocol::admission::Admission;
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
@@ -100,12 +101,20 @@ impl Dispatcher {
                     return;
                 }
                 if let Some(peer) = self.insertable(sender.id, from) {
-                    self.links.seen.do_send(PeerSeen { peer, version });
+                    self.tell_of(peer, version, now);
                 }
                 let limit = self.admission.answer_limit(from, payload.len(), now);
                 let to = ReplyTo { addr: from, id, limit, permit };
                 self.route(request, to, version.is_none(), now);
             }
+        }
+    }
+
+    /// Tells the routing table of a stranger. No slot is held for such news, so a table that stands still, as during the
+    /// pause before its restart, takes only as many as its mailbox holds.
+    fn tell_of(&mut self, peer: Peer, version: Option<u32>, now: Instant) {
+        if let Err(SendError::Full(news)) = self.links.seen.try_send(PeerSeen { peer, version }) {
+            self.counters.turned_away(Counter::NewsFull, news.peer.addr, &"the routing table does not keep up", now);
         }
     }
 

@@ -119,11 +119,12 @@ impl NodeBuilder {
                         // Only the caller's handle counts: if nobody takes it, the node ends at once.
                         let _ = ready.send(Ok((node, contacts)));
                         ended.wait().await;
+                        // Now, and not once the runtime has ended: that waits for names which are still being resolved.
+                        let _ = gone.send(true);
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
             });
-            let _ = gone.send(true);
         };
         thread::Builder::new().name("kademlia-node".to_owned()).spawn(body).map_err(Error::Thread)?;
         let (node, contacts) = started.await.map_err(|_| Error::Interrupted)??;

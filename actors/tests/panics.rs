@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use actix::Addr;
+use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::assembly::House;
-use super::super::messages::PeerAnswered;
+use super::super::counters::Counter;
+use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetOutcome};
 use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set};
 use super::super::supervision::StopReason;
@@ -128,6 +131,32 @@ async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
     }
     assert!(other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap().is_ok());
     assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
+}
+
+#[actix::test]
+async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about_to_be_restarted() {
+    tokio::time::pause();
+    let config = Config::builder().max_restarts(100).build().unwrap();
+    let (ours, _ended, _) = house("ours", config);
+    for _ in 0..3 {
+        inject(&ours, "routing table");
+        settle().await;
+    }
+    const STRANGERS: u16 = 5_000;
+    for port in 1..=STRANGERS {
+        let from = ([127, 0, 0, 1], port).into();
+        let sender = Sender::new(Some(NodeId::of_key(&port.to_string())), from);
+        let body = Body::Request(Request::Ping);
+        let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, body };
+        let payload = Codec::Json.encode(&ping).unwrap();
+        ours.rooms.dispatcher.do_send(DatagramsReceived(vec![Incoming { from, payload, permit: None, asked: false }]));
+    }
+    settle().await;
+    let turned_away = ours.counters.get(Counter::NewsFull);
+    // As many as the mailbox holds wait, and one of each sender.
+    assert!((u64::from(STRANGERS) - 1_100..u64::from(STRANGERS)).contains(&turned_away), "{turned_away}");
+    assert_eq!(ours.counters.get(Counter::Answered), u64::from(STRANGERS), "each of them has its pong");
+    assert!(ours.node.send(Describe).await.unwrap().is_ok(), "and the table is back");
 }
 
 #[actix::test]
