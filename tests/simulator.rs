@@ -17,16 +17,18 @@ fn target(entropy: &mut SeededEntropy) -> NodeId {
     NodeId::from_bytes(id)
 }
 
-/// An hour of 40 nodes of all kinds that come and go over a bad network.
+/// An hour of 50 nodes of all kinds that come and go over a bad network.
 fn eventful(seed: u64) -> (u64, u64) {
     let builder = Sim::builder()
-        .nodes(40)
+        .nodes(50)
         .seed(seed)
         .loss(0.05)
         .duplication(0.02)
         .latency(INTERNET)
         .dead(0.1)
         .slow(0.1, Duration::from_millis(300))
+        .legacy(0.3)
+        .liars(0.04)
         .churn(Churn::weibull(HOUR / 2));
     let run = Sim::run(builder, async |sim| {
         for n in 0..5 {
@@ -35,6 +37,7 @@ fn eventful(seed: u64) -> (u64, u64) {
         }
         sim.run_for(HOUR).await;
         let population = sim.population();
+        assert!(population.ours > 10 && population.legacy > 5 && population.liars > 0, "{population:?}");
         assert!(population.joined > 10 && population.left > 5 && population.died > 5, "{population:?}");
         (sim.network().trace_hash(), sim.network().counters().sent)
     });
@@ -87,7 +90,7 @@ async fn is_readable(sim: &Sim, key: &str) -> bool {
 }
 
 #[test]
-fn nothing_is_lost_when_30_of_100_nodes_die_at_once() {
+fn nothing_is_lost_when_30_percent_of_300_nodes_die_at_once() {
     Sim::run(Sim::builder().nodes(300).seed(5), async |sim| {
         let keys: Vec<String> = (0..200).map(|n| format!("key {n}")).collect();
         for key in &keys {
@@ -103,6 +106,105 @@ fn nothing_is_lost_when_30_of_100_nodes_die_at_once() {
         for key in &keys {
             assert!(is_readable(&sim, key).await, "{key}: {} copies", sim.copies_of(key).await);
         }
+    })
+    .unwrap();
+}
+
+/// Sets this many values, each under its own text, from nodes of the seed's choice, and says where.
+async fn publish(sim: &Sim, values: usize) -> Vec<(String, usize)> {
+    let mut published = Vec::new();
+    for n in 0..values {
+        let (key, writer) = (format!("key {n}"), sim.random_node());
+        let outcome = sim.set(writer, &key, key.as_str()).await.unwrap();
+        assert!(outcome.stored > 0, "{outcome:?}");
+        published.push((key, writer));
+    }
+    published
+}
+
+#[test]
+fn without_faults_every_value_can_be_read_at_any_minute_of_a_day() {
+    Sim::run(Sim::builder().nodes(200).seed(6).latency(INTERNET), async |sim| {
+        let published = publish(&sim, 4).await;
+        while sim.now() < 24 * HOUR {
+            // Not always at the same minute of an hour.
+            sim.run_for(HOUR + Duration::from_secs(60 * sim.below(60) as u64)).await;
+            for (key, _) in &published {
+                assert!(is_readable(&sim, key).await, "{key} after {:?}", sim.now());
+            }
+        }
+        for (key, _) in &published {
+            assert!(sim.copies_of(key).await >= 20, "{key}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
+    Sim::run(Sim::builder().nodes(100).seed(7).latency(INTERNET), async |sim| {
+        let before = publish(&sim, 50).await;
+        sim.partition(0..50);
+        sim.run_for(HOUR / 2).await;
+        let meanwhile: Vec<(String, usize)> = {
+            let mut set = Vec::new();
+            for n in 0..50 {
+                let (key, writer) = (format!("meanwhile {n}"), sim.random_node());
+                let _ = sim.set(writer, &key, key.as_str()).await.unwrap();
+                set.push((key, writer));
+            }
+            set
+        };
+        sim.run_for(HOUR / 2).await;
+        sim.heal();
+        sim.run_for(2 * HOUR).await;
+        let mut read = 0;
+        for (key, writer) in before.iter().chain(&meanwhile) {
+            let reader = loop {
+                let reader = sim.random_node();
+                if (reader < 50) != (*writer < 50) {
+                    break reader;
+                }
+            };
+            let outcome = sim.get(reader, key).await.unwrap();
+            read +=
+                usize::from(matches!(outcome, GetOutcome::Found { value, .. } if value == Value::from(key.as_str())));
+        }
+        assert!(read >= 99, "{read} of 100 read across");
+    })
+    .unwrap();
+}
+
+#[test]
+fn nodes_of_ours_and_legacy_nodes_read_each_others_values() {
+    Sim::run(Sim::builder().nodes(60).seed(8).legacy(0.5), async |sim| {
+        let (ours, legacy) = (sim.places(), sim.legacy_places());
+        assert_eq!((ours.len(), legacy.len()), (30, 30));
+        for n in 0..30 {
+            let (key, other) = (format!("ours {n}"), format!("theirs {n}"));
+            sim.set(ours[n], &key, "value").await.unwrap();
+            let writer = sim.legacy_node(legacy[n]).unwrap();
+            writer.set(&other, "value").await;
+            assert!(sim.copies_of(&other).await > 10);
+            let reader = sim.legacy_node(legacy[(n + 7) % 30]).unwrap();
+            assert_eq!(reader.get(&key).await, Some(Value::from("value")), "{key}");
+            let outcome = sim.get(ours[(n + 7) % 30], &other).await.unwrap();
+            assert!(matches!(outcome, GetOutcome::Found { .. }), "{other}: {outcome:?}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_tenth_of_liars_leads_hardly_a_reader_astray() {
+    Sim::run(Sim::builder().nodes(200).seed(9).liars(0.1), async |sim| {
+        assert_eq!(sim.population().liars, 20);
+        let (mut read, published) = (0, publish(&sim, 50).await);
+        for (key, _) in &published {
+            read += usize::from(is_readable(&sim, key).await);
+        }
+        // Each of them has 17 addresses, so that they are nearly twice as many as the others.
+        assert!(read >= 48, "{read} of 50");
     })
     .unwrap();
 }

@@ -33,6 +33,11 @@ impl Prefix {
         self.len
     }
 
+    /// The least id that is covered.
+    pub(crate) fn first(&self) -> NodeId {
+        self.bits
+    }
+
     /// Whether no bit is fixed, so that every id is covered.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -12,6 +12,7 @@ mod delivery;
 mod endpoint;
 pub mod experiment;
 mod legacy;
+mod liar;
 mod link;
 mod network;
 mod scripted;

@@ -16,7 +16,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
 /// Queries of one lookup. A legacy node knows no end as long as nearer peers are invented for it; a simulation needs one.
-const MAX_QUERIES: usize = 1_000;
+const MAX_QUERIES: usize = 200;
 
 /// Ends the wait for an answer, however it ended.
 struct Forget<'a> {

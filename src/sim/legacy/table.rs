@@ -11,7 +11,7 @@ use crate::protocol::prefix::Prefix;
 
 /// Replacements that a bucket keeps. A legacy node keeps any number; beyond this the newest is not taken, so that a
 /// simulation of days stays bounded.
-const MAX_REPLACEMENTS: usize = 1_000;
+const MAX_REPLACEMENTS: usize = 200;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -84,14 +84,20 @@ impl Table {
 
     /// The k nearest to `target`, nearest first.
     pub(super) fn nearest(&self, target: &NodeId) -> Vec<Peer> {
-        let mut peers = self.peers();
-        let distance = |peer: &Peer| peer.id.distance(target);
-        if self.k < peers.len() {
-            peers.select_nth_unstable_by_key(self.k, distance);
-            peers.truncate(self.k);
+        // Whoever is in a bucket nearer to the target is nearer than all of the others.
+        let mut buckets: Vec<&Bucket> = self.buckets.iter().collect();
+        buckets.sort_unstable_by_key(|bucket| bucket.prefix.first().distance(target));
+        let mut nearest: Vec<Peer> = Vec::with_capacity(2 * self.k);
+        for bucket in buckets {
+            let so_far = nearest.len();
+            if so_far >= self.k {
+                break;
+            }
+            nearest.extend(bucket.peers.iter().map(|seen| seen.peer));
+            nearest[so_far..].sort_unstable_by_key(|peer| peer.id.distance(target));
         }
-        peers.sort_unstable_by_key(distance);
-        peers
+        nearest.truncate(self.k);
+        nearest
     }
 
     /// All peers that are not replacements.
@@ -151,6 +157,20 @@ mod tests {
             assert_eq!(table.insert(peer(byte), Instant::now()), Some(peer(0x80)), "the oldest is to be pinged");
         }
         table
+    }
+
+    #[tokio::test]
+    async fn the_nearest_are_the_nearest_of_all_buckets() {
+        let mut table = Table::new(NodeId::ZERO, 3);
+        for byte in 1..=255 {
+            table.insert(peer(byte), Instant::now());
+        }
+        for target in 0..=255 {
+            let target = peer(target).id;
+            let mut all = table.peers();
+            all.sort_by_key(|peer| peer.id.distance(&target));
+            assert_eq!(table.nearest(&target), all[..3]);
+        }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use crate::protocol::codec::Codec;
 use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::peer::AddressScope;
+use crate::sim::legacy::LegacyVersion;
 use crate::sim::link::{Latency, Link};
 use crate::sim::network::MemoryNetwork;
 
@@ -31,12 +32,15 @@ pub struct SimBuilder {
     seed: u64,
     link: Link,
     scope: AddressScope,
-    codec: Codec,
+    codec: Option<Codec>,
     config: Config,
     churn: Option<Churn>,
     dead: f64,
     slow: f64,
     delay: Duration,
+    legacy: f64,
+    version: LegacyVersion,
+    liars: f64,
 }
 
 impl Default for SimBuilder {
@@ -46,12 +50,15 @@ impl Default for SimBuilder {
             seed: 1,
             link: Link::new(Latency::Constant(Duration::from_millis(20))),
             scope: AddressScope::Global,
-            codec: Codec::MessagePack,
+            codec: None,
             config: Config::default(),
             churn: None,
             dead: 0.0,
             slow: 0.0,
             delay: Duration::ZERO,
+            legacy: 0.0,
+            version: LegacyVersion::default(),
+            liars: 0.0,
         }
     }
 }
@@ -90,9 +97,9 @@ impl SimBuilder {
         Self { scope, ..self }
     }
 
-    /// How the nodes spell their messages. Defaults to MessagePack.
+    /// How the nodes spell their messages. Defaults to MessagePack, or to JSON where there are legacy nodes.
     pub fn codec(self, codec: Codec) -> Self {
-        Self { codec, ..self }
+        Self { codec: Some(codec), ..self }
     }
 
     /// The settings of the nodes. Defaults to [`Config::default`].
@@ -117,6 +124,21 @@ impl SimBuilder {
         Self { slow: share, delay, ..self }
     }
 
+    /// The share of places (0..=1) at which a legacy node lives.
+    pub fn legacy(self, share: f64) -> Self {
+        Self { legacy: share, ..self }
+    }
+
+    /// Which version of the Python package those are like. Defaults to 1.1.1.
+    pub fn legacy_version(self, version: LegacyVersion) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The share of places (0..=1) at which somebody invents ever nearer peers, answers in their names, and stores nothing.
+    pub fn liars(self, share: f64) -> Self {
+        Self { liars: share, ..self }
+    }
+
     /// Builds the network: all nodes have joined when this returns.
     ///
     /// # Errors
@@ -130,8 +152,9 @@ impl SimBuilder {
         let personas = self.cast(&mut entropy);
         let world = Rc::new(World {
             network,
-            codec: self.codec,
+            codec: self.codec.unwrap_or(if self.legacy > 0.0 { Codec::Json } else { Codec::MessagePack }),
             config: self.config.clone(),
+            version: self.version,
             delay: self.delay,
             entropy: RefCell::new(entropy),
             places: RefCell::new(personas.into_iter().map(Into::into).collect()),
@@ -139,11 +162,15 @@ impl SimBuilder {
             is_built: Cell::new(false),
             population: Cell::default(),
         });
+        // Liars come last: who builds a network is honest.
+        let is_liar = |place: &usize| world.places.borrow()[*place].persona == Persona::Liar;
+        let (liars, honest): (Vec<usize>, Vec<usize>) = (0..self.nodes).partition(is_liar);
+        let order: Vec<usize> = honest.into_iter().chain(liars).collect();
         let mut seated = 0;
         while seated < self.nodes {
-            let wave = seated.clamp(1, WAVE).min(self.nodes - seated);
-            try_join_all((seated..seated + wave).map(|place| world.seat(place))).await?;
-            seated += wave;
+            let wave = &order[seated..][..seated.clamp(1, WAVE).min(self.nodes - seated)];
+            try_join_all(wave.iter().map(|place| world.seat(*place))).await?;
+            seated += wave.len();
         }
         tokio::time::sleep(SETTLING).await;
         self.start(&world);
@@ -153,8 +180,15 @@ impl SimBuilder {
     /// Who takes which place.
     fn cast(&self, entropy: &mut SeededEntropy) -> Vec<Persona> {
         let mut cast = vec![Persona::Ours; self.nodes];
-        let slow = count(self.slow, self.nodes);
-        cast[..slow].fill(Persona::Slow);
+        let mut rest = cast.as_mut_slice();
+        for (persona, share) in
+            [(Persona::Legacy, self.legacy), (Persona::Liar, self.liars), (Persona::Slow, self.slow)]
+        {
+            let taken = count(share, self.nodes).min(rest.len());
+            let (these, others) = rest.split_at_mut(taken);
+            these.fill(persona);
+            rest = others;
+        }
         shuffle(&mut cast, entropy);
         cast
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 pub use self::builder::SimBuilder;
 pub use self::churn::{Churn, WEIBULL_SHAPE};
 use self::world::{Occupant, World};
+use super::legacy::LegacyNode;
 use super::network::MemoryNetwork;
 use super::time::in_virtual_time;
 use crate::actors::node::Node;
@@ -54,6 +55,10 @@ pub struct Sim(Rc<World>);
 pub struct Population {
     /// Nodes of ours, those on a slow line included.
     pub ours: usize,
+    /// Legacy nodes.
+    pub legacy: usize,
+    /// Those who invent peers.
+    pub liars: usize,
     /// Came.
     pub joined: u64,
     /// Stopped politely.
@@ -103,8 +108,16 @@ impl Sim {
 
     /// Who lives, and how many came and went.
     pub fn population(&self) -> Population {
-        let ours = self.places().len();
-        Population { ours, ..self.0.population.get() }
+        let mut population = self.0.population.get();
+        for place in self.0.places.borrow().iter() {
+            match place.occupant {
+                Occupant::Nobody => {}
+                Occupant::Ours(_) => population.ours += 1,
+                Occupant::Legacy(_) => population.legacy += 1,
+                Occupant::Liar(_) => population.liars += 1,
+            }
+        }
+        population
     }
 
     /// The places at which a node of ours lives.
@@ -116,7 +129,20 @@ impl Sim {
     pub fn node(&self, place: usize) -> Option<Node> {
         match &self.0.places.borrow().get(place)?.occupant {
             Occupant::Ours(node) => Some(node.clone()),
-            Occupant::Nobody => None,
+            _ => None,
+        }
+    }
+
+    /// The places at which a legacy node lives.
+    pub fn legacy_places(&self) -> Vec<usize> {
+        self.0.places_where(|occupant| matches!(occupant, Occupant::Legacy(_)))
+    }
+
+    /// The legacy node at this place, if one lives there.
+    pub fn legacy_node(&self, place: usize) -> Option<LegacyNode> {
+        match &self.0.places.borrow().get(place)?.occupant {
+            Occupant::Legacy(node) => Some(node.clone()),
+            _ => None,
         }
     }
 
@@ -180,8 +206,7 @@ impl Sim {
     /// Cuts those at these places off from all others, but not from each other, as [`MemoryNetwork::partition`] does. Who
     /// joins meanwhile is with the others.
     pub fn partition(&self, places: impl IntoIterator<Item = usize>) {
-        let addrs: Vec<_> = places.into_iter().filter_map(|place| self.0.peer(place)).map(|peer| peer.addr).collect();
-        self.0.network.partition(addrs);
+        self.0.network.partition(places.into_iter().flat_map(|place| self.0.addrs(place)));
     }
 
     /// Joins all parts again.
@@ -189,12 +214,13 @@ impl Sim {
         self.0.network.heal();
     }
 
-    /// The k peers nearest to `target` among those that live, nearest first: what a perfect lookup finds.
+    /// The k peers nearest to `target` among those that live and are honest, nearest first: what a perfect lookup finds.
     pub fn true_closest(&self, target: &NodeId, k: usize) -> Vec<Peer> {
         self.0.true_closest(target, k)
     }
 
-    /// How many living nodes hold a full copy of `key`, published or held. Nobody notices.
+    /// How many living nodes hold a full copy of `key`, published or held. Nobody notices. A legacy node cannot tell a
+    /// cached copy from a full one: each counts.
     pub async fn copies_of(&self, key: &str) -> usize {
         let mut copies = 0;
         for place in self.places() {
@@ -202,7 +228,8 @@ impl Sim {
             let copy = node.copy_of(key).await.ok().flatten();
             copies += usize::from(copy.is_some_and(|copy| copy.class != Class::Cached));
         }
-        copies
+        let legacy = self.legacy_places().into_iter().filter_map(|place| self.legacy_node(place));
+        copies + legacy.filter(|node| node.held(key).is_some()).count()
     }
 
     fn living(&self, place: usize) -> Result<Node, Error> {

@@ -14,15 +14,21 @@ use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
+use crate::sim::legacy::{LegacyNode, LegacyVersion};
+use crate::sim::liar::Liar;
 use crate::sim::network::MemoryNetwork;
 
 /// Whom a newcomer joins through.
 const CONTACTS: usize = 3;
+/// Whom a liar asks, so as to be known.
+const VICTIMS: usize = 20;
 
 pub(super) struct World {
     pub(super) network: MemoryNetwork,
     pub(super) codec: Codec,
     pub(super) config: Config,
+    /// Of legacy nodes.
+    pub(super) version: LegacyVersion,
     /// Of slow lines.
     pub(super) delay: Duration,
     pub(super) entropy: RefCell<SeededEntropy>,
@@ -40,6 +46,10 @@ pub(super) enum Persona {
     Ours,
     /// One on a slow line.
     Slow,
+    /// A node that behaves as one of the Python package.
+    Legacy,
+    /// Somebody who invents peers.
+    Liar,
 }
 
 pub(super) struct Place {
@@ -50,6 +60,8 @@ pub(super) struct Place {
 pub(super) enum Occupant {
     Nobody,
     Ours(Node),
+    Legacy(LegacyNode),
+    Liar(Liar),
 }
 
 impl From<Persona> for Place {
@@ -59,10 +71,25 @@ impl From<Persona> for Place {
 }
 
 impl Occupant {
+    /// Whether it takes part in the network as it should.
+    pub(super) fn is_honest(&self) -> bool {
+        matches!(self, Self::Ours(_) | Self::Legacy(_))
+    }
+
+    /// All addresses that it has.
+    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Liar(liar) => liar.addrs(),
+            other => other.peer().map(|peer| peer.addr).into_iter().collect(),
+        }
+    }
+
     fn peer(&self) -> Option<Peer> {
         match self {
             Self::Nobody => None,
             Self::Ours(node) => Some(Peer::new(node.id(), node.local_addr())),
+            Self::Legacy(node) => Some(node.peer()),
+            Self::Liar(liar) => Some(liar.peer()),
         }
     }
 }
@@ -89,9 +116,15 @@ impl World {
         self.places.borrow().get(place)?.occupant.peer()
     }
 
+    /// All addresses of whoever is at this place.
+    pub(super) fn addrs(&self, place: usize) -> Vec<SocketAddr> {
+        self.places.borrow().get(place).map(|place| place.occupant.addrs()).unwrap_or_default()
+    }
+
     pub(super) fn true_closest(&self, target: &NodeId, k: usize) -> Vec<Peer> {
         let places = self.places.borrow();
-        let mut peers: Vec<Peer> = places.iter().filter_map(|place| place.occupant.peer()).collect();
+        let mut peers: Vec<Peer> =
+            places.iter().map(|place| &place.occupant).filter(|it| it.is_honest()).filter_map(Occupant::peer).collect();
         let distance = |peer: &Peer| peer.id.distance(target);
         if k < peers.len() {
             peers.select_nth_unstable_by_key(k, distance);
@@ -104,21 +137,39 @@ impl World {
     /// Lets a fresh somebody of the right kind join at this place. It is there once it has joined.
     pub(super) async fn seat(&self, place: usize) -> Result<(), Error> {
         let contacts = self.contacts();
-        let (id, seed) = self.fresh_identity();
-        let node = Node::builder()
-            .node_id(id)
-            .seed(seed)
-            .codec(self.codec)
-            .config(self.config.clone())
-            .bootstrap(contacts)
-            .start_local_over(self.network.endpoint())
-            .await?;
-        self.places.borrow_mut()[place].occupant = Occupant::Ours(node);
+        let persona = self.places.borrow()[place].persona;
+        let occupant = match persona {
+            Persona::Ours | Persona::Slow => Occupant::Ours(self.start_ours(contacts).await?),
+            Persona::Legacy => Occupant::Legacy(self.start_legacy(contacts).await),
+            Persona::Liar => {
+                let liar = Liar::start(&self.network, self.codec);
+                liar.ingratiate(&self.some(VICTIMS));
+                Occupant::Liar(liar)
+            }
+        };
+        self.places.borrow_mut()[place].occupant = occupant;
         self.count(|population| population.joined += 1);
         if self.is_built.get() {
             self.slow_down(place);
         }
         Ok(())
+    }
+
+    async fn start_ours(&self, contacts: Vec<SocketAddr>) -> Result<Node, Error> {
+        let (id, seed) = self.fresh_identity();
+        let builder = Node::builder().node_id(id).seed(seed).codec(self.codec).config(self.config.clone());
+        builder.bootstrap(contacts).start_local_over(self.network.endpoint()).await
+    }
+
+    /// A legacy node takes the first contact that answers: with each it would do all of its joining again.
+    async fn start_legacy(&self, contacts: Vec<SocketAddr>) -> LegacyNode {
+        let node = LegacyNode::start(&self.network, self.codec, &self.config, self.version);
+        for contact in contacts {
+            if node.table().is_empty() {
+                node.bootstrap(&[contact]).await;
+            }
+        }
+        node
     }
 
     /// Gives whoever is at this place the line that its kind has.
@@ -131,8 +182,8 @@ impl World {
 
     pub(super) fn kill(&self, place: usize) -> bool {
         let Some(occupant) = self.vacate(place) else { return false };
-        if let Some(peer) = occupant.peer() {
-            self.network.remove(peer.addr);
+        for addr in occupant.addrs() {
+            self.network.remove(addr);
         }
         self.count(|population| population.died += 1);
         // The node stops with its last handle, and nobody hears of it.
@@ -144,8 +195,9 @@ impl World {
         let Some(occupant) = self.vacate(place) else { return false };
         self.count(|population| population.left += 1);
         match occupant {
-            Occupant::Nobody => {}
             Occupant::Ours(node) => node.stop().await,
+            Occupant::Legacy(node) => node.stop(),
+            Occupant::Nobody | Occupant::Liar(_) => {}
         }
         true
     }
@@ -165,8 +217,12 @@ impl World {
 
     /// Some who live, for a newcomer to join through; none if none does.
     fn contacts(&self) -> Vec<SocketAddr> {
-        let living = self.places_where(|occupant| occupant.peer().is_some());
-        let wanted = CONTACTS.min(living.len());
+        self.some(CONTACTS)
+    }
+
+    fn some(&self, wanted: usize) -> Vec<SocketAddr> {
+        let living = self.places_where(Occupant::is_honest);
+        let wanted = wanted.min(living.len());
         let mut chosen: Vec<usize> = Vec::with_capacity(wanted);
         while chosen.len() < wanted {
             let place = living[self.below(living.len())];
