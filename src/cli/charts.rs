@@ -62,13 +62,16 @@ fn chart(draw: impl for<'a> FnOnce(&Canvas<'a>) -> Drawn<'a>) -> String {
 
 /// What the network was, in one line under the title.
 fn of(experiment: &Experiment) -> String {
-    let Experiment { nodes, half_life, loss, values, seed, .. } = experiment;
+    let Experiment { nodes, half_life, loss, legacy, values, seed, .. } = experiment;
     let mut parts = vec![format!("{} nodes", count(*nodes as f64)), format!("{} values", count(*values as f64))];
     if let Some(half_life) = half_life {
         parts.push(format!("sessions' half-life {}", lasting(*half_life)));
     }
     if *loss > 0.0 {
         parts.push(format!("{} % loss", count(loss * 100.0)));
+    }
+    if *legacy > 0.0 {
+        parts.push(format!("{} % legacy", count(legacy * 100.0)));
     }
     parts.push(format!("seed {seed}"));
     parts.join(", ")

@@ -24,7 +24,8 @@ pub(super) enum Exit {
     CannotCreate,
     /// `EX_IOERR`: standard output cannot be written.
     Output,
-    /// A second signal ended the process before it was done: 128 and the signal's number, as a shell has it.
+    /// A signal ended the process before it was done (a second one, where the first only stops a node): 128 and the
+    /// signal's number, as a shell has it.
     Signal(u8),
 }
 

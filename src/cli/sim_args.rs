@@ -16,6 +16,7 @@ Examples:
   kad sim --nodes 300 --hours 12 --churn 1h --plot charts
                                         # half of the nodes leave within an hour; charts as SVG files
   kad sim --loss 0.05                   # a bad network
+  kad sim --legacy 0.5                  # half of the nodes are the Python package's
   kad sim --sizes 200,1000 --json       # hops and recall against network size
 
 Time is virtual, and all chances come from the seed: the same options print the same JSON. Ctrl-C ends a run early, with
@@ -43,10 +44,13 @@ pub(super) struct SimArgs {
     /// The share of datagrams that get lost, 0 to 0.9
     #[arg(long, value_name = "P", default_value = "0", value_parser = loss)]
     pub(super) loss: f64,
+    /// The share of nodes that behave as the Python package does, 0 to 1; one at least is ours. They speak JSON
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    pub(super) legacy: f64,
     /// How many values are published, 1 to 100000
     #[arg(long, value_name = "V", default_value = "20", value_parser = values)]
     pub(super) values: usize,
-    /// Reads in each virtual minute, 1 to 10000: a random value each, by a random node
+    /// Reads in each virtual minute, 1 to 10000: a random value each, by any node
     #[arg(long, value_name = "R", default_value = "10", value_parser = reads)]
     pub(super) reads: usize,
     /// Where all chances come from
@@ -71,6 +75,7 @@ impl SimArgs {
             duration: self.hours,
             half_life: self.churn,
             loss: self.loss,
+            legacy: self.legacy,
             values: self.values,
             churn_publishers: self.churn_publishers,
             reads_per_minute: self.reads,
@@ -133,6 +138,10 @@ fn hours(text: &str) -> Result<Duration, String> {
 
 fn loss(text: &str) -> Result<f64, String> {
     number(text, MAX_LOSS).ok_or_else(|| format!("a loss is a share from 0 to {MAX_LOSS}: 0.05 is 5 %"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, 1.0).ok_or_else(|| "a share is a number from 0 to 1: 0.5 is half".to_owned())
 }
 
 fn number(text: &str, max: f64) -> Option<f64> {
@@ -200,6 +209,7 @@ mod tests {
             ("--churn", "4", "90s, 15m, 4h or 2d"),
             ("--loss", "0.95", "from 0 to 0.9"),
             ("--loss", "5%", "0.05 is 5 %"),
+            ("--legacy", "2", "from 0 to 1"),
             ("--values", "0", "from 1 to 100000"),
             ("--reads", "10001", "from 1 to 10000"),
             ("--seed", "-1", "invalid"),
@@ -216,7 +226,19 @@ mod tests {
         for args in [
             &[][..],
             &["--nodes", "2", "--hours", "0.0167", "--values", "1", "--reads", "1"],
-            &["--nodes", "100000", "--hours", "8784", "--churn", "366d", "--churn-publishers", "--loss", "0.9"],
+            &[
+                "--nodes",
+                "100000",
+                "--hours",
+                "8784",
+                "--churn",
+                "366d",
+                "--churn-publishers",
+                "--loss",
+                "0.9",
+                "--legacy",
+                "1",
+            ],
             &["--churn", "1m", "--values", "100000", "--reads", "10000"],
         ] {
             let experiment = parse(args).unwrap().experiment();

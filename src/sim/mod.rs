@@ -5,6 +5,7 @@
 //!   duplication and partitions, and by its seed always alike.
 //! - [`ScriptedPeers`] are peers without a node behind them, which say what a test wants said.
 //! - [`Sim`] is a whole network of nodes, with churn, loss and bad company, to run for days and to ask.
+//! - [`experiment`] measures what the users of such a network see.
 //! - [`in_virtual_time`] runs weeks in seconds.
 
 mod addresses;

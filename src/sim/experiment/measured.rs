@@ -28,6 +28,8 @@ pub(super) struct Measured {
 /// One read.
 pub(super) struct Read {
     pub(super) end: ReadEnd,
+    /// Whether a legacy node read.
+    pub(super) by_legacy: bool,
     pub(super) took: Duration,
     /// How it was looked for, if it was.
     pub(super) trace: Option<Arc<Trace>>,
@@ -64,7 +66,7 @@ pub(super) struct Searches {
 impl Read {
     /// Nobody is there to read.
     pub(super) fn abandoned() -> Self {
-        Self { end: ReadEnd::Abandoned, took: Duration::ZERO, trace: None }
+        Self { end: ReadEnd::Abandoned, by_legacy: false, took: Duration::ZERO, trace: None }
     }
 }
 
@@ -113,7 +115,10 @@ impl Measured {
         if let Some(trace) = &read.trace {
             self.gets.take(hops_to_value(trace), trace, read.took);
         }
-        Some(matches!(read.end, ReadEnd::Found | ReadEnd::HeldByReader))
+        let found = matches!(read.end, ReadEnd::Found | ReadEnd::HeldByReader);
+        self.reads.by_legacy += u64::from(read.by_legacy);
+        self.reads.found_by_legacy += u64::from(read.by_legacy && found);
+        Some(found)
     }
 
     pub(super) fn take_lookup(&mut self, lookup: &Lookup) {
@@ -127,7 +132,7 @@ impl Measured {
         if let Some(sim) = sim {
             let (population, counters) = (sim.population(), sim.network().counters());
             let left = population.left + population.died;
-            churned = Churned { joined: population.joined, left, alive: population.ours as u64 };
+            churned = Churned { joined: population.joined, left, alive: (population.ours + population.legacy) as u64 };
             let rate = counters.sent as f64 / sim.now().as_secs_f64().max(1.0) / experiment.nodes as f64;
             traffic = Traffic {
                 sent: counters.sent,

@@ -61,12 +61,14 @@ pub struct Experiment {
     pub half_life: Option<Duration>,
     /// The share of datagrams that get lost (0..=[`MAX_LOSS`]). 0 by default.
     pub loss: f64,
+    /// The share of nodes that are legacy nodes (0..=1); one node at least is ours. 0 by default.
+    pub legacy: f64,
     /// Values, each set once at the beginning by a node of ours, and from then on in that node's care
     /// (1..=[`MAX_VALUES`]). 20 by default.
     pub values: usize,
     /// Whether the publishers of values come and go as well; else they stay. Off by default.
     pub churn_publishers: bool,
-    /// Reads in each virtual minute: each of a random value by a random node of ours (1..=[`MAX_PER_MINUTE`]). 10 by
+    /// Reads in each virtual minute: each of a random value by any living node (1..=[`MAX_PER_MINUTE`]). 10 by
     /// default.
     pub reads_per_minute: usize,
     /// Lookups of random ids in each virtual minute, whose result is compared with the truth (0..=[`MAX_PER_MINUTE`]).
@@ -83,6 +85,7 @@ impl Default for Experiment {
             duration: Duration::from_secs(3_600),
             half_life: None,
             loss: 0.0,
+            legacy: 0.0,
             values: 20,
             churn_publishers: false,
             reads_per_minute: 10,
@@ -140,6 +143,7 @@ impl Experiment {
             lasts("the half-life of sessions", half_life, MIN_HALF_LIFE)?;
         }
         within("the share of datagrams lost", self.loss, 0.0, MAX_LOSS)?;
+        within("the share of legacy nodes", self.legacy, 0.0, 1.0)?;
         within("the number of values", self.values as f64, 1.0, MAX_VALUES as f64)?;
         within("the reads in a minute", self.reads_per_minute as f64, 1.0, MAX_PER_MINUTE as f64)?;
         within("the lookups in a minute", self.lookups_per_minute as f64, 0.0, MAX_PER_MINUTE as f64)

@@ -23,7 +23,7 @@ pub struct Report {
     pub availability: Vec<Availability>,
     /// Copies of the values, every ten virtual minutes.
     pub copies: Vec<Copies>,
-    /// The lookups behind the reads. Values that the reader held itself are not among them.
+    /// The lookups behind the reads by nodes of ours. Values that the reader held itself are not among them.
     pub gets: Lookups,
     /// Lookups of random ids.
     pub lookups: Lookups,
@@ -57,6 +57,10 @@ pub struct Reads {
     pub failed: u64,
     /// The reader left while it read, which says nothing of the value. These are not among those asked.
     pub abandoned: u64,
+    /// Of those asked, those by legacy nodes. They cannot tell silence from absence: each that fails counts as not found.
+    pub by_legacy: u64,
+    /// Of those, those that found the value.
+    pub found_by_legacy: u64,
 }
 
 /// The reads of one virtual minute.
@@ -70,7 +74,8 @@ pub struct Availability {
     pub found: u32,
 }
 
-/// The copies of all values at one moment: cached ones do not count.
+/// The copies of the values at one moment, of the first 200 if there are more: cached ones do not count, except those of
+/// legacy nodes, which cannot tell them from full ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copies {
     /// When, in virtual minutes from the beginning.
@@ -188,9 +193,13 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "Network     {} nodes; {sessions}; {} % loss; seed {}",
+            "Network     {} nodes; {sessions}; {} % loss; {}seed {}",
             thousands(experiment.nodes as u64),
             super::figures::round(experiment.loss * 100.0),
+            match experiment.legacy {
+                0.0 => String::new(),
+                legacy => format!("{} % legacy; ", super::figures::round(legacy * 100.0)),
+            },
             experiment.seed
         )?;
         let ran = lasting(Duration::from_secs(u64::from(self.minutes) * 60));
@@ -222,6 +231,11 @@ impl fmt::Display for Report {
             "            {} not found, {} unanswered, {} failed; {} were held by the reader",
             reads.not_found, reads.unanswered, reads.failed, reads.held_by_reader
         )?;
+        if reads.by_legacy > 0 {
+            let share = reads.found_by_legacy as f64 / reads.by_legacy as f64;
+            let [found, all] = [reads.found_by_legacy, reads.by_legacy].map(thousands);
+            writeln!(f, "            of those by legacy nodes {found} of {all}: {}", percent(Some(share)))?;
+        }
         if let (Some(last), Some(fewest)) = (self.copies.last(), self.copies.iter().map(|at| at.min).min()) {
             writeln!(
                 f,
@@ -238,25 +252,30 @@ impl fmt::Display for Report {
         }
         if !self.sizes.is_empty() {
             writeln!(f)?;
+            let [mean, p50, p99] = ["hops mean", "hops p50", "hops p99"];
+            let [queries, latency] = ["queries p50", "ms p50"];
             writeln!(
                 f,
-                "{:<9}{:>9}{:>10}{:>10}{:>12}{:>10}{:>13}",
-                "nodes", "lookups", "hops p50", "hops p99", "queries p50", "ms p50", "recall"
+                "{:<9}{mean:>10}{p50:>10}{p99:>10}{queries:>12}{latency:>10}{:>10}{:>10}",
+                "nodes", "recall", "worst"
             )?;
         }
         for size in &self.sizes {
             let [hops, queries, latency] = [size.lookups.hops, size.lookups.queries, size.lookups.latency_ms];
-            let p50 = |figures: Option<Figures>| figures.map_or("-".to_owned(), |figures| number(figures.p50));
+            let of = |figures: Option<Figures>, which: fn(&Figures) -> f64| {
+                figures.map_or("-".to_owned(), |figures| number(which(&figures)))
+            };
             writeln!(
                 f,
-                "{:<9}{:>9}{:>10}{:>10}{:>12}{:>10}{:>13}",
+                "{:<9}{:>10}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}",
                 thousands(size.nodes as u64),
-                hops.map_or(0, |figures| figures.count),
-                p50(hops),
-                hops.map_or("-".to_owned(), |figures| number(figures.p99)),
-                p50(queries),
-                p50(latency),
-                percent(Some(size.recall))
+                hops.map_or("-".to_owned(), |hops| format!("{:.2}", hops.mean)),
+                of(hops, |hops| hops.p50),
+                of(hops, |hops| hops.p99),
+                of(queries, |queries| queries.p50),
+                of(latency, |latency| latency.p50),
+                percent(Some(size.recall)),
+                percent(Some(size.worst_recall))
             )?;
         }
         Ok(())

@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::figures::spread;
 use super::measured::{Measured, Read, ReadEnd, look_up};
 use super::{Availability, Copies, Experiment, ExperimentError, MINUTE, Phase, Progress, Report, Watch};
+use crate::actors::node::Node;
 use crate::actors::outcome::{Error, GetOutcome};
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::value::Value;
-use crate::sim::{Churn, Latency, Sim, in_virtual_time};
+use crate::sim::{Churn, Latency, LegacyNode, Sim, SimBuilder, in_virtual_time};
 
 /// How long a datagram takes: about what it does on the internet.
 pub const LATENCY: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
@@ -58,9 +59,14 @@ impl Experiment {
         })
     }
 
+    /// How many nodes are legacy nodes: one at least is ours.
+    fn legacy_nodes(&self) -> usize {
+        ((self.nodes as f64 * self.legacy).round() as usize).min(self.nodes - 1)
+    }
+
     /// How many nodes publish.
     fn publishers(&self) -> usize {
-        (self.nodes / PUBLISHERS).clamp(1, self.values)
+        (self.nodes / PUBLISHERS).clamp(1, self.values).min(self.nodes - self.legacy_nodes())
     }
 }
 
@@ -83,23 +89,17 @@ impl<'a> Run<'a> {
     async fn form(&mut self) -> Result<Option<Sim>, ExperimentError> {
         let Experiment { nodes, half_life, loss, seed, churn_publishers, .. } = *self.experiment;
         let staying = if churn_publishers { 0 } else { self.experiment.publishers() };
-        let mut builder = Sim::builder().nodes(nodes - staying).seed(seed).loss(loss).latency(LATENCY);
+        let built = nodes - staying;
+        let legacy = self.experiment.legacy_nodes() as f64 / built as f64;
+        let mut builder = Sim::builder().nodes(built).seed(seed).loss(loss).latency(LATENCY).legacy(legacy);
         if let Some(half_life) = half_life {
             builder = builder.churn(Churn::weibull(half_life));
         }
-        let building = builder.build();
-        tokio::pin!(building);
-        loop {
+        let mut goes_on = || {
             self.tell(Phase::Forming, 0, nodes);
-            if self.stopped {
-                return Ok(None);
-            }
-            tokio::select! {
-                biased;
-                built = &mut building => return Ok(Some(built?)),
-                () = sleep(GLANCE) => {}
-            }
-        }
+            !self.stopped
+        };
+        Ok(build(builder, &mut goes_on).await?)
     }
 
     /// Those who publish. Unless they come and go as all do, they join now, at places of their own: who is there when
@@ -172,10 +172,7 @@ impl<'a> Run<'a> {
         });
         let lookups = lookups.into_iter().map(|(after, chance)| async move {
             sleep(after).await;
-            match sim.places()[..] {
-                [] => None,
-                _ => look_up(sim, sim.random_node(), chance).await,
-            }
+            look_up(sim, any_of(sim, &sim.places())?, chance).await
         });
         let (reads, lookups) = tokio::join!(join_all(reads), join_all(lookups));
         let mut samples = Availability { minute, reads: 0, found: 0 };
@@ -216,6 +213,20 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Builds a network for as long as `goes_on` says so; `None` if it was stopped before it had formed.
+pub(super) async fn build(builder: SimBuilder, goes_on: &mut dyn FnMut() -> bool) -> Result<Option<Sim>, Error> {
+    let building = builder.build();
+    tokio::pin!(building);
+    while goes_on() {
+        tokio::select! {
+            biased;
+            built = &mut building => return built.map(Some),
+            () = sleep(GLANCE) => {}
+        }
+    }
+    Ok(None)
+}
+
 fn key(n: usize) -> String {
     format!("experiment/{n}")
 }
@@ -224,18 +235,28 @@ fn value(n: usize) -> String {
     format!("value {n} of an experiment")
 }
 
-/// Lets any living node of ours read value `n`.
+/// One of these places, if there are any.
+fn any_of(sim: &Sim, places: &[usize]) -> Option<usize> {
+    (!places.is_empty()).then(|| places[sim.below(places.len())])
+}
+
+/// Lets any living node read value `n`.
 async fn read(sim: &Sim, n: usize) -> Read {
-    let reader = match sim.places()[..] {
-        [] => None,
-        _ => sim.node(sim.random_node()).map(|node| (node.id(), node)),
-    };
-    let Some((id, node)) = reader else { return Read::abandoned() };
+    let readers = [sim.places(), sim.legacy_places()].concat();
+    let Some(place) = any_of(sim, &readers) else { return Read::abandoned() };
+    match (sim.node(place), sim.legacy_node(place)) {
+        (Some(node), _) => read_by(sim, place, &node, n).await,
+        (None, Some(node)) => read_by_legacy(sim, place, &node, n).await,
+        (None, None) => Read::abandoned(),
+    }
+}
+
+async fn read_by(sim: &Sim, place: usize, node: &Node, n: usize) -> Read {
     let began = Instant::now();
     let traced = node.get_traced(key(n)).await;
     let took = began.elapsed();
     // A node that dies meanwhile reads on, cut off: that says nothing of the value.
-    let is_there = sim.places().into_iter().any(|place| sim.node(place).is_some_and(|node| node.id() == id));
+    let is_there = sim.node(place).is_some_and(|there| there.id() == node.id());
     let end =
         match &traced {
             _ if !is_there => ReadEnd::Abandoned,
@@ -250,5 +271,21 @@ async fn read(sim: &Sim, n: usize) -> Read {
             Err(Error::Stopped(_)) => ReadEnd::Abandoned,
             Err(_) => ReadEnd::Failed,
         };
-    Read { end, took, trace: traced.ok().and_then(|traced| traced.trace) }
+    Read { end, by_legacy: false, took, trace: traced.ok().and_then(|traced| traced.trace) }
+}
+
+/// A legacy node says whether it found the value, and nothing else.
+async fn read_by_legacy(sim: &Sim, place: usize, node: &LegacyNode, n: usize) -> Read {
+    let (began, expected) = (Instant::now(), Value::from(value(n)));
+    let held = node.held(&key(n)).is_some();
+    let found = node.get(&key(n)).await;
+    let is_there = sim.legacy_node(place).is_some_and(|there| there.peer() == node.peer());
+    let end = match found {
+        _ if !is_there => ReadEnd::Abandoned,
+        Some(found) if found != expected => ReadEnd::Failed,
+        Some(_) if held => ReadEnd::HeldByReader,
+        Some(_) => ReadEnd::Found,
+        None => ReadEnd::NotFound,
+    };
+    Read { end, by_legacy: true, took: began.elapsed(), trace: None }
 }

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Measurements, round};
+use super::figures::Measurements;
 use super::measured::{Searches, look_up};
-use super::run::LATENCY;
+use super::run::{LATENCY, build};
 use super::{ExperimentError, MAX_LOSS, MAX_NODES, MIN_NODES, Phase, Progress, SizeFigures, Watch, within};
+use crate::actors::outcome::Error;
 use crate::protocol::config::DEFAULT_K;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::sim::{Sim, in_virtual_time};
@@ -45,7 +46,7 @@ impl SizeSeries {
         self.run_watched(&mut |_| ControlFlow::Continue(()))
     }
 
-    /// Measures them, and tells `watch` before each. Once that says `Break` it ends with those that are done.
+    /// Measures them, and tells `watch` all along. Once that says `Break` it ends with those that are done.
     ///
     /// # Errors
     /// As [`SizeSeries::run`].
@@ -58,38 +59,42 @@ impl SizeSeries {
         let mut figures = Vec::with_capacity(self.sizes.len());
         for (done, size) in self.sizes.iter().enumerate() {
             let [done, of] = [done, self.sizes.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-            if watch(&Progress { phase: Phase::Sizes, done, of, reads: 0, found: 0 }).is_break() {
-                break;
+            let progress = Progress { phase: Phase::Sizes, done, of, reads: 0, found: 0 };
+            match self.measure(*size, &mut || watch(&progress).is_continue())? {
+                Some(size) => figures.push(size),
+                None => break,
             }
-            figures.push(self.measure(*size)?);
         }
         Ok(figures)
     }
 
-    fn measure(&self, nodes: usize) -> Result<SizeFigures, ExperimentError> {
+    /// `None` if it was stopped meanwhile.
+    fn measure(&self, nodes: usize, goes_on: &mut dyn FnMut() -> bool) -> Result<Option<SizeFigures>, ExperimentError> {
         let builder = Sim::builder().nodes(nodes).seed(self.seed).loss(self.loss).latency(LATENCY);
-        let lookups = self.lookups;
         let (mut searches, mut recall) = (Searches::default(), Measurements::default());
         let mut entropy = SeededEntropy::new(!self.seed);
-        in_virtual_time(async {
-            let sim = builder.build().await?;
-            let chances: Vec<u64> = (0..lookups).map(|_| entropy.next_u64()).collect();
+        let chances: Vec<u64> = (0..self.lookups).map(|_| entropy.next_u64()).collect();
+        let measured = in_virtual_time(async {
+            let Some(sim) = build(builder, goes_on).await? else { return Ok::<_, Error>(None) };
             for chances in chances.chunks(AT_ONCE) {
+                if !goes_on() {
+                    return Ok(None);
+                }
                 let started = chances.iter().map(|chance| look_up(&sim, sim.random_node(), *chance));
                 for lookup in join_all(started).await.iter().flatten() {
                     searches.take_lookup(lookup);
                     recall.push(lookup.recall);
                 }
             }
-            Ok::<(), ExperimentError>(())
+            Ok(Some(()))
         })?;
         let recall = recall.figures();
-        Ok(SizeFigures {
+        Ok(measured.map(|()| SizeFigures {
             nodes,
             k: DEFAULT_K,
             lookups: searches.report(),
-            recall: recall.map_or(0.0, |figures| round(figures.mean)),
+            recall: recall.map_or(0.0, |figures| figures.mean),
             worst_recall: recall.map_or(0.0, |figures| figures.min),
-        })
+        }))
     }
 }

@@ -91,6 +91,17 @@ fn values_whose_publishers_come_and_go_are_still_read_by_others() {
 }
 
 #[test]
+fn values_of_ours_are_read_by_legacy_nodes_even_where_all_but_one_are_legacy() {
+    for legacy in [0.5, 1.0] {
+        let report = Experiment { legacy, ..small() }.run().unwrap();
+        let Reads { by_legacy, found_by_legacy, asked, .. } = report.reads;
+        assert!(by_legacy > asked / 3, "{:?}", report.reads);
+        assert!(found_by_legacy as f64 > 0.95 * by_legacy as f64, "{:?}", report.reads);
+        assert!(report.to_string().contains("of those by legacy nodes"), "{report}");
+    }
+}
+
+#[test]
 fn what_is_out_of_its_range_is_named() {
     let refused = |experiment: Experiment| experiment.run().unwrap_err().to_string();
     assert_eq!(refused(Experiment { nodes: 1, ..small() }), "the number of nodes must be 2 to 100000, not 1");
@@ -116,6 +127,18 @@ fn lookups_in_static_networks_find_all_of_the_true_nearest() {
     // In a network of ten everybody knows everybody.
     assert_eq!(figures[0].lookups.hops.unwrap().max, 1.0);
     assert!(figures[1].lookups.latency_ms.unwrap().p50 >= figures[0].lookups.latency_ms.unwrap().p50);
+}
+
+#[test]
+fn who_stops_a_series_gets_the_sizes_that_are_done() {
+    let series = SizeSeries { sizes: vec![5, 10, 20], lookups: 5, ..SizeSeries::default() };
+    let mut told = 0;
+    let figures = series.run_watched(&mut |progress| {
+        told += u32::from(progress.done == 1);
+        // In the middle of the second network.
+        if told > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(figures.unwrap().iter().map(|size| size.nodes).collect::<Vec<_>>(), [5]);
 }
 
 #[test]
