@@ -34,7 +34,7 @@ impl Prefix {
     }
 
     /// The least id that is covered.
-    pub(crate) fn first(&self) -> NodeId {
+    pub fn first(&self) -> NodeId {
         self.bits
     }
 

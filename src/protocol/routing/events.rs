@@ -29,7 +29,11 @@ impl RoutingTable {
         self.buckets[at].arrived(peer.addr);
         match self.buckets[at].find(&peer.id) {
             None => self.insert(entry),
-            Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => self.refresh(at, place, entry),
+            Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => {
+                // Whatever it left unanswered before was lost, be it in an outage: that is soon forgotten.
+                self.losses.answered(self.buckets[at].entry(place).failures());
+                self.refresh(at, place, entry)
+            }
             Some(place) => self.relocate(at, place, entry),
         }
     }
@@ -72,9 +76,10 @@ impl RoutingTable {
         if !self.reach.blames(scope, streak.since, now) {
             return None;
         }
-        let yields = streak.count >= self.yields_after();
+        let patience = self.losses.patience();
+        let yields = streak.count >= self.yields_after().max(patience);
         match place {
-            Place::Live(pos) if streak.count >= self.max_failures => Some(self.evict(at, pos)),
+            Place::Live(pos) if streak.count >= self.max_failures.max(patience) => Some(self.evict(at, pos)),
             Place::Live(pos) if yields && self.candidate(at, Some(peer)).is_some() => Some(self.evict(at, pos)),
             Place::Waiting(pos) if yields => {
                 self.drop_waiting(at, pos);

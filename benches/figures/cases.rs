@@ -1,0 +1,237 @@
+//! The cases of the figures: what is done in each network, and what is counted. Which of them are run, with how many seeds
+//! and what is made of the counts is the callers' business: the bench beside it, and `tests/figures.rs`.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use kademlia_dynamic::sim::experiment::{Experiment, LATENCY, Reads};
+use kademlia_dynamic::sim::{Sim, SimBuilder};
+use kademlia_dynamic::{GetOutcome, NodeId, Value};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Of how many, how many were as they should be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) good: u64,
+    pub(crate) all: u64,
+}
+
+impl Share {
+    fn note(&mut self, good: bool) {
+        self.good += u64::from(good);
+        self.all += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.good += other.good;
+        self.all += other.all;
+    }
+
+    pub(crate) fn value(self) -> f64 {
+        self.good as f64 / self.all.max(1) as f64
+    }
+}
+
+/// What one run of a case counted, and what that must come to.
+#[derive(Debug, Clone)]
+pub(crate) struct Count {
+    /// What is counted.
+    pub(crate) what: &'static str,
+    pub(crate) share: Share,
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    AtLeast(f64),
+    /// The share that was counted beside it, whatever it is.
+    Other(Share),
+}
+
+/// A case: its name, and what it counts with one seed.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(seed: u64) -> Vec<Count>,
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "200 nodes, no faults, 24 h", run: |seed| no_faults(200, seed) },
+    Case { name: "1,000 nodes, no faults, 24 h", run: |seed| no_faults(1_000, seed) },
+    Case { name: "loss 1 %", run: |seed| loss(200, 1_000, (0.01, 0.9999), seed) },
+    Case { name: "loss 5 %", run: |seed| loss(200, 1_000, (0.05, 0.999), seed) },
+    Case { name: "loss 20 %", run: |seed| loss(200, 1_000, (0.2, 0.99), seed) },
+    Case { name: "churn, half-life 4 h, 300 nodes, 12 h", run: |seed| churn(4 * HOUR, 0.999, seed) },
+    Case { name: "churn, half-life 1 h, 300 nodes, 12 h", run: |seed| churn(HOUR, 0.99, seed) },
+    Case { name: "churn, half-life 15 min, 300 nodes, 12 h", run: |seed| churn(15 * MINUTE, 0.95, seed) },
+    Case { name: "30 % of 300 nodes die at once", run: |seed| deaths(300, 1_000, seed) },
+    Case { name: "halves cut apart for 1 h, then healed", run: |seed| halves(100, 100, seed) },
+    Case { name: "30 days, 20 nodes, half legacy, our publisher", run: |seed| half_legacy(30 * DAY, seed) },
+    Case { name: "all legacy but one, N = 200", run: |seed| all_but_one_legacy(200, 100, seed) },
+];
+
+fn experiment(experiment: Experiment) -> Reads {
+    experiment.run().expect("the experiment is within its ranges").reads
+}
+
+fn found(what: &'static str, reads: Reads, target: f64) -> Count {
+    Count { what, share: Share { good: reads.found, all: reads.asked }, target: Target::AtLeast(target) }
+}
+
+/// Every value readable at every sampled minute.
+pub(crate) fn no_faults(nodes: usize, seed: u64) -> Vec<Count> {
+    let reads = experiment(Experiment {
+        nodes,
+        duration: DAY,
+        values: 50,
+        lookups_per_minute: 0,
+        seed,
+        ..Experiment::default()
+    });
+    vec![found("reads that found their value", reads, 1.0)]
+}
+
+/// Reads over lines that lose datagrams, and what becomes of the tables of nodes that all live.
+pub(crate) fn loss(nodes: usize, reads: usize, (loss, target): (f64, f64), seed: u64) -> Vec<Count> {
+    const VALUES: usize = 100;
+    run(Sim::builder().nodes(nodes).loss(loss), seed, async |sim| {
+        let values = publish(&sim, VALUES).await;
+        let before = tables(&sim).await;
+        let mut found = Share::default();
+        // Two hours, so that every bucket is refreshed.
+        for n in 0..reads {
+            sim.run_for(2 * HOUR / reads as u32).await;
+            found.note(is_found(&sim, sim.random_node(), &values[n % VALUES].0).await);
+        }
+        let after = tables(&sim).await;
+        let kept = Share { good: before.intersection(&after).count() as u64, all: before.len() as u64 };
+        vec![
+            Count { what: "reads that found their value", share: found, target: Target::AtLeast(target) },
+            Count { what: "table entries kept", share: kept, target: Target::AtLeast(0.99) },
+        ]
+    })
+}
+
+/// Who knows whom.
+async fn tables(sim: &Sim) -> HashSet<(usize, NodeId)> {
+    let mut known = HashSet::new();
+    for place in sim.places() {
+        let Some(node) = sim.node(place) else { continue };
+        let snapshot = node.snapshot().await.expect("it runs");
+        known.extend(snapshot.table.buckets.iter().flat_map(|bucket| &bucket.peers).map(|peer| (place, peer.peer.id)));
+    }
+    known
+}
+
+/// Reads while nodes come and go.
+pub(crate) fn churn(half_life: Duration, target: f64, seed: u64) -> Vec<Count> {
+    let reads = experiment(Experiment {
+        nodes: 300,
+        duration: 12 * HOUR,
+        half_life: Some(half_life),
+        values: 100,
+        lookups_per_minute: 0,
+        seed,
+        ..Experiment::default()
+    });
+    vec![found("reads that found their value", reads, target)]
+}
+
+/// Nearly a third of the nodes die at once, publishers or not.
+pub(crate) fn deaths(nodes: usize, values: usize, seed: u64) -> Vec<Count> {
+    run(Sim::builder().nodes(nodes), seed, async |sim| {
+        let values = publish(&sim, values).await;
+        let mut places = sim.places();
+        for _ in 0..nodes * 3 / 10 {
+            sim.kill(places.swap_remove(sim.below(places.len())));
+        }
+        let mut kept = Share::default();
+        for (key, _) in &values {
+            kept.note(is_found(&sim, sim.random_node(), key).await);
+        }
+        vec![Count { what: "values kept", share: kept, target: Target::AtLeast(1.0) }]
+    })
+}
+
+/// Values that were set on one side of a cut, before it and during it, are read from the other side after it.
+pub(crate) fn halves(nodes: usize, values: usize, seed: u64) -> Vec<Count> {
+    run(Sim::builder().nodes(nodes), seed, async |sim| {
+        let mut published = publish(&sim, values / 2).await;
+        sim.partition(0..nodes / 2);
+        sim.run_for(HOUR / 2).await;
+        for n in 0..values / 2 {
+            let (key, writer) = (format!("meanwhile {n}"), sim.random_node());
+            sim.set(writer, &key, key.as_str()).await.expect("it runs");
+            published.push((key, writer));
+        }
+        sim.run_for(HOUR / 2).await;
+        sim.heal();
+        // Two refresh intervals.
+        sim.run_for(2 * HOUR).await;
+        let mut across = Share::default();
+        for (key, writer) in &published {
+            let others: Vec<usize> =
+                sim.places().into_iter().filter(|place| (*place < nodes / 2) != (*writer < nodes / 2)).collect();
+            across.note(is_found(&sim, others[sim.below(others.len())], key).await);
+        }
+        vec![Count { what: "reads across", share: across, target: Target::AtLeast(0.99) }]
+    })
+}
+
+/// A small network, half legacy, in which one in ten publishes and any node reads.
+pub(crate) fn half_legacy(duration: Duration, seed: u64) -> Vec<Count> {
+    let reads = experiment(Experiment {
+        nodes: 20,
+        duration,
+        legacy: 0.5,
+        values: 10,
+        reads_per_minute: 1,
+        lookups_per_minute: 0,
+        seed,
+        ..Experiment::default()
+    });
+    vec![found("reads that found their value", reads, 0.999)]
+}
+
+/// What the only node of ours sets is read by legacy nodes as often as what one of them sets.
+pub(crate) fn all_but_one_legacy(nodes: usize, values: usize, seed: u64) -> Vec<Count> {
+    const READERS: usize = 5;
+    let share = (nodes - 1) as f64 / nodes as f64;
+    run(Sim::builder().nodes(nodes).legacy(share), seed, async |sim| {
+        let ours = *sim.places().first().expect("one is ours");
+        let legacy: Vec<_> = sim.legacy_places().into_iter().filter_map(|place| sim.legacy_node(place)).collect();
+        let (mut of_ours, mut of_theirs) = (Share::default(), Share::default());
+        for n in 0..values {
+            let (key, other) = (format!("ours {n}"), format!("theirs {n}"));
+            sim.set(ours, &key, "value").await.expect("it runs");
+            legacy[sim.below(legacy.len())].set(&other, "value").await;
+            for _ in 0..READERS {
+                let reader = &legacy[sim.below(legacy.len())];
+                of_ours.note(reader.get(&key).await.is_some());
+                of_theirs.note(reader.get(&other).await.is_some());
+            }
+        }
+        vec![Count { what: "legacy reads of our values", share: of_ours, target: Target::Other(of_theirs) }]
+    })
+}
+
+fn run(builder: SimBuilder, seed: u64, story: impl AsyncFnOnce(Sim) -> Vec<Count>) -> Vec<Count> {
+    Sim::run(builder.seed(seed).latency(LATENCY), story).expect("the default settings are in their ranges")
+}
+
+/// Lets random nodes publish `count` values, which are their own keys; says which places they are at.
+async fn publish(sim: &Sim, count: usize) -> Vec<(String, usize)> {
+    let mut published = Vec::with_capacity(count);
+    for n in 0..count {
+        let (key, writer) = (format!("value {n}"), sim.random_node());
+        sim.set(writer, &key, key.as_str()).await.expect("it runs");
+        published.push((key, writer));
+    }
+    published
+}
+
+async fn is_found(sim: &Sim, reader: usize, key: &str) -> bool {
+    matches!(sim.get(reader, key).await, Ok(GetOutcome::Found { value, .. }) if value == Value::from(key))
+}

@@ -1,0 +1,102 @@
+//! The figures that a network must reach, each with many seeds: `cargo bench --bench figures` prints a table, and fails where a
+//! target is missed. `-- --seeds 3` takes so many seeds (20 unless told otherwise), and further words take the cases whose
+//! names contain one of them: `cargo bench --bench figures -- --seeds 3 loss "30 %"`. All of it takes hours of processor
+//! time; each processor runs one network at a time.
+
+#[allow(dead_code, reason = "the test beside it runs smaller versions of the cases")]
+mod cases;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use cases::{CASES, Case, Count, Share, Target};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let (mut seeds, mut wanted) = (20, Vec::new());
+    while let Some(arg) = args.next() {
+        if arg == "--seeds" {
+            seeds = match args.next().map(|count| count.parse()) {
+                Some(Ok(count @ 1..)) => count,
+                _ => {
+                    eprintln!("--seeds takes how many seeds, from 1");
+                    return ExitCode::from(2);
+                }
+            };
+        } else {
+            wanted.push(arg);
+        }
+    }
+    let is_wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
+    println!("| case | counted | of all seeds | worst seed | target | s a seed |");
+    println!("|---|---|---|---|---|---|");
+    let mut missed = 0;
+    for case in CASES.iter().filter(is_wanted) {
+        missed += report(case, seeds);
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one case with all seeds, prints its lines, and says how many of its targets were missed.
+fn report(case: &Case, seeds: u64) -> usize {
+    let begin = Instant::now();
+    let runs = run_all(case, seeds);
+    let took = begin.elapsed().as_secs_f64() / seeds as f64;
+    let mut missed = 0;
+    for at in 0..runs.first().map_or(0, Vec::len) {
+        let counts: Vec<&Count> = runs.iter().map(|run| &run[at]).collect();
+        let total = sum(counts.iter().map(|count| count.share));
+        let worst = counts.iter().map(|count| count.share.value()).fold(1.0, f64::min);
+        let target = match counts[0].target {
+            Target::AtLeast(target) => target,
+            Target::Other(_) => sum(counts.iter().filter_map(|count| match count.target {
+                Target::Other(other) => Some(other),
+                Target::AtLeast(_) => None,
+            }))
+            .value(),
+        };
+        let is_missed = total.value() < target;
+        missed += usize::from(is_missed);
+        println!(
+            "| {} | {}: {} of {} | {:.3} % | {:.3} % | ≥ {:.3} %{} | {took:.1} |",
+            case.name,
+            counts[0].what,
+            total.good,
+            total.all,
+            total.value() * 100.0,
+            worst * 100.0,
+            target * 100.0,
+            if is_missed { " **missed**" } else { "" },
+        );
+    }
+    missed
+}
+
+fn sum(shares: impl Iterator<Item = Share>) -> Share {
+    shares.fold(Share::default(), |mut sum, share| {
+        sum.add(share);
+        sum
+    })
+}
+
+/// What each seed counted, in the order of the seeds. Each network has a thread of its own.
+fn run_all(case: &Case, seeds: u64) -> Vec<Vec<Count>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); seeds as usize]));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at as u64 >= seeds {
+                        return;
+                    }
+                    let counts = (case.run)(at as u64 + 1);
+                    done.lock().expect("nobody panics while holding it")[at] = counts;
+                }
+            });
+        }
+    });
+    done.into_inner().expect("nobody panics while holding it")
+}
