@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::Store;
+use kademlia_dynamic::protocol::store::{CacheTtl, Store};
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
@@ -124,6 +124,10 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             nearest: table.addr().recipient(),
             from_store: store.addr().recipient(),
             store: store.addr().recipient(),
+            cache: match config.cache_ttl {
+                CacheTtl::Package => store.addr().recipient(),
+                CacheTtl::Halving => table.addr().recipient(),
+            },
         },
     );
     let the_queries = Queries::new(
@@ -152,6 +156,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             launch: coordinator.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             empty: maintenance.addr().recipient(),
+            store: store.addr().recipient(),
         },
     );
     let the_store = ValueStore::new(

@@ -10,12 +10,14 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::store::MAX_HALVINGS;
 
 use super::clock;
 use super::events::{Event, Events};
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, LaunchLookup, LookupDone, LookupKey, PeerAnswered, PeerReplaced,
-    PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
+    PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, StoreValue, TableEmpty,
+    TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
@@ -43,6 +45,7 @@ pub(crate) struct TableLinks {
     pub(crate) launch: Recipient<LaunchLookup>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) empty: Recipient<TableEmpty>,
+    pub(crate) store: Recipient<StoreValue>,
 }
 
 impl RoutingTable {
@@ -147,6 +150,15 @@ impl Handler<AnswerNearest> for RoutingTable {
         let peers = self.table.nearest_for(&asked.target, self.config.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
         self.links.answer.do_send(TransmitAnswer { to: asked.to, response });
+    }
+}
+
+impl Handler<StoreValue> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, mut copy: StoreValue, _: &mut Self::Context) {
+        copy.nearer = self.table.nearer_than_own(&NodeId::of_key(&copy.key), MAX_HALVINGS);
+        self.links.store.do_send(copy);
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::peer::AddressScope;
+use super::store::CacheTtl;
 
 /// Peers per bucket and replicas per value (WIRE.md, defaults).
 pub const DEFAULT_K: usize = 20;
@@ -142,6 +143,8 @@ pub struct Config {
     /// The shortest life of a cached copy (0..=[`Config::key_expiry`]). Defaults to [`DEFAULT_MIN_CACHE_TTL`], or to
     /// the key expiry where that is shorter.
     pub min_cache_ttl: Duration,
+    /// How the life of a cached copy is computed. Defaults to the Python package's formula.
+    pub cache_ttl: CacheTtl,
     /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
     pub max_dispatches: usize,
     /// Whether an answer must come from the exact address that was asked. Off only where peers answer from another
@@ -233,6 +236,7 @@ impl Default for Config {
             restore_interval: DEFAULT_RESTORE_INTERVAL,
             republish_interval: DEFAULT_REPUBLISH_INTERVAL,
             min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
+            cache_ttl: CacheTtl::Package,
             max_dispatches: DEFAULT_MAX_DISPATCHES,
             verify_response_source: true,
             mixed_placement: true,
@@ -391,7 +395,7 @@ macro_rules! setters {
 
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
-    restore_interval: Duration, republish_interval: Duration, max_dispatches: usize,
+    restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,

@@ -21,7 +21,7 @@ pub use outcome::{ClassCount, Due, DueKind, Publication, Refusal, Refusals, Stor
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::RemoteWrite;
-pub use ttl::cache_ttl;
+pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
 pub use undo::Checkpoint;
 
 use std::error::Error;
