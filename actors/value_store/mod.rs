@@ -1,6 +1,7 @@
 //! The value store as an actor: what we hold, and what of it we publish. Every write is answered on [`Committed`]: at once
 //! from memory, after the commit from a disk's thread. Who wins among writers is the protocol's business.
 
+mod giving;
 mod keeping;
 mod limits;
 mod placing;
@@ -23,8 +24,8 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, ReplyTo, StartLookup,
-    StoreQuestion, StoreValue, TransmitAnswer, WatchKey,
+    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, ReplyTo, SendQuery,
+    StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -38,6 +39,8 @@ pub struct ValueStore {
     groups: u64,
     /// Groups handed to the backend and not yet committed.
     waiting: HashMap<u64, Group>,
+    /// Whether the node is about to stop, so that nothing new is worth holding.
+    leaving: bool,
     entropy: Box<dyn Entropy>,
     counters: Arc<Counters>,
     events: Events,
@@ -53,6 +56,8 @@ pub(crate) struct StoreLinks {
     pub(crate) watch: Recipient<WatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
+    pub(crate) query: Recipient<SendQuery>,
+    pub(crate) selected: Recipient<ValuesSelected>,
 }
 
 /// What waits for a commit.
@@ -113,6 +118,7 @@ impl ValueStore {
             backend,
             groups: 0,
             waiting: HashMap::new(),
+            leaving: false,
             entropy,
             counters,
             events,

@@ -72,6 +72,11 @@ pub const DEFAULT_AUDIT_INTERVAL: Duration = Duration::from_secs(600);
 /// Keys that are kept. A further one is refused with an error.
 pub const DEFAULT_MAX_KEPT_KEYS: usize = 10_000;
 
+/// How long a node that is stopped may take to hand over what it holds.
+pub const DEFAULT_HAND_OFF_TIME: Duration = Duration::from_secs(2);
+/// Values a second that a newcomer is given. Further ones wait.
+pub const DEFAULT_HAND_OFF_RATE: u32 = 100;
+
 /// Unanswered queries in a row after which a peer may be evicted, if others answer meanwhile.
 pub const DEFAULT_MAX_FAILURES: u32 = 3;
 /// Verified peers of one /24 (/64) in one bucket.
@@ -207,6 +212,14 @@ pub struct Config {
     pub audit_interval: Duration,
     /// Keys that are kept (0..=1,000,000). Defaults to [`DEFAULT_MAX_KEPT_KEYS`].
     pub max_kept_keys: usize,
+    /// How long a node that is stopped may take to hand over what it holds (0..=60 s). One that has nothing to give stops at
+    /// once; with 0 all do. Defaults to [`DEFAULT_HAND_OFF_TIME`].
+    pub hand_off_time: Duration,
+    /// Values a second that a peer is given which has entered the routing table and is among the k nearest to them
+    /// (0..=10,000); 0: it gets them by the next restore only. All such peers together get at most four times as much, and
+    /// one whose address is held to a [rate](Config::rate_limit) no more than that bears. Defaults to
+    /// [`DEFAULT_HAND_OFF_RATE`].
+    pub hand_off_rate: u32,
 
     /// Unanswered queries in a row after which a peer may be evicted (1..=100). Defaults to [`DEFAULT_MAX_FAILURES`].
     pub max_failures: u32,
@@ -263,6 +276,8 @@ impl Default for Config {
             publisher_conflict: PublisherConflict::Supersede,
             audit_interval: DEFAULT_AUDIT_INTERVAL,
             max_kept_keys: DEFAULT_MAX_KEPT_KEYS,
+            hand_off_time: DEFAULT_HAND_OFF_TIME,
+            hand_off_rate: DEFAULT_HAND_OFF_RATE,
             max_failures: DEFAULT_MAX_FAILURES,
             diversity: AppliesTo::Global,
             max_per_subnet_bucket: DEFAULT_MAX_PER_SUBNET_BUCKET,
@@ -325,6 +340,8 @@ impl Config {
         within("max_value_len", self.max_value_len, 1, MAX_DATAGRAM)?;
         lasts("audit_interval", self.audit_interval, MS(10), DAYS(30))?;
         within("max_kept_keys", self.max_kept_keys, 0, 1_000_000)?;
+        lasts("hand_off_time", self.hand_off_time, MS(0), MS(60_000))?;
+        within("hand_off_rate", self.hand_off_rate as usize, 0, 10_000)?;
         within("max_failures", self.max_failures as usize, 1, 100)?;
         within("max_per_subnet_bucket", self.max_per_subnet_bucket, 1, 255)?;
         within("max_per_subnet_table", self.max_per_subnet_table, 1, 65_536)?;
@@ -401,7 +418,8 @@ setters! {
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
     rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
-    publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
+    publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, hand_off_time: Duration,
+    hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
     max_per_subnet_table: usize, max_per_subnet_lookup: usize, max_restarts: u32, restart_window: Duration,
 }
 

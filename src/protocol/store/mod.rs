@@ -17,7 +17,9 @@ mod undo;
 mod writes;
 
 pub use memory::MemoryStore;
-pub use outcome::{ClassCount, Due, DueKind, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome};
+pub use outcome::{
+    ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
+};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::RemoteWrite;
