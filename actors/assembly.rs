@@ -10,12 +10,13 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::Store;
+use kademlia_dynamic::protocol::store::{CacheTtl, Store};
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
 use super::dispatcher::{Dispatcher, DispatcherLinks};
 use super::events::Events;
+use super::hand_off::{HandOff, HandOffLinks};
 use super::join::JoinLinks;
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
@@ -65,6 +66,7 @@ pub(crate) struct Rooms {
     pub(crate) coordinator: Addr<LookupCoordinator>,
     pub(crate) maintenance: Addr<Maintenance>,
     pub(crate) keeper: Addr<Keeper>,
+    pub(crate) hand_off: Addr<HandOff>,
 }
 
 /// Makes a node on `transport` and runs it on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
@@ -90,6 +92,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let coordinator = Mailbox::<LookupCoordinator>::new(MAILBOX);
     let maintenance = Mailbox::<Maintenance>::new(MAILBOX);
     let keeper = Mailbox::<Keeper>::new(MAILBOX);
+    let hand_off = Mailbox::<HandOff>::new(MAILBOX);
     let node = Mailbox::<NodeActor>::new(MAILBOX);
 
     let join = JoinLinks {
@@ -124,6 +127,10 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             nearest: table.addr().recipient(),
             from_store: store.addr().recipient(),
             store: store.addr().recipient(),
+            cache: match config.cache_ttl {
+                CacheTtl::Package => store.addr().recipient(),
+                CacheTtl::Halving => table.addr().recipient(),
+            },
         },
     );
     let the_queries = Queries::new(
@@ -152,6 +159,9 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             launch: coordinator.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             empty: maintenance.addr().recipient(),
+            store: store.addr().recipient(),
+            entered: hand_off.addr().recipient(),
+            select: store.addr().recipient(),
         },
     );
     let the_store = ValueStore::new(
@@ -169,6 +179,8 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             watch: keeper.addr().recipient(),
             ended: keeper.addr().recipient(),
             end: coordinator.addr().recipient(),
+            query: queries.addr().recipient(),
+            selected: hand_off.addr().recipient(),
         },
     );
     let the_coordinator = LookupCoordinator::new(
@@ -210,6 +222,17 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             unkeep: store.addr().recipient(),
         },
     );
+    let the_hand_off = HandOff::new(
+        config.clone(),
+        client,
+        lifetime.clone(),
+        counters.clone(),
+        HandOffLinks {
+            query: queries.addr().recipient(),
+            find: table.addr().recipient(),
+            give: store.addr().recipient(),
+        },
+    );
     let the_node = NodeActor::new(
         Description { id, addr, codec },
         config,
@@ -231,6 +254,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             store: store.addr().recipient(),
             queries: queries.addr().recipient(),
             lookups: coordinator.addr().recipient(),
+            leave: hand_off.addr().recipient(),
             ping: join,
         },
     );
@@ -243,12 +267,13 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let coordinator = coordinator.supervise(&lifetime, "lookup coordinator", the_coordinator);
     let maintenance = maintenance.supervise(&lifetime, "maintenance", the_maintenance);
     let keeper = keeper.supervise(&lifetime, "keeper", the_keeper);
+    let hand_off = hand_off.supervise(&lifetime, "hand-off", the_hand_off);
     let node = node.supervise(&lifetime, "node", the_node);
 
     #[cfg(test)]
-    let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance, keeper };
+    let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance, keeper, hand_off };
     #[cfg(not(test))]
-    drop((socket, dispatcher, queries, table, store, coordinator, maintenance, keeper));
+    drop((socket, dispatcher, queries, table, store, coordinator, maintenance, keeper, hand_off));
     let house = House {
         node,
         ender,

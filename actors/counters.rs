@@ -95,6 +95,10 @@ counters! {
     QueryRefused => "kad_refused_total", "query";
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
+    /// Refused: a newcomer that is given nothing, since too many are.
+    HandOffRefused => "kad_refused_total", "hand_off";
+    /// Copies handed over: to nearer newcomers, and by a node that left.
+    HandedOver => "kad_values_handed_over_total";
     /// Restarts of actors after a panic.
     Restarts => "kad_actor_restarts_total";
 }

@@ -46,6 +46,8 @@ pub(crate) struct DispatcherLinks {
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) from_store: Recipient<AnswerFromStore>,
     pub(crate) store: Recipient<StoreValue>,
+    /// Where cached copies go: to the value store, or first to whoever knows how long they may live.
+    pub(crate) cache: Recipient<StoreValue>,
 }
 
 /// What waits until its address has proved itself.
@@ -145,11 +147,11 @@ impl Dispatcher {
                 self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
             }
             Request::Set { key, value, ttl } => {
-                self.write(StoreValue { key, value, ttl, cached: false, legacy, to }, now);
+                self.write(StoreValue { key, value, ttl, cached: false, nearer: 0, legacy, to }, now);
             }
             // The key is hashed here, whatever the sender claims.
             Request::SetCached { key, value, ttl, .. } => {
-                self.write(StoreValue { key, value, ttl, cached: true, legacy, to }, now);
+                self.write(StoreValue { key, value, ttl, cached: true, nearer: 0, legacy, to }, now);
             }
         }
     }
@@ -160,7 +162,7 @@ impl Dispatcher {
             return;
         }
         if self.admission.is_verified(from, now) {
-            self.links.store.do_send(write);
+            self.store(write);
         } else {
             // Who waits gives its slot back: spoofed writes must not block the node.
             write.to.permit = None;
@@ -186,9 +188,14 @@ impl Dispatcher {
             Held::Answer(to, payload) => self.links.held.do_send(TransmitHeld { to, payload }),
             Held::Write(mut write) => {
                 write.to.limit = self.admission.answer_limit(write.to.addr, 0, now);
-                self.links.store.do_send(write);
+                self.store(write);
             }
         }
+    }
+
+    fn store(&self, write: StoreValue) {
+        let owner = if write.cached { &self.links.cache } else { &self.links.store };
+        owner.do_send(write);
     }
 }
 

@@ -9,6 +9,8 @@ pub mod clock;
 pub mod counters;
 pub mod dispatcher;
 pub mod events;
+pub mod hand_off;
+pub mod hand_over;
 mod join;
 pub mod keeper;
 pub mod lookup;

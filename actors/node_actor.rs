@@ -22,16 +22,19 @@ use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
     Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
-    KeepKey, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
+    KeepKey, Leave, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Stop,
+    Unkeep,
 };
 use super::snapshot::Snapshot;
-use super::supervision::{Ender, Lifetime};
+use super::supervision::{Ender, Lifetime, StopReason};
 use super::value_store::check_key;
 
+/// How much longer than it may take a leave-taking is waited for.
+const GRACE: Duration = Duration::from_secs(1);
 /// The longest that a name may take to resolve, on top of what the network may take.
 const RESOLVING: Duration = Duration::from_secs(11);
 
@@ -66,6 +69,7 @@ pub(crate) struct NodeLinks {
     pub(crate) store: Recipient<DescribeStore>,
     pub(crate) queries: Recipient<CountQueries>,
     pub(crate) lookups: Recipient<CountLookups>,
+    pub(crate) leave: Recipient<Leave>,
     pub(crate) ping: JoinLinks,
 }
 
@@ -284,6 +288,21 @@ impl Handler<Unkeep> for NodeActor {
     fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
         let (kept, ender) = (self.links.unkeep.send(UnwatchKey(unkeep.key)), self.ender.clone());
         Reply(Box::pin(async move { kept.await.map_err(|_| interrupted(&ender)) }))
+    }
+}
+
+impl Handler<Stop> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        let (answer, answered) = oneshot::channel();
+        self.links.leave.do_send(Leave { answer });
+        let (ender, patience) = (self.ender.clone(), self.config.hand_off_time + GRACE);
+        // Whoever asked for it may go, and it ends all the same.
+        self.lifetime.spawn(async move {
+            let _ = tokio::time::timeout(patience, answered).await;
+            ender.end(StopReason::Asked);
+        });
     }
 }
 

@@ -116,3 +116,10 @@ pub struct CopyOf {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Snapshot, Error>")]
 pub struct Describe;
+
+/// Stop the node: hand over what is held to those who will be nearest to it, within
+/// [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config::hand_off_time), and end. Requests under way end in an
+/// error then.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Stop;

@@ -6,16 +6,19 @@ use std::time::Instant;
 use actix::{Actor, Context, Handler, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::routing::{Entry, Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::store::MAX_HALVINGS;
 
 use super::clock;
 use super::events::{Event, Events};
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, LaunchLookup, LookupDone, LookupKey, PeerAnswered, PeerReplaced,
-    PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
+    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
+    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SelectValues, SendQuery,
+    StartLookup, StoreValue, TableEmpty, TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
@@ -43,6 +46,9 @@ pub(crate) struct TableLinks {
     pub(crate) launch: Recipient<LaunchLookup>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) empty: Recipient<TableEmpty>,
+    pub(crate) store: Recipient<StoreValue>,
+    pub(crate) entered: Recipient<PeerEntered>,
+    pub(crate) select: Recipient<SelectValues>,
 }
 
 impl RoutingTable {
@@ -66,8 +72,17 @@ impl RoutingTable {
             self.events.emit(Event::PeerRemoved(evicted.peer));
             if let Some(promoted) = evicted.promoted {
                 self.events.emit(Event::PeerAdded(promoted));
+                let legacy = self.table.get(&promoted.id).is_some_and(Entry::is_legacy);
+                self.links.entered.do_send(PeerEntered(Neighbour { peer: promoted, legacy }));
             }
         }
+    }
+
+    /// Those who answered when they were last asked.
+    fn neighbours(&self) -> Neighbours {
+        let answer = self.table.entries().filter(|entry| entry.failures() == 0);
+        let known = answer.map(|entry| Neighbour { peer: entry.peer(), legacy: entry.is_legacy() });
+        Neighbours::new(self.own, known.collect())
     }
 
     fn refresh(&mut self, now: Instant, all: bool) {
@@ -119,6 +134,10 @@ impl Handler<PeerAnswered> for RoutingTable {
         if insertion == Insertion::Added {
             self.events.emit(Event::PeerAdded(answered.peer));
         }
+        if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
+            let legacy = answered.version.is_none();
+            self.links.entered.do_send(PeerEntered(Neighbour { peer: answered.peer, legacy }));
+        }
     }
 }
 
@@ -147,6 +166,23 @@ impl Handler<AnswerNearest> for RoutingTable {
         let peers = self.table.nearest_for(&asked.target, self.config.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
         self.links.answer.do_send(TransmitAnswer { to: asked.to, response });
+    }
+}
+
+impl Handler<StoreValue> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, mut copy: StoreValue, _: &mut Self::Context) {
+        copy.nearer = self.table.nearer_than_own(&NodeId::of_key(&copy.key), MAX_HALVINGS);
+        self.links.store.do_send(copy);
+    }
+}
+
+impl Handler<FindNeighbours> for RoutingTable {
+    type Result = ();
+
+    fn handle(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
+        self.links.select.do_send(SelectValues { cause, neighbours: self.neighbours() });
     }
 }
 

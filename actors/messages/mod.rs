@@ -2,6 +2,7 @@
 //! participles. A message carries what the next room needs, so nobody asks back.
 
 mod dispatch;
+mod hand_off;
 mod keeper;
 mod lookups;
 mod maintenance;
@@ -13,6 +14,7 @@ mod table;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::dispatch::*;
+pub use self::hand_off::*;
 pub use self::keeper::*;
 pub use self::lookups::*;
 pub use self::maintenance::*;

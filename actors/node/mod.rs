@@ -21,7 +21,8 @@ use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Stop,
+    Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
@@ -243,9 +244,13 @@ impl Node {
         self.inner.events.listen(self.inner.gone.clone())
     }
 
-    /// Stops the node, and returns when its port is free and no actor of it lives. Requests under way end in an error.
+    /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to those who
+    /// will be nearest to it, which takes at most [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config);
+    /// a node that holds nothing, or knows nobody, stops at once. Requests under way end in an error.
+    ///
+    /// A node whose last handle is dropped says no farewell.
     pub async fn stop(&self) {
-        self.inner.ender.end(StopReason::Asked);
+        self.inner.actor.do_send(Stop);
         self.stopped().await;
     }
 

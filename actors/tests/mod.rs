@@ -46,6 +46,7 @@ panics!(
     super::lookup_coordinator::LookupCoordinator,
     super::maintenance::Maintenance,
     super::keeper::Keeper,
+    super::hand_off::HandOff,
     super::node_actor::NodeActor,
 );
 

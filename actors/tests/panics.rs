@@ -14,11 +14,11 @@ use super::super::assembly::House;
 use super::super::counters::Counter;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetOutcome};
-use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set};
+use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
 use super::{Panic, house, key, settle};
 
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "socket",
     "dispatcher",
     "queries",
@@ -27,6 +27,7 @@ const ROOMS: [&str; 9] = [
     "lookup coordinator",
     "maintenance",
     "keeper",
+    "hand-off",
     "node",
 ];
 
@@ -46,6 +47,7 @@ fn inject(house: &House, room: &str) {
         "lookup coordinator" => panic(&house.rooms.coordinator),
         "maintenance" => panic(&house.rooms.maintenance),
         "keeper" => panic(&house.rooms.keeper),
+        "hand-off" => panic(&house.rooms.hand_off),
         "node" => panic(&house.node),
         other => unreachable!("{other} is no room"),
     }
@@ -157,6 +159,25 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
     assert!((u64::from(STRANGERS) - 1_100..u64::from(STRANGERS)).contains(&turned_away), "{turned_away}");
     assert_eq!(ours.counters.get(Counter::Answered), u64::from(STRANGERS), "each of them has its pong");
     assert!(ours.node.send(Describe).await.unwrap().is_ok(), "and the table is back");
+}
+
+#[actix::test]
+async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
+    for room in ROOMS {
+        let (ours, ended, our_addr) = house("ours", Config::default());
+        let (other, _other_ended, _) = house("other", Config::default());
+        let contacts = vec![our_addr.to_string()];
+        assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
+        ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+        tokio::time::pause();
+        let asked = tokio::time::Instant::now();
+        ours.node.do_send(Stop);
+        inject(&ours, room);
+        ended.wait().await;
+        assert!(asked.elapsed() <= Duration::from_millis(3_010), "{room}: {:?}", asked.elapsed());
+        assert_eq!(ours.ender.reason(), Some(StopReason::Asked), "{room}");
+        tokio::time::resume();
+    }
 }
 
 #[actix::test]

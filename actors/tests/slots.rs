@@ -150,7 +150,8 @@ fn stage(config: &Config) -> Stage {
             seen: hoarder.clone().recipient(),
             nearest: hoarder.clone().recipient(),
             from_store: hoarder.clone().recipient(),
-            store: hoarder.recipient(),
+            store: hoarder.clone().recipient(),
+            cache: hoarder.recipient(),
         },
     );
     let socket = socket.supervise(&lifetime, "socket", the_socket);

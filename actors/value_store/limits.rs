@@ -26,6 +26,9 @@ impl ValueStore {
     }
 
     pub(super) fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+        if self.leaving {
+            return Err("this node is about to stop".to_owned());
+        }
         let room = self.waiting.len() < self.config.max_waiting_writes;
         if !room {
             return Err(format!("{} writes wait for the store already", self.waiting.len()));

@@ -1,6 +1,8 @@
 //! The value store as an actor: what we hold, and what of it we publish. Every write is answered on [`Committed`]: at once
 //! from memory, after the commit from a disk's thread. Who wins among writers is the protocol's business.
 
+mod giving;
+mod keeping;
 mod limits;
 mod placing;
 
@@ -14,26 +16,18 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Checkpoint, DueKind, Records, RemoteWrite, Store, StoreError, WriteOutcome};
+use kademlia_dynamic::protocol::store::{Checkpoint, Records, RemoteWrite, Store, StoreError, WriteOutcome};
 
 pub(super) use self::limits::check_key;
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
-use super::maintenance::republish_round;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, AuditKey, Auditing, Committed, DescribeStore, EndPlacement, ExpireValues,
-    FindCopy, KeepKey, LaunchPublish, LookupKey, PlacesFound, Placing, PublicationEnded, PublishDone, PublishValue,
-    Purpose, ReadValue, ReleaseKey, ReplyTo, RepublishDue, RepublishKey, StartLookup, StoreQuestion, StoreValue,
-    TransmitAnswer, UnkeepKey, WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
+    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, ReplyTo, SendQuery,
+    StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
-use super::outcome::{Error, GetOutcome, HeldHere, SetOutcome, TracedGet};
-
-/// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
-/// applications. What is left over is due in the next round, the longest overdue first.
-const MAX_ROUND: usize = 512;
-/// Values restored in one round at least.
-const MIN_ROUND: usize = 16;
+use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
 /// The actor that owns the values.
 pub struct ValueStore {
@@ -45,6 +39,8 @@ pub struct ValueStore {
     groups: u64,
     /// Groups handed to the backend and not yet committed.
     waiting: HashMap<u64, Group>,
+    /// Whether the node is about to stop, so that nothing new is worth holding.
+    leaving: bool,
     entropy: Box<dyn Entropy>,
     counters: Arc<Counters>,
     events: Events,
@@ -60,6 +56,8 @@ pub(crate) struct StoreLinks {
     pub(crate) watch: Recipient<WatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
+    pub(crate) query: Recipient<SendQuery>,
+    pub(crate) selected: Recipient<ValuesSelected>,
 }
 
 /// What waits for a commit.
@@ -120,6 +118,7 @@ impl ValueStore {
             backend,
             groups: 0,
             waiting: HashMap::new(),
+            leaving: false,
             entropy,
             counters,
             events,
@@ -200,14 +199,6 @@ impl ValueStore {
         }
     }
 
-    /// How many restores a round takes, so that each held value has its turn in each interval: a quarter more than its
-    /// share, within the bounds.
-    fn restores_a_round(&self) -> usize {
-        let share = republish_round(&self.config).as_secs_f64() / self.config.restore_interval.as_secs_f64();
-        let held = self.records.snapshot().held.values as f64;
-        ((held * share * 1.25) as usize).clamp(MIN_ROUND, MAX_ROUND)
-    }
-
     /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
     fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
         let target = LookupKey::Nodes(NodeId::of_key(&key));
@@ -216,13 +207,13 @@ impl ValueStore {
     }
 
     fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
-        let StoreValue { key, value, ttl, cached, legacy, to } = write;
+        let StoreValue { key, value, ttl, cached, nearer, legacy, to } = write;
         let refusal = match self.check_remote(&key, &value) {
             Err(why) => Some(why),
             Ok(()) => {
                 let name = key.clone();
                 let outcome = if cached {
-                    self.records.set_cached(key, value, ttl, to.addr, now)
+                    self.records.set_cached(key, value, ttl, nearer, to.addr, now)
                 } else {
                     let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
                     self.records.set(write, now, &mut *self.entropy)
@@ -349,22 +340,6 @@ impl Handler<ReadValue> for ValueStore {
     }
 }
 
-impl Handler<AuditKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, audit: AuditKey, _: &mut Self::Context) {
-        let AuditKey { key, answer } = audit;
-        let here = self.records.get(&key, clock::now()).map(|copy| HeldHere {
-            class: copy.class,
-            kept: self.records.is_kept(&key),
-            expires_in: copy.ttl_left,
-        });
-        let target = LookupKey::Nodes(NodeId::of_key(&key));
-        let purpose = Purpose::Audit(Auditing { key, here, answer });
-        self.links.lookup.do_send(StartLookup { key: target, purpose });
-    }
-}
-
 impl Handler<PublishValue> for ValueStore {
     type Result = ();
 
@@ -381,96 +356,11 @@ impl Handler<PublishValue> for ValueStore {
     }
 }
 
-impl Handler<ReleaseKey> for ValueStore {
-    type Result = bool;
-
-    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
-        let released = self.records.release(&release.0);
-        if released {
-            self.links.end.do_send(EndPlacement(release.0.clone()));
-        }
-        self.links.ended.do_send(PublicationEnded(release.0));
-        self.commit(Waiting::Nobody, ctx);
-        released
-    }
-}
-
-impl Handler<KeepKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
-        if self.records.keep(&keep.key) {
-            return self.commit(Waiting::Keep(keep), ctx);
-        }
-        // Whoever asked may have gone.
-        let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
-    }
-}
-
-impl Handler<UnkeepKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
-        self.records.unkeep(&unkeep.0);
-        self.commit(Waiting::Nobody, ctx);
-    }
-}
-
-impl Handler<RepublishKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, republish: RepublishKey, _: &mut Self::Context) {
-        let RepublishKey { key, answer } = republish;
-        match self.records.published_version(&key) {
-            Some(version) => self.find_places(key, version, false, Some(answer)),
-            None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
-        }
-    }
-}
-
-impl Handler<RepublishDue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
-        let restores = self.restores_a_round();
-        for due in self.records.due(clock::now(), MAX_ROUND, restores, &mut *self.entropy) {
-            let restore = matches!(due.kind, DueKind::Restore { .. });
-            self.find_places(due.key, due.version, restore, None);
-        }
-    }
-}
-
-impl Handler<ExpireValues> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, _: ExpireValues, ctx: &mut Self::Context) {
-        let swept = self.records.expire(clock::now());
-        if swept > 0 {
-            tracing::debug!(swept, "values expired");
-            self.commit(Waiting::Nobody, ctx);
-        }
-    }
-}
-
 impl Handler<PlacesFound> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, found: PlacesFound, _: &mut Self::Context) {
         self.place(found, clock::now());
-    }
-}
-
-impl Handler<PublishDone> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, done: PublishDone, ctx: &mut Self::Context) {
-        let now = clock::now();
-        // The publisher itself is a holder, and lives: its own copy goes on, whomever it reached.
-        self.records.renewed(&done.key, done.version, now);
-        if !done.stored {
-            self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
-        }
-        self.commit(Waiting::Nobody, ctx);
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::peer::AddressScope;
+use super::store::CacheTtl;
 
 /// Peers per bucket and replicas per value (WIRE.md, defaults).
 pub const DEFAULT_K: usize = 20;
@@ -70,6 +71,11 @@ pub const MAX_DATAGRAM: usize = 65_507;
 pub const DEFAULT_AUDIT_INTERVAL: Duration = Duration::from_secs(600);
 /// Keys that are kept. A further one is refused with an error.
 pub const DEFAULT_MAX_KEPT_KEYS: usize = 10_000;
+
+/// How long a node that is stopped may take to hand over what it holds.
+pub const DEFAULT_HAND_OFF_TIME: Duration = Duration::from_secs(2);
+/// Values a second that a newcomer is given. Further ones wait.
+pub const DEFAULT_HAND_OFF_RATE: u32 = 100;
 
 /// Unanswered queries in a row after which a peer may be evicted, if others answer meanwhile.
 pub const DEFAULT_MAX_FAILURES: u32 = 3;
@@ -142,6 +148,8 @@ pub struct Config {
     /// The shortest life of a cached copy (0..=[`Config::key_expiry`]). Defaults to [`DEFAULT_MIN_CACHE_TTL`], or to
     /// the key expiry where that is shorter.
     pub min_cache_ttl: Duration,
+    /// How the life of a cached copy is computed. Defaults to the Python package's formula.
+    pub cache_ttl: CacheTtl,
     /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
     pub max_dispatches: usize,
     /// Whether an answer must come from the exact address that was asked. Off only where peers answer from another
@@ -204,6 +212,14 @@ pub struct Config {
     pub audit_interval: Duration,
     /// Keys that are kept (0..=1,000,000). Defaults to [`DEFAULT_MAX_KEPT_KEYS`].
     pub max_kept_keys: usize,
+    /// How long a node that is stopped may take to hand over what it holds (0..=60 s). One that has nothing to give stops at
+    /// once; with 0 all do. Defaults to [`DEFAULT_HAND_OFF_TIME`].
+    pub hand_off_time: Duration,
+    /// Values a second that a peer is given which has entered the routing table and is among the k nearest to them
+    /// (0..=10,000); 0: it gets them by the next restore only. All such peers together get at most four times as much, and
+    /// one whose address is held to a [rate](Config::rate_limit) no more than that bears. Defaults to
+    /// [`DEFAULT_HAND_OFF_RATE`].
+    pub hand_off_rate: u32,
 
     /// Unanswered queries in a row after which a peer may be evicted (1..=100). Defaults to [`DEFAULT_MAX_FAILURES`].
     pub max_failures: u32,
@@ -233,6 +249,7 @@ impl Default for Config {
             restore_interval: DEFAULT_RESTORE_INTERVAL,
             republish_interval: DEFAULT_REPUBLISH_INTERVAL,
             min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
+            cache_ttl: CacheTtl::Package,
             max_dispatches: DEFAULT_MAX_DISPATCHES,
             verify_response_source: true,
             mixed_placement: true,
@@ -259,6 +276,8 @@ impl Default for Config {
             publisher_conflict: PublisherConflict::Supersede,
             audit_interval: DEFAULT_AUDIT_INTERVAL,
             max_kept_keys: DEFAULT_MAX_KEPT_KEYS,
+            hand_off_time: DEFAULT_HAND_OFF_TIME,
+            hand_off_rate: DEFAULT_HAND_OFF_RATE,
             max_failures: DEFAULT_MAX_FAILURES,
             diversity: AppliesTo::Global,
             max_per_subnet_bucket: DEFAULT_MAX_PER_SUBNET_BUCKET,
@@ -321,6 +340,8 @@ impl Config {
         within("max_value_len", self.max_value_len, 1, MAX_DATAGRAM)?;
         lasts("audit_interval", self.audit_interval, MS(10), DAYS(30))?;
         within("max_kept_keys", self.max_kept_keys, 0, 1_000_000)?;
+        lasts("hand_off_time", self.hand_off_time, MS(0), MS(60_000))?;
+        within("hand_off_rate", self.hand_off_rate as usize, 0, 10_000)?;
         within("max_failures", self.max_failures as usize, 1, 100)?;
         within("max_per_subnet_bucket", self.max_per_subnet_bucket, 1, 255)?;
         within("max_per_subnet_table", self.max_per_subnet_table, 1, 65_536)?;
@@ -391,13 +412,14 @@ macro_rules! setters {
 
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
-    restore_interval: Duration, republish_interval: Duration, max_dispatches: usize,
+    restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
     rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
-    publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
+    publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, hand_off_time: Duration,
+    hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
     max_per_subnet_table: usize, max_per_subnet_lookup: usize, max_restarts: u32, restart_window: Duration,
 }
 

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod codec;
 pub mod config;
 pub mod entropy;
+pub mod hand_off;
 pub mod id;
 pub mod keeping;
 pub mod lookup;

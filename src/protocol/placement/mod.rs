@@ -45,6 +45,9 @@ pub enum Mode {
         /// Seconds that the publication has left.
         ttl: u32,
     },
+    /// Somebody's copy goes over to another: the targets are asked by `check_store` one after another, in their order, and
+    /// the first that says "not held" gets `set` with `ttl`. That is all, once it has stored it.
+    HandOver,
     /// Nothing is placed: each target is asked by `check_store`, and that is all. See [`Audit`](super::audit::Audit).
     Audit,
 }
@@ -85,7 +88,7 @@ pub struct Placed {
     pub wrong_id: usize,
     /// The query never left this node.
     pub unsent: usize,
-    /// The deadline passed before their turn came.
+    /// Their turn did not come, before the deadline or before another one had it (hand-overs only).
     pub unreached: usize,
 }
 
@@ -124,7 +127,7 @@ pub enum Fate {
     WrongId,
     /// The query never left this node.
     Unsent,
-    /// The deadline passed before its turn came.
+    /// Its turn did not come, or its answer made no difference any more.
     Unreached,
 }
 
@@ -140,7 +143,7 @@ struct Target {
 /// One placement. Call [`Placement::next`] until it is neither [`Step::Check`] nor [`Step::Store`], and again after each
 /// event.
 ///
-/// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Placement::handle_slow). A
+/// Never more than alpha queries hold a slot, in a hand-over one; a query holds one until it ends or is [slow](Placement::handle_slow). A
 /// target that was silent gets one more try, after all others have had their first: a datagram lost would cost a
 /// replica until the next restore, and `set` does the same twice as once. So at most two queries for each target (three
 /// in a restore), and all ends at [`Config::lookup_deadline`].
@@ -159,13 +162,13 @@ impl Placement {
     pub fn new(mode: Mode, targets: &[Peer], config: &Config, now: Instant) -> Self {
         let first = match mode {
             Mode::Publish => Duty::Store,
-            Mode::Restore { .. } | Mode::Audit => Duty::Check,
+            Mode::Restore { .. } | Mode::HandOver | Mode::Audit => Duty::Check,
         };
         let fresh = |peer: &Peer| Target { peer: *peer, state: State::ToDo(first), retried: false, asked: false };
         Self {
             mode,
             targets: targets.iter().map(fresh).collect(),
-            alpha: config.alpha,
+            alpha: if mode == Mode::HandOver { 1 } else { config.alpha },
             deadline: now + config.lookup_deadline,
         }
     }
@@ -179,6 +182,9 @@ impl Placement {
     pub fn next(&mut self, now: Instant) -> Step {
         if now >= self.deadline {
             self.give_up();
+        }
+        if self.mode == Mode::HandOver && self.fates().any(|(_, fate)| fate == Some(Fate::Stored)) {
+            self.leave_it();
         }
         if self.targets.iter().all(|target| matches!(target.state, State::Done(_))) {
             return Step::Finished;
@@ -274,6 +280,13 @@ impl Placement {
     fn in_flight(&mut self, id: &NodeId, asked: Duty) -> Option<&mut Target> {
         let awaited = |target: &Target| matches!(target.state, State::InFlight { duty, .. } if duty == asked);
         self.targets.iter_mut().find(|target| target.peer.id == *id && awaited(target))
+    }
+
+    /// One has it, and that is enough.
+    fn leave_it(&mut self) {
+        for target in self.targets.iter_mut().filter(|target| !matches!(target.state, State::Done(_))) {
+            target.state = State::Done(Fate::Unreached);
+        }
     }
 
     fn give_up(&mut self) {

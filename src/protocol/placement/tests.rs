@@ -60,13 +60,15 @@ proptest! {
     }
 
     /// Whatever comes back, in whatever order: it ends, keeps to alpha slots and its number of queries, and counts
-    /// each target once.
+    /// each target once; and a hand-over ends with the first that has stored.
     #[test]
     fn every_placement_ends_and_counts_each_target_once(
-        seed: u64, size in 0u8..50, alpha in 1usize..6, restore: bool,
+        seed: u64, size in 0u8..50, alpha in 1usize..6,
+        mode in prop_oneof![Just(Mode::Publish), Just(RESTORE), Just(Mode::HandOver)],
     ) {
         let mut entropy = SeededEntropy::new(seed);
-        let (mut now, mode) = (Instant::now(), if restore { RESTORE } else { Mode::Publish });
+        let mut now = Instant::now();
+        let alpha = if mode == Mode::HandOver { 1 } else { alpha };
         let mut placement = start(mode, &all_near(0..size), alpha, now);
         // (id, whether it was a check, whether it holds a slot)
         let mut in_flight: Vec<(NodeId, bool, bool)> = Vec::new();
@@ -104,11 +106,12 @@ proptest! {
             }
         }
         prop_assert_eq!(placement.next(now), Step::Finished);
-        let most = if restore { 3 } else { 2 };
+        let most = if mode == Mode::Publish { 2 } else { 3 };
         prop_assert!(sent.iter().all(|sent| *sent <= most));
         let placed = placement.outcome();
         prop_assert_eq!(placed.asked + placed.unsent + placed.unreached, usize::from(size));
         let Placed { stored, refused, held_already, silent, wrong_id, .. } = placed;
+        prop_assert!(mode != Mode::HandOver || stored <= 1);
         prop_assert_eq!(placed.asked, stored + refused + held_already + silent + wrong_id);
     }
 }
@@ -146,6 +149,30 @@ fn a_restore_sets_only_where_the_key_is_not_held() {
     assert_eq!(placement.next(now), Step::Finished);
     assert_eq!(placement.outcome(), Placed { asked: 3, stored: 1, held_already: 2, ..Placed::default() });
     assert_eq!(placement.mode(), RESTORE);
+}
+
+#[test]
+fn a_hand_over_asks_one_after_the_other_and_ends_with_the_first_that_lacked_it() {
+    let now = Instant::now();
+    let mut placement = start(Mode::HandOver, &all_near(0..5), 3, now);
+    assert_eq!(sends(&mut placement, now), [Step::Check(near(0))]);
+    placement.handle_checked(&near(0).id, true);
+    assert_eq!(sends(&mut placement, now), [Step::Check(near(1))]);
+    // It may have gone: the next one's turn comes, and its own late answer makes no difference.
+    placement.handle_slow(&near(1).id);
+    assert_eq!(sends(&mut placement, now), [Step::Check(near(2))]);
+    placement.handle_checked(&near(2).id, false);
+    assert_eq!(sends(&mut placement, now), [Step::Store(near(2))]);
+    placement.handle_stored(&near(2).id, false);
+    assert_eq!(sends(&mut placement, now), [Step::Check(near(3))]);
+    placement.handle_checked(&near(3).id, false);
+    assert_eq!(sends(&mut placement, now), [Step::Store(near(3))]);
+    placement.handle_stored(&near(3).id, true);
+    assert_eq!(placement.next(now), Step::Finished);
+    placement.handle_checked(&near(1).id, false);
+    assert_eq!(placement.next(now), Step::Finished);
+    let placed = Placed { asked: 3, stored: 1, refused: 1, held_already: 1, unreached: 2, ..Placed::default() };
+    assert_eq!(placement.outcome(), placed);
 }
 
 #[test]

@@ -133,6 +133,11 @@ impl Holdings {
         assert_eq!((fresh.published, fresh.held, fresh.cached), (self.published, self.held, self.cached));
     }
 
+    /// All records, those that end last first.
+    pub(super) fn by_life(&self) -> impl Iterator<Item = &Record> {
+        self.by_expiry.iter().rev().filter_map(|(_, key)| self.records.get(key))
+    }
+
     #[cfg(test)]
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()

@@ -17,11 +17,13 @@ mod undo;
 mod writes;
 
 pub use memory::MemoryStore;
-pub use outcome::{ClassCount, Due, DueKind, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome};
+pub use outcome::{
+    ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
+};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::RemoteWrite;
-pub use ttl::cache_ttl;
+pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
 pub use undo::Checkpoint;
 
 use std::error::Error;

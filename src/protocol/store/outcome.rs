@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::record::Class;
+use crate::protocol::id::NodeId;
 use crate::protocol::value::Value;
 
 /// A value that this node has begun to publish.
@@ -35,6 +36,19 @@ impl StoredCopy {
     pub fn ttl_seconds(&self) -> u32 {
         whole_seconds(self.ttl_left)
     }
+}
+
+/// A full copy, as one of all that are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FullCopy<'a> {
+    /// The key.
+    pub key: &'a Arc<str>,
+    /// Its place.
+    pub id: NodeId,
+    /// Whether this node publishes it.
+    pub published: bool,
+    /// Bytes of key and value.
+    pub bytes: usize,
 }
 
 /// Whole seconds of `duration`, as many as the wire's `ttl` can say.

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Change;
 use super::holdings::Holdings;
-use super::outcome::{Due, DueKind, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, whole_seconds};
+use super::outcome::{
+    Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, whole_seconds,
+};
 use super::quota::Claim;
 use super::record::{Class, Record, StoredRecord, Writer};
 
@@ -95,6 +97,17 @@ impl Records {
             class: *class,
             ttl_left: expires_at.saturating_duration_since(now),
             expires_at: *expires_at,
+        })
+    }
+
+    /// The full copies that have not ended, those that end last first.
+    pub fn full_copies(&self, now: Instant) -> impl Iterator<Item = FullCopy<'_>> {
+        let live = self.holdings.by_life().take_while(move |record| !record.is_expired(now));
+        live.filter(|record| record.is_full()).map(|record| FullCopy {
+            key: &record.stored.key,
+            id: self.own.xor(&NodeId::from_bytes(*record.distance.as_bytes())),
+            published: record.is_published(),
+            bytes: record.bytes(),
         })
     }
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cache_ttl;
 use super::outcome::{Refusal, WriteOutcome};
 use super::quota::Claim;
 use super::record::{Class, Record, Writer};
@@ -54,13 +53,17 @@ impl Records {
         }
     }
 
-    /// Takes a `set_cached` from the network: `ttl` is what it says is left in the copy that it was made from. A full
-    /// copy stays as it is; a cached one of another value gives way, since the one that comes was read later.
+    /// Takes a `set_cached` from the network: `ttl` is what it says is left in the copy that it was made from, `nearer` how
+    /// many known nodes are nearer to the key, which matters where [`Config::cache_ttl`] asks for it. A full copy stays as
+    /// it is; a cached one of another value gives way, since the one that comes was read later.
+    ///
+    /// [`Config::cache_ttl`]: crate::protocol::config::Config::cache_ttl
     pub fn set_cached(
         &mut self,
         key: Arc<str>,
         value: Arc<Value>,
         ttl: Option<u32>,
+        nearer: usize,
         from: SocketAddr,
         now: Instant,
     ) -> WriteOutcome {
@@ -73,7 +76,7 @@ impl Records {
             self.refused.stale += u64::from(!same);
             return if same { WriteOutcome::Unchanged } else { WriteOutcome::Stale };
         }
-        let life = cache_ttl(&self.own, &NodeId::of_key(&key), self.config.key_expiry, self.config.min_cache_ttl);
+        let life = self.config.cache_ttl.life(&self.own, &NodeId::of_key(&key), nearer, &self.config);
         let life = ttl.map_or(life, |ttl| life.min(Duration::from_secs(u64::from(ttl))));
         let before = self.holdings.take(&key);
         let same = before.as_ref().is_some_and(|record| record.holds(&value));

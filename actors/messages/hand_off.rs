@@ -1,0 +1,93 @@
+//! What the hand-off is told, and what others are told for it.
+
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use kademlia_dynamic::protocol::hand_off::{Gift, Look, Neighbour, Neighbours, Parting};
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
+
+use super::{Answer, QueryEvent};
+
+/// Routing table → hand-off: this peer has entered the table.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct PeerEntered(pub Neighbour);
+
+/// Node → hand-off: the node is about to stop. Hand over what is held, within `Config::hand_off_time`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave {
+    /// Told when that is over, done or not.
+    pub answer: Answer<()>,
+}
+
+/// Why values are handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandOffCause {
+    /// Peers have entered the table.
+    Newcomers(Look),
+    /// This node leaves.
+    Leaving,
+}
+
+/// Hand-off → routing table: add who is known, and pass it on as [`SelectValues`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FindNeighbours(pub HandOffCause);
+
+/// Routing table → value store: select what is to be handed over, and say so as [`ValuesSelected`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SelectValues {
+    /// Why.
+    pub cause: HandOffCause,
+    /// Who is known.
+    pub neighbours: Neighbours,
+}
+
+/// Value store → hand-off: these are to be handed over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ValuesSelected {
+    /// To newcomers.
+    ForNewcomers(Vec<(Neighbour, Vec<Gift>)>),
+    /// To those who stay.
+    ForFarewell {
+        /// The values, the most urgent first.
+        values: Vec<Parting>,
+        /// Who stays.
+        neighbours: Neighbours,
+    },
+}
+
+/// Hand-over → value store: this peer lacks the key, so send it what is held now, with the time that it has left.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct GiveValue {
+    /// The key.
+    pub key: Arc<str>,
+    /// Who lacks it.
+    pub to: Peer,
+    /// Whether that is a legacy node.
+    pub legacy: bool,
+    /// Who wants to know what became of it. `Unsent` where there is nothing to give.
+    pub asker: Recipient<QueryEvent>,
+}
+
+/// Hand-over → hand-off: this peer is slower than expected, or silent.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct HeirSlow(pub NodeId);
+
+/// Hand-over → hand-off: it is over.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct HandOverEnded {
+    /// The newcomer that it was for; `None`: for whoever lacked it.
+    pub newcomer: Option<NodeId>,
+    /// Whether a peer that lacked it holds it now.
+    pub stored: bool,
+    /// Whether nobody at all answered.
+    pub silent: bool,
+}

@@ -1,0 +1,69 @@
+//! What is handed over: which of the values held are for newcomers, which for those who stay when this node leaves, and what
+//! is sent of each. To whom, and how fast, is decided elsewhere.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use actix::Handler;
+use kademlia_dynamic::protocol::hand_off::{Gift, MAX_PARTING, Parting};
+use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::store::Class;
+
+use super::super::clock;
+use super::super::messages::{
+    GiveValue, HandOffCause, QueryEvent, QueryResult, SelectValues, SendQuery, ValuesSelected,
+};
+use super::{ValueStore, seconds};
+
+impl Handler<SelectValues> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, select: SelectValues, _: &mut Self::Context) {
+        let SelectValues { cause, neighbours } = select;
+        let copies = self.records.full_copies(clock::now());
+        let selected = match cause {
+            HandOffCause::Newcomers(look) => {
+                let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (*newcomer, Vec::new())).collect();
+                for copy in copies {
+                    for to in neighbours.newcomers_to_serve(&copy.id, self.config.k, &look) {
+                        let of = gifts.iter_mut().filter(|(newcomer, _)| newcomer == to);
+                        of.for_each(|(_, gifts)| gifts.push(Gift { key: copy.key.clone(), bytes: copy.bytes }));
+                    }
+                }
+                ValuesSelected::ForNewcomers(gifts)
+            }
+            HandOffCause::Leaving => {
+                // Our own first, whose publisher goes; then those that we are the surest to be a holder of.
+                let mut copies: Vec<_> = copies.collect();
+                copies.sort_by_key(|copy| (Reverse(copy.published), self.own.distance(&copy.id)));
+                let values = copies.into_iter().take(MAX_PARTING).map(|copy| Parting {
+                    key: copy.key.clone(),
+                    id: copy.id,
+                    published: copy.published,
+                });
+                let values = values.collect();
+                self.leaving = true;
+                ValuesSelected::ForFarewell { values, neighbours }
+            }
+        };
+        self.links.selected.do_send(selected);
+    }
+}
+
+impl Handler<GiveValue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, give: GiveValue, _: &mut Self::Context) {
+        let GiveValue { key, to, legacy, asker } = give;
+        // A legacy node grants a full day to whatever it is given, so it is not given what is about to end.
+        let least = if legacy { self.config.restore_interval } else { Duration::from_secs(1) };
+        let copy = self.records.get(&key, clock::now()).filter(|copy| copy.class != Class::Cached);
+        match copy.filter(|copy| copy.ttl_left >= least) {
+            Some(copy) => {
+                let request = Request::Set { key, value: copy.value, ttl: Some(seconds(copy.ttl_left)) };
+                self.links.query.do_send(SendQuery { to: to.addr, id: Some(to.id), request, asker: Some(asker) });
+            }
+            None => asker.do_send(QueryEvent { to: to.addr, id: Some(to.id), result: QueryResult::Unsent }),
+        }
+    }
+}

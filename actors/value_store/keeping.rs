@@ -1,0 +1,132 @@
+//! What is seen to again and again while values are held: republications and restores that are due, kept and released keys,
+//! audits, expiry. Who is asked, and where a value goes, is that of others.
+
+use actix::Handler;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::DueKind;
+
+use super::super::clock;
+use super::super::maintenance::republish_round;
+use super::super::messages::{
+    AuditKey, Auditing, EndPlacement, ExpireValues, KeepKey, LookupKey, PublicationEnded, PublishDone, Purpose,
+    ReleaseKey, RepublishDue, RepublishKey, StartLookup, UnkeepKey,
+};
+use super::super::outcome::{Error, HeldHere};
+use super::{ValueStore, Waiting};
+
+/// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
+/// applications. What is left over is due in the next round, the longest overdue first.
+const MAX_ROUND: usize = 512;
+/// Values restored in one round at least.
+const MIN_ROUND: usize = 16;
+
+impl ValueStore {
+    /// How many restores a round takes, so that each held value has its turn in each interval: a quarter more than its
+    /// share, within the bounds.
+    fn restores_a_round(&self) -> usize {
+        let share = republish_round(&self.config).as_secs_f64() / self.config.restore_interval.as_secs_f64();
+        let held = self.records.snapshot().held.values as f64;
+        ((held * share * 1.25) as usize).clamp(MIN_ROUND, MAX_ROUND)
+    }
+}
+
+impl Handler<AuditKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, audit: AuditKey, _: &mut Self::Context) {
+        let AuditKey { key, answer } = audit;
+        let here = self.records.get(&key, clock::now()).map(|copy| HeldHere {
+            class: copy.class,
+            kept: self.records.is_kept(&key),
+            expires_in: copy.ttl_left,
+        });
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        let purpose = Purpose::Audit(Auditing { key, here, answer });
+        self.links.lookup.do_send(StartLookup { key: target, purpose });
+    }
+}
+
+impl Handler<ReleaseKey> for ValueStore {
+    type Result = bool;
+
+    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
+        let released = self.records.release(&release.0);
+        if released {
+            self.links.end.do_send(EndPlacement(release.0.clone()));
+        }
+        self.links.ended.do_send(PublicationEnded(release.0));
+        self.commit(Waiting::Nobody, ctx);
+        released
+    }
+}
+
+impl Handler<KeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
+        if self.records.keep(&keep.key) {
+            return self.commit(Waiting::Keep(keep), ctx);
+        }
+        // Whoever asked may have gone.
+        let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
+    }
+}
+
+impl Handler<UnkeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
+        self.records.unkeep(&unkeep.0);
+        self.commit(Waiting::Nobody, ctx);
+    }
+}
+
+impl Handler<RepublishKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, republish: RepublishKey, _: &mut Self::Context) {
+        let RepublishKey { key, answer } = republish;
+        match self.records.published_version(&key) {
+            Some(version) => self.find_places(key, version, false, Some(answer)),
+            None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
+        }
+    }
+}
+
+impl Handler<RepublishDue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
+        let restores = self.restores_a_round();
+        for due in self.records.due(clock::now(), MAX_ROUND, restores, &mut *self.entropy) {
+            let restore = matches!(due.kind, DueKind::Restore { .. });
+            self.find_places(due.key, due.version, restore, None);
+        }
+    }
+}
+
+impl Handler<ExpireValues> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, _: ExpireValues, ctx: &mut Self::Context) {
+        let swept = self.records.expire(clock::now());
+        if swept > 0 {
+            tracing::debug!(swept, "values expired");
+            self.commit(Waiting::Nobody, ctx);
+        }
+    }
+}
+
+impl Handler<PublishDone> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, done: PublishDone, ctx: &mut Self::Context) {
+        let now = clock::now();
+        // The publisher itself is a holder, and lives: its own copy goes on, whomever it reached.
+        self.records.renewed(&done.key, done.version, now);
+        if !done.stored {
+            self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
+        }
+        self.commit(Waiting::Nobody, ctx);
+    }
+}

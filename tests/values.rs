@@ -1,0 +1,309 @@
+//! How long values live, and which of two wins: what is renewed, what never is, and that nothing old comes back. In virtual
+//! time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::store::{CacheTtl, Class, MAX_HALVINGS, halving_cache_ttl};
+use kademlia_dynamic::sim::{
+    Asked, LegacyNode, LegacyVersion, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time,
+};
+use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
+use tokio::time::{Instant, sleep, sleep_until};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn k(k: usize) -> Config {
+    Config::builder().k(k).build().unwrap()
+}
+
+async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
+    let network = MemoryNetwork::new(7);
+    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
+    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
+    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
+    let node = node.start_local_over(network.endpoint()).await.unwrap();
+    sleep(5 * SECOND).await;
+    peers.forget_heard();
+    (peers, node)
+}
+
+fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
+    Request::Set { key: key.into(), value: Value::from(value).into(), ttl }
+}
+
+// ---- How long ----
+
+#[test]
+fn a_publication_that_is_repeated_renews_the_copies_of_its_holders() {
+    let builder = Sim::builder().nodes(12).seed(2).config(k(5));
+    Sim::run(builder, async |sim| {
+        let publisher = sim.random_node();
+        assert!(sim.set(publisher, "key", "value").await.unwrap().stored >= 5);
+        sim.run_for(30 * HOUR).await;
+        let mut renewed = 0;
+        for place in sim.places() {
+            let copy = sim.node(place).unwrap().copy_of("key").await.unwrap();
+            if let Some(copy) = copy.filter(|copy| copy.class != Class::Cached) {
+                assert!(copy.ttl_left > 11 * HOUR, "{copy:?}: half an expiry at least, from the last of the rounds");
+                renewed += 1;
+            }
+        }
+        assert!(renewed >= 5, "{renewed}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_publication_that_is_repeated_renews_the_copies_of_legacy_holders_too() {
+    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(5);
+            // They restore nothing by themselves: what they hold after a day was renewed by its publisher.
+            let idle = Config::builder().k(5).restore_interval(720 * HOUR).build().unwrap();
+            let publisher = Node::builder().codec(Codec::Json).config(k(5)).seed(1);
+            let publisher = publisher.start_local_over(network.endpoint()).await.unwrap();
+            let mut legacy = Vec::new();
+            for _ in 0..6 {
+                let node = LegacyNode::start(&network, Codec::Json, &idle, version);
+                node.bootstrap(&[publisher.local_addr()]).await;
+                legacy.push(node);
+                sleep(5 * SECOND).await;
+            }
+            assert!(publisher.set("key", "value").await.unwrap().stored >= 5);
+            sleep(30 * HOUR).await;
+            let held = legacy.iter().filter(|node| node.held("key").is_some()).count();
+            assert!(held >= 5, "{version:?}: {held}");
+            publisher.stop().await;
+            sleep(25 * HOUR).await;
+            assert!(legacy.iter().all(|node| node.held("key").is_none()), "{version:?}");
+        });
+    }
+}
+
+/// A small network in which a value lives for ten minutes, whose publisher dies or leaves soon, and in which others come and
+/// go: whether the value is read before its end; then whether any node reads it, or holds it still.
+async fn an_ended_publication(sim: Sim) -> (bool, bool, bool) {
+    let expiry = Duration::from_secs(600);
+    let publisher = sim.random_node();
+    assert!(sim.set(publisher, "key", "value").await.unwrap().stored >= 4);
+    let ends = Instant::now() + expiry;
+    sim.run_for(5 * SECOND).await;
+    if sim.below(2) == 0 {
+        sim.kill(publisher)
+    } else {
+        sim.leave(publisher).await
+    };
+    for _ in 0..4 {
+        sim.run_for(60 * SECOND).await;
+        sim.join().await.unwrap();
+        sim.leave(sim.random_node()).await;
+    }
+    sleep_until(ends - 60 * SECOND).await;
+    let is_read = async || matches!(sim.get(sim.random_node(), "key").await, Ok(GetOutcome::Found { .. }));
+    let before = is_read().await;
+    // A `set` takes its time to reach the last of the holders.
+    sleep_until(ends + SECOND).await;
+    let mut after = false;
+    for place in sim.places() {
+        after |= !matches!(sim.get(place, "key").await, Ok(GetOutcome::NotFound { .. }));
+    }
+    // The sweep comes each 150 s, jittered by a tenth.
+    sim.run_for(Duration::from_secs(165)).await;
+    let mut held = false;
+    for place in sim.places() {
+        let store = sim.node(place).unwrap().snapshot().await.unwrap().store;
+        held |= store.held.values + store.cached.values + store.published.values > 0;
+    }
+    (before, after, held)
+}
+
+#[test]
+fn without_its_publisher_a_value_is_gone_at_its_expiry_and_swept_one_round_later_in_100_of_100_seeds() {
+    let config = Config::builder()
+        .k(4)
+        .key_expiry(Duration::from_secs(600))
+        .restore_interval(Duration::from_secs(60))
+        .bucket_refresh_interval(Duration::from_secs(150))
+        .min_cache_ttl(Duration::from_secs(30))
+        .build()
+        .unwrap();
+    for seed in 1..=100 {
+        let builder = Sim::builder().nodes(12).seed(seed).config(config.clone());
+        assert_eq!(Sim::run(builder, an_ended_publication).unwrap(), (true, false, false), "seed {seed}");
+    }
+}
+
+// ---- Which one ----
+
+fn sets(peers: &ScriptedPeers) -> Vec<(Asked, String)> {
+    let text = |asked: &Asked| match &asked.request {
+        Request::Set { value, .. } => value.as_text().map(str::to_owned),
+        _ => None,
+    };
+    peers.heard().into_iter().filter_map(|asked| text(&asked).map(|text| (asked, text))).collect()
+}
+
+/// Lets the next lookup of `key` take a second and a half, and returns once it has begun.
+async fn once_it_is_looked_up(peers: &ScriptedPeers, key: &str) {
+    let (place, begun) = (NodeId::of_key(key), Rc::new(Cell::new(false)));
+    let says = begun.clone();
+    peers.on(move |asked| match asked.request {
+        Request::FindNode { target } if target == place => {
+            says.set(true);
+            Reply::Usual.after(Duration::from_millis(1_500))
+        }
+        _ => Reply::Usual,
+    });
+    while !begun.get() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    peers.on(|_| Reply::Usual);
+}
+
+#[test]
+fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_more() {
+    in_virtual_time(async {
+        let config = Config::builder().k(5).republish_interval(600 * SECOND).build().unwrap();
+        let (peers, node) = house(5, config).await;
+        node.set("key", "old").await.unwrap();
+        peers.forget_heard();
+        once_it_is_looked_up(&peers, "key").await;
+        assert!(sets(&peers).is_empty(), "its places are still looked for");
+        let outcome = node.set("key", "new").await.unwrap();
+        assert_eq!((outcome.stored, outcome.superseded), (5, false));
+        sleep(30 * SECOND).await;
+        let sent = sets(&peers);
+        assert!(sent.len() >= 5 && sent.iter().all(|(_, text)| text == "new"), "{sent:?}");
+        for n in 0..5 {
+            assert_eq!(peers.held(n, "key"), Some("new".into()));
+        }
+    });
+}
+
+#[test]
+fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
+    in_virtual_time(async {
+        let (peers, node) = house(5, k(5)).await;
+        assert_eq!(
+            peers.ask(0, node.local_addr(), write("key", "old", None)).await,
+            Ok(Response::Set { stored: true })
+        );
+        peers.forget_heard();
+        once_it_is_looked_up(&peers, "key").await;
+        assert_eq!(node.set("key", "new").await.unwrap().stored, 5);
+        sleep(30 * SECOND).await;
+        let sent = sets(&peers);
+        assert!(sent.len() >= 5 && sent.iter().all(|(_, text)| text == "new"), "{sent:?}");
+        assert_eq!(node.copy_of("key").await.unwrap().unwrap().class, Class::Published);
+    });
+}
+
+#[test]
+fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_restore() {
+    for legacy in [false, true] {
+        in_virtual_time(async {
+            let (peers, node) = house(5, k(5)).await;
+            let peers = if legacy { peers.legacy() } else { peers };
+            let says = async |n, value, ttl| peers.ask(n, node.local_addr(), write("key", value, ttl)).await.unwrap();
+            let (stored, refused) = (Response::Set { stored: true }, Response::Set { stored: false });
+            assert_eq!(says(0, "old", None).await, stored);
+            assert_eq!(says(1, "new", None).await, stored);
+            let mut events = node.events();
+            // Our nodes say that it is a restore; a restore by a legacy node comes from another address than its writer's.
+            assert_eq!(says(2, "old", (!legacy).then_some(80_000)).await, refused, "legacy {legacy}");
+            assert_eq!(node.get("key").await.unwrap(), Some("new".into()), "legacy {legacy}");
+            assert_eq!(says(0, "old", None).await, stored, "its writer sets it again");
+            assert_eq!(node.get("key").await.unwrap(), Some("old".into()));
+            assert!(matches!(events.next().await, Some(Event::ValueStored { by, .. }) if by == peers.addr(0)));
+        });
+    }
+}
+
+// ---- Cached copies ----
+
+#[test]
+fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
+    in_virtual_time(async {
+        let (peers, node) = house(5, k(5)).await;
+        let cache = |value: &str| Request::SetCached {
+            key: "key".into(),
+            value: Value::from(value).into(),
+            target: None,
+            ttl: Some(100),
+        };
+        let ask = async |request| peers.ask(0, node.local_addr(), request).await.unwrap();
+        let check = || Request::CheckStore { key: "key".into(), size: None };
+        assert_eq!(ask(cache("cached")).await, Response::SetCached);
+        assert_eq!(ask(check()).await, Response::CheckStore { has_key: false, ttl: None });
+        let found = ask(Request::FindValue { key: "key".into() }).await;
+        assert!(matches!(found, Response::Value { ttl: Some(98..=100), .. }), "{found:?}");
+        assert_eq!(node.health("key").await.unwrap().here.unwrap().class, Class::Cached);
+
+        assert_eq!(ask(write("key", "full", None)).await, Response::Set { stored: true });
+        assert_eq!(ask(cache("cached")).await, Response::SetCached);
+        let copy = node.copy_of("key").await.unwrap().unwrap();
+        assert_eq!((copy.class, copy.value.as_text()), (Class::Held, Some("full")));
+        assert!(copy.ttl_left > 23 * HOUR, "{copy:?}");
+        assert!(matches!(ask(check()).await, Response::CheckStore { has_key: true, .. }));
+    });
+}
+
+#[test]
+fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(4);
+        let first = Node::builder().config(k(5)).seed(1).start_local_over(network.endpoint()).await.unwrap();
+        let mut nodes = Vec::new();
+        for seed in 2..6 {
+            let builder = Node::builder().config(k(5)).seed(seed).bootstrap([first.local_addr()]);
+            nodes.push(builder.start_local_over(network.endpoint()).await.unwrap());
+        }
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(1);
+        for node in &nodes[..3] {
+            let (key, value) = ("key".into(), Value::from("v").into());
+            let cached = Request::SetCached { key, value, target: None, ttl: None };
+            assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
+        }
+        let asked = peers.ask(0, nodes[3].local_addr(), write("key", "v", None)).await;
+        assert_eq!(asked, Ok(Response::Set { stored: true }));
+        let health = first.health("key").await.unwrap();
+        let confirmed: Vec<_> = health.nearest.confirmed.iter().map(|replica| replica.peer.id).collect();
+        assert_eq!(confirmed, [nodes[3].id()]);
+        assert!(health.nearest.missing.len() >= 3, "{health:?}");
+    });
+}
+
+#[test]
+fn where_it_is_so_configured_a_cached_copy_lives_by_the_known_nodes_that_are_nearer() {
+    for cache_ttl in CacheTtl::ALL {
+        in_virtual_time(async {
+            let config = Config::builder().k(8).cache_ttl(cache_ttl).min_cache_ttl(Duration::ZERO).build().unwrap();
+            let (peers, node) = house(8, config.clone()).await;
+            assert_eq!(node.snapshot().await.unwrap().table.peers, 8);
+            let mut lives = Vec::new();
+            for n in 0..30 {
+                let key = format!("key {n}");
+                let place = NodeId::of_key(&key);
+                let nearer = |peer: &usize| peers.id(*peer).distance(&place) < node.id().distance(&place);
+                let nearer = (0..8).filter(nearer).count();
+                let (to, value) = (node.local_addr(), Value::from("v").into());
+                let cached = Request::SetCached { key: key.as_str().into(), value, target: None, ttl: None };
+                assert_eq!(peers.ask(0, to, cached).await, Ok(Response::SetCached));
+                let life = node.copy_of(&key).await.unwrap().unwrap().ttl_left.as_secs_f64().round() as u64;
+                lives.push((life, nearer));
+            }
+            let halved = |nearer| halving_cache_ttl(nearer, config.key_expiry, Duration::ZERO).as_secs();
+            let all_halved = lives.iter().all(|(life, nearer)| *life == halved(*nearer));
+            assert_eq!(all_halved, cache_ttl == CacheTtl::Halving, "{lives:?}");
+            assert!(lives.iter().any(|(_, nearer)| *nearer == 0) && lives.iter().any(|(_, nearer)| *nearer > 3));
+            assert!(lives.iter().all(|(_, nearer)| *nearer < MAX_HALVINGS));
+        });
+    }
+}
