@@ -104,7 +104,6 @@ counters! {
 }
 
 /// The node's counters. Shared by its actors, and read by whoever holds the node.
-#[derive(Default)]
 pub struct Counters {
     counts: [AtomicU64; Counter::ALL.len()],
     logged: Mutex<BTreeMap<Counter, LastLine>>,
@@ -114,6 +113,13 @@ pub struct Counters {
 struct LastLine {
     at: Instant,
     left_out: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let counts = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { counts, logged: Mutex::default(), restarts: Mutex::default() }
+    }
 }
 
 impl Counters {
