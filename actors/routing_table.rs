@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::routing::{Entry, Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Table, Sighting};
 use kademlia_dynamic::protocol::store::MAX_HALVINGS;
 
 use super::clock;
@@ -72,8 +72,6 @@ impl RoutingTable {
             self.events.emit(Event::PeerRemoved(evicted.peer));
             if let Some(promoted) = evicted.promoted {
                 self.events.emit(Event::PeerAdded(promoted));
-                let legacy = self.table.get(&promoted.id).is_some_and(Entry::is_legacy);
-                self.links.entered.do_send(PeerEntered(Neighbour { peer: promoted, legacy }));
             }
         }
     }

@@ -23,9 +23,9 @@ impl Handler<SelectValues> for ValueStore {
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {
             HandOffCause::Newcomers(look) => {
-                let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (*newcomer, Vec::new())).collect();
+                let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (newcomer.who, Vec::new())).collect();
                 for copy in copies {
-                    for to in neighbours.newcomers_to_serve(&copy.id, self.config.k, &look) {
+                    for to in neighbours.newcomers_to_serve(&copy.id, copy.stored_at, self.config.k, &look) {
                         let of = gifts.iter_mut().filter(|(newcomer, _)| newcomer == to);
                         of.for_each(|(_, gifts)| gifts.push(Gift { key: copy.key.clone(), bytes: copy.bytes }));
                     }

@@ -47,7 +47,8 @@ Examples:
                                         # reachable from other machines
   kad node --wire bencode               # among nodes that speak bencode
 
-A node keeps what it holds in memory. Ctrl-C or SIGTERM stops it (exit code 0); a second one ends it at once.
+A node keeps what it holds in memory. Ctrl-C or SIGTERM stops it (exit code 0): it hands what it holds to other nodes
+first, which takes 2 seconds at most. A second one ends it at once.
 If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
 
 const SET_USAGE: &str = "\

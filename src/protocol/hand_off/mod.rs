@@ -11,7 +11,9 @@ mod newcomers;
 mod tests;
 
 pub use farewell::{CALLED_PER_K, Farewell, MAX_PARTING, Parting};
-pub use newcomers::{Gift, Look, MAX_GIFTS, MAX_NEWCOMERS, Newcomers};
+pub use newcomers::{Gift, Look, MAX_GIFTS, MAX_NEWCOMERS, Newcomer, Newcomers};
+
+use std::time::Instant;
 
 use super::id::{Distance, NodeId};
 use super::peer::Peer;
@@ -43,17 +45,29 @@ impl Neighbours {
         Self { own, known }
     }
 
-    /// Which of `newcomers` this node gives the value of `key` to: those among the `k` nearest to it, this node counted, and
-    /// only if nobody else will. That is whoever is nearest to the key of the nodes of our kind, since legacy nodes give
-    /// nothing to newcomers, and newcomers (those being served, `unsettled`, too) have nothing yet (Kademlia paper, 2.5).
-    pub fn newcomers_to_serve<'a>(&self, key: &NodeId, k: usize, look: &'a Look) -> Vec<&'a Neighbour> {
+    /// Which newcomers this node gives the value of `key` to, which it holds since `stored_at`: those among the `k` nearest to
+    /// the key, this node counted, that came later than the value, which was brought to the nearest of its time.
+    ///
+    /// And that only if nobody else does: the one to give it is whoever is nearest to the key of the nodes of our kind, since
+    /// legacy nodes give nothing to newcomers, and newcomers have nothing yet (Kademlia paper, 2.5).
+    pub fn newcomers_to_serve<'a>(
+        &self,
+        key: &NodeId,
+        stored_at: Instant,
+        k: usize,
+        look: &'a Look,
+    ) -> Vec<&'a Neighbour> {
+        if look.newcomers.iter().all(|newcomer| newcomer.since < stored_at) {
+            return Vec::new();
+        }
         let own = self.own.distance(key);
         let may_give = |other: &&Neighbour| !other.legacy && !look.is_new(&other.peer.id);
         if self.known.iter().filter(may_give).any(|other| other.peer.id.distance(key) < own) {
             return Vec::new();
         }
         let reach = self.reach(key, k);
-        look.newcomers.iter().filter(|newcomer| newcomer.peer.id.distance(key) <= reach).collect()
+        let later = look.newcomers.iter().filter(|newcomer| newcomer.since >= stored_at);
+        later.map(|newcomer| &newcomer.who).filter(|who| who.peer.id.distance(key) <= reach).collect()
     }
 
     /// The `count` nearest to this node.

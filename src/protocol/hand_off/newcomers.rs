@@ -30,18 +30,27 @@ pub struct Gift {
     pub bytes: usize,
 }
 
+/// A peer that has entered the routing table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Who.
+    pub who: Neighbour,
+    /// When it entered.
+    pub since: Instant,
+}
+
 /// For whom what is held is to be looked through.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Look {
     /// Those who have come since the last look.
-    pub newcomers: Vec<Neighbour>,
+    pub newcomers: Vec<Newcomer>,
     /// Those who came before, and are still being served.
     pub unsettled: Vec<NodeId>,
 }
 
 impl Look {
     pub(super) fn is_new(&self, id: &NodeId) -> bool {
-        self.unsettled.contains(id) || self.newcomers.iter().any(|newcomer| newcomer.peer.id == *id)
+        self.unsettled.contains(id) || self.newcomers.iter().any(|newcomer| newcomer.who.peer.id == *id)
     }
 }
 
@@ -53,7 +62,7 @@ pub struct Newcomers {
     rate_limit: AppliesTo,
     source_rate: u32,
     /// Those who wait to be looked at.
-    entered: Vec<Neighbour>,
+    entered: Vec<Newcomer>,
     look_at: Option<Instant>,
     /// Those who are being served.
     served: Vec<Served>,
@@ -85,23 +94,23 @@ impl Newcomers {
 
     /// A peer has entered the routing table, which it does by an answer of its own. `false`: too many have, and this one is
     /// not looked at.
-    pub fn entered(&mut self, newcomer: Neighbour, now: Instant) -> bool {
+    pub fn entered(&mut self, who: Neighbour, now: Instant) -> bool {
         if self.rate == 0 {
             return true;
         }
         // Whoever comes back has lost what it had, or has moved.
-        self.left(&newcomer.peer.id);
+        self.left(&who.peer.id);
         if self.entered.len() >= MAX_NEWCOMERS {
             return false;
         }
-        self.entered.push(newcomer);
+        self.entered.push(Newcomer { who, since: now });
         self.look_at.get_or_insert(now + GATHERING);
         true
     }
 
     /// A newcomer has gone, or does not answer: it gets nothing more.
     pub fn left(&mut self, id: &NodeId) {
-        self.entered.retain(|newcomer| newcomer.peer.id != *id);
+        self.entered.retain(|newcomer| newcomer.who.peer.id != *id);
         self.served.retain(|served| served.to.peer.id != *id);
     }
 

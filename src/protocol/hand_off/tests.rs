@@ -48,18 +48,24 @@ proptest! {
             kinds.enumerate().map(|(n, legacy)| neighbour(random(&mut entropy), n as u16, legacy)).collect();
         let newcomers = all[old + legacy..].to_vec();
         // One of them came a while ago, and is still being served.
-        let look = Look { newcomers: newcomers[1..].to_vec(), unsettled: vec![newcomers[0].peer.id] };
+        let (stored_at, since) = (Instant::now(), Instant::now());
+        let newcomer = |who: &Neighbour| Newcomer { who: *who, since };
+        let look = Look {
+            newcomers: newcomers[1..].iter().map(newcomer).collect(),
+            unsettled: vec![newcomers[0].peer.id],
+        };
         let mut order = all.clone();
         order.sort_by_key(|node| node.peer.id.distance(&key));
         let mut given: BTreeMap<NodeId, usize> = BTreeMap::new();
         for giver in &all[..old] {
             let others = all.iter().filter(|other| *other != giver).copied().collect();
             let neighbours = Neighbours::new(giver.peer.id, others);
-            for to in neighbours.newcomers_to_serve(&key, k, &look) {
+            prop_assert!(neighbours.newcomers_to_serve(&key, since + SECOND, k, &look).is_empty(), "it came later");
+            for to in neighbours.newcomers_to_serve(&key, stored_at, k, &look) {
                 *given.entry(to.peer.id).or_default() += 1;
             }
         }
-        for newcomer in &look.newcomers {
+        for Newcomer { who: newcomer, .. } in &look.newcomers {
             let should_hold = order.iter().take(k).any(|node| node == newcomer);
             prop_assert_eq!(given.get(&newcomer.peer.id).copied().unwrap_or(0), usize::from(should_hold));
         }
@@ -137,7 +143,8 @@ fn newcomers_are_gathered_for_a_second_and_looked_at_together() {
     assert!(newcomers.entered(near(1), now) && newcomers.entered(near(2), now + SECOND / 2));
     assert_eq!((newcomers.next_wakeup(), newcomers.look(now + SECOND / 2)), (Some(now + SECOND), None));
     let look = newcomers.look(now + SECOND).unwrap();
-    assert_eq!((look.newcomers, look.unsettled), (vec![near(1), near(2)], vec![]));
+    assert_eq!(look.newcomers[1], Newcomer { who: near(2), since: now + SECOND / 2 });
+    assert_eq!((look.newcomers.len(), look.newcomers[0].who, look.unsettled), (2, near(1), vec![]));
     assert_eq!((newcomers.next_wakeup(), newcomers.look(now + 9 * SECOND)), (None, None));
     assert!(newcomers.serve(near(1), gifts(2, 10), now) && newcomers.serve(near(2), Vec::new(), now));
     assert!(newcomers.entered(near(3), now));

@@ -49,6 +49,8 @@ pub struct FullCopy<'a> {
     pub published: bool,
     /// Bytes of key and value.
     pub bytes: usize,
+    /// When the value came here.
+    pub stored_at: Instant,
 }
 
 /// Whole seconds of `duration`, as many as the wire's `ttl` can say.

@@ -108,6 +108,7 @@ impl Records {
             id: self.own.xor(&NodeId::from_bytes(*record.distance.as_bytes())),
             published: record.is_published(),
             bytes: record.bytes(),
+            stored_at: record.stored.stored_at,
         })
     }
 
