@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use actix::dev::ContextFut;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Supervised};
 use kademlia_dynamic::protocol::config::Config;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::clock;
 use super::counters::Counters;
@@ -49,7 +50,7 @@ pub enum StopReason {
 /// The life of one house: its actors run until somebody ends it, and its end can be awaited.
 #[derive(Clone)]
 pub(crate) struct Lifetime {
-    end: Arc<watch::Sender<Option<StopReason>>>,
+    members: Arc<Mutex<Members>>,
     alive: mpsc::Sender<Infallible>,
     counters: Arc<Counters>,
     budget: Budget,
@@ -57,23 +58,73 @@ pub(crate) struct Lifetime {
 
 /// Whoever holds this can end the house. It can be sent anywhere.
 #[derive(Clone, Debug)]
-pub(crate) struct Ender(Arc<watch::Sender<Option<StopReason>>>);
+pub(crate) struct Ender(Arc<Mutex<Members>>);
 
 impl Ender {
     /// Ends the house for `reason`, unless it has ended already.
     pub(crate) fn end(&self, reason: StopReason) {
-        self.0.send_if_modified(|ended| {
-            let first = ended.is_none();
-            if first {
-                *ended = Some(reason);
+        let tasks = {
+            let mut members = locked(&self.0);
+            if members.ended.is_some() {
+                return;
             }
-            first
-        });
+            members.ended = Some(reason);
+            std::mem::take(&mut members.tasks)
+        };
+        for task in tasks.into_iter().flatten() {
+            task.abort();
+        }
     }
 
     /// Why it ended, if it has.
     pub(crate) fn reason(&self) -> Option<StopReason> {
-        self.0.borrow().clone()
+        locked(&self.0).ended.clone()
+    }
+}
+
+/// Who runs in a house. Actors are woken all the time and a house ends once: so its tasks do not look whether it has, but
+/// are told.
+///
+/// Invariant: the numbers in `free` are those of the empty places. No place is taken once the house has ended.
+#[derive(Debug, Default)]
+struct Members {
+    ended: Option<StopReason>,
+    tasks: Vec<Option<AbortHandle>>,
+    free: Vec<usize>,
+}
+
+impl Members {
+    /// A place for the task that is about to begin; `None` once the house has ended.
+    fn reserve(&mut self) -> Option<usize> {
+        if self.ended.is_some() {
+            return None;
+        }
+        Some(self.free.pop().unwrap_or_else(|| {
+            self.tasks.push(None);
+            self.tasks.len() - 1
+        }))
+    }
+}
+
+fn locked(members: &Mutex<Members>) -> MutexGuard<'_, Members> {
+    members.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of a running task. It is free again when the task is gone, and only then may the house be gone.
+struct Membership {
+    place: usize,
+    members: Arc<Mutex<Members>>,
+    _alive: mpsc::Sender<Infallible>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut members = locked(&self.members);
+        // Once the house has ended there are no places.
+        if let Some(task) = members.tasks.get_mut(self.place) {
+            *task = None;
+            members.free.push(self.place);
+        }
     }
 }
 
@@ -89,11 +140,11 @@ impl Ended {
 
 impl Lifetime {
     pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ender, Ended) {
-        let end = Arc::new(watch::Sender::new(None));
+        let members = Arc::new(Mutex::new(Members::default()));
         let (alive, ended) = mpsc::channel(1);
         let budget = Budget { restarts: config.max_restarts, window: config.restart_window };
-        let lifetime = Self { end: end.clone(), alive, counters, budget };
-        (lifetime, Ender(end), Ended(ended))
+        let lifetime = Self { members: members.clone(), alive, counters, budget };
+        (lifetime, Ender(members), Ended(ended))
     }
 
     /// Runs a short-lived actor: until it stops by itself or the house ends. It is not restarted.
@@ -113,16 +164,19 @@ impl Lifetime {
 
     /// Runs a future as part of the house: it is dropped when the house ends, and the end waits for that.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        let mut end = self.end.subscribe();
-        let alive = self.alive.clone();
-        actix_rt::spawn(async move {
-            tokio::select! {
-                biased;
-                _ = end.wait_for(Option::is_some) => {}
-                () = future => {}
-            }
-            drop(alive);
+        let Some(place) = locked(&self.members).reserve() else { return };
+        let membership = Membership { place, members: self.members.clone(), _alive: self.alive.clone() };
+        let task = actix_rt::spawn(async move {
+            future.await;
+            // Named after the future, so that it outlives it wherever the task is aborted.
+            drop(membership);
         });
+        let handle = task.abort_handle();
+        match locked(&self.members).tasks.get_mut(place) {
+            Some(task) => *task = Some(handle),
+            // It ended meanwhile, in another thread.
+            None => handle.abort(),
+        }
     }
 }
 
@@ -152,7 +206,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         A: Supervised,
     {
         let context = Context::with_receiver(self.receiver).into_future(actor);
-        let ender = Ender(lifetime.end.clone());
+        let ender = Ender(lifetime.members.clone());
         let watched = watch_over(context, name, lifetime.budget, lifetime.counters.clone(), ender);
         lifetime.spawn(watched);
         self.addr
@@ -264,6 +318,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 impl fmt::Debug for Lifetime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lifetime").field("ended", &*self.end.borrow()).finish()
+        f.debug_struct("Lifetime").field("ended", &locked(&self.members).ended).finish()
     }
 }

@@ -17,10 +17,10 @@ fn target(entropy: &mut SeededEntropy) -> NodeId {
     NodeId::from_bytes(id)
 }
 
-/// An hour of 50 nodes of all kinds that come and go over a bad network.
+/// A few minutes of 30 nodes of all kinds that come and go over a bad network.
 fn eventful(seed: u64) -> (u64, u64) {
     let builder = Sim::builder()
-        .nodes(50)
+        .nodes(30)
         .seed(seed)
         .loss(0.05)
         .duplication(0.02)
@@ -28,16 +28,16 @@ fn eventful(seed: u64) -> (u64, u64) {
         .dead(0.1)
         .slow(0.1, Duration::from_millis(300))
         .legacy(0.3)
-        .liars(0.04)
-        .churn(Churn::weibull(HOUR / 2));
+        .liars(0.07)
+        .churn(Churn::weibull(HOUR / 30));
     let run = Sim::run(builder, async |sim| {
         for n in 0..5 {
             let outcome = sim.set(sim.random_node(), &format!("key {n}"), "value").await.unwrap();
             assert!(outcome.stored > 0, "{outcome:?}");
         }
-        sim.run_for(HOUR).await;
+        sim.run_for(HOUR / 15).await;
         let population = sim.population();
-        assert!(population.ours > 10 && population.legacy > 5 && population.liars > 0, "{population:?}");
+        assert!(population.ours > 5 && population.legacy > 3 && population.liars > 0, "{population:?}");
         assert!(population.joined > 10 && population.left > 5 && population.died > 5, "{population:?}");
         (sim.network().trace_hash(), sim.network().counters().sent)
     });
@@ -78,8 +78,9 @@ fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_200_nodes() {
 }
 
 #[test]
-fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_1_000_nodes() {
-    Sim::run(Sim::builder().nodes(1_000).seed(4).latency(INTERNET), async |sim| {
+fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_400_nodes() {
+    // The bench tries 1,000 and 10,000 of them.
+    Sim::run(Sim::builder().nodes(400).seed(4).latency(INTERNET), async |sim| {
         assert_eq!(recall(&sim, 50).await, 1.0);
     })
     .unwrap();
@@ -124,7 +125,7 @@ async fn publish(sim: &Sim, values: usize) -> Vec<(String, usize)> {
 
 #[test]
 fn without_faults_every_value_can_be_read_at_any_minute_of_a_day() {
-    Sim::run(Sim::builder().nodes(200).seed(6).latency(INTERNET), async |sim| {
+    Sim::run(Sim::builder().nodes(50).seed(6).latency(INTERNET), async |sim| {
         let published = publish(&sim, 4).await;
         while sim.now() < 24 * HOUR {
             // Not always at the same minute of an hour.
@@ -142,9 +143,9 @@ fn without_faults_every_value_can_be_read_at_any_minute_of_a_day() {
 
 #[test]
 fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
-    Sim::run(Sim::builder().nodes(100).seed(7).latency(INTERNET), async |sim| {
+    Sim::run(Sim::builder().nodes(60).seed(7).latency(INTERNET), async |sim| {
         let before = publish(&sim, 50).await;
-        sim.partition(0..50);
+        sim.partition(0..30);
         sim.run_for(HOUR / 2).await;
         let meanwhile: Vec<(String, usize)> = {
             let mut set = Vec::new();
@@ -162,7 +163,7 @@ fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
         for (key, writer) in before.iter().chain(&meanwhile) {
             let reader = loop {
                 let reader = sim.random_node();
-                if (reader < 50) != (*writer < 50) {
+                if (reader < 30) != (*writer < 30) {
                     break reader;
                 }
             };

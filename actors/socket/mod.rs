@@ -202,7 +202,14 @@ impl Pump {
         match ready!(socket.transport.poll_receive(cx, &mut self.batch, READ_AT_ONCE)) {
             Ok(()) => {
                 self.errors = 0;
+                let room = READ_AT_ONCE - self.batch.len();
+                // Mostly that was all. To hear so now saves this actor from being woken to look once more.
+                let all = room > 0 && socket.transport.poll_receive(cx, &mut self.batch, room).is_pending();
                 socket.take_in(&mut self.batch);
+                if all {
+                    self.turns = TURNS_FOR_OTHERS;
+                    return Poll::Pending;
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "nothing received");

@@ -1,38 +1,48 @@
 //! A bounded map that forgets the entry touched longest ago. It knows nothing of what it remembers.
 //!
 //! Round-trip times, verified addresses and rates are remembered for as many addresses as the bound permits: a
-//! stranger with more addresses than that makes us forget, never grow.
+//! stranger with more addresses than that makes us forget, never grow. A process may run thousands of nodes, so a map
+//! keeps each key once, and gives memory back when most of it is empty.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::HashTable;
 
 /// Marks an end of the list of slots.
-const NONE: usize = usize::MAX;
+const NONE: u32 = u32::MAX;
+/// Entries for which memory is kept, however few there are.
+const SMALL: usize = 16;
 
-/// At most `limit` entries, in the order in which they were last touched. All operations take constant time.
+/// At most `limit` entries, in the order in which they were last touched. All operations take constant time, amortized.
 #[derive(Debug)]
 pub(crate) struct RecencyMap<K, V> {
     limit: usize,
-    index: HashMap<K, usize>,
+    /// Strangers choose the keys, so their hashes must not be guessed.
+    hasher: RandomState,
+    /// The slot of each key.
+    index: HashTable<u32>,
     /// A list threaded through the slots from `oldest` to `newest`. There are never free slots: removing one moves the
     /// last slot into its place.
     slots: Vec<Slot<K, V>>,
-    oldest: usize,
-    newest: usize,
+    oldest: u32,
+    newest: u32,
 }
 
 #[derive(Debug)]
 struct Slot<K, V> {
     key: K,
     value: V,
-    older: usize,
-    newer: usize,
+    older: u32,
+    newer: u32,
 }
 
 impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
-    /// An empty map of at most `limit` entries (at least 1).
+    /// An empty map of at most `limit` entries (at least 1, at most 2^32 - 1).
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), index: HashMap::new(), slots: Vec::new(), oldest: NONE, newest: NONE }
+        let limit = limit.clamp(1, NONE as usize);
+        let (hasher, index, slots) = (RandomState::new(), HashTable::new(), Vec::new());
+        Self { limit, hasher, index, slots, oldest: NONE, newest: NONE }
     }
 
     /// How many entries there are.
@@ -42,28 +52,43 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
 
     /// The value of `key`; the order stays as it is.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.index.get(key).map(|at| &self.slots[*at].value)
+        if self.slots.is_empty() {
+            return None;
+        }
+        let at = self.index.find(self.hasher.hash_one(key), |at| self.slots[*at as usize].key == *key)?;
+        Some(&self.slots[*at as usize].value)
     }
 
     /// Sets the value of `key` and makes it the newest. Returns the entry that was forgotten for it, if one was.
     pub(crate) fn touch(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if let Some(at) = self.index.get(&key).copied() {
-            self.slots[at].value = value;
-            self.unlink(at);
-            self.link_newest(at);
+        self.update(key, |_| value)
+    }
+
+    /// Sets the value of `key` to what `next` makes of the known one, if there is one, and makes it the newest. Returns the
+    /// entry that was forgotten for it, if one was.
+    pub(crate) fn update(&mut self, key: K, next: impl FnOnce(Option<&V>) -> V) -> Option<(K, V)> {
+        let hash = self.hasher.hash_one(key);
+        if let Some(at) = self.index.find(hash, |at| self.slots[*at as usize].key == key).copied() {
+            let value = &mut self.slots[at as usize].value;
+            *value = next(Some(value));
+            if at != self.newest {
+                self.unlink(at);
+                self.link_newest(at);
+            }
             return None;
         }
         let forgotten = if self.slots.len() == self.limit { self.pop_oldest() } else { None };
-        let at = self.slots.len();
-        self.slots.push(Slot { key, value, older: NONE, newer: NONE });
-        self.index.insert(key, at);
+        let at = u32::try_from(self.slots.len()).expect("the limit fits 32 bits");
+        self.slots.push(Slot { key, value: next(None), older: NONE, newer: NONE });
+        let (hasher, slots) = (&self.hasher, &self.slots);
+        self.index.insert_unique(hash, at, |at| hasher.hash_one(slots[*at as usize].key));
         self.link_newest(at);
         forgotten
     }
 
     /// The entry touched longest ago.
     pub(crate) fn oldest(&self) -> Option<(&K, &V)> {
-        self.slots.get(self.oldest).map(|slot| (&slot.key, &slot.value))
+        self.slots.get(self.oldest as usize).map(|slot| (&slot.key, &slot.value))
     }
 
     /// Forgets the entry touched longest ago.
@@ -73,45 +98,71 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
             return None;
         }
         self.unlink(at);
-        let slot = self.slots.swap_remove(at);
-        self.index.remove(&slot.key);
+        self.set_index(at, None);
+        let last = u32::try_from(self.slots.len() - 1).expect("the limit fits 32 bits");
+        if last != at {
+            // The last slot is about to move here.
+            self.set_index(last, Some(at));
+        }
+        let slot = self.slots.swap_remove(at as usize);
         self.relocate(at);
+        self.give_back();
         Some((slot.key, slot.value))
     }
 
-    /// After the last slot moved to `at`: points its neighbours and the index there.
-    fn relocate(&mut self, at: usize) {
-        let Some(moved) = self.slots.get(at) else { return };
-        let (key, older, newer) = (moved.key, moved.older, moved.newer);
-        self.index.insert(key, at);
+    /// Points the index of the key in slot `at` elsewhere, or nowhere.
+    fn set_index(&mut self, at: u32, to: Option<u32>) {
+        let hash = self.hasher.hash_one(self.slots[at as usize].key);
+        let found = self.index.find_entry(hash, |other| *other == at);
+        let mut found = found.expect("each slot is in the index");
+        match to {
+            Some(to) => *found.get_mut() = to,
+            None => drop(found.remove()),
+        }
+    }
+
+    /// After the last slot moved to `at`: points its neighbours there.
+    fn relocate(&mut self, at: u32) {
+        let Some(moved) = self.slots.get(at as usize) else { return };
+        let (older, newer) = (moved.older, moved.newer);
         match older {
             NONE => self.oldest = at,
-            older => self.slots[older].newer = at,
+            older => self.slots[older as usize].newer = at,
         }
         match newer {
             NONE => self.newest = at,
-            newer => self.slots[newer].older = at,
+            newer => self.slots[newer as usize].older = at,
         }
     }
 
-    fn unlink(&mut self, at: usize) {
-        let (older, newer) = (self.slots[at].older, self.slots[at].newer);
+    /// Gives memory back once three quarters of it are empty: each entry popped pays for a share of the move.
+    fn give_back(&mut self) {
+        let len = self.slots.len();
+        if self.slots.capacity() > SMALL && len <= self.slots.capacity() / 4 {
+            self.slots.shrink_to((2 * len).max(SMALL));
+            let (hasher, slots) = (&self.hasher, &self.slots);
+            self.index.shrink_to(slots.capacity(), |at| hasher.hash_one(slots[*at as usize].key));
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let (older, newer) = (self.slots[at as usize].older, self.slots[at as usize].newer);
         match older {
             NONE => self.oldest = newer,
-            older => self.slots[older].newer = newer,
+            older => self.slots[older as usize].newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            newer => self.slots[newer].older = older,
+            newer => self.slots[newer as usize].older = older,
         }
     }
 
-    fn link_newest(&mut self, at: usize) {
-        self.slots[at].older = self.newest;
-        self.slots[at].newer = NONE;
+    fn link_newest(&mut self, at: u32) {
+        self.slots[at as usize].older = self.newest;
+        self.slots[at as usize].newer = NONE;
         match self.newest {
             NONE => self.oldest = at,
-            newest => self.slots[newest].newer = at,
+            newest => self.slots[newest as usize].newer = at,
         }
         self.newest = at;
     }
@@ -150,5 +201,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_map_that_has_been_emptied_gives_its_memory_back() {
+        let mut map = RecencyMap::new(10_000);
+        for key in 0..10_000u16 {
+            map.touch(key, ());
+        }
+        assert!(map.slots.capacity() >= 10_000 && map.index.capacity() >= 10_000);
+        while map.len() > 100 {
+            map.pop_oldest();
+        }
+        assert!(map.slots.capacity() <= 400 && map.index.capacity() <= 800);
+        assert!((9_900..10_000).all(|key| map.get(&key).is_some()) && map.get(&0).is_none());
     }
 }

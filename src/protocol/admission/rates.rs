@@ -34,7 +34,8 @@ pub(super) struct Rates {
     interval: Duration,
     /// How far ahead of `now` a source's time may run.
     burst: Duration,
-    /// When each source's datagrams so far would all have come, had they come at the permitted rate.
+    /// When each source's datagrams so far would all have come, had they come at the permitted rate. A time that is past
+    /// means nothing any more: such a source has its whole burst, as one that is not known.
     arrivals: RecencyMap<Source, Instant>,
 }
 
@@ -46,6 +47,7 @@ impl Rates {
     }
 
     pub(super) fn admit(&mut self, ip: &IpAddr, cost: u32, now: Instant) -> bool {
+        self.forget_past(now);
         let source = Source::of(ip);
         let arrival = self.arrivals.get(&source).map_or(now, |at| now.max(*at)) + self.interval * cost;
         let admitted = arrival.saturating_duration_since(now) <= self.burst;
@@ -53,6 +55,14 @@ impl Rates {
             self.arrivals.touch(source, arrival);
         }
         admitted
+    }
+
+    /// Forgets the sources that have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an
+    /// older one that is not past yet goes soon after.
+    fn forget_past(&mut self, now: Instant) {
+        while self.arrivals.oldest().is_some_and(|(_, arrival)| *arrival <= now) {
+            self.arrivals.pop_oldest();
+        }
     }
 
     pub(super) fn len(&self) -> usize {

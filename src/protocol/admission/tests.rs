@@ -160,6 +160,22 @@ fn the_sources_with_a_rate_are_bounded() {
 }
 
 #[test]
+fn a_source_that_has_its_whole_burst_again_is_forgotten() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    assert_eq!((0..1_000).filter(|_| admission.admit(global(0, 1), 1, now)).count(), 100);
+    for host in 1..1_000 {
+        assert!(admission.admit(global(host, 1), 1, now));
+    }
+    let later = now + Duration::from_millis(1_999);
+    assert!(admission.admit(global(1_000, 1), 1, later));
+    assert_eq!(admission.counts().rated_sources, 1_001, "the first one lacks a datagram, and is before the others");
+    assert!(admission.admit(global(1_000, 1), 1, now + secs(2)));
+    assert_eq!(admission.counts().rated_sources, 1);
+    assert_eq!((0..1_000).filter(|_| admission.admit(global(0, 1), 1, now + secs(2))).count(), 100);
+}
+
+#[test]
 fn at_the_bound_the_address_verified_longest_ago_is_forgotten() {
     let config = Config::builder().max_verified_addresses(2).build().unwrap();
     let mut admission: Admission<()> = Admission::new(&config, PING_LEN);
@@ -183,6 +199,19 @@ fn an_address_stays_verified_for_its_time_and_another_port_is_another_address() 
     assert_eq!(admission.counts().verified_addresses, 1);
     admission.expire(now + secs(600));
     assert_eq!(admission.counts().verified_addresses, 0);
+}
+
+#[test]
+fn whoever_proves_himself_drives_out_those_whose_time_is_over() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let now = Instant::now();
+    for host in 0..1_000 {
+        admission.verified(global(host, 1), now);
+    }
+    assert_eq!(admission.counts().verified_addresses, 1_000);
+    admission.verified(global(2_000, 1), now + secs(600));
+    assert_eq!(admission.counts().verified_addresses, 1);
+    assert_eq!(admission.counts().verified_forgotten, 0, "none of them before its time");
 }
 
 #[test]

@@ -10,31 +10,38 @@ use crate::protocol::recency::RecencyMap;
 pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
 /// What an answer is expected to take before anything was measured.
 pub const INITIAL_EXPECTED_RTT: Duration = Duration::from_millis(500);
-/// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten.
-pub const MAX_MEASURED_ADDRESSES: usize = 4_096;
+/// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten. Whoever is asked
+/// again is mostly in the routing table, which holds fewer.
+pub const MAX_MEASURED_ADDRESSES: usize = 1_024;
 
-/// A smoothed round-trip time and its variation.
+/// A smoothed round-trip time and its variation, in microseconds: there is one for each address.
 #[derive(Debug, Clone, Copy)]
 struct Estimate {
-    smoothed: Duration,
-    variation: Duration,
+    smoothed: u32,
+    variation: u32,
 }
 
 impl Estimate {
-    fn first(rtt: Duration) -> Self {
-        Self { smoothed: rtt, variation: rtt / 2 }
+    /// What was known, if anything was, and then `rtt`.
+    fn after(known: Option<Self>, rtt: Duration) -> Self {
+        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        known.map_or(Self { smoothed: rtt, variation: rtt / 2 }, |estimate| estimate.next(rtt))
     }
 
     /// RFC 6298, 2.3: the variation with a weight of a quarter, then the smoothed time with one of an eighth.
-    fn next(self, rtt: Duration) -> Self {
+    fn next(self, rtt: u32) -> Self {
+        let weighted = |old: u32, weight: u64, new: u32| {
+            let sum = u64::from(old) * (weight - 1) + u64::from(new);
+            u32::try_from(sum / weight).expect("a mean is no greater than the greater of the two")
+        };
         Self {
-            variation: (self.variation * 3 + self.smoothed.abs_diff(rtt)) / 4,
-            smoothed: (self.smoothed * 7 + rtt) / 8,
+            variation: weighted(self.variation, 4, self.smoothed.abs_diff(rtt)),
+            smoothed: weighted(self.smoothed, 8, rtt),
         }
     }
 
     fn expected(self) -> Duration {
-        self.smoothed + self.variation * 4
+        Duration::from_micros(u64::from(self.smoothed) + u64::from(self.variation) * 4)
     }
 }
 
@@ -56,10 +63,8 @@ impl RoundTrips {
     pub(super) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
         // An answer read late, after the timeout, must not teach us to wait longer than that.
         let rtt = rtt.min(self.ceiling);
-        let next = |known: Option<Estimate>| known.map_or(Estimate::first(rtt), |estimate| estimate.next(rtt));
-        let known = self.by_address.get(&addr).copied();
-        self.by_address.touch(addr, next(known));
-        self.overall = Some(next(self.overall));
+        self.by_address.update(addr, |known| Estimate::after(known.copied(), rtt));
+        self.overall = Some(Estimate::after(self.overall, rtt));
     }
 
     /// How long an answer from `addr` is expected to take.

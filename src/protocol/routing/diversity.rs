@@ -58,12 +58,16 @@ impl Diversity {
         leaving: Option<&SocketAddr>,
     ) -> Option<Refusal> {
         let subnet = self.subnet(addr)?;
+        let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
+        if in_table < self.per_bucket.min(self.per_table) {
+            // Then no bucket holds more.
+            return None;
+        }
         let leaves = usize::from(leaving.and_then(|addr| self.subnet(addr)) == Some(subnet));
         let in_bucket = bucket.filter(|addr| self.subnet(addr) == Some(subnet)).count();
         if in_bucket >= self.per_bucket + leaves {
             return Some(Refusal::SubnetInBucket(subnet));
         }
-        let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
         (in_table >= self.per_table + leaves).then_some(Refusal::SubnetInTable(subnet))
     }
 
