@@ -14,6 +14,7 @@ use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::sim_args::SimArgs;
 use super::{charts, output};
+use crate::protocol::store::CacheTtl;
 use crate::sim::experiment::{ExperimentError, Phase, Progress, Report};
 
 /// What the simulation came to.
@@ -87,6 +88,10 @@ fn simulate(args: &SimArgs, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>)
         report.sizes = series.run_watched(watch)?;
         report.complete = report.sizes.len() == series.sizes.len();
     }
+    if let Some(series) = args.caching_series().filter(|_| report.complete) {
+        report.caching = series.run_watched(watch)?;
+        report.complete = report.caching.len() == CacheTtl::ALL.len();
+    }
     Ok(report)
 }
 
@@ -130,6 +135,7 @@ impl Bar {
             Phase::Publishing => "values are set".to_owned(),
             Phase::Running => format!("minutes; {found} of {reads} found"),
             Phase::Sizes => "networks of several sizes".to_owned(),
+            Phase::Caching => format!("caching; {found} of {reads} found"),
         };
         if self.0.length() != Some(of.into()) || u64::from(done) < self.0.position() {
             self.0.reset();

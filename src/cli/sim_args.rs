@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::protocol::store::CacheTtl;
 use crate::sim::experiment::{
-    self, Experiment, MAX_LOSS, MAX_NODES, MAX_PER_MINUTE, MAX_VALUES, MIN_NODES, SizeSeries,
+    self, CachingSeries, Experiment, MAX_LOSS, MAX_NODES, MAX_PER_MINUTE, MAX_VALUES, MIN_NODES, SizeSeries,
 };
 
 pub(super) const SIM_EXAMPLES: &str = "\
@@ -59,7 +60,14 @@ pub(super) struct SimArgs {
     /// Measure lookups in static networks of these sizes as well [default with --plot: some up to N]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = nodes)]
     pub(super) sizes: Vec<usize>,
-    /// Write charts into this directory: availability, copies, hops and latency, as SVG
+    /// How the life of cached copies is computed
+    #[arg(long, value_name = "package|halving", default_value_t)]
+    pub(super) cache_ttl: CacheTtl,
+    /// Compare both formulas for the life of cached copies as well: how many reads they answer, and how many of those are out
+    /// of date
+    #[arg(long)]
+    pub(super) caching: bool,
+    /// Write charts into this directory: availability, copies, hops, latency and caching, as SVG
     #[arg(long, value_name = "DIR")]
     pub(super) plot: Option<PathBuf>,
     /// Print the report as one line of JSON instead of a table
@@ -76,6 +84,7 @@ impl SimArgs {
             half_life: self.churn,
             loss: self.loss,
             legacy: self.legacy,
+            cache_ttl: self.cache_ttl,
             values: self.values,
             churn_publishers: self.churn_publishers,
             reads_per_minute: self.reads,
@@ -95,6 +104,11 @@ impl SimArgs {
         sizes.dedup();
         sizes.truncate(MAX_SIZES);
         Some(SizeSeries { sizes, loss: self.loss, seed: self.seed, ..SizeSeries::default() })
+    }
+
+    /// The networks in which both formulas for the life of cached copies are compared, if they are asked for.
+    pub(super) fn caching_series(&self) -> Option<CachingSeries> {
+        self.caching.then(|| CachingSeries { seed: self.seed, ..CachingSeries::default() })
     }
 }
 

@@ -157,6 +157,7 @@ impl Measured {
             traffic,
             trace_hash: format!("{trace_hash:016x}"),
             sizes: Vec::new(),
+            caching: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Experiments: a whole network with values in it, run for a while, and measured all along. What a network is and how
 //! its nodes come and go is `Sim`'s business; what is measured here is what its users see.
 
+mod caching;
 mod figures;
 mod measured;
 mod report;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use caching::{CachingFigures, CachingReads, CachingSample, CachingSeries};
 pub use figures::{CdfPoint, Figures};
 #[cfg(feature = "cli")]
 pub(crate) use report::lasting;
@@ -23,6 +25,7 @@ pub use run::LATENCY;
 pub use sizes::SizeSeries;
 
 use crate::actors::outcome::Error;
+use crate::protocol::store::CacheTtl;
 
 /// One virtual minute: values are read once in each.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -63,6 +66,8 @@ pub struct Experiment {
     pub loss: f64,
     /// The share of nodes that are legacy nodes (0..=1); one node at least is ours. 0 by default.
     pub legacy: f64,
+    /// How the life of cached copies is computed. By the package's formula by default.
+    pub cache_ttl: CacheTtl,
     /// Values, each set once at the beginning by a node of ours, and from then on in that node's care
     /// (1..=[`MAX_VALUES`]). 20 by default.
     pub values: usize,
@@ -86,6 +91,7 @@ impl Default for Experiment {
             half_life: None,
             loss: 0.0,
             legacy: 0.0,
+            cache_ttl: CacheTtl::Package,
             values: 20,
             churn_publishers: false,
             reads_per_minute: 10,
@@ -181,6 +187,8 @@ pub enum Phase {
     Running,
     /// Lookups in networks of several sizes, counted in networks.
     Sizes,
+    /// Reads of values that are cached, counted in virtual minutes.
+    Caching,
 }
 
 fn within(what: &'static str, given: f64, min: f64, max: f64) -> Result<(), ExperimentError> {

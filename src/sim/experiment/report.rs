@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Experiment;
+use super::caching::CachingFigures;
 use super::figures::{CdfPoint, Figures};
 
 /// What an experiment came to. As JSON it has no time of this world in it, so equal experiments give equal bytes.
@@ -38,6 +39,9 @@ pub struct Report {
     /// Lookups in networks of several sizes, smallest first; empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<SizeFigures>,
+    /// What caching comes to with each formula for the life of a cached copy; empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caching: Vec<CachingFigures>,
 }
 
 /// How reads ended.
@@ -277,6 +281,18 @@ impl fmt::Display for Report {
                 percent(Some(size.recall)),
                 percent(Some(size.worst_recall))
             )?;
+        }
+        if !self.caching.is_empty() {
+            writeln!(
+                f,
+                "\n{:<17}{:>10}{:>12}{:>12}{:>14}",
+                "cached copies", "reads", "found", "cached", "out of date"
+            )?;
+        }
+        for CachingFigures { cache_ttl, total, .. } in &self.caching {
+            let found = total.found as f64 / total.asked.max(1) as f64;
+            let [found, hits, stale] = [Some(found), total.hit_rate(), total.staleness()].map(percent);
+            writeln!(f, "{:<17}{:>10}{found:>12}{hits:>12}{stale:>14}", cache_ttl.name(), thousands(total.asked))?;
         }
         Ok(())
     }

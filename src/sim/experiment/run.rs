@@ -12,6 +12,7 @@ use super::measured::{Measured, Read, ReadEnd, look_up};
 use super::{Availability, Copies, Experiment, ExperimentError, MINUTE, Phase, Progress, Report, Watch};
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, GetOutcome};
+use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::value::Value;
 use crate::sim::{Churn, Latency, LegacyNode, Sim, SimBuilder, in_virtual_time};
@@ -87,11 +88,12 @@ impl<'a> Run<'a> {
 
     /// The network, without those who publish and stay; `None` if it was stopped before it had formed.
     async fn form(&mut self) -> Result<Option<Sim>, ExperimentError> {
-        let Experiment { nodes, half_life, loss, seed, churn_publishers, .. } = *self.experiment;
+        let Experiment { nodes, half_life, loss, cache_ttl, seed, churn_publishers, .. } = *self.experiment;
         let staying = if churn_publishers { 0 } else { self.experiment.publishers() };
         let built = nodes - staying;
         let legacy = self.experiment.legacy_nodes() as f64 / built as f64;
         let mut builder = Sim::builder().nodes(built).seed(seed).loss(loss).latency(LATENCY).legacy(legacy);
+        builder = builder.config(Config { cache_ttl, ..Config::default() });
         if let Some(half_life) = half_life {
             builder = builder.churn(Churn::weibull(half_life));
         }

@@ -151,3 +151,18 @@ fn a_table_tells_what_a_report_says() {
     }
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
 }
+
+#[test]
+fn cached_copies_that_live_longer_answer_more_reads_and_more_of_them_out_of_date() {
+    let series = CachingSeries { nodes: 60, values: 5, reads_per_minute: 20, rewrites: 1, ..CachingSeries::default() };
+    let figures = CachingSeries { rewritten_every: 2 * HOUR, ..series }.run().unwrap();
+    let [package, halving] = &figures[..] else { panic!("one for each formula: {figures:?}") };
+    assert_eq!((package.cache_ttl, halving.cache_ttl), (CacheTtl::Package, CacheTtl::Halving));
+    for CachingFigures { total, by_age, .. } in [package, halving] {
+        assert_eq!((total.asked, total.found), (20 * 120, 20 * 120));
+        assert_eq!(by_age.iter().map(|sample| sample.reads.asked).sum::<u64>(), total.asked);
+        assert!(total.stale <= total.hits, "only cached copies are out of date: {total:?}");
+    }
+    assert!(halving.total.hits > package.total.hits, "{figures:?}");
+    assert!(halving.total.stale > package.total.stale, "{figures:?}");
+}

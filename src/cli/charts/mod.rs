@@ -1,36 +1,19 @@
 //! Charts of a simulation, as SVG. What they show was measured elsewhere, and where they are written is not known here.
 
-use plotters::coord::Shift;
-use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+mod caching;
+mod plane;
 
+use plotters::prelude::*;
+
+use self::plane::{Axes, BLUE, Canvas, Drawn, GREEN, Key, Line, ORANGE, PURPLE, chart, line, plane, titled};
 use super::axis::{LogAxis, count, unit_of_time};
 use crate::protocol::config::DEFAULT_K;
 use crate::sim::experiment::{Availability, Copies, Experiment, Figures, Report, SizeFigures, lasting};
 
-const SIZE: (u32, u32) = (960, 540);
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(225, 225, 225);
-/// Colours that the colour-blind tell apart as well (Okabe and Ito).
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const ORANGE: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const PURPLE: RGBColor = RGBColor(170, 68, 153);
-const GREY: RGBColor = RGBColor(130, 130, 130);
-const SOFT: RGBColor = RGBColor(95, 95, 95);
-/// The size of a legend's letters, the length of its lines, and the space between two entries, in pixels.
-const LEGEND_FONT: u32 = 15;
-const KEY_LINE: i32 = 24;
-const KEY_GAP: i32 = 28;
 /// Points of a line over time, at most: more cannot be told apart.
 const POINTS: usize = 240;
 /// Reads behind one point of the availability, at least: of ten reads one lost would look like a tenth of the time.
 const READS_A_POINT: u32 = 100;
-
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// The charts of a report, each with the name of its file. One without anything to show is left out.
 pub(super) fn all(report: &Report) -> Vec<(&'static str, String)> {
@@ -47,17 +30,10 @@ pub(super) fn all(report: &Report) -> Vec<(&'static str, String)> {
     if !report.sizes.is_empty() {
         charts.push(("hops.svg", chart(|area| sizes(area, report))));
     }
-    charts
-}
-
-fn chart(draw: impl for<'a> FnOnce(&Canvas<'a>) -> Drawn<'a>) -> String {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let drawn = area.fill(&WHITE).and_then(|()| draw(&area)).and_then(|()| area.present());
-        drawn.expect("writing into a string cannot fail");
+    if !report.caching.is_empty() {
+        charts.push(("caching.svg", chart(|area| caching::draw(area, &report.caching))));
     }
-    svg
+    charts
 }
 
 /// What the network was, in one line under the title.
@@ -75,120 +51,6 @@ fn of(experiment: &Experiment) -> String {
     }
     parts.push(format!("seed {seed}"));
     parts.join(", ")
-}
-
-/// A line of a chart, and the figure that it shows.
-type Line<Of, Figure> = (Key, fn(&Of) -> Figure);
-
-/// A line of a chart, as the legend names it.
-#[derive(Debug, Clone)]
-struct Key {
-    name: String,
-    colour: RGBColor,
-    dashed: bool,
-}
-
-impl Key {
-    fn line(name: impl Into<String>, colour: RGBColor) -> Self {
-        Self { name: name.into(), colour, dashed: false }
-    }
-
-    fn dashed(name: impl Into<String>) -> Self {
-        Self { name: name.into(), colour: GREY, dashed: true }
-    }
-
-    /// About how wide it is in a legend, its line included.
-    fn width(&self) -> i32 {
-        KEY_LINE + 8 + (self.name.chars().count() as i32 * LEGEND_FONT as i32 * 53) / 100 + KEY_GAP
-    }
-}
-
-/// Draws the title, the line under it and the legend, and returns what is left below them. The legend stands above the
-/// chart, where it can hide nothing.
-fn titled<'a>(area: &Canvas<'a>, title: &str, line: &str, keys: &[Key]) -> Result<Canvas<'a>, DrawError<'a>> {
-    let (head, body) = area.split_vertically(92);
-    let centre = (SIZE.0 / 2) as i32;
-    let style = |size: u32, at: HPos| TextStyle::from((FONT, size).into_font()).pos(Pos::new(at, VPos::Center));
-    head.draw_text(title, &style(24, HPos::Center).color(&INK), (centre, 22))?;
-    head.draw_text(line, &style(15, HPos::Center).color(&SOFT), (centre, 48))?;
-    let mut x = centre - (keys.iter().map(Key::width).sum::<i32>() - KEY_GAP) / 2;
-    for key in keys {
-        let style_of_line = key.colour.stroke_width(2);
-        let dashes = if key.dashed { &[(0, 6), (9, 15), (18, KEY_LINE)][..] } else { &[(0, KEY_LINE)] };
-        for (from, to) in dashes {
-            head.draw(&PathElement::new([(x + from, 76), (x + to, 76)], style_of_line))?;
-        }
-        head.draw_text(&key.name, &style(LEGEND_FONT, HPos::Left).color(&INK), (x + KEY_LINE + 8, 76))?;
-        x += key.width();
-    }
-    Ok(body)
-}
-
-type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
-
-/// How one chart's axes are named and marked.
-struct Axes<'s> {
-    x: &'s str,
-    y: &'s str,
-    x_labels: usize,
-    y_labels: usize,
-}
-
-type Chart<'a, 'c, X, Y> = ChartContext<'c, SVGBackend<'a>, Cartesian2d<X, Y>>;
-
-/// An empty chart with its axes.
-fn plane<'a: 'c, 'c, X, Y>(
-    area: &'c Canvas<'a>,
-    axes: &Axes<'_>,
-    x: X,
-    y: Y,
-) -> Result<Chart<'a, 'c, X::CoordDescType, Y::CoordDescType>, DrawError<'a>>
-where
-    X: AsRangedCoord<Value = f64>,
-    Y: AsRangedCoord<Value = f64>,
-    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
-    Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
-{
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(12)
-        .margin_right(28)
-        .margin_bottom(10)
-        .x_label_area_size(48)
-        .y_label_area_size(72)
-        .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .x_desc(axes.x)
-        .y_desc(axes.y)
-        .x_labels(axes.x_labels)
-        .y_labels(axes.y_labels)
-        .max_light_lines(0)
-        .bold_line_style(GRID)
-        .axis_style(GREY)
-        .x_label_formatter(&|value| count(*value))
-        .y_label_formatter(&|value| count(*value))
-        .label_style((FONT, 15).into_font().color(&INK))
-        .axis_desc_style((FONT, 16).into_font().color(&INK))
-        .draw()?;
-    Ok(chart)
-}
-
-fn line<'a: 'c, 'c, X, Y>(
-    chart: &mut Chart<'a, 'c, X, Y>,
-    key: &Key,
-    points: Vec<(f64, f64)>,
-) -> Result<(), DrawError<'a>>
-where
-    X: Ranged<ValueType = f64> + 'static,
-    Y: Ranged<ValueType = f64> + 'static,
-{
-    let style = key.colour.stroke_width(2);
-    if key.dashed {
-        chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?;
-    } else {
-        chart.draw_series(LineSeries::new(points, style))?;
-    }
-    Ok(())
 }
 
 fn availability<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
@@ -343,7 +205,7 @@ fn sizes<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::experiment::SizeSeries;
+    use crate::sim::experiment::{CachingSeries, SizeSeries};
     use std::time::Duration;
 
     fn report() -> Report {
@@ -351,6 +213,9 @@ mod tests {
         let experiment = Experiment { nodes: 30, values: 5, loss: 0.02, duration, ..Experiment::default() };
         let mut report = experiment.run().unwrap();
         report.sizes = SizeSeries { sizes: vec![5, 10], lookups: 5, ..SizeSeries::default() }.run().unwrap();
+        let rewritten_every = Duration::from_secs(1_200);
+        let series = CachingSeries { nodes: 30, values: 5, rewritten_every, rewrites: 1, ..CachingSeries::default() };
+        report.caching = series.run().unwrap();
         report
     }
 
@@ -358,11 +223,12 @@ mod tests {
     fn each_chart_has_a_title_named_axes_with_units_and_a_legend() {
         let report = report();
         let charts = all(&report);
-        let expected: [(&str, &[&str]); 4] = [
+        let expected: [(&str, &[&str]); 5] = [
             ("availability.svg", &["Availability of values over time", "virtual time [minutes]", "[%]", "whole run: "]),
             ("copies.svg", &["Copies of a value over time", "virtual time [minutes]", "full copy", "median", "k = 20"]),
             ("latency.svg", &["Latency of lookups", "[ms]", "[%]", "p99"]),
             ("hops.svg", &["Hops and recall", "nodes in the network", "recall [%]", "mean", "log base k"]),
+            ("caching.svg", &["Caching", "minutes since the values were set", "halving", "package", "out of date [%]"]),
         ];
         assert_eq!(charts.len(), expected.len());
         for ((name, svg), (expected_name, parts)) in charts.iter().zip(expected) {
@@ -382,6 +248,7 @@ mod tests {
         report.availability.clear();
         report.copies.clear();
         report.sizes.clear();
+        report.caching.clear();
         report.gets = Default::default();
         report.lookups = Default::default();
         assert_eq!(all(&report), []);
