@@ -8,6 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::hand_off::{Farewell, Newcomers};
 use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::peer::Peer;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -91,6 +92,12 @@ impl HandOff {
     }
 }
 
+/// The question whether `peer` is there.
+fn roll_call(peer: Peer, ctx: &mut Context<HandOff>) -> SendQuery {
+    let asker = Some(ctx.address().recipient());
+    SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker }
+}
+
 impl Actor for HandOff {
     type Context = Context<Self>;
 
@@ -172,9 +179,7 @@ impl Handler<ValuesSelected> for HandOff {
             (ValuesSelected::ForFarewell { values, neighbours }, Some(leaving)) => {
                 let mut farewell = Farewell::new(values, neighbours, &self.config, now);
                 for peer in farewell.roll_call() {
-                    let asker = Some(ctx.address().recipient());
-                    let (to, id, request) = (peer.addr, Some(peer.id), Request::Ping);
-                    self.links.query.do_send(SendQuery { to, id, request, asker });
+                    self.links.query.do_send(roll_call(peer, ctx));
                 }
                 leaving.farewell = Some(farewell);
             }
@@ -202,7 +207,12 @@ impl Handler<QueryEvent> for HandOff {
         if let (Some(farewell), Some(called)) = (self.farewell(), event.id) {
             match event.result {
                 QueryResult::Answered { .. } => farewell.is_there(&called),
-                _ => farewell.is_slow(&called),
+                QueryResult::Slow | QueryResult::Silent => {
+                    if let Some(peer) = farewell.is_late(&called) {
+                        self.links.query.do_send(roll_call(peer, ctx));
+                    }
+                }
+                QueryResult::WrongId { .. } | QueryResult::Unsent => farewell.is_slow(&called),
             }
         }
         self.go_on(clock::now(), ctx);

@@ -36,11 +36,8 @@ impl Handler<SelectValues> for ValueStore {
                 // Our own first, whose publisher goes; then those that we are the surest to be a holder of.
                 let mut copies: Vec<_> = copies.collect();
                 copies.sort_by_key(|copy| (Reverse(copy.published), self.own.distance(&copy.id)));
-                let values = copies.into_iter().take(MAX_PARTING).map(|copy| Parting {
-                    key: copy.key.clone(),
-                    id: copy.id,
-                    published: copy.published,
-                });
+                let values =
+                    copies.into_iter().take(MAX_PARTING).map(|copy| Parting { key: copy.key.clone(), id: copy.id });
                 let values = values.collect();
                 self.leaving = true;
                 ValuesSelected::ForFarewell { values, neighbours }

@@ -1,7 +1,7 @@
 //! A farewell: what a node that leaves gives to those who stay, in the little time that it has. It begins with a roll call:
 //! whoever has left before is in the table still, and would be counted as a holder.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,6 @@ pub struct Parting {
     pub key: Arc<str>,
     /// Its place.
     pub id: NodeId,
-    /// Whether this node publishes it.
-    pub published: bool,
 }
 
 /// The hand-over of all that a node holds. Ask those whom [`Farewell::roll_call`] names, then call [`Farewell::next`] until
@@ -43,8 +41,8 @@ pub struct Farewell {
     /// What is left, the most urgent first.
     values: VecDeque<Parting>,
     in_flight: usize,
-    /// Those of the roll call of whom nothing is known yet.
-    called: BTreeSet<NodeId>,
+    /// Those of the roll call of whom nothing is known yet, and how often they were late.
+    called: BTreeMap<NodeId, u32>,
     /// Those who were slower than expected, and so are no neighbours: they may have left before us.
     slow: Vec<Neighbour>,
     /// What each receiver that may have a rate limit was sent, as that counts it.
@@ -65,7 +63,7 @@ impl Farewell {
             began: now,
             values: values.into_iter().take(MAX_PARTING).collect(),
             in_flight: 0,
-            called: BTreeSet::new(),
+            called: BTreeMap::new(),
             slow: Vec::new(),
             sent: HashMap::new(),
             waits_until: None,
@@ -73,13 +71,13 @@ impl Farewell {
     }
 
     /// Those who are to be asked whether they are there, all at once: the [`CALLED_PER_K`] k nearest to this node. Nobody, if
-    /// there is nothing to hand over. Each ends in [`Farewell::is_there`] or [`Farewell::is_slow`].
+    /// there is nothing to hand over. Each ends in [`Farewell::is_there`], [`Farewell::is_late`] or [`Farewell::is_slow`].
     pub fn roll_call(&mut self) -> Vec<Peer> {
         if self.values.is_empty() {
             return Vec::new();
         }
         let called = self.neighbours.nearest_to_own(CALLED_PER_K * self.k);
-        self.called = called.iter().map(|peer| peer.id).collect();
+        self.called = called.iter().map(|peer| (peer.id, 0)).collect();
         called
     }
 
@@ -93,7 +91,7 @@ impl Farewell {
         let mut passed_over = 0;
         while self.in_flight < MAX_IN_FLIGHT && passed_over < PASSED_OVER.min(self.values.len()) {
             let value = self.values.pop_front()?;
-            let mut heirs = self.neighbours.heirs(&value.id, self.k, value.published);
+            let mut heirs = self.neighbours.heirs(&value.id, self.k);
             let Some(nobody_busy) = heirs.iter().position(|heir| self.bears(heir, now)) else {
                 if !heirs.is_empty() {
                     self.values.push_back(value);
@@ -128,6 +126,19 @@ impl Farewell {
         if let Some(at) = self.slow.iter().position(|slow| slow.peer.id == *id) {
             self.neighbours.known.push(self.slow.swap_remove(at));
         }
+    }
+
+    /// `id` has not answered the roll call in the time that was expected. The first time it is named: ask it again, since one
+    /// datagram lost would make it seem gone.
+    pub fn is_late(&mut self, id: &NodeId) -> Option<Peer> {
+        // Of whom it is not waited for, enough is known.
+        let times = self.called.get_mut(id)?;
+        *times += 1;
+        if *times > 1 {
+            self.is_slow(id);
+            return None;
+        }
+        self.neighbours.known.iter().map(|known| known.peer).find(|peer| peer.id == *id)
     }
 
     /// `id` is slower than expected, or silent.

@@ -101,22 +101,20 @@ impl Neighbours {
     ///
     /// - One of the k nearest leaves its place to the one that is k-th nearest then, or where that one holds it already, to
     ///   the next: so the number of copies stays what it was, whoever else has left unnoticed.
-    /// - A publisher that is not one of them looks to the nearest: they should hold it.
-    /// - Where fewer than k others are known, all of them should hold it, and [`ASKED_OF_FEW`] are asked.
-    pub fn heirs(&self, key: &NodeId, k: usize, published: bool) -> Vec<Peer> {
+    /// - A publisher or holder that is not one of them looks to the [`NEAREST_ASKED`] nearest: they should hold it. The same
+    ///   where fewer than k others are known, all of which should.
+    pub fn heirs(&self, key: &NodeId, k: usize) -> Vec<Peer> {
         let mut peers = self.nearest(key, 2 * k);
         let own = self.own.distance(key);
         let nearer = peers.iter().filter(|peer| peer.id.distance(key) < own).count();
-        if peers.len() < k {
-            peers.truncate(ASKED_OF_FEW);
-        } else if nearer < k {
-            peers.drain(..k - 1);
+        if peers.len() < k || nearer >= k {
+            peers.truncate(NEAREST_ASKED);
         } else {
-            peers.truncate(if published { k } else { 0 });
+            peers.drain(..k - 1);
         }
         peers
     }
 }
 
-/// Peers asked for one value by a node that leaves a network of fewer than k others.
-pub const ASKED_OF_FEW: usize = 3;
+/// Peers that are asked whether they hold a value of which this node is not one of the k nearest holders.
+pub const NEAREST_ASKED: usize = 3;

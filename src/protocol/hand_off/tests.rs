@@ -84,7 +84,7 @@ proptest! {
         for _ in 0..gone {
             let leaving = holders.remove(entropy.below(holders.len() as u64) as usize);
             left.retain(|node| node.peer.id != leaving);
-            let heirs = Neighbours::new(leaving, left.clone()).heirs(&key, k, false);
+            let heirs = Neighbours::new(leaving, left.clone()).heirs(&key, k);
             let heir = heirs.iter().find(|heir| !holders.contains(&heir.id));
             holders.push(heir.expect("somebody lacks it").id);
             prop_assert!(heirs.len() <= 2 * k && !heirs.iter().any(|heir| heir.id == leaving));
@@ -214,24 +214,23 @@ fn large_values_take_longer_and_a_global_address_gets_what_its_rate_bears() {
     assert_eq!(per_minute(100, global), 480);
 }
 
-fn parting(number: usize, id: NodeId, published: bool) -> Parting {
-    Parting { key: number.to_string().into(), id, published }
+fn parting(number: usize) -> Parting {
+    Parting { key: number.to_string().into(), id: NodeId::ZERO }
 }
 
 #[test]
-fn heirs_are_those_who_come_after_the_holders_and_a_publisher_looks_to_the_nearest() {
+fn heirs_are_those_who_come_after_the_holders_and_who_is_no_holder_looks_to_the_nearest() {
     let key = NodeId::ZERO;
-    let heirs = |own: u16, of: std::ops::Range<u16>, published| {
+    let heirs = |own: u16, of: std::ops::Range<u16>| {
         let known = of.filter(|n| *n != own).map(near).collect();
-        let heirs = Neighbours::new(near(own).peer.id, known).heirs(&key, 3, published);
+        let heirs = Neighbours::new(near(own).peer.id, known).heirs(&key, 3);
         heirs.into_iter().map(|heir| u16::from(heir.id.as_bytes()[1]) - 1).collect::<Vec<_>>()
     };
-    assert_eq!(heirs(0, 0..20, false), [3, 4, 5, 6]);
-    assert_eq!(heirs(2, 0..20, true), [3, 4, 5, 6]);
-    assert_eq!(heirs(3, 0..20, false), [0; 0], "it is none of the three nearest");
-    assert_eq!(heirs(9, 0..20, true), [0, 1, 2]);
-    assert_eq!(heirs(9, 0..2, false), [0, 1], "there are fewer than should hold it");
-    assert_eq!(heirs(9, 0..0, true), [0; 0]);
+    assert_eq!(heirs(0, 0..20), [3, 4, 5, 6]);
+    assert_eq!(heirs(2, 0..20), [3, 4, 5, 6]);
+    assert_eq!(heirs(3, 0..20), [0, 1, 2], "it is none of the three nearest");
+    assert_eq!(heirs(9, 0..2), [0, 1], "there are fewer than should hold it");
+    assert_eq!(heirs(9, 0..0), [0; 0]);
 }
 
 #[test]
@@ -240,12 +239,17 @@ fn a_farewell_begins_with_a_roll_call_and_those_who_are_slow_are_no_heirs() {
     let config = Config::builder().k(3).build().unwrap();
     let known: Vec<Neighbour> = (1..40).map(near).collect();
     let neighbours = Neighbours::new(near(0).peer.id, known);
-    let mut farewell = Farewell::new(vec![parting(0, NodeId::ZERO, false)], neighbours.clone(), &config, now);
+    let mut farewell = Farewell::new(vec![parting(0)], neighbours.clone(), &config, now);
     let called = farewell.roll_call();
     assert_eq!(called.len(), CALLED_PER_K * 3);
     assert_eq!(farewell.next(now), None, "nothing is known of them yet");
     for peer in &called {
-        farewell.is_slow(&peer.id);
+        assert_eq!(farewell.is_late(&peer.id), Some(*peer), "a datagram lost says little");
+        assert_eq!(farewell.next(now), None);
+    }
+    for peer in &called {
+        assert_eq!(farewell.is_late(&peer.id), None);
+        assert_eq!(farewell.is_late(&peer.id), None, "what is known is known");
     }
     // Two of them were only slow; all others have gone.
     farewell.is_there(&near(1).peer.id);
@@ -264,7 +268,7 @@ fn a_farewell_begins_with_a_roll_call_and_those_who_are_slow_are_no_heirs() {
 fn a_farewell_has_64_values_on_their_way_and_sends_a_global_address_no_more_than_it_bears() {
     let now = Instant::now();
     let config = Config::builder().k(1).build().unwrap();
-    let values = |count| (0..count).map(|n| parting(n, NodeId::ZERO, true)).collect::<Vec<_>>();
+    let values = |count| (0..count).map(parting).collect::<Vec<_>>();
     let mut farewell = Farewell::new(values(20_000), Neighbours::new(near(0).peer.id, vec![near(1)]), &config, now);
     let begun = std::iter::from_fn(|| farewell.next(now)).count();
     assert_eq!(begun, MAX_IN_FLIGHT);
