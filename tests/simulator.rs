@@ -17,28 +17,29 @@ fn target(entropy: &mut SeededEntropy) -> NodeId {
     NodeId::from_bytes(id)
 }
 
-/// A few minutes of 30 nodes of all kinds that come and go over a bad network.
+/// Two minutes of 20 nodes of all kinds that come and go over a bad network.
 fn eventful(seed: u64) -> (u64, u64) {
     let builder = Sim::builder()
-        .nodes(30)
+        .nodes(20)
         .seed(seed)
         .loss(0.05)
         .duplication(0.02)
         .latency(INTERNET)
         .dead(0.1)
         .slow(0.1, Duration::from_millis(300))
-        .legacy(0.3)
-        .liars(0.07)
-        .churn(Churn::weibull(HOUR / 30));
+        .legacy(0.25)
+        .liars(0.05)
+        .churn(Churn::weibull(HOUR / 60));
     let run = Sim::run(builder, async |sim| {
+        let population = sim.population();
+        assert!(population.ours > 10 && population.legacy > 3 && population.liars == 1, "{population:?}");
         for n in 0..5 {
             let outcome = sim.set(sim.random_node(), &format!("key {n}"), "value").await.unwrap();
             assert!(outcome.stored > 0, "{outcome:?}");
         }
-        sim.run_for(HOUR / 15).await;
+        sim.run_for(HOUR / 30).await;
         let population = sim.population();
-        assert!(population.ours > 5 && population.legacy > 3 && population.liars > 0, "{population:?}");
-        assert!(population.joined > 10 && population.left > 5 && population.died > 5, "{population:?}");
+        assert!(population.joined > 5 && population.left > 5 && population.died > 5, "{population:?}");
         (sim.network().trace_hash(), sim.network().counters().sent)
     });
     run.unwrap()
@@ -143,13 +144,13 @@ fn without_faults_every_value_can_be_read_at_any_minute_of_a_day() {
 
 #[test]
 fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
-    Sim::run(Sim::builder().nodes(60).seed(7).latency(INTERNET), async |sim| {
-        let before = publish(&sim, 50).await;
-        sim.partition(0..30);
+    Sim::run(Sim::builder().nodes(40).seed(7).latency(INTERNET), async |sim| {
+        let before = publish(&sim, 30).await;
+        sim.partition(0..20);
         sim.run_for(HOUR / 2).await;
         let meanwhile: Vec<(String, usize)> = {
             let mut set = Vec::new();
-            for n in 0..50 {
+            for n in 0..30 {
                 let (key, writer) = (format!("meanwhile {n}"), sim.random_node());
                 let _ = sim.set(writer, &key, key.as_str()).await.unwrap();
                 set.push((key, writer));
@@ -163,7 +164,7 @@ fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
         for (key, writer) in before.iter().chain(&meanwhile) {
             let reader = loop {
                 let reader = sim.random_node();
-                if (reader < 30) != (*writer < 30) {
+                if (reader < 20) != (*writer < 20) {
                     break reader;
                 }
             };
@@ -171,7 +172,7 @@ fn two_halves_that_were_cut_apart_for_an_hour_read_each_others_values_again() {
             read +=
                 usize::from(matches!(outcome, GetOutcome::Found { value, .. } if value == Value::from(key.as_str())));
         }
-        assert!(read >= 99, "{read} of 100 read across");
+        assert_eq!(read, 60, "read across");
     })
     .unwrap();
 }

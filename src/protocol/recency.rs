@@ -33,8 +33,15 @@ pub(crate) struct RecencyMap<K, V> {
 struct Slot<K, V> {
     key: K,
     value: V,
+    /// Of the key: so that a slot can be moved without hashing its key again.
+    hash: u32,
     older: u32,
     newer: u32,
+}
+
+/// The index wants its bits at both ends of 64.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
@@ -55,7 +62,7 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
         if self.slots.is_empty() {
             return None;
         }
-        let at = self.index.find(self.hasher.hash_one(key), |at| self.slots[*at as usize].key == *key)?;
+        let at = self.index.find(spread(self.hash(key)), |at| self.slots[*at as usize].key == *key)?;
         Some(&self.slots[*at as usize].value)
     }
 
@@ -67,8 +74,8 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
     /// Sets the value of `key` to what `next` makes of the known one, if there is one, and makes it the newest. Returns the
     /// entry that was forgotten for it, if one was.
     pub(crate) fn update(&mut self, key: K, next: impl FnOnce(Option<&V>) -> V) -> Option<(K, V)> {
-        let hash = self.hasher.hash_one(key);
-        if let Some(at) = self.index.find(hash, |at| self.slots[*at as usize].key == key).copied() {
+        let hash = self.hash(&key);
+        if let Some(at) = self.index.find(spread(hash), |at| self.slots[*at as usize].key == key).copied() {
             let value = &mut self.slots[at as usize].value;
             *value = next(Some(value));
             if at != self.newest {
@@ -79,9 +86,9 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
         }
         let forgotten = if self.slots.len() == self.limit { self.pop_oldest() } else { None };
         let at = u32::try_from(self.slots.len()).expect("the limit fits 32 bits");
-        self.slots.push(Slot { key, value: next(None), older: NONE, newer: NONE });
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        self.index.insert_unique(hash, at, |at| hasher.hash_one(slots[*at as usize].key));
+        self.slots.push(Slot { key, value: next(None), hash, older: NONE, newer: NONE });
+        let slots = &self.slots;
+        self.index.insert_unique(spread(hash), at, |at| spread(slots[*at as usize].hash));
         self.link_newest(at);
         forgotten
     }
@@ -110,10 +117,14 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
         Some((slot.key, slot.value))
     }
 
+    fn hash(&self, key: &K) -> u32 {
+        // Its lower half.
+        self.hasher.hash_one(key) as u32
+    }
+
     /// Points the index of the key in slot `at` elsewhere, or nowhere.
     fn set_index(&mut self, at: u32, to: Option<u32>) {
-        let hash = self.hasher.hash_one(self.slots[at as usize].key);
-        let found = self.index.find_entry(hash, |other| *other == at);
+        let found = self.index.find_entry(spread(self.slots[at as usize].hash), |other| *other == at);
         let mut found = found.expect("each slot is in the index");
         match to {
             Some(to) => *found.get_mut() = to,
@@ -140,8 +151,8 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
         let len = self.slots.len();
         if self.slots.capacity() > SMALL && len <= self.slots.capacity() / 4 {
             self.slots.shrink_to((2 * len).max(SMALL));
-            let (hasher, slots) = (&self.hasher, &self.slots);
-            self.index.shrink_to(slots.capacity(), |at| hasher.hash_one(slots[*at as usize].key));
+            let slots = &self.slots;
+            self.index.shrink_to(slots.capacity(), |at| spread(slots[*at as usize].hash));
         }
     }
 

@@ -24,7 +24,7 @@ const GETS: usize = 200;
 const AT_ONCE: usize = 8;
 
 /// Crowds come one after the other: two at once on a small machine would measure the legacy nodes' timeouts.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 struct Crowd {
     legacy: Legacy,

@@ -34,4 +34,5 @@ mod our_messages;
 mod ours;
 mod python;
 mod raw;
+mod simulated;
 mod values;

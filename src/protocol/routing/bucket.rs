@@ -17,7 +17,8 @@ pub struct Entry {
     pub(super) peer: Peer,
     pub(super) version: Option<u32>,
     pub(super) answered: Instant,
-    pub(super) streak: Option<Streak>,
+    /// Boxed, since few have one and each entry counts in a process full of nodes.
+    pub(super) streak: Option<Box<Streak>>,
 }
 
 /// Queries in a row without an answer.
@@ -55,18 +56,18 @@ impl Entry {
 
     /// How many queries in a row it has left unanswered. Queries that were in flight together count once.
     pub fn failures(&self) -> u32 {
-        self.streak.map_or(0, |streak| streak.count)
+        self.streak.as_ref().map_or(0, |streak| streak.count)
     }
 
     /// Counts a silence and says whether it counted: a query that was already in flight when the previous silence was
     /// noticed tells nothing new, since one lost burst of packets takes all of them.
     pub(super) fn count_silence(&mut self, now: Instant, query_timeout: Duration) -> Option<Streak> {
-        let streak = match self.streak {
+        let streak = match self.streak.as_deref().copied() {
             None => Streak { count: 1, since: now, last: now },
             Some(streak) if now.saturating_duration_since(streak.last) < query_timeout => return None,
             Some(streak) => Streak { count: streak.count.saturating_add(1), last: now, ..streak },
         };
-        self.streak = Some(streak);
+        self.streak = Some(Box::new(streak));
         Some(streak)
     }
 }

@@ -4,6 +4,8 @@
 
 mod lookup;
 mod table;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::cell::{Cell, RefCell};

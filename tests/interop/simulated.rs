@@ -1,0 +1,146 @@
+//! Whether the simulated legacy node is like the real one: networks of 200 of either kind find the same part of the true
+//! nearest.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::sim::{self, Latency, LegacyVersion, Link, MemoryNetwork, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, NodeId};
+
+use crate::crowd::ONE_AT_A_TIME;
+use crate::legacy::{Legacy, LegacyNode};
+use crate::python::{Version, left_out, say};
+
+const NODES: usize = 200;
+/// Nodes that one command starts: on a busy machine 200 take longer than a command may.
+const BATCH: usize = 10;
+const LOOKUPS: usize = 300;
+const K: usize = 20;
+/// Two networks of one kind differ by 0.02 to 0.03 in what they find, so that one of each would say little.
+const REAL_NETWORKS: usize = 3;
+const SIMULATED_NETWORKS: usize = 8;
+
+/// What every network is asked for.
+fn targets() -> Vec<NodeId> {
+    let mut entropy = SeededEntropy::new(1);
+    let mut target = || {
+        let mut id = [0; 20];
+        entropy.fill(&mut id);
+        NodeId::from_bytes(id)
+    };
+    (0..LOOKUPS).map(|_| target()).collect()
+}
+
+/// The part of the k nearest to `target` among `all`, the seeker excepted, that is in `found`.
+fn recall(all: &[Peer], seeker: &Peer, target: &NodeId, found: &[Peer]) -> f64 {
+    let mut truth: Vec<&Peer> = all.iter().filter(|peer| peer.id != seeker.id).collect();
+    truth.sort_by_key(|peer| peer.id.distance(target));
+    truth.truncate(K);
+    truth.iter().filter(|peer| found.iter().any(|found| found.id == peer.id)).count() as f64 / K as f64
+}
+
+/// What one network is like.
+struct Measured {
+    recall: f64,
+    /// Peers in a table.
+    table: f64,
+}
+
+/// The mean of what several networks are like, and its standard error: the networks differ more than the lookups in one.
+struct Mean {
+    mean: f64,
+    error: f64,
+}
+
+impl Mean {
+    fn of(samples: impl Iterator<Item = f64>) -> Self {
+        let samples: Vec<f64> = samples.collect();
+        let n = samples.len() as f64;
+        let mean = samples.iter().sum::<f64>() / n;
+        let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { mean, error: (variance / n).sqrt() }
+    }
+}
+
+impl fmt::Display for Mean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} ± {:.3}", self.mean, self.error)
+    }
+}
+
+/// All join one after the other, through the first. Then each in turn looks for a target.
+fn simulated(seed: u64) -> Measured {
+    in_virtual_time(async {
+        let link = Link::new(Latency::Uniform { min: Duration::from_micros(100), max: Duration::from_micros(900) });
+        let network = MemoryNetwork::new(seed).with_link(link);
+        let mut nodes: Vec<sim::LegacyNode> = Vec::new();
+        for _ in 0..NODES {
+            let node = sim::LegacyNode::start(&network, Codec::Json, &Config::default(), LegacyVersion::V1_1_1);
+            let contacts: Vec<SocketAddr> = nodes.first().map(|first| first.peer().addr).into_iter().collect();
+            node.bootstrap(&contacts).await;
+            nodes.push(node);
+        }
+        let all: Vec<Peer> = nodes.iter().map(sim::LegacyNode::peer).collect();
+        let mut recalls = Vec::new();
+        for (at, target) in targets().iter().enumerate() {
+            let seeker = &nodes[(7 * at) % NODES];
+            recalls.push(recall(&all, &seeker.peer(), target, &seeker.find_node(*target).await));
+        }
+        let table = Mean::of(nodes.iter().map(|node| node.table().len() as f64)).mean;
+        Measured { recall: Mean::of(recalls.into_iter()).mean, table }
+    })
+}
+
+/// The same with nodes of the package.
+async fn real() -> Option<Measured> {
+    let legacy = Legacy::start(Version::V1_1_1, Codec::Json).await?;
+    let mut nodes: Vec<LegacyNode> = legacy.nodes(BATCH, &[]).await;
+    while nodes.len() < NODES {
+        nodes.extend(legacy.nodes(BATCH, &[nodes[0].addr()]).await);
+    }
+    let all: Vec<Peer> = nodes.iter().map(|node| node.peer).collect();
+    let mut recalls = Vec::new();
+    for (at, target) in targets().iter().enumerate() {
+        let seeker = &nodes[(7 * at) % NODES];
+        recalls.push(recall(&all, &seeker.peer, target, &legacy.find_node(seeker, target).await));
+    }
+    let mut tables = Vec::new();
+    for node in &nodes {
+        tables.push(legacy.table(node).await.len() as f64);
+    }
+    Some(Measured { recall: Mean::of(recalls.into_iter()).mean, table: Mean::of(tables.into_iter()).mean })
+}
+
+#[tokio::test]
+async fn simulated_legacy_networks_of_200_find_as_much_of_the_true_nearest_as_real_ones() {
+    if left_out() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let begin = Instant::now();
+    let simulations = std::thread::spawn(|| (1..=SIMULATED_NETWORKS as u64).map(simulated).collect::<Vec<_>>());
+    let mut real_ones = Vec::new();
+    for _ in 0..REAL_NETWORKS {
+        let Some(measured) = real().await else { return };
+        real_ones.push(measured);
+    }
+    let simulated_ones = simulations.join().expect("a simulation ends");
+
+    let recalls = [&real_ones, &simulated_ones].map(|ones| Mean::of(ones.iter().map(|one| one.recall)));
+    let tables = [&real_ones, &simulated_ones].map(|ones| Mean::of(ones.iter().map(|one| one.table)));
+    let error = recalls[0].error.hypot(recalls[1].error);
+    say(&format!(
+        "recall of the {K} nearest of {NODES}: real {}, simulated {}, standard error of the difference {error:.3}; peers in \
+         a table: real {}, simulated {}; in {:.1?}",
+        recalls[0],
+        recalls[1],
+        tables[0],
+        tables[1],
+        begin.elapsed(),
+    ));
+    assert!((recalls[0].mean - recalls[1].mean).abs() < 0.05);
+    assert!((tables[0].mean - tables[1].mean).abs() < 0.1 * tables[0].mean);
+}
