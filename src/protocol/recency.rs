@@ -68,15 +68,21 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
 
     /// Forgets the entry touched longest ago.
     pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
-        let at = self.oldest;
-        if at == NONE {
-            return None;
-        }
+        (self.oldest != NONE).then(|| self.take(self.oldest))
+    }
+
+    /// Forgets the entry of `key`.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.index.get(key).copied()?;
+        Some(self.take(at).1)
+    }
+
+    fn take(&mut self, at: usize) -> (K, V) {
         self.unlink(at);
         let slot = self.slots.swap_remove(at);
         self.index.remove(&slot.key);
         self.relocate(at);
-        Some((slot.key, slot.value))
+        (slot.key, slot.value)
     }
 
     /// After the last slot moved to `at`: points its neighbours and the index there.
@@ -126,16 +132,18 @@ mod tests {
         #[test]
         fn it_agrees_with_a_list_in_order_of_touch(
             limit in 1usize..8,
-            steps in prop::collection::vec((0u8..12, any::<u16>(), prop::bool::weighted(0.2)), 0..200),
+            steps in prop::collection::vec((0u8..12, any::<u16>(), 0u8..10), 0..200),
         ) {
             let mut map = RecencyMap::new(limit);
             let mut model: Vec<(u8, u16)> = Vec::new();
-            for (key, value, pop) in steps {
-                if pop {
+            for (key, value, action) in steps {
+                let known = model.iter().position(|(k, _)| *k == key);
+                if action == 0 {
                     let expected = if model.is_empty() { None } else { Some(model.remove(0)) };
                     prop_assert_eq!(map.pop_oldest(), expected);
+                } else if action < 3 {
+                    prop_assert_eq!(map.remove(&key), known.map(|at| model.remove(at).1));
                 } else {
-                    let known = model.iter().position(|(k, _)| *k == key);
                     if let Some(at) = known { model.remove(at); }
                     let forgotten = (model.len() == limit).then(|| model.remove(0));
                     model.push((key, value));
