@@ -83,7 +83,8 @@ impl Audit {
             QueryResult::Answered { response: Response::CheckStore { has_key, ttl }, .. } => {
                 return self.machine.handle_checked(&asked, has_key, ttl);
             }
-            QueryResult::Slow => return self.machine.handle_slow(&asked),
+            QueryResult::Doubted => return,
+            QueryResult::Slow | QueryResult::Overdue => return self.machine.handle_slow(&asked),
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },
             QueryResult::Unsent => Failure::Unsent,
             QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => {

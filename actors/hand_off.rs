@@ -213,6 +213,7 @@ impl Handler<QueryEvent> for HandOff {
                     }
                 }
                 QueryResult::WrongId { .. } | QueryResult::Unsent => farewell.is_slow(&called),
+                QueryResult::Doubted | QueryResult::Overdue => {}
             }
         }
         self.go_on(clock::now(), ctx);

@@ -96,7 +96,8 @@ impl HandOver {
             QueryResult::Answered { response: Response::Set { stored }, .. } => {
                 return self.placement.handle_stored(&asked, stored);
             }
-            QueryResult::Slow => {
+            QueryResult::Doubted => return,
+            QueryResult::Slow | QueryResult::Overdue => {
                 self.slow(asked);
                 return self.placement.handle_slow(&asked);
             }

@@ -116,7 +116,9 @@ impl Lookup {
                 // Queries let through only what answers the question.
                 _ => self.machine.handle_failure(&asked, Failure::Silent, now),
             },
-            QueryResult::Slow => self.machine.handle_slow(&asked, now),
+            QueryResult::Doubted => self.machine.handle_doubted(&asked),
+            QueryResult::Slow => self.machine.handle_slow(&asked),
+            QueryResult::Overdue => self.machine.handle_overdue(&asked),
             QueryResult::Silent | QueryResult::WrongId { actual: None } => {
                 self.machine.handle_failure(&asked, Failure::Silent, now);
             }

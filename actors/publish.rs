@@ -133,7 +133,8 @@ impl Publish {
                 self.placement.handle_checked(&asked, has_key);
                 return;
             }
-            QueryResult::Slow => return self.placement.handle_slow(&asked),
+            QueryResult::Doubted => return,
+            QueryResult::Slow | QueryResult::Overdue => return self.placement.handle_slow(&asked),
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },
             QueryResult::Unsent => Failure::Unsent,
             QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => {

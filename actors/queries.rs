@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::QueryId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -109,8 +109,11 @@ impl Alarmed for Queries {
     }
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
-        for waiting in self.pending.slow(now) {
-            waiting.tell(QueryResult::Slow);
+        for (waiting, late) in self.pending.late(now) {
+            waiting.tell(match late {
+                Late::Slow => QueryResult::Slow,
+                Late::Overdue => QueryResult::Overdue,
+            });
         }
         for expired in self.pending.expire(now) {
             self.silent(&expired.waiter);
@@ -126,10 +129,14 @@ impl Handler<SendQuery> for Queries {
         let id = QueryId::from_u64(self.entropy.next_u64());
         let waiting = Waiting { to, id: asked, asker };
         let target = Target { addr: to, expected_id: asked };
-        match self.pending.begin(id, target, request.name(), waiting, clock::now()) {
+        let now = clock::now();
+        if self.pending.was_silent(to, now) {
+            waiting.tell(QueryResult::Doubted);
+        }
+        match self.pending.begin(id, target, request.name(), waiting, now) {
             Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
             Err((waiting, full)) => {
-                self.counters.turned_away(Counter::QueryRefused, to, &full, clock::now());
+                self.counters.turned_away(Counter::QueryRefused, to, &full, now);
                 waiting.tell(QueryResult::Unsent);
             }
         }

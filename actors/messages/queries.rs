@@ -8,7 +8,8 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 
-/// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is not `Slow`.
+/// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is neither
+/// `Doubted` nor `Slow` nor `Overdue`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SendQuery {
@@ -48,8 +49,12 @@ pub enum QueryResult {
         /// How long it took.
         rtt: Duration,
     },
+    /// The last query to this address timed out: do not count on an answer. Said at once. The end is still to come.
+    Doubted,
     /// It takes longer than this peer usually needs. The end is still to come.
     Slow,
+    /// It takes so long that no answer is to be expected any more. The end is still to come.
+    Overdue,
     /// No answer came in time.
     Silent,
     /// Somebody else answers there.

@@ -58,12 +58,13 @@ fn came_back(asked: &Asked) -> String {
         CameBack::Peers { named: 0, .. } => "no nodes".to_owned(),
         CameBack::Peers { named, taken } => format!("{}, {taken} new", nodes(named)),
         CameBack::Value => "the value".to_owned(),
+        CameBack::Silent if asked.doubted => "no answer, again".to_owned(),
         CameBack::Silent => "no answer".to_owned(),
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),
         CameBack::Unsent => "not sent: too busy".to_owned(),
     };
     // Of one that never answered, that it was slow goes without saying.
-    let slow = asked.slow && !matches!(asked.came_back, CameBack::Silent);
+    let slow = asked.slow && !matches!(asked.came_back, CameBack::Silent | CameBack::Pending);
     if slow { format!("{said} (slow)") } else { said }
 }
 
@@ -186,7 +187,7 @@ mod tests {
             Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[first, dead], now);
         let ask = |lookup: &mut Lookup, now| while let Next::Query(_) = lookup.next(now) {};
         ask(&mut lookup, now);
-        lookup.handle_slow(&dead.id, at(50));
+        lookup.handle_slow(&dead.id);
         let unvouched = Peer::new(peer(2).id, "0.0.0.0:1".parse().unwrap());
         lookup.handle_peers(&first.id, &[peer(1), unvouched, dead, peer(0x20)], at(60));
         ask(&mut lookup, at(60));

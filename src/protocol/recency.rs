@@ -59,11 +59,7 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
 
     /// The value of `key`; the order stays as it is.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let at = self.index.find(spread(self.hash(key)), |at| self.slots[*at as usize].key == *key)?;
-        Some(&self.slots[*at as usize].value)
+        Some(&self.slots[self.find(key)? as usize].value)
     }
 
     /// Sets the value of `key` and makes it the newest. Returns the entry that was forgotten for it, if one was.
@@ -100,10 +96,23 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
 
     /// Forgets the entry touched longest ago.
     pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
-        let at = self.oldest;
-        if at == NONE {
+        (self.oldest != NONE).then(|| self.take(self.oldest))
+    }
+
+    /// Forgets the entry of `key`.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.find(key)?;
+        Some(self.take(at).1)
+    }
+
+    fn find(&self, key: &K) -> Option<u32> {
+        if self.slots.is_empty() {
             return None;
         }
+        self.index.find(spread(self.hash(key)), |at| self.slots[*at as usize].key == *key).copied()
+    }
+
+    fn take(&mut self, at: u32) -> (K, V) {
         self.unlink(at);
         self.set_index(at, None);
         let last = u32::try_from(self.slots.len() - 1).expect("the limit fits 32 bits");
@@ -114,7 +123,7 @@ impl<K: Copy + Eq + Hash, V> RecencyMap<K, V> {
         let slot = self.slots.swap_remove(at as usize);
         self.relocate(at);
         self.give_back();
-        Some((slot.key, slot.value))
+        (slot.key, slot.value)
     }
 
     fn hash(&self, key: &K) -> u32 {
@@ -188,16 +197,18 @@ mod tests {
         #[test]
         fn it_agrees_with_a_list_in_order_of_touch(
             limit in 1usize..8,
-            steps in prop::collection::vec((0u8..12, any::<u16>(), prop::bool::weighted(0.2)), 0..200),
+            steps in prop::collection::vec((0u8..12, any::<u16>(), 0u8..10), 0..200),
         ) {
             let mut map = RecencyMap::new(limit);
             let mut model: Vec<(u8, u16)> = Vec::new();
-            for (key, value, pop) in steps {
-                if pop {
+            for (key, value, action) in steps {
+                let known = model.iter().position(|(k, _)| *k == key);
+                if action == 0 {
                     let expected = if model.is_empty() { None } else { Some(model.remove(0)) };
                     prop_assert_eq!(map.pop_oldest(), expected);
+                } else if action < 3 {
+                    prop_assert_eq!(map.remove(&key), known.map(|at| model.remove(at).1));
                 } else {
-                    let known = model.iter().position(|(k, _)| *k == key);
                     if let Some(at) = known { model.remove(at); }
                     let forgotten = (model.len() == limit).then(|| model.remove(0));
                     model.push((key, value));

@@ -90,6 +90,19 @@ fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
 }
 
 #[test]
+fn no_lookup_in_which_anybody_answers_is_ended_by_a_timeout() {
+    for seed in 0..NETWORKS / 4 {
+        let mut case = case(seed, 0.5);
+        let mut lookup = case.lookup(if seed % 2 == 0 { Goal::Nodes } else { Goal::Value });
+        case.run_honestly(&mut lookup, seed % 4 < 2);
+        let trace = lookup.trace();
+        let by_timeout = |asked: &Asked| asked.came_back == CameBack::Silent && asked.ended_us == trace.lasted_us;
+        let ended_by_timeout = trace.asked.iter().any(by_timeout);
+        assert!(!ended_by_timeout || lookup.tally().answered == 0, "network {seed}: {trace:?}");
+    }
+}
+
+#[test]
 fn whoever_was_asked_was_named_by_somebody_asked_before_and_one_hop_nearer_to_us() {
     for seed in 0..NETWORKS / 10 {
         let mut case = case(seed, 0.3);

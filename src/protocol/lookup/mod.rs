@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use self::shortlist::{Offer, Origin, READ_ON, Shortlist, State};
+use self::shortlist::{Hope, Offer, Origin, READ_ON, Shortlist, State};
 pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway};
 use super::config::Config;
 use super::id::NodeId;
@@ -55,8 +55,9 @@ pub enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The k nearest that are alive have answered (all, where fewer than k are). For [`Goal::Value`]: none of them
-    /// holds the value, nor did one of those read on to, as far as queries and time reached.
+    /// The k nearest that are alive have answered (all, where fewer than k are); a nearer one that is
+    /// [overdue](Lookup::handle_overdue) counts as dead. For [`Goal::Value`]: none of them holds the value, nor did one
+    /// of those read on to, as far as queries and time reached.
     Complete,
     /// A peer answered with the value.
     Found,
@@ -84,8 +85,12 @@ pub enum Failure {
 
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
-/// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). No
-/// peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
+/// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
+/// that are [doubted](Lookup::handle_doubted) hold alpha slots of their own. For each query that is one or the other, one
+/// peer more is asked: so who is dead is waited for together, and has been replaced by then. What is
+/// [overdue](Lookup::handle_overdue) is not waited for any more, if anybody has answered.
+///
+/// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
 /// that it gave. An id is asked again only at another address, after the first one failed. All ends after
 /// [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
 ///
@@ -106,9 +111,9 @@ pub struct Lookup {
 struct Survey {
     /// The nearest that may be asked.
     fresh: Option<usize>,
-    /// An answer is due from one that is not slow.
+    /// An answer is due from one that is in time.
     awaited: bool,
-    /// All of them have answered.
+    /// All of them have answered, but for those that are overdue.
     complete: bool,
 }
 
@@ -161,7 +166,7 @@ impl Lookup {
         let window = if self.reads_on && miss { self.survey(READ_ON * self.k) } else { core };
         let over = match window.fresh {
             Some(at) if may_ask => {
-                if self.shortlist.slots_held() < self.alpha {
+                if self.shortlist.slots_held(self.alpha) < self.alpha {
                     let candidate = self.shortlist.ask(at);
                     self.trace.ask(candidate, now);
                     return Next::Query(candidate.peer);
@@ -169,7 +174,7 @@ impl Lookup {
                 None
             }
             // What is under way may still be better than what there is.
-            Some(_) => (!self.shortlist.any_in_flight()).then(|| short_of(Ending::OutOfQueries)),
+            Some(_) => (!self.shortlist.any_awaited()).then(|| short_of(Ending::OutOfQueries)),
             None => window.complete.then_some(Ending::Complete),
         };
         match over {
@@ -206,17 +211,34 @@ impl Lookup {
         self.trace.end(Ending::Found, now);
     }
 
+    /// The address of `from`, which has just been asked, was silent when it was asked last: most likely it is dead, so
+    /// the next nearest is asked besides.
+    pub fn handle_doubted(&mut self, from: &NodeId) {
+        if let Some((hope, entry)) = self.hope(from)
+            && *hope == Hope::Sound
+        {
+            *hope = Hope::Doubted;
+            self.trace.doubted(entry);
+        }
+    }
+
     /// `from` is slower than its expected round trip: its slot is free, but it may still answer. The next nearest is
     /// asked in its stead, so that a dead peer costs its timeout once, not once for each that follows it.
-    pub fn handle_slow(&mut self, from: &NodeId, _now: Instant) {
-        if self.trace.ending.is_some() {
-            return;
-        }
-        if let Some(candidate) = self.shortlist.in_flight(from)
-            && let State::InFlight { entry, slow } = &mut candidate.state
+    pub fn handle_slow(&mut self, from: &NodeId) {
+        if let Some((hope, entry)) = self.hope(from)
+            && *hope != Hope::Overdue
         {
-            *slow = true;
-            self.trace.slow(*entry);
+            *hope = Hope::Slow;
+            self.trace.slow(entry);
+        }
+    }
+
+    /// `from` is so late that it is most likely dead: the lookup does not wait for it any more, unless nobody has
+    /// answered at all, or another address is known for it. If it answers before the end, that counts.
+    pub fn handle_overdue(&mut self, from: &NodeId) {
+        if let Some((hope, entry)) = self.hope(from) {
+            *hope = Hope::Overdue;
+            self.trace.slow(entry);
         }
     }
 
@@ -261,24 +283,39 @@ impl Lookup {
         &self.trace
     }
 
-    /// Looks at the nearest candidates: the `width` nearest decide whether all is done; for each slow one among them
-    /// one more may be asked.
+    /// Looks at the nearest candidates: `width` of them decide whether all is done, and for each of which it is doubtful
+    /// whether it is alive one more.
     fn survey(&self, width: usize) -> Survey {
-        let mut survey = Survey { fresh: None, awaited: false, complete: true };
-        let mut prompt = 0;
+        let mut survey = Survey { fresh: None, awaited: false, complete: self.shortlist.any_answered() };
+        let mut likely = 0;
         for (at, candidate) in self.shortlist.iter().enumerate() {
-            if prompt == width {
+            if likely == width {
                 break;
             }
-            match candidate.state {
-                State::Fresh => survey.fresh = survey.fresh.or(Some(at)),
-                State::InFlight { slow, .. } => survey.awaited |= !slow,
-                State::Answered { .. } => {}
+            let (is_likely, is_settled) = match candidate.state {
+                State::Fresh => (true, false),
+                State::InFlight { hope, .. } => (hope == Hope::Sound, candidate.is_given_up()),
+                State::Answered { .. } => (true, true),
+            };
+            if candidate.state == State::Fresh {
+                survey.fresh = survey.fresh.or(Some(at));
             }
-            survey.complete &= at >= width || matches!(candidate.state, State::Answered { .. });
-            prompt += usize::from(!matches!(candidate.state, State::InFlight { slow: true, .. }));
+            survey.awaited |= candidate.hope() == Some(Hope::Sound);
+            survey.complete &= is_settled;
+            likely += usize::from(is_likely);
         }
         survey
+    }
+
+    /// What is hoped of `from`, and its place in the trace, if it is waited for.
+    fn hope(&mut self, from: &NodeId) -> Option<(&mut Hope, usize)> {
+        if self.trace.ending.is_some() {
+            return None;
+        }
+        match &mut self.shortlist.in_flight(from)?.state {
+            State::InFlight { entry, hope } => Some((hope, *entry)),
+            State::Fresh | State::Answered { .. } => None,
+        }
     }
 
     /// Ends the wait for `from`, unless nobody waits for it: its entry in the trace, its address and its hop.

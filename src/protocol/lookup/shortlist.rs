@@ -18,10 +18,23 @@ pub(super) const READ_ON: usize = 5;
 pub(super) enum State {
     /// Not asked yet.
     Fresh,
-    /// Asked; `entry` is its place in the trace. A slow one holds no slot.
-    InFlight { entry: usize, slow: bool },
+    /// Asked; `entry` is its place in the trace.
+    InFlight { entry: usize, hope: Hope },
     /// Answered, with the value or with peers.
     Answered { with_value: bool },
+}
+
+/// How likely an answer is still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hope {
+    /// It is in time. It holds a slot.
+    Sound,
+    /// Its address was silent when it was asked last. It holds one of as many slots again, which are for such.
+    Doubted,
+    /// It is late, but waited for. It holds no slot.
+    Slow,
+    /// It is not waited for, unless it is known at another address too.
+    Overdue,
 }
 
 /// How a peer became known.
@@ -51,6 +64,22 @@ pub(super) struct Candidate {
     alternative: Option<Alternative>,
     /// It told us this id itself when it was asked by another one.
     by_own_word: bool,
+}
+
+impl Candidate {
+    /// `None` if it is not in flight.
+    pub(super) fn hope(&self) -> Option<Hope> {
+        match self.state {
+            State::InFlight { hope, .. } => Some(hope),
+            State::Fresh | State::Answered { .. } => None,
+        }
+    }
+
+    /// Whether nothing is hoped for any more. Where another address is to be tried, it is waited until the query has
+    /// failed: otherwise a liar that names a false one first would keep the peer out.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.hope() == Some(Hope::Overdue) && self.alternative.is_none()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,14 +141,20 @@ impl Shortlist {
         self.asked.len()
     }
 
-    /// How many queries hold a slot.
-    pub(super) fn slots_held(&self) -> usize {
-        self.iter().filter(|candidate| matches!(candidate.state, State::InFlight { slow: false, .. })).count()
+    /// How many queries hold one of `alpha` slots. Doubted ones do so only where there are more than `alpha` of them.
+    pub(super) fn slots_held(&self, alpha: usize) -> usize {
+        let count = |hope| self.iter().filter(|candidate| candidate.hope() == Some(hope)).count();
+        count(Hope::Sound) + count(Hope::Doubted).saturating_sub(alpha)
     }
 
-    /// Whether an answer may still come, from a slow peer too.
-    pub(super) fn any_in_flight(&self) -> bool {
-        self.iter().any(|candidate| matches!(candidate.state, State::InFlight { .. }))
+    /// Whether an answer is waited for: before anybody has answered, all that may still come.
+    pub(super) fn any_awaited(&self) -> bool {
+        let in_flight = || self.iter().filter(|candidate| candidate.hope().is_some());
+        in_flight().any(|candidate| !candidate.is_given_up()) || !self.any_answered() && in_flight().next().is_some()
+    }
+
+    pub(super) fn any_answered(&self) -> bool {
+        self.iter().any(|candidate| matches!(candidate.state, State::Answered { .. }))
     }
 
     /// The candidate that was asked by `id` and has not answered. `None` makes late events harmless.
@@ -132,7 +167,7 @@ impl Shortlist {
     /// Marks the candidate at `at` as asked.
     pub(super) fn ask(&mut self, at: usize) -> &Candidate {
         let candidate = &mut self.candidates[at];
-        candidate.state = State::InFlight { entry: self.asked.len(), slow: false };
+        candidate.state = State::InFlight { entry: self.asked.len(), hope: Hope::Sound };
         self.asked.push(candidate.peer);
         candidate
     }

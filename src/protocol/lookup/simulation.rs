@@ -12,8 +12,9 @@ use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
 
-/// When a query counts as slow, and when as lost.
+/// When a query counts as slow, when as overdue, and when as lost.
 pub(super) const SLOW: Duration = Duration::from_millis(50);
+pub(super) const OVERDUE: Duration = Duration::from_millis(200);
 pub(super) const LOST: Duration = Duration::from_secs(2);
 
 pub(super) fn random_id(entropy: &mut dyn Entropy) -> NodeId {
@@ -112,11 +113,14 @@ pub(super) struct Run {
 
 enum Event {
     Reply(NodeId, Reply),
+    Doubted(NodeId),
     Slow(NodeId),
+    Overdue(NodeId),
 }
 
-/// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; `answer` says what each peer replies.
-/// Checks on the way that never more than alpha queries hold a slot, and that the end stays the end.
+/// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is doubted, for no
+/// reason; `answer` says what each peer replies. Checks on the way that never more than alpha queries hold a slot, and
+/// doubted ones as many of their own, and that the end stays the end.
 pub(super) fn run(
     lookup: &mut Lookup,
     config: &Config,
@@ -124,7 +128,7 @@ pub(super) fn run(
     entropy: &mut SeededEntropy,
     mut answer: impl FnMut(&Peer) -> Reply,
 ) -> Run {
-    let (mut now, mut asked, mut held) = (start, Vec::new(), Vec::new());
+    let (mut now, mut asked, mut held, mut doubted) = (start, Vec::new(), Vec::new(), Vec::new());
     // (when, number, event): the number keeps events of one instant in order, and finds the event.
     let (mut queue, mut events) = (BinaryHeap::new(), HashMap::new());
     let mut number = 0;
@@ -133,7 +137,8 @@ pub(super) fn run(
             Next::Query(peer) => {
                 asked.push(peer);
                 held.push(peer.id);
-                assert!(held.len() <= config.alpha, "{} queries hold slots", held.len());
+                let holding = held.len() + doubted.len().saturating_sub(config.alpha);
+                assert!(holding <= config.alpha, "{} queries hold slots, {} doubted", held.len(), doubted.len());
                 let reply = answer(&peer);
                 let trip = Duration::from_micros(1 + entropy.below(3 * SLOW.as_micros() as u64));
                 let due = match reply {
@@ -141,7 +146,12 @@ pub(super) fn run(
                     Reply::Fails(Failure::Unsent) => Duration::ZERO,
                     _ => trip,
                 };
-                for (at, event) in [(due, Event::Reply(peer.id, reply)), (SLOW, Event::Slow(peer.id))] {
+                let late = if entropy.below(8) == 0 {
+                    [(Duration::ZERO, Event::Doubted(peer.id)), (OVERDUE, Event::Overdue(peer.id))]
+                } else {
+                    [(SLOW, Event::Slow(peer.id)), (OVERDUE, Event::Overdue(peer.id))]
+                };
+                for (at, event) in late.into_iter().chain([(due, Event::Reply(peer.id, reply))]) {
                     number += 1;
                     queue.push(Reverse((now + at, number)));
                     events.insert(number, event);
@@ -153,19 +163,23 @@ pub(super) fn run(
                 if at > until {
                     continue;
                 }
-                match events.remove(&number).unwrap() {
-                    Event::Slow(id) => {
-                        held.retain(|holder| *holder != id);
-                        lookup.handle_slow(&id, now);
+                let event = events.remove(&number).unwrap();
+                let (Event::Reply(id, _) | Event::Doubted(id) | Event::Slow(id) | Event::Overdue(id)) = event;
+                let was_held = held.contains(&id);
+                held.retain(|holder| *holder != id);
+                if !matches!(event, Event::Doubted(_)) {
+                    doubted.retain(|holder| *holder != id);
+                }
+                match event {
+                    Event::Doubted(_) => {
+                        doubted.extend(was_held.then_some(id));
+                        lookup.handle_doubted(&id);
                     }
-                    Event::Reply(id, reply) => {
-                        held.retain(|holder| *holder != id);
-                        match reply {
-                            Reply::Peers(peers) => lookup.handle_peers(&id, &peers, now),
-                            Reply::Value => lookup.handle_value(&id, now),
-                            Reply::Fails(why) => lookup.handle_failure(&id, why, now),
-                        }
-                    }
+                    Event::Slow(_) => lookup.handle_slow(&id),
+                    Event::Overdue(_) => lookup.handle_overdue(&id),
+                    Event::Reply(_, Reply::Peers(peers)) => lookup.handle_peers(&id, &peers, now),
+                    Event::Reply(_, Reply::Value) => lookup.handle_value(&id, now),
+                    Event::Reply(_, Reply::Fails(why)) => lookup.handle_failure(&id, why, now),
                 }
             }
             Next::Finished(ending) => {

@@ -45,6 +45,8 @@ pub struct Asked {
     pub asked_us: u64,
     /// When its answer or failure was known, in microseconds from the beginning.
     pub ended_us: Option<u64>,
+    /// Whether its address had been silent when it was asked before, so that one more was asked besides.
+    pub doubted: bool,
     /// Whether it was slower than its expected round trip.
     pub slow: bool,
     /// What came back.
@@ -157,10 +159,15 @@ impl Trace {
             named_by: candidate.origin.named_by,
             asked_us: self.offset(now),
             ended_us: None,
+            doubted: false,
             slow: false,
             came_back: CameBack::Pending,
             turned_away: TurnedAway::default(),
         });
+    }
+
+    pub(super) fn doubted(&mut self, entry: usize) {
+        self.asked[entry].doubted = true;
     }
 
     pub(super) fn slow(&mut self, entry: usize) {

@@ -2,6 +2,7 @@
 //! It sends nothing and reads no clock; who waits for an answer is its caller's business.
 
 mod round_trip;
+mod silences;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -12,7 +13,13 @@ use super::id::NodeId;
 use super::message::QueryId;
 use super::peer::canonical;
 use round_trip::RoundTrips;
-pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT};
+pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_PATIENCE};
+use silences::Silences;
+pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
+
+/// Who looks for late answers later than this was busy, and answers may have come that nobody has read yet. So nothing
+/// is overdue before this much more has passed: a stall of our own must not end lookups.
+pub const STALL: Duration = Duration::from_millis(50);
 
 /// Whom a query goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,16 @@ pub struct Expired<W> {
     pub kind: &'static str,
 }
 
+/// How late an answer is. It may still come until the query times out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It takes longer than [expected](Pending::expected_rtt).
+    Slow,
+    /// It takes so long that the peer is most likely gone: longer than our [patience](Pending::patience). Where somebody
+    /// was [silent lately](Pending::was_silent), this alone is said.
+    Overdue,
+}
+
 /// Why a query was not begun. Nothing was changed, and nothing must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
@@ -84,22 +101,26 @@ struct Query<W> {
     /// Orders queries of the same instant, and finds this one in both maps.
     sequence: u64,
     timeout_at: Instant,
-    /// `None` once reported, or where it would not be before the timeout.
-    slow_at: Option<Instant>,
+    /// What is to be reported next, and when: never after the timeout.
+    late: Option<(Instant, Late)>,
+    /// When it turns overdue, if it was slow before.
+    overdue_at: Option<Instant>,
 }
 
 /// The queries in flight, each with the one who waits for it.
 ///
-/// Invariant: each query is in `timeouts` under its `(timeout_at, sequence)`, and in `slow` exactly if `slow_at` is set.
+/// Invariant: each query is in `timeouts` under its `(timeout_at, sequence)`, and in `late` exactly if its own `late` is
+/// set, under that instant.
 pub struct Pending<W> {
     limit: usize,
     timeout: Duration,
     verify_source: bool,
     queries: HashMap<QueryId, Query<W>>,
     timeouts: BTreeMap<(Instant, u64), QueryId>,
-    slow: BTreeMap<(Instant, u64), QueryId>,
+    late: BTreeMap<(Instant, u64), QueryId>,
     sequence: u64,
     round_trips: RoundTrips,
+    silences: Silences,
 }
 
 impl<W> Pending<W> {
@@ -111,9 +132,10 @@ impl<W> Pending<W> {
             verify_source: config.verify_response_source,
             queries: HashMap::new(),
             timeouts: BTreeMap::new(),
-            slow: BTreeMap::new(),
+            late: BTreeMap::new(),
             sequence: 0,
             round_trips: RoundTrips::new(config.query_timeout),
+            silences: Silences::default(),
         }
     }
 
@@ -127,16 +149,29 @@ impl<W> Pending<W> {
         self.queries.is_empty()
     }
 
-    /// When the next query turns slow or times out: when to call [`Pending::slow`] and [`Pending::expire`].
+    /// When the next query turns late or times out: when to call [`Pending::late`] and [`Pending::expire`].
     pub fn next_wakeup(&self) -> Option<Instant> {
         let first = |map: &BTreeMap<(Instant, u64), QueryId>| map.keys().next().map(|(at, _)| *at);
-        first(&self.timeouts).into_iter().chain(first(&self.slow)).min()
+        first(&self.timeouts).into_iter().chain(first(&self.late)).min()
     }
 
     /// How long an answer from `addr` is expected to take: from what was measured there, otherwise from what was
     /// measured anywhere; at least [`MIN_EXPECTED_RTT`], at most the query timeout.
     pub fn expected_rtt(&self, addr: SocketAddr) -> Duration {
         self.round_trips.expected(canonical(addr))
+    }
+
+    /// How long to wait for an answer from `addr` before it is taken for lost: twice the timeout of RFC 6298, thrice
+    /// where nobody has ever answered, at least [`MIN_PATIENCE`]; once where somebody was [silent](Pending::was_silent)
+    /// lately. At most the query timeout.
+    pub fn patience(&self, addr: SocketAddr, now: Instant) -> Duration {
+        let addr = canonical(addr);
+        self.round_trips.patience(addr, self.silences.was_silent(addr, now))
+    }
+
+    /// Whether the last query to `addr` timed out, within [`SILENT_FOR`]: a peer there is likely to be gone.
+    pub fn was_silent(&self, addr: SocketAddr, now: Instant) -> bool {
+        self.silences.was_silent(canonical(addr), now)
     }
 
     /// Begins to wait for the answer to a query of the kind `kind` (the wire's name) that is sent now.
@@ -158,16 +193,23 @@ impl<W> Pending<W> {
             return Err((waiter, NotBegun::DuplicateId));
         }
         let target = Target { addr: canonical(to.addr), ..to };
-        let expected = self.round_trips.expected(target.addr);
-        let slow_at = (expected < self.timeout).then(|| now + expected);
+        let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
+        let silent = self.silences.was_silent(target.addr, now);
+        let overdue_at = within_timeout(self.round_trips.patience(target.addr, silent));
+        let (late, overdue_at) = if silent {
+            (overdue_at.map(|at| (at, Late::Overdue)), None)
+        } else {
+            let slow_at = within_timeout(self.round_trips.expected(target.addr));
+            (slow_at.map(|at| (at, Late::Slow)), overdue_at)
+        };
         let timeout_at = now + self.timeout;
         let sequence = self.sequence;
         self.sequence += 1;
         self.timeouts.insert((timeout_at, sequence), id);
-        if let Some(at) = slow_at {
-            self.slow.insert((at, sequence), id);
+        if let Some((at, _)) = late {
+            self.late.insert((at, sequence), id);
         }
-        self.queries.insert(id, Query { target, kind, waiter, sent_at: now, sequence, timeout_at, slow_at });
+        self.queries.insert(id, Query { target, kind, waiter, sent_at: now, sequence, timeout_at, late, overdue_at });
         Ok(())
     }
 
@@ -196,22 +238,35 @@ impl<W> Pending<W> {
         let Target { addr, expected_id } = query.target;
         let rtt = now.saturating_duration_since(query.sent_at);
         self.round_trips.measured(addr, rtt);
+        self.silences.answered(addr);
         let wrong_id = expected_id.is_some_and(|expected| sender_id != Some(expected));
         Ok(Answered { waiter: query.waiter, addr, rtt, expected_id, wrong_id })
     }
 
-    /// The waiters of the queries that have just become slower than expected, each reported once. They may still be
-    /// answered until the timeout.
-    pub fn slow(&mut self, now: Instant) -> Vec<&W> {
+    /// The waiters of the queries whose answer has just become late, each reported once for each stage, in the order in
+    /// which that happened. They may still be answered until the timeout. After a [`STALL`] nobody is overdue yet.
+    pub fn late(&mut self, now: Instant) -> Vec<(&W, Late)> {
+        let stalled = self.late.keys().next().is_some_and(|(at, _)| now.saturating_duration_since(*at) > STALL);
         let mut ids = Vec::new();
-        while let Some(entry) = self.slow.first_entry().filter(|entry| entry.key().0 <= now) {
+        while let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= now) {
             let id = entry.remove();
-            if let Some(query) = self.queries.get_mut(&id) {
-                query.slow_at = None;
-                ids.push(id);
+            let Some(query) = self.queries.get_mut(&id) else { continue };
+            let Some((_, late)) = query.late.take() else { continue };
+            let next = match late {
+                Late::Slow => query.overdue_at.take(),
+                Late::Overdue if stalled => Some(now + STALL).filter(|at| *at < query.timeout_at),
+                Late::Overdue => None,
+            };
+            if let Some(at) = next {
+                query.late = Some((at, Late::Overdue));
+                self.late.insert((at, query.sequence), id);
+            }
+            if late == Late::Slow || !stalled {
+                ids.push((id, late));
             }
         }
-        ids.iter().filter_map(|id| self.queries.get(id)).map(|query| &query.waiter).collect()
+        let waiter = |(id, late)| self.queries.get(&id).map(|query| (&query.waiter, late));
+        ids.into_iter().filter_map(waiter).collect()
     }
 
     /// Ends the queries whose time is up, in the order in which they were sent.
@@ -221,6 +276,7 @@ impl<W> Pending<W> {
             let id = *id;
             let Some(query) = self.take(&id) else { break };
             let Target { addr, expected_id } = query.target;
+            self.silences.silent(addr, now);
             expired.push(Expired { waiter: query.waiter, addr, expected_id, kind: query.kind });
         }
         expired
@@ -233,7 +289,7 @@ impl<W> Pending<W> {
 
     /// Ends all queries, in the order in which they were sent, so that each waiter can be told.
     pub fn fail_all(&mut self) -> Vec<W> {
-        self.slow.clear();
+        self.late.clear();
         let order = std::mem::take(&mut self.timeouts);
         order.values().filter_map(|id| self.queries.remove(id)).map(|query| query.waiter).collect()
     }
@@ -241,8 +297,8 @@ impl<W> Pending<W> {
     fn take(&mut self, id: &QueryId) -> Option<Query<W>> {
         let query = self.queries.remove(id)?;
         self.timeouts.remove(&(query.timeout_at, query.sequence));
-        if let Some(at) = query.slow_at {
-            self.slow.remove(&(at, query.sequence));
+        if let Some((at, _)) = query.late {
+            self.late.remove(&(at, query.sequence));
         }
         Some(query)
     }

@@ -8,6 +8,10 @@ use crate::protocol::recency::RecencyMap;
 
 /// The least that an answer is expected to take: below it, scheduling decides more than the network.
 pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
+/// The least that is waited before an answer is taken for lost. RFC 6298 (2.4) says a second, for TCP's delayed
+/// acknowledgements, which there are none of here; Linux waits 200 ms, which outlasts what garbage collection, a busy
+/// event loop or a radio's wake-up usually adds to a round trip, and no estimate has seen yet.
+pub const MIN_PATIENCE: Duration = Duration::from_millis(200);
 /// What an answer is expected to take before anything was measured.
 pub const INITIAL_EXPECTED_RTT: Duration = Duration::from_millis(500);
 /// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten. Whoever is asked
@@ -40,8 +44,18 @@ impl Estimate {
         }
     }
 
+    /// Within this most answers come: about nine in ten, as round trips are distributed on the internet.
     fn expected(self) -> Duration {
-        Duration::from_micros(u64::from(self.smoothed) + u64::from(self.variation) * 4)
+        self.after_variations(2)
+    }
+
+    /// RFC 6298, 2.3: the retransmission timeout. Within this all but about one in a hundred come.
+    fn timeout(self) -> Duration {
+        self.after_variations(4)
+    }
+
+    fn after_variations(self, times: u64) -> Duration {
+        Duration::from_micros(u64::from(self.smoothed) + u64::from(self.variation) * times)
     }
 }
 
@@ -63,15 +77,35 @@ impl RoundTrips {
     pub(super) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
         // An answer read late, after the timeout, must not teach us to wait longer than that.
         let rtt = rtt.min(self.ceiling);
-        self.by_address.update(addr, |known| Estimate::after(known.copied(), rtt));
-        self.overall = Some(Estimate::after(self.overall, rtt));
+        let overall = self.overall;
+        self.by_address.update(addr, |known| Estimate::after(known.copied().or(overall), rtt));
+        self.overall = Some(Estimate::after(overall, rtt));
     }
 
     /// How long an answer from `addr` is expected to take.
     pub(super) fn expected(&self, addr: SocketAddr) -> Duration {
-        let known = self.by_address.get(&addr).copied().or(self.overall);
-        let expected = known.map_or(INITIAL_EXPECTED_RTT, Estimate::expected);
+        let expected = self.known(&addr).map_or(INITIAL_EXPECTED_RTT, Estimate::expected);
         expected.max(MIN_EXPECTED_RTT).min(self.ceiling)
+    }
+
+    /// What is known of `addr`: of one that was never measured, that it is like the others. Its first round trip says
+    /// less of it than theirs do of how much such times vary.
+    fn known(&self, addr: &SocketAddr) -> Option<Estimate> {
+        self.by_address.get(addr).copied().or(self.overall)
+    }
+
+    /// How long to wait for an answer from `addr` before it is taken for lost: twice the retransmission timeout, as far
+    /// as RFC 6298 backs off once (5.5), so that an answer that only surprises its estimate is not missed. Three times
+    /// where nobody ever answered: who does not know our address may ask it for a proof first, and then needs two trips.
+    /// Where somebody was `silent` lately, once, and no floor: there is little to be missed.
+    pub(super) fn patience(&self, addr: SocketAddr, silent: bool) -> Duration {
+        let (times, floor) = match self.by_address.get(&addr) {
+            _ if silent => (1, MIN_EXPECTED_RTT),
+            Some(_) => (2, MIN_PATIENCE),
+            None => (3, MIN_PATIENCE),
+        };
+        let timeout = self.known(&addr).map_or(INITIAL_EXPECTED_RTT, Estimate::timeout);
+        (timeout * times).max(floor).min(self.ceiling)
     }
 
     #[cfg(test)]
@@ -102,6 +136,9 @@ mod tests {
                 for host in 0..5 {
                     let expected = trips.expected(addr(host));
                     prop_assert!(expected >= MIN_EXPECTED_RTT && expected <= TIMEOUT);
+                    let [patience, less] = [false, true].map(|silent| trips.patience(addr(host), silent));
+                    prop_assert!(expected <= less && less <= patience && patience <= TIMEOUT);
+                    prop_assert!(patience >= MIN_PATIENCE);
                 }
             }
         }
@@ -122,7 +159,45 @@ mod tests {
         let mut trips = RoundTrips::new(TIMEOUT);
         assert_eq!(trips.expected(addr(9)), INITIAL_EXPECTED_RTT);
         trips.measured(addr(1), Duration::from_millis(40));
-        assert_eq!(trips.expected(addr(9)), Duration::from_millis(120));
+        assert_eq!(trips.expected(addr(9)), Duration::from_millis(80));
+    }
+
+    #[test]
+    fn an_address_that_answered_once_is_expected_to_be_as_the_others_and_soon_as_it_is() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        for _ in 0..100 {
+            trips.measured(addr(1), Duration::from_millis(80));
+            trips.measured(addr(2), Duration::from_millis(100));
+        }
+        let others = trips.expected(addr(9));
+        trips.measured(addr(3), Duration::from_millis(40));
+        assert!(trips.expected(addr(3)) > others.mul_f64(0.9), "{:?}", trips.expected(addr(3)));
+        trips.measured(addr(4), Duration::from_millis(700));
+        let patience = trips.patience(addr(4), true);
+        assert!(patience > Duration::from_millis(700), "{patience:?}");
+        for _ in 0..40 {
+            trips.measured(addr(3), Duration::from_millis(40));
+            trips.measured(addr(4), Duration::from_millis(700));
+        }
+        assert_eq!(trips.expected(addr(3)), MIN_EXPECTED_RTT);
+        assert!(trips.expected(addr(4)) < Duration::from_millis(720), "{:?}", trips.expected(addr(4)));
+    }
+
+    #[test]
+    fn patience_is_twice_the_timeout_thrice_where_nobody_ever_answered_and_once_where_somebody_was_silent() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        let patience =
+            |trips: &RoundTrips, host| [false, true].map(|silent| trips.patience(addr(host), silent).as_millis());
+        assert_eq!(patience(&trips, 1), [1_500, 500]);
+        trips.measured(addr(1), Duration::from_millis(100));
+        assert_eq!(patience(&trips, 1), [600, 300]);
+        assert_eq!(patience(&trips, 2), [900, 300]);
+        for _ in 0..60 {
+            trips.measured(addr(1), Duration::from_millis(1));
+        }
+        assert_eq!(patience(&trips, 1), [200, 50]);
+        trips.measured(addr(1), TIMEOUT);
+        assert_eq!(patience(&trips, 1), [2_000, 2_000]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use proptest::prelude::*;
@@ -23,7 +25,7 @@ enum Step {
     Begin { id: u64, port: u16 },
     Answer { id: u64, port: u16, kind: bool },
     Cancel { id: u64 },
-    Slow,
+    Late,
     Expire,
     Pass { ms: u64 },
 }
@@ -33,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0u64..12, 1u16..4).prop_map(|(id, port)| Step::Begin { id, port }),
         3 => (0u64..12, 1u16..4, prop::bool::weighted(0.8)).prop_map(|(id, port, kind)| Step::Answer { id, port, kind }),
         1 => (0u64..12).prop_map(|id| Step::Cancel { id }),
-        1 => Just(Step::Slow),
+        1 => Just(Step::Late),
         1 => Just(Step::Expire),
         3 => (0u64..900).prop_map(|ms| Step::Pass { ms }),
     ]
@@ -45,7 +47,8 @@ struct Known {
     id: u64,
     port: u16,
     at: Instant,
-    slow_at: Option<Instant>,
+    /// What is still to be reported before it times out.
+    late: [Option<(Instant, Late)>; 2],
 }
 
 proptest! {
@@ -54,18 +57,24 @@ proptest! {
         let config = Config::builder().max_queries_in_flight(6).build().unwrap();
         let mut pending = Pending::new(&config);
         let mut model: Vec<Known> = Vec::new();
+        let mut silent: HashSet<u16> = HashSet::new();
         let mut now = Instant::now();
         for step in steps {
             match step {
                 Step::Begin { id, port } => {
                     let duplicate = model.iter().any(|known| known.id == id);
-                    let expected = pending.expected_rtt(addr(port));
+                    let (expected, patience) = (pending.expected_rtt(addr(port)), pending.patience(addr(port), now));
+                    prop_assert_eq!(pending.was_silent(addr(port), now), silent.contains(&port));
                     let begun = pending.begin(QueryId::from_u64(id), target(port), "ping", id, now);
                     let why = if model.len() == 6 { Some(NotBegun::Full) } else { duplicate.then_some(NotBegun::DuplicateId) };
                     prop_assert_eq!(begun, why.map_or(Ok(()), |why| Err((id, why))));
                     if why.is_none() {
-                        let slow_at = (expected < config.query_timeout).then(|| now + expected);
-                        model.push(Known { id, port, at: now, slow_at });
+                        let stages = match silent.contains(&port) {
+                            true => [Some((patience, Late::Overdue)), None],
+                            false => [Some((expected, Late::Slow)), Some((patience, Late::Overdue))],
+                        };
+                        let in_time = |(wait, late)| (wait < config.query_timeout).then(|| (now + wait, late));
+                        model.push(Known { id, port, at: now, late: stages.map(|stage| stage.and_then(in_time)) });
                     }
                 }
                 Step::Answer { id, port, kind } => {
@@ -77,6 +86,7 @@ proptest! {
                         Some(_) if kind != "ping" => prop_assert_eq!(outcome.unwrap_err(), Reject::WrongKind),
                         Some(at) => {
                             let known = model.remove(at);
+                            silent.remove(&port);
                             let answered = outcome.unwrap();
                             prop_assert_eq!((answered.waiter, answered.addr), (id, addr(port)));
                             prop_assert_eq!(answered.rtt, now - known.at);
@@ -88,27 +98,37 @@ proptest! {
                     let at = model.iter().position(|known| known.id == id);
                     prop_assert_eq!(pending.cancel(&QueryId::from_u64(id)), at.map(|at| model.remove(at).id));
                 }
-                Step::Slow => {
-                    let mut slow: Vec<u64> = pending.slow(now).into_iter().copied().collect();
-                    let mut expected: Vec<u64> = Vec::new();
-                    for known in model.iter_mut().filter(|known| known.slow_at.is_some_and(|at| at <= now)) {
-                        known.slow_at = None;
-                        expected.push(known.id);
+                Step::Late => {
+                    let mut late: Vec<(u64, Late)> = pending.late(now).into_iter().map(|(id, late)| (*id, late)).collect();
+                    let mut expected: Vec<(u64, Late)> = Vec::new();
+                    let due = |known: &Known| known.late.iter().flatten().map(|(at, _)| *at).min();
+                    let stalled = model.iter().filter_map(due).min().is_some_and(|at| now.duration_since(at) > STALL);
+                    for known in &mut model {
+                        let timeout_at = known.at + config.query_timeout;
+                        for stage in &mut known.late {
+                            let Some((_, late)) = stage.take_if(|(at, _)| *at <= now) else { continue };
+                            if stalled && late == Late::Overdue {
+                                *stage = Some((now + STALL, late)).filter(|(at, _)| *at < timeout_at);
+                            } else {
+                                expected.push((known.id, late));
+                            }
+                        }
                     }
-                    slow.sort_unstable();
-                    expected.sort_unstable();
-                    prop_assert_eq!(slow, expected);
+                    late.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Overdue));
+                    expected.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Overdue));
+                    prop_assert_eq!(late, expected);
                 }
                 Step::Expire => {
                     let expired: Vec<u64> = pending.expire(now).into_iter().map(|expired| expired.waiter).collect();
                     let (over, left): (Vec<_>, Vec<_>) = model.iter().partition(|known| known.at + config.query_timeout <= now);
                     model = left;
+                    silent.extend(over.iter().map(|known| known.port));
                     prop_assert_eq!(expired, over.into_iter().map(|known: Known| known.id).collect::<Vec<_>>());
                 }
                 Step::Pass { ms: passed } => now += ms(passed),
             }
             prop_assert_eq!(pending.len(), model.len());
-            let wakeup = model.iter().flat_map(|known| known.slow_at.into_iter().chain([known.at + config.query_timeout])).min();
+            let wakeup = model.iter().flat_map(|known| known.late.into_iter().flatten().map(|(at, _)| at).chain([known.at + config.query_timeout])).min();
             prop_assert_eq!(pending.next_wakeup(), wakeup);
         }
         let failed = pending.fail_all();
@@ -181,14 +201,50 @@ fn a_mapped_address_is_the_address_asked() {
 }
 
 #[test]
-fn a_slow_query_is_reported_once_and_may_still_be_answered() {
+fn a_late_query_is_reported_once_as_slow_and_once_as_overdue_and_may_still_be_answered() {
     let mut pending = Pending::new(&Config::default());
     let (start, id) = (Instant::now(), QueryId::from_u64(1));
     pending.begin(id, target(1), "ping", 'w', start).unwrap();
     assert_eq!(pending.next_wakeup(), Some(start + INITIAL_EXPECTED_RTT));
-    assert!(pending.slow(start + ms(499)).is_empty());
-    assert_eq!(pending.slow(start + ms(500)), vec![&'w']);
-    assert!(pending.slow(start + ms(501)).is_empty());
+    assert!(pending.late(start + ms(499)).is_empty());
+    assert_eq!(pending.late(start + ms(500)), [(&'w', Late::Slow)]);
+    assert_eq!(pending.next_wakeup(), Some(start + ms(1_500)));
+    assert!(pending.late(start + ms(1_499)).is_empty());
+    assert_eq!(pending.late(start + ms(1_501)), [(&'w', Late::Overdue)]);
+    assert_eq!(pending.next_wakeup(), Some(start + ms(2_000)));
+    assert!(pending.late(start + ms(1_999)).is_empty());
     assert_eq!(pending.answer(addr(1), &id, "ping", None, start + ms(1_900)).unwrap().rtt, ms(1_900));
     assert_eq!(pending.expected_rtt(addr(1)), ms(2_000));
+}
+
+#[test]
+fn a_stall_of_our_own_makes_nobody_overdue_before_answers_could_be_read() {
+    let mut pending = Pending::new(&Config::default());
+    let start = Instant::now();
+    for port in [1, 2] {
+        pending.begin(QueryId::from_u64(port.into()), target(port), "ping", port, start).unwrap();
+    }
+    assert_eq!(pending.late(start + ms(1_520)), [(&1, Late::Slow), (&2, Late::Slow)]);
+    assert_eq!(pending.next_wakeup(), Some(start + ms(1_570)));
+    pending.answer(addr(1), &QueryId::from_u64(1), "ping", None, start + ms(1_530)).unwrap();
+    assert_eq!(pending.late(start + ms(1_571)), [(&2, Late::Overdue)]);
+}
+
+#[test]
+fn whoever_was_silent_is_overdue_earlier_than_others_until_it_answers() {
+    let mut pending = Pending::new(&Config::default());
+    let (start, ids) = (Instant::now(), [1, 2, 3].map(QueryId::from_u64));
+    pending.begin(ids[0], target(1), "ping", 'w', start).unwrap();
+    assert!(!pending.was_silent(addr(1), start));
+    assert_eq!(pending.expire(start + ms(2_000)).len(), 1);
+    let again = start + ms(2_000);
+    assert!(pending.was_silent(addr(1), again) && !pending.was_silent(addr(2), again));
+    pending.begin(ids[1], target(1), "ping", 'w', again).unwrap();
+    assert_eq!(pending.late(again + ms(500)), [(&'w', Late::Overdue)]);
+    assert_eq!(pending.next_wakeup(), Some(again + ms(2_000)));
+    pending.answer(addr(1), &ids[1], "ping", None, again + ms(600)).unwrap();
+    assert!(!pending.was_silent(addr(1), again + ms(600)));
+    pending.begin(ids[2], target(1), "ping", 'w', again + ms(600)).unwrap();
+    pending.cancel(&ids[2]);
+    assert!(!pending.was_silent(addr(1), again + ms(600)), "nobody waited for its end");
 }

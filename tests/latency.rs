@@ -1,0 +1,180 @@
+//! How long reads take where a fifth of the peers in the tables is dead, against the same network with all of them alive.
+//! Time is virtual, so these durations are the same on every machine.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::NodeId;
+use kademlia_dynamic::protocol::config::DEFAULT_QUERY_TIMEOUT;
+use kademlia_dynamic::protocol::lookup::{CameBack, Trace};
+use kademlia_dynamic::sim::{Latency, Sim, SimBuilder};
+use tokio::time::Instant;
+
+const NODES: usize = 120;
+const READS: usize = 100;
+const INTERNET: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
+const LAN: Latency = Latency::Constant(Duration::from_millis(20));
+
+/// What reads came to.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Shortest first.
+    took: Vec<Duration>,
+    queries: usize,
+    silent: usize,
+    found: usize,
+    recall: f64,
+}
+
+impl Figures {
+    fn take(&mut self, took: Duration, trace: &Trace) {
+        let at = self.took.partition_point(|other| *other <= took);
+        self.took.insert(at, took);
+        self.queries += trace.asked.len();
+        self.silent += trace.asked.len() - answered(trace).count();
+        self.found += usize::from(trace.asked.iter().any(|asked| asked.came_back == CameBack::Value));
+    }
+
+    fn quantile(&self, quantile: f64) -> Duration {
+        self.took[((self.took.len() - 1) as f64 * quantile).round() as usize]
+    }
+
+    fn per_read(&self, count: usize) -> f64 {
+        count as f64 / self.took.len() as f64
+    }
+
+    fn print(&self, what: &str) {
+        let ms = |quantile| self.quantile(quantile).as_millis();
+        println!(
+            "{what:28} p50 {:5} p99 {:5} max {:5} ms, {:5.2} queries, {:4.2} silent, {:.2} found, recall {:.4}",
+            ms(0.5),
+            ms(0.99),
+            ms(1.0),
+            self.per_read(self.queries),
+            self.per_read(self.silent),
+            self.per_read(self.found),
+            self.recall / self.took.len() as f64,
+        );
+    }
+}
+
+fn answered(trace: &Trace) -> impl Iterator<Item = NodeId> {
+    let answered =
+        trace.asked.iter().filter(|asked| matches!(asked.came_back, CameBack::Peers { .. } | CameBack::Value));
+    answered.map(|asked| asked.peer.id)
+}
+
+/// Lets a node read; `None` where it held the key itself.
+async fn read(sim: &Sim, place: usize, key: &str) -> Option<(Duration, Arc<Trace>)> {
+    let began = Instant::now();
+    let traced = sim.node(place).unwrap().get_traced(key).await.unwrap();
+    Some((began.elapsed(), traced.trace?))
+}
+
+/// Lets random nodes read `keys`.
+async fn reads(sim: &Sim, keys: &[String]) -> Figures {
+    let mut figures = Figures::default();
+    for key in keys {
+        let place = sim.random_node();
+        let Some((took, trace)) = read(sim, place, key).await else { continue };
+        figures.take(took, &trace);
+        // Nobody finds himself.
+        let own = sim.node(place).unwrap().id();
+        let mut truth = sim.true_closest(&NodeId::of_key(key), 21);
+        truth.retain(|peer| peer.id != own);
+        truth.truncate(20);
+        let found: HashSet<NodeId> = answered(&trace).collect();
+        figures.recall += truth.iter().filter(|peer| found.contains(&peer.id)).count() as f64 / truth.len() as f64;
+    }
+    figures
+}
+
+/// The share of entries in the tables of all that live whose peer is dead.
+async fn dead_in_tables(sim: &Sim) -> f64 {
+    let living: HashSet<NodeId> = sim.true_closest(&NodeId::ZERO, sim.len()).iter().map(|peer| peer.id).collect();
+    let (mut entries, mut dead) = (0, 0);
+    for place in sim.places() {
+        let table = sim.node(place).unwrap().snapshot().await.unwrap().table;
+        for entry in table.buckets.iter().flat_map(|bucket| &bucket.peers) {
+            entries += 1;
+            dead += usize::from(!living.contains(&entry.peer.id));
+        }
+    }
+    f64::from(dead as u32) / f64::from(entries)
+}
+
+fn keys(of: &str) -> Vec<String> {
+    (0..READS).map(|n| format!("{of} {n}")).collect()
+}
+
+/// Reads of keys that were set before `dead` of the nodes died, and of keys that nobody set.
+fn present_and_absent(builder: SimBuilder, dead: usize) -> [Figures; 2] {
+    let run = Sim::run(builder, async |sim| {
+        let present = keys("present");
+        for key in &present {
+            sim.set(sim.random_node(), key, "value").await.unwrap();
+        }
+        let mut dying = dead;
+        while dying > 0 {
+            dying -= usize::from(sim.kill(sim.below(NODES)));
+        }
+        [reads(&sim, &present).await, reads(&sim, &keys("absent")).await]
+    });
+    run.unwrap()
+}
+
+#[test]
+fn with_a_fifth_of_the_peers_dead_a_read_takes_at_most_twice_as_long_and_never_waits_for_two_timeouts() {
+    for latency in [INTERNET, LAN] {
+        let network = || Sim::builder().nodes(NODES).seed(11).latency(latency);
+        let healthy = present_and_absent(network(), 0);
+        let ill = present_and_absent(network(), NODES / 5);
+        for ((healthy, ill), keys) in healthy.iter().zip(&ill).zip(["present", "absent"]) {
+            healthy.print(&format!("{keys}, all alive"));
+            ill.print(&format!("{keys}, a fifth dead"));
+            assert!(ill.quantile(0.5) <= 2 * healthy.quantile(0.5), "{latency:?}, {keys}: the median");
+            assert!(ill.quantile(0.99) <= 5 * healthy.quantile(0.99), "{latency:?}, {keys}: the 99th percentile");
+            // Whatever is left to do beside the dead takes no longer than where nobody is dead.
+            let longest = 2 * DEFAULT_QUERY_TIMEOUT + healthy.quantile(1.0);
+            assert!(ill.quantile(1.0) < longest, "{latency:?}, {keys}: {:?}", ill.quantile(1.0));
+            assert_eq!(healthy.found, if keys == "present" { healthy.took.len() } else { 0 });
+            assert_eq!(ill.found, if keys == "present" { ill.took.len() } else { 0 });
+        }
+        let [[_, healthy], [_, ill]] = [healthy, ill];
+        assert_eq!(healthy.recall, healthy.took.len() as f64);
+        assert!(healthy.per_read(healthy.queries) < 22.0, "k, the way there, and few besides");
+        // Who names 20 peers of whom 4 are dead names 16 living ones, so some are not heard of.
+        assert!(ill.recall >= 0.95 * ill.took.len() as f64);
+        assert!(ill.per_read(ill.queries) < 1.4 * healthy.per_read(healthy.queries));
+    }
+}
+
+#[test]
+fn a_node_that_has_met_the_dead_once_hardly_loses_time_with_them_again() {
+    let again = |dead| {
+        let builder = Sim::builder().nodes(NODES).seed(12).latency(INTERNET).dead(dead);
+        let run = Sim::run(builder, async |sim| {
+            let in_tables = dead_in_tables(&sim).await;
+            assert!((in_tables - dead).abs() < 0.05, "{in_tables} of the entries are of dead peers, not {dead}");
+            let [mut first, mut second] = [Figures::default(), Figures::default()];
+            for key in &keys("absent")[..READS / 3] {
+                let place = sim.random_node();
+                for figures in [&mut first, &mut second] {
+                    let (took, trace) = read(&sim, place, key).await.unwrap();
+                    figures.take(took, &trace);
+                    // By then all silence has been noticed.
+                    sim.run_for(DEFAULT_QUERY_TIMEOUT).await;
+                }
+            }
+            first.print(&format!("{dead} dead, first time"));
+            second.print(&format!("{dead} dead, once more"));
+            second
+        });
+        run.unwrap()
+    };
+    let (healthy, ill) = (again(0.0), again(0.2));
+    assert!(ill.silent > 3 * ill.took.len(), "they are asked nevertheless");
+    assert!(ill.quantile(0.5) < healthy.quantile(0.5).mul_f64(1.25), "{:?}", ill.quantile(0.5));
+}
