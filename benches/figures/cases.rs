@@ -49,6 +49,8 @@ pub(crate) enum Target {
     AtLeast(f64),
     /// The share that was counted beside it, whatever it is.
     Other(Share),
+    /// It is told, and may be what it is.
+    Told,
 }
 
 /// A case: its name, and what it counts with one seed.
@@ -70,6 +72,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "halves cut apart for 1 h, then healed", run: |seed| halves(100, 100, seed) },
     Case { name: "30 days, 20 nodes, half legacy, our publisher", run: |seed| half_legacy(30 * DAY, seed) },
     Case { name: "all legacy but one, N = 200", run: |seed| all_but_one_legacy(200, 100, seed) },
+    Case { name: "publishers gone, 20 nodes of ours", run: |seed| afterlife(0.0, seed) },
+    Case { name: "publishers gone, 20 nodes, a tenth legacy", run: |seed| afterlife(0.1, seed) },
+    Case { name: "publishers gone, 20 nodes, half legacy", run: |seed| afterlife(0.5, seed) },
 ];
 
 fn experiment(experiment: Experiment) -> Reads {
@@ -214,6 +219,32 @@ pub(crate) fn all_but_one_legacy(nodes: usize, values: usize, seed: u64) -> Vec<
             }
         }
         vec![Count { what: "legacy reads of our values", share: of_ours, target: Target::Other(of_theirs) }]
+    })
+}
+
+/// How many values can still be read when their publishers have gone, a day and an hour, three days, and ten days later.
+pub(crate) fn afterlife(legacy: f64, seed: u64) -> Vec<Count> {
+    const VALUES: usize = 10;
+    run(Sim::builder().nodes(20).legacy(legacy), seed, async |sim| {
+        let publisher = sim.random_node();
+        for n in 0..VALUES {
+            sim.set(publisher, &format!("value {n}"), "value").await.expect("it runs");
+        }
+        sim.kill(publisher);
+        let (mut counts, mut passed) = (Vec::new(), Duration::ZERO);
+        for (what, after) in
+            [("read after 25 h", 25 * HOUR), ("read after 3 days", 3 * DAY), ("read after 10 days", 10 * DAY)]
+        {
+            sim.run_for(after - passed).await;
+            passed = after;
+            let mut share = Share::default();
+            for n in 0..VALUES {
+                let read = sim.get(sim.random_node(), &format!("value {n}")).await;
+                share.note(matches!(read, Ok(GetOutcome::Found { .. })));
+            }
+            counts.push(Count { what, share, target: Target::Told });
+        }
+        counts
     })
 }
 

@@ -50,25 +50,28 @@ fn report(case: &Case, seeds: u64) -> usize {
         let total = sum(counts.iter().map(|count| count.share));
         let worst = counts.iter().map(|count| count.share.value()).fold(1.0, f64::min);
         let target = match counts[0].target {
+            Target::Told => 0.0,
             Target::AtLeast(target) => target,
             Target::Other(_) => sum(counts.iter().filter_map(|count| match count.target {
                 Target::Other(other) => Some(other),
-                Target::AtLeast(_) => None,
+                Target::AtLeast(_) | Target::Told => None,
             }))
             .value(),
         };
         let is_missed = total.value() < target;
         missed += usize::from(is_missed);
+        let target = match counts[0].target {
+            Target::Told => "-".to_owned(),
+            _ => format!("≥ {:.3} %{}", target * 100.0, if is_missed { " **missed**" } else { "" }),
+        };
         println!(
-            "| {} | {}: {} of {} | {:.3} % | {:.3} % | ≥ {:.3} %{} | {took:.1} |",
+            "| {} | {}: {} of {} | {:.3} % | {:.3} % | {target} | {took:.1} |",
             case.name,
             counts[0].what,
             total.good,
             total.all,
             total.value() * 100.0,
             worst * 100.0,
-            target * 100.0,
-            if is_missed { " **missed**" } else { "" },
         );
     }
     missed

@@ -95,16 +95,19 @@ impl RoundTrips {
     }
 
     /// How long to wait for an answer from `addr` before it is taken for lost: twice the retransmission timeout, as far
-    /// as RFC 6298 backs off once (5.5), so that an answer that only surprises its estimate is not missed. Three times
-    /// where nobody ever answered: who does not know our address may ask it for a proof first, and then needs two trips.
-    /// Where somebody was `silent` lately, once, and no floor: there is little to be missed.
+    /// as RFC 6298 backs off once (5.5), its own or that over all addresses, so that an answer that only surprises its
+    /// estimate is not missed. Three times where nobody ever answered: who does not know our address may ask it for a proof
+    /// first, and then needs two trips. Where somebody was `silent` lately, once, and no floor: there is little to be
+    /// missed.
     pub(super) fn patience(&self, addr: SocketAddr, silent: bool) -> Duration {
         let (times, floor) = match self.by_address.get(&addr) {
             _ if silent => (1, MIN_EXPECTED_RTT),
             Some(_) => (2, MIN_PATIENCE),
             None => (3, MIN_PATIENCE),
         };
-        let timeout = self.known(&addr).map_or(INITIAL_EXPECTED_RTT, Estimate::timeout);
+        // An address that has been steady so far is as likely as the others to be late for once.
+        let known = [self.by_address.get(&addr).copied(), self.overall];
+        let timeout = known.into_iter().flatten().map(Estimate::timeout).max().unwrap_or(INITIAL_EXPECTED_RTT);
         (timeout * times).max(floor).min(self.ceiling)
     }
 
