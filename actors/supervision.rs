@@ -321,3 +321,41 @@ impl fmt::Debug for Lifetime {
         f.debug_struct("Lifetime").field("ended", &locked(&self.members).ended).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn house() -> (Lifetime, Ender, Ended) {
+        Lifetime::new(&Config::default(), Arc::new(Counters::default()))
+    }
+
+    #[actix::test]
+    async fn the_place_of_a_task_that_has_gone_is_free_again() {
+        let (lifetime, _ender, _ended) = house();
+        for _ in 0..1_000 {
+            lifetime.spawn(async {});
+            tokio::task::yield_now().await;
+        }
+        assert!(locked(&lifetime.members).tasks.len() <= 2);
+    }
+
+    #[actix::test]
+    async fn what_runs_is_dropped_at_the_end_which_waits_for_it_and_nothing_begins_after_it() {
+        let (lifetime, ender, ended) = house();
+        let held = Arc::new(());
+        let of_the_task = held.clone();
+        lifetime.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(of_the_task);
+        });
+        tokio::task::yield_now().await;
+        // From another thread, as an application may.
+        std::thread::spawn(move || ender.end(StopReason::Asked)).join().unwrap();
+        let late = held.clone();
+        lifetime.spawn(async move { panic!("begun after the end, with {late:?}") });
+        drop(lifetime);
+        ended.wait().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

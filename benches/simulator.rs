@@ -14,8 +14,8 @@ const SAMPLES: usize = 200;
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
     println!(
-        "{:>7} {:>9} {:>10} {:>10} {:>11} {:>10} {:>11} {:>7} {:>6}",
-        "nodes", "built s", "datagrams", "per s", "hour: s", "datagrams", "kB a node", "recall", "read"
+        "{:>7} {:>9} {:>10} {:>10} {:>11} {:>10} {:>11} {:>7} {:>6} {:>8}",
+        "nodes", "built s", "datagrams", "per s", "hour: s", "datagrams", "kB a node", "recall", "read", "peak GiB"
     );
     match sizes.as_slice() {
         [] => measure(1_000),
@@ -34,7 +34,7 @@ fn main() {
 }
 
 fn measure(nodes: usize) {
-    let (before, start) = (resident(), Instant::now());
+    let (before, start) = (memory("VmRSS:"), Instant::now());
     let latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
     let run = Sim::run(Sim::builder().nodes(nodes).seed(1).latency(latency), async |sim| {
         let built = start.elapsed();
@@ -42,15 +42,16 @@ fn measure(nodes: usize) {
         let start = Instant::now();
         sim.run_for(Duration::from_secs(3_600)).await;
         let (hour, in_hour) = (start.elapsed(), sim.network().counters().sent - datagrams);
-        let memory = resident().saturating_sub(before) / nodes as u64;
+        let a_node = memory("VmRSS:").saturating_sub(before) / nodes as u64;
         let recall = recall(&sim).await;
         let read = read(&sim).await;
         println!(
-            "{nodes:>7} {:>9.1} {datagrams:>10} {:>10.0} {:>11.1} {in_hour:>10} {:>11.1} {recall:>7.4} {read:>6}",
+            "{nodes:>7} {:>9.1} {datagrams:>10} {:>10.0} {:>11.1} {in_hour:>10} {:>11.1} {recall:>7.4} {read:>6} {:>8.2}",
             built.as_secs_f64(),
             (datagrams + in_hour) as f64 / (built + hour).as_secs_f64(),
             hour.as_secs_f64(),
-            memory as f64 / 1e3,
+            a_node as f64 / 1e3,
+            memory("VmHWM:") as f64 / f64::from(1 << 30),
         );
     });
     run.expect("the default settings are in their ranges");
@@ -87,10 +88,10 @@ async fn read(sim: &Sim) -> usize {
     read
 }
 
-/// Bytes of memory that this process uses, by the operating system.
-fn resident() -> u64 {
+/// Bytes of memory that this process uses (`VmRSS:`), or has used at most (`VmHWM:`), by the operating system.
+fn memory(which: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or_default() * 1_024
 }

@@ -17,11 +17,12 @@ use crate::python::{Version, left_out, say};
 const NODES: usize = 200;
 /// Nodes that one command starts: on a busy machine 200 take longer than a command may.
 const BATCH: usize = 10;
-const LOOKUPS: usize = 300;
+const LOOKUPS: usize = 100;
 const K: usize = 20;
-/// Two networks of one kind differ by 0.02 to 0.03 in what they find, so that one of each would say little.
-const REAL_NETWORKS: usize = 3;
-const SIMULATED_NETWORKS: usize = 8;
+/// Networks of one kind differ in what they find, by 0.025 (standard deviation), however many lookups there are in each: so
+/// that one of each would say little, and these make a standard error of 0.013.
+const REAL_NETWORKS: usize = 5;
+const SIMULATED_NETWORKS: usize = 12;
 
 /// What every network is asked for.
 fn targets() -> Vec<NodeId> {
