@@ -43,7 +43,7 @@ impl Lookup {
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
         let (goal, request) = match &key {
-            LookupKey::Nodes(_) => (Goal::Nodes, Request::FindNode { target }),
+            LookupKey::Nodes(_) | LookupKey::Places(_) => (Goal::Nodes, Request::FindNode { target }),
             LookupKey::Value(key) => (Goal::Value, Request::FindValue { key: key.clone() }),
         };
         // Only legacy writers put values where a reader must read on to find them.
@@ -118,6 +118,7 @@ impl Lookup {
             },
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
             QueryResult::Slow => self.machine.handle_slow(&asked),
+            QueryResult::Overdue if matches!(self.key, LookupKey::Places(_)) => {}
             QueryResult::Overdue => self.machine.handle_overdue(&asked),
             QueryResult::Silent | QueryResult::WrongId { actual: None } => {
                 self.machine.handle_failure(&asked, Failure::Silent, now);

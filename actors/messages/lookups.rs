@@ -15,8 +15,11 @@ use super::Answer;
 /// What is looked up. Equal ones are one lookup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LookupKey {
-    /// The nodes nearest to an id.
+    /// The nodes nearest to an id. Whoever is overdue is not waited for.
     Nodes(NodeId),
+    /// The nodes at which a value belongs whose key hashes to an id. Whoever is late is waited for: a replica more is worth
+    /// more than the time.
+    Places(NodeId),
     /// The value of a key.
     Value(Arc<str>),
 }
@@ -25,7 +28,7 @@ impl LookupKey {
     /// The id that is approached.
     pub fn target(&self) -> NodeId {
         match self {
-            LookupKey::Nodes(id) => *id,
+            LookupKey::Nodes(id) | LookupKey::Places(id) => *id,
             LookupKey::Value(key) => NodeId::of_key(key),
         }
     }
