@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::routing::{Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::routing::{Departed, Evicted, Insertion, RoutingTable as Table, Sighting};
 use kademlia_dynamic::protocol::store::MAX_HALVINGS;
 
 use super::clock;
@@ -34,6 +34,8 @@ pub struct RoutingTable {
     table: Table,
     /// Peers that were in the table when it was last looked at while it had any, most recently answered first.
     once_known: Vec<Peer>,
+    /// Peers that fell silent.
+    departed: Departed,
     entropy: Box<dyn Entropy>,
     events: Events,
     links: TableLinks,
@@ -60,7 +62,7 @@ impl RoutingTable {
         links: TableLinks,
     ) -> Self {
         let table = Table::new(own, &config, clock::now());
-        Self { own, config, table, once_known: Vec::new(), entropy, events, links }
+        Self { own, config, table, once_known: Vec::new(), departed: Departed::default(), entropy, events, links }
     }
 
     fn ping(&self, peer: Peer) {
@@ -126,6 +128,7 @@ impl Handler<PeerAnswered> for RoutingTable {
 
     fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
         let insertion = self.table.peer_answered(answered.peer, answered.version, clock::now());
+        self.departed.returned(&answered.peer);
         if let Some(peer) = insertion.check() {
             self.ping(peer);
         }
@@ -143,7 +146,11 @@ impl Handler<PeerSilent> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, silent: PeerSilent, _: &mut Self::Context) {
-        let evicted = self.table.peer_silent(&silent.0, clock::now());
+        let now = clock::now();
+        let evicted = self.table.peer_silent(&silent.0, now);
+        if let Some(evicted) = &evicted {
+            self.departed.left(evicted.peer, now);
+        }
         self.tell_of(evicted);
     }
 }
@@ -220,6 +227,9 @@ impl Handler<CheckTable> for RoutingTable {
         }
         if !self.table.is_empty() {
             self.once_known = self.table.verified_peers(REMEMBERED);
+        }
+        if let Some(peer) = self.departed.next(clock::now()) {
+            self.ping(peer);
         }
     }
 }

@@ -37,6 +37,8 @@ fn no_value_is_lost_when_three_in_ten_nodes_die_at_once() {
 #[test]
 fn halves_that_were_cut_apart_read_each_others_values() {
     reached(cases::halves(60, 100, 1));
+    // Each half is no more than a bucket: it forgets the other wholly.
+    reached(cases::halves(40, 60, 1));
 }
 
 #[test]

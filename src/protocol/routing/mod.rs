@@ -15,6 +15,7 @@
 //! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
 
 mod bucket;
+mod departed;
 mod diversity;
 mod events;
 mod losses;
@@ -33,6 +34,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use bucket::{CHECK_INTERVAL, Entry};
+pub use departed::{DEPARTED_FOR, Departed, MAX_DEPARTED};
 pub use outcome::{Evicted, Insertion, Refusal, Sighting, TableCounters};
 pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
 
