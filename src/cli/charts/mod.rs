@@ -228,7 +228,10 @@ mod tests {
             ("copies.svg", &["Copies of a value over time", "virtual time [minutes]", "full copy", "median", "k = 20"]),
             ("latency.svg", &["Latency of lookups", "[ms]", "[%]", "p99"]),
             ("hops.svg", &["Hops and recall", "nodes in the network", "recall [%]", "mean", "log base k"]),
-            ("caching.svg", &["Caching", "minutes since the values were set", "halving", "package", "out of date [%]"]),
+            (
+                "caching.svg",
+                &["Caching", "minutes since the values were set", "halving", "package", "cached, out of date [%]"],
+            ),
         ];
         assert_eq!(charts.len(), expected.len());
         for ((name, svg), (expected_name, parts)) in charts.iter().zip(expected) {

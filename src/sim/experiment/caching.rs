@@ -93,6 +93,9 @@ pub struct CachingReads {
     pub hits: u64,
     /// Of those found, those that found the value as it was before it was last set.
     pub stale: u64,
+    /// Of those, those that a cached copy answered. The others found a full copy at a node that the last `set` did not
+    /// reach, since it had not been among the k nearest.
+    pub stale_hits: u64,
 }
 
 impl CachingReads {
@@ -101,8 +104,13 @@ impl CachingReads {
         (self.found > 0).then(|| self.hits as f64 / self.found as f64)
     }
 
-    /// The share of values found that were out of date.
+    /// The share of values found that were out of date because they were cached.
     pub fn staleness(&self) -> Option<f64> {
+        (self.found > 0).then(|| self.stale_hits as f64 / self.found as f64)
+    }
+
+    /// The share of values found that were out of date for whatever reason.
+    pub fn overall_staleness(&self) -> Option<f64> {
         (self.found > 0).then(|| self.stale as f64 / self.found as f64)
     }
 
@@ -111,6 +119,7 @@ impl CachingReads {
         self.found += other.found;
         self.hits += other.hits;
         self.stale += other.stale;
+        self.stale_hits += other.stale_hits;
     }
 }
 
@@ -204,6 +213,7 @@ impl CachingSeries {
                 read.stale = u64::from(found != Value::from(value(n, round)));
                 if let Some(holder) = holder {
                     read.hits = u64::from(caches(sim, &holder.id, &key(n)).await);
+                    read.stale_hits = read.stale & read.hits;
                 }
             }
             read

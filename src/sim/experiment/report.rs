@@ -283,16 +283,15 @@ impl fmt::Display for Report {
             )?;
         }
         if !self.caching.is_empty() {
-            writeln!(
-                f,
-                "\n{:<17}{:>10}{:>12}{:>12}{:>14}",
-                "cached copies", "reads", "found", "cached", "out of date"
-            )?;
+            let [stale, all] = ["cached & stale", "stale in all"];
+            writeln!(f, "\n{:<17}{:>10}{:>12}{:>12}{stale:>16}{all:>14}", "cached copies", "reads", "found", "cached")?;
         }
         for CachingFigures { cache_ttl, total, .. } in &self.caching {
             let found = total.found as f64 / total.asked.max(1) as f64;
-            let [found, hits, stale] = [Some(found), total.hit_rate(), total.staleness()].map(percent);
-            writeln!(f, "{:<17}{:>10}{found:>12}{hits:>12}{stale:>14}", cache_ttl.name(), thousands(total.asked))?;
+            let shares = [Some(found), total.hit_rate(), total.staleness(), total.overall_staleness()];
+            let [found, hits, stale, all] = shares.map(percent);
+            let (name, asked) = (cache_ttl.name(), thousands(total.asked));
+            writeln!(f, "{name:<17}{asked:>10}{found:>12}{hits:>12}{stale:>16}{all:>14}")?;
         }
         Ok(())
     }
