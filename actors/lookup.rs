@@ -118,7 +118,8 @@ impl Lookup {
             },
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
             QueryResult::Slow => self.machine.handle_slow(&asked),
-            QueryResult::Overdue if matches!(self.key, LookupKey::Places(_)) => {}
+            // It is waited for, but holds no slot.
+            QueryResult::Overdue if matches!(self.key, LookupKey::Places(_)) => self.machine.handle_slow(&asked),
             QueryResult::Overdue => self.machine.handle_overdue(&asked),
             QueryResult::Silent | QueryResult::WrongId { actual: None } => {
                 self.machine.handle_failure(&asked, Failure::Silent, now);

@@ -126,7 +126,7 @@ fn present_and_absent(builder: SimBuilder, dead: usize) -> [Figures; 2] {
 }
 
 #[test]
-fn with_a_fifth_of_the_peers_dead_a_read_takes_at_most_twice_as_long_and_never_waits_for_two_timeouts() {
+fn with_a_fifth_of_the_peers_dead_a_read_takes_at_most_twice_as_long_and_never_waits_for_two_timeouts_in_a_row() {
     for latency in [INTERNET, LAN] {
         let network = || Sim::builder().nodes(NODES).seed(11).latency(latency);
         let healthy = present_and_absent(network(), 0);
@@ -137,7 +137,7 @@ fn with_a_fifth_of_the_peers_dead_a_read_takes_at_most_twice_as_long_and_never_w
             assert!(ill.quantile(0.5) <= 2 * healthy.quantile(0.5), "{latency:?}, {keys}: the median");
             assert!(ill.quantile(0.99) <= 5 * healthy.quantile(0.99), "{latency:?}, {keys}: the 99th percentile");
             // Whatever is left to do beside the dead takes no longer than where nobody is dead.
-            let longest = 2 * DEFAULT_QUERY_TIMEOUT + healthy.quantile(1.0);
+            let longest = DEFAULT_QUERY_TIMEOUT + healthy.quantile(1.0);
             assert!(ill.quantile(1.0) < longest, "{latency:?}, {keys}: {:?}", ill.quantile(1.0));
             assert_eq!(healthy.found, if keys == "present" { healthy.took.len() } else { 0 });
             assert_eq!(ill.found, if keys == "present" { ill.took.len() } else { 0 });

@@ -9,8 +9,8 @@ use kademlia_dynamic::protocol::peer::Peer;
 
 use super::{Answer, QueryEvent};
 
-/// Routing table → hand-off: this peer has entered the table by an answer of its own. Whoever comes out of a replacement
-/// cache has been here before, and is none.
+/// Routing table → hand-off: this peer has entered the table by an answer of its own. Whoever is promoted from a replacement
+/// cache in another's stead has been here before, and is none.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct PeerEntered(pub Neighbour);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use actix::Handler;
-use kademlia_dynamic::protocol::hand_off::{Gift, MAX_PARTING, Parting};
+use kademlia_dynamic::protocol::hand_off::{Gift, MAX_GIFTS, MAX_PARTING, Parting};
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::store::Class;
 
@@ -26,7 +26,7 @@ impl Handler<SelectValues> for ValueStore {
                 let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (newcomer.who, Vec::new())).collect();
                 for copy in copies {
                     for to in neighbours.newcomers_to_serve(&copy.id, copy.stored_at, self.config.k, &look) {
-                        let of = gifts.iter_mut().filter(|(newcomer, _)| newcomer == to);
+                        let of = gifts.iter_mut().filter(|(newcomer, gifts)| newcomer == to && gifts.len() < MAX_GIFTS);
                         of.for_each(|(_, gifts)| gifts.push(Gift { key: copy.key.clone(), bytes: copy.bytes }));
                     }
                 }

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
         }
     }
     let is_wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
+    if !CASES.iter().any(|case| is_wanted(&case)) {
+        eprintln!("no case's name contains any of {wanted:?}");
+        return ExitCode::from(2);
+    }
     println!("| case | counted | of all seeds | worst seed | target | s a seed |");
     println!("|---|---|---|---|---|---|");
     let mut missed = 0;

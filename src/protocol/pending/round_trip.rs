@@ -79,7 +79,9 @@ impl RoundTrips {
         let rtt = rtt.min(self.ceiling);
         let overall = self.overall;
         self.by_address.update(addr, |known| Estimate::after(known.copied().or(overall), rtt));
-        self.overall = Some(Estimate::after(overall, rtt));
+        // One that is far slower than the others says something of itself, and little of them.
+        let usual = overall.map_or(rtt, |overall| rtt.min((overall.timeout() * 2).max(MIN_PATIENCE)));
+        self.overall = Some(Estimate::after(overall, usual));
     }
 
     /// How long an answer from `addr` is expected to take.

@@ -208,13 +208,15 @@ impl CachingSeries {
         let reads = reads.into_iter().map(|(after, n)| async move {
             sleep(after).await;
             let mut read = CachingReads { asked: 1, ..CachingReads::default() };
-            if let Ok(GetOutcome::Found { value: found, holder, .. }) = sim.get(sim.random_node(), &key(n)).await {
+            let reader = sim.random_node();
+            let Some(reader_id) = sim.node(reader).map(|node| node.id()) else { return read };
+            if let Ok(GetOutcome::Found { value: found, holder, .. }) = sim.get(reader, &key(n)).await {
                 read.found = 1;
                 read.stale = u64::from(found != Value::from(value(n, round)));
-                if let Some(holder) = holder {
-                    read.hits = u64::from(caches(sim, &holder.id, &key(n)).await);
-                    read.stale_hits = read.stale & read.hits;
-                }
+                // Without a holder it was held by the reader.
+                let holder = holder.map_or(reader_id, |holder| holder.id);
+                read.hits = u64::from(caches(sim, &holder, &key(n)).await);
+                read.stale_hits = read.stale & read.hits;
             }
             read
         });
