@@ -89,6 +89,6 @@ pub use actors::node::{Node, NodeBuilder};
 pub use actors::outcome::{Error, FoundValue, GetOutcome, Health, SetOutcome, TracedGet};
 
 /// The README's programs, compiled as documentation tests.
-#[cfg(all(doctest, feature = "sim"))]
+#[cfg(all(doctest, feature = "persist", feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -16,7 +16,9 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Checkpoint, Records, RemoteWrite, Store, StoreError, WriteOutcome};
+use kademlia_dynamic::protocol::store::{
+    Checkpoint, Recollection, Records, RemoteWrite, Store, StoreError, StoreSnapshot, WriteOutcome,
+};
 
 pub(super) use self::limits::check_key;
 use super::clock;
@@ -24,8 +26,8 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, ReplyTo, SendQuery,
-    StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
+    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
+    SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -372,10 +374,18 @@ impl Handler<FindCopy> for ValueStore {
     }
 }
 
+impl Handler<RememberPeers> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
+        self.backend.remember(Recollection { id: Some(self.own), peers });
+    }
+}
+
 impl Handler<DescribeStore> for ValueStore {
     type Result = MessageResult<DescribeStore>;
 
     fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.records.snapshot())
+        MessageResult(StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() })
     }
 }
