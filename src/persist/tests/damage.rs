@@ -1,7 +1,7 @@
 //! A file that is not as it was written: wrong bytes are never given out, and the store goes on.
 
 use super::*;
-use crate::persist::form;
+use crate::persist::{STORE_FILE, form};
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
 use crate::protocol::store::Recollection;
@@ -127,6 +127,22 @@ fn a_record_with_a_wrong_checksum_is_dropped_and_counted_and_the_others_are_ther
     drop(store);
     let store = open(&medium, &clock);
     assert_eq!(store.health().damaged, 0, "it was removed");
+}
+
+#[test]
+fn a_damaged_file_is_kept_under_another_name_and_a_bounded_number_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(STORE_FILE);
+    for number in 1..=12 {
+        std::fs::write(&file, format!("no store, the {number}th time ").repeat(1_000)).unwrap();
+        let mut store = DiskStore::open(folder.path()).unwrap();
+        assert_eq!((values(&mut store).len(), store.health().set_aside), (0, 1));
+        commit(&mut store, vec![put("key", "value", 1)]).unwrap();
+    }
+    let aside = |number: u32| std::fs::read_to_string(folder.path().join(format!("{STORE_FILE}.damaged-{number}")));
+    assert!(aside(1).unwrap().contains("the 1th time"));
+    assert!(aside(9).unwrap().contains("the 12th time"), "the last place is used again");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 10);
 }
 
 #[test]

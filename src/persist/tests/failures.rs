@@ -37,7 +37,12 @@ fn whichever_operation_fails_what_was_acknowledged_is_there_and_what_was_refused
         let (mut model, mut entropy) = (BTreeMap::new(), SeededEntropy::new(n));
         let mut store = open(&medium, &clock);
         medium.fail_at(n);
-        for step in 1..=12 {
+        let fails_at = medium.operations() + n;
+        let (mut step, mut later) = (0, 0);
+        // Until it has failed, and some more.
+        while later < 4 {
+            step += 1;
+            later += u64::from(medium.operations() >= fails_at);
             let change = change(step, &mut entropy);
             match commit(&mut store, vec![as_change(&change, step)]) {
                 Ok(()) => apply(&mut model, change),
@@ -74,7 +79,7 @@ fn a_power_cut_at_any_operation_loses_nothing_that_was_acknowledged() {
                 break Some(change);
             }
             apply(&mut model, change);
-            if step == 200 {
+            if step == 1_000 {
                 break None;
             }
         };
