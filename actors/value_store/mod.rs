@@ -74,6 +74,15 @@ enum Waiting {
     Nobody,
 }
 
+impl Waiting {
+    fn undo(&mut self) -> Option<&mut Checkpoint> {
+        match self {
+            Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
+            Waiting::Keep(_) | Waiting::Nobody => None,
+        }
+    }
+}
+
 /// Changes on their way to the backend.
 struct Group {
     keys: Vec<Arc<str>>,
@@ -196,8 +205,11 @@ impl ValueStore {
         };
         let written = undone.as_ref().map(|undo| undo.key().clone());
         self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
-        if let Some(undo) = undone {
-            self.records.undo(undo);
+        let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
+        // A later write of the key took its place. If that one fails as well, it must not bring this one back.
+        let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
+        if let Some(later) = waiting.find(|later| later.follows(&stands)) {
+            later.rest_on(stands);
         }
     }
 
