@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{CacheTtl, Store};
+use kademlia_dynamic::protocol::store::{CacheTtl, Recollection, Store};
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
@@ -21,6 +21,7 @@ use super::join::JoinLinks;
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
+use super::messages::JoinNetwork;
 use super::node_actor::{Description, NodeActor, NodeLinks};
 use super::queries::{Queries, QueriesLinks};
 use super::routing_table::{RoutingTable, TableLinks};
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     /// Never inserted into anybody's table, and so never asked.
     pub(crate) client: bool,
     pub(crate) store: Box<dyn Store>,
+    /// What the store knows of the node's last run; `None` where it keeps nothing of the kind.
+    pub(crate) known: Option<Recollection>,
     /// `None`: the system's entropy. A seed makes a run repeatable, and its query ids guessable.
     pub(crate) seed: Option<u64>,
 }
@@ -71,7 +74,7 @@ pub(crate) struct Rooms {
 
 /// Makes a node on `transport` and runs it on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
 pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ended) {
-    let Plan { id, codec, config, client, store: backend, seed } = plan;
+    let Plan { id, codec, config, client, store: backend, known, seed } = plan;
     let counters = Arc::new(Counters::default());
     let events = Events::new();
     let (lifetime, ender, ended) = Lifetime::new(&config, counters.clone());
@@ -148,9 +151,13 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             replaced: table.addr().recipient(),
         },
     );
+    let lasting = known.is_some();
+    let once_known = known.map(|known| known.peers).unwrap_or_default();
+    let contacts: Vec<String> = once_known.iter().map(|peer| peer.addr.to_string()).collect();
     let the_table = RoutingTable::new(
         id,
         config.clone(),
+        once_known,
         entropy(2),
         events.clone(),
         TableLinks {
@@ -162,6 +169,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             store: store.addr().recipient(),
             entered: hand_off.addr().recipient(),
             select: store.addr().recipient(),
+            remember: lasting.then(|| store.addr().recipient()),
         },
     );
     let the_store = ValueStore::new(
@@ -269,6 +277,11 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let keeper = keeper.supervise(&lifetime, "keeper", the_keeper);
     let hand_off = hand_off.supervise(&lifetime, "hand-off", the_hand_off);
     let node = node.supervise(&lifetime, "node", the_node);
+
+    if !contacts.is_empty() && !client {
+        // Each of them is asked, and enters the table on its own answer.
+        maintenance.do_send(JoinNetwork { contacts, answer: None });
+    }
 
     #[cfg(test)]
     let rooms = Rooms { socket, dispatcher, queries, table, store, coordinator, maintenance, keeper, hand_off };

@@ -11,18 +11,20 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Departed, Evicted, Insertion, RoutingTable as Table, Sighting};
-use kademlia_dynamic::protocol::store::MAX_HALVINGS;
+use kademlia_dynamic::protocol::store::{MAX_HALVINGS, MAX_REMEMBERED_PEERS};
 
 use super::clock;
 use super::events::{Event, Events};
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
-    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, Purpose, RefreshBuckets, SeedLookup, SelectValues, SendQuery,
-    StartLookup, StoreValue, TableEmpty, TransmitAnswer,
+    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, Purpose, RefreshBuckets, RememberPeers, SeedLookup, SelectValues,
+    SendQuery, StartLookup, StoreValue, TableEmpty, TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
-const REMEMBERED: usize = 200;
+const REMEMBERED: usize = MAX_REMEMBERED_PEERS;
+/// While no more are known than these, each newcomer is noted at once where that outlives the process.
+const FEW: usize = 8;
 
 /// Peers that a lookup starts from, in multiples of k.
 const SEEDS_PER_K: usize = 3;
@@ -32,7 +34,8 @@ pub struct RoutingTable {
     own: NodeId,
     config: Config,
     table: Table,
-    /// Peers that were in the table when it was last looked at while it had any, most recently answered first.
+    /// Peers that were in the table when it was last looked at while it had any, most recently answered first; at the start
+    /// those of the last process.
     once_known: Vec<Peer>,
     /// Peers that fell silent.
     departed: Departed,
@@ -51,18 +54,21 @@ pub(crate) struct TableLinks {
     pub(crate) store: Recipient<StoreValue>,
     pub(crate) entered: Recipient<PeerEntered>,
     pub(crate) select: Recipient<SelectValues>,
+    /// `None` where nothing outlives the process.
+    pub(crate) remember: Option<Recipient<RememberPeers>>,
 }
 
 impl RoutingTable {
     pub(crate) fn new(
         own: NodeId,
         config: Config,
+        once_known: Vec<Peer>,
         entropy: Box<dyn Entropy>,
         events: Events,
         links: TableLinks,
     ) -> Self {
         let table = Table::new(own, &config, clock::now());
-        Self { own, config, table, once_known: Vec::new(), departed: Departed::default(), entropy, events, links }
+        Self { own, config, table, once_known, departed: Departed::default(), entropy, events, links }
     }
 
     fn ping(&self, peer: Peer) {
@@ -75,6 +81,17 @@ impl RoutingTable {
             if let Some(promoted) = evicted.promoted {
                 self.events.emit(Event::PeerAdded(promoted));
             }
+        }
+    }
+
+    /// Has noted who is known, for the next process: those who have answered, then those who were known before.
+    fn remember(&self) {
+        if let Some(remember) = &self.links.remember {
+            let mut peers = self.table.verified_peers(REMEMBERED);
+            let before: Vec<Peer> = self.once_known.iter().copied().filter(|peer| !peers.contains(peer)).collect();
+            peers.extend(before);
+            peers.truncate(REMEMBERED);
+            remember.do_send(RememberPeers(peers));
         }
     }
 
@@ -134,6 +151,9 @@ impl Handler<PeerAnswered> for RoutingTable {
         }
         if insertion == Insertion::Added {
             self.events.emit(Event::PeerAdded(answered.peer));
+            if self.table.len() <= FEW {
+                self.remember();
+            }
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
             let legacy = answered.version.is_none();
@@ -227,6 +247,7 @@ impl Handler<CheckTable> for RoutingTable {
         }
         if !self.table.is_empty() {
             self.once_known = self.table.verified_peers(REMEMBERED);
+            self.remember();
         }
         if let Some(peer) = self.departed.next(clock::now()) {
             self.ping(peer);

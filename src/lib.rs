@@ -34,6 +34,7 @@
 //! | asking it in actix messages | [`actors::requests`], sent to [`Node::actor`] |
 //! | what happens in it | [`Node::events`], [`Node::snapshot`], [`actors::counters`] |
 //! | the protocol without sockets, clocks or actors | [`protocol`] |
+//! | values that survive the process | the module `persist`, with the feature of that name |
 //! | tests of your own actors without a network | the module `sim`, with the feature of that name |
 //!
 //! # Features
@@ -41,6 +42,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `node` | the node: its actors, on actix and tokio | yes |
+//! | `persist` | a store on disk: values, the node's id and its peers survive the process | yes |
 //! | `sim` | a network in memory, and scripted peers for tests | yes |
 //! | `cli` | the binary `kad` | yes |
 //!
@@ -67,6 +69,8 @@ pub mod actors;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "persist")]
+pub mod persist;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -85,6 +89,6 @@ pub use actors::node::{Node, NodeBuilder};
 pub use actors::outcome::{Error, FoundValue, GetOutcome, Health, SetOutcome, TracedGet};
 
 /// The README's programs, compiled as documentation tests.
-#[cfg(all(doctest, feature = "sim"))]
+#[cfg(all(doctest, feature = "persist", feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

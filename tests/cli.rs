@@ -12,6 +12,8 @@ const WIRES: [&str; 3] = ["json", "bencode", "msgpack"];
 
 fn kad(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
+    // A test that forgot to say where a node keeps what it holds touches no home.
+    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME");
     command.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -67,7 +69,8 @@ struct Node {
 
 impl Node {
     fn start(wire: &'static str, more: &[&str]) -> Self {
-        let args = [&["node", "--json", "--listen", "127.0.0.1:0", "--wire", wire], more].concat();
+        let kept: &[&str] = if more.contains(&"--data-dir") { &[] } else { &["--ephemeral"] };
+        let args = [&["node", "--json", "--listen", "127.0.0.1:0", "--wire", wire], kept, more].concat();
         let mut process = Running::start(&args);
         let started: Json = serde_json::from_str(&process.line()).unwrap();
         let text = |field: &str| started[field].as_str().unwrap().to_owned();
@@ -406,11 +409,11 @@ fn a_client_leaves_no_trace_in_the_network() {
 #[test]
 fn a_port_in_use_is_exit_code_71() {
     let node = Node::start("json", &[]);
-    let output = kad(&["node", "--listen", &node.addr]).output().unwrap();
+    let output = kad(&["node", "--ephemeral", "--listen", &node.addr]).output().unwrap();
     assert_eq!((code(&output), output.stdout.len()), (71, 0));
     assert!(stderr(&output).contains(&node.addr) && stderr(&output).contains("in use"), "{}", stderr(&output));
     // TEST-NET-1 is no address of this machine.
-    let output = kad(&["node", "--listen", "192.0.2.1:0"]).output().unwrap();
+    let output = kad(&["node", "--ephemeral", "--listen", "192.0.2.1:0"]).output().unwrap();
     assert!(code(&output) == 71 && stderr(&output).contains("192.0.2.1"), "{}", stderr(&output));
 }
 
@@ -428,7 +431,7 @@ fn a_node_that_nobody_answers_goes_on_and_says_so() {
 
 #[test]
 fn the_banner_names_the_node_and_commands_that_work_when_copied() {
-    let mut node = Running::start(&["node", "--listen", "127.0.0.1:0", "--wire", "bencode"]);
+    let mut node = Running::start(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--wire", "bencode"]);
     let banner: Vec<String> =
         std::iter::from_fn(|| Some(node.line())).take_while(|line| !line.contains("Ctrl-C")).collect();
     assert!(banner[0].starts_with("Node ") && banner[0].trim().len() >= 40, "{banner:?}");

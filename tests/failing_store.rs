@@ -29,6 +29,11 @@ impl Moody {
         self.0.lock().unwrap().0 = mood;
     }
 
+    fn fail_all(&self) {
+        let waiting = std::mem::take(&mut self.0.lock().unwrap().1);
+        waiting.into_iter().for_each(|done| done(Err(StoreError::Ended)));
+    }
+
     fn commit_all(&self) {
         let waiting = std::mem::take(&mut self.0.lock().unwrap().1);
         waiting.into_iter().for_each(|done| done(Ok(())));
@@ -80,6 +85,26 @@ fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {
         store.is_now(Mood::Commits);
         let _ = node.set("key", "new").await.unwrap();
         assert_eq!(node.get("key").await.unwrap(), Some(Value::from("new")));
+    });
+}
+
+#[test]
+fn of_several_writes_that_fail_together_none_is_left_behind() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, _peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "old").await.unwrap();
+        store.is_now(Mood::Waits);
+        let writes = ["first", "second", "third"].map(|value| {
+            let node = node.clone();
+            actix_rt::spawn(async move { node.set("key", value).await })
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        store.fail_all();
+        for write in writes {
+            assert!(matches!(write.await.unwrap(), Err(Error::Store(_))));
+        }
+        assert_eq!(node.get("key").await.unwrap(), Some(Value::from("old")));
     });
 }
 

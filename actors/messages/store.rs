@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
+use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
@@ -159,6 +160,14 @@ pub struct PublishDone {
     /// Whether any peer holds it now.
     pub stored: bool,
 }
+
+/// Routing table → value store: these peers are known now. Only where the store keeps them beyond the process.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RememberPeers(
+    /// Peers that have answered, the latest first.
+    pub Vec<Peer>,
+);
 
 /// Node → value store: which copy of this key do you hold?
 #[derive(Debug, Message)]

@@ -7,7 +7,7 @@ use std::{fmt, io, thread};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::store::{MemoryStore, Store};
+use kademlia_dynamic::protocol::store::{MemoryStore, Recollection, Store};
 use tokio::sync::{oneshot, watch};
 
 use super::super::assembly::{self, Plan};
@@ -79,7 +79,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Its id. Defaults to a random one.
+    /// Its id. Defaults to the one that its [store](NodeBuilder::store) remembers, or a random one.
     pub fn node_id(mut self, id: NodeId) -> Self {
         self.id = Some(id);
         self
@@ -92,7 +92,8 @@ impl NodeBuilder {
         self
     }
 
-    /// What stands behind its value store. Defaults to memory.
+    /// What stands behind its value store. Defaults to memory. One that outlives the process, as `persist::DiskStore`, also
+    /// remembers the node's id and its peers: they are asked again at the start, which does not wait for them.
     pub fn store(mut self, store: impl Store + 'static) -> Self {
         self.store = Some(Box::new(store));
         self
@@ -168,9 +169,14 @@ impl NodeBuilder {
 
     fn assemble(self, transport: Rc<dyn Transport>, gone: watch::Receiver<bool>) -> (Node, Vec<String>, Ended) {
         let (addr, codec) = (transport.local_addr(), self.codec);
-        let id = self.id.unwrap_or_else(generate_node_id);
-        let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::default()));
-        let plan = Plan { id, codec, config: self.config, client: self.client, store, seed: self.seed };
+        let mut store = self.store.unwrap_or_else(|| Box::new(MemoryStore::default()));
+        let known = store.recall();
+        let last_id = known.as_ref().and_then(|known| known.id);
+        let id = self.id.or(last_id).unwrap_or_else(generate_node_id);
+        if let Some(Recollection { peers, .. }) = known.clone().filter(|_| last_id != Some(id)) {
+            store.remember(Recollection { id: Some(id), peers });
+        }
+        let plan = Plan { id, codec, config: self.config, client: self.client, store, known, seed: self.seed };
         let (house, ended) = assembly::assemble(plan, transport);
         (Node::new(house, (id, addr, codec), gone), self.contacts, ended)
     }

@@ -55,7 +55,8 @@ fn house(name: &str, config: Config) -> (House, Ended, std::net::SocketAddr) {
     let transport = Rc::new(UdpTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let addr = transport.local_addr();
     let store = Box::new(MemoryStore::new());
-    let plan = Plan { id: NodeId::of_key(name), codec: Codec::Json, config, client: false, store, seed: None };
+    let plan =
+        Plan { id: NodeId::of_key(name), codec: Codec::Json, config, client: false, store, known: None, seed: None };
     let (house, ended) = assembly::assemble(plan, transport);
     (house, ended, addr)
 }

@@ -16,7 +16,9 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Checkpoint, Records, RemoteWrite, Store, StoreError, WriteOutcome};
+use kademlia_dynamic::protocol::store::{
+    Checkpoint, Recollection, Records, RemoteWrite, Store, StoreError, StoreSnapshot, WriteOutcome,
+};
 
 pub(super) use self::limits::check_key;
 use super::clock;
@@ -24,8 +26,8 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, ReplyTo, SendQuery,
-    StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
+    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
+    SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -70,6 +72,15 @@ enum Waiting {
     Keep(KeepKey),
     /// Nobody: a sweep, a renewal.
     Nobody,
+}
+
+impl Waiting {
+    fn undo(&mut self) -> Option<&mut Checkpoint> {
+        match self {
+            Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
+            Waiting::Keep(_) | Waiting::Nobody => None,
+        }
+    }
 }
 
 /// Changes on their way to the backend.
@@ -194,8 +205,11 @@ impl ValueStore {
         };
         let written = undone.as_ref().map(|undo| undo.key().clone());
         self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
-        if let Some(undo) = undone {
-            self.records.undo(undo);
+        let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
+        // A later write of the key took its place. If that one fails as well, it must not bring this one back.
+        let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
+        if let Some(later) = waiting.find(|later| later.follows(&stands)) {
+            later.rest_on(stands);
         }
     }
 
@@ -372,10 +386,18 @@ impl Handler<FindCopy> for ValueStore {
     }
 }
 
+impl Handler<RememberPeers> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
+        self.backend.remember(Recollection { id: Some(self.own), peers });
+    }
+}
+
 impl Handler<DescribeStore> for ValueStore {
     type Result = MessageResult<DescribeStore>;
 
     fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.records.snapshot())
+        MessageResult(StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() })
     }
 }

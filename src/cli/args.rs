@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::contact::{Contact, ListenAddr};
 use super::sim_args::{SIM_EXAMPLES, SimArgs};
+use crate::persist::Durability;
 use crate::protocol::codec::Codec;
 use crate::protocol::id::NodeId;
 
@@ -35,7 +36,7 @@ Exit codes:
   69  nobody answered, or not in time
   70  an internal failure: a part of the node failed more often than it may be restarted
   71  the port is in use, or the node cannot start for another reason of the system
-  73  the file to write cannot be written
+  73  the file to write cannot be written, or the store of a node cannot be used
   74  standard output cannot be written";
 
 const NODE_EXAMPLES: &str = "\
@@ -46,9 +47,12 @@ Examples:
   kad node --listen 0.0.0.0:8000 --bootstrap dht.example.org:8000
                                         # reachable from other machines
   kad node --wire bencode               # among nodes that speak bencode
+  kad node --data-dir /var/lib/kad      # what it keeps, in a folder of your choice
 
-A node keeps what it holds in memory. Ctrl-C or SIGTERM stops it (exit code 0): it hands what it holds to other nodes
-first, which takes 2 seconds at most. A second one ends it at once.
+A node keeps its values, its id and the nodes that it knows in a folder: it says which. The next node there goes on from
+it, without --bootstrap too. --data-dir names another folder; --ephemeral, or port 0, keeps nothing.
+Ctrl-C or SIGTERM stops it (exit code 0): it hands what it holds to other nodes first, which takes 2 seconds at most. A
+second one ends it at once.
 If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
 
 const SET_USAGE: &str = "\
@@ -165,9 +169,19 @@ pub(super) struct NodeArgs {
     /// A node to join through; give it again for more. Without it, the node is the first of its network
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) bootstrap: Vec<Contact>,
-    /// The node's id, 40 hex digits [default: a random one]
+    /// The node's id, 40 hex digits [default: that of the last run, or a random one]
     #[arg(long, value_name = "HEX")]
     pub(super) node_id: Option<NodeId>,
+    /// The folder to keep values, the id and known nodes in [default: one for each address in the platform's data
+    /// directory; none at port 0]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Keep nothing on disk
+    #[arg(long)]
+    pub(super) ephemeral: bool,
+    /// When a value counts as kept: durable, once the disk has it; relaxed, a second earlier, which a crash may cost
+    #[arg(long, value_name = "WHEN", default_value = "durable", value_parser = durability(), conflicts_with = "ephemeral")]
+    pub(super) durability: Durability,
     /// Print one line of JSON at the start instead of text
     #[arg(long)]
     pub(super) json: bool,
@@ -253,6 +267,13 @@ pub(super) struct FindNodeArgs {
     pub(super) key: Option<String>,
     #[command(flatten)]
     pub(super) network: Network,
+}
+
+fn durability() -> impl TypedValueParser<Value = Durability> {
+    PossibleValuesParser::new(["durable", "relaxed"]).map(|name| match name.as_str() {
+        "relaxed" => Durability::Relaxed,
+        _ => Durability::Durable,
+    })
 }
 
 fn wire() -> impl TypedValueParser<Value = Codec> {

@@ -22,6 +22,8 @@ pub(super) enum Exit {
     System,
     /// `EX_CANTCREAT`: the file to write cannot be written.
     CannotCreate,
+    /// `EX_CANTCREAT` too: the store of a node cannot be used.
+    Store,
     /// `EX_IOERR`: standard output cannot be written.
     Output,
     /// A signal ended the process before it was done (a second one, where the first only stops a node): 128 and the
@@ -39,7 +41,7 @@ impl Exit {
             Self::Unavailable => 69,
             Self::Internal => 70,
             Self::System => 71,
-            Self::CannotCreate => 73,
+            Self::CannotCreate | Self::Store => 73,
             Self::Output => 74,
             Self::Signal(number) => 128 + number,
         }

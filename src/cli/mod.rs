@@ -6,6 +6,7 @@ mod axis;
 mod charts;
 mod client;
 mod contact;
+mod data_dir;
 mod failure;
 mod find_node;
 mod get;

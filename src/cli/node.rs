@@ -1,19 +1,22 @@
 //! `kad node`: runs a node until a signal comes, and says at the start who it is and what to try next.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::args::{DEFAULT_ADDR, NodeArgs};
+use super::data_dir;
 use super::failure::{Exit, Failure};
 use super::output;
 use super::signals::Signals;
-use super::wording::list;
+use super::wording::{list, nodes};
 use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
 use crate::protocol::id::NodeId;
+use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
@@ -21,6 +24,15 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
     if let Some(id) = args.node_id {
         builder = builder.node_id(id);
     }
+    let mut remembered = 0;
+    let data_dir = match data_dir::open(&args)? {
+        Some((mut store, folder)) => {
+            remembered = store.recall().map_or(0, |known| known.peers.len());
+            builder = builder.store(store);
+            Some(folder)
+        }
+        None => None,
+    };
     let node = builder.start().await.map_err(cannot_start)?;
     let mut events = node.events();
     let joined = tokio::select! {
@@ -28,7 +40,7 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
         _ = signals.next() => return signals.stop(node).await,
         joined = join(&node, &args) => joined?,
     };
-    let started = Started { id: node.id(), addr: node.local_addr(), wire: node.codec(), joined };
+    let started = Started { id: node.id(), addr: node.local_addr(), wire: node.codec(), joined, remembered, data_dir };
     if args.json {
         output::print_json(&started.json())?;
     } else {
@@ -74,6 +86,9 @@ struct Started {
     addr: SocketAddr,
     wire: Codec,
     joined: Option<BootstrapOutcome>,
+    /// Nodes that it knew when it last ran, and asks again.
+    remembered: usize,
+    data_dir: Option<PathBuf>,
 }
 
 /// It for machines. Fields may be added.
@@ -84,6 +99,7 @@ struct StartedJson<'a> {
     wire: Codec,
     joined: bool,
     bootstrap: Option<&'a BootstrapOutcome>,
+    data_dir: Option<&'a Path>,
 }
 
 impl Started {
@@ -94,6 +110,7 @@ impl Started {
             wire: self.wire,
             joined: self.joined.as_ref().is_some_and(BootstrapOutcome::joined),
             bootstrap: self.joined.as_ref(),
+            data_dir: self.data_dir.as_deref(),
         }
     }
 
@@ -108,6 +125,10 @@ impl Started {
         let Self { id, addr, wire, .. } = self;
         let options = self.options();
         let joined = self.joined_text();
+        let kept = match &self.data_dir {
+            Some(folder) => format!("kept in {}", folder.display()),
+            None => "in memory only (--data-dir keeps them)".to_owned(),
+        };
         let elsewhere = if addr.ip().is_unspecified() {
             "From other machines, put this machine's address into --bootstrap.\n"
         } else {
@@ -118,6 +139,7 @@ impl Started {
             "Node       {id}\n\
              Address    {addr} ({wire} wire)\n\
              Network    {joined}\n\
+             Values     {kept}\n\
              \n\
              Try from another terminal:\n  \
                {program} set greeting \"hello\"{options}\n  \
@@ -129,6 +151,9 @@ impl Started {
 
     fn joined_text(&self) -> String {
         match &self.joined {
+            None if self.remembered > 0 => {
+                format!("asking again whom it knew: {}", nodes(self.remembered))
+            }
             None => "new: this is its first node (--bootstrap joins another)".to_owned(),
             Some(outcome) if outcome.joined() => {
                 format!("joined through {}", list(outcome.answered.iter().map(|peer| peer.addr)))
@@ -172,7 +197,7 @@ mod tests {
     use crate::protocol::peer::Peer;
 
     fn started(addr: &str, wire: Codec, joined: Option<BootstrapOutcome>) -> Started {
-        Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined }
+        Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined, remembered: 0, data_dir: None }
     }
 
     fn outcome(answered: &[&str], silent: &[&str]) -> BootstrapOutcome {
@@ -229,13 +254,23 @@ mod tests {
     }
 
     #[test]
+    fn the_banner_says_where_values_are_kept() {
+        let mut started = started(DEFAULT_ADDR, Codec::Json, None);
+        assert!(started.banner("kad").contains("\nValues     in memory only"));
+        started.data_dir = Some("/data/kad".into());
+        started.remembered = 2;
+        assert!(started.banner("kad").contains("\nNetwork    asking again whom it knew: 2 nodes\n"));
+        assert!(started.banner("kad").contains("\nValues     kept in /data/kad\n"));
+    }
+
+    #[test]
     fn json_is_one_line_with_the_address() {
         let text = output::json(&started(DEFAULT_ADDR, Codec::MessagePack, None).json());
         let id = NodeId::ZERO;
         assert_eq!(
             text,
             format!(
-                r#"{{"node_id":"{id}","address":"127.0.0.1:8000","wire":"msgpack","joined":false,"bootstrap":null}}"#
+                r#"{{"node_id":"{id}","address":"127.0.0.1:8000","wire":"msgpack","joined":false,"bootstrap":null,"data_dir":null}}"#
             )
         );
     }

@@ -24,6 +24,22 @@ pub(crate) fn contract(mut make: impl FnMut() -> Box<dyn Store>) {
     any_history_ends_as_in_a_map(make().as_mut());
 }
 
+/// Checks that what was committed to a store made by `open` is in the next one that it makes, as from a process to the next.
+///
+/// # Panics
+/// With the broken law.
+pub(crate) fn contract_of_what_lasts(mut open: impl FnMut() -> Box<dyn Store>) {
+    let (now, mut entropy) = (Instant::now(), SeededEntropy::new(0x1a57));
+    let mut model: BTreeMap<Arc<str>, StoredRecord> = BTreeMap::new();
+    for version in 1..=5 {
+        let mut store = open();
+        let found = load(store.as_mut());
+        assert!(found.keys().eq(model.keys()));
+        model.iter().for_each(|(key, expected)| assert_same(&found[key], expected));
+        commit(store.as_mut(), random_changes(&mut model, version, 30, now, &mut entropy));
+    }
+}
+
 /// A record of `key`, for tests of stores.
 pub(crate) fn record(key: &str, value: impl Into<Value>, version: u64, now: Instant) -> StoredRecord {
     StoredRecord {
@@ -139,24 +155,35 @@ fn any_history_ends_as_in_a_map(store: &mut dyn Store) {
     let (now, mut entropy) = (Instant::now(), SeededEntropy::new(0x5e_ed));
     let mut model: BTreeMap<Arc<str>, StoredRecord> = BTreeMap::new();
     for version in 1..=40 {
-        let mut changes = Vec::new();
-        for _ in 0..entropy.below(8) {
-            let key: Arc<str> = format!("key {}", entropy.below(12)).into();
-            if entropy.below(3) == 0 {
-                model.remove(&key);
-                changes.push(Change::Remove(key));
-            } else {
-                let value = vec![version as u8; entropy.below(2_000) as usize];
-                let put = record(&key, value, version, now);
-                model.insert(key, put.clone());
-                changes.push(Change::Put(put));
-            }
-        }
-        commit(store, changes);
+        commit(store, random_changes(&mut model, version, 8, now, &mut entropy));
     }
     let found = load(store);
     assert!(found.keys().eq(model.keys()));
     for (key, expected) in &model {
         assert_same(&found[key], expected);
     }
+}
+
+/// Fewer than `limit` changes of a few keys, and `model` after them.
+fn random_changes(
+    model: &mut BTreeMap<Arc<str>, StoredRecord>,
+    version: u64,
+    limit: u64,
+    now: Instant,
+    entropy: &mut SeededEntropy,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for _ in 0..entropy.below(limit) {
+        let key: Arc<str> = format!("key {}", entropy.below(12)).into();
+        if entropy.below(3) == 0 {
+            model.remove(&key);
+            changes.push(Change::Remove(key));
+        } else {
+            let value = vec![version as u8; entropy.below(2_000) as usize];
+            let put = record(&key, value, version, now);
+            model.insert(key, put.clone());
+            changes.push(Change::Put(put));
+        }
+    }
+    changes
 }

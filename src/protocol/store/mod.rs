@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod health;
 mod holdings;
 mod memory;
 mod outcome;
@@ -16,6 +17,7 @@ mod ttl;
 mod undo;
 mod writes;
 
+pub use health::{BackendHealth, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
 pub use outcome::{
     ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
@@ -65,6 +67,20 @@ pub trait Store: Send {
     /// Takes `changes` and calls `done` once they are committed or have failed: at once from memory, later and from
     /// another thread from a disk. It never blocks on a disk itself.
     fn commit(&mut self, changes: Vec<Change>, done: Committed);
+
+    /// Who the node was and whom it knew, as last told to [`Store::remember`]. `None`, as here, where nothing of the kind
+    /// outlives the process: it is then never told.
+    fn recall(&mut self) -> Option<Recollection> {
+        None
+    }
+
+    /// Keeps who the node is and whom it knows, in the place of what was kept before, when it comes to it.
+    fn remember(&mut self, _: Recollection) {}
+
+    /// How it fares. A store that cannot fail has nothing to say.
+    fn health(&self) -> BackendHealth {
+        BackendHealth::default()
+    }
 }
 
 /// Records could not be kept or read. The commit that it is about left nothing behind.

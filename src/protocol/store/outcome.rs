@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::health::BackendHealth;
 use super::record::Class;
 use crate::protocol::id::NodeId;
 use crate::protocol::value::Value;
@@ -172,6 +173,8 @@ pub struct StoreSnapshot {
     pub evicted: u64,
     /// Writes that were not applied.
     pub refused: Refusals,
+    /// How whatever keeps them beyond their owner fares.
+    pub backend: BackendHealth,
 }
 
 /// A value whose time has come to be sent to its holders.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Change;
+use super::health::BackendHealth;
 use super::holdings::Holdings;
 use super::outcome::{
     Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, whole_seconds,
@@ -155,6 +156,7 @@ impl Records {
             expired: self.expired,
             evicted: self.evicted,
             refused: self.refused,
+            backend: BackendHealth::default(),
         }
     }
 

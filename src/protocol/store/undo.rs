@@ -19,6 +19,18 @@ impl Checkpoint {
     pub fn key(&self) -> &Arc<str> {
         &self.key
     }
+
+    /// Whether its write was the next one of the key after that of `earlier`.
+    pub fn follows(&self, earlier: &Self) -> bool {
+        let before = self.before.as_ref().map(|record| record.stored.version);
+        self.key == earlier.key && before == earlier.after
+    }
+
+    /// The write of `earlier` has failed, which this one [follows](Checkpoint::follows): if this one fails too, what was
+    /// held before both is held again.
+    pub fn rest_on(&mut self, earlier: Self) {
+        self.before = earlier.before;
+    }
 }
 
 impl Records {
@@ -33,15 +45,16 @@ impl Records {
     }
 
     /// The write after `checkpoint` could not be committed: what was held before is held again. A later write of the key
-    /// stands.
-    pub fn undo(&mut self, checkpoint: Checkpoint) {
-        let Checkpoint { key, before, after } = checkpoint;
-        if self.holdings.get(&key).map(|record| record.stored.version) == after {
-            match before {
-                Some(record) => self.holdings.put(record),
-                None => drop(self.holdings.take(&key)),
-            }
+    /// stands, and the checkpoint is given back.
+    pub fn undo(&mut self, checkpoint: Checkpoint) -> Option<Checkpoint> {
+        if self.holdings.get(&checkpoint.key).map(|record| record.stored.version) != checkpoint.after {
+            return Some(checkpoint);
         }
+        match checkpoint.before {
+            Some(record) => self.holdings.put(record),
+            None => drop(self.holdings.take(&checkpoint.key)),
+        }
+        None
     }
 
     /// These changes could not be committed, and still hold: the next [`Records::take_changes`] gives them again.

@@ -1,0 +1,106 @@
+//! Where `kad node` keeps what outlives it: the folder that is asked for, or one for each address in the platform's data
+//! directory, so that two nodes of one machine never share one.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use super::args::NodeArgs;
+use super::failure::{Exit, Failure};
+use crate::persist::{DiskStore, OpenError};
+
+/// The store of the node, and its folder; `None` where it keeps nothing.
+pub(super) fn open(args: &NodeArgs) -> Result<Option<(DiskStore, PathBuf)>, Failure> {
+    let Some(folder) = folder(args)? else { return Ok(None) };
+    match DiskStore::open_with(&folder, args.durability) {
+        Ok(store) => Ok(Some((store, folder))),
+        Err(error) => Err(unusable(&error, args)),
+    }
+}
+
+fn folder(args: &NodeArgs) -> Result<Option<PathBuf>, Failure> {
+    if args.ephemeral {
+        return Ok(None);
+    }
+    if let Some(folder) = &args.data_dir {
+        return Ok(Some(folder.clone()));
+    }
+    let listen = args.listen.to_string();
+    // A node at any free port is another one each time.
+    if listen.ends_with(":0") {
+        return Ok(None);
+    }
+    let home = platform(|name| std::env::var_os(name)).ok_or_else(|| {
+        let text = "no folder is known to keep values in: name one with --data-dir DIR, or keep none with --ephemeral";
+        Failure::new(Exit::Store, text)
+    })?;
+    Ok(Some(home.join("kad").join(name(&listen))))
+}
+
+/// The folder of programs' data. Relative paths in the environment are not believed.
+fn platform(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        path("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        path("HOME").map(|home| home.join("Library").join("Application Support"))
+    } else {
+        path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local").join("share")))
+    }
+}
+
+/// `listen` as the name of a folder, on any file system.
+fn name(listen: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
+    listen.trim_start_matches('[').replace("]:", "_").chars().map(plain).collect()
+}
+
+fn unusable(error: &OpenError, args: &NodeArgs) -> Failure {
+    let text = match error {
+        // Most likely it is the same command a second time, and then the port says it better.
+        OpenError::InUse { .. } if port_in_use(args) => {
+            return Failure::new(Exit::System, format!("the port of {} is in use (--listen ADDR:PORT)", args.listen));
+        }
+        OpenError::InUse { .. } => format!("{error}: stop that one, or choose another folder with --data-dir DIR"),
+        OpenError::Folder { .. } => format!("{error} (--data-dir DIR for another, --ephemeral for none)"),
+        OpenError::Unusable { folder, .. } => {
+            let hint = "see that the disk has room and the folder may be written";
+            format!("{error}: {hint}, or move {} away (--data-dir DIR, --ephemeral)", file(folder).display())
+        }
+        OpenError::Thread(_) => return Failure::new(Exit::System, error.to_string()),
+    };
+    Failure::new(Exit::Store, text)
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join(crate::persist::STORE_FILE)
+}
+
+fn port_in_use(args: &NodeArgs) -> bool {
+    let addr = args.listen.to_string().parse::<SocketAddr>();
+    let tried = addr.map(UdpSocket::bind);
+    matches!(tried, Ok(Err(error)) if error.kind() == std::io::ErrorKind::AddrInUse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_a_folder_of_its_own_whose_name_any_file_system_takes() {
+        assert_eq!(name("127.0.0.1:8000"), "127.0.0.1_8000");
+        assert_eq!(name("[::1]:8000"), "__1_8000");
+        assert_eq!(name("localhost:8000"), "localhost_8000");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_data_directory_is_the_platforms_and_never_a_relative_one() {
+        let of = |set: &'static [(&str, &str)]| {
+            platform(|name| set.iter().find(|(found, _)| *found == name).map(|(_, value)| value.into()))
+        };
+        assert_eq!(of(&[("XDG_DATA_HOME", "/data"), ("HOME", "/home/a")]), Some("/data".into()));
+        assert_eq!(of(&[("XDG_DATA_HOME", "data"), ("HOME", "/home/a")]), Some("/home/a/.local/share".into()));
+        assert_eq!(of(&[]), None);
+    }
+}

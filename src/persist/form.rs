@@ -1,0 +1,194 @@
+//! Records as bytes: a version, a checksum, and MessagePack. It reads what it wrote, and nothing that was changed since.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+
+use super::times::{Age, Moment, Times};
+use crate::protocol::store::{Class, Replaced, StoredRecord, ValueDigest, Writer};
+use crate::protocol::value::Value;
+
+/// The form that is written. A reader of a later version reads this one too, and adds an arm to [`unseal`].
+const VERSION: u8 = 1;
+/// The version, and the checksum behind it.
+const HEADER: usize = 5;
+
+/// What was kept cannot be used any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Damage {
+    /// Its checksum is another, or it is too short to have one.
+    #[error("its checksum is wrong")]
+    Checksum,
+    /// It was written by another version of this program.
+    #[error("it has form {0}, which this version does not know")]
+    Version(u8),
+    /// The checksum is right, the content is not.
+    #[error("it does not hold what it should")]
+    Form,
+}
+
+/// A record as it is kept. Its key stands beside it, under the same checksum.
+#[derive(Serialize, Deserialize)]
+struct RecordForm<'a> {
+    #[serde(borrow)]
+    value: &'a Bytes,
+    text: bool,
+    published: bool,
+    keep: bool,
+    version: u64,
+    writer: WriterForm,
+    source: Option<SocketAddr>,
+    times: Times,
+    replaced: Vec<([u8; 20], WriterForm)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WriterForm {
+    Own,
+    Peer(SocketAddr),
+    Unknown,
+}
+
+impl From<Writer> for WriterForm {
+    fn from(writer: Writer) -> Self {
+        match writer {
+            Writer::Own => Self::Own,
+            Writer::Peer(addr) => Self::Peer(addr),
+            Writer::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<WriterForm> for Writer {
+    fn from(writer: WriterForm) -> Self {
+        match writer {
+            WriterForm::Own => Self::Own,
+            WriterForm::Peer(addr) => Self::Peer(addr),
+            WriterForm::Unknown => Self::Unknown,
+        }
+    }
+}
+
+fn checksum(name: &[u8], payload: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[VERSION]);
+    hasher.update(name);
+    hasher.update(payload);
+    hasher.finalize().to_le_bytes()
+}
+
+/// `content` under its version and checksum, which also says under which name it stands.
+pub(super) fn seal(name: &[u8], content: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    rmp_serde::encode::write(&mut bytes, content).expect("a vector takes any bytes, and all lengths are known");
+    let sum = checksum(name, &bytes[HEADER..]);
+    bytes[0] = VERSION;
+    bytes[1..HEADER].copy_from_slice(&sum);
+    bytes
+}
+
+/// What [`seal`] was given.
+pub(super) fn unseal<'a, T: Deserialize<'a>>(name: &[u8], bytes: &'a [u8]) -> Result<T, Damage> {
+    let (header, payload) = bytes.split_at_checked(HEADER).ok_or(Damage::Checksum)?;
+    if header[0] != VERSION {
+        return Err(Damage::Version(header[0]));
+    }
+    if header[1..] != checksum(name, payload) {
+        return Err(Damage::Checksum);
+    }
+    rmp_serde::from_slice(payload).map_err(|_| Damage::Form)
+}
+
+/// `record` as it is kept under its key.
+pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> {
+    let form = RecordForm {
+        value: Bytes::new(record.value.as_bytes()),
+        text: matches!(*record.value, Value::Text(_)),
+        published: record.class == Class::Published,
+        keep: record.keep,
+        version: record.version,
+        writer: record.writer.into(),
+        source: record.source,
+        times: Times::of(record.stored_at, record.expires_at, age, now),
+        replaced: record.replaced.iter().map(|replaced| (replaced.digest.0, replaced.writer.into())).collect(),
+    };
+    seal(record.key.as_bytes(), &form)
+}
+
+/// The record that was kept under `key`, with its times as they are now.
+pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) -> Result<StoredRecord, Damage> {
+    let form: RecordForm = unseal(key, bytes)?;
+    let key = std::str::from_utf8(key).map_err(|_| Damage::Form)?;
+    let value = if form.text {
+        Value::Text(std::str::from_utf8(form.value).map_err(|_| Damage::Form)?.to_owned())
+    } else {
+        Value::Bytes(form.value.to_vec())
+    };
+    let (stored_at, expires_at) = form.times.restore(age, now);
+    let replaced =
+        |(digest, writer): ([u8; 20], WriterForm)| Replaced { digest: ValueDigest(digest), writer: writer.into() };
+    Ok(StoredRecord {
+        key: key.into(),
+        value: Arc::new(value),
+        class: if form.published { Class::Published } else { Class::Held },
+        keep: form.keep,
+        version: form.version,
+        writer: form.writer.into(),
+        source: form.source,
+        stored_at,
+        expires_at,
+        replaced: form.replaced.into_iter().map(replaced).collect(),
+    })
+}
+
+/// A peer as it is kept.
+pub(super) type PeerForm = ([u8; 20], SocketAddr);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persist::times::{Clock, SystemClock};
+    use crate::protocol::store::contract::record;
+    use proptest::prelude::*;
+
+    fn sealed() -> (StoredRecord, Vec<u8>, Age, Moment) {
+        let now = SystemClock.now();
+        let age = Age::since(None, &now);
+        let record = record("key", "value", 7, now.instant);
+        let bytes = encode(&record, &age, &now);
+        (record, bytes, age, now)
+    }
+
+    #[test]
+    fn a_record_is_not_read_under_another_key_or_in_another_form() {
+        let (_, mut bytes, age, now) = sealed();
+        assert_eq!(decode(b"other", &bytes, Some(&age), &now), Err(Damage::Checksum));
+        bytes[0] = 2;
+        assert_eq!(decode(b"key", &bytes, Some(&age), &now), Err(Damage::Version(2)));
+        assert_eq!(decode(b"key", &[], Some(&age), &now), Err(Damage::Checksum));
+        let other = seal(b"key", &"no record");
+        assert_eq!(decode(b"key", &other, Some(&age), &now), Err(Damage::Form));
+    }
+
+    #[test]
+    fn what_was_written_once_is_read_by_every_later_version() {
+        let now = SystemClock.now();
+        let bytes = hex::decode(FORM_1).unwrap();
+        let record = decode(b"key", &bytes, None, &now).unwrap();
+        assert_eq!((&*record.value, record.version, record.class), (&Value::from("value"), 7, Class::Held));
+    }
+
+    const FORM_1: &str = "019297ff4299c40576616c7565c3c2c207a7556e6b6e6f776ec09400cf000001a20401c97d00ce0526831090";
+
+    proptest! {
+        #[test]
+        fn no_changed_byte_goes_unnoticed(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
+            let (_, mut bytes, age, now) = sealed();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert!(decode(b"key", &bytes, Some(&age), &now).is_err());
+        }
+    }
+}

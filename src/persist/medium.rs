@@ -1,0 +1,59 @@
+//! Where a store's bytes are: a file in a folder. It opens and renames; what is in the file is the disk's business.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError};
+
+/// The file in a store's folder.
+pub const STORE_FILE: &str = "store.redb";
+/// Damaged files that are kept beside it. Beyond it the last one is replaced, so that a failing disk is not filled.
+const MAX_SET_ASIDE: usize = 9;
+/// Bytes of pages that redb keeps in memory. Records are served from memory anyway.
+const PAGE_CACHE: usize = 8 << 20;
+
+/// Something that holds a database.
+pub(super) trait Medium: Send {
+    /// Opens the database, or makes an empty one.
+    fn open(&mut self) -> Result<Database, DatabaseError>;
+    /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
+    fn set_aside(&mut self) -> io::Result<String>;
+}
+
+/// A file.
+#[derive(Debug)]
+pub(super) struct StoreFile {
+    path: PathBuf,
+}
+
+impl StoreFile {
+    /// The file in `folder`, which exists.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { path: folder.join(STORE_FILE) }
+    }
+
+    fn aside(&self, number: usize) -> PathBuf {
+        self.path.with_file_name(format!("{STORE_FILE}.damaged-{number}"))
+    }
+}
+
+impl Medium for StoreFile {
+    fn open(&mut self) -> Result<Database, DatabaseError> {
+        builder().create(&self.path)
+    }
+
+    fn set_aside(&mut self) -> io::Result<String> {
+        let mut free = (1..MAX_SET_ASIDE).map(|number| self.aside(number)).filter(|path| !path.exists());
+        let aside = free.next().unwrap_or_else(|| self.aside(MAX_SET_ASIDE));
+        fs::rename(&self.path, &aside)?;
+        Ok(aside.display().to_string())
+    }
+}
+
+/// How every database of this room is opened.
+pub(super) fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(PAGE_CACHE);
+    builder
+}

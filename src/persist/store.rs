@@ -1,0 +1,179 @@
+//! The store as the node has it: it answers reads from what is committed, and hands writes to a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+use std::{fmt, fs, io, thread};
+
+use super::disk::{Disk, Failure};
+use super::medium::{Medium, StoreFile};
+use super::times::{Clock, SystemClock};
+use super::worker::{Job, Shared, Worker};
+use crate::protocol::store::{
+    BackendHealth, Change, Committed, MAX_REMEMBERED_PEERS, Recollection, Store, StoreError, StoredRecord,
+};
+
+/// How long a [relaxed](Durability::Relaxed) store leaves what it was told in memory.
+pub const RELAXED_FLUSH: Duration = Duration::from_secs(1);
+/// How long an ending store waits for its disk.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// When a write counts as committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once the disk says that it is safe: 3 to 75 ms a group of writes. It survives a kill and a power cut.
+    #[default]
+    Durable,
+    /// At once; the disk follows within [`RELAXED_FLUSH`]. A kill or a power cut loses what was acknowledged since, and
+    /// nothing else: an older value is then there again, or none.
+    Relaxed,
+}
+
+/// The store cannot be opened. Nothing was changed, except that a damaged file may have been renamed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder is not there and cannot be made.
+    #[error("the folder {} cannot be made: {source}", .folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("the store in {} is used by another process", .folder.display())]
+    InUse {
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The disk failed.
+    #[error("the store in {} cannot be used: {failure}", .folder.display())]
+    Unusable {
+        /// Its folder.
+        folder: PathBuf,
+        /// What failed.
+        failure: Failure,
+    },
+    /// Its thread could not be started.
+    #[error("no thread for the store could be started: {0}")]
+    Thread(io::Error),
+}
+
+/// A [`Store`] in a file. All disk work is done on a thread of its own; a write is committed once it is on the disk.
+///
+/// A full disk fails its writes with a reason until there is room again; a damaged file is set aside, as
+/// `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are never given out.
+pub struct DiskStore {
+    shared: Shared,
+    /// `None` once it has ended.
+    jobs: Option<Sender<Job>>,
+    ended: Receiver<()>,
+}
+
+impl DiskStore {
+    /// Opens the store in `folder`, which is made if need be. It blocks on the disk: some milliseconds, more where many
+    /// values are held.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(folder, Durability::default())
+    }
+
+    /// As [`DiskStore::open`], with a choice of when a write counts as committed.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, OpenError> {
+        let folder = folder.as_ref();
+        let error = |source| OpenError::Folder { folder: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(error)?;
+        let medium = Box::new(StoreFile::new(folder));
+        Self::over(medium, durability, Box::new(SystemClock)).map_err(|error| match error {
+            Unopened::Thread(source) => OpenError::Thread(source),
+            Unopened::Disk(Failure::InUse) => OpenError::InUse { folder: folder.to_owned() },
+            Unopened::Disk(failure) => OpenError::Unusable { folder: folder.to_owned(), failure },
+        })
+    }
+
+    /// The store on `medium`.
+    pub(super) fn over(
+        medium: Box<dyn Medium>,
+        durability: Durability,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self, Unopened> {
+        let shared = Shared::default();
+        let (jobs, inbox) = mpsc::channel();
+        let (opened, outcome) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let theirs = shared.clone();
+        let body = move || {
+            // Dropped with the thread, which tells the store that it has ended.
+            let _end: Sender<()> = end;
+            match Worker::open(Disk::new(medium), durability, clock, theirs) {
+                Ok(worker) => {
+                    // Whoever opens it waits for this.
+                    let _ = opened.send(Ok(()));
+                    drop(opened);
+                    worker.run(&inbox);
+                }
+                Err(failure) => drop(opened.send(Err(failure))),
+            }
+        };
+        thread::Builder::new().name("kademlia-store".to_owned()).spawn(body).map_err(Unopened::Thread)?;
+        let died = || Failure::Damaged("its thread has died".to_owned());
+        outcome.recv().unwrap_or_else(|_| Err(died())).map_err(Unopened::Disk)?;
+        Ok(Self { shared, jobs: Some(jobs), ended })
+    }
+
+    fn tell(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // A thread that has died drops whoever waits, which tells them.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+/// Why a store did not open.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    Thread(io::Error),
+    Disk(Failure),
+}
+
+impl Store for DiskStore {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(self.shared.lock().records.values().cloned().collect())
+    }
+
+    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        self.tell(Job::Commit(changes, done));
+    }
+
+    fn recall(&mut self) -> Option<Recollection> {
+        Some(self.shared.lock().recollection.clone())
+    }
+
+    fn remember(&mut self, mut recollection: Recollection) {
+        recollection.peers.truncate(MAX_REMEMBERED_PEERS);
+        self.tell(Job::Remember(recollection));
+    }
+
+    fn health(&self) -> BackendHealth {
+        self.shared.lock().health
+    }
+}
+
+impl Drop for DiskStore {
+    /// Waits until the disk has all that was said, but not for ever.
+    fn drop(&mut self) {
+        self.jobs = None;
+        let _ = self.ended.recv_timeout(FAREWELL);
+    }
+}
+
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskStore").field("health", &self.shared.lock().health).finish_non_exhaustive()
+    }
+}

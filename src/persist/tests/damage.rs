@@ -1,0 +1,153 @@
+//! A file that is not as it was written: wrong bytes are never given out, and the store goes on.
+
+use super::*;
+use crate::persist::{STORE_FILE, form};
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::id::NodeId;
+use crate::protocol::store::Recollection;
+
+/// Damages that are tried. `KAD_DAMAGES` asks for more.
+fn damages() -> u64 {
+    std::env::var("KAD_DAMAGES").map_or(50, |count| count.parse().unwrap())
+}
+
+fn value(number: u64) -> String {
+    format!("{number} ").repeat(1 + (number as usize * 37) % 700)
+}
+
+/// A store of 200 records.
+fn filled(clock: &TestClock) -> TestMedium {
+    let medium = TestMedium::default();
+    let mut store = open(&medium, clock);
+    for round in 0..10 {
+        let numbers = round * 20..(round + 1) * 20;
+        let puts = numbers.map(|number| put(&format!("key {number}"), &value(number), number)).collect();
+        commit(&mut store, puts).unwrap();
+    }
+    drop(store);
+    medium
+}
+
+/// One of the four kinds of damage, at a random place.
+fn harm(bytes: &mut Vec<u8>, entropy: &mut SeededEntropy) -> &'static str {
+    let at = entropy.below(bytes.len() as u64) as usize;
+    let some = 1 + entropy.below(8_192) as usize;
+    let end = bytes.len().min(at + some);
+    match entropy.below(5) {
+        0 => {
+            bytes[at] ^= 1 << entropy.below(8);
+            "a flipped bit"
+        }
+        1 => {
+            bytes[at..end].fill(0);
+            "zeroed bytes"
+        }
+        2 => {
+            entropy.fill(&mut bytes[at..end]);
+            "random bytes"
+        }
+        3 => {
+            bytes.truncate(at);
+            "a truncated file"
+        }
+        _ => {
+            bytes.extend((0..some).map(|byte| byte as u8));
+            "bytes appended"
+        }
+    }
+}
+
+#[test]
+fn whatever_is_damaged_no_wrong_bytes_come_out_and_the_store_goes_on() {
+    let clock = TestClock::default();
+    let whole = filled(&clock);
+    let (mut kept, mut entropy) = (0, SeededEntropy::new(0xda_3a_6e));
+    for number in 1..=damages() {
+        let medium = whole.copy();
+        let mut kind = "";
+        medium.damage(|bytes| kind = harm(bytes, &mut entropy));
+        let mut store = open(&medium, &clock);
+        let found = values(&mut store);
+        for (key, found) in &found {
+            let original = key.strip_prefix("key ").unwrap().parse().unwrap();
+            assert_eq!(*found, Value::from(value(original)), "damage {number}, {kind}");
+        }
+        kept += found.len() as u64;
+        commit(&mut store, vec![put("new", "value", 1_000), put("key 7", "new", 1_001)]).unwrap();
+        drop(store);
+        let after = values(&mut open(&medium, &clock));
+        assert_eq!(after["new"], Value::from("value"), "damage {number}, {kind}");
+        assert_eq!(after["key 7"], Value::from("new"), "damage {number}, {kind}");
+    }
+    assert!(kept > damages() * 50, "{kept} records were left of {}", damages() * 200);
+}
+
+#[test]
+fn damage_while_it_is_open_costs_nothing_that_was_acknowledged() {
+    let clock = TestClock::default();
+    let whole = filled(&clock);
+    let mut entropy = SeededEntropy::new(0xda_3a_6f);
+    for number in 1..=damages() / 5 {
+        let medium = whole.copy();
+        let mut store = open(&medium, &clock);
+        store.remember(Recollection { id: Some(NodeId::of_key("me")), peers: Vec::new() });
+        medium.damage(|bytes| {
+            let len = bytes.len();
+            entropy.fill(&mut bytes[len / 8..]);
+        });
+        for version in 0..40 {
+            let outcome = commit(&mut store, vec![put(&format!("key {}", version * 5), "new", 1_000 + version)]);
+            outcome.unwrap_or_else(|error| panic!("damage {number}: {error}"));
+        }
+        assert_eq!(values(&mut store).len(), 200);
+        assert_eq!(store.recall().unwrap().id, Some(NodeId::of_key("me")));
+        if medium.times_set_aside() > 0 {
+            drop(store);
+            let mut store = open(&medium, &clock);
+            assert_eq!(values(&mut store).len(), 200, "all of it is in the new file");
+            assert_eq!(store.recall().unwrap().id, Some(NodeId::of_key("me")));
+        }
+    }
+}
+
+#[test]
+fn a_record_with_a_wrong_checksum_is_dropped_and_counted_and_the_others_are_there() {
+    let clock = TestClock::default();
+    let medium = filled(&clock);
+    let needle = value(123);
+    medium.damage(|bytes| {
+        // Every copy of it, older pages included.
+        let places: Vec<usize> =
+            (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(needle.as_bytes())).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + needle.len() / 2] ^= 1);
+    });
+    let mut store = open(&medium, &clock);
+    assert_eq!((values(&mut store).len(), store.health().damaged), (199, 1));
+    drop(store);
+    let store = open(&medium, &clock);
+    assert_eq!(store.health().damaged, 0, "it was removed");
+}
+
+#[test]
+fn a_damaged_file_is_kept_under_another_name_and_a_bounded_number_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(STORE_FILE);
+    for number in 1..=12 {
+        std::fs::write(&file, format!("no store, the {number}th time ").repeat(1_000)).unwrap();
+        let mut store = DiskStore::open(folder.path()).unwrap();
+        assert_eq!((values(&mut store).len(), store.health().set_aside), (0, 1));
+        commit(&mut store, vec![put("key", "value", 1)]).unwrap();
+    }
+    let aside = |number: u32| std::fs::read_to_string(folder.path().join(format!("{STORE_FILE}.damaged-{number}")));
+    assert!(aside(1).unwrap().contains("the 1th time"));
+    assert!(aside(9).unwrap().contains("the 12th time"), "the last place is used again");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 10);
+}
+
+#[test]
+fn notes_too_are_read_only_as_they_were_written() {
+    let sealed = form::seal(b"name", &7u32);
+    assert_eq!(form::unseal::<u32>(b"name", &sealed), Ok(7));
+    assert!(form::unseal::<u32>(b"another", &sealed).is_err());
+}

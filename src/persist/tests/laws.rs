@@ -1,0 +1,98 @@
+//! What every store owes, and what outlives the process.
+
+use super::*;
+use crate::persist::{OpenError, STORE_FILE};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+use crate::protocol::store::contract::{contract, contract_of_what_lasts};
+use crate::protocol::store::{MAX_REMEMBERED_PEERS, Recollection};
+
+#[test]
+fn a_disk_keeps_the_contract_of_a_store() {
+    let folders = tempfile::tempdir().unwrap();
+    let mut number = 0;
+    contract(|| {
+        number += 1;
+        Box::new(DiskStore::open(folders.path().join(number.to_string())).unwrap())
+    });
+}
+
+#[test]
+fn what_was_committed_is_there_when_the_store_is_opened_again() {
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        let folder = tempfile::tempdir().unwrap();
+        contract_of_what_lasts(|| Box::new(DiskStore::open_with(folder.path(), durability).unwrap()));
+    }
+}
+
+#[test]
+fn the_id_of_a_node_and_a_bounded_number_of_its_peers_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = |number: u16| {
+        let mut id = [0; 20];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        let ip = if number.is_multiple_of(2) { [192, 0, 2, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        Peer::new(NodeId::from_bytes(id), std::net::SocketAddr::new(ip, number + 1))
+    };
+    let mut store = DiskStore::open(folder.path()).unwrap();
+    assert_eq!(store.recall(), Some(Recollection::default()));
+    let id = Some(NodeId::of_key("me"));
+    let peers: Vec<Peer> = (0..300).map(peer).collect();
+    store.remember(Recollection { id, peers: peers.clone() });
+    drop(store);
+    let mut store = DiskStore::open(folder.path()).unwrap();
+    let kept = peers[..MAX_REMEMBERED_PEERS].to_vec();
+    assert_eq!(store.recall(), Some(Recollection { id, peers: kept }));
+}
+
+#[test]
+fn a_second_store_in_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = DiskStore::open(folder.path()).unwrap();
+    assert!(matches!(DiskStore::open(folder.path()), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error_and_so_is_a_folder_in_the_place_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "no folder").unwrap();
+    assert!(matches!(DiskStore::open(file.join("below")), Err(OpenError::Folder { .. })));
+    std::fs::create_dir_all(folder.path().join("store").join(STORE_FILE)).unwrap();
+    let error = DiskStore::open(folder.path().join("store")).unwrap_err();
+    assert!(matches!(error, OpenError::Unusable { .. }), "{error}");
+}
+
+#[test]
+fn a_life_goes_on_while_the_store_is_closed_and_a_value_that_ended_stays_ended() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let mut store = open(&medium, &clock);
+    commit(&mut store, vec![put("key", "value", 1)]).unwrap();
+    drop(store);
+    for passed in [3_600, 90_000] {
+        clock.pass(Duration::from_secs(passed));
+        let now = clock.now().instant;
+        let records = open(&medium, &clock).load().unwrap();
+        let left = records[0].expires_at.saturating_duration_since(now).as_secs();
+        let expected: u64 = if passed == 3_600 { 86_410 - 3_600 } else { 0 };
+        assert!(left.abs_diff(expected) <= 1, "{left} s are left, not {expected}");
+    }
+}
+
+#[test]
+fn a_relaxed_store_makes_it_last_within_a_second_and_loses_nothing_to_a_failure_it_survives() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let mut store = DiskStore::over(Box::new(medium.clone()), Durability::Relaxed, Box::new(clock.clone())).unwrap();
+    for version in 1..=20 {
+        commit(&mut store, vec![put(&format!("key {version}"), "value", version)]).unwrap();
+    }
+    // The disk fails and is opened again: what was only in memory is written anew.
+    medium.fail_at(1);
+    clock.pass(Duration::from_secs(2));
+    while commit(&mut store, vec![put("last", "value", 21)]).is_err() {
+        clock.pass(Duration::from_secs(2));
+    }
+    assert_eq!(values(&mut store).len(), 21);
+    drop(store);
+    assert_eq!(values(&mut open(&medium, &clock)).len(), 21);
+}

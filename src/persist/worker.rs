@@ -1,0 +1,374 @@
+//! The thread of a store: it alone touches the disk. It groups writes, answers once they are committed, and when the disk
+//! fails it opens it again, sets a damaged file aside, and writes down anew what it knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::disk::{Batch, Disk, Failure};
+use super::form::{self, Damage, PeerForm};
+use super::store::{Durability, RELAXED_FLUSH};
+use super::times::{Age, Clock, Mark};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+use crate::protocol::store::{BackendHealth, Change, Committed, Recollection, StoreError, StoredRecord};
+
+/// Changes in one transaction. What waits beyond it goes into the next.
+const MAX_GROUP: usize = 1_024;
+/// The pause after a failed write before the disk is opened again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often the time is noted while nothing is written: by so much may a clock that jumps mislead.
+const MARK_INTERVAL: Duration = Duration::from_secs(300);
+/// Signs of damage, after each of which the file is opened again, before it is set aside.
+const STRIKES: u32 = 2;
+/// Tries of one write, or of opening, whatever is mended in between.
+const MAX_ATTEMPTS: u32 = 2 * STRIKES;
+
+const MARK: &[u8] = b"mark";
+const NODE_ID: &[u8] = b"node id";
+const PEERS: &[u8] = b"peers";
+
+/// What the thread is told.
+pub(super) enum Job {
+    /// Commit these changes, and say so.
+    Commit(Vec<Change>, Committed),
+    /// Note this.
+    Remember(Recollection),
+}
+
+/// What is committed, as the node reads it: without waiting for a disk. Values are shared with the node's, not copied. It is
+/// also what a damaged file is replaced from.
+#[derive(Debug, Default)]
+pub(super) struct Shadow {
+    pub(super) records: BTreeMap<Arc<str>, StoredRecord>,
+    pub(super) recollection: Recollection,
+    pub(super) health: BackendHealth,
+}
+
+/// What the thread and the store share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Shadow>>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shadow> {
+        // Nothing panics between two changes that belong together.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was done about damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mended {
+    /// The file is to be opened again.
+    Reopen,
+    /// It is out of the way: the next one is empty.
+    Anew,
+}
+
+/// The thread's state.
+pub(super) struct Worker {
+    disk: Disk,
+    durability: Durability,
+    clock: Box<dyn Clock>,
+    age: Age,
+    shared: Shared,
+    /// Keys of which the disk may hold something else than it should: they go with the next write.
+    unsure: BTreeSet<Arc<str>>,
+    /// Keys written without waiting for the disk since that last happened.
+    unflushed: BTreeSet<Arc<str>>,
+    /// Keys as bytes under which something unusable stands.
+    unusable: Vec<Vec<u8>>,
+    /// What the node wants noted.
+    recollection: Option<Recollection>,
+    /// Signs of damage since a file was last set aside.
+    strikes: u32,
+    /// The last failure, and when the disk is tried again. Exactly while it is not open.
+    broken: Option<(Failure, Instant)>,
+    next_mark: Instant,
+    /// When what was written without waiting for the disk is made to last.
+    flush: Option<Instant>,
+}
+
+impl Worker {
+    /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file.
+    pub(super) fn open(
+        disk: Disk,
+        durability: Durability,
+        clock: Box<dyn Clock>,
+        shared: Shared,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        let mut worker = Self {
+            disk,
+            durability,
+            age: Age::since(None, &now),
+            next_mark: now.instant + MARK_INTERVAL,
+            clock,
+            shared,
+            unsure: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
+            unusable: Vec::new(),
+            recollection: None,
+            strikes: 0,
+            broken: None,
+            flush: None,
+        };
+        let mut mended = None;
+        for _ in 0..MAX_ATTEMPTS {
+            match worker.try_open(mended == Some(Mended::Anew)) {
+                Ok(()) => return Ok(worker),
+                Err(failure) => mended = Some(worker.mend(failure)?),
+            }
+        }
+        Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
+    }
+
+    /// Opens the disk and, unless it is new, takes in what it holds.
+    fn try_open(&mut self, new: bool) -> Result<(), Failure> {
+        self.disk.open()?;
+        if !new {
+            self.read()?;
+        }
+        // It also shows that the disk can be written.
+        self.disk.write(&self.batch(&[]), true)?;
+        self.written(true);
+        Ok(())
+    }
+
+    /// Reads all there is.
+    fn read(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mark: Option<Mark> = self.read_note(MARK)?;
+        let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
+        let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
+        let known = mark.is_some();
+        self.age = Age::since(mark.as_ref(), &now);
+        let age = known.then_some(&self.age);
+        self.unusable.clear();
+        let (mut damaged, mut first) = (0, None::<Damage>);
+        let (shared, unusable) = (&self.shared, &mut self.unusable);
+        let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
+            Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
+            Err(why) => {
+                damaged += 1;
+                first.get_or_insert(why);
+                unusable.push(key.to_vec());
+            }
+        });
+        let mut shadow = self.shared.lock();
+        shadow.recollection = Recollection {
+            id: id.map(NodeId::from_bytes).or(shadow.recollection.id),
+            peers: peers
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr))
+                .collect(),
+        };
+        shadow.health.damaged = damaged;
+        if let Some(why) = first {
+            tracing::error!(records = damaged, %why, "damaged records were dropped from the store");
+        }
+        if !known {
+            // Their times are by an age that nobody knows any more.
+            self.unsure = shadow.records.keys().cloned().collect();
+        }
+        read
+    }
+
+    fn read_note<T: for<'a> serde::Deserialize<'a>>(&self, name: &[u8]) -> Result<Option<T>, Failure> {
+        let Some(bytes) = self.disk.note(name)? else { return Ok(None) };
+        let read = form::unseal(name, &bytes);
+        if let Err(why) = &read {
+            let name = String::from_utf8_lossy(name);
+            tracing::error!(%name, %why, "a damaged note was dropped from the store");
+        }
+        Ok(read.ok())
+    }
+
+    /// Works until the store is dropped, and then makes sure of all that was said.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let wait = self.next_wakeup().saturating_duration_since(self.clock.now().instant);
+            match jobs.recv_timeout(wait) {
+                Ok(job) => self.work(job, jobs),
+                Err(RecvTimeoutError::Timeout) => self.tick(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if self.write(&[], true).is_err() {
+            // There is no later: whatever passes by itself may have passed.
+            self.broken = None;
+            let _ = self.write(&[], true);
+        }
+    }
+
+    fn next_wakeup(&self) -> Instant {
+        match &self.broken {
+            Some((_, retry)) => *retry,
+            None => self.flush.map_or(self.next_mark, |flush| flush.min(self.next_mark)),
+        }
+    }
+
+    /// Nothing came for a while.
+    fn tick(&mut self) {
+        let now = self.clock.now().instant;
+        if self.next_wakeup() <= now {
+            let _ = self.write(&[], true);
+        }
+    }
+
+    /// Takes `job` and whatever else waits, as one group.
+    fn work(&mut self, job: Job, jobs: &Receiver<Job>) {
+        let (mut changes, mut waiting) = (Vec::new(), Vec::new());
+        let mut next = Some(job);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(more, done) => {
+                    changes.extend(more);
+                    waiting.push(done);
+                }
+                Job::Remember(recollection) => self.recollection = Some(recollection),
+            }
+            // A group does not wait to grow: while one is written the next one gathers.
+            next = if changes.len() < MAX_GROUP { jobs.try_recv().ok() } else { None };
+        }
+        let overdue = self.flush.is_some_and(|flush| flush <= self.clock.now().instant);
+        let outcome = self.write(&changes, overdue || self.durability == Durability::Durable);
+        for done in waiting {
+            done(
+                outcome
+                    .clone()
+                    .map_err(|failure| StoreError::Failed { doing: "writing to disk", source: Box::new(failure) }),
+            );
+        }
+    }
+
+    /// Writes a group, and mends what can be mended on the way.
+    fn write(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
+        if let Some((failure, retry)) = &self.broken
+            && self.clock.now().instant < *retry
+        {
+            return Err(failure.clone());
+        }
+        let mut attempts = 1;
+        loop {
+            let Err(failure) = self.try_write(changes, durable || !self.disk.is_open()) else { return Ok(()) };
+            self.close(changes);
+            let mended = if attempts < MAX_ATTEMPTS { self.mend(failure) } else { Err(failure) };
+            if let Err(failure) = mended {
+                self.fail(&failure);
+                return Err(failure);
+            }
+            attempts += 1;
+        }
+    }
+
+    /// A handle that failed once is of no use any more, and it is not known which of `changes` are there.
+    fn close(&mut self, changes: &[Change]) {
+        self.disk.close();
+        self.unsure.extend(changes.iter().map(|change| change.key().clone()));
+        self.unsure.append(&mut self.unflushed);
+        let mut shadow = self.shared.lock();
+        shadow.health.failures += 1;
+        self.recollection.get_or_insert_with(|| shadow.recollection.clone());
+    }
+
+    fn try_write(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
+        if !self.disk.is_open() {
+            self.disk.open()?;
+            self.shared.lock().health.reopened += 1;
+        }
+        let batch = self.batch(changes);
+        self.disk.write(&batch, durable)?;
+        let mut shadow = self.shared.lock();
+        for change in changes {
+            match change {
+                Change::Put(record) => drop(shadow.records.insert(record.key.clone(), record.clone())),
+                Change::Remove(key) => drop(shadow.records.remove(key)),
+            }
+        }
+        drop(shadow);
+        self.written(durable);
+        if !durable {
+            self.unflushed.extend(changes.iter().map(|change| change.key().clone()));
+            self.flush.get_or_insert(self.clock.now().instant + RELAXED_FLUSH);
+        }
+        Ok(())
+    }
+
+    /// All that the next transaction writes: what is not sure to be there, then `changes`, and what is noted.
+    fn batch(&self, changes: &[Change]) -> Batch {
+        let now = self.clock.now();
+        let bytes = |record: &StoredRecord| form::encode(record, &self.age, &now);
+        let shadow = self.shared.lock();
+        let mut batch = Batch::default();
+        batch.records.extend(self.unusable.iter().map(|key| (key.clone(), None)));
+        for key in &self.unsure {
+            batch.records.push((key.as_bytes().to_vec(), shadow.records.get(key).map(bytes)));
+        }
+        for change in changes {
+            let record = match change {
+                Change::Put(record) => Some(bytes(record)),
+                Change::Remove(_) => None,
+            };
+            batch.records.push((change.key().as_bytes().to_vec(), record));
+        }
+        batch.notes.push((MARK, form::seal(MARK, &self.age.mark(&now))));
+        if let Some(Recollection { id, peers }) = &self.recollection {
+            let peers: Vec<PeerForm> = peers.iter().map(|peer| (*peer.id.as_bytes(), peer.addr)).collect();
+            batch.notes.push((PEERS, form::seal(PEERS, &peers)));
+            batch.notes.extend(id.map(|id| (NODE_ID, form::seal(NODE_ID, id.as_bytes()))));
+        }
+        batch
+    }
+
+    /// A transaction is committed.
+    fn written(&mut self, durable: bool) {
+        if durable {
+            self.unflushed.clear();
+            self.flush = None;
+        }
+        self.unsure.clear();
+        self.unusable.clear();
+        self.next_mark = self.clock.now().instant + MARK_INTERVAL;
+        let mut shadow = self.shared.lock();
+        if let Some(recollection) = self.recollection.take() {
+            shadow.recollection = recollection;
+        }
+        shadow.health.commits += 1;
+        shadow.health.failing = false;
+        if self.broken.take().is_some() {
+            tracing::info!("the store on disk works again");
+        }
+    }
+
+    /// After `failure`: what was done so that another try may succeed. A damaged file is opened again, and the second time
+    /// replaced.
+    fn mend(&mut self, failure: Failure) -> Result<Mended, Failure> {
+        let Failure::Damaged(why) = &failure else { return Err(failure) };
+        self.disk.close();
+        self.strikes += 1;
+        if self.strikes < STRIKES {
+            tracing::error!(%why, "the store on disk seems damaged: opening it again");
+            return Ok(Mended::Reopen);
+        }
+        let aside = self.disk.set_aside()?;
+        self.strikes = 0;
+        let mut shadow = self.shared.lock();
+        tracing::error!(%why, %aside, records = shadow.records.len(), "the store on disk is damaged: it was set aside");
+        shadow.health.set_aside += 1;
+        self.unsure = shadow.records.keys().cloned().collect();
+        self.unusable.clear();
+        self.recollection.get_or_insert_with(|| shadow.recollection.clone());
+        Ok(Mended::Anew)
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        if self.broken.is_none() {
+            tracing::error!(%failure, "the store on disk cannot be written: new values are refused until it can");
+        }
+        self.shared.lock().health.failing = true;
+        self.broken = Some((failure.clone(), self.clock.now().instant + RETRY_PAUSE));
+    }
+}

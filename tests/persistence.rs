@@ -1,0 +1,191 @@
+//! What outlives the process: values that were acknowledged, the node's id and whom it knew. Processes are killed here.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use kademlia_dynamic::persist::{DiskStore, STORE_FILE};
+use kademlia_dynamic::{Node, NodeId, Value};
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+
+/// Kills in the loop. `KAD_KILLS` asks for more.
+fn kills() -> usize {
+    std::env::var("KAD_KILLS").map_or(10, |count| count.parse().unwrap())
+}
+
+fn kad(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
+    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn refused(args: &[&str]) -> (i32, String) {
+    let Output { status, stderr, .. } = kad(args).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A process that goes when the test goes.
+struct Running {
+    child: Child,
+    id: NodeId,
+    addr: SocketAddr,
+}
+
+impl Running {
+    fn start(more: &[&str]) -> Self {
+        let mut child = kad(&[&["node", "--json", "--listen", "127.0.0.1:0"], more].concat()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: Json = serde_json::from_str(&line).unwrap();
+        let text = |field: &str| started[field].as_str().unwrap();
+        Self { id: text("node_id").parse().unwrap(), addr: text("address").parse().unwrap(), child }
+    }
+
+    fn in_folder(folder: &Path) -> Self {
+        Self::start(&["--data-dir", folder.to_str().unwrap()])
+    }
+
+    /// Ends it at once, as a power cut would, but for what the system still writes.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    #[cfg(unix)]
+    fn stop(&mut self) {
+        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success() && self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn client(of: &Running) -> Node {
+    Node::builder().client(true).bootstrap([of.addr]).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
+    for round in 0..kills() {
+        let mut node = Running::in_folder(folder.path());
+        let user = client(&node).await;
+        let mut sets = JoinSet::new();
+        for number in 0..64 {
+            let user = user.clone();
+            sets.spawn(async move {
+                let (key, value) = (format!("{round}/{number}"), format!("{number} ").repeat(number * 20));
+                let outcome = user.set(&key, value.as_str()).await;
+                outcome.is_ok_and(|outcome| outcome.stored == 1).then_some((key, Value::from(value)))
+            });
+        }
+        // Killed among them: at another point each time.
+        for _ in 0..(round * 7) % 60 + 1 {
+            acknowledged.extend(sets.join_next().await.unwrap().unwrap());
+        }
+        node.kill();
+        drop((sets, user));
+
+        let mut node = Running::in_folder(folder.path());
+        let reader = client(&node).await;
+        let latest = acknowledged.iter().filter(|(key, _)| key.starts_with(&format!("{round}/")));
+        let read = if round + 1 == kills() { acknowledged.iter().collect() } else { latest.collect::<Vec<_>>() };
+        for (key, value) in read {
+            assert_eq!(reader.get(key).await.unwrap().as_ref(), Some(value), "{key} after kill {round}");
+        }
+        node.kill();
+    }
+    assert!(acknowledged.len() >= kills() * 5, "{} values were acknowledged", acknowledged.len());
+}
+
+#[tokio::test]
+async fn a_killed_node_comes_back_with_its_id_and_finds_its_network_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Running::start(&["--ephemeral"]);
+    let bootstrap = other.addr.to_string();
+    let mut node = Running::start(&["--bootstrap", &bootstrap, "--data-dir", folder.path().to_str().unwrap()]);
+    let id = node.id;
+    // A write is committed with what was noted before it.
+    assert_eq!(client(&node).await.set("key", "value").await.unwrap().stored, 2);
+    node.kill();
+
+    let node = Running::in_folder(folder.path());
+    assert_eq!(node.id, id);
+    let reader = client(&node).await;
+    let mut known = Vec::new();
+    // Until the other one has answered: it is asked at the start.
+    for _ in 0..1_000 {
+        known = reader.find_node(other.id).await.unwrap();
+        if known.iter().any(|peer| peer.id == other.id) {
+            break;
+        }
+    }
+    assert!(known.iter().any(|peer| peer.id == other.id), "{known:?}");
+}
+
+#[tokio::test]
+async fn publications_go_on_in_the_next_process_and_so_does_the_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || {
+        let store = DiskStore::open(folder.path()).unwrap();
+        Node::builder().store(store).start().await.unwrap()
+    };
+    let node = start().await;
+    let id = node.id();
+    let _ = node.set("mine", "first").await.unwrap();
+    let _ = node.set("mine", "second").await.unwrap();
+    let _ = node.set("released", "value").await.unwrap();
+    assert!(node.release("released").await.unwrap());
+    node.stop().await;
+
+    // The store is free as soon as the node has stopped.
+    let node = start().await;
+    let store = node.snapshot().await.unwrap().store;
+    assert_eq!((node.id(), store.published.values, store.held.values), (id, 1, 1));
+    assert_eq!(node.get("mine").await.unwrap(), Some(Value::from("second")));
+    assert!(!store.backend.failing && store.backend.damaged == 0);
+    // Only what is published here can be kept.
+    assert!(node.keep("mine", 1).await.is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_that_was_stopped_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut node = Running::in_folder(folder.path());
+    let id = node.id;
+    runtime.block_on(async { client(&node).await.set("key", "value").await.unwrap() });
+    node.stop();
+    let node = Running::in_folder(folder.path());
+    assert_eq!(node.id, id);
+    assert_eq!(runtime.block_on(async { client(&node).await.get("key").await.unwrap() }), Some(Value::from("value")));
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Running::in_folder(folder.path());
+    let (code, text) = refused(&["node", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(code == 73 && text.contains("another process") && text.contains("--data-dir"), "{code}: {text}");
+    drop(node);
+
+    let file = folder.path().join(STORE_FILE).to_str().unwrap().to_owned();
+    let (code, text) = refused(&["node", "--listen", "127.0.0.1:0", "--data-dir", &file]);
+    assert!(code == 73 && text.contains(&file) && text.contains("--ephemeral"), "{code}: {text}");
+
+    // No home, and no folder named.
+    let (code, text) = refused(&["node", "--listen", "127.0.0.1:1"]);
+    assert!(code == 73 && text.contains("/dev/null") && text.contains("--data-dir"), "{code}: {text}");
+}
