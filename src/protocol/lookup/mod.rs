@@ -88,7 +88,7 @@ pub enum Failure {
 /// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
 /// that are [doubted](Lookup::handle_doubted) hold alpha slots of their own. For each query that is one or the other, one
 /// peer more is asked: so who is dead is waited for together, and has been replaced by then. What is
-/// [overdue](Lookup::handle_overdue) is not waited for any more, unless it is more than what has answered.
+/// [overdue](Lookup::handle_overdue) is not waited for any more, if anybody has answered.
 ///
 /// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
 /// that it gave. An id is asked again only at another address, after the first one failed. All ends after
@@ -287,7 +287,6 @@ impl Lookup {
     /// whether it is alive one more.
     fn survey(&self, width: usize) -> Survey {
         let mut survey = Survey { fresh: None, awaited: false, complete: self.shortlist.any_answered() };
-        let (mut answered, mut given_up) = (0, 0);
         let mut likely = 0;
         for (at, candidate) in self.shortlist.iter().enumerate() {
             if likely == width {
@@ -304,11 +303,7 @@ impl Lookup {
             survey.awaited |= candidate.hope() == Some(Hope::Sound);
             survey.complete &= is_settled;
             likely += usize::from(is_likely);
-            answered += usize::from(matches!(candidate.state, State::Answered { .. }));
-            given_up += usize::from(candidate.is_given_up());
         }
-        // Where most are late at once, the lines are to blame, and the answers are still to come.
-        survey.complete &= given_up <= answered;
         survey
     }
 
