@@ -76,7 +76,7 @@ pub struct GiveValue {
     pub asker: Recipient<QueryEvent>,
 }
 
-/// Hand-over → hand-off: this peer is slower than expected, or silent.
+/// Hand-over → hand-off: this peer is so late that no answer is to be expected, or silent.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct HeirSlow(pub NodeId);

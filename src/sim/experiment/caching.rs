@@ -93,8 +93,7 @@ pub struct CachingReads {
     pub hits: u64,
     /// Of those found, those that found the value as it was before it was last set.
     pub stale: u64,
-    /// Of those, those that a cached copy answered. The others found a full copy at a node that the last `set` did not
-    /// reach, since it had not been among the k nearest.
+    /// Of those, those that a cached copy answered. The others found a full copy that the last `set` had not reached.
     pub stale_hits: u64,
 }
 
