@@ -307,3 +307,24 @@ fn where_it_is_so_configured_a_cached_copy_lives_by_the_known_nodes_that_are_nea
         });
     }
 }
+
+#[test]
+fn a_value_that_is_set_anew_reaches_every_copy_that_restores_have_made() {
+    let run = Sim::run(Sim::builder().nodes(100).seed(1), async |sim| {
+        let keys: Vec<(String, usize)> = (0..10).map(|n| (format!("key {n}"), sim.random_node())).collect();
+        for value in ["old", "new"] {
+            for (key, writer) in &keys {
+                assert!(sim.set(*writer, key, value).await.unwrap().stored >= 20);
+            }
+            for place in sim.places() {
+                for (key, _) in &keys {
+                    let copy = sim.node(place).unwrap().copy_of(key).await.unwrap();
+                    assert!(copy.is_none_or(|copy| *copy.value == Value::from(value)), "{key} at {place}");
+                }
+            }
+            // Each holder restores it meanwhile.
+            sim.run_for(2 * 3_600 * SECOND).await;
+        }
+    });
+    run.unwrap();
+}

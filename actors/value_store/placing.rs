@@ -40,10 +40,12 @@ impl ValueStore {
             return;
         }
         let mixed = self.config.mixed_placement && found.legacy;
-        let mut targets = placement::targets(&target, self.config.k, &found.closest, &found.own_table, mixed);
-        if targets.is_empty() {
+        // A holder that restores is one of the k itself: one more would be a copy that no publication reaches.
+        let others = if restore { self.config.k - 1 } else { self.config.k };
+        let mut targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
+        if found.closest.is_empty() {
             // Nobody answered the lookup; whoever is in the table is worth the try.
-            targets = placement::targets(&target, self.config.k, &[], &found.own_table, true);
+            targets = placement::targets(&target, others, &[], &found.own_table, true);
         }
         self.links.publish.do_send(LaunchPublish {
             key,
