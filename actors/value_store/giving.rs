@@ -24,8 +24,9 @@ impl Handler<SelectValues> for ValueStore {
         let selected = match cause {
             HandOffCause::Newcomers(look) => {
                 let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (newcomer.who, Vec::new())).collect();
+                let serving = neighbours.serving(&look);
                 for copy in copies {
-                    for to in neighbours.newcomers_to_serve(&copy.id, copy.stored_at, self.config.k, &look) {
+                    for to in serving.of(&copy.id, copy.stored_at, self.config.k) {
                         let of = gifts.iter_mut().filter(|(newcomer, gifts)| newcomer == to && gifts.len() < MAX_GIFTS);
                         of.for_each(|(_, gifts)| gifts.push(Gift { key: copy.key.clone(), bytes: copy.bytes }));
                     }

@@ -7,13 +7,13 @@
 
 mod farewell;
 mod newcomers;
+mod serving;
 #[cfg(test)]
 mod tests;
 
 pub use farewell::{CALLED_PER_K, Farewell, MAX_PARTING, Parting};
 pub use newcomers::{Gift, Look, MAX_GIFTS, MAX_NEWCOMERS, Newcomer, Newcomers};
-
-use std::time::Instant;
+pub use serving::Serving;
 
 use super::id::{Distance, NodeId};
 use super::peer::Peer;
@@ -43,31 +43,6 @@ impl Neighbours {
     /// Those `known` to the node with the id `own`, in any order.
     pub fn new(own: NodeId, known: Vec<Neighbour>) -> Self {
         Self { own, known }
-    }
-
-    /// Which newcomers this node gives the value of `key` to, which it holds since `stored_at`: those among the `k` nearest to
-    /// the key, this node counted, that came later than the value, which was brought to the nearest of its time.
-    ///
-    /// And that only if nobody else does: the one to give it is whoever is nearest to the key of the nodes of our kind, since
-    /// legacy nodes give nothing to newcomers, and newcomers have nothing yet (Kademlia paper, 2.5).
-    pub fn newcomers_to_serve<'a>(
-        &self,
-        key: &NodeId,
-        stored_at: Instant,
-        k: usize,
-        look: &'a Look,
-    ) -> Vec<&'a Neighbour> {
-        if look.newcomers.iter().all(|newcomer| newcomer.since < stored_at) {
-            return Vec::new();
-        }
-        let own = self.own.distance(key);
-        let may_give = |other: &&Neighbour| !other.legacy && !look.is_new(&other.peer.id);
-        if self.known.iter().filter(may_give).any(|other| other.peer.id.distance(key) < own) {
-            return Vec::new();
-        }
-        let reach = self.reach(key, k);
-        let later = look.newcomers.iter().filter(|newcomer| newcomer.since >= stored_at);
-        later.map(|newcomer| &newcomer.who).filter(|who| who.peer.id.distance(key) <= reach).collect()
     }
 
     /// The `count` nearest to this node.

@@ -48,12 +48,6 @@ pub struct Look {
     pub unsettled: Vec<NodeId>,
 }
 
-impl Look {
-    pub(super) fn is_new(&self, id: &NodeId) -> bool {
-        self.unsettled.contains(id) || self.newcomers.iter().any(|newcomer| newcomer.who.peer.id == *id)
-    }
-}
-
 /// The newcomers of a node.
 #[derive(Debug)]
 pub struct Newcomers {

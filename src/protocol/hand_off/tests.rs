@@ -60,8 +60,9 @@ proptest! {
         for giver in &all[..old] {
             let others = all.iter().filter(|other| *other != giver).copied().collect();
             let neighbours = Neighbours::new(giver.peer.id, others);
-            prop_assert!(neighbours.newcomers_to_serve(&key, since + SECOND, k, &look).is_empty(), "it came later");
-            for to in neighbours.newcomers_to_serve(&key, stored_at, k, &look) {
+            let serving = neighbours.serving(&look);
+            prop_assert!(serving.of(&key, since + SECOND, k).is_empty(), "it came later");
+            for to in serving.of(&key, stored_at, k) {
                 *given.entry(to.peer.id).or_default() += 1;
             }
         }
