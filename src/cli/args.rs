@@ -32,6 +32,7 @@ Exit codes:
    0  done
    1  not found; or refused by every node that answered
    2  wrong usage, or a key or value that is too large
+  64  a setting of a node, from a file or the environment, is not permitted
   66  the file to read cannot be read
   69  nobody answered, or not in time
   70  an internal failure: a part of the node failed more often than it may be restarted
@@ -182,6 +183,10 @@ pub(super) struct NodeArgs {
     /// When a value counts as kept: durable, once the disk has it; relaxed, a second earlier, which a crash may cost
     #[arg(long, value_name = "WHEN", default_value = "durable", value_parser = durability(), conflicts_with = "ephemeral")]
     pub(super) durability: Durability,
+    /// A TOML file with settings, as `max_values = 10000` and `query_timeout = "2s"`; KAD_NODE_MAX_VALUES and so on in the
+    /// environment go before it. docs/operations.md lists them
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Print one line of JSON at the start instead of text
     #[arg(long)]
     pub(super) json: bool,

@@ -12,6 +12,8 @@ pub(super) enum Exit {
     NotFound,
     /// The command line, or what it names, is not permitted.
     Usage,
+    /// `EX_USAGE`: a setting of a node is not permitted.
+    Config,
     /// `EX_NOINPUT`: the file to read cannot be read.
     NoInput,
     /// `EX_UNAVAILABLE`: nobody answered, or not in time.
@@ -37,6 +39,7 @@ impl Exit {
         match self {
             Self::NotFound => 1,
             Self::Usage => 2,
+            Self::Config => 64,
             Self::NoInput => 66,
             Self::Unavailable => 69,
             Self::Internal => 70,
@@ -70,10 +73,8 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Config(_)
-            | Error::KeyTooLong { .. }
-            | Error::ValueTooLarge { .. }
-            | Error::AnswerTooLarge { .. } => Exit::Usage,
+            Error::Config(_) => Exit::Config,
+            Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::Usage,
             Error::Resolve { .. } | Error::NobodyAnswered { .. } | Error::Silent { .. } | Error::TookTooLong(_) => {
                 Exit::Unavailable
             }

@@ -16,9 +16,11 @@ mod node;
 mod output;
 mod ping;
 mod set;
+mod settings;
 mod signals;
 mod sim;
 mod sim_args;
+mod span;
 mod trace;
 mod wording;
 

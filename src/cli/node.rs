@@ -9,6 +9,7 @@ use super::args::{DEFAULT_ADDR, NodeArgs};
 use super::data_dir;
 use super::failure::{Exit, Failure};
 use super::output;
+use super::settings;
 use super::signals::Signals;
 use super::wording::{list, nodes};
 use crate::actors::events::Event;
@@ -20,7 +21,8 @@ use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let mut builder = Node::builder().bind(&args.listen).codec(args.wire);
+    let config = settings::load(args.config.as_deref())?;
+    let mut builder = Node::builder().config(config).bind(&args.listen).codec(args.wire);
     if let Some(id) = args.node_id {
         builder = builder.node_id(id);
     }

@@ -1,4 +1,4 @@
-//! The options of `kad sim`, and how durations and shares are written. What they mean together is the experiment's
+//! The options of `kad sim`, and how shares are written. What they mean together is the experiment's
 //! business, which refuses what makes no sense.
 
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::span::span;
 use crate::protocol::store::CacheTtl;
 use crate::sim::experiment::{
     self, CachingSeries, Experiment, MAX_LOSS, MAX_NODES, MAX_PER_MINUTE, MAX_VALUES, MIN_NODES, SizeSeries,
@@ -164,26 +165,11 @@ fn number(text: &str, max: f64) -> Option<f64> {
 
 fn half_life(text: &str) -> Result<Duration, String> {
     let (min, max) = (experiment::MIN_HALF_LIFE, experiment::MAX_DURATION);
-    match duration(text) {
+    match span(text) {
         Some(half_life) if (min..=max).contains(&half_life) => Ok(half_life),
         Some(_) => Err(format!("a half-life is {} seconds to {} days", min.as_secs(), max.as_secs() / 86_400)),
         None => Err("a duration is a number and its unit: 90s, 15m, 4h or 2d".to_owned()),
     }
-}
-
-/// `90s`, `15m`, `4h`, `1.5h`, `2d`; `None` where it is not written like that.
-fn duration(text: &str) -> Option<Duration> {
-    let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let unit = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    };
-    let plain = count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let count: f64 = count.parse().ok().filter(|_| plain)?;
-    Duration::try_from_secs_f64(count * unit).ok()
 }
 
 #[cfg(test)]
@@ -197,18 +183,6 @@ mod tests {
             Ok(Cli { command: Command::Sim(sim), .. }) => Ok(sim),
             Ok(_) => panic!("it is `sim`"),
             Err(error) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn a_duration_is_a_number_and_its_unit() {
-        for (text, seconds) in [("30s", 30), ("15m", 900), ("4h", 14_400), ("1.5h", 5_400), ("2d", 172_800)] {
-            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for bad in
-            ["", "4", "h", "4 h", "-1h", "+1h", "1e3s", "infs", "NaNs", "4H", "1h30m", "4µ", "99999999999999999999999d"]
-        {
-            assert_eq!(duration(bad), None, "{bad}");
         }
     }
 

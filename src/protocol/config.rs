@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::peer::AddressScope;
 use super::store::CacheTtl;
 
@@ -92,7 +94,8 @@ pub const DEFAULT_MAX_RESTARTS: u32 = 5;
 pub const DEFAULT_RESTART_WINDOW: Duration = Duration::from_secs(60);
 
 /// To which addresses a rule about strangers applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AppliesTo {
     /// Global addresses only: loopback and private ranges are exempt.
     #[default]
@@ -115,7 +118,8 @@ impl AppliesTo {
 }
 
 /// What happens to a key that this node publishes when somebody else sets another value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PublisherConflict {
     /// The last writer wins, as on the legacy network: our publication ends, and an event says so.
     #[default]

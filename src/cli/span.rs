@@ -1,0 +1,38 @@
+//! How durations are written by people: a number and its unit.
+
+use std::time::Duration;
+
+/// `250ms`, `90s`, `15m`, `4h`, `1.5h`, `2d`; `None` where it is not written like that.
+pub(super) fn span(text: &str) -> Option<Duration> {
+    let unit = text.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.');
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    let count: f64 = text.strip_suffix(unit)?.parse().ok()?;
+    Duration::try_from_secs_f64(count * seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_its_unit() {
+        for (text, millis) in
+            [("250ms", 250), ("90s", 90_000), ("15m", 900_000), ("1.5h", 5_400_000), ("2d", 172_800_000), ("0s", 0)]
+        {
+            assert_eq!(span(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in
+            ["", "s", "90", "-1s", "+1s", "1 s", "1e3s", "1..s", "infs", "NaNs", "1w", "s1", "90S", "1m30s", "4\u{b5}"]
+        {
+            assert_eq!(span(text), None, "{text}");
+        }
+        assert_eq!(span(&format!("{}d", "9".repeat(400))), None, "it is too long to be one");
+    }
+}
