@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_all_settings_with_their_defaults() {
+        let text = include_str!("../../docs/operations.md");
+        let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(read(block).unwrap(), Config::default());
+        let fields = format!("{:#?}", Config::default());
+        for field in fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": ")) {
+            assert!(block.contains(&format!("\n{} = ", field.0)), "{} is not in docs/operations.md", field.0);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place_and_its_name() {
         let error = read("k = 0").unwrap_err();
         assert_eq!(error, "the setting k is 0, but must be within 1..=255");
