@@ -1,0 +1,110 @@
+//! `kad node`: what it says at the start, and how it ends.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+
+use serde_json::Value as Json;
+
+use super::process::{Node, Running, code, kad, silent, stderr};
+
+#[test]
+fn a_port_in_use_is_exit_code_71() {
+    let node = Node::start("json", &[]);
+    let output = kad(&["node", "--ephemeral", "--listen", &node.addr]).output().unwrap();
+    assert_eq!((code(&output), output.stdout.len()), (71, 0));
+    assert!(stderr(&output).contains(&node.addr) && stderr(&output).contains("in use"), "{}", stderr(&output));
+    // TEST-NET-1 is no address of this machine.
+    let output = kad(&["node", "--ephemeral", "--listen", "192.0.2.1:0"]).output().unwrap();
+    assert!(code(&output) == 71 && stderr(&output).contains("192.0.2.1"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_node_that_nobody_answers_goes_on_and_says_so() {
+    let (_held, addr) = silent();
+    let mut node = Node::start("json", &["--bootstrap", &addr]);
+    assert_eq!(node.started["joined"], false);
+    assert_eq!(node.started["bootstrap"]["silent"][0], addr);
+    assert_eq!(node.json(&["ping", "--json"])["node_id"], node.id);
+    node.process.child.kill().unwrap();
+    let (_, errors) = node.process.end();
+    assert!(errors.contains(&addr) && errors.contains("goes on"), "{errors}");
+}
+
+#[test]
+fn the_banner_names_the_node_and_commands_that_work_when_copied() {
+    let mut node = Running::start(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--wire", "bencode"]);
+    let banner: Vec<String> =
+        std::iter::from_fn(|| Some(node.line())).take_while(|line| !line.contains("Ctrl-C")).collect();
+    assert!(banner[0].starts_with("Node ") && banner[0].trim().len() >= 40, "{banner:?}");
+    assert!(banner[1].contains("127.0.0.1:") && banner[1].contains("bencode"), "{banner:?}");
+    let copied = |word: &str| {
+        let line = banner.iter().find(|line| line.contains(word)).unwrap();
+        let args: Vec<&str> = line.split_whitespace().skip(1).map(|word| word.trim_matches('"')).collect();
+        kad(&args).output().unwrap()
+    };
+    assert_eq!(code(&copied(" set ")), 0);
+    assert_eq!(copied(" get ").stdout, b"hello");
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_stop_a_node_cleanly_and_free_its_port() {
+    for signal in ["-TERM", "-INT"] {
+        let mut node = Node::start("json", &[]);
+        let addr: SocketAddr = node.addr.parse().unwrap();
+        node.process.signal(signal);
+        assert_eq!(node.process.end(), (Some(0), String::new()), "{signal}");
+        drop(UdpSocket::bind(addr).unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kept_value_is_kept_until_a_signal_comes() {
+    let node = Node::start("json", &[]);
+    let mut keeper = Running::start(&["set", "k", "v", "--keep", "--json", "--bootstrap", &node.addr]);
+    let stored: Json = serde_json::from_str(&keeper.line()).unwrap();
+    assert_eq!(stored["stored"], 1);
+    keeper.signal("-TERM");
+    assert_eq!(keeper.end(), (Some(0), String::new()));
+    assert_eq!(node.ok(&["get", "k"]), b"v");
+}
+
+#[test]
+fn logs_go_to_standard_error_and_quiet_silences_them() {
+    let node = Node::start("json", &[]);
+    let large = "x".repeat(2_000);
+    let warned = node.run(&["set", "k", &large]);
+    assert!(stderr(&warned).contains("WARN"), "{}", stderr(&warned));
+    let quiet = node.run(&["set", "k", &large, "-q"]);
+    assert_eq!((code(&quiet), stderr(&quiet)), (0, String::new()));
+    let verbose = node.run(&["get", "k", "-v"]);
+    assert!(verbose.stdout == large.as_bytes() && stderr(&verbose).contains("INFO"), "{}", stderr(&verbose));
+}
+
+#[test]
+fn settings_come_from_a_file_and_from_the_environment_and_a_wrong_one_is_exit_code_64() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kad.toml");
+    let start = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut command = kad(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(&file);
+        command
+    };
+    let output = start("max_valeus = 1").output().unwrap();
+    assert_eq!(code(&output), 64);
+    assert!(stderr(&output).contains("kad.toml") && stderr(&output).contains("`max_valeus`"), "{}", stderr(&output));
+    let output = start("k = 8").env("KAD_NODE_K", "256").output().unwrap();
+    assert_eq!(
+        (code(&output), stderr(&output).as_str()),
+        (64, "kad: the setting k is 256, but must be within 1..=255\n")
+    );
+    let output = kad(&["node", "--config", "/nowhere/kad.toml"]).output().unwrap();
+    assert_eq!(code(&output), 66, "{}", stderr(&output));
+
+    // One that holds nothing for others refuses what it is sent.
+    fs::write(&file, "max_values = 0").unwrap();
+    let node = Node::start("json", &["--config", file.to_str().unwrap()]);
+    assert_eq!(code(&node.run(&["set", "k", "v"])), 1);
+}
