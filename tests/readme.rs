@@ -1,5 +1,5 @@
-//! What the README says that no compiler checks: its numbers, its metrics and its links. Its programs are documentation
-//! tests of the library.
+//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, and tests that are named. The README's
+//! programs are documentation tests of the library.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use kademlia_dynamic::protocol::config::{
 use kademlia_dynamic::{Codec, Value};
 
 const README: &str = include_str!("../README.md");
+const SECURITY: &str = include_str!("../SECURITY.md");
 
 /// 60000 as the README writes it: 60,000.
 fn grouped(number: usize) -> String {
@@ -71,5 +72,25 @@ fn every_link_within_the_page_leads_to_a_heading() {
     let targets = README.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
     for target in targets {
         assert!(anchors.iter().any(|anchor| anchor == target), "no heading makes the anchor #{target}");
+    }
+}
+
+/// A threat is only met as far as a test shows it.
+#[test]
+fn every_threat_names_a_test_and_each_of_them_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let threats = SECURITY.split("## Threats").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let is_threat = |row: &&str| row.starts_with("| ") && !row.starts_with("| threat");
+    let mut threats = threats.lines().filter(is_threat).peekable();
+    assert!(threats.peek().is_some());
+    for threat in threats {
+        let tests: Vec<(&str, &str)> =
+            threat.split("[`").skip(1).filter_map(|link| link.split(')').next()?.split_once("`](")).collect();
+        assert!(!tests.is_empty(), "no test shows it: {threat}");
+        for (test, file) in tests {
+            let source = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let is_suite = file.contains(&format!("tests/{test}/"));
+            assert!(is_suite || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+        }
     }
 }
