@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use actix::{Actor, Context, Message, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{Config, ConfigError};
 use kademlia_dynamic::protocol::id::NodeId;
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::counters::Counters;
 use super::events::Events;
+use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{

@@ -1,7 +1,10 @@
 //! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
 
+pub(in super) mod drill;
 mod life;
 mod panics;
+#[cfg(feature = "sim")]
+mod poison;
 mod slots;
 
 use std::rc::Rc;
@@ -26,7 +29,7 @@ pub(super) struct Panic;
 macro_rules! panics {
     ($($actor:ty),* $(,)?) => {
         $(
-            impl actix::Handler<Panic> for $actor {
+            impl super::handling::Handler<Panic> for $actor {
                 type Result = ();
 
                 fn handle(&mut self, _: Panic, _: &mut Self::Context) {

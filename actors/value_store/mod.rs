@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
@@ -24,6 +24,7 @@ pub(super) use self::limits::check_key;
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
+use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
     LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
@@ -286,8 +287,10 @@ impl Handler<StoreValue> for ValueStore {
 
     fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
         let now = clock::now();
-        let mut to =
-            ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
+        let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
+        let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit, origin };
+        // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
+        let _blamed = write.to.origin.clone();
         let mut undo = self.records.checkpoint(&write.key);
         let (stored, response) = self.write(write, now);
         if stored {
