@@ -270,6 +270,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             unkeep: keeper.addr().recipient(),
             kept: keeper.addr().recipient(),
             copy: store.addr().recipient(),
+            probe: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             join: maintenance.addr().recipient(),
             table: table.addr().recipient(),

@@ -175,7 +175,7 @@ async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
         ours.node.do_send(Stop);
         inject(&ours, room);
         ended.wait().await;
-        assert!(asked.elapsed() <= Duration::from_millis(3_010), "{room}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() <= Duration::from_millis(2_260), "{room}: {:?}", asked.elapsed());
         assert_eq!(ours.ender.reason(), Some(StopReason::Asked), "{room}");
         tokio::time::resume();
     }

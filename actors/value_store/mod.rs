@@ -27,7 +27,7 @@ use super::events::{Event, Events};
 use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
+    LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
     SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
@@ -394,6 +394,16 @@ impl Handler<RememberPeers> for ValueStore {
 
     fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
         self.backend.remember(Recollection { id: Some(self.own), peers });
+    }
+}
+
+impl Handler<ProbeStore> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, probe: ProbeStore, _: &mut Self::Context) {
+        // Whoever asked may have gone.
+        let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
+        self.backend.commit(Vec::new(), Box::new(done));
     }
 }
 
