@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::dispatcher::{Dispatcher, DispatcherLinks};
 use super::events::Events;
 use super::hand_off::{HandOff, HandOffLinks};
+use super::handling::take_messages;
 use super::join::JoinLinks;
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
@@ -29,6 +30,19 @@ use super::socket::transport::Transport;
 use super::socket::{Socket, SocketLinks};
 use super::supervision::{Ended, Ender, Lifetime, Mailbox};
 use super::value_store::{StoreLinks, ValueStore};
+
+take_messages!(
+    Socket,
+    Dispatcher,
+    Queries,
+    RoutingTable,
+    ValueStore,
+    LookupCoordinator,
+    Maintenance,
+    Keeper,
+    HandOff,
+    NodeActor,
+);
 
 /// Messages that a mailbox takes by `try_send`. Actors tell each other without that limit; what strangers can fill is
 /// bounded by the slots.
@@ -256,6 +270,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             unkeep: keeper.addr().recipient(),
             kept: keeper.addr().recipient(),
             copy: store.addr().recipient(),
+            probe: store.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             join: maintenance.addr().recipient(),
             table: table.addr().recipient(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::SendError;
-use actix::{Actor, Context, Handler, Recipient, Supervised};
+use actix::{Actor, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::admission::Admission;
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::config::Config;
@@ -16,10 +16,12 @@ use kademlia_dynamic::protocol::peer::Peer;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
+use super::handling::Handler;
 use super::messages::{
     AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, DatagramsReceived, HoldAnswer, Incoming,
     PeerSeen, ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
 };
+use super::poison::Poisons;
 
 /// What a datagram counts against its source's rate.
 const COST: u32 = 1;
@@ -32,6 +34,8 @@ pub struct Dispatcher {
     own: NodeId,
     config: Config,
     admission: Admission<Held>,
+    /// It outlives a panic, as it must.
+    poisons: Arc<Poisons>,
     counters: Arc<Counters>,
     links: DispatcherLinks,
 }
@@ -76,7 +80,7 @@ impl Dispatcher {
         links: DispatcherLinks,
     ) -> Self {
         let admission = Admission::new(&config, ping_len(codec));
-        Self { codec, own, config, admission, counters, links }
+        Self { codec, own, config, admission, poisons: Arc::default(), counters, links }
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
@@ -85,6 +89,10 @@ impl Dispatcher {
         if !asked && !self.admit(from, COST, now) {
             return;
         }
+        let Some(origin) = self.poisons.admit(&payload) else {
+            self.counters.turned_away(Counter::Poisoned, from, &"it made a part of the node panic before", now);
+            return;
+        };
         let message = match self.codec.decode(&payload) {
             Ok(message) => message,
             Err(error) => {
@@ -96,17 +104,24 @@ impl Dispatcher {
         match body {
             Body::Response(response) => {
                 drop(permit);
-                self.links.response.do_send(ResponseReceived { from, id, sender: sender.id, version, response });
+                self.links.response.do_send(ResponseReceived {
+                    from,
+                    id,
+                    sender: sender.id,
+                    version,
+                    response,
+                    origin,
+                });
             }
             Body::Request(request) => {
                 if asked && !self.admit(from, COST, now) {
                     return;
                 }
                 if let Some(peer) = self.insertable(sender.id, from) {
-                    self.tell_of(peer, version, now);
+                    self.tell_of(PeerSeen { peer, version, origin: origin.clone() }, now);
                 }
                 let limit = self.admission.answer_limit(from, payload.len(), now);
-                let to = ReplyTo { addr: from, id, limit, permit };
+                let to = ReplyTo { addr: from, id, limit, permit, origin };
                 self.route(request, to, version.is_none(), now);
             }
         }
@@ -114,8 +129,8 @@ impl Dispatcher {
 
     /// Tells the routing table of a stranger. No slot is held for such news, so a table that stands still, as during the
     /// pause before its restart, takes only as many as its mailbox holds.
-    fn tell_of(&mut self, peer: Peer, version: Option<u32>, now: Instant) {
-        if let Err(SendError::Full(news)) = self.links.seen.try_send(PeerSeen { peer, version }) {
+    fn tell_of(&mut self, news: PeerSeen, now: Instant) {
+        if let Err(SendError::Full(news)) = self.links.seen.try_send(news) {
             self.counters.turned_away(Counter::NewsFull, news.peer.addr, &"the routing table does not keep up", now);
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::hand_off::{Farewell, Newcomers};
 use kademlia_dynamic::protocol::message::Request;
@@ -12,6 +12,7 @@ use kademlia_dynamic::protocol::peer::Peer;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
+use super::handling::Handler;
 use super::hand_over::{HandOver, HandOverLinks};
 use super::messages::{
     Answer, FindNeighbours, GiveValue, HandOffCause, HandOverEnded, HeirSlow, Leave, PeerEntered, QueryEvent,

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, Message, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::keeping::{Count, Keeping};
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::events::{Event, Events};
+use super::handling::Handler;
 use super::lookup_coordinator::patience;
 use super::messages::{AuditKey, DescribeKept, PublicationEnded, RepublishKey, UnkeepKey, UnwatchKey, WatchKey};
 use super::outcome::{Error, Health, SetOutcome};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
@@ -14,6 +14,7 @@ use super::audit::{Audit, AuditLinks};
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
+use super::handling::Handler;
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
     Auditing, CountLookups, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,

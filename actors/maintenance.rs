@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Handler, Recipient, Supervised};
+use actix::{Actor, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::events::Events;
+use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::messages::{Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty};
 use super::outcome::BootstrapOutcome;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use actix::{Actor, Context, Message, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{Config, ConfigError};
 use kademlia_dynamic::protocol::id::NodeId;
@@ -18,23 +18,24 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::counters::Counters;
 use super::events::Events;
+use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
     Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
-    KeepKey, Leave, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
+    KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Stop,
-    Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Probe, Release, Set,
+    Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime, StopReason};
 use super::value_store::check_key;
 
 /// How much longer than it may take a leave-taking is waited for.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(250);
 /// The longest that a name may take to resolve, on top of what the network may take.
 const RESOLVING: Duration = Duration::from_secs(11);
 
@@ -45,6 +46,8 @@ pub struct NodeActor {
     codec: Codec,
     config: Config,
     started: Instant,
+    /// Whether it was told to stop: what is new is refused.
+    leaving: bool,
     lifetime: Lifetime,
     ender: Ender,
     counters: Arc<Counters>,
@@ -63,6 +66,7 @@ pub(crate) struct NodeLinks {
     pub(crate) unkeep: Recipient<UnwatchKey>,
     pub(crate) kept: Recipient<DescribeKept>,
     pub(crate) copy: Recipient<FindCopy>,
+    pub(crate) probe: Recipient<ProbeStore>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) join: Recipient<JoinNetwork>,
     pub(crate) table: Recipient<DescribeTable>,
@@ -111,11 +115,19 @@ impl NodeActor {
     ) -> Self {
         let Description { id, addr, codec } = description;
         let (lifetime, ender) = life;
-        Self { id, addr, codec, config, started: clock::now(), lifetime, ender, counters, events, links }
+        Self { id, addr, codec, config, started: clock::now(), leaving: false, lifetime, ender, counters, events, links }
     }
 
     fn patience(&self) -> Duration {
         patience(&self.config)
+    }
+
+    /// Whether something new may be begun, and with this key.
+    fn admit(&self, key: Option<&str>) -> Result<(), Error> {
+        if self.leaving {
+            return Err(Error::Stopped(StopReason::Asked));
+        }
+        key.map_or(Ok(()), |key| check_key(key, &self.config))
     }
 
     /// Waits for an answer that somebody was told to give.
@@ -132,7 +144,7 @@ impl NodeActor {
 
     /// Has a value read, and waits for it.
     fn read(&self, key: Arc<str>) -> Reply<TracedGet> {
-        if let Err(error) = check_key(&key, &self.config) {
+        if let Err(error) = self.admit(Some(&key)) {
             return refused(error);
         }
         let (answer, answered) = oneshot::channel();
@@ -184,7 +196,7 @@ impl Handler<CheckHealth> for NodeActor {
     type Result = Reply<Health>;
 
     fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = check_key(&check.key, &self.config) {
+        if let Err(error) = self.admit(Some(&check.key)) {
             return refused(error);
         }
         let (answer, answered) = oneshot::channel();
@@ -197,6 +209,9 @@ impl Handler<Set> for NodeActor {
     type Result = Reply<SetOutcome>;
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = self.admit(None) {
+            return refused(error);
+        }
         let (answer, answered) = oneshot::channel();
         self.links.publish.do_send(PublishValue { key: set.key, value: set.value, answer });
         self.wait(answered, self.patience())
@@ -207,7 +222,10 @@ impl Handler<FindNode> for NodeActor {
     type Result = Reply<Vec<Peer>>;
 
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
-        self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode)
+        match self.admit(None) {
+            Ok(()) => self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode),
+            Err(error) => refused(error),
+        }
     }
 }
 
@@ -215,10 +233,10 @@ impl Handler<FindValue> for NodeActor {
     type Result = Reply<FoundValue>;
 
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = check_key(&find.key, &self.config) {
-            return refused(error);
+        match self.admit(Some(&find.key)) {
+            Ok(()) => self.look_up(LookupKey::Value(find.key), Purpose::FindValue),
+            Err(error) => refused(error),
         }
-        self.look_up(LookupKey::Value(find.key), Purpose::FindValue)
     }
 }
 
@@ -226,6 +244,9 @@ impl Handler<Ping> for NodeActor {
     type Result = Reply<Pong>;
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = self.admit(None) {
+            return refused(error);
+        }
         let (answer, answered) = oneshot::channel();
         let plan = JoinPlan {
             own: self.id,
@@ -243,6 +264,9 @@ impl Handler<Bootstrap> for NodeActor {
     type Result = Reply<BootstrapOutcome>;
 
     fn handle(&mut self, bootstrap: Bootstrap, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = self.admit(None) {
+            return refused(error);
+        }
         let (answer, answered) = oneshot::channel();
         self.links.join.do_send(JoinNetwork { contacts: bootstrap.contacts, answer: Some(answer) });
         self.wait(answered, RESOLVING + self.config.query_timeout * 3 + self.patience())
@@ -271,6 +295,9 @@ impl Handler<Keep> for NodeActor {
     type Result = Reply<()>;
 
     fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
+        if let Err(error) = self.admit(None) {
+            return refused(error);
+        }
         let Keep { key, min_replicas } = keep;
         if !(1..=self.config.k).contains(&min_replicas) {
             let (value, low, high) = (min_replicas.to_string(), "1".to_owned(), self.config.k.to_string());
@@ -291,10 +318,21 @@ impl Handler<Unkeep> for NodeActor {
     }
 }
 
+impl Handler<Probe> for NodeActor {
+    type Result = Reply<()>;
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        self.links.probe.do_send(ProbeStore { answer });
+        self.wait(answered, self.patience())
+    }
+}
+
 impl Handler<Stop> for NodeActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        self.leaving = true;
         let (answer, answered) = oneshot::channel();
         self.links.leave.do_send(Leave { answer });
         let (ender, patience) = (self.ender.clone(), self.config.hand_off_time + GRACE);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Context, Handler, Recipient, Supervised};
+use actix::{Actor, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -15,6 +15,7 @@ use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
+use super::handling::Handler;
 use super::messages::{
     AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
     QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
@@ -158,7 +159,7 @@ impl Handler<ResponseReceived> for Queries {
     type Result = ();
 
     fn handle(&mut self, received: ResponseReceived, _: &mut Self::Context) {
-        let ResponseReceived { from, id, sender, version, response } = received;
+        let ResponseReceived { from, id, sender, version, response, origin } = received;
         let now = clock::now();
         let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
             Ok(answered) => answered,
@@ -184,10 +185,10 @@ impl Handler<ResponseReceived> for Queries {
                 self.links.replaced.do_send(PeerReplaced(Peer::new(expected, waiting.to)));
                 // Whoever it is has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
-                    self.links.seen.do_send(PeerSeen { peer, version });
+                    self.links.seen.do_send(PeerSeen { peer, version, origin });
                 }
             }
-            (Some(peer), _) => self.links.answered.do_send(PeerAnswered { peer, version }),
+            (Some(peer), _) => self.links.answered.do_send(PeerAnswered { peer, version, origin }),
             (None, _) => {}
         }
         waiting.tell(match peer {

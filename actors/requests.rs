@@ -117,6 +117,11 @@ pub struct CopyOf {
 #[rtype(result = "Result<Snapshot, Error>")]
 pub struct Describe;
 
+/// Go through the node to whatever stands behind its store, and back.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Probe;
+
 /// Stop the node: hand over what is held to those who will be nearest to it, within
 /// [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config::hand_off_time), and end. Requests under way end in an
 /// error then.

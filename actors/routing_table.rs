@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use actix::{Actor, Context, Handler, MessageResult, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
@@ -15,6 +15,7 @@ use kademlia_dynamic::protocol::store::{MAX_HALVINGS, MAX_REMEMBERED_PEERS};
 
 use super::clock;
 use super::events::{Event, Events};
+use super::handling::Handler;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
     PeerEntered, PeerReplaced, PeerSeen, PeerSilent, Purpose, RefreshBuckets, RememberPeers, SeedLookup, SelectValues,

@@ -19,8 +19,8 @@ use kademlia_dynamic::protocol::config::Config;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::clock;
 use super::counters::Counters;
+use super::{clock, handling};
 
 /// The pause before a second restart in a row; it doubles with each further one.
 pub const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -241,6 +241,7 @@ async fn watch_over<A>(
             panicked => panicked,
         };
         let Err(panic) = outcome else { return };
+        let message = handling::interrupted();
         let last = panic_text(&*panic);
         let now = clock::now();
         panics.push_back(now);
@@ -248,13 +249,13 @@ async fn watch_over<A>(
             panics.pop_front();
         }
         if panics.len() > budget.restarts as usize {
-            tracing::error!(actor = name, panic = %last, "panicked too often: the node stops");
+            tracing::error!(actor = name, handling = message, panic = %last, "panicked too often: the node stops");
             let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
             ender.end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
             return;
         }
         let pause = back_off(panics.len());
-        tracing::error!(actor = name, panic = %last, ?pause, "panicked: it is restarted");
+        tracing::error!(actor = name, handling = message, panic = %last, ?pause, "panicked: it is restarted");
         counters.restarted(name);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;

@@ -8,6 +8,8 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 
+use super::super::poison::Origin;
+
 /// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is neither
 /// `Doubted` nor `Slow` nor `Overdue`.
 #[derive(Debug, Message)]
@@ -88,6 +90,8 @@ pub struct ResponseReceived {
     pub version: Option<u32>,
     /// The answer.
     pub response: Response,
+    /// The datagram that it came in.
+    pub origin: Origin,
 }
 
 /// Node → queries: how many are in flight?

@@ -6,6 +6,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
 
+use super::super::poison::Origin;
 use super::Permit;
 
 /// Queries → socket: send this query. The socket lets answers from that address past the slots until the query is over.
@@ -61,4 +62,6 @@ pub struct ReplyTo {
     pub limit: usize,
     /// Its dispatch slot.
     pub permit: Option<Permit>,
+    /// The datagram that it came in.
+    pub origin: Origin,
 }

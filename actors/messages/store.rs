@@ -174,6 +174,14 @@ pub struct RememberPeers(
 #[rtype(result = "Option<StoredCopy>")]
 pub struct FindCopy(pub Arc<str>);
 
+/// Node → value store: go through your backend and back, after all that it was told before.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ProbeStore {
+    /// Where the answer goes.
+    pub answer: Answer<()>,
+}
+
 /// Node → value store: what do you hold?
 #[derive(Debug, Message)]
 #[rtype(result = "StoreSnapshot")]

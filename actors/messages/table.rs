@@ -5,6 +5,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 
+use super::super::poison::Origin;
 use super::{LookupKey, ReplyTo};
 
 /// Dispatcher → routing table: this peer asked us something. Queries → routing table: it answered in the place of another.
@@ -16,6 +17,8 @@ pub struct PeerSeen {
     pub peer: Peer,
     /// Its protocol version.
     pub version: Option<u32>,
+    /// The datagram that says so.
+    pub origin: Origin,
 }
 
 /// Queries → routing table: this peer answered a query of ours, from the address that was asked.
@@ -26,6 +29,8 @@ pub struct PeerAnswered {
     pub peer: Peer,
     /// Its protocol version.
     pub version: Option<u32>,
+    /// The datagram that says so.
+    pub origin: Origin,
 }
 
 /// Queries → routing table: this peer did not answer in time.

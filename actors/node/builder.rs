@@ -15,7 +15,7 @@ use super::super::clock::generate_node_id;
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;
-use super::super::supervision::Ended;
+use super::super::supervision::{Ended, Ender, StopReason};
 use super::Node;
 
 /// Where a node listens unless it is told otherwise: on this machine only, at any free port.
@@ -32,7 +32,11 @@ pub struct NodeBuilder {
     client: bool,
     store: Option<Box<dyn Store>>,
     seed: Option<u64>,
+    on_failure: Option<OnFailure>,
 }
+
+/// Who is told when a node has failed.
+type OnFailure = Box<dyn FnOnce(StopReason) + Send>;
 
 impl Default for NodeBuilder {
     fn default() -> Self {
@@ -45,6 +49,7 @@ impl Default for NodeBuilder {
             client: false,
             store: None,
             seed: None,
+            on_failure: None,
         }
     }
 }
@@ -105,23 +110,36 @@ impl NodeBuilder {
         self
     }
 
+    /// Whom to tell when the node has failed: one of its actors panicked more often than `Config::max_restarts` allows, so
+    /// it has stopped whole. By then its port is free, and its store has been closed. It is called once, on the node's thread
+    /// or Arbiter, and not where the node was stopped or dropped; [`Node::stopped`] tells the same to whoever waits.
+    ///
+    /// Requests under way, and all that are made from then on, end in [`Error::Stopped`], which names the actor.
+    pub fn on_failure(mut self, tell: impl FnOnce(StopReason) + Send + 'static) -> Self {
+        self.on_failure = Some(Box::new(tell));
+        self
+    }
+
     /// Starts the node on a thread of its own, with any runtime around it.
     ///
     /// # Errors
     /// A setting out of its range, an address that cannot be bound, a thread that cannot be started.
-    pub async fn start(self) -> Result<Node, Error> {
+    pub async fn start(mut self) -> Result<Node, Error> {
         self.config.validate()?;
+        let on_failure = self.on_failure.take();
         let (ready, started) = oneshot::channel();
         let (gone, is_gone) = watch::channel(false);
         let body = move || {
             actix::System::new().block_on(async move {
                 match self.start_here(is_gone).await {
                     Ok((node, contacts, ended)) => {
+                        let ender = node.ender();
                         // Only the caller's handle counts: if nobody takes it, the node ends at once.
                         let _ = ready.send(Ok((node, contacts)));
                         ended.wait().await;
                         // Now, and not once the runtime has ended: that waits for names which are still being resolved.
                         let _ = gone.send(true);
+                        tell(on_failure, &ender);
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
@@ -136,12 +154,13 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// As [`NodeBuilder::start`], and [`Error::NoArbiter`] outside an actix system.
-    pub async fn start_local(self) -> Result<Node, Error> {
+    pub async fn start_local(mut self) -> Result<Node, Error> {
         self.config.validate()?;
         check_arbiter()?;
+        let on_failure = self.on_failure.take();
         let (gone, is_gone) = watch::channel(false);
         let (node, contacts, ended) = self.start_here(is_gone).await?;
-        announce_end(ended, gone);
+        announce_end(ended, gone, on_failure, node.ender());
         join(node, contacts).await
     }
 
@@ -149,12 +168,13 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// As [`NodeBuilder::start_local`]; [`NodeBuilder::bind`] is not used.
-    pub async fn start_local_over(self, transport: impl Transport) -> Result<Node, Error> {
+    pub async fn start_local_over(mut self, transport: impl Transport) -> Result<Node, Error> {
         self.config.validate()?;
         check_arbiter()?;
+        let on_failure = self.on_failure.take();
         let (gone, is_gone) = watch::channel(false);
         let (node, contacts, ended) = self.assemble(Rc::new(transport), is_gone);
-        announce_end(ended, gone);
+        announce_end(ended, gone, on_failure, node.ender());
         join(node, contacts).await
     }
 
@@ -187,11 +207,19 @@ fn check_arbiter() -> Result<(), Error> {
 }
 
 /// Says so when nothing of the node lives any more.
-fn announce_end(ended: Ended, gone: watch::Sender<bool>) {
+fn announce_end(ended: Ended, gone: watch::Sender<bool>, on_failure: Option<OnFailure>, ender: Ender) {
     actix_rt::spawn(async move {
         ended.wait().await;
         let _ = gone.send(true);
+        tell(on_failure, &ender);
     });
+}
+
+/// Tells of a failure, if it was one.
+fn tell(on_failure: Option<OnFailure>, ender: &Ender) {
+    if let (Some(tell), Some(reason)) = (on_failure, ender.reason().filter(|reason| *reason != StopReason::Asked)) {
+        tell(reason);
+    }
 }
 
 async fn resolve(bind: &str) -> Result<SocketAddr, Error> {

@@ -21,8 +21,8 @@ use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Stop,
-    Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Probe, Release, Set,
+    Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
@@ -239,6 +239,16 @@ impl Node {
         self.ask(Describe).await
     }
 
+    /// Goes through the node to whatever stands behind its store, and back: it comes after all writes that were accepted
+    /// before it. For a watchdog: while the node or its disk hangs, there is no answer.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the store answers that it cannot be written, [`Error::Interrupted`] where a part of the node was
+    /// restarted meanwhile, or where the node is stopped.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.ask(Probe).await
+    }
+
     /// What happens from now on, as a bounded stream.
     pub fn events(&self) -> EventStream {
         self.inner.events.listen(self.inner.gone.clone())
@@ -259,6 +269,10 @@ impl Node {
         // An error means that the sender is gone, and with it the node.
         let _ = self.inner.gone.clone().wait_for(|gone| *gone).await;
         self.inner.ender.reason().unwrap_or(StopReason::Asked)
+    }
+
+    fn ender(&self) -> Ender {
+        self.inner.ender.clone()
     }
 
     /// The handle to a node that has just been made. `gone` turns true when nothing of it lives any more.

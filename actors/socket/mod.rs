@@ -15,7 +15,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -28,6 +28,7 @@ use self::lane::Lane;
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, Counters};
+use super::handling::Handler;
 use super::messages::{
     AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, TransmitAnswer, TransmitHeld,
     TransmitQuery,

@@ -14,6 +14,7 @@ use super::super::counters::Counter;
 use super::super::messages::{CountLookups, PeerAnswered};
 use super::super::node::Node;
 use super::super::outcome::{Error, GetOutcome};
+use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, Get, GetTraced, Set};
 use super::super::supervision::StopReason;
 use super::{house, key, settle};
@@ -65,7 +66,7 @@ async fn a_local_node_needs_an_arbiter() {
 async fn a_request_under_way_ends_when_the_node_stops() {
     let (ours, ended, _) = house("ours", Config::default());
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None }).await.unwrap();
+    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let under_way = actix_rt::spawn(ours.node.send(Get { key: key("x") }));
     settle().await;
     ours.ender.end(StopReason::Asked);
@@ -80,7 +81,7 @@ async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
     let config = Config::builder().max_lookups(2).max_waiting_lookups(3).build().unwrap();
     let (ours, _ended, _) = house("ours", config);
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None }).await.unwrap();
+    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let get = |name: &str| actix_rt::spawn(ours.node.send(Get { key: key(name) }));
 
     let equal: Vec<_> = (0..10).map(|_| get("the same")).collect();

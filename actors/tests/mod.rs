@@ -1,7 +1,12 @@
 //! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
 
+pub(in super) mod drill;
+#[cfg(feature = "sim")]
+mod failure;
 mod life;
 mod panics;
+#[cfg(feature = "sim")]
+mod poison;
 mod slots;
 
 use std::rc::Rc;
@@ -26,7 +31,7 @@ pub(super) struct Panic;
 macro_rules! panics {
     ($($actor:ty),* $(,)?) => {
         $(
-            impl actix::Handler<Panic> for $actor {
+            impl super::handling::Handler<Panic> for $actor {
                 type Result = ();
 
                 fn handle(&mut self, _: Panic, _: &mut Self::Context) {

@@ -14,6 +14,7 @@ use super::super::assembly::House;
 use super::super::counters::Counter;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetOutcome};
+use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
 use super::{Panic, house, key, settle};
@@ -88,7 +89,7 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
     let (ours, _ended, _) = house("ours", Config::default());
     // Somebody who will never answer, so that the lookup is under way when the coordinator panics.
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None }).await.unwrap();
+    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     for room in ["lookup coordinator", "queries"] {
         let get = ours.node.send(Get { key: key(room) });
         let under_way = actix_rt::spawn(get);
@@ -174,7 +175,7 @@ async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
         ours.node.do_send(Stop);
         inject(&ours, room);
         ended.wait().await;
-        assert!(asked.elapsed() <= Duration::from_millis(3_010), "{room}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() <= Duration::from_millis(2_260), "{room}: {:?}", asked.elapsed());
         assert_eq!(ours.ender.reason(), Some(StopReason::Asked), "{room}");
         tokio::time::resume();
     }

@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use actix::Handler;
 use kademlia_dynamic::protocol::hand_off::{Gift, MAX_GIFTS, MAX_PARTING, Parting};
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::store::Class;
 
 use super::super::clock;
+use super::super::handling::Handler;
 use super::super::messages::{
     GiveValue, HandOffCause, QueryEvent, QueryResult, SelectValues, SendQuery, ValuesSelected,
 };

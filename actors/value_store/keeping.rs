@@ -1,11 +1,11 @@
 //! What is seen to again and again while values are held: republications and restores that are due, kept and released keys,
 //! audits, expiry. Who is asked, and where a value goes, is that of others.
 
-use actix::Handler;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::DueKind;
 
 use super::super::clock;
+use super::super::handling::Handler;
 use super::super::maintenance::republish_round;
 use super::super::messages::{
     AuditKey, Auditing, EndPlacement, ExpireValues, KeepKey, LookupKey, PublicationEnded, PublishDone, Purpose,

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
@@ -24,9 +24,10 @@ pub(super) use self::limits::check_key;
 use super::clock;
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
+use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
+    LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
     SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
@@ -286,8 +287,10 @@ impl Handler<StoreValue> for ValueStore {
 
     fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
         let now = clock::now();
-        let mut to =
-            ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit: write.to.permit.take() };
+        let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
+        let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit, origin };
+        // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
+        let _blamed = write.to.origin.clone();
         let mut undo = self.records.checkpoint(&write.key);
         let (stored, response) = self.write(write, now);
         if stored {
@@ -391,6 +394,16 @@ impl Handler<RememberPeers> for ValueStore {
 
     fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
         self.backend.remember(Recollection { id: Some(self.own), peers });
+    }
+}
+
+impl Handler<ProbeStore> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, probe: ProbeStore, _: &mut Self::Context) {
+        // Whoever asked may have gone.
+        let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
+        self.backend.commit(Vec::new(), Box::new(done));
     }
 }
 
