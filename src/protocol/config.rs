@@ -49,6 +49,10 @@ pub const DEFAULT_VERIFIED_FOR: Duration = Duration::from_secs(600);
 pub const DEFAULT_SOURCE_RATE: u32 = 50;
 /// How many datagrams one global address may send at once.
 pub const DEFAULT_SOURCE_BURST: u32 = 100;
+/// Datagrams a second from one global network (/24, /48): ten hosts at their full rate. A further one is dropped and counted.
+pub const DEFAULT_PREFIX_RATE: u32 = 500;
+/// How many datagrams one global network may send at once.
+pub const DEFAULT_PREFIX_BURST: u32 = 1_000;
 /// Bytes of an answer to a global address: one Ethernet frame, since a lost fragment loses the whole answer.
 pub const DEFAULT_MAX_GLOBAL_ANSWER: usize = 1_200;
 
@@ -184,12 +188,18 @@ pub struct Config {
     pub max_verified_addresses: usize,
     /// How long an address stays verified (1 s..=1 day). Defaults to [`DEFAULT_VERIFIED_FOR`].
     pub verified_for: Duration,
-    /// Which addresses have a rate. Defaults to global ones.
+    /// Which addresses, and which networks, have a rate. Defaults to global ones.
     pub rate_limit: AppliesTo,
     /// Datagrams a second from one address (1..=1,000,000); a `set` counts as four. Defaults to [`DEFAULT_SOURCE_RATE`].
     pub source_rate: u32,
     /// How many datagrams one address may send at once (4..=1,000,000). Defaults to [`DEFAULT_SOURCE_BURST`].
     pub source_burst: u32,
+    /// Datagrams a second from all addresses of one network, an IPv4 /24 or an IPv6 /48 (1..=1,000,000); a `set` counts as
+    /// four. Behind one may be many hosts: it should be several times [`Config::source_rate`], and where all nodes are in one
+    /// private network under `rate_limit = always`, as many times as there are nodes. Defaults to [`DEFAULT_PREFIX_RATE`].
+    pub prefix_rate: u32,
+    /// How many datagrams one network may send at once (4..=1,000,000). Defaults to [`DEFAULT_PREFIX_BURST`].
+    pub prefix_burst: u32,
     /// Bytes of an answer with peers to a global address (256..=65,507). Defaults to [`DEFAULT_MAX_GLOBAL_ANSWER`].
     pub max_global_answer: usize,
 
@@ -267,6 +277,8 @@ impl Default for Config {
             rate_limit: AppliesTo::Global,
             source_rate: DEFAULT_SOURCE_RATE,
             source_burst: DEFAULT_SOURCE_BURST,
+            prefix_rate: DEFAULT_PREFIX_RATE,
+            prefix_burst: DEFAULT_PREFIX_BURST,
             max_global_answer: DEFAULT_MAX_GLOBAL_ANSWER,
             max_values: DEFAULT_MAX_VALUES,
             max_store_bytes: DEFAULT_MAX_STORE_BYTES,
@@ -333,6 +345,8 @@ impl Config {
         lasts("verified_for", self.verified_for, MS(1_000), DAYS(1))?;
         within("source_rate", self.source_rate as usize, 1, 1_000_000)?;
         within("source_burst", self.source_burst as usize, 4, 1_000_000)?;
+        within("prefix_rate", self.prefix_rate as usize, 1, 1_000_000)?;
+        within("prefix_burst", self.prefix_burst as usize, 4, 1_000_000)?;
         within("max_global_answer", self.max_global_answer, 256, MAX_DATAGRAM)?;
         within("max_values", self.max_values, 0, 100_000_000)?;
         within("max_waiting_writes", self.max_waiting_writes, 1, 1_000_000)?;
@@ -416,7 +430,7 @@ setters! {
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
-    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
+    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
     publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, hand_off_time: Duration,
     hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
