@@ -21,8 +21,8 @@ use super::events::Events;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
-    KeepKey, Leave, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
+    Answer, AuditKey, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy,
+    JoinNetwork, KeepKey, Leave, LookupKey, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
@@ -68,6 +68,7 @@ pub(crate) struct NodeLinks {
     pub(crate) table: Recipient<DescribeTable>,
     pub(crate) store: Recipient<DescribeStore>,
     pub(crate) queries: Recipient<CountQueries>,
+    pub(crate) losses: Recipient<CountLosses>,
     pub(crate) lookups: Recipient<CountLookups>,
     pub(crate) leave: Recipient<Leave>,
     pub(crate) ping: JoinLinks,
@@ -321,6 +322,7 @@ impl Handler<Describe> for NodeActor {
             let keeping = links.kept.send(DescribeKept).await.map_err(gone)?;
             let queries_in_flight = links.queries.send(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = links.lookups.send(CountLookups).await.map_err(gone)?;
+            links.losses.send(CountLosses).await.map_err(gone)?;
             let (restarts, counters) = (counters.restarts(), counters.snapshot());
             Ok(Snapshot {
                 id,

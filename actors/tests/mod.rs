@@ -1,5 +1,6 @@
 //! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
 
+mod flood;
 mod life;
 mod panics;
 mod slots;

@@ -25,6 +25,8 @@ pub const DEFAULT_REPUBLISH_INTERVAL: Duration = Duration::from_secs(86_400);
 pub const DEFAULT_MIN_CACHE_TTL: Duration = Duration::from_secs(600);
 /// Datagrams of strangers taken in and not yet dealt with. The next one is dropped and counted.
 pub const DEFAULT_MAX_DISPATCHES: usize = 64;
+/// Bytes of datagrams that wait in the system until they are read.
+pub const DEFAULT_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// How long a lookup may take before it ends with what it has.
 pub const DEFAULT_LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
@@ -156,6 +158,11 @@ pub struct Config {
     pub cache_ttl: CacheTtl,
     /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
     pub max_dispatches: usize,
+    /// Bytes that the system is asked for to hold datagrams until they are read (4,096..=1 GiB). It bears what comes while the
+    /// node's thread has to wait for a processor: a small datagram counts some 800 bytes. What does not fit is dropped, the
+    /// answers to our own queries not excepted, and counted where the system tells. The system may give less (Linux:
+    /// `net.core.rmem_max`, often 208 KiB), and uses what it gives only under load. Defaults to [`DEFAULT_RECEIVE_BUFFER`].
+    pub receive_buffer: usize,
     /// Whether an answer must come from the exact address that was asked. Off only where peers answer from another
     /// address; query id, kind and node id are checked in either case. Defaults to `true`.
     pub verify_response_source: bool,
@@ -261,6 +268,7 @@ impl Default for Config {
             min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
             cache_ttl: CacheTtl::Package,
             max_dispatches: DEFAULT_MAX_DISPATCHES,
+            receive_buffer: DEFAULT_RECEIVE_BUFFER,
             verify_response_source: true,
             mixed_placement: true,
             read_on: true,
@@ -334,6 +342,7 @@ impl Config {
         lasts("republish_interval", self.republish_interval, MS(10), DAYS(365))?;
         lasts("min_cache_ttl", self.min_cache_ttl, MS(0), self.key_expiry)?;
         within("max_dispatches", self.max_dispatches, 1, 65_536)?;
+        within("receive_buffer", self.receive_buffer, 4_096, 1 << 30)?;
         lasts("lookup_deadline", self.lookup_deadline, MS(10), MS(600_000))?;
         within("max_lookups", self.max_lookups, 1, 65_536)?;
         within("max_waiting_lookups", self.max_waiting_lookups, 0, 1_000_000)?;
@@ -427,7 +436,7 @@ macro_rules! setters {
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
     restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
-    verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
+    receive_buffer: usize, verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
     rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, max_global_answer: usize, max_values: usize,

@@ -17,8 +17,8 @@ use super::peer::canonical;
 use super::recency::RecencyMap;
 use held::HeldItems;
 pub use held::HoldRefused;
-pub use rates::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use rates::Rates;
+pub use rates::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 
 /// How many times its request's bytes an unverified address gets back.
 pub const MAX_AMPLIFICATION: usize = 3;
