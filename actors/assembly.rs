@@ -276,6 +276,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             table: table.addr().recipient(),
             store: store.addr().recipient(),
             queries: queries.addr().recipient(),
+            losses: socket.addr().recipient(),
             lookups: coordinator.addr().recipient(),
             leave: hand_off.addr().recipient(),
             ping: join,

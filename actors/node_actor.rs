@@ -22,8 +22,9 @@ use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy, JoinNetwork,
-    KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup, UnwatchKey,
+    Answer, AuditKey, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy,
+    JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup,
+    UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
@@ -72,6 +73,7 @@ pub(crate) struct NodeLinks {
     pub(crate) table: Recipient<DescribeTable>,
     pub(crate) store: Recipient<DescribeStore>,
     pub(crate) queries: Recipient<CountQueries>,
+    pub(crate) losses: Recipient<CountLosses>,
     pub(crate) lookups: Recipient<CountLookups>,
     pub(crate) leave: Recipient<Leave>,
     pub(crate) ping: JoinLinks,
@@ -115,7 +117,19 @@ impl NodeActor {
     ) -> Self {
         let Description { id, addr, codec } = description;
         let (lifetime, ender) = life;
-        Self { id, addr, codec, config, started: clock::now(), leaving: false, lifetime, ender, counters, events, links }
+        Self {
+            id,
+            addr,
+            codec,
+            config,
+            started: clock::now(),
+            leaving: false,
+            lifetime,
+            ender,
+            counters,
+            events,
+            links,
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -359,6 +373,7 @@ impl Handler<Describe> for NodeActor {
             let keeping = links.kept.send(DescribeKept).await.map_err(gone)?;
             let queries_in_flight = links.queries.send(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = links.lookups.send(CountLookups).await.map_err(gone)?;
+            links.losses.send(CountLosses).await.map_err(gone)?;
             let (restarts, counters) = (counters.restarts(), counters.snapshot());
             Ok(Snapshot {
                 id,

@@ -51,6 +51,11 @@ pub struct TransmitHeld {
     pub payload: Vec<u8>,
 }
 
+/// Node → socket: bring [`Counter::KernelDropped`](super::super::counters::Counter) up to date. Answered once that is done.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CountLosses;
+
 /// Where the answer to a stranger's query goes. It walks with the request from room to room.
 #[derive(Debug)]
 pub struct ReplyTo {

@@ -180,10 +180,11 @@ impl NodeBuilder {
 
     async fn start_here(self, gone: watch::Receiver<bool>) -> Result<(Node, Vec<String>, Ended), Error> {
         let addr = resolve(&self.bind).await?;
-        let transport = UdpTransport::bind(addr).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::PortInUse { addr },
-            _ => Error::Bind { addr, source },
-        })?;
+        let transport =
+            UdpTransport::bind_with(addr, self.config.receive_buffer).map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => Error::PortInUse { addr },
+                _ => Error::Bind { addr, source },
+            })?;
         Ok(self.assemble(Rc::new(transport), gone))
     }
 

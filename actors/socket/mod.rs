@@ -5,16 +5,17 @@ pub mod transport;
 pub mod udp;
 
 mod lane;
+#[cfg(target_os = "linux")]
+mod losses;
+mod pump;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
-use std::time::Duration;
+use std::task::Context as TaskContext;
+use std::time::Instant;
 
-use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
@@ -22,30 +23,20 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
-use tokio::time::Sleep;
 
 use self::lane::Lane;
+use self::pump::Pump;
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
-use super::counters::{Counter, Counters};
+use super::counters::{Counter, Counters, LOG_EVERY};
 use super::handling::Handler;
 use super::messages::{
-    AnswersReceived, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, TransmitAnswer, TransmitHeld,
-    TransmitQuery,
+    AnswersReceived, CountLosses, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, TransmitAnswer,
+    TransmitHeld, TransmitQuery,
 };
 
-/// Datagrams read before the other actors get their turn. A loop that reads on would take all there are while nobody
-/// works on them, and so run out of slots in the middle of a burst that an idle node can bear.
-const READ_AT_ONCE: usize = 32;
-/// How many turns the others get to work off a batch before the next one is read.
-const TURNS_FOR_OTHERS: u32 = 8;
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
 const OUTBOX: usize = 4_096;
-/// Errors of the transport in a row after which reading pauses for [`PAUSE_AFTER_ERRORS`]: a broken network must not
-/// keep a processor busy.
-const ERRORS_IN_A_ROW: u32 = 16;
-const PAUSE_AFTER_ERRORS: Duration = Duration::from_millis(100);
-
 /// The actor that owns the transport.
 pub struct Socket {
     transport: Rc<dyn Transport>,
@@ -57,11 +48,23 @@ pub struct Socket {
     all_slots: usize,
     lane: Lane,
     outbox: VecDeque<Datagram>,
+    losses: Losses,
     counters: Arc<Counters>,
     received: Recipient<DatagramsReceived>,
     answers: Recipient<AnswersReceived>,
     hold: Recipient<HoldAnswer>,
     unsent: Recipient<QueryUnsent>,
+}
+
+/// What the system dropped before it could be read.
+#[derive(Debug, Default)]
+struct Losses {
+    /// Whether it tells at all.
+    told: bool,
+    /// How many were counted.
+    counted: u64,
+    /// When there was last a line in the log about it.
+    logged: Option<Instant>,
 }
 
 /// Whom the socket talks to.
@@ -81,6 +84,7 @@ impl Socket {
         counters: Arc<Counters>,
         links: SocketLinks,
     ) -> Self {
+        let losses = Losses { told: transport.lost().is_some(), ..Losses::default() };
         Self {
             transport,
             codec,
@@ -90,6 +94,7 @@ impl Socket {
             all_slots: config.max_dispatches,
             lane: Lane::default(),
             outbox: VecDeque::new(),
+            losses,
             counters,
             received: links.received,
             answers: links.answers,
@@ -98,24 +103,31 @@ impl Socket {
         }
     }
 
-    /// Sorts a batch into the lane of answers and the strangers, who need a slot each.
+    /// Sorts a batch into the lane of answers and the strangers, who need a slot each. Nothing is looked into yet, so that
+    /// what is beyond the slots costs little.
     fn take_in(&mut self, batch: &mut Vec<Datagram>) {
         self.counters.add(Counter::Received, batch.len() as u64);
         let (mut strangers, mut answers) = (Vec::new(), Vec::new());
+        let (mut beyond, mut last) = (0, None);
         for Datagram { addr: from, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
                 self.counters.turned_away(Counter::BadSource, from, &"its source cannot be answered", clock::now());
-            } else if let Ok(permit) = self.slots.clone().try_acquire_owned() {
-                let asked = self.lane.is_asked(&from);
-                let incoming = Incoming { from, payload, permit: Some(permit), asked };
-                if asked { answers.push(incoming) } else { strangers.push(incoming) }
-            } else if self.lane.take(&from) {
-                // No slot is free, but this may be an answer to a query of ours.
-                answers.push(Incoming { from, payload, permit: None, asked: true });
-            } else {
-                let why = format_args!("all {} dispatch slots are taken", self.all_slots);
-                self.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
+                continue;
             }
+            let asked = self.lane.is_asked(&from);
+            let permit = self.slots.clone().try_acquire_owned().ok();
+            // Where no slot is free it may still be an answer to a query of ours.
+            if permit.is_none() && !(asked && self.lane.take(&from)) {
+                (beyond, last) = (beyond + 1, Some(from));
+                continue;
+            }
+            let incoming = Incoming { from, payload, permit, asked };
+            if asked { answers.push(incoming) } else { strangers.push(incoming) }
+        }
+        if let Some(from) = last {
+            let why = format_args!("all {} dispatch slots are taken", self.all_slots);
+            self.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
+            self.counters.add(Counter::NoSlot, beyond - 1);
         }
         if !answers.is_empty() {
             self.answers.do_send(AnswersReceived(answers));
@@ -127,6 +139,22 @@ impl Socket {
                 self.counters.turned_away(Counter::NoSlot, from, &"the dispatcher's mailbox is full", clock::now());
                 self.counters.add(Counter::NoSlot, count - 1);
             }
+        }
+    }
+
+    /// Counts what the system dropped since this was last done.
+    fn count_losses(&mut self) {
+        let Some(lost) = self.transport.lost() else { return };
+        let new = lost.saturating_sub(self.losses.counted);
+        if new == 0 {
+            return;
+        }
+        self.losses.counted = lost;
+        self.counters.add(Counter::KernelDropped, new);
+        let now = clock::now();
+        if self.losses.logged.is_none_or(|at| now.saturating_duration_since(at) >= LOG_EVERY) {
+            self.losses.logged = Some(now);
+            tracing::warn!(datagrams = new, "the system dropped datagrams before they could be read");
         }
     }
 
@@ -172,75 +200,6 @@ impl Supervised for Socket {
     fn restarting(&mut self, _: &mut Self::Context) {
         self.lane = Lane::default();
         self.outbox.clear();
-    }
-}
-
-/// Moves datagrams between the transport and the actor. It is polled whenever the actor has been awake.
-#[derive(Default)]
-struct Pump {
-    batch: Vec<Datagram>,
-    /// Turns that the others still get before the next batch.
-    turns: u32,
-    /// Errors in a row.
-    errors: u32,
-    /// Set after too many of them.
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
-impl Pump {
-    fn read(&mut self, socket: &mut Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
-        }
-        if self.turns > 0 {
-            self.turns -= 1;
-            if socket.slots.available_permits() < socket.all_slots.min(READ_AT_ONCE) && self.turns > 0 {
-                return Poll::Ready(());
-            }
-            self.turns = 0;
-        }
-        match ready!(socket.transport.poll_receive(cx, &mut self.batch, READ_AT_ONCE)) {
-            Ok(()) => {
-                self.errors = 0;
-                let room = READ_AT_ONCE - self.batch.len();
-                // Mostly that was all. To hear so now saves this actor from being woken to look once more.
-                let all = room > 0 && socket.transport.poll_receive(cx, &mut self.batch, room).is_pending();
-                socket.take_in(&mut self.batch);
-                if all {
-                    self.turns = TURNS_FOR_OTHERS;
-                    return Poll::Pending;
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "nothing received");
-                self.errors += 1;
-                if self.errors >= ERRORS_IN_A_ROW {
-                    self.errors = 0;
-                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE_AFTER_ERRORS)));
-                }
-            }
-        }
-        self.turns = TURNS_FOR_OTHERS;
-        Poll::Ready(())
-    }
-}
-
-impl ActorFuture<Socket> for Pump {
-    type Output = ();
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        socket: &mut Socket,
-        _: &mut Context<Socket>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        socket.flush(cx);
-        if self.read(socket, cx).is_ready() {
-            // There may be more: come back once the others had a turn.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
     }
 }
 
@@ -303,5 +262,13 @@ impl Handler<TransmitHeld> for Socket {
     fn handle(&mut self, held: TransmitHeld, _: &mut Self::Context) {
         self.counters.count(Counter::Answered);
         self.send(held.to, held.payload);
+    }
+}
+
+impl Handler<CountLosses> for Socket {
+    type Result = ();
+
+    fn handle(&mut self, _: CountLosses, _: &mut Self::Context) {
+        self.count_losses();
     }
 }

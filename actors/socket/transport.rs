@@ -35,6 +35,11 @@ pub trait Transport: 'static {
     /// What the system says. It may well go on working: the caller counts the error and calls again.
     fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>>;
 
+    /// Datagrams that the system has dropped since the start before they could be read. `None` where it does not say.
+    fn lost(&self) -> Option<u64> {
+        None
+    }
+
     /// Sends from the front of `batch` until it is empty (`Ready`) or the network takes no more for now (`Pending`; the
     /// rest stays in `batch`). Adds to `report` what became of those that it took out.
     fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()>;

@@ -6,15 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
+use kademlia_dynamic::protocol::config::DEFAULT_RECEIVE_BUFFER;
 use kademlia_dynamic::protocol::peer::canonical;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
+#[cfg(target_os = "linux")]
+use super::losses::Losses;
 use super::transport::{Datagram, Sent, Transport};
 
-/// Asked of the system for bursts while the node is busy. The system may give less.
-const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// The longest datagram there is.
 const LONGEST: usize = 65_535;
 
@@ -24,24 +24,45 @@ pub struct UdpTransport {
     socket: UdpSocket,
     local: SocketAddr,
     buffer: RefCell<Vec<u8>>,
+    #[cfg(target_os = "linux")]
+    losses: RefCell<Option<Losses>>,
 }
 
 impl UdpTransport {
-    /// Binds `addr`; port 0 is any free one. A port in use is an error: addresses are not shared.
+    /// Binds `addr`; port 0 is any free one. A port in use is an error: addresses are not shared. The system is asked for a
+    /// receive buffer of [`DEFAULT_RECEIVE_BUFFER`] bytes.
     ///
     /// # Errors
     /// What the system says, above all [`io::ErrorKind::AddrInUse`]. It must be called within a tokio runtime.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Self::bind_with(addr, DEFAULT_RECEIVE_BUFFER)
+    }
+
+    /// As [`UdpTransport::bind`], with a receive buffer of `receive_buffer` bytes, or as much of it as the system gives.
+    ///
+    /// # Errors
+    /// As [`UdpTransport::bind`].
+    pub fn bind_with(addr: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // Less than asked for is no reason not to start.
-        if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-            tracing::debug!(%error, "the receive buffer keeps its size");
+        let _ = socket.set_recv_buffer_size(receive_buffer);
+        if let Ok(given) = socket.recv_buffer_size()
+            && given < receive_buffer
+        {
+            let hint = if cfg!(target_os = "linux") { " (net.core.rmem_max)" } else { "" };
+            tracing::info!(given, asked = receive_buffer, "the system gives a smaller receive buffer{hint}");
         }
         socket.bind(&addr.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, local, buffer: RefCell::new(vec![0; LONGEST]) })
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            losses: RefCell::new(Losses::of(&socket, local.is_ipv6())),
+            socket,
+            local,
+            buffer: RefCell::new(vec![0; LONGEST]),
+        })
     }
 }
 
@@ -52,18 +73,22 @@ impl Transport for UdpTransport {
 
     fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
         let mut buffer = self.buffer.borrow_mut();
-        for received in 0..max {
-            let mut read = ReadBuf::new(&mut buffer);
-            match self.socket.poll_recv_from(cx, &mut read) {
-                Poll::Ready(Ok(addr)) => {
-                    batch.push(Datagram { addr: canonical(addr), payload: read.filled().to_vec() });
-                }
-                Poll::Ready(Err(error)) if received == 0 => return Poll::Ready(Err(error)),
-                Poll::Pending if received == 0 => return Poll::Pending,
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+        let before = batch.len();
+        // Not `poll_recv_from`: it says that nothing has come when this task has read enough for its turn, by tokio's measure.
+        while batch.len() < before + max {
+            match self.socket.try_recv_from(&mut buffer) {
+                Ok((len, addr)) => batch.push(Datagram { addr: canonical(addr), payload: buffer[..len].to_vec() }),
+                Err(_) if batch.len() > before => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_recv_ready(cx))?,
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn lost(&self) -> Option<u64> {
+        self.losses.borrow_mut().as_mut().map(Losses::total)
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {

@@ -1,8 +1,9 @@
 //! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
 
-pub(in super) mod drill;
+pub(super) mod drill;
 #[cfg(feature = "sim")]
 mod failure;
+mod flood;
 mod life;
 mod panics;
 #[cfg(feature = "sim")]

@@ -27,6 +27,8 @@ pub const DEFAULT_REPUBLISH_INTERVAL: Duration = Duration::from_secs(86_400);
 pub const DEFAULT_MIN_CACHE_TTL: Duration = Duration::from_secs(600);
 /// Datagrams of strangers taken in and not yet dealt with. The next one is dropped and counted.
 pub const DEFAULT_MAX_DISPATCHES: usize = 64;
+/// Bytes of datagrams that wait in the system until they are read.
+pub const DEFAULT_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// How long a lookup may take before it ends with what it has.
 pub const DEFAULT_LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
@@ -51,6 +53,10 @@ pub const DEFAULT_VERIFIED_FOR: Duration = Duration::from_secs(600);
 pub const DEFAULT_SOURCE_RATE: u32 = 50;
 /// How many datagrams one global address may send at once.
 pub const DEFAULT_SOURCE_BURST: u32 = 100;
+/// Datagrams a second from one global network (/24, /48): ten hosts at their full rate. A further one is dropped and counted.
+pub const DEFAULT_PREFIX_RATE: u32 = 500;
+/// How many datagrams one global network may send at once.
+pub const DEFAULT_PREFIX_BURST: u32 = 1_000;
 /// Bytes of an answer to a global address: one Ethernet frame, since a lost fragment loses the whole answer.
 pub const DEFAULT_MAX_GLOBAL_ANSWER: usize = 1_200;
 
@@ -156,6 +162,11 @@ pub struct Config {
     pub cache_ttl: CacheTtl,
     /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
     pub max_dispatches: usize,
+    /// Bytes that the system is asked for to hold datagrams until they are read (4,096..=1 GiB). It bears what comes while the
+    /// node's thread has to wait for a processor: a small datagram counts some 800 bytes. What does not fit is dropped, the
+    /// answers to our own queries not excepted, and counted where the system tells. The system may give less (Linux:
+    /// `net.core.rmem_max`, often 208 KiB), and uses what it gives only under load. Defaults to [`DEFAULT_RECEIVE_BUFFER`].
+    pub receive_buffer: usize,
     /// Whether an answer must come from the exact address that was asked. Off only where peers answer from another
     /// address; query id, kind and node id are checked in either case. Defaults to `true`.
     pub verify_response_source: bool,
@@ -188,12 +199,18 @@ pub struct Config {
     pub max_verified_addresses: usize,
     /// How long an address stays verified (1 s..=1 day). Defaults to [`DEFAULT_VERIFIED_FOR`].
     pub verified_for: Duration,
-    /// Which addresses have a rate. Defaults to global ones.
+    /// Which addresses, and which networks, have a rate. Defaults to global ones.
     pub rate_limit: AppliesTo,
     /// Datagrams a second from one address (1..=1,000,000); a `set` counts as four. Defaults to [`DEFAULT_SOURCE_RATE`].
     pub source_rate: u32,
     /// How many datagrams one address may send at once (4..=1,000,000). Defaults to [`DEFAULT_SOURCE_BURST`].
     pub source_burst: u32,
+    /// Datagrams a second from all addresses of one network, an IPv4 /24 or an IPv6 /48 (1..=1,000,000); a `set` counts as
+    /// four. Behind one may be many hosts: it should be several times [`Config::source_rate`], and where all nodes are in one
+    /// private network under `rate_limit = always`, as many times as there are nodes. Defaults to [`DEFAULT_PREFIX_RATE`].
+    pub prefix_rate: u32,
+    /// How many datagrams one network may send at once (4..=1,000,000). Defaults to [`DEFAULT_PREFIX_BURST`].
+    pub prefix_burst: u32,
     /// Bytes of an answer with peers to a global address (256..=65,507). Defaults to [`DEFAULT_MAX_GLOBAL_ANSWER`].
     pub max_global_answer: usize,
 
@@ -255,6 +272,7 @@ impl Default for Config {
             min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
             cache_ttl: CacheTtl::Package,
             max_dispatches: DEFAULT_MAX_DISPATCHES,
+            receive_buffer: DEFAULT_RECEIVE_BUFFER,
             verify_response_source: true,
             mixed_placement: true,
             read_on: true,
@@ -271,6 +289,8 @@ impl Default for Config {
             rate_limit: AppliesTo::Global,
             source_rate: DEFAULT_SOURCE_RATE,
             source_burst: DEFAULT_SOURCE_BURST,
+            prefix_rate: DEFAULT_PREFIX_RATE,
+            prefix_burst: DEFAULT_PREFIX_BURST,
             max_global_answer: DEFAULT_MAX_GLOBAL_ANSWER,
             max_values: DEFAULT_MAX_VALUES,
             max_store_bytes: DEFAULT_MAX_STORE_BYTES,
@@ -326,6 +346,7 @@ impl Config {
         lasts("republish_interval", self.republish_interval, MS(10), DAYS(365))?;
         lasts("min_cache_ttl", self.min_cache_ttl, MS(0), self.key_expiry)?;
         within("max_dispatches", self.max_dispatches, 1, 65_536)?;
+        within("receive_buffer", self.receive_buffer, 4_096, 1 << 30)?;
         lasts("lookup_deadline", self.lookup_deadline, MS(10), MS(600_000))?;
         within("max_lookups", self.max_lookups, 1, 65_536)?;
         within("max_waiting_lookups", self.max_waiting_lookups, 0, 1_000_000)?;
@@ -337,6 +358,8 @@ impl Config {
         lasts("verified_for", self.verified_for, MS(1_000), DAYS(1))?;
         within("source_rate", self.source_rate as usize, 1, 1_000_000)?;
         within("source_burst", self.source_burst as usize, 4, 1_000_000)?;
+        within("prefix_rate", self.prefix_rate as usize, 1, 1_000_000)?;
+        within("prefix_burst", self.prefix_burst as usize, 4, 1_000_000)?;
         within("max_global_answer", self.max_global_answer, 256, MAX_DATAGRAM)?;
         within("max_values", self.max_values, 0, 100_000_000)?;
         within("max_waiting_writes", self.max_waiting_writes, 1, 1_000_000)?;
@@ -417,10 +440,10 @@ macro_rules! setters {
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
     restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
-    verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
+    receive_buffer: usize, verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
-    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, max_global_answer: usize, max_values: usize,
+    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
     publisher_conflict: PublisherConflict, audit_interval: Duration, max_kept_keys: usize, hand_off_time: Duration,
     hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,

@@ -17,8 +17,8 @@ use super::peer::canonical;
 use super::recency::RecencyMap;
 use held::HeldItems;
 pub use held::HoldRefused;
-pub use rates::MAX_RATED_SOURCES;
 use rates::Rates;
+pub use rates::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 
 /// How many times its request's bytes an unverified address gets back.
 pub const MAX_AMPLIFICATION: usize = 3;
@@ -36,11 +36,13 @@ pub struct Held {
 pub struct AdmissionCounts {
     /// Sources whose rate is remembered.
     pub rated_sources: usize,
+    /// Networks whose rate is remembered.
+    pub rated_prefixes: usize,
     /// Addresses remembered as verified.
     pub verified_addresses: usize,
     /// Items that wait for a pong.
     pub held: usize,
-    /// Datagrams above their source's rate.
+    /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
     /// Items refused because too many wait in all.
     pub hold_full: u64,
@@ -72,7 +74,7 @@ impl<T> Admission<T> {
     pub fn new(config: &Config, ping_len: usize) -> Self {
         Self {
             rate_limit: config.rate_limit,
-            rates: Rates::new(config.source_rate, config.source_burst),
+            rates: Rates::new(config),
             verification: config.source_verification,
             verified_for: config.verified_for,
             ping_len,
@@ -82,8 +84,8 @@ impl<T> Admission<T> {
         }
     }
 
-    /// Whether a datagram from `from` is within the rate of its source (an IPv4 address, an IPv6 /64). `cost` is what
-    /// it counts: 1, and 4 for a `set`. One above the rate costs its source nothing further.
+    /// Whether a datagram from `from` is within the rate of its source (an IPv4 address, an IPv6 /64) and of the network
+    /// that it is in (a /24, a /48). `cost` is what it counts: 1, and 4 for a `set`. One above a rate costs nothing further.
     pub fn admit(&mut self, from: SocketAddr, cost: u32, now: Instant) -> bool {
         let ip = from.ip().to_canonical();
         let admitted = !self.rate_limit.covers(&ip) || self.rates.admit(&ip, cost, now);
@@ -148,7 +150,8 @@ impl<T> Admission<T> {
     /// What is remembered and waits now, and what was turned away since the start.
     pub fn counts(&self) -> AdmissionCounts {
         AdmissionCounts {
-            rated_sources: self.rates.len(),
+            rated_sources: self.rates.sources(),
+            rated_prefixes: self.rates.prefixes(),
             verified_addresses: self.verified.len(),
             held: self.held.len(),
             ..self.counts

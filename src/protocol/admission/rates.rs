@@ -1,12 +1,17 @@
-//! How fast a source may send: the generic cell rate algorithm (ITU-T I.371), one timestamp per source.
+//! How fast a source may send, and all sources of one network together: the generic cell rate algorithm (ITU-T I.371), one
+//! timestamp for each.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::protocol::config::Config;
 use crate::protocol::recency::RecencyMap;
 
 /// Sources whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
 pub const MAX_RATED_SOURCES: usize = 16_384;
+/// Networks whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
+pub const MAX_RATED_PREFIXES: usize = 16_384;
 
 /// Who has a rate: one IPv4 address, or one IPv6 /64, since a host is handed that many addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,47 +30,176 @@ impl Source {
             }
         }
     }
+
+    /// The network that it is in.
+    fn prefix(self) -> Prefix {
+        match self {
+            Self::V4([a, b, c, _]) => Prefix::V4([a, b, c]),
+            Self::V6([a, b, c, d, e, f, ..]) => Prefix::V6([a, b, c, d, e, f]),
+        }
+    }
 }
 
-/// The rate that each source has used up.
+/// Who has a rate together: one IPv4 /24, or one IPv6 /48, the least that one owner usually has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Prefix {
+    V4([u8; 3]),
+    V6([u8; 6]),
+}
+
+/// The rates that sources, and the networks that they are in, have used up.
 #[derive(Debug)]
 pub(super) struct Rates {
-    /// The time that one datagram takes at the permitted rate.
-    interval: Duration,
-    /// How far ahead of `now` a source's time may run.
-    burst: Duration,
-    /// When each source's datagrams so far would all have come, had they come at the permitted rate. A time that is past
-    /// means nothing any more: such a source has its whole burst, as one that is not known.
-    arrivals: RecencyMap<Source, Instant>,
+    sources: Rate<Source>,
+    prefixes: Rate<Prefix>,
 }
 
 impl Rates {
-    /// `per_second` datagrams a second, `burst` of them at once; both at least 1.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        Self { interval, burst: interval * burst.max(1), arrivals: RecencyMap::new(MAX_RATED_SOURCES) }
-    }
-
-    pub(super) fn admit(&mut self, ip: &IpAddr, cost: u32, now: Instant) -> bool {
-        self.forget_past(now);
-        let source = Source::of(ip);
-        let arrival = self.arrivals.get(&source).map_or(now, |at| now.max(*at)) + self.interval * cost;
-        let admitted = arrival.saturating_duration_since(now) <= self.burst;
-        if admitted {
-            self.arrivals.touch(source, arrival);
+    /// Nobody has used up anything.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            sources: Rate::new(config.source_rate, config.source_burst, MAX_RATED_SOURCES),
+            prefixes: Rate::new(config.prefix_rate, config.prefix_burst, MAX_RATED_PREFIXES),
         }
-        admitted
     }
 
-    /// Forgets the sources that have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an
-    /// older one that is not past yet goes soon after.
+    /// Whether the rates of `ip` and of its network both bear `cost` more. If not, it costs neither of them anything: one
+    /// source that sends too fast does not use up what its neighbours have.
+    pub(super) fn admit(&mut self, ip: &IpAddr, cost: u32, now: Instant) -> bool {
+        let source = Source::of(ip);
+        let prefix = source.prefix();
+        let Some(arrival) = self.sources.bears(&source, cost, now) else { return false };
+        let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return false };
+        self.sources.take(source, arrival);
+        self.prefixes.take(prefix, together);
+        true
+    }
+
+    /// Sources that are remembered.
+    pub(super) fn sources(&self) -> usize {
+        self.sources.arrivals.len()
+    }
+
+    /// Networks that are remembered.
+    pub(super) fn prefixes(&self) -> usize {
+        self.prefixes.arrivals.len()
+    }
+}
+
+/// One rate that many have, each for itself.
+#[derive(Debug)]
+struct Rate<K> {
+    /// The time that one datagram takes at the permitted rate.
+    interval: Duration,
+    /// How far ahead of `now` a time may run.
+    burst: Duration,
+    /// When each one's datagrams so far would all have come, had they come at the permitted rate. A time that is past
+    /// means nothing any more: who has one has its whole burst, as one that is not known.
+    arrivals: RecencyMap<K, Instant>,
+}
+
+impl<K: Copy + Eq + Hash> Rate<K> {
+    /// `per_second` datagrams a second, `burst` of them at once, both at least 1; for `limit` at most.
+    fn new(per_second: u32, burst: u32, limit: usize) -> Self {
+        let interval = Duration::from_secs(1) / per_second.max(1);
+        Self { interval, burst: interval * burst.max(1), arrivals: RecencyMap::new(limit) }
+    }
+
+    /// The time of `key` once it has used up `cost` more, if it may.
+    fn bears(&mut self, key: &K, cost: u32, now: Instant) -> Option<Instant> {
+        self.forget_past(now);
+        let arrival = self.arrivals.get(key).map_or(now, |at| now.max(*at)) + self.interval * cost;
+        (arrival.saturating_duration_since(now) <= self.burst).then_some(arrival)
+    }
+
+    fn take(&mut self, key: K, arrival: Instant) {
+        self.arrivals.touch(key, arrival);
+    }
+
+    /// Forgets those who have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an older one
+    /// that is not past yet goes soon after.
     fn forget_past(&mut self, now: Instant) {
         while self.arrivals.oldest().is_some_and(|(_, arrival)| *arrival <= now) {
             self.arrivals.pop_oldest();
         }
     }
+}
 
-    pub(super) fn len(&self) -> usize {
-        self.arrivals.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rates(source: (u32, u32), prefix: (u32, u32)) -> Rates {
+        let config = Config::builder().source_rate(source.0).source_burst(source.1);
+        Rates::new(&config.prefix_rate(prefix.0).prefix_burst(prefix.1).build().unwrap())
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_share_a_rate_that_is_larger_than_that_of_each() {
+        let now = Instant::now();
+        let networks: [[fn(u8) -> IpAddr; 2]; 2] = [
+            [|host| [198, 51, 100, host].into(), |host| [198, 51, 101, host].into()],
+            [
+                |site| [0x2001, 0xdb8, 1, site.into(), 0, 0, 0, 1].into(),
+                |site| [0x2001, 0xdb8, 2, site.into(), 0, 0, 0, 1].into(),
+            ],
+        ];
+        for [here, elsewhere] in networks {
+            let mut rates = rates((10, 20), (100, 50));
+            let mut admitted = |network: fn(u8) -> IpAddr, at| {
+                let tries = (0..50).flat_map(|_| 0..=255).filter(|host| rates.admit(&network(*host), 1, at));
+                tries.count()
+            };
+            assert_eq!(admitted(here, now), 50);
+            assert_eq!(admitted(elsewhere, now), 50, "another network has its own");
+            assert_eq!(admitted(here, now + Duration::from_millis(200)), 20, "100 a second");
+        }
+    }
+
+    #[test]
+    fn one_source_that_sends_too_fast_uses_up_nothing_of_its_neighbours() {
+        let (mut rates, now) = (rates((10, 20), (100, 50)), Instant::now());
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.1"), 1, now)).count(), 20);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.2"), 1, now)).count(), 20);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), 1, now)).count(), 10);
+        // And what the network does not bear costs the source nothing: it has its burst when the network has room again.
+        let later = now + Duration::from_secs(1);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), 1, later)).count(), 20);
+    }
+
+    #[test]
+    fn the_networks_with_a_rate_are_bounded_and_forgotten_when_they_have_their_burst_again() {
+        let (mut rates, now) = (rates((50, 100), (500, 1_000)), Instant::now());
+        for network in 0..MAX_RATED_PREFIXES as u32 + 1_000 {
+            let [_, a, b, c] = network.to_be_bytes();
+            assert!(rates.admit(&[50 + a, b, c, 1].into(), 1, now));
+        }
+        assert_eq!((rates.sources(), rates.prefixes()), (MAX_RATED_SOURCES, MAX_RATED_PREFIXES));
+        assert!(rates.admit(&ip("198.51.100.1"), 1, now + Duration::from_secs(2)));
+        assert_eq!((rates.sources(), rates.prefixes()), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_network_gets_more_than_its_burst_and_its_rate(
+            steps in prop::collection::vec((0u64..50, 0u8..8, 1u32..5), 1..300),
+        ) {
+            let mut rates = rates((50, 10), (100, 20));
+            let start = Instant::now();
+            let (mut now, mut used) = (start, 0u64);
+            for (gap, host, cost) in steps {
+                now += Duration::from_millis(gap);
+                if rates.admit(&[198, 51, 100, host].into(), cost, now) {
+                    used += u64::from(cost);
+                }
+                let elapsed = (now - start).as_millis() as u64;
+                prop_assert!(used <= 20 + elapsed * 100 / 1_000, "{used} in {elapsed} ms");
+            }
+        }
     }
 }
