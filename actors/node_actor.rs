@@ -26,8 +26,8 @@ use super::messages::{
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Release, Set, Stop,
-    Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
+    Release, Set, Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime, StopReason};
@@ -131,13 +131,25 @@ impl NodeActor {
     }
 
     /// Has a value read, and waits for it.
-    fn read(&self, key: Arc<str>) -> Reply<TracedGet> {
+    fn read(&self, key: Arc<str>, GetOptions { quorum }: GetOptions) -> Reply<TracedGet> {
         if let Err(error) = check_key(&key, &self.config) {
             return refused(error);
         }
+        if let Err(error) = self.within_k("quorum", quorum) {
+            return refused(error.into());
+        }
         let (answer, answered) = oneshot::channel();
-        self.links.read.do_send(ReadValue { key, answer });
+        self.links.read.do_send(ReadValue { key, quorum, answer });
         self.wait(answered, self.patience())
+    }
+
+    /// Whether a number of peers, called `name`, is one that the k nearest can reach.
+    fn within_k(&self, name: &'static str, value: usize) -> Result<(), ConfigError> {
+        if (1..=self.config.k).contains(&value) {
+            return Ok(());
+        }
+        let (value, low, high) = (value.to_string(), "1".to_owned(), self.config.k.to_string());
+        Err(ConfigError { name, value, low, high })
     }
 
     /// Has something looked up, and waits for it.
@@ -167,7 +179,7 @@ impl Handler<Get> for NodeActor {
     type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        let read = self.read(get.key);
+        let read = self.read(get.key, GetOptions::default());
         Reply(Box::pin(async move { Ok(read.0.await?.outcome) }))
     }
 }
@@ -176,7 +188,15 @@ impl Handler<GetTraced> for NodeActor {
     type Result = Reply<TracedGet>;
 
     fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
-        self.read(get.key)
+        self.read(get.key, GetOptions::default())
+    }
+}
+
+impl Handler<GetWith> for NodeActor {
+    type Result = Reply<TracedGet>;
+
+    fn handle(&mut self, get: GetWith, _: &mut Self::Context) -> Self::Result {
+        self.read(get.key, get.options)
     }
 }
 
@@ -272,9 +292,8 @@ impl Handler<Keep> for NodeActor {
 
     fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
         let Keep { key, min_replicas } = keep;
-        if !(1..=self.config.k).contains(&min_replicas) {
-            let (value, low, high) = (min_replicas.to_string(), "1".to_owned(), self.config.k.to_string());
-            return refused(ConfigError { name: "min_replicas", value, low, high }.into());
+        if let Err(error) = self.within_k("min_replicas", min_replicas) {
+            return refused(error.into());
         }
         let (answer, answered) = oneshot::channel();
         self.links.keep.do_send(KeepKey { key, min_replicas, answer });
