@@ -7,9 +7,12 @@ use std::time::Instant;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::lookup::{self as protocol, Failure, Goal, Next};
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Goal, Next, Vote, Votes};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::{StoredCopy, ValueDigest};
+use kademlia_dynamic::protocol::value::Value;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::messages::{
@@ -26,6 +29,8 @@ pub struct Lookup {
     own_table: Vec<Peer>,
     legacy: bool,
     value: Option<Found>,
+    /// Where several are to be heard: what they say.
+    ballot: Option<Ballot>,
     /// When the machine wants to be looked at again, whatever happens.
     wake: Option<Instant>,
     /// `None` once the result has been sent.
@@ -39,18 +44,43 @@ pub(crate) struct LookupLinks {
 }
 
 impl Lookup {
-    pub(crate) fn new(own: Peer, config: &Config, launch: LaunchLookup, links: LookupLinks) -> Self {
+    /// `here` is the copy that this node has a vote for, where votes are counted.
+    pub(crate) fn new(
+        own: Peer,
+        config: &Config,
+        launch: LaunchLookup,
+        here: Option<StoredCopy>,
+        links: LookupLinks,
+    ) -> Self {
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
         let (goal, request) = match &key {
             LookupKey::Nodes(_) | LookupKey::Places(_) => (Goal::Nodes, Request::FindNode { target }),
-            LookupKey::Value(key) => (Goal::Value, Request::FindValue { key: key.clone() }),
+            LookupKey::Value(key) | LookupKey::Votes(key, _) => (Goal::Value, Request::FindValue { key: key.clone() }),
         };
         // Only legacy writers put values where a reader must read on to find them.
         let read_on = config.read_on && legacy;
-        let machine = protocol::Lookup::new(own.id, target, goal, config, read_on, &seeds, clock::now());
-        let bound = own.addr;
-        Self { bound, key, request, machine, own_table: seeds, legacy, value: None, wake: None, links: Some(links) }
+        let mut machine = protocol::Lookup::new(own.id, target, goal, config, read_on, &seeds, clock::now());
+        let mut ballot = match &key {
+            LookupKey::Votes(_, wanted) => Some(Ballot::new(target, *wanted, config)),
+            _ => None,
+        };
+        if let (Some(ballot), Some(copy)) = (&mut ballot, here) {
+            ballot.vote(None, &copy.value, Some(copy.ttl_seconds()));
+            machine.voted_here(ValueDigest::of(&copy.value));
+        }
+        Self {
+            bound: own.addr,
+            key,
+            request,
+            machine,
+            own_table: seeds,
+            legacy,
+            value: None,
+            ballot,
+            wake: None,
+            links: Some(links),
+        }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -78,7 +108,9 @@ impl Lookup {
     fn finish(&mut self) {
         let Some(links) = self.links.take() else { return };
         let tally = self.machine.tally();
-        let value = self.value.take();
+        let elected = self.ballot.take().and_then(|ballot| ballot.elected());
+        let elected = elected.map(|won| Found { value: won.value, ttl: won.ttl, holder: won.holder, votes: won.votes });
+        let value = elected.or(self.value.take());
         let cached_at = value.clone().zip(self.machine.nearest_without_value());
         links.finished.do_send(LookupFinished {
             key: self.key.clone(),
@@ -93,7 +125,7 @@ impl Lookup {
             }),
         });
         // The answer is on its way; now leave a copy at the nearest peer that had none (Kademlia paper, section 2.3).
-        if let (Some((found, peer)), LookupKey::Value(key)) = (cached_at, &self.key) {
+        if let (Some((found, peer)), LookupKey::Value(key) | LookupKey::Votes(key, _)) = (cached_at, &self.key) {
             let target = Some(self.key.target());
             let request = Request::SetCached { key: key.clone(), value: found.value, target, ttl: found.ttl };
             links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
@@ -108,11 +140,7 @@ impl Lookup {
                     peers.retain(|named| named.addr != self.bound);
                     self.machine.handle_peers(&asked, &peers, now);
                 }
-                Response::Value { value, ttl } => {
-                    // The first one is the lookup's; a later one comes from a query that was under way.
-                    self.value.get_or_insert(Found { value, ttl, holder: peer });
-                    self.machine.handle_value(&asked, now);
-                }
+                Response::Value { value, ttl } => self.take_value(&asked, value, ttl, peer, now),
                 // Queries let through only what answers the question.
                 _ => self.machine.handle_failure(&asked, Failure::Silent, now),
             },
@@ -128,6 +156,21 @@ impl Lookup {
                 self.machine.handle_failure(&asked, Failure::WrongId { actual }, now);
             }
             QueryResult::Unsent => self.machine.handle_failure(&asked, Failure::Unsent, now),
+        }
+    }
+}
+
+impl Lookup {
+    fn take_value(&mut self, asked: &NodeId, value: Arc<Value>, ttl: Option<u32>, holder: Peer, now: Instant) {
+        let Some(ballot) = &mut self.ballot else {
+            // The first one is the lookup's; a later one comes from a query that was under way.
+            self.value.get_or_insert(Found { value, ttl, holder: Some(holder), votes: Votes::SINGLE });
+            return self.machine.handle_value(asked, now);
+        };
+        let counted = ballot.vote(Some(holder), &value, ttl);
+        self.machine.handle_vote(asked, Vote { value: ValueDigest::of(&value), counted }, now);
+        if ballot.is_decided() {
+            self.machine.found(now);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::events::{Event, Events};
 use super::handling::Handler;
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
-    Auditing, CountLookups, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,
+    Auditing, CountLookups, Electing, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,
     LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup,
     Supersede,
 };
@@ -178,7 +178,7 @@ impl LookupCoordinator {
         let silence = || Error::NobodyAnswered { asked: result.asked };
         // Whoever asked may have gone, so what `send` returns does not matter.
         match purpose {
-            Purpose::Get(answer) => {
+            Purpose::Get(answer) | Purpose::Elect(Electing { answer, .. }) => {
                 let _ = answer.send(Ok(TracedGet { outcome: get_outcome(result), trace: Some(result.trace.clone()) }));
             }
             Purpose::FindValue(answer) => {
@@ -207,8 +207,9 @@ fn get_outcome(result: &LookupResult) -> GetOutcome {
     match &result.value {
         Some(found) => GetOutcome::Found {
             value: Value::clone(&found.value),
-            holder: Some(found.holder),
+            holder: found.holder,
             expires_in: found.ttl.map(|seconds| Duration::from_secs(seconds.into())),
+            votes: found.votes,
         },
         None if result.asked > 0 && result.answered == 0 => GetOutcome::NobodyAnswered { asked: result.asked },
         None => GetOutcome::NotFound { answered: result.answered },
@@ -218,7 +219,7 @@ fn get_outcome(result: &LookupResult) -> GetOutcome {
 /// Whether whoever wanted this has gone.
 fn is_closed(purpose: &Purpose) -> bool {
     match purpose {
-        Purpose::Get(answer) => answer.is_closed(),
+        Purpose::Get(answer) | Purpose::Elect(Electing { answer, .. }) => answer.is_closed(),
         Purpose::FindValue(answer) => answer.is_closed(),
         Purpose::FindNode(answer) => answer.is_closed(),
         Purpose::Audit(audit) => audit.answer.is_closed(),
@@ -231,7 +232,7 @@ fn is_closed(purpose: &Purpose) -> bool {
 fn refuse(purpose: Purpose, limit: usize) {
     let busy = || Error::Busy { what: "lookups that run or wait", limit };
     match purpose {
-        Purpose::Get(answer) => drop(answer.send(Err(busy()))),
+        Purpose::Get(answer) | Purpose::Elect(Electing { answer, .. }) => drop(answer.send(Err(busy()))),
         Purpose::FindValue(answer) => drop(answer.send(Err(busy()))),
         Purpose::FindNode(answer) => drop(answer.send(Err(busy()))),
         Purpose::Audit(audit) => drop(audit.answer.send(Err(busy()))),
@@ -317,9 +318,13 @@ impl Handler<LaunchLookup> for LookupCoordinator {
 
     fn handle(&mut self, launch: LaunchLookup, ctx: &mut Self::Context) {
         // It may have been taken for lost meanwhile.
-        if self.jobs.get(&launch.key).is_some_and(|job| job.start > 0) {
+        if let Some(job) = self.jobs.get(&launch.key).filter(|job| job.start > 0) {
+            let here = job.purposes.iter().find_map(|purpose| match purpose {
+                Purpose::Elect(Electing { here, .. }) => here.clone(),
+                _ => None,
+            });
             let links = LookupLinks { query: self.links.query.clone(), finished: ctx.address().recipient() };
-            self.lifetime.run(Lookup::new(self.own, &self.config, launch, links));
+            self.lifetime.run(Lookup::new(self.own, &self.config, launch, here, links));
         }
     }
 }

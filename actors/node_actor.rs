@@ -28,8 +28,8 @@ use super::messages::{
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Probe, Release, Set,
-    Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
+    Probe, Release, Set, Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, Lifetime, StopReason};
@@ -157,13 +157,25 @@ impl NodeActor {
     }
 
     /// Has a value read, and waits for it.
-    fn read(&self, key: Arc<str>) -> Reply<TracedGet> {
+    fn read(&self, key: Arc<str>, GetOptions { quorum }: GetOptions) -> Reply<TracedGet> {
         if let Err(error) = self.admit(Some(&key)) {
             return refused(error);
         }
+        if let Err(error) = self.within_k("quorum", quorum) {
+            return refused(error.into());
+        }
         let (answer, answered) = oneshot::channel();
-        self.links.read.do_send(ReadValue { key, answer });
+        self.links.read.do_send(ReadValue { key, quorum, answer });
         self.wait(answered, self.patience())
+    }
+
+    /// Whether a number of peers, called `name`, is one that the k nearest can reach.
+    fn within_k(&self, name: &'static str, value: usize) -> Result<(), ConfigError> {
+        if (1..=self.config.k).contains(&value) {
+            return Ok(());
+        }
+        let (value, low, high) = (value.to_string(), "1".to_owned(), self.config.k.to_string());
+        Err(ConfigError { name, value, low, high })
     }
 
     /// Has something looked up, and waits for it.
@@ -193,7 +205,7 @@ impl Handler<Get> for NodeActor {
     type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        let read = self.read(get.key);
+        let read = self.read(get.key, GetOptions::default());
         Reply(Box::pin(async move { Ok(read.0.await?.outcome) }))
     }
 }
@@ -202,7 +214,15 @@ impl Handler<GetTraced> for NodeActor {
     type Result = Reply<TracedGet>;
 
     fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
-        self.read(get.key)
+        self.read(get.key, GetOptions::default())
+    }
+}
+
+impl Handler<GetWith> for NodeActor {
+    type Result = Reply<TracedGet>;
+
+    fn handle(&mut self, get: GetWith, _: &mut Self::Context) -> Self::Result {
+        self.read(get.key, get.options)
     }
 }
 
@@ -313,9 +333,8 @@ impl Handler<Keep> for NodeActor {
             return refused(error);
         }
         let Keep { key, min_replicas } = keep;
-        if !(1..=self.config.k).contains(&min_replicas) {
-            let (value, low, high) = (min_replicas.to_string(), "1".to_owned(), self.config.k.to_string());
-            return refused(ConfigError { name: "min_replicas", value, low, high }.into());
+        if let Err(error) = self.within_k("min_replicas", min_replicas) {
+            return refused(error.into());
         }
         let (answer, answered) = oneshot::channel();
         self.links.keep.do_send(KeepKey { key, min_replicas, answer });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::audit::Replicas;
 use kademlia_dynamic::protocol::config::ConfigError;
-use kademlia_dynamic::protocol::lookup::Trace;
+use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{Class, StoreError};
 use kademlia_dynamic::protocol::value::Value;
@@ -45,6 +45,9 @@ pub enum GetOutcome {
         holder: Option<Peer>,
         /// How long the copy that was read lives, where that is known.
         expires_in: Option<Duration>,
+        /// How sure it is: how many of those heard gave this value. 1 of 1, unless a
+        /// [quorum](super::requests::GetOptions::quorum) was asked for.
+        votes: Votes,
     },
     /// Nobody asked holds it.
     NotFound {

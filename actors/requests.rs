@@ -28,6 +28,48 @@ pub struct GetTraced {
     pub key: Arc<str>,
 }
 
+/// How a value is read. [`GetOptions::default`] is what [`Get`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetOptions {
+    /// How many holders are heard before a value is believed (1..=k). Defaults to 1: the first value found is taken, and a
+    /// copy that is held here is enough.
+    ///
+    /// With more the lookup asks on until so many different peers have answered with a value, and the value that most of
+    /// them gave is the outcome. A copy held here counts as one of them. Of one /24 (/64), where
+    /// [`Config::diversity`](kademlia_dynamic::protocol::config::Config::diversity) applies, only the first answer counts.
+    /// Between equals the value held here wins, then the one that the peer nearest to the key gave. Where fewer hold a
+    /// value, it is the best of what there is: `votes` in the outcome says how many agreed.
+    ///
+    /// It costs a query or two for each more, and a lookup to its end where fewer hold the value. It helps against those who
+    /// answer falsely from one network, not against those who overwrite a value at its holders.
+    pub quorum: usize,
+}
+
+impl Default for GetOptions {
+    fn default() -> Self {
+        Self { quorum: 1 }
+    }
+}
+
+impl GetOptions {
+    /// The same with this [quorum](GetOptions::quorum).
+    #[must_use]
+    pub fn quorum(self, quorum: usize) -> Self {
+        Self { quorum }
+    }
+}
+
+/// Read a value as [`GetTraced`] does, in the way that `options` say.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TracedGet, Error>")]
+pub struct GetWith {
+    /// The key.
+    pub key: Arc<str>,
+    /// How it is read.
+    pub options: GetOptions,
+}
+
 /// See who holds a key: the k nodes nearest to it are looked up, and each is asked.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Health, Error>")]

@@ -87,6 +87,8 @@ pub use actors::clock::generate_node_id;
 pub use actors::node::{Node, NodeBuilder};
 #[cfg(feature = "node")]
 pub use actors::outcome::{Error, FoundValue, GetOutcome, Health, SetOutcome, TracedGet};
+#[cfg(feature = "node")]
+pub use actors::requests::GetOptions;
 
 /// The README's programs, compiled as documentation tests.
 #[cfg(all(doctest, feature = "persist", feature = "sim"))]

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::Trace;
+use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{FoundValue, Health, HeldHere, SetOutcome, TracedGet};
@@ -22,6 +23,8 @@ pub enum LookupKey {
     Places(NodeId),
     /// The value of a key.
     Value(Arc<str>),
+    /// The value of a key that most of so many holders give (at least 2).
+    Votes(Arc<str>, usize),
 }
 
 impl LookupKey {
@@ -29,7 +32,7 @@ impl LookupKey {
     pub fn target(&self) -> NodeId {
         match self {
             LookupKey::Nodes(id) | LookupKey::Places(id) => *id,
-            LookupKey::Value(key) => NodeId::of_key(key),
+            LookupKey::Value(key) | LookupKey::Votes(key, _) => NodeId::of_key(key),
         }
     }
 }
@@ -39,6 +42,8 @@ impl LookupKey {
 pub enum Purpose {
     /// An application wants the value.
     Get(Answer<TracedGet>),
+    /// An application wants the value that most holders give.
+    Elect(Electing),
     /// An application wants the value or the nearest peers.
     FindValue(Answer<FoundValue>),
     /// An application wants the nearest peers.
@@ -49,6 +54,15 @@ pub enum Purpose {
     Audit(Auditing),
     /// A bucket wants to be refreshed.
     Refresh,
+}
+
+/// A value that is to be agreed upon.
+#[derive(Debug)]
+pub struct Electing {
+    /// The copy that is held here, which has a vote.
+    pub here: Option<StoredCopy>,
+    /// Where the outcome goes.
+    pub answer: Answer<TracedGet>,
 }
 
 /// A key whose holders somebody wants to know.
@@ -123,8 +137,10 @@ pub struct Found {
     pub value: Arc<Value>,
     /// Seconds until the copy that was read expires, where its holder says so.
     pub ttl: Option<u32>,
-    /// Who had it.
-    pub holder: Peer,
+    /// Who had it; `None`: this node itself.
+    pub holder: Option<Peer>,
+    /// How sure it is.
+    pub votes: Votes,
 }
 
 /// Lookup → coordinator: it is over. `None`: it broke, and whoever waits gets an error.

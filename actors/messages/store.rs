@@ -60,6 +60,8 @@ pub struct AnswerFromStore {
 pub struct ReadValue {
     /// The key.
     pub key: Arc<str>,
+    /// How many holders are to be heard. With 1 a copy that is held here is enough.
+    pub quorum: usize,
     /// Where the outcome goes.
     pub answer: Answer<TracedGet>,
 }

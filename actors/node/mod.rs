@@ -21,8 +21,8 @@ use super::events::{EventStream, Events};
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Probe, Release, Set,
-    Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
+    Probe, Release, Set, Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
@@ -154,6 +154,29 @@ impl Node {
     /// As [`Node::get_outcome`].
     pub async fn get_traced(&self, key: impl AsRef<str>) -> Result<TracedGet, Error> {
         self.ask(GetTraced { key: key.as_ref().into() }).await
+    }
+
+    /// The value of `key`, read in the way that `options` say: with a [quorum](GetOptions::quorum) several holders are
+    /// heard, and the value that most of them gave is the outcome. The trace tells who gave which.
+    ///
+    /// ```
+    /// # use kademlia_dynamic::{GetOptions, GetOutcome, Node};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kademlia_dynamic::Error> {
+    /// # let node = Node::builder().start().await?;
+    /// # node.set("greeting", "hello").await?;
+    /// let read = node.get_with("greeting", GetOptions::default().quorum(3)).await?;
+    /// if let GetOutcome::Found { value, votes, .. } = read.outcome {
+    ///     println!("{value:?}, say {} of {}", votes.agreed, votes.cast);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Node::get_outcome`]; [`Error::Config`] where the quorum is not within 1..=k.
+    pub async fn get_with(&self, key: impl AsRef<str>, options: GetOptions) -> Result<TracedGet, Error> {
+        self.ask(GetWith { key: key.as_ref().into(), options }).await
     }
 
     /// Who holds `key`: the k nodes nearest to it are looked up, and each is asked whether it holds the key. Nothing is

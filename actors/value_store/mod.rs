@@ -15,6 +15,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{
     Checkpoint, Recollection, Records, RemoteWrite, Store, StoreError, StoreSnapshot, WriteOutcome,
@@ -26,9 +27,10 @@ use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::handling::Handler;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers,
-    ReplyTo, SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, Electing, EndPlacement, FindCopy, KeepKey,
+    LaunchPublish, LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue,
+    RememberPeers, ReplyTo, SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected,
+    WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -343,11 +345,17 @@ impl Handler<ReadValue> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, read: ReadValue, _: &mut Self::Context) {
-        let ReadValue { key, answer } = read;
-        match self.records.get(&key, clock::now()) {
+        let ReadValue { key, quorum, answer } = read;
+        let here = self.records.get(&key, clock::now());
+        if quorum > 1 {
+            let (key, purpose) = (LookupKey::Votes(key, quorum), Purpose::Elect(Electing { here, answer }));
+            return self.links.lookup.do_send(StartLookup { key, purpose });
+        }
+        match here {
             Some(copy) => {
                 let value = Arc::unwrap_or_clone(copy.value);
-                let outcome = GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left) };
+                let outcome =
+                    GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left), votes: Votes::SINGLE };
                 let _ = answer.send(Ok(TracedGet { outcome, trace: None }));
             }
             None => {

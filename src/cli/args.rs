@@ -10,6 +10,7 @@ use super::contact::{Contact, ListenAddr};
 use super::sim_args::{SIM_EXAMPLES, SimArgs};
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
+use crate::protocol::config::DEFAULT_K;
 use crate::protocol::id::NodeId;
 
 /// Where a node listens, and where a client looks for one, unless told otherwise.
@@ -240,6 +241,9 @@ pub(super) struct GetArgs {
     /// Tell on standard error how the value was looked for: who was asked, what came back. With --json, as a field
     #[arg(long)]
     pub(super) trace: bool,
+    /// Hear so many holders, each of another network, and take the value that most of them give
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=DEFAULT_K as i64))]
+    pub(super) quorum: u8,
     #[command(flatten)]
     pub(super) network: Network,
 }

@@ -13,8 +13,9 @@ use super::args::GetArgs;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
 use super::{client, output, trace};
+use crate::GetOptions;
 use crate::actors::outcome::{GetOutcome, TracedGet};
-use crate::protocol::lookup::Trace;
+use crate::protocol::lookup::{Trace, Votes};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
@@ -22,7 +23,7 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     client::check_key(&args.key)?;
     let TracedGet { outcome, trace } = client::within(&args.network, async {
         let client = client::join(&args.network).await?;
-        Ok(client.get_traced(&args.key).await?)
+        Ok(client.get_with(&args.key, GetOptions::default().quorum(args.quorum.into())).await?)
     })
     .await?;
     let trace = trace.filter(|_| args.trace);
@@ -39,6 +40,9 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    if found.votes.wanted > 1 && !args.network.json {
+        eprintln!("kad: {}", agreement(&found.votes));
+    }
     match &args.output {
         _ if args.network.json => output::print_json(&found.json(&args.key, trace)),
         Some(path) if path == Path::new("-") => output::print(found.value.as_bytes()),
@@ -61,6 +65,7 @@ struct Found {
     value: Value,
     holder: Option<Peer>,
     expires_in: Option<Duration>,
+    votes: Votes,
 }
 
 /// A found value for machines. Fields may be added.
@@ -75,6 +80,9 @@ struct FoundJson<'a> {
     bytes: usize,
     holder: Option<Peer>,
     expires_in_seconds: Option<u64>,
+    /// With `--quorum`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<Votes>,
     /// With `--trace`.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Arc<Trace>>,
@@ -103,14 +111,22 @@ impl Found {
             bytes: self.value.len(),
             holder: self.holder,
             expires_in_seconds: self.expires_in.map(|expires_in| expires_in.as_secs()),
+            votes: Some(self.votes).filter(|votes| votes.wanted > 1),
             trace,
         }
     }
 }
 
+/// What there is of the agreement that was asked for.
+fn agreement(votes: &Votes) -> String {
+    let Votes { agreed, cast, wanted } = *votes;
+    let missing = if cast < wanted { format!("; {wanted} were wanted, and no more found") } else { String::new() };
+    format!("{agreed} of {} heard gave this value{missing}", nodes(cast))
+}
+
 fn found(key: &str, outcome: GetOutcome) -> Result<Found, Failure> {
     match outcome {
-        GetOutcome::Found { value, holder, expires_in } => Ok(Found { value, holder, expires_in }),
+        GetOutcome::Found { value, holder, expires_in, votes } => Ok(Found { value, holder, expires_in, votes }),
         // This node has just joined, so that it knows nobody means that those it knew are gone.
         GetOutcome::NotFound { answered: 0 } => Err(client::network_silent(0)),
         GetOutcome::NotFound { answered } => {
@@ -136,7 +152,7 @@ mod tests {
 
     fn json(value: Value) -> String {
         let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));
-        let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)) };
+        let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)), votes: Votes::SINGLE };
         output::json(&found.json("k", None))
     }
 
@@ -150,6 +166,17 @@ mod tests {
         assert!(text.ends_with(r#""expires_in_seconds":1}"#), "{text}");
         assert!(json(Value::from(b"\0\xff")).starts_with(r#"{"kind":"bytes","value_base64":"AP8=","#));
         assert!(json(Value::from(b"")).starts_with(r#"{"kind":"bytes","value_base64":"","#));
+    }
+
+    #[test]
+    fn how_many_agreed_is_told_where_several_were_heard() {
+        let told = |agreed, cast| agreement(&Votes { agreed, cast, wanted: 3 });
+        assert_eq!(told(2, 3), "2 of 3 nodes heard gave this value");
+        assert_eq!(told(1, 1), "1 of 1 node heard gave this value; 3 were wanted, and no more found");
+        let votes = Votes { agreed: 2, cast: 3, wanted: 3 };
+        let found = Found { value: "v".into(), holder: None, expires_in: None, votes };
+        let text = output::json(&found.json("k", None));
+        assert!(text.ends_with(r#""votes":{"agreed":2,"cast":3,"wanted":3}}"#), "{text}");
     }
 
     #[test]

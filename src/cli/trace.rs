@@ -2,7 +2,7 @@
 //! up here.
 
 use super::wording::nodes;
-use crate::protocol::lookup::{Asked, CameBack, Ending, Trace, TurnedAway};
+use crate::protocol::lookup::{Asked, CameBack, Ending, Trace, TurnedAway, Vote};
 
 /// A tree is drawn no deeper than this many characters, so that its lines stay within 100 columns. What is named deeper
 /// stands below its informant all the same.
@@ -31,7 +31,10 @@ fn headline(key: &str, trace: &Trace) -> String {
             counts.push(format!("{count} {what}"));
         }
     }
+    // Fewer than were wanted may have it.
+    let found = trace.asked.iter().any(|asked| asked.came_back == CameBack::Value);
     let (ended, because) = match trace.ending {
+        Some(Ending::Complete) if found => ("Found", ": the nearest nodes that are alive have all answered"),
         Some(Ending::Found) => ("Found", ""),
         Some(Ending::Complete) => ("Not found", ": the nearest nodes that are alive have all answered"),
         Some(Ending::NoPeers) => ("Not found", ": there was nobody left to ask"),
@@ -57,7 +60,11 @@ fn came_back(asked: &Asked) -> String {
         CameBack::Pending => "not waited for".to_owned(),
         CameBack::Peers { named: 0, .. } => "no nodes".to_owned(),
         CameBack::Peers { named, taken } => format!("{}, {taken} new", nodes(named)),
-        CameBack::Value => "the value".to_owned(),
+        CameBack::Value => match asked.vote {
+            None => "the value".to_owned(),
+            Some(Vote { value, counted: true }) => format!("value {}", value.short()),
+            Some(Vote { value, counted: false }) => format!("value {}, not counted", value.short()),
+        },
         CameBack::Silent if asked.doubted => "no answer, again".to_owned(),
         CameBack::Silent => "no answer".to_owned(),
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),

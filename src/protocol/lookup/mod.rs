@@ -1,6 +1,7 @@
 //! One iterative lookup: its own shortlist, who is asked next, when it is over, why.
 //! It sends nothing, times nothing out and holds no value: its owner asks whom it names and tells it what came back.
 
+mod ballot;
 mod shortlist;
 mod trace;
 
@@ -17,11 +18,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+pub use self::ballot::{Ballot, Elected, Votes};
 use self::shortlist::{Hope, Offer, Origin, READ_ON, Shortlist, State};
-pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway};
+pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway, Vote};
 use super::config::Config;
 use super::id::NodeId;
 use super::peer::{self, Peer};
+use super::store::ValueDigest;
 
 /// Peers read of one answer, unless k is more: a correct answer holds at most k. The rest is counted and ignored.
 pub const MAX_PEERS_READ: usize = 32;
@@ -32,7 +35,8 @@ pub const MAX_PEERS_READ: usize = 32;
 pub enum Goal {
     /// The k nearest peers: `find_node` is asked.
     Nodes,
-    /// The value at the target: `find_value` is asked, and the first answer with it ends the lookup.
+    /// The value at the target: `find_value` is asked. The first answer with it ends the lookup, unless its owner wants
+    /// to hear [several](Lookup::handle_vote).
     Value,
 }
 
@@ -56,10 +60,10 @@ pub enum Next {
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The k nearest that are alive have answered (all, where fewer than k are); a nearer one that is
-    /// [overdue](Lookup::handle_overdue) counts as dead. For [`Goal::Value`]: none of them holds the value, nor did one
-    /// of those read on to, as far as queries and time reached.
+    /// [overdue](Lookup::handle_overdue) counts as dead. For [`Goal::Value`]: none of them holds the value, or fewer do
+    /// than were wanted, nor did those read on to, as far as queries and time reached.
     Complete,
-    /// A peer answered with the value.
+    /// A peer answered with the value, or as many did as were wanted.
     Found,
     /// There was nobody to ask, or everybody asked failed.
     NoPeers,
@@ -209,6 +213,26 @@ impl Lookup {
         let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
         self.trace.came_back(entry, CameBack::Value, now);
         self.trace.end(Ending::Found, now);
+    }
+
+    /// `from` answered with a value, one of several that are wanted: the lookup goes on until there are enough
+    /// ([`Lookup::found`]), or nobody is left to ask. Whose vote counts is decided elsewhere; `vote` is for the trace.
+    pub fn handle_vote(&mut self, from: &NodeId, vote: Vote, now: Instant) {
+        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+        self.trace.voted(entry, vote);
+        self.trace.came_back(entry, CameBack::Value, now);
+    }
+
+    /// This node itself holds the value of this digest, and votes for it.
+    pub fn voted_here(&mut self, value: ValueDigest) {
+        self.trace.here = Some(value);
+    }
+
+    /// As many have answered with the value as were wanted. This ends the lookup.
+    pub fn found(&mut self, now: Instant) {
+        if self.trace.ending.is_none() {
+            self.trace.end(Ending::Found, now);
+        }
     }
 
     /// The address of `from`, which has just been asked, was silent when it was asked last: most likely it is dead, so

@@ -9,6 +9,7 @@ use super::shortlist::{Candidate, Offer};
 use super::{Ending, Failure, Goal};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
+use crate::protocol::store::ValueDigest;
 
 /// One lookup, told in order. At most as many entries as the lookup may send queries.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,6 +22,9 @@ pub struct Trace {
     pub asked: Vec<Asked>,
     /// Why peers that were named did not become candidates.
     pub turned_away: TurnedAway,
+    /// Which value this node holds itself, where several votes were wanted and it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub here: Option<ValueDigest>,
     /// How it ended; `None` while it runs.
     pub ending: Option<Ending>,
     /// How long it took, in microseconds; `None` while it runs.
@@ -51,8 +55,20 @@ pub struct Asked {
     pub slow: bool,
     /// What came back.
     pub came_back: CameBack,
+    /// For which value it voted, where several votes were wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vote: Option<Vote>,
     /// Why peers that its answer named did not become candidates.
     pub turned_away: TurnedAway,
+}
+
+/// A peer's answer with a value, where several are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Vote {
+    /// Which value.
+    pub value: ValueDigest,
+    /// Whether it counts: not if another peer of its network has voted before.
+    pub counted: bool,
 }
 
 /// What came back from one query.
@@ -124,6 +140,7 @@ impl Trace {
             goal,
             asked: Vec::new(),
             turned_away: TurnedAway::default(),
+            here: None,
             ending: None,
             lasted_us: None,
             started: now,
@@ -162,12 +179,17 @@ impl Trace {
             doubted: false,
             slow: false,
             came_back: CameBack::Pending,
+            vote: None,
             turned_away: TurnedAway::default(),
         });
     }
 
     pub(super) fn doubted(&mut self, entry: usize) {
         self.asked[entry].doubted = true;
+    }
+
+    pub(super) fn voted(&mut self, entry: usize, vote: Vote) {
+        self.asked[entry].vote = Some(vote);
     }
 
     pub(super) fn slow(&mut self, entry: usize) {

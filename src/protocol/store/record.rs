@@ -1,10 +1,11 @@
 //! One record: a value under a key, how it came here, and which values it replaced.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
 use crate::protocol::id::{Distance, NodeId};
@@ -48,6 +49,24 @@ impl ValueDigest {
         hasher.update([0]);
         hasher.update(value.as_bytes());
         Self(hasher.finalize().into())
+    }
+
+    /// Its first 8 hex digits, for people.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..4])
+    }
+}
+
+/// All 40 hex digits.
+impl fmt::Display for ValueDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for ValueDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
