@@ -2,6 +2,8 @@
 
 pub(in super) mod drill;
 #[cfg(feature = "sim")]
+mod chaos;
+#[cfg(feature = "sim")]
 mod failure;
 mod life;
 mod panics;

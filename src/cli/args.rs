@@ -32,6 +32,7 @@ Exit codes:
    0  done
    1  not found; or refused by every node that answered
    2  wrong usage, or a key or value that is too large
+  64  a setting is out of its range, or the environment makes no sense
   66  the file to read cannot be read
   69  nobody answered, or not in time
   70  an internal failure: a part of the node failed more often than it may be restarted
@@ -51,8 +52,9 @@ Examples:
 
 A node keeps its values, its id and the nodes that it knows in a folder: it says which. The next node there goes on from
 it, without --bootstrap too. --data-dir names another folder; --ephemeral, or port 0, keeps nothing.
-Ctrl-C or SIGTERM stops it (exit code 0): it hands what it holds to other nodes first, which takes 2 seconds at most. A
-second one ends it at once.
+Ctrl-C or SIGTERM stops it (exit code 0) within 3 seconds: it hands what it holds to other nodes first. A second one ends
+it at once (exit code 130 or 143). A service manager is told by sd_notify (NOTIFY_SOCKET, WATCHDOG_USEC) when it is ready,
+how it fares, and that node and disk live.
 If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
 
 const SET_USAGE: &str = "\
