@@ -82,6 +82,8 @@ impl<A: Alarmed> ActorFuture<A> for Alarm {
             let Some(at) = actor.next_alarm() else { return Poll::Pending };
             let at = tokio::time::Instant::from_std(at);
             if at <= tokio::time::Instant::now() {
+                #[cfg(test)]
+                super::tests::drill::reached(std::any::type_name::<A>(), super::tests::drill::TIMER);
                 actor.alarm(now(), ctx);
                 continue;
             }

@@ -283,7 +283,10 @@ impl Node {
     ///
     /// A node whose last handle is dropped says no farewell.
     pub async fn stop(&self) {
-        self.inner.actor.do_send(Stop);
+        // An actor that panics at this very message forgets it.
+        if self.inner.actor.send(Stop).await.is_err() {
+            self.inner.ender.end(StopReason::Asked);
+        }
         self.stopped().await;
     }
 

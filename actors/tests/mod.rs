@@ -2,6 +2,7 @@
 
 pub(super) mod drill;
 #[cfg(feature = "sim")]
+#[cfg(feature = "sim")]
 mod failure;
 mod flood;
 mod life;

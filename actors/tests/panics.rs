@@ -19,7 +19,7 @@ use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, 
 use super::super::supervision::StopReason;
 use super::{Panic, house, key, settle};
 
-const ROOMS: [&str; 10] = [
+pub(super) const ROOMS: [&str; 10] = [
     "socket",
     "dispatcher",
     "queries",
@@ -31,6 +31,24 @@ const ROOMS: [&str; 10] = [
     "hand-off",
     "node",
 ];
+
+/// Under which name an actor of this type is supervised.
+#[cfg(feature = "sim")]
+pub(super) fn room_of(actor: &str) -> &'static str {
+    match actor {
+        "Socket" => "socket",
+        "Dispatcher" => "dispatcher",
+        "Queries" => "queries",
+        "RoutingTable" => "routing table",
+        "ValueStore" => "value store",
+        "LookupCoordinator" => "lookup coordinator",
+        "Maintenance" => "maintenance",
+        "Keeper" => "keeper",
+        "HandOff" => "hand-off",
+        "NodeActor" => "node",
+        other => unreachable!("{other} is not supervised"),
+    }
+}
 
 fn inject(house: &House, room: &str) {
     fn panic<A>(addr: &Addr<A>)

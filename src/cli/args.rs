@@ -51,10 +51,11 @@ Examples:
   kad node --wire bencode               # among nodes that speak bencode
   kad node --data-dir /var/lib/kad      # what it keeps, in a folder of your choice
 
-A node keeps its values, its id and the nodes that it knows in a folder: it says which. The next node there goes on from
+A node keeps its values, its id and the nodes that it knows in a folder: it says which. The next node there goes on from \
 it, without --bootstrap too. --data-dir names another folder; --ephemeral, or port 0, keeps nothing.
-Ctrl-C or SIGTERM stops it (exit code 0): it hands what it holds to other nodes first, which takes 2 seconds at most. A
-second one ends it at once.
+Ctrl-C or SIGTERM stops it (exit code 0) within 3 seconds: it hands what it holds to other nodes first. A second one ends \
+it at once (exit code 130 or 143). A service manager is told by sd_notify (NOTIFY_SOCKET, WATCHDOG_USEC) when it is ready, \
+how it fares, and that node and disk live.
 If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
 
 const SET_USAGE: &str = "\
@@ -93,7 +94,7 @@ Examples:
   kad health greeting
   kad health greeting --json            # {\"key\":\"greeting\",\"confirmed\":20,…}
 
-The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is what it says;
+The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is what it says; \
 \"expiring\" is a copy that nobody will restore before it ends. Nodes of the Python package do not say when theirs ends.
 Exit code 0: at least one holds it. 1: none does. 69: nobody answered. `kad --help` lists all.";
 

@@ -12,8 +12,9 @@ pub(super) enum Exit {
     NotFound,
     /// The command line, or what it names, is not permitted.
     Usage,
-    /// `EX_USAGE`: a setting of a node is not permitted.
-    Config,
+    /// A setting, or the environment, is nothing that a node can work with. By the number it is `EX_USAGE`, which is taken:
+    /// what reads a command line here says 2, as most programs do.
+    Configuration,
     /// `EX_NOINPUT`: the file to read cannot be read.
     NoInput,
     /// `EX_UNAVAILABLE`: nobody answered, or not in time.
@@ -39,7 +40,7 @@ impl Exit {
         match self {
             Self::NotFound => 1,
             Self::Usage => 2,
-            Self::Config => 64,
+            Self::Configuration => 64,
             Self::NoInput => 66,
             Self::Unavailable => 69,
             Self::Internal => 70,
@@ -73,7 +74,7 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Config(_) => Exit::Config,
+            Error::Config(_) => Exit::Configuration,
             Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::Usage,
             Error::Resolve { .. } | Error::NobodyAnswered { .. } | Error::Silent { .. } | Error::TookTooLong(_) => {
                 Exit::Unavailable
@@ -97,12 +98,15 @@ impl From<StopReason> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::config::Config;
     use std::time::Duration;
 
     #[test]
     fn each_kind_of_error_has_its_exit_code() {
         let addr = "127.0.0.1:8000".parse().unwrap();
         let code = |error: Error| Failure::from(error).exit.code();
+        let setting = Config::builder().k(0).build().unwrap_err();
+        assert_eq!(code(Error::Config(setting)), 64);
         assert_eq!(code(Error::KeyTooLong { len: 2, max: 1 }), 2);
         assert_eq!(code(Error::ValueTooLarge { len: 2, max: 1 }), 2);
         assert_eq!(code(Error::NobodyAnswered { asked: 3 }), 69);

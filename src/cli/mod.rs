@@ -15,6 +15,7 @@ mod logging;
 mod node;
 mod output;
 mod ping;
+mod service;
 mod set;
 mod settings;
 mod signals;

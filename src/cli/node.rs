@@ -9,6 +9,7 @@ use super::args::{DEFAULT_ADDR, NodeArgs};
 use super::data_dir;
 use super::failure::{Exit, Failure};
 use super::output;
+use super::service::Service;
 use super::settings;
 use super::signals::Signals;
 use super::wording::{list, nodes};
@@ -20,7 +21,8 @@ use crate::protocol::id::NodeId;
 use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
+    let service = Service::of_environment()?;
     let config = settings::load(args.config.as_deref())?;
     let mut builder = Node::builder().config(config).bind(&args.listen).codec(args.wire);
     if let Some(id) = args.node_id {
@@ -36,32 +38,57 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
         None => None,
     };
     let node = builder.start().await.map_err(cannot_start)?;
-    let mut events = node.events();
-    let joined = tokio::select! {
-        biased;
-        _ = signals.next() => return signals.stop(node).await,
-        joined = join(&node, &args) => joined?,
+    let work = async {
+        let mut events = node.events();
+        let joined = join(&node, &args).await?;
+        let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
+        let started = Started { id, addr, wire, joined, remembered, data_dir };
+        if args.json {
+            output::print_json(&started.json())?;
+        } else {
+            output::print(started.banner(program).as_bytes())?;
+        }
+        let mut alone = started.alone();
+        if let Some(tried) = &alone {
+            eprintln!("kad: nobody answered at {tried}: the node goes on alone, and tries again by itself");
+        }
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::Joined { answered: 1.. }) && alone.take().is_some() {
+                eprintln!("kad: joined the network now");
+            }
+        }
+        Ok(())
     };
-    let started = Started { id: node.id(), addr: node.local_addr(), wire: node.codec(), joined, remembered, data_dir };
-    if args.json {
-        output::print_json(&started.json())?;
-    } else {
-        output::print(started.banner(program).as_bytes())?;
-    }
-    let mut alone = started.alone();
-    if let Some(tried) = &alone {
-        eprintln!("kad: nobody answered at {tried}: the node goes on alone, and tries again by itself");
-    }
-    loop {
-        let event = tokio::select! {
-            biased;
-            _ = signals.next() => return signals.stop(node).await,
-            event = events.next() => event,
-        };
-        match event {
-            Some(Event::Joined { answered: 1.. }) if alone.take().is_some() => eprintln!("kad: joined the network now"),
-            Some(_) => {}
-            None => return Err(node.stopped().await.into()),
+    serve(&node, signals, &service, work).await
+}
+
+/// Does `work` beside `node`, which runs until a signal comes or it fails; the service manager hears of it.
+async fn serve(
+    node: &Node,
+    mut signals: Signals,
+    service: &Service,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    service.ready();
+    let ended = tokio::select! {
+        biased;
+        number = signals.next() => Ok(number),
+        done = work => Err(done),
+        () = service.report(node) => Err(Ok(())),
+    };
+    match ended {
+        Ok(number) => {
+            service.stopping(&format_args!("stopped by signal {number}"));
+            signals.stop(node).await
+        }
+        // Without a signal it ends only where it has failed.
+        Err(done) => {
+            let failure = match done {
+                Ok(()) => node.stopped().await.into(),
+                Err(failure) => failure,
+            };
+            service.stopping(&failure);
+            Err(failure)
         }
     }
 }
@@ -196,7 +223,9 @@ impl Started {
 mod tests {
     use super::*;
     use crate::actors::outcome::Unresolved;
+    use crate::protocol::config::Config;
     use crate::protocol::peer::Peer;
+    use crate::protocol::store::{Change, Committed, StoreError, StoredRecord};
 
     fn started(addr: &str, wire: Codec, joined: Option<BootstrapOutcome>) -> Started {
         Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined, remembered: 0, data_dir: None }
@@ -253,6 +282,38 @@ mod tests {
         assert!(alone.banner("kad").contains("nobody answered yet"));
         assert_eq!(started(DEFAULT_ADDR, Codec::Json, None).alone(), None);
         assert_eq!(started(DEFAULT_ADDR, Codec::Json, Some(outcome(&["127.0.0.1:7000"], &[]))).alone(), None);
+    }
+
+    /// Panics whenever it is to keep something.
+    struct Broken;
+
+    impl Store for Broken {
+        fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&mut self, _: Vec<Change>, _: Committed) {
+            panic!("injected by a test");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_fails_is_exit_code_70_and_the_part_is_named() {
+        let config = Config::builder().max_restarts(1).build().unwrap();
+        let node = Node::builder().config(config).store(Broken).start().await.unwrap();
+        let service = Service::of_environment().unwrap();
+        let mut events = node.events();
+        let work = async {
+            for key in ["first", "second"] {
+                let set = node.set(key, "v").await;
+                assert!(matches!(set, Err(Error::Interrupted | Error::Stopped(_))), "{set:?}");
+            }
+            while events.next().await.is_some() {}
+            Ok(())
+        };
+        let failure = serve(&node, Signals::listen().unwrap(), &service, work).await.unwrap_err();
+        assert_eq!((failure.exit, failure.exit.code()), (Exit::Internal, 70));
+        assert!(failure.to_string().contains("the value store panicked 2 times"), "{failure}");
     }
 
     #[test]

@@ -155,7 +155,7 @@ async fn stay(node: Node, key: &str, network: &Network, mut signals: Signals) ->
     loop {
         let event = tokio::select! {
             biased;
-            _ = signals.next() => return signals.stop(node).await,
+            _ = signals.next() => return signals.stop(&node).await,
             event = events.next() => event,
         };
         match event {

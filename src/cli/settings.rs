@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 
@@ -32,7 +33,7 @@ fn config(figment: Figment, file: Option<&Path>) -> Result<Config, Failure> {
     settings
         .apply(Config::builder())
         .build()
-        .map_err(|error| Failure::new(Exit::Config, format!("the setting {error}")))
+        .map_err(|error| Failure::new(Exit::Configuration, format!("the setting {error}")))
 }
 
 /// The first thing that is wrong, and where it stands.
@@ -42,11 +43,17 @@ fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
         Some(path) if from_file => path.display().to_string(),
         _ => format!("the environment ({ENV_PREFIX}…)"),
     };
-    let name = match error.path.join(".") {
-        name if name.is_empty() => name,
-        name => format!("{name}: "),
+    let name = error.path.join(".");
+    let why = match &error.kind {
+        Kind::UnknownField(field, _) => format!("there is no setting {field}; docs/operations.md lists all"),
+        Kind::UnknownVariant(variant, known) => format!("{name} is {}, not {variant:?}", known.join(" or ")),
+        Kind::InvalidType(found, wanted) => {
+            format!("{name} is {}, not a {found}", wanted.replace("usize", "a whole number"))
+        }
+        other if name.is_empty() => other.to_string(),
+        other => format!("{name}: {other}"),
     };
-    Failure::new(Exit::Config, format!("in {place}: {name}{}", error.kind))
+    Failure::new(Exit::Configuration, format!("in {place}: {why}"))
 }
 
 /// A duration as people write it.
@@ -132,9 +139,9 @@ mod tests {
             .filter(|name| !name.starts_with(' '))
             .collect();
         assert!(fields.len() > 40);
-        let known = read("unknown = 1").unwrap_err();
         for field in fields {
-            assert!(known.contains(&format!("`{field}`")), "{field} is not in {known}");
+            let error = read(&format!("{field} = [0]")).unwrap_err();
+            assert!(error.starts_with(&format!("in kad.toml: {field} is ")), "{field} cannot be set: {error}");
         }
     }
 

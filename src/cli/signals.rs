@@ -1,11 +1,15 @@
 //! The signals that stop a node: Ctrl-C and, on Unix, SIGTERM. The first stops it cleanly, a second ends the process.
 
+use std::time::Duration;
+
 use super::failure::{Exit, Failure};
 use crate::actors::node::Node;
 
 const SIGINT: u8 = 2;
 #[cfg(unix)]
 const SIGTERM: u8 = 15;
+/// How long a node may take to stop. It needs a good two seconds at most, unless its disk hangs.
+const STOP_WITHIN: Duration = Duration::from_millis(2_800);
 
 /// The signals of this process, from the moment it was made: none of them ends the process by itself any more.
 pub(super) struct Signals {
@@ -47,13 +51,19 @@ impl Signals {
         SIGINT
     }
 
-    /// Stops `node` after a first signal, unless a second one comes before it is done.
-    pub(super) async fn stop(mut self, node: Node) -> Result<(), Failure> {
-        tokio::select! {
+    /// Stops `node` after a first signal, unless a second one comes before it is done. It is cut short rather than late.
+    pub(super) async fn stop(mut self, node: &Node) -> Result<(), Failure> {
+        let stopped = tokio::select! {
             biased;
-            number = self.next() => Err(Failure::new(Exit::Signal(number), "ended before the node had stopped")),
-            () = node.stop() => Ok(()),
+            number = self.next() => return Err(Failure::new(Exit::Signal(number), "ended before the node had stopped")),
+            stopped = tokio::time::timeout(STOP_WITHIN, node.stop()) => stopped,
+        };
+        if stopped.is_err() {
+            eprintln!(
+                "kad: the node was cut short after {STOP_WITHIN:?}: its disk did not take the last of what it held"
+            );
         }
+        Ok(())
     }
 }
 

@@ -16,12 +16,12 @@ pub(super) const SIM_EXAMPLES: &str = "\
 Examples:
   kad sim                               # 200 nodes for an hour: seconds of yours
   kad sim --nodes 300 --hours 12 --churn 1h --plot charts
-                                        # half of the nodes leave within an hour; charts as SVG files
+                                        # half of the nodes leave within an hour; SVG charts
   kad sim --loss 0.05                   # a bad network
   kad sim --legacy 0.5                  # half of the nodes are the Python package's
   kad sim --sizes 200,1000 --json       # hops and recall against network size
 
-Time is virtual, and all chances come from the seed: the same options print the same JSON. Ctrl-C ends a run early, with
+Time is virtual, and all chances come from the seed: the same options print the same JSON. Ctrl-C ends a run early, with \
 the report of what ran so far (exit code 130); a second one ends it at once.";
 
 /// The longest run, in hours.

@@ -94,7 +94,7 @@ fn settings_come_from_a_file_and_from_the_environment_and_a_wrong_one_is_exit_co
     };
     let output = start("max_valeus = 1").output().unwrap();
     assert_eq!(code(&output), 64);
-    assert!(stderr(&output).contains("kad.toml") && stderr(&output).contains("`max_valeus`"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("kad.toml") && stderr(&output).contains("max_valeus"), "{}", stderr(&output));
     let output = start("k = 8").env("KAD_NODE_K", "256").output().unwrap();
     assert_eq!(
         (code(&output), stderr(&output).as_str()),

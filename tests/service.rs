@@ -1,0 +1,175 @@
+//! `kad node` as a service manager has it: signals, exit codes, and what it says by `sd_notify(3)`. Processes only.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kademlia_dynamic::Node;
+use serde_json::Value as Json;
+
+/// Longer than anything here takes, for a test that must not hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn kad(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
+    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn node(more: &[&str]) -> Command {
+    kad(&[&["node", "--json", "--listen", "127.0.0.1:0"], more].concat())
+}
+
+/// A process that goes when the test goes.
+struct Running(Child);
+
+impl Running {
+    /// Waits until it has joined its network.
+    fn start(mut command: Command) -> (Self, SocketAddr) {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: Json = serde_json::from_str(&line).unwrap();
+        (Self(child), started["address"].as_str().unwrap().parse().unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Its exit code and what it wrote to standard error.
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut errors = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (self.0.wait().unwrap().code(), errors)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A service manager.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn at(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
+    /// The next message.
+    fn hears(&self) -> String {
+        let mut buffer = [0; 1_024];
+        let len = self.0.recv(&mut buffer).expect("something is said");
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
+    }
+
+    /// The next message that begins so.
+    fn waits_for(&self, beginning: &str) -> String {
+        std::iter::repeat_with(|| self.hears()).find(|said| said.starts_with(beginning)).unwrap()
+    }
+}
+
+#[test]
+fn a_service_manager_hears_that_the_node_is_ready_how_it_fares_that_it_lives_and_that_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::at(&folder.path().join("notify"));
+    let data = folder.path().join("data");
+    let mut command = node(&["--data-dir", data.to_str().unwrap()]);
+    command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "100000");
+    let (mut node, addr) = Running::start(command);
+    assert_eq!(manager.hears(), "READY=1");
+    let status = manager.waits_for("STATUS=");
+    assert_eq!(status, "STATUS=0 nodes known; values: 0 published, 0 held; restarts: 0");
+    for _ in 0..3 {
+        assert_eq!(manager.waits_for("WATCHDOG="), "WATCHDOG=1");
+    }
+    node.signal("-TERM");
+    assert_eq!(manager.waits_for("STOPPING="), "STOPPING=1\nSTATUS=stopped by signal 15");
+    assert_eq!(node.end(), (Some(0), String::new()));
+    drop(UdpSocket::bind(addr).unwrap());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_manager_without_a_path_is_heard_and_without_a_time_no_watchdog_is_fed() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let name = format!("kad-test-{}", std::process::id());
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager(socket);
+    let mut command = node(&["--ephemeral"]);
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let (mut node, _) = Running::start(command);
+    assert_eq!(manager.hears(), "READY=1");
+    assert!(manager.hears().starts_with("STATUS="));
+    node.signal("-INT");
+    assert_eq!(manager.hears(), "STOPPING=1\nSTATUS=stopped by signal 2");
+    assert_eq!(node.end().0, Some(0));
+}
+
+#[test]
+fn an_environment_that_makes_no_sense_is_exit_code_64_and_named() {
+    for (name, value) in [("NOTIFY_SOCKET", "notify"), ("WATCHDOG_USEC", "soon")] {
+        let mut command = node(&["--ephemeral"]);
+        command.env("NOTIFY_SOCKET", "/nowhere/notify").env(name, value);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(64) && text.contains(&format!("{name}={value}")), "{text}");
+    }
+}
+
+#[test]
+fn a_service_manager_that_has_gone_is_no_reason_to_fail() {
+    let mut command = node(&["--ephemeral"]);
+    command.env("NOTIFY_SOCKET", "/nowhere/notify").env("WATCHDOG_USEC", "100000");
+    let (mut node, _) = Running::start(command);
+    node.signal("-TERM");
+    assert_eq!(node.end(), (Some(0), String::new()));
+}
+
+/// A node that holds values, and knows another that has fallen silent, to which it tries to hand them.
+async fn node_that_cannot_hand_over() -> Running {
+    let (process, addr) = Running::start(node(&["--ephemeral"]));
+    let other = Node::builder().bootstrap([addr]).start().await.unwrap();
+    for number in 0..20 {
+        assert_eq!(other.set(number.to_string(), "v").await.unwrap().stored, 1);
+    }
+    // Without a farewell.
+    drop(other);
+    process
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_hand_over_what_it_holds_ends_with_0_all_the_same() {
+    for signal in ["-TERM", "-INT"] {
+        let mut node = node_that_cannot_hand_over().await;
+        node.signal(signal);
+        assert_eq!(node.end(), (Some(0), String::new()), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_node_at_once_with_the_code_of_that_signal() {
+    let mut node = node_that_cannot_hand_over().await;
+    // It stands still while both are sent, so that the second cannot come too late. Which one is that, the system decides.
+    for signal in ["-STOP", "-INT", "-TERM", "-CONT"] {
+        node.signal(signal);
+    }
+    let (code, text) = node.end();
+    assert!(matches!(code, Some(130 | 143)) && text.contains("before the node had stopped"), "{code:?}: {text}");
+}
