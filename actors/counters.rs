@@ -98,6 +98,8 @@ counters! {
     WriteRefused => "kad_refused_total", "write";
     /// Refused: too many queries in flight.
     QueryRefused => "kad_refused_total", "query";
+    /// Refused: a query to an address that has left enough of them unanswered.
+    NotAskedAgain => "kad_refused_total", "unanswered";
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
     /// Refused: a newcomer that is given nothing, since too many are.

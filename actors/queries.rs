@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::QueryId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, NotBegun, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -136,8 +136,12 @@ impl Handler<SendQuery> for Queries {
         }
         match self.pending.begin(id, target, request.name(), waiting, now) {
             Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
-            Err((waiting, full)) => {
-                self.counters.turned_away(Counter::QueryRefused, to, &full, now);
+            Err((waiting, why)) => {
+                let counter = match why {
+                    NotBegun::Unanswered => Counter::NotAskedAgain,
+                    NotBegun::Full | NotBegun::DuplicateId => Counter::QueryRefused,
+                };
+                self.counters.turned_away(counter, to, &why, now);
                 waiting.tell(QueryResult::Unsent);
             }
         }

@@ -64,7 +64,7 @@ pub enum QueryResult {
         /// The id it gave, if any.
         actual: Option<NodeId>,
     },
-    /// It was not sent: too many queries are in flight.
+    /// It was not sent: too many queries are in flight, or too many to this address went unanswered.
     Unsent,
 }
 

@@ -68,7 +68,7 @@ fn came_back(asked: &Asked) -> String {
         CameBack::Silent if asked.doubted => "no answer, again".to_owned(),
         CameBack::Silent => "no answer".to_owned(),
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),
-        CameBack::Unsent => "not sent: too busy".to_owned(),
+        CameBack::Unsent => "not sent".to_owned(),
     };
     // Of one that never answered, that it was slow goes without saying.
     let slow = asked.slow && !matches!(asked.came_back, CameBack::Silent | CameBack::Pending);

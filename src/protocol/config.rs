@@ -39,6 +39,9 @@ pub const DEFAULT_MAX_WAITING_LOOKUPS: usize = 1_024;
 /// Queries in flight. A further one fails at once.
 pub const DEFAULT_MAX_QUERIES_IN_FLIGHT: usize = 4_096;
 
+/// Queries within a minute to an address at which nobody answers. A further one fails at once.
+pub const DEFAULT_MAX_UNANSWERED: u32 = 10;
+
 /// Answers and writes that wait for a pong to prove their address. A further one is dropped and counted.
 pub const DEFAULT_MAX_HELD: usize = 256;
 /// The same, for one address.
@@ -185,6 +188,10 @@ pub struct Config {
     pub max_waiting_lookups: usize,
     /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
     pub max_queries_in_flight: usize,
+    /// Queries within any minute to an address at which nobody has answered yet, or nobody has since the last silence
+    /// (2..=1,000,000): half of them at once, the others spread over the minute. Others may name any address to us. Defaults
+    /// to [`DEFAULT_MAX_UNANSWERED`].
+    pub max_unanswered: u32,
 
     /// Which addresses must echo a query id of ours before they cost us more than 3 times their request's bytes.
     /// Defaults to global ones.
@@ -280,6 +287,7 @@ impl Default for Config {
             max_lookups: DEFAULT_MAX_LOOKUPS,
             max_waiting_lookups: DEFAULT_MAX_WAITING_LOOKUPS,
             max_queries_in_flight: DEFAULT_MAX_QUERIES_IN_FLIGHT,
+            max_unanswered: DEFAULT_MAX_UNANSWERED,
             source_verification: AppliesTo::Global,
             max_held: DEFAULT_MAX_HELD,
             max_held_per_address: DEFAULT_MAX_HELD_PER_ADDRESS,
@@ -351,6 +359,7 @@ impl Config {
         within("max_lookups", self.max_lookups, 1, 65_536)?;
         within("max_waiting_lookups", self.max_waiting_lookups, 0, 1_000_000)?;
         within("max_queries_in_flight", self.max_queries_in_flight, 1, 1_000_000)?;
+        within("max_unanswered", self.max_unanswered as usize, 2, 1_000_000)?;
         within("max_held", self.max_held, 0, 65_536)?;
         within("max_held_per_address", self.max_held_per_address, 0, 65_536)?;
         lasts("hold_time", self.hold_time, MS(10), MS(60_000))?;
@@ -440,8 +449,9 @@ macro_rules! setters {
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
     restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
-    receive_buffer: usize, verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Duration, max_lookups: usize,
-    max_waiting_lookups: usize, max_queries_in_flight: usize, source_verification: AppliesTo, max_held: usize,
+    receive_buffer: usize, verify_response_source: bool, mixed_placement: bool, read_on: bool,
+    lookup_deadline: Duration, max_lookups: usize, max_waiting_lookups: usize, max_queries_in_flight: usize,
+    max_unanswered: u32, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Duration, max_verified_addresses: usize, verified_for: Duration,
     rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,

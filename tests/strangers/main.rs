@@ -1,8 +1,13 @@
-//! What strangers can do to a node, in numbers: what they make it believe (`quorum.rs`).
+//! What strangers can do to a node, in numbers: what they make it believe (`quorum.rs`), whom they make it ask
+//! (`reflection.rs`) and for how long (`endless.rs`).
 
+mod endless;
 mod quorum;
+mod reflection;
 mod sybils;
 
+use kademlia_dynamic::protocol::entropy::SeededEntropy;
+use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::sim::MemoryNetwork;
 use kademlia_dynamic::{Node, NodeBuilder, NodeId};
 
@@ -12,4 +17,8 @@ fn own_id() -> NodeId {
 
 async fn start(network: &MemoryNetwork, builder: NodeBuilder) -> Node {
     builder.node_id(own_id()).seed(1).start_local_over(network.endpoint()).await.expect("a node starts")
+}
+
+fn random_id(entropy: &mut SeededEntropy) -> NodeId {
+    Prefix::ALL.random_id(entropy)
 }

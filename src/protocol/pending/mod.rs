@@ -3,6 +3,7 @@
 
 mod round_trip;
 mod silences;
+mod unanswered;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use round_trip::RoundTrips;
 pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_PATIENCE};
 use silences::Silences;
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
+use unanswered::Unanswered;
+pub use unanswered::{MAX_UNANSWERED_ADDRESSES, UNANSWERED_WINDOW};
 
 /// Who looks for late answers later than this was busy, and answers may have come that nobody has read yet. So nothing
 /// is overdue before this much more has passed: a stall of our own must not end lookups.
@@ -77,6 +80,10 @@ pub enum NotBegun {
     /// A query with this id is in flight. With 64 random bits this means that the entropy is broken.
     #[error("a query with this id is in flight already")]
     DuplicateId,
+    /// Nobody has answered lately at this address, and it was sent [`Config::max_unanswered`] queries within
+    /// [`UNANSWERED_WINDOW`]. Normal with peers that have gone but are named often.
+    #[error("this address was sent enough queries that it did not answer")]
+    Unanswered,
 }
 
 /// Why an answer was not accepted. The query, if there is one, stays in flight and may still be answered.
@@ -121,6 +128,7 @@ pub struct Pending<W> {
     sequence: u64,
     round_trips: RoundTrips,
     silences: Silences,
+    unanswered: Unanswered,
 }
 
 impl<W> Pending<W> {
@@ -136,6 +144,7 @@ impl<W> Pending<W> {
             sequence: 0,
             round_trips: RoundTrips::new(config.query_timeout),
             silences: Silences::default(),
+            unanswered: Unanswered::new(config.max_unanswered),
         }
     }
 
@@ -176,6 +185,9 @@ impl<W> Pending<W> {
 
     /// Begins to wait for the answer to a query of the kind `kind` (the wire's name) that is sent now.
     ///
+    /// An address at which nobody answered yet, of those remembered, or nobody has since the last silence, is asked only so
+    /// often: others may have named it to us who want it flooded.
+    ///
     /// # Errors
     /// [`NotBegun`], with the waiter back.
     pub fn begin(
@@ -193,8 +205,11 @@ impl<W> Pending<W> {
             return Err((waiter, NotBegun::DuplicateId));
         }
         let target = Target { addr: canonical(to.addr), ..to };
-        let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
         let silent = self.silences.was_silent(target.addr, now);
+        if (silent || !self.round_trips.is_measured(&target.addr)) && !self.unanswered.admit(target.addr, now) {
+            return Err((waiter, NotBegun::Unanswered));
+        }
+        let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
         let overdue_at = within_timeout(self.round_trips.patience(target.addr, silent));
         let (late, overdue_at) = if silent {
             (overdue_at.map(|at| (at, Late::Overdue)), None)
@@ -239,6 +254,7 @@ impl<W> Pending<W> {
         let rtt = now.saturating_duration_since(query.sent_at);
         self.round_trips.measured(addr, rtt);
         self.silences.answered(addr);
+        self.unanswered.answered(addr);
         let wrong_id = expected_id.is_some_and(|expected| sender_id != Some(expected));
         Ok(Answered { waiter: query.waiter, addr, rtt, expected_id, wrong_id })
     }

@@ -54,7 +54,7 @@ struct Known {
 proptest! {
     #[test]
     fn it_agrees_with_a_list_that_is_searched_from_end_to_end(steps in prop::collection::vec(step(), 0..120)) {
-        let config = Config::builder().max_queries_in_flight(6).build().unwrap();
+        let config = Config::builder().max_queries_in_flight(6).max_unanswered(1_000_000).build().unwrap();
         let mut pending = Pending::new(&config);
         let mut model: Vec<Known> = Vec::new();
         let mut silent: HashSet<u16> = HashSet::new();
@@ -138,26 +138,75 @@ proptest! {
 }
 
 #[test]
-fn of_a_hundred_thousand_forged_answers_none_is_accepted_and_the_true_one_still_is() {
-    let mut pending = Pending::new(&Config::default());
+fn of_a_million_forged_or_replayed_answers_none_is_accepted_and_the_true_ones_still_are() {
+    let mut pending = Pending::new(&Config::builder().max_unanswered(1_000).build().unwrap());
     let mut entropy = SeededEntropy::new(0x00f0_49ed);
     let now = Instant::now();
-    let ids: Vec<QueryId> = (0..100).map(|_| QueryId::from_u64(entropy.next_u64())).collect();
+    let ids: Vec<QueryId> = (0..200).map(|_| QueryId::from_u64(entropy.next_u64())).collect();
     for id in &ids {
         pending.begin(*id, target(7), "find_value", (), now).unwrap();
     }
-    for forged in 0..100_000u32 {
-        // The ones from the right address guess the id; the others know it.
-        let (from, id) = match forged % 2 {
-            0 => (addr(7), QueryId::from_u64(entropy.next_u64())),
-            _ => (addr(1_024 + entropy.below(60_000) as u16), ids[entropy.below(100) as usize]),
-        };
-        assert!(pending.answer(from, &id, "find_value", Some(peer(7)), now).is_err());
+    let (open, answered) = ids.split_at(100);
+    for id in answered {
+        assert!(!pending.answer(addr(7), id, "find_value", Some(peer(7)), now).unwrap().wrong_id);
     }
-    for id in &ids {
+    let mut rejected = [0; 3];
+    for forged in 0..1_000_000u32 {
+        let one_of = |ids: &[QueryId], entropy: &mut SeededEntropy| ids[entropy.below(100) as usize];
+        let (from, id, kind) = match forged % 4 {
+            // From the right address with a guessed id; from elsewhere, or of another kind, with one that is known; and a
+            // true answer that comes again.
+            0 => (addr(7), QueryId::from_u64(entropy.next_u64()), "find_value"),
+            1 => (addr(1_024 + entropy.below(60_000) as u16), one_of(open, &mut entropy), "find_value"),
+            2 => (addr(7), one_of(open, &mut entropy), ["ping", "find_node", "set", "get"][forged as usize / 4 % 4]),
+            _ => (addr(7), one_of(answered, &mut entropy), "find_value"),
+        };
+        match pending.answer(from, &id, kind, Some(peer(7)), now).unwrap_err() {
+            Reject::UnknownQuery => rejected[0] += 1,
+            Reject::WrongSource => rejected[1] += 1,
+            Reject::WrongKind => rejected[2] += 1,
+        }
+    }
+    assert_eq!(rejected, [500_000, 250_000, 250_000]);
+    for id in open {
         assert!(!pending.answer(addr(7), id, "find_value", Some(peer(7)), now).unwrap().wrong_id);
     }
     assert!(pending.is_empty());
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_sent_ten_queries_a_minute_until_it_does() {
+    let mut pending = Pending::new(&Config::default());
+    let start = Instant::now();
+    let mut sent = 0;
+    let mut ask = |pending: &mut Pending<()>, at| {
+        sent += 1;
+        let id = QueryId::from_u64(sent);
+        match pending.begin(id, target(1), "ping", (), at) {
+            Ok(()) => Some(id),
+            Err(((), why)) => {
+                assert_eq!(why, NotBegun::Unanswered);
+                None
+            }
+        }
+    };
+    let mut count = 0;
+    for second in 0..60 {
+        let at = start + ms(1_000 * second);
+        pending.expire(at);
+        count += (0..50).filter(|_| ask(&mut pending, at).is_some()).count();
+    }
+    assert_eq!(count, 9, "of 3,000, five at once and then one in twelve seconds");
+    assert_eq!(pending.len(), 0);
+
+    let now = start + ms(60_000);
+    let last = ask(&mut pending, now).unwrap();
+    assert_eq!(ask(&mut pending, now), None);
+    pending.answer(addr(1), &last, "ping", Some(peer(1)), now).unwrap();
+    assert_eq!((0..500).filter(|_| ask(&mut pending, now).is_some()).count(), 500, "it answers");
+    // All of these get lost: from then on it counts as silent again.
+    pending.expire(now + ms(2_000));
+    assert_eq!((0..500).filter(|_| ask(&mut pending, now + ms(2_000)).is_some()).count(), 5);
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod reach;
 mod snapshot;
 
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 mod behaviour;
+mod conflict;
 mod pressure;
 
 fn secs(secs: u64) -> Duration {

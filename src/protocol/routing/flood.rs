@@ -1,0 +1,105 @@
+//! A flood of strangers, at its full rate: what becomes of those who are known, how many pings it costs, and how much memory.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+
+use super::*;
+use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::message::QueryId;
+use crate::protocol::pending::{MAX_UNANSWERED_ADDRESSES, Pending, Target};
+
+const RATE: u64 = 20_000;
+const SECONDS: u64 = 60;
+const KNOWN: usize = 150;
+
+/// A host of a global /24 of its own, for numbers below 2^22; the strangers' are above 2^16.
+fn addr(number: u64) -> SocketAddr {
+    SocketAddr::from(([64 + (number >> 16) as u8, (number >> 8) as u8, number as u8, 1], 7_000))
+}
+
+fn random_peer(entropy: &mut SeededEntropy, number: u64) -> Peer {
+    Peer::new(Prefix::ALL.random_id(entropy), addr(number))
+}
+
+/// What the table takes up, in bytes; a map is reckoned at twice its entries, which is the least that a B-tree is filled.
+fn bytes(table: &RoutingTable) -> usize {
+    let buckets: usize = table
+        .buckets
+        .iter()
+        .map(|bucket| {
+            let entries = (bucket.live.capacity() + bucket.waiting.capacity()) * size_of::<Entry>();
+            entries + bucket.invited.capacity() * size_of::<(SocketAddr, Instant)>() + size_of::<Bucket>()
+        })
+        .sum();
+    buckets + 2 * table.ids.len() * size_of::<(SocketAddr, NodeId)>() + 2 * table.diversity.counts().len() * 32
+}
+
+/// Strangers with fresh ids and addresses ask, 20,000 a second for a minute. Each is pinged whom the table wants pinged;
+/// the share `answering` of them answers. Returns how many pings there were, and the most bytes that it all took up.
+fn flood(answering: f64) -> (u64, usize) {
+    let (config, mut now) = (Config::default(), Instant::now());
+    let mut entropy = SeededEntropy::new(0x0f10_0d);
+    let own = Prefix::ALL.random_id(&mut entropy);
+    let mut table = RoutingTable::new(own, &config, now);
+    let known: Vec<Peer> = (0..KNOWN as u64).map(|number| random_peer(&mut entropy, number)).collect();
+    for peer in &known {
+        let _ = table.peer_answered(*peer, Some(1), now);
+    }
+    let live: Vec<Peer> = table.entries().map(Entry::peer).collect();
+    assert!(live.len() > 60 && !live.is_empty());
+
+    // Who was pinged answers after 50 ms, or never.
+    let mut pending: Pending<Peer> = Pending::new(&config);
+    let mut answers: VecDeque<(Instant, QueryId, Peer)> = VecDeque::new();
+    let (mut pings, mut most) = (0, 0);
+    for stranger in 0..RATE * SECONDS {
+        now += Duration::from_secs(1) / RATE as u32;
+        while answers.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, id, peer)) = answers.pop_front() else { break };
+            let _ = pending.answer(peer.addr, &id, "ping", Some(peer.id), now).expect("its query is in flight");
+            if let Some(check) = table.peer_answered(peer, Some(1), now).check() {
+                // Those who were there before are as alive as ever.
+                assert!(live.contains(&check) || table.contains(&check.id));
+                let _ = table.peer_answered(check, Some(1), now);
+            }
+        }
+        for expired in pending.expire(now) {
+            table.peer_silent(&expired.waiter, now);
+        }
+        let peer = random_peer(&mut entropy, (1 << 16) + stranger);
+        if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {
+            let id = QueryId::from_u64(pings);
+            let to = Target { addr: newcomer.addr, expected_id: Some(newcomer.id) };
+            if pending.begin(id, to, "ping", newcomer, now).is_ok() {
+                pings += 1;
+                if entropy.unit() < answering {
+                    answers.push_back((now + Duration::from_millis(50), id, newcomer));
+                }
+            }
+        }
+        if stranger % RATE == 0 {
+            let queries = pending.len() * 2 * size_of::<(QueryId, Peer, Target, [Instant; 8])>();
+            let unanswered = (pings as usize).min(MAX_UNANSWERED_ADDRESSES) * 2 * size_of::<(SocketAddr, Instant)>();
+            most = most.max(bytes(&table) + queries + unanswered);
+        }
+    }
+    for peer in &live {
+        assert!(table.get(&peer.id).is_some_and(|entry| entry.peer() == *peer), "{peer} was displaced");
+    }
+    for bucket in &table.buckets {
+        assert!(bucket.live.len() <= config.k && bucket.waiting.len() <= config.k && bucket.invited.len() <= config.k);
+    }
+    assert!(table.buckets.len() <= 2 * 20, "{} buckets", table.buckets.len());
+    (pings, most)
+}
+
+#[test]
+fn a_minute_of_20_000_strangers_a_second_displaces_nobody_and_takes_less_than_a_megabyte() {
+    for answering in [0.0, 1.0] {
+        let (pings, bytes) = flood(answering);
+        println!("{answering} of the strangers answer: {pings} pings, {bytes} bytes at most");
+        assert!(bytes < 1 << 20, "{bytes} bytes");
+        // A full bucket has one newcomer pinged within a query timeout, or after its answer; one that is not k.
+        assert!(pings < RATE * SECONDS / 20, "{pings} pings");
+    }
+}
