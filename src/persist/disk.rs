@@ -29,6 +29,15 @@ pub enum Failure {
     InUse,
 }
 
+impl Failure {
+    /// Whether there is no room: it passes once somebody makes some.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Medium(error) = self else { return false };
+        matches!(&**error, redb::Error::Io(source) if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+}
+
 impl From<redb::Error> for Failure {
     fn from(error: redb::Error) -> Self {
         match error {

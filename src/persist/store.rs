@@ -128,6 +128,7 @@ impl DiskStore {
 
     fn tell(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
+            self.shared.queue(&job);
             // A thread that has died drops whoever waits, which tells them.
             let _ = jobs.send(job);
         }
@@ -160,7 +161,7 @@ impl Store for DiskStore {
     }
 
     fn health(&self) -> BackendHealth {
-        self.shared.lock().health
+        self.shared.health()
     }
 }
 
@@ -174,6 +175,6 @@ impl Drop for DiskStore {
 
 impl fmt::Debug for DiskStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DiskStore").field("health", &self.shared.lock().health).finish_non_exhaustive()
+        f.debug_struct("DiskStore").field("health", &self.shared.health()).finish_non_exhaustive()
     }
 }

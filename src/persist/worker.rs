@@ -2,6 +2,7 @@
 //! fails it opens it again, sets a damaged file aside, and writes down anew what it knows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::store::{Durability, RELAXED_FLUSH};
 use super::times::{Age, Clock, Mark};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
-use crate::protocol::store::{BackendHealth, Change, Committed, Recollection, StoreError, StoredRecord};
+use crate::protocol::store::{BackendHealth, BackendState, Change, Committed, Recollection, StoreError, StoredRecord};
 
 /// Changes in one transaction. What waits beyond it goes into the next.
 const MAX_GROUP: usize = 1_024;
@@ -48,12 +49,34 @@ pub(super) struct Shadow {
 
 /// What the thread and the store share.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Shadow>>);
+pub(super) struct Shared(Arc<Between>);
+
+#[derive(Debug, Default)]
+struct Between {
+    shadow: Mutex<Shadow>,
+    /// Commits that the thread was told of and has not taken up.
+    waiting: AtomicUsize,
+}
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Shadow> {
         // Nothing panics between two changes that belong together.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.shadow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread is about to be told this.
+    pub(super) fn queue(&self, job: &Job) {
+        if matches!(job, Job::Commit(..)) {
+            self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn taken(&self, commits: usize) {
+        self.0.waiting.fetch_sub(commits, Ordering::Relaxed);
+    }
+
+    pub(super) fn health(&self) -> BackendHealth {
+        BackendHealth { waiting: self.0.waiting.load(Ordering::Relaxed), ..self.lock().health }
     }
 }
 
@@ -233,8 +256,14 @@ impl Worker {
             // A group does not wait to grow: while one is written the next one gathers.
             next = if changes.len() < MAX_GROUP { jobs.try_recv().ok() } else { None };
         }
+        self.shared.taken(waiting.len());
         let overdue = self.flush.is_some_and(|flush| flush <= self.clock.now().instant);
         let outcome = self.write(&changes, overdue || self.durability == Durability::Durable);
+        if outcome.is_ok() {
+            let health = &mut self.shared.lock().health;
+            health.grouped += waiting.len() as u64;
+            health.largest_group = health.largest_group.max(waiting.len());
+        }
         for done in waiting {
             done(
                 outcome
@@ -336,10 +365,16 @@ impl Worker {
         if let Some(recollection) = self.recollection.take() {
             shadow.recollection = recollection;
         }
-        shadow.health.commits += 1;
-        shadow.health.failing = false;
+        let health = &mut shadow.health;
+        health.commits += 1;
+        health.failing = false;
+        health.state = match (health.set_aside, health.reopened) {
+            (1.., _) => BackendState::SetAside,
+            (0, 1..) => BackendState::Reopened,
+            (0, 0) => BackendState::Healthy,
+        };
         if self.broken.take().is_some() {
-            tracing::info!("the store on disk works again");
+            tracing::warn!("the store on disk works again");
         }
     }
 
@@ -368,7 +403,9 @@ impl Worker {
         if self.broken.is_none() {
             tracing::error!(%failure, "the store on disk cannot be written: new values are refused until it can");
         }
-        self.shared.lock().health.failing = true;
+        let health = &mut self.shared.lock().health;
+        health.failing = true;
+        health.state = if failure.is_full() { BackendState::Full } else { BackendState::Failing };
         self.broken = Some((failure.clone(), self.clock.now().instant + RETRY_PAUSE));
     }
 }

@@ -62,11 +62,14 @@ fn whatever_is_damaged_no_wrong_bytes_come_out_and_the_store_goes_on() {
     let clock = TestClock::default();
     let whole = filled(&clock);
     let (mut kept, mut entropy) = (0, SeededEntropy::new(0xda_3a_6e));
+    let mut slowest = Duration::ZERO;
     for number in 1..=damages() {
         let medium = whole.copy();
         let mut kind = "";
         medium.damage(|bytes| kind = harm(bytes, &mut entropy));
+        let start = Instant::now();
         let mut store = open(&medium, &clock);
+        slowest = slowest.max(start.elapsed());
         let found = values(&mut store);
         for (key, found) in &found {
             let original = key.strip_prefix("key ").unwrap().parse().unwrap();
@@ -79,6 +82,7 @@ fn whatever_is_damaged_no_wrong_bytes_come_out_and_the_store_goes_on() {
         assert_eq!(after["new"], Value::from("value"), "damage {number}, {kind}");
         assert_eq!(after["key 7"], Value::from("new"), "damage {number}, {kind}");
     }
+    println!("ready again within {slowest:?} after each of {} damages", damages());
     assert!(kept > damages() * 50, "{kept} records were left of {}", damages() * 200);
 }
 
@@ -137,6 +141,7 @@ fn a_damaged_file_is_kept_under_another_name_and_a_bounded_number_of_them() {
         std::fs::write(&file, format!("no store, the {number}th time ").repeat(1_000)).unwrap();
         let mut store = DiskStore::open(folder.path()).unwrap();
         assert_eq!((values(&mut store).len(), store.health().set_aside), (0, 1));
+        assert_eq!(store.health().state, BackendState::SetAside);
         commit(&mut store, vec![put("key", "value", 1)]).unwrap();
     }
     let aside = |number: u32| std::fs::read_to_string(folder.path().join(format!("{STORE_FILE}.damaged-{number}")));

@@ -101,14 +101,32 @@ fn a_full_disk_refuses_with_a_reason_and_recovers_by_itself_once_there_is_room()
         let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err().to_string();
         assert!(error.contains("writing to disk") && error.contains("no storage space"), "{error}");
         assert_eq!(values(&mut store).len(), 1, "what is held is still served");
+        assert_eq!(store.health().state, BackendState::Full);
         clock.pass(Duration::from_secs(2));
     }
     medium.is_full(false);
     clock.pass(Duration::from_secs(2));
     commit(&mut store, vec![put("new", "value", 10)]).unwrap();
-    assert!(!store.health().failing);
+    assert_eq!(store.health().state, BackendState::Reopened);
     drop(store);
-    assert_eq!(values(&mut open(&medium, &clock)).len(), 2);
+    let mut store = open(&medium, &clock);
+    assert_eq!(values(&mut store).len(), 2);
+    assert_eq!(store.health().state, BackendState::Healthy);
+}
+
+#[test]
+fn once_there_is_room_it_recovers_though_nothing_is_written() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let mut store = open(&medium, &clock);
+    medium.is_full(true);
+    assert!(commit(&mut store, vec![put("key", "value", 1)]).is_err());
+    medium.is_full(false);
+    // It looks every second, by its own timer; the end here is a watchdog.
+    let start = Instant::now();
+    while store.health().failing && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.health().state, BackendState::Reopened);
 }
 
 #[test]
@@ -125,6 +143,9 @@ fn writes_that_wait_go_together() {
     }
     drop(sender);
     assert_eq!(done.iter().filter(|committed| *committed).count(), WRITES);
-    let commits = store.health().commits - before;
+    let health = store.health();
+    let commits = health.commits - before;
     assert!((5..1_000).contains(&commits), "{commits} commits");
+    assert_eq!((health.grouped, health.waiting), (WRITES as u64, 0));
+    assert!((WRITES / 1_000..=1_024).contains(&health.largest_group), "{} in one", health.largest_group);
 }

@@ -4,6 +4,8 @@ mod damage;
 mod failures;
 mod laws;
 mod medium;
+#[cfg(feature = "sim")]
+mod whole_node;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, mpsc};
@@ -13,7 +15,7 @@ use self::medium::TestMedium;
 use super::store::{DiskStore, Durability};
 use super::times::{Clock, Moment, SystemClock};
 use crate::protocol::store::contract::record;
-use crate::protocol::store::{Change, Store, StoreError, StoredRecord};
+use crate::protocol::store::{BackendState, Change, Store, StoreError, StoredRecord};
 use crate::protocol::value::Value;
 
 /// The system's clock, and by how much a test is ahead of it.

@@ -1,5 +1,7 @@
 //! What a store keeps of the node beside its records, and how it fares. Neither changes what is held.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::protocol::id::NodeId;
@@ -17,13 +19,62 @@ pub struct Recollection {
     pub peers: Vec<Peer>,
 }
 
+/// Whether what stands behind the records can be written, and whether it ever could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendState {
+    /// It works, and always has since it was opened.
+    #[default]
+    Healthy,
+    /// It has no room. New values are refused, and it looks by itself whether there is room again.
+    Full,
+    /// It cannot be written for another reason. New values are refused, and it tries again by itself.
+    Failing,
+    /// It works. Since the start it failed at least once, and was opened again with all that was acknowledged.
+    Reopened,
+    /// It works. Since the start it was damaged, put aside, and begun anew with all that was still known.
+    SetAside,
+}
+
+impl BackendState {
+    /// Whether new values are taken.
+    pub fn takes_values(self) -> bool {
+        !matches!(self, Self::Full | Self::Failing)
+    }
+
+    /// It as one word or two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Full => "full",
+            Self::Failing => "failing",
+            Self::Reopened => "reopened",
+            Self::SetAside => "set aside",
+        }
+    }
+}
+
+impl fmt::Display for BackendState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How whatever stands behind the records fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct BackendHealth {
+    /// Whether it can be written.
+    pub state: BackendState,
     /// Whether its last write failed: new values are refused until one succeeds.
     pub failing: bool,
     /// Transactions that were committed.
     pub commits: u64,
+    /// Writes that they held: by so many times fewer commits than writes were there.
+    pub grouped: u64,
+    /// The most writes that one transaction held.
+    pub largest_group: usize,
+    /// Writes that wait to be taken into a transaction.
+    pub waiting: usize,
     /// Transactions that failed.
     pub failures: u64,
     /// How often it was opened again after a failure.

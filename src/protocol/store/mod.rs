@@ -17,7 +17,7 @@ mod ttl;
 mod undo;
 mod writes;
 
-pub use health::{BackendHealth, MAX_REMEMBERED_PEERS, Recollection};
+pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
 pub use outcome::{
     ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
