@@ -20,8 +20,8 @@ fn contact(node_id: &str, ip: &str, port: &str) -> String {
     format!("d2:ip{ip}7:node_id{node_id}4:port{port}e")
 }
 
-#[test]
-fn fields_of_every_kind_of_wrong() {
+/// Messages with a field that is wrong.
+fn cases() -> Vec<Case<'static>> {
     let own = text(NODE);
     let here = text("192.0.2.1");
     let one = || peers(&["192.0.2.1:1"]);
@@ -145,13 +145,18 @@ fn fields_of_every_kind_of_wrong() {
     ] {
         cases.push(case("ping", "x", string, MALFORMED));
     }
-    check(Codec::Bencode, &cases, spell);
+    cases
 }
 
 #[test]
-fn datagrams_out_of_form() {
+fn fields_of_every_kind_of_wrong() {
+    check(Codec::Bencode, &cases(), spell);
+}
+
+/// Datagrams that are no message as a whole.
+fn out_of_form() -> Vec<(String, Outcome)> {
     let whole = String::from_utf8(spell(&case("ping", "x", "i1e", ping()))).unwrap();
-    let cases: Vec<(String, Outcome)> = vec![
+    vec![
         ("i1e".into(), MALFORMED),
         ("4:ping".into(), MALFORMED),
         ("le".into(), MALFORMED),
@@ -172,9 +177,19 @@ fn datagrams_out_of_form() {
         ("d".repeat(65_507), MALFORMED),
         ("d1:a".repeat(16_000), TOO_DEEP),
         (format!("d1:a{}", "l".repeat(65_503)), TOO_DEEP),
-    ];
-    for (datagram, expected) in cases {
+    ]
+}
+
+#[test]
+fn datagrams_out_of_form() {
+    for (datagram, expected) in out_of_form() {
         let shown: String = datagram.chars().take(300).collect();
         assert_eq!(outcome(Codec::Bencode, datagram.as_bytes()), expected, "{shown}");
     }
+}
+
+/// All of this file's, and what becomes of each.
+pub(crate) fn datagrams() -> Vec<(Vec<u8>, Outcome)> {
+    let whole = out_of_form().into_iter().map(|(datagram, expected)| (datagram.into_bytes(), expected));
+    cases().iter().map(|case| (spell(case), case.expected.clone())).chain(whole).collect()
 }

@@ -20,8 +20,8 @@ fn good(ip: &str) -> String {
     sender(&format!("{NODE:?}"), &format!("{ip:?}"), "1")
 }
 
-#[test]
-fn fields_of_every_kind_of_wrong() {
+/// Messages with a field that is wrong.
+fn cases() -> Vec<Case<'static>> {
     let own = format!("{NODE:?}");
     let peer = |id: &str, ip: &str, port: &str| format!("[{},{}]", sender(id, ip, port), good("192.0.2.1"));
     let one = || peers(&["192.0.2.1:1"]);
@@ -223,13 +223,18 @@ fn fields_of_every_kind_of_wrong() {
     let no_size = Request::CheckStore { key: "k".into(), size: None };
     cases.push(case("check_store", "size", "null", Ok(Body::Request(no_size.clone()))).and("key", "\"k\""));
     cases.push(case("check_store", "key", "\"k\"", Ok(Body::Request(no_size))));
-    check(Codec::Json, &cases, spell);
+    cases
 }
 
 #[test]
-fn datagrams_out_of_form() {
+fn fields_of_every_kind_of_wrong() {
+    check(Codec::Json, &cases(), spell);
+}
+
+/// Datagrams that are no message as a whole.
+fn out_of_form() -> Vec<(String, Outcome)> {
     let whole = String::from_utf8(spell(&case("ping", "x", "1", ping()))).unwrap();
-    let cases: Vec<(String, Outcome)> = vec![
+    vec![
         ("null".into(), MALFORMED),
         ("7".into(), MALFORMED),
         ("\"ping\"".into(), MALFORMED),
@@ -258,11 +263,21 @@ fn datagrams_out_of_form() {
         (whole.replace("\"x\":1", &format!("\"x\":{}{}", "[".repeat(30_000), "]".repeat(30_000))), ping()),
         (whole.replace("\"x\":1", &format!("\"sender\":{}", "[".repeat(30_000))), MALFORMED),
         (whole.replace("\"x\":1", &format!("\"x\":{}1{}", "{\"x\":".repeat(10_000), "}".repeat(10_000))), ping()),
-    ];
-    for (datagram, expected) in cases {
+    ]
+}
+
+#[test]
+fn datagrams_out_of_form() {
+    for (datagram, expected) in out_of_form() {
         let shown: String = datagram.chars().take(300).collect();
         assert_eq!(outcome(Codec::Json, datagram.as_bytes()), expected, "{shown}");
     }
+}
+
+/// All of this file's, and what becomes of each.
+pub(crate) fn datagrams() -> Vec<(Vec<u8>, Outcome)> {
+    let whole = out_of_form().into_iter().map(|(datagram, expected)| (datagram.into_bytes(), expected));
+    cases().iter().map(|case| (spell(case), case.expected.clone())).chain(whole).collect()
 }
 
 #[test]

@@ -1,10 +1,18 @@
-//! Datagrams that no honest node sends, and what the decoders make of each: dropped with a reason, or read as far as it
-//! is sound. Whether a node stays up under them is another suite's question.
+//! Datagrams that no honest node sends, and what becomes of each: dropped with a reason, or read as far as it is sound. The
+//! table (`table.rs`) says them by name on every wire that can say them; `json.rs`, `bencode.rs` and `msgpack.rs` add what
+//! one wire alone can spell; `node.rs` sends them all to nodes that run.
 #![allow(clippy::unwrap_used, reason = "clippy sees no test in the helpers of one")]
 
 mod bencode;
+#[path = "../fuzzing/besieged.rs"]
+mod besieged;
 mod json;
 mod msgpack;
+mod node;
+mod table;
+mod wild;
+#[path = "../fuzzing/world.rs"]
+mod world;
 
 use std::sync::Arc;
 
@@ -101,6 +109,23 @@ fn sound_datagrams(codec: Codec) -> Vec<Vec<u8>> {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .map(|line| hex::decode(line["datagram_hex"].as_str().unwrap()).unwrap())
         .collect()
+}
+
+#[test]
+fn each_row_of_the_table_is_dropped_for_its_reason_or_read_as_far_as_it_is_sound() {
+    let rows = table::rows();
+    let mut names: Vec<&str> = rows.iter().map(|row| &*row.name).collect();
+    for row in &rows {
+        let on = Codec::ALL.into_iter().filter_map(|codec| Some((codec, row.on(codec)?)));
+        for (codec, (datagram, expected)) in on {
+            let shown = datagram[..datagram.len().min(300)].escape_ascii();
+            assert_eq!(&outcome(codec, datagram), expected, "{codec}: {}: {shown}", row.name);
+        }
+        assert!(Codec::ALL.into_iter().any(|codec| row.on(codec).is_some()), "{} is on no wire", row.name);
+    }
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    assert!(names.len() >= 120, "{} rows", names.len());
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn record(ip: &[u8], port: u16) -> Vec<u8> {
     [node_id().as_bytes(), ip, &port.to_be_bytes()].concat()
 }
 
-#[test]
-fn fields_of_every_kind_of_wrong() {
+/// Messages with a field that is wrong.
+fn cases() -> Vec<Case<'static>> {
     const NIL: &[u8] = &[0xc0];
     let k = || text("k");
     let good = record(&[192, 0, 2, 1], 1);
@@ -141,14 +141,19 @@ fn fields_of_every_kind_of_wrong() {
     for port in [&[0][..], &[0xff], &[0xce, 0, 1, 0, 0], &[0xca, 0x3f, 0x80, 0, 0], &[0xa1, b'1'], NIL, &[0x90]] {
         cases.push(case("ping", "sender", sender(own(), bin(&[]), port), BAD_SENDER));
     }
-    check(Codec::MessagePack, &cases, spell);
+    cases
 }
 
 #[test]
-fn datagrams_out_of_form() {
+fn fields_of_every_kind_of_wrong() {
+    check(Codec::MessagePack, &cases(), spell);
+}
+
+/// Datagrams that are no message as a whole.
+fn out_of_form() -> Vec<(Vec<u8>, Outcome)> {
     let whole = spell(&case("ping", "x", [1], ping()));
     let fields = &whole[3..];
-    let cases: Vec<(Vec<u8>, Outcome)> = vec![
+    vec![
         (vec![0xc0], MALFORMED),
         (vec![0x80], MISSING),
         (vec![0x90], MALFORMED),
@@ -171,11 +176,20 @@ fn datagrams_out_of_form() {
         (vec![0x81; 65_507], MALFORMED),
         (vec![0x91; 65_507], MALFORMED),
         (vec![0xff; 65_507], MALFORMED),
-    ];
-    for (datagram, expected) in cases {
+    ]
+}
+
+#[test]
+fn datagrams_out_of_form() {
+    for (datagram, expected) in out_of_form() {
         let shown = datagram[..datagram.len().min(200)].escape_ascii();
         assert_eq!(outcome(Codec::MessagePack, &datagram), expected, "{shown}");
     }
+}
+
+/// All of this file's, and what becomes of each.
+pub(crate) fn datagrams() -> Vec<(Vec<u8>, Outcome)> {
+    cases().iter().map(|case| (spell(case), case.expected.clone())).chain(out_of_form()).collect()
 }
 
 #[test]

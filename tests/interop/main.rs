@@ -27,12 +27,16 @@ macro_rules! on_each_version_and_wire {
 mod alone;
 mod bencode;
 mod crowd;
+mod differential;
 mod joins;
 mod legacy;
 mod messages;
+#[path = "../fuzzing/mutator.rs"]
+mod mutator;
 mod our_messages;
 mod ours;
 mod python;
 mod raw;
+mod rules;
 mod simulated;
 mod values;

@@ -1,0 +1,291 @@
+//! A node under siege: whatever bytes come, each from a source of its own, it goes on, keeps its bounds, and says nothing that
+//! a node may not say. Its state is kept from one datagram to the next. The tests run it, and so does the fuzzer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use kademlia_dynamic::actors::snapshot::Snapshot;
+use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::peer::{AddressScope, Subnet, check_unicast};
+use kademlia_dynamic::sim::MemoryNetwork;
+use kademlia_dynamic::{Codec, Config, Node, NodeId, Peer};
+use tokio::time::sleep;
+
+use super::world::{Line, World};
+
+/// Peers that the node knows from the start.
+const RESIDENTS: u64 = 24;
+/// Peers that answer, at most.
+const LIVE: usize = 400;
+/// Sources, each for one datagram; after that many they come again.
+const SOURCES: u64 = 1 << 16;
+
+/// A node, and whoever besieges it.
+pub(crate) struct Besieged {
+    codec: Codec,
+    config: Config,
+    network: MemoryNetwork,
+    world: Rc<RefCell<World>>,
+    node: Node,
+    entropy: SeededEntropy,
+    fed: u64,
+}
+
+impl Besieged {
+    /// A node that knows [`RESIDENTS`] peers, with bounds so narrow that a thousand datagrams reach them. Within an actix
+    /// system in virtual time.
+    pub(crate) async fn new(codec: Codec, seed: u64) -> Self {
+        let mut config = Config::default();
+        config.max_values = 200;
+        config.max_store_bytes = 200_000;
+        config.max_held = 8;
+        config.max_queries_in_flight = 64;
+        config.max_lookups = 8;
+        config.max_waiting_lookups = 16;
+        config.max_verified_addresses = 128;
+        config.max_kept_keys = 4;
+        config.hand_off_time = Duration::ZERO;
+        config.validate().expect("narrow bounds are bounds");
+
+        let network = MemoryNetwork::new(seed).with_scope(AddressScope::Global);
+        let inner = network.endpoint();
+        let own = Peer::new(NodeId::of_key("the besieged"), inner.addr());
+        let mut world = World::new(codec, own, seed);
+        let residents: Vec<SocketAddr> =
+            (0..RESIDENTS).map(|n| SocketAddr::from(([30, n as u8, 0, 1], 7_000))).collect();
+        for addr in &residents {
+            world.settle(*addr, Some(NodeId::of_key(&addr.to_string())));
+            world.is_named(*addr);
+        }
+        let world = Rc::new(RefCell::new(world));
+        let line = Line { inner, network: network.clone(), world: world.clone() };
+        let builder = Node::builder().codec(codec).config(config.clone()).node_id(own.id).seed(seed);
+        let node = builder.bootstrap(residents).start_local_over(line).await.expect("a node starts");
+        Self { codec, config, network, world, node, entropy: SeededEntropy::new(seed ^ 1), fed: 0 }
+    }
+
+    /// Lets the node hear `datagram` from a new source; and again as the answer to a query of its own, if it can be one.
+    ///
+    /// # Panics
+    /// Where the node does what it must not do, or does no more what it must.
+    pub(crate) async fn feed(&mut self, datagram: &[u8]) {
+        self.fed += 1;
+        let read = self.codec.decode(datagram).ok();
+        let from = self.source();
+        {
+            let mut world = self.world.borrow_mut();
+            let id = read.as_ref().and_then(|message| message.sender.id);
+            // Every third stranger answers when it is asked.
+            world.settle(from, id.filter(|_| self.entropy.below(3) == 0));
+            if world.live() > LIVE {
+                world.silence_the_oldest();
+            }
+        }
+        self.say(from, datagram);
+        if let Some(message) = read {
+            for peer in peers_of(&message.body) {
+                self.world.borrow_mut().is_named(peer.addr);
+            }
+            if let Body::Response(response) = &message.body {
+                self.answer_with(datagram, &message, response).await;
+            }
+        }
+        self.live_on().await;
+        self.see_that_it_answers(datagram).await;
+        self.check(datagram).await;
+    }
+
+    /// How many peers the node has named to others so far.
+    pub(crate) fn relayed(&self) -> u64 {
+        self.world.borrow().relayed
+    }
+
+    /// The node itself.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Asks as somebody whom the node has never heard of, but trusts to be at his address, and waits for the answer.
+    pub(crate) async fn ask(&mut self, request: Request) {
+        self.fed += 1;
+        let from = SocketAddr::from(([10, 9, (self.fed >> 8) as u8, self.fed as u8], 7_000));
+        let datagram = self.spell(from, QueryId::from_u64(self.fed), Body::Request(request));
+        self.say(from, &datagram);
+        self.see_that_it_answers(&datagram).await;
+        self.check(&datagram).await;
+    }
+
+    /// A new source: most of them anywhere, some in one subnet, and some in the neighbourhood, whose word counts for more.
+    fn source(&mut self) -> SocketAddr {
+        let n = self.fed % SOURCES;
+        let [.., a, b] = n.to_be_bytes();
+        let ip = match self.entropy.below(8) {
+            0 => Ipv4Addr::new(10, 1, a, b),
+            1 | 2 => Ipv4Addr::new(20, 200, 0, b),
+            _ => Ipv4Addr::new(20, a, b, 1),
+        };
+        SocketAddr::new(ip.into(), 1_024 + n as u16 % 30_000)
+    }
+
+    fn say(&self, from: SocketAddr, datagram: &[u8]) {
+        self.world.borrow_mut().says(from, datagram.len());
+        assert!(datagram.len() <= MAX_DATAGRAM, "no datagram is so long");
+        self.network.send(from, self.node.local_addr(), datagram.to_vec());
+    }
+
+    /// Has the node ask what `response` is an answer to, and lets it hear that: under the id of the query, from whom was asked.
+    async fn answer_with(&mut self, datagram: &[u8], message: &Message, response: &Response) {
+        self.world.borrow_mut().wanted = Some(response.answers());
+        self.do_something(response.answers());
+        sleep(Duration::from_millis(8)).await;
+        let open = self.world.borrow_mut().open.take();
+        self.world.borrow_mut().wanted = None;
+        let Some((peer, query)) = open else { return };
+        let sender = Sender::new(Some(peer.id), peer.addr);
+        let renamed = Message { id: query, sender, ..message.clone() };
+        let answer = self.readdressed(datagram, message, &renamed);
+        self.world.borrow_mut().proves(peer);
+        self.say(peer.addr, &answer);
+    }
+
+    /// `datagram` under the query id and the sender's id of `renamed`: byte for byte the same otherwise where that can be
+    /// done, since what is wrong with it is what matters.
+    fn readdressed(&self, datagram: &[u8], message: &Message, renamed: &Message) -> Vec<u8> {
+        let (Some(old), Some(new)) = (message.sender.id, renamed.sender.id) else { return self.encode(renamed) };
+        let ids: [(Vec<u8>, Vec<u8>); 2] = match (self.codec, message.id.as_u64(), renamed.id.as_u64()) {
+            (Codec::MessagePack, Some(was), Some(is)) => [
+                (was.to_be_bytes().to_vec(), is.to_be_bytes().to_vec()),
+                (old.as_bytes().to_vec(), new.as_bytes().to_vec()),
+            ],
+            (_, Some(_), Some(_)) => [
+                (message.id.as_str().into(), renamed.id.as_str().into()),
+                (old.to_string().into(), new.to_string().into()),
+            ],
+            _ => return self.encode(renamed),
+        };
+        let mut patched = datagram.to_vec();
+        for (was, is) in ids {
+            // The first place only: a peer that is named may have the same id.
+            if let Some(at) = patched.windows(was.len()).position(|window| window == was) {
+                patched[at..at + was.len()].copy_from_slice(&is);
+            }
+        }
+        match self.codec.decode(&patched) {
+            Ok(read) if read.id == renamed.id && read.sender.id == renamed.sender.id => patched,
+            _ => self.encode(renamed),
+        }
+    }
+
+    fn encode(&self, message: &Message) -> Vec<u8> {
+        // What a legacy node spells shorter than we do may not fit any more.
+        self.codec.encode(message).unwrap_or_default()
+    }
+
+    fn spell(&self, from: SocketAddr, id: QueryId, body: Body) -> Vec<u8> {
+        // Under the node's own id nobody is inserted.
+        self.encode(&Message { id, sender: Sender::new(Some(self.node.id()), from), version: None, body })
+    }
+
+    /// An application's wish: one that makes the node send a query of this name.
+    fn do_something(&mut self, name: &str) {
+        let (node, number) = (self.node.clone(), self.entropy.below(64));
+        let resident = SocketAddr::from(([30, (number % RESIDENTS) as u8, 0, 1], 7_000));
+        match name {
+            "ping" => drop(actix_rt::spawn(async move { drop(node.ping(resident).await) })),
+            "find_value" => drop(actix_rt::spawn(async move { drop(node.get(number.to_string()).await) })),
+            "set" | "check_store" | "set_cached" => {
+                drop(actix_rt::spawn(async move { drop(node.set(number.to_string(), "ours").await) }));
+            }
+            _ => {
+                let target = NodeId::of_key(&self.entropy.next_u64().to_string());
+                drop(actix_rt::spawn(async move { drop(node.find_node(target).await) }));
+            }
+        }
+    }
+
+    /// Time passes: mostly little, now and then so much that everything falls due.
+    async fn live_on(&mut self) {
+        if self.fed.is_multiple_of(16) {
+            let name = ["find_node", "find_value", "set", "ping"][self.entropy.below(4) as usize];
+            self.do_something(name);
+        }
+        let passes = match self.fed {
+            fed if fed.is_multiple_of(16_384) => Duration::from_secs(90_000),
+            fed if fed.is_multiple_of(2_048) => Duration::from_secs(4_000),
+            fed if fed.is_multiple_of(128) => Duration::from_millis(2_500),
+            _ => Duration::from_millis(1),
+        };
+        sleep(passes).await;
+    }
+
+    /// A ping sent right behind `datagram` is answered, and within a few milliseconds.
+    async fn see_that_it_answers(&self, datagram: &[u8]) {
+        let id = QueryId::from_u64(self.fed);
+        let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        self.say(from, &self.spell(from, id, Body::Request(Request::Ping)));
+        sleep(Duration::from_millis(3)).await;
+        let pong = self.world.borrow().last_pong;
+        assert_eq!(pong, Some(id), "no pong after {}", shown(datagram));
+    }
+
+    /// Nothing is broken, and nothing is beyond its bound.
+    async fn check(&self, datagram: &[u8]) {
+        let broken = self.world.borrow().broken.clone();
+        assert_eq!(broken, None, "after {}", shown(datagram));
+        let seen = self.node.snapshot().await.expect("the node runs");
+        if let Err(what) = self.within_bounds(&seen) {
+            panic!("{what} after {}\n{seen:?}", shown(datagram));
+        }
+    }
+
+    fn within_bounds(&self, seen: &Snapshot) -> Result<(), String> {
+        let config = &self.config;
+        let within = |what: &str, found: u64, bound: usize| {
+            if found <= bound as u64 { Ok(()) } else { Err(format!("{found} {what} where {bound} may be")) }
+        };
+        if !seen.restarts.is_empty() {
+            return Err(format!("actors panicked: {:?}", seen.restarts));
+        }
+        within("buckets", seen.table.buckets.len() as u64, 160)?;
+        for bucket in &seen.table.buckets {
+            within("peers in a bucket", bucket.peers.len() as u64, config.k)?;
+            within("replacements in a bucket", bucket.replacements as u64, config.k)?;
+        }
+        let peers: Vec<Peer> = (seen.table.buckets.iter().flat_map(|bucket| &bucket.peers)).map(|e| e.peer).collect();
+        let mut subnets = HashMap::new();
+        for peer in &peers {
+            let sound = check_unicast(&peer.addr).is_ok() && peer.addr != seen.addr && peer.id != seen.id;
+            if !sound || !self.world.borrow().has_answered(peer) {
+                return Err(format!("{peer} is in the table, and never answered"));
+            }
+            if config.diversity.covers(&peer.addr.ip()) {
+                let neighbours: &mut u64 = subnets.entry(Subnet::of(&peer.addr.ip())).or_default();
+                *neighbours += 1;
+                within("peers of one subnet", *neighbours, config.max_per_subnet_table)?;
+            }
+        }
+        within("values of strangers", seen.store.remote.values as u64, config.max_values)?;
+        within("bytes of strangers", seen.store.remote.bytes as u64, config.max_store_bytes)?;
+        within("cached values", seen.store.cached.values as u64, config.max_values / 10)?;
+        within("queries in flight", seen.queries_in_flight as u64, config.max_queries_in_flight)?;
+        within("lookups", seen.lookups_running as u64, config.max_lookups)?;
+        within("lookups that wait", seen.lookups_waiting as u64, config.max_waiting_lookups)?;
+        within("kept keys", seen.keeping.kept as u64, config.max_kept_keys)
+    }
+}
+
+fn peers_of(body: &Body) -> &[Peer] {
+    match body {
+        Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) => peers,
+        _ => &[],
+    }
+}
+
+fn shown(datagram: &[u8]) -> String {
+    format!("{} bytes: {}", datagram.len(), datagram[..datagram.len().min(600)].escape_ascii())
+}

@@ -1,0 +1,142 @@
+//! The table against nodes that run: over a network in memory, where every datagram that a node sends is seen, and over a
+//! socket of this machine.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::time::Duration;
+
+use kademlia_dynamic::Node;
+use kademlia_dynamic::protocol::message::{QueryId, Sender};
+use kademlia_dynamic::sim::in_virtual_time;
+
+use super::besieged::Besieged;
+use super::*;
+
+/// Every datagram of the table and of the lists of single wires, with its name and what becomes of it.
+fn all(codec: Codec) -> Vec<(String, Vec<u8>, Outcome)> {
+    let rows = table::rows();
+    let named = rows.iter().filter_map(|row| Some((row.name.clone(), row.on(codec)?)));
+    let mut all: Vec<_> =
+        named.map(|(name, (datagram, expected))| (name, datagram.to_vec(), expected.clone())).collect();
+    let single = match codec {
+        Codec::Json => json::datagrams(),
+        Codec::Bencode => bencode::datagrams(),
+        Codec::MessagePack => msgpack::datagrams(),
+    };
+    all.extend(single.into_iter().map(|(datagram, expected)| {
+        (datagram[..datagram.len().min(300)].escape_ascii().to_string(), datagram, expected)
+    }));
+    all
+}
+
+/// How many datagrams a node has dropped for this reason.
+fn dropped(node: &Node, reason: &str) -> u64 {
+    node.counters().snapshot().get(&format!("kad_dropped_total{{{reason}}}")).copied().unwrap_or(0)
+}
+
+fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
+    in_virtual_time(async {
+        let mut besieged = Besieged::new(codec, 7).await;
+        assert_eq!(besieged.node().local_addr().to_string(), "1.0.0.1:7000", "our own address, as the table has it");
+        let all = all(codec);
+        for (name, datagram, expected) in &all {
+            let before = expected.as_ref().err().map(|reason| dropped(besieged.node(), reason));
+            // It sees that the node answers, keeps its bounds, names no stranger to anybody, and sends to no address that
+            // cannot be one: the answers among the datagrams are given to queries of the node too.
+            besieged.feed(datagram).await;
+            if let Err(reason) = expected {
+                assert_eq!(before.map(|before| before + 1), Some(dropped(besieged.node(), reason)), "{codec}: {name}");
+            }
+        }
+        // Another peer asks for whatever it may have been made to believe.
+        let before = besieged.relayed();
+        for (_, _, expected) in &all {
+            let Ok(body) = expected else { continue };
+            match body {
+                Body::Response(Response::FindNode { peers }) => {
+                    for peer in peers {
+                        besieged.ask(Request::FindNode { target: peer.id }).await;
+                    }
+                }
+                Body::Request(Request::Set { key, .. } | Request::FindValue { key }) => {
+                    besieged.ask(Request::FindValue { key: key.clone() }).await;
+                }
+                _ => {}
+            }
+        }
+        assert!(besieged.relayed() > before + 100, "it named {} peers", besieged.relayed() - before);
+    });
+}
+
+#[test]
+fn of_json_nothing_stops_a_node_or_is_passed_on() {
+    after_each_the_node_answers_and_nothing_invalid_is_passed_on(Codec::Json);
+}
+
+#[test]
+fn of_bencode_nothing_stops_a_node_or_is_passed_on() {
+    after_each_the_node_answers_and_nothing_invalid_is_passed_on(Codec::Bencode);
+}
+
+#[test]
+fn of_messagepack_nothing_stops_a_node_or_is_passed_on() {
+    after_each_the_node_answers_and_nothing_invalid_is_passed_on(Codec::MessagePack);
+}
+
+#[actix::test]
+async fn over_a_socket_too_a_ping_is_answered_after_each() {
+    for codec in Codec::ALL {
+        let node = Node::builder().codec(codec).start_local().await.unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+        stranger.connect(node.local_addr()).unwrap();
+        stranger.set_nonblocking(true).unwrap();
+        let stranger = tokio::net::UdpSocket::from_std(stranger).unwrap();
+        for (n, row) in table::rows().iter().enumerate() {
+            let Some((datagram, expected)) = row.on(codec) else { continue };
+            let before = expected.as_ref().err().map(|reason| dropped(&node, reason));
+            stranger.send(datagram).await.unwrap();
+            let (id, sender) = (QueryId::from_u64(n as u64), Sender::new(None, stranger.local_addr().unwrap()));
+            let ping = Message { id, sender, version: None, body: Body::Request(Request::Ping) };
+            stranger.send(&codec.encode(&ping).unwrap()).await.unwrap();
+            loop {
+                let mut buffer = vec![0; 65_536];
+                let answer = tokio::time::timeout(Duration::from_secs(10), stranger.recv(&mut buffer)).await;
+                let len = answer.unwrap_or_else(|_| panic!("{codec}: no pong after {}", row.name)).unwrap();
+                // Who sends a sound query is curious to the node, and is pinged.
+                let said = codec.decode(&buffer[..len]).unwrap();
+                if said.id == id && said.body == Body::Response(Response::Pong) {
+                    break;
+                }
+            }
+            if let Err(reason) = expected {
+                assert_eq!(before.map(|before| before + 1), Some(dropped(&node, reason)), "{codec}: {}", row.name);
+            }
+        }
+        assert!(node.counters().restarts().is_empty());
+        node.stop().await;
+    }
+}
+
+/// Names are resolved where an application names a contact or an address to bind, and nowhere else: what comes over the wire
+/// is parsed, and a host name is no address. (That such rows make a node send nothing anywhere is seen above.)
+#[test]
+fn nothing_that_comes_over_the_wire_can_reach_the_resolver() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut resolving = Vec::new();
+    let mut folders = vec![root.join("actors"), root.join("src/protocol"), root.join("src/persist")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                if ["lookup_host", "ToSocketAddrs", "to_socket_addrs"].iter().any(|name| text.contains(name)) {
+                    resolving.push(path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/"));
+                }
+            }
+        }
+    }
+    resolving.sort();
+    assert_eq!(resolving, ["actors/join.rs", "actors/node/builder.rs"]);
+}
