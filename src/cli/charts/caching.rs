@@ -9,12 +9,12 @@ type Share = fn(&CachingReads) -> Option<f64>;
 
 /// The two panels: how an axis is named, and what of the reads it shows.
 const PANELS: [(&str, Share); 2] =
-    [("answered by cached copies [%]", CachingReads::hit_rate), ("cached, out of date [%]", CachingReads::staleness)];
+    [("cached [%]", CachingReads::hit_rate), ("cached, out of date [%]", CachingReads::staleness)];
 
 pub(super) fn draw<'a>(area: &Canvas<'a>, figures: &[CachingFigures]) -> Drawn<'a> {
     let key = |figures: &CachingFigures| {
         let [hits, stale] = [figures.total.hit_rate(), figures.total.staleness()].map(percent);
-        let name = format!("{}: {hits} % cached, {stale} % cached and out of date", figures.cache_ttl);
+        let name = format!("{}: {hits} % cached, {stale} % out of date", figures.cache_ttl);
         Key::line(name, if figures.cache_ttl == CacheTtl::Package { BLUE } else { ORANGE })
     };
     let keys: Vec<Key> = figures.iter().map(key).collect();
