@@ -12,8 +12,8 @@ use kademlia_dynamic::protocol::peer::Peer;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
-use super::handling::Handler;
 use super::hand_over::{HandOver, HandOverLinks};
+use super::handling::Handler;
 use super::messages::{
     Answer, FindNeighbours, GiveValue, HandOffCause, HandOverEnded, HeirSlow, Leave, PeerEntered, QueryEvent,
     QueryResult, SendQuery, ValuesSelected,

@@ -115,7 +115,19 @@ impl NodeActor {
     ) -> Self {
         let Description { id, addr, codec } = description;
         let (lifetime, ender) = life;
-        Self { id, addr, codec, config, started: clock::now(), leaving: false, lifetime, ender, counters, events, links }
+        Self {
+            id,
+            addr,
+            codec,
+            config,
+            started: clock::now(),
+            leaving: false,
+            lifetime,
+            ender,
+            counters,
+            events,
+            links,
+        }
     }
 
     fn patience(&self) -> Duration {

@@ -27,8 +27,8 @@ use super::events::{Event, Events};
 use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, EndPlacement, FindCopy, KeepKey, LaunchPublish,
-    LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers, ReplyTo,
-    SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
+    LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue, RememberPeers,
+    ReplyTo, SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 

@@ -75,9 +75,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
             Error::Config(_) => Exit::Configuration,
-            Error::KeyTooLong { .. }
-            | Error::ValueTooLarge { .. }
-            | Error::AnswerTooLarge { .. } => Exit::Usage,
+            Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::Usage,
             Error::Resolve { .. } | Error::NobodyAnswered { .. } | Error::Silent { .. } | Error::TookTooLong(_) => {
                 Exit::Unavailable
             }

@@ -59,7 +59,9 @@ impl Signals {
             stopped = tokio::time::timeout(STOP_WITHIN, node.stop()) => stopped,
         };
         if stopped.is_err() {
-            eprintln!("kad: the node was cut short after {STOP_WITHIN:?}: its disk did not take the last of what it held");
+            eprintln!(
+                "kad: the node was cut short after {STOP_WITHIN:?}: its disk did not take the last of what it held"
+            );
         }
         Ok(())
     }
