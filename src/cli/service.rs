@@ -181,7 +181,8 @@ impl Socket {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};

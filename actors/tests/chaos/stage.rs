@@ -77,11 +77,11 @@ fn script() -> impl FnMut(&Asked) -> Reply {
                 Response::CheckStore { has_key: false, ttl: None }.into()
             }
             Request::CheckStore { .. } if asked.peer > PEERS && asked.peer % 2 == 1 => Reply::Silence,
-            _ if asked.peer == UNRELIABLE && count % 3 == 0 => Reply::Silence,
-            Request::Ping if asked.peer == CHANGELING && count % 2 == 0 => {
+            _ if asked.peer == UNRELIABLE && count.is_multiple_of(3) => Reply::Silence,
+            Request::Ping if asked.peer == CHANGELING && count.is_multiple_of(2) => {
                 Reply::As(NodeId::of_key("somebody else"), Response::Pong)
             }
-            Request::FindNode { .. } if asked.peer == CHANGELING && count % 2 == 0 => {
+            Request::FindNode { .. } if asked.peer == CHANGELING && count.is_multiple_of(2) => {
                 Reply::As(NodeId::of_key("somebody else"), Response::FindNode { peers: Vec::new() })
             }
             _ => Reply::Usual,
