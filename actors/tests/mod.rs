@@ -1,7 +1,8 @@
 //! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
 
-pub(super) mod drill;
 #[cfg(feature = "sim")]
+mod chaos;
+pub(super) mod drill;
 #[cfg(feature = "sim")]
 mod failure;
 mod flood;

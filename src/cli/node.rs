@@ -301,7 +301,7 @@ mod tests {
     async fn a_node_that_fails_is_exit_code_70_and_the_part_is_named() {
         let config = Config::builder().max_restarts(1).build().unwrap();
         let node = Node::builder().config(config).store(Broken).start().await.unwrap();
-        let service = Service::of_environment().unwrap();
+        let service = Service::new(|_| None).unwrap();
         let mut events = node.events();
         let work = async {
             for key in ["first", "second"] {

@@ -30,7 +30,8 @@ impl Service {
         Self::new(|name| std::env::var_os(name))
     }
 
-    fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+    /// As an environment with these variables has it.
+    pub(super) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let Some(name) = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Ok(Self { socket: None, watchdog: None });
         };
@@ -180,7 +181,8 @@ impl Socket {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};
