@@ -89,7 +89,7 @@ pub(super) struct Bucket {
     /// The replacement cache: peers that answered while the bucket was full, least recently answered first, at most k.
     pub(super) waiting: Vec<Entry>,
     /// Newcomers pinged within the last query timeout, at most k: the limit is on pings in flight.
-    invited: Vec<(SocketAddr, Instant)>,
+    pub(super) invited: Vec<(SocketAddr, Instant)>,
     last_check: Option<Instant>,
     /// When a lookup last touched these ids.
     pub(super) touched: Instant,
