@@ -10,21 +10,35 @@ use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport};
 use kademlia_dynamic::{Codec, NodeId, Peer, Value};
 
+/// Hosts of a /24.
+const HOSTS: u16 = 250;
+
 /// They leave the network with the runtime.
 pub(crate) struct Sybils(Vec<(Peer, Rc<MemoryTransport>)>);
 
 impl Sybils {
-    /// `count` of them (at most 254) in 45.6.`net`.0/24, each nearer to `key` than any honest peer can hope to be. To
-    /// whoever asks for the key they give `lie`, and for anything else they name each other.
-    pub(crate) fn start(network: &MemoryNetwork, count: u8, net: u8, key: &str, lie: &str) -> Self {
-        let near = Prefix::of(&NodeId::of_key(key), 40);
+    /// `count` of them in 45.6.`net`.0/24, each nearer to `key` than any honest peer can hope to be. To whoever asks for
+    /// the key they give `lie`, and for anything else they name 20 of each other.
+    pub(crate) fn start(network: &MemoryNetwork, count: u16, net: u8, key: &str, lie: &str) -> Self {
+        Self::within(network, Prefix::of(&NodeId::of_key(key), 40), count, net, key, lie)
+    }
+
+    /// The same with ids of any kind.
+    pub(crate) fn anywhere(network: &MemoryNetwork, count: u16, net: u8) -> Self {
+        Self::within(network, Prefix::ALL, count, net, "", "a lie")
+    }
+
+    fn within(network: &MemoryNetwork, ids: Prefix, count: u16, net: u8, key: &str, lie: &str) -> Self {
         let entropy = &mut SeededEntropy::new(net.into());
-        let peers: Vec<Peer> =
-            (1..=count).map(|host| Peer::new(near.random_id(entropy), ([45, 6, net, host], 7_000).into())).collect();
+        let addr = |n: u16| ([45, 6, net, (n % HOSTS + 1) as u8], 7_000 + n / HOSTS).into();
+        let peers: Vec<Peer> = (0..count).map(|n| Peer::new(ids.random_id(entropy), addr(n))).collect();
         let lie: Arc<Value> = Arc::new(lie.into());
         let join = |peer: &Peer| {
             let end = Rc::new(network.endpoint_at(peer.addr).expect("nobody else is there"));
-            actix_rt::spawn(serve(end.clone(), peer.id, peers.clone(), key.into(), lie.clone()));
+            let mut friends = peers.clone();
+            friends.sort_by_key(|friend| friend.id.distance(&peer.id));
+            friends.truncate(20);
+            actix_rt::spawn(serve(end.clone(), peer.id, friends, key.into(), lie.clone()));
             (*peer, end)
         };
         Self(peers.iter().map(join).collect())

@@ -1,0 +1,182 @@
+//! A foreign write against the copy that is held, through the whole node: each case by its name. Which value wins under
+//! which policy is tried at more length beside the records; here it matters who writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::protocol::config::PublisherConflict::{self, Hold, Supersede};
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::peer::AddressScope;
+use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, Node, Value};
+use tokio::time::sleep;
+
+use super::start;
+
+/// Whose write it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A peer that has answered this node.
+    Verified,
+    /// An address that never answers.
+    Unverified,
+    /// An address that was not heard of, and answers the ping that its write brings it.
+    Proving,
+}
+
+struct Case {
+    copy: &'static str,
+    policy: PublisherConflict,
+    source: Source,
+    cached: bool,
+    /// The value and the class of the copy afterwards.
+    left: (&'static str, Option<Class>),
+    /// What the writer is told; `None`: nothing.
+    told: Option<Response>,
+}
+
+/// What came to `end` meanwhile.
+async fn received(end: &MemoryTransport) -> Vec<Message> {
+    sleep(Duration::from_millis(50)).await;
+    std::iter::from_fn(|| end.try_receive())
+        .map(|datagram| Codec::Json.decode(&datagram.payload).expect("our node speaks JSON"))
+        .collect()
+}
+
+fn say(end: &MemoryTransport, to: &Node, id: QueryId, body: Body) {
+    let message = Message { id, sender: Sender::new(None, end.addr()), version: Some(PROTOCOL_VERSION), body };
+    end.send(to.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
+}
+
+async fn run(case: &Case, name: &str) {
+    let Case { copy, policy, source, cached, left, told } = case;
+    let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+    let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
+    let config = Config::builder().publisher_conflict(*policy).build().unwrap();
+    let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
+    let by = async |n, cached| {
+        let (key, value) = ("key".into(), Arc::new(Value::from(if n == 0 { "ours" } else { "theirs" })));
+        let request = if cached {
+            Request::SetCached { key, value, target: None, ttl: Some(5_000) }
+        } else {
+            Request::Set { key, value, ttl: None }
+        };
+        peers.ask(n, node.local_addr(), request).await
+    };
+    match *copy {
+        "published" => drop(node.set("key", "ours").await.unwrap()),
+        "kept" => {
+            let _ = node.set("key", "ours").await.unwrap();
+            node.keep("key", 1).await.unwrap();
+        }
+        "held" => assert_eq!(by(0, false).await, Ok(Response::Set { stored: true })),
+        _ => assert_eq!(by(0, true).await, Ok(Response::SetCached)),
+    }
+    let before = node.copy_of("key").await.unwrap().expect("it holds a copy");
+    let mut events = node.events();
+
+    let answer = if *source == Source::Verified {
+        by(1, *cached).await.ok()
+    } else {
+        let stranger = network.endpoint();
+        let (key, value) = ("key".into(), Arc::new(Value::from("theirs")));
+        let write = if *cached {
+            Request::SetCached { key, value, target: None, ttl: Some(5_000) }
+        } else {
+            Request::Set { key, value, ttl: None }
+        };
+        let written = QueryId::from_u64(77);
+        say(&stranger, &node, written, Body::Request(write));
+        let heard = received(&stranger).await;
+        assert_eq!(heard.len(), 1, "{name}: one ping and nothing else: {heard:?}");
+        assert_eq!(heard[0].body, Body::Request(Request::Ping), "{name}");
+        let unproved = node.copy_of("key").await.unwrap().expect("it holds a copy");
+        assert_eq!(unproved.value, before.value, "{name}: without proof it has no effect");
+        if *source == Source::Proving {
+            say(&stranger, &node, heard[0].id, Body::Response(Response::Pong));
+        } else {
+            sleep(Duration::from_secs(2)).await;
+            say(&stranger, &node, heard[0].id, Body::Response(Response::Pong));
+        }
+        let answer = received(&stranger).await.into_iter().find(|message| message.id == written);
+        answer.and_then(|message| match message.body {
+            Body::Response(response) => Some(response),
+            Body::Request(_) => None,
+        })
+    };
+    let after = node.copy_of("key").await.unwrap();
+    let (value, class) = (after.as_ref().map(|copy| Value::clone(&copy.value)), after.map(|copy| copy.class));
+    assert_eq!((value, class, &answer), (Some(Value::from(left.0)), left.1, told), "{name}");
+    let mut superseded = false;
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.next()).await {
+        superseded |= matches!(event, Event::Superseded { .. });
+    }
+    let ended = before.class == Class::Published && left.1 != Some(Class::Published);
+    assert_eq!(superseded, ended, "{name}: an event says so");
+}
+
+#[test]
+fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it() {
+    const PUBLISHED: Option<Class> = Some(Class::Published);
+    const HELD: Option<Class> = Some(Class::Held);
+    const CACHED: Option<Class> = Some(Class::Cached);
+    let set = |stored| Some(Response::Set { stored });
+    for source in [Source::Verified, Source::Proving, Source::Unverified] {
+        let unproved = source == Source::Unverified;
+        for policy in [Supersede, Hold] {
+            let published = match policy {
+                Supersede => (("theirs", HELD), set(true)),
+                Hold => (("ours", PUBLISHED), set(false)),
+            };
+            let refused = (("ours", PUBLISHED), set(false));
+            let acknowledged = |class| (("ours", class), Some(Response::SetCached));
+            for (copy, cached, (left, told)) in [
+                ("published", false, published),
+                ("published", true, acknowledged(PUBLISHED)),
+                ("kept", false, refused),
+                ("kept", true, acknowledged(PUBLISHED)),
+                ("held", false, (("theirs", HELD), set(true))),
+                ("held", true, acknowledged(HELD)),
+                ("cached", false, (("theirs", HELD), set(true))),
+                ("cached", true, (("theirs", CACHED), Some(Response::SetCached))),
+            ] {
+                let untouched = match copy {
+                    "held" => HELD,
+                    "cached" => CACHED,
+                    _ => PUBLISHED,
+                };
+                let (left, told) = if unproved { (("ours", untouched), None) } else { (left, told) };
+                let write = if cached { "set_cached" } else { "set" };
+                let name = format!("a {source:?} {write} on a {copy} copy under {policy:?}");
+                in_virtual_time(run(&Case { copy, policy, source, cached, left, told }, &name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kept_value_stands_against_ten_thousand_foreign_writes_through_the_whole_node() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
+        let node = start(&network, Node::builder().bootstrap([peers.addr(0)])).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        for n in 0..10_000u32 {
+            let value = Arc::new(Value::from(n.to_string()));
+            let write = Request::Set { key: "key".into(), value, ttl: (n % 3 == 0).then_some(5_000) };
+            let claim = Some(peers.id(n as usize % 3));
+            peers.tell(n as usize % 3, claim, node.local_addr(), Body::Request(write));
+            if n % 20 == 19 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+        let copy = node.copy_of("key").await.unwrap().expect("it is held");
+        assert_eq!((&*copy.value, copy.class), (&Value::from("ours"), Class::Published));
+        let refused = node.snapshot().await.unwrap().store.refused;
+        assert_eq!(refused.key_kept + refused.stale, 10_000);
+    });
+}

@@ -1,0 +1,178 @@
+//! Requests in a victim's name, on a network of global addresses: how many bytes they bring it, and what waits for its pong.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::actors::counters::Counter;
+use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DEFAULT_MAX_HELD_PER_ADDRESS};
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::peer::AddressScope;
+use kademlia_dynamic::sim::{
+    LegacyNode, LegacyVersion, MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time,
+};
+use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use tokio::time::sleep;
+
+use super::{random_id, start};
+
+/// A node on a network of global addresses that knows eleven peers, holds a value of 50 kB and a small one.
+async fn house(codec: Codec) -> (MemoryNetwork, ScriptedPeers, Node) {
+    let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+    let peers = ScriptedPeers::new(&network, codec).with(11);
+    let node = start(&network, Node::builder().codec(codec).bootstrap([peers.addr(0)])).await;
+    assert_eq!(node.set("large", "x".repeat(50_000)).await.expect("it fits").stored, 11);
+    assert_eq!(node.set("small", "x").await.expect("it fits").stored, 11);
+    (network, peers, node)
+}
+
+fn spell(codec: Codec, from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
+    let (id, version) = (QueryId::from_u64(id), Some(PROTOCOL_VERSION));
+    codec.encode(&Message { id, sender: Sender::new(claim, from), version, body }).expect("it fits a datagram")
+}
+
+/// Any request there is.
+fn any_request(entropy: &mut SeededEntropy) -> Request {
+    let name = Arc::from(["large", "small", "absent"][entropy.below(3) as usize]);
+    let value = Arc::new(Value::from("v".repeat(entropy.below(300) as usize)));
+    match entropy.below(9) {
+        0 => Request::Ping,
+        1 => Request::FindNode { target: random_id(entropy) },
+        2 | 3 => Request::FindValue { key: "large".into() },
+        4 => Request::FindValue { key: name },
+        5 => Request::Get { key: name },
+        6 => Request::CheckStore { key: name, size: None },
+        7 => Request::Set { key: format!("k{}", entropy.below(50)).into(), value, ttl: None },
+        _ => Request::SetCached { key: "cached".into(), value, target: None, ttl: Some(60) },
+    }
+}
+
+#[test]
+fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_our_pings_included() {
+    for codec in Codec::ALL {
+        in_virtual_time(async {
+            let (network, _peers, node) = house(codec).await;
+            let victims: Vec<MemoryTransport> = (0..40).map(|_| network.endpoint()).collect();
+            let mut entropy = SeededEntropy::new(4);
+            let mut bytes: HashMap<SocketAddr, (usize, usize)> = HashMap::new();
+            for n in 0..4_000u64 {
+                let victim = victims[entropy.below(40) as usize].addr();
+                // Nobody, always the same, or ever another.
+                let claim = match entropy.below(3) {
+                    0 => None,
+                    1 => Some(NodeId::of_key(&victim.to_string())),
+                    _ => Some(random_id(&mut entropy)),
+                };
+                let request = spell(codec, victim, claim, n, Body::Request(any_request(&mut entropy)));
+                bytes.entry(victim).or_default().0 += request.len();
+                network.send(victim, node.local_addr(), request);
+                sleep(Duration::from_millis(entropy.below(20))).await;
+                if n % 10 == 9 {
+                    for victim in &victims {
+                        let (sent, got) = bytes.entry(victim.addr()).or_default();
+                        *got += std::iter::from_fn(|| victim.try_receive()).map(|it| it.payload.len()).sum::<usize>();
+                        assert!(*got <= 3 * *sent, "{codec:?}: {got} bytes for {sent} after {n} requests");
+                    }
+                }
+            }
+            let (sent, got) = bytes.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+            println!("{codec:?}: {got} bytes to the victims for {sent}, {:.2} times", got as f64 / sent as f64);
+            assert!(got > sent / 10, "what is small is answered: {got} for {sent}");
+            let store = node.snapshot().await.unwrap().store;
+            assert_eq!((store.held.values, store.cached.values), (0, 0), "and nothing was written in their names");
+        });
+    }
+}
+
+#[test]
+fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
+    in_virtual_time(async {
+        let (network, _peers, node) = house(Codec::Json).await;
+        let counted = |counter| node.counters().get(counter);
+        let writers: Vec<MemoryTransport> = (0..100).map(|_| network.endpoint()).collect();
+        let mut sent = 0;
+        // A hundred addresses want to write six values each, all within 120 ms.
+        for round in 0..6 {
+            for writer in &writers {
+                let (key, value) = (format!("{sent}").into(), Arc::new(Value::from("v")));
+                let write = match round % 2 {
+                    0 => Request::Set { key, value, ttl: None },
+                    _ => Request::SetCached { key, value, target: None, ttl: Some(600) },
+                };
+                network.send(
+                    writer.addr(),
+                    node.local_addr(),
+                    spell(Codec::Json, writer.addr(), None, sent, Body::Request(write)),
+                );
+                sent += 1;
+                if sent % 5 == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+        // 100 and 100 and 56; all others find no room.
+        assert_eq!(counted(Counter::HeldFull), sent - DEFAULT_MAX_HELD as u64);
+        let store = async || node.snapshot().await.unwrap().store;
+        assert_eq!((store().await.held.values, store().await.cached.values), (0, 0));
+
+        // Those who prove themselves have their writes taken: the first ten of them.
+        let mut proved = 0;
+        for writer in &writers[..10] {
+            let pings: Vec<Message> = std::iter::from_fn(|| writer.try_receive())
+                .map(|datagram| Codec::Json.decode(&datagram.payload).expect("our node speaks JSON"))
+                .collect();
+            assert_eq!(pings.len(), 1, "one ping for all that waits: {pings:?}");
+            assert_eq!(pings[0].body, Body::Request(Request::Ping));
+            let pong = pings[0].id.as_u64().expect("an id of ours");
+            writer
+                .send(node.local_addr(), spell(Codec::Json, writer.addr(), None, pong, Body::Response(Response::Pong)));
+            proved += 1;
+        }
+        sleep(Duration::from_millis(20)).await;
+        let taken = store().await;
+        assert_eq!(taken.held.values + taken.cached.values, 3 * proved, "what waited of theirs");
+        assert_eq!(counted(Counter::NotVerified), 0);
+        sleep(DEFAULT_HOLD_TIME).await;
+        let given_up = DEFAULT_MAX_HELD as u64 - (taken.held.values + taken.cached.values) as u64;
+        assert_eq!(counted(Counter::NotVerified), given_up);
+
+        // One address alone has four places.
+        let (one, before) = (network.endpoint(), counted(Counter::HeldFull));
+        for n in 0..20 {
+            let write = Request::Set { key: format!("one {n}").into(), value: Arc::new("v".into()), ttl: None };
+            network.send(one.addr(), node.local_addr(), spell(Codec::Json, one.addr(), None, n, Body::Request(write)));
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(counted(Counter::HeldFull) - before, 20 - DEFAULT_MAX_HELD_PER_ADDRESS as u64);
+    });
+}
+
+#[test]
+fn legacy_nodes_that_bootstrap_from_us_and_read_50_kilobytes_all_succeed() {
+    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+            let node = start(&network, Node::builder()).await;
+            let large = Value::from("x".repeat(50_000));
+            let _ = node.set("large", large.clone()).await.unwrap();
+            let (mut joined, mut read, mut staying) = (0, 0, Vec::new());
+            for n in 0..60 {
+                let legacy = LegacyNode::start(&network, Codec::Json, &Config::default(), version);
+                legacy.bootstrap(&[node.local_addr()]).await;
+                joined += usize::from(!legacy.table().is_empty());
+                read += usize::from(legacy.get("large").await.as_ref() == Some(&large));
+                // Every other one stays, so that there are many and also some that are dead.
+                if n % 2 == 0 {
+                    legacy.stop();
+                } else {
+                    staying.push(legacy);
+                }
+            }
+            assert_eq!((joined, read), (60, 60), "{version:?}");
+        });
+    }
+}
