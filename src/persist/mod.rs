@@ -14,6 +14,7 @@
 
 mod disk;
 mod form;
+mod measures;
 mod medium;
 mod store;
 mod times;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::{Batch, Disk, Failure};
 use super::form::{self, Damage, PeerForm};
+use super::measures;
 use super::store::{Durability, RELAXED_FLUSH};
 use super::times::{Age, Clock, Mark};
 use crate::protocol::id::NodeId;
@@ -140,7 +141,10 @@ impl Worker {
         let mut mended = None;
         for _ in 0..MAX_ATTEMPTS {
             match worker.try_open(mended == Some(Mended::Anew)) {
-                Ok(()) => return Ok(worker),
+                Ok(()) => {
+                    measures::publish(&worker.shared.health());
+                    return Ok(worker);
+                }
                 Err(failure) => mended = Some(worker.mend(failure)?),
             }
         }
@@ -238,6 +242,7 @@ impl Worker {
         let now = self.clock.now().instant;
         if self.next_wakeup() <= now {
             let _ = self.write(&[], true);
+            measures::publish(&self.shared.health());
         }
     }
 
@@ -263,7 +268,9 @@ impl Worker {
             let health = &mut self.shared.lock().health;
             health.grouped += waiting.len() as u64;
             health.largest_group = health.largest_group.max(waiting.len());
+            measures::group(waiting.len());
         }
+        measures::publish(&self.shared.health());
         for done in waiting {
             done(
                 outcome

@@ -1,0 +1,96 @@
+//! Hours of mixed load in virtual time: values set and read, nodes that come and go, a flood now and then. What strangers and
+//! users can fill stays within its bounds, and memory stays flat. `cargo bench --bench flood -- day 24` shows a day.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Sender};
+use kademlia_dynamic::sim::{Churn, Sim};
+use kademlia_dynamic::{Codec, Config, NodeId};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Values that a node holds for others at most.
+const MAX_VALUES: usize = 50;
+/// Keys that are set. More than a node may hold.
+const KEYS: usize = 100;
+/// Datagrams that a stranger sends to one node at once: more than there are slots.
+const FLOOD: u64 = 80;
+/// How often one does.
+const STEP: Duration = Duration::from_secs(600);
+
+/// Kilobytes of memory that this process uses; `None` where the system does not say.
+fn memory_kb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+async fn a_step(sim: &Sim, step: u64, entropy: &mut SeededEntropy) {
+    let key = format!("key {}", sim.below(KEYS));
+    let _ = sim.set(sim.random_node(), &key, format!("at step {step}")).await;
+    let _ = sim.get(sim.random_node(), &key).await;
+    let stranger = sim.network().endpoint();
+    if let Some(node) = sim.node(sim.random_node()) {
+        for n in 0..FLOOD {
+            let mut random = || {
+                let mut id = [0; 20];
+                entropy.fill(&mut id);
+                NodeId::from_bytes(id)
+            };
+            let (claimed, target) = (random(), random());
+            let request = match n % 4 {
+                0 => Request::Ping,
+                1 => Request::FindNode { target },
+                2 => Request::FindValue { key: format!("absent {n}").into() },
+                _ => Request::Set {
+                    key: format!("foreign {step} {n}").into(),
+                    value: std::sync::Arc::new("x".repeat(100).into()),
+                    ttl: None,
+                },
+            };
+            let sender = Sender::new(Some(claimed), stranger.addr());
+            let message = Message { id: QueryId::from_u64(n), sender, version: None, body: Body::Request(request) };
+            stranger.send(node.local_addr(), Codec::Json.encode(&message).unwrap());
+        }
+    }
+    sim.run_for(STEP).await;
+}
+
+/// The most that any node holds of each: values of others, peers, queries in flight.
+async fn fullest(sim: &Sim) -> (usize, usize, usize) {
+    let mut most = (0, 0, 0);
+    for place in sim.places() {
+        let Some(node) = sim.node(place) else { continue };
+        let snapshot = node.snapshot().await.unwrap();
+        let held = snapshot.store.remote.values;
+        let peers = snapshot.table.peers + snapshot.table.replacements;
+        most = (most.0.max(held), most.1.max(peers), most.2.max(snapshot.queries_in_flight));
+    }
+    most
+}
+
+#[test]
+fn after_hours_of_mixed_load_all_is_within_its_bounds_and_memory_is_flat() {
+    let config = Config::builder().max_values(MAX_VALUES).key_expiry(HOUR).restore_interval(HOUR / 4).build().unwrap();
+    let builder = Sim::builder().nodes(8).seed(1).loss(0.01).config(config).churn(Churn::weibull(2 * HOUR));
+    Sim::run(builder, async |sim| {
+        let mut entropy = SeededEntropy::new(2);
+        let mut memory = Vec::new();
+        for step in 1..=30 {
+            a_step(&sim, step, &mut entropy).await;
+            if step % 6 == 0 {
+                let (values, peers, queries) = fullest(&sim).await;
+                assert!(values <= MAX_VALUES, "{values} values");
+                // Those who flood never prove themselves, so whoever is known is a node.
+                assert!(peers < 200 && queries < 500, "{peers} peers, {queries} queries in flight");
+                memory.extend(memory_kb());
+            }
+        }
+        // The second hour has filled whatever can be filled.
+        if let [_, second, .., last] = memory[..] {
+            assert!(last < second + 4_096, "memory by the hour, in kilobytes: {memory:?}");
+        }
+    })
+    .unwrap();
+}
