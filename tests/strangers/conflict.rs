@@ -54,7 +54,7 @@ async fn run(case: &Case, name: &str) {
     let Case { copy, policy, source, cached, left, told } = case;
     let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
     let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
-    let config = Config::builder().publisher_conflict(*policy).build().unwrap();
+    let config = Config::builder().publisher_conflict(*policy).build().expect("these settings are valid");
     let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
     let by = async |n, cached| {
         let (key, value) = ("key".into(), Arc::new(Value::from(if n == 0 { "ours" } else { "theirs" })));
@@ -66,15 +66,15 @@ async fn run(case: &Case, name: &str) {
         peers.ask(n, node.local_addr(), request).await
     };
     match *copy {
-        "published" => drop(node.set("key", "ours").await.unwrap()),
+        "published" => drop(node.set("key", "ours").await.expect("the node runs")),
         "kept" => {
-            let _ = node.set("key", "ours").await.unwrap();
-            node.keep("key", 1).await.unwrap();
+            let _ = node.set("key", "ours").await.expect("the node runs");
+            node.keep("key", 1).await.expect("the node runs");
         }
         "held" => assert_eq!(by(0, false).await, Ok(Response::Set { stored: true })),
         _ => assert_eq!(by(0, true).await, Ok(Response::SetCached)),
     }
-    let before = node.copy_of("key").await.unwrap().expect("it holds a copy");
+    let before = node.copy_of("key").await.expect("the node runs").expect("it holds a copy");
     let mut events = node.events();
 
     let answer = if *source == Source::Verified {
@@ -92,7 +92,7 @@ async fn run(case: &Case, name: &str) {
         let heard = received(&stranger).await;
         assert_eq!(heard.len(), 1, "{name}: one ping and nothing else: {heard:?}");
         assert_eq!(heard[0].body, Body::Request(Request::Ping), "{name}");
-        let unproved = node.copy_of("key").await.unwrap().expect("it holds a copy");
+        let unproved = node.copy_of("key").await.expect("the node runs").expect("it holds a copy");
         assert_eq!(unproved.value, before.value, "{name}: without proof it has no effect");
         if *source == Source::Proving {
             say(&stranger, &node, heard[0].id, Body::Response(Response::Pong));
@@ -106,7 +106,7 @@ async fn run(case: &Case, name: &str) {
             Body::Request(_) => None,
         })
     };
-    let after = node.copy_of("key").await.unwrap();
+    let after = node.copy_of("key").await.expect("the node runs");
     let (value, class) = (after.as_ref().map(|copy| Value::clone(&copy.value)), after.map(|copy| copy.class));
     assert_eq!((value, class, &answer), (Some(Value::from(left.0)), left.1, told), "{name}");
     let mut superseded = false;

@@ -134,18 +134,18 @@ fn poisoned_reads(seed: u64) -> [(usize, usize); 2] {
         };
         introduce();
         sim.run_for(Duration::from_secs(60)).await;
-        futures_util::future::try_join_all((0..50).map(|_| sim.join())).await.unwrap();
+        futures_util::future::try_join_all((0..50).map(|_| sim.join())).await.expect("the node runs");
         introduce();
         sim.run_for(Duration::from_secs(60)).await;
 
         let mut counts = [(0, 0); 2];
         for ((key, quorum, _), (reads, wrong)) in cases.into_iter().zip(&mut counts) {
-            assert!(sim.set(sim.random_node(), key, "true").await.unwrap().stored >= 20);
+            assert!(sim.set(sim.random_node(), key, "true").await.expect("the node runs").stored >= 20);
             for node in nodes() {
-                if node.copy_of(key).await.unwrap().is_some() {
+                if node.copy_of(key).await.expect("the node runs").is_some() {
                     continue;
                 }
-                let read = node.get_with(key, of(quorum)).await.unwrap();
+                let read = node.get_with(key, of(quorum)).await.expect("the node runs");
                 let (value, [agreed, cast, wanted]) = found(&read);
                 assert!(cast == wanted && (quorum == 1 || agreed >= 2), "{value}: {agreed} of {cast} of {wanted}");
                 *reads += 1;
@@ -154,7 +154,7 @@ fn poisoned_reads(seed: u64) -> [(usize, usize); 2] {
         }
         counts
     })
-    .unwrap()
+    .expect("the network can be built")
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn bytes(table: &RoutingTable) -> usize {
 /// the share `answering` of them answers. Returns how many pings there were, and the most bytes that it all took up.
 fn flood(seconds: u64, answering: f64) -> (u64, usize) {
     let (config, mut now) = (Config::default(), Instant::now());
-    let mut entropy = SeededEntropy::new(0x0f10_0d);
+    let mut entropy = SeededEntropy::new(0x000f_100d);
     let own = Prefix::ALL.random_id(&mut entropy);
     let mut table = RoutingTable::new(own, &config, now);
     let known: Vec<Peer> = (0..KNOWN as u64).map(|number| random_peer(&mut entropy, number)).collect();
