@@ -23,5 +23,7 @@ mod worker;
 mod tests;
 
 pub use disk::Failure;
+#[doc(hidden)]
+pub use form::trial;
 pub use medium::STORE_FILE;
 pub use store::{DiskStore, Durability, OpenError, RELAXED_FLUSH};
