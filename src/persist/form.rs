@@ -143,6 +143,29 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
     })
 }
 
+/// What fuzzers and the test of their corpus need of this file: nothing else names it.
+#[doc(hidden)]
+pub mod trial {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// `content` under the checksum that it has as a record of `key`: what damage alone never gives.
+    pub fn sealed(key: &[u8], content: &[u8]) -> Vec<u8> {
+        [&[VERSION][..], &checksum(key, content), content].concat()
+    }
+
+    /// `bytes` read as the record of `key` and kept again, twice over. `None` if they are none.
+    pub fn rewritten(key: &[u8], bytes: &[u8]) -> Option<[Vec<u8>; 2]> {
+        let now = Moment { instant: Instant::now(), wall_ms: 0, boot: None };
+        let age = Age::since(None, &now);
+        let again = |bytes: &[u8]| decode(key, bytes, Some(&age), &now).ok().map(|record| encode(&record, &age, &now));
+        let first = again(bytes)?;
+        let second = again(&first)?;
+        Some([first, second])
+    }
+}
+
 /// A peer as it is kept.
 pub(super) type PeerForm = ([u8; 20], SocketAddr);
 

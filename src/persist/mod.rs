@@ -24,5 +24,7 @@ mod worker;
 mod tests;
 
 pub use disk::Failure;
+#[doc(hidden)]
+pub use form::trial;
 pub use medium::STORE_FILE;
 pub use store::{DiskStore, Durability, OpenError, RELAXED_FLUSH};

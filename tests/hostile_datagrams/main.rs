@@ -7,6 +7,8 @@ mod bencode;
 #[path = "../fuzzing/besieged.rs"]
 mod besieged;
 mod json;
+#[path = "../fuzzing/keeping.rs"]
+mod keeping;
 mod msgpack;
 mod node;
 mod table;

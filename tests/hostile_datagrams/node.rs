@@ -39,6 +39,8 @@ fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
         let mut besieged = Besieged::new(codec, 7).await;
         assert_eq!(besieged.node().local_addr().to_string(), "1.0.0.1:7000", "our own address, as the table has it");
         let all = all(codec);
+        keeping::give(codec, all.iter().map(|(_, datagram, _)| &**datagram));
+        keeping::give(codec, sound_datagrams(codec).iter().map(Vec::as_slice));
         for (name, datagram, expected) in &all {
             let before = expected.as_ref().err().map(|reason| dropped(besieged.node(), reason));
             // It sees that the node answers, keeps its bounds, names no stranger to anybody, and sends to no address that

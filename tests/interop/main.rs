@@ -27,8 +27,12 @@ macro_rules! on_each_version_and_wire {
 mod alone;
 mod bencode;
 mod crowd;
+#[path = "../fuzzing/decoders.rs"]
+mod decoders;
 mod differential;
 mod joins;
+#[path = "../fuzzing/keeping.rs"]
+mod keeping;
 mod legacy;
 mod messages;
 #[path = "../fuzzing/mutator.rs"]
@@ -37,6 +41,9 @@ mod our_messages;
 mod ours;
 mod python;
 mod raw;
+#[path = "../fuzzing/recording.rs"]
+mod recording;
 mod rules;
 mod simulated;
+mod traffic;
 mod values;

@@ -1,0 +1,39 @@
+//! What must hold for a decoder, whatever bytes come.
+
+use kademlia_dynamic::Codec;
+use kademlia_dynamic::protocol::codec::{DecodeError, MAX_PEERS_READ};
+use kademlia_dynamic::protocol::message::{Body, Message, Request, Response};
+use kademlia_dynamic::protocol::peer::check_unicast;
+
+/// Reads `datagram`; what is read must be said and read again as the same, and hold nothing that cannot be.
+///
+/// # Panics
+/// Where it does not.
+pub(crate) fn check_decoder(codec: Codec, datagram: &[u8]) -> Result<Message, DecodeError> {
+    let message = codec.decode(datagram)?;
+    if let Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) = &message.body {
+        assert!(peers.len() <= MAX_PEERS_READ, "{} peers", peers.len());
+        for peer in peers {
+            assert_eq!(check_unicast(&peer.addr), Ok(()), "{peer}");
+            assert_eq!(peer.addr.ip(), peer.addr.ip().to_canonical(), "{peer}");
+        }
+    }
+    assert_ne!(message.sender.port, 0);
+    // Where others write a thing shorter than we do, it may not fit.
+    if let Ok(said) = codec.encode(&message) {
+        let again = codec.decode(&said).unwrap_or_else(|error| panic!("{error}: {}", said.escape_ascii()));
+        assert_eq!(again, as_it_comes_back(&message), "by way of {}", said.escape_ascii());
+        assert_eq!(codec.encode(&again).as_deref(), Ok(&*said), "said twice");
+    }
+    Ok(message)
+}
+
+/// `message` as it is read after it was said.
+fn as_it_comes_back(message: &Message) -> Message {
+    let mut message = message.clone();
+    if let Body::Request(Request::CheckStore { size: Some(size), .. }) = &mut message.body {
+        // No wire is sent a number that bencode could not carry.
+        *size = (*size).min(i64::MAX as u64);
+    }
+    message
+}
