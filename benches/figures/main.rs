@@ -1,5 +1,5 @@
 //! The figures that a network must reach, each with many seeds: `cargo bench --bench figures` prints a table, and fails where a
-//! target is missed. `-- --seeds 3` takes so many seeds (20 unless told otherwise), and further words take the cases whose
+//! target is missed. `-- --seeds 3` takes so many seeds (20 unless told otherwise), the first of them `--first` (1), and further words take the cases whose
 //! names contain one of them: `cargo bench --bench figures -- --seeds 3 loss "30 %"`. All of it takes hours of processor
 //! time; each processor runs one network at a time.
 
@@ -15,18 +15,22 @@ use cases::{CASES, Case, Count, Share, Target};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let (mut seeds, mut wanted) = (20, Vec::new());
+    let (mut seeds, mut first, mut wanted) = (20, 1, Vec::new());
     while let Some(arg) = args.next() {
-        if arg == "--seeds" {
-            seeds = match args.next().map(|count| count.parse()) {
-                Some(Ok(count @ 1..)) => count,
-                _ => {
-                    eprintln!("--seeds takes how many seeds, from 1");
-                    return ExitCode::from(2);
-                }
-            };
-        } else {
-            wanted.push(arg);
+        let number = match arg.as_str() {
+            "--seeds" => &mut seeds,
+            "--first" => &mut first,
+            _ => {
+                wanted.push(arg);
+                continue;
+            }
+        };
+        match args.next().map(|text| text.parse()) {
+            Some(Ok(parsed @ 1..)) => *number = parsed,
+            _ => {
+                eprintln!("{arg} takes a number, from 1");
+                return ExitCode::from(2);
+            }
         }
     }
     let is_wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
@@ -38,15 +42,15 @@ fn main() -> ExitCode {
     println!("|---|---|---|---|---|---|");
     let mut missed = 0;
     for case in CASES.iter().filter(is_wanted) {
-        missed += report(case, seeds);
+        missed += report(case, first, seeds);
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs one case with all seeds, prints its lines, and says how many of its targets were missed.
-fn report(case: &Case, seeds: u64) -> usize {
+fn report(case: &Case, first: u64, seeds: u64) -> usize {
     let begin = Instant::now();
-    let runs = run_all(case, seeds);
+    let runs = run_all(case, first, seeds);
     let took = begin.elapsed().as_secs_f64() / seeds as f64;
     let mut missed = 0;
     for at in 0..runs.first().map_or(0, Vec::len) {
@@ -89,7 +93,7 @@ fn sum(shares: impl Iterator<Item = Share>) -> Share {
 }
 
 /// What each seed counted, in the order of the seeds. Each network has a thread of its own.
-fn run_all(case: &Case, seeds: u64) -> Vec<Vec<Count>> {
+fn run_all(case: &Case, first: u64, seeds: u64) -> Vec<Vec<Count>> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); seeds as usize]));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -99,7 +103,7 @@ fn run_all(case: &Case, seeds: u64) -> Vec<Vec<Count>> {
                     if at as u64 >= seeds {
                         return;
                     }
-                    let counts = (case.run)(at as u64 + 1);
+                    let counts = (case.run)(first + at as u64);
                     done.lock().expect("nobody panics while holding it")[at] = counts;
                 }
             });
