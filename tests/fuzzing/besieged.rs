@@ -40,17 +40,18 @@ impl Besieged {
     /// A node that knows [`RESIDENTS`] peers, with bounds so narrow that a thousand datagrams reach them. Within an actix
     /// system in virtual time.
     pub(crate) async fn new(codec: Codec, seed: u64) -> Self {
-        let mut config = Config::default();
-        config.max_values = 200;
-        config.max_store_bytes = 200_000;
-        config.max_held = 8;
-        config.max_queries_in_flight = 64;
-        config.max_lookups = 8;
-        config.max_waiting_lookups = 16;
-        config.max_verified_addresses = 128;
-        config.max_kept_keys = 4;
-        config.hand_off_time = Duration::ZERO;
-        config.validate().expect("narrow bounds are bounds");
+        let config = Config::builder()
+            .max_values(200)
+            .max_store_bytes(200_000)
+            .max_held(8)
+            .max_queries_in_flight(64)
+            .max_lookups(8)
+            .max_waiting_lookups(16)
+            .max_verified_addresses(128)
+            .max_kept_keys(4)
+            .hand_off_time(Duration::ZERO)
+            .build()
+            .expect("narrow bounds are bounds");
 
         let network = MemoryNetwork::new(seed).with_scope(AddressScope::Global);
         let inner = network.endpoint();

@@ -116,11 +116,11 @@ fn fields(message: &Message) -> Vec<(&'static str, Json)> {
 /// Datagrams of `codec`: the vectors, mutated as bytes, and messages with a field exchanged for anything else.
 fn mutations(codec: Codec, mutator: &mut Mutator) -> Vec<Vec<u8>> {
     let path = format!("{}/vectors/{codec}.jsonl", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("the vectors");
     let sound: Vec<Vec<u8>> = text
         .lines()
-        .map(|line| serde_json::from_str::<Json>(line).unwrap())
-        .map(|line| hex::decode(line["datagram_hex"].as_str().unwrap()).unwrap())
+        .map(|line| serde_json::from_str::<Json>(line).expect("a vector is JSON"))
+        .map(|line| hex::decode(line["datagram_hex"].as_str().expect("text")).expect("hex"))
         .collect();
     let said: Vec<Raw> = sound.iter().filter_map(|datagram| Raw::read(codec, datagram).ok()).collect();
     assert!(said.len() >= 20, "{codec}: {} of the vectors can be read", said.len());

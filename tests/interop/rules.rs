@@ -225,7 +225,7 @@ pub(crate) const RULES: &[Rule] = &[
         explains: |case, difference| match difference {
             Field("peers", ours, theirs) => {
                 let named = theirs.as_array().map_or(&[][..], Vec::as_slice);
-                let sound: Json = named.iter().take(MAX_PEERS_READ).filter_map(|peer| sound_peer(peer)).collect();
+                let sound: Json = named.iter().take(MAX_PEERS_READ).filter_map(sound_peer).collect();
                 (theirs.is_null() || theirs.is_array()) && sound == *ours || doubled_in_peers(case, named, ours)
             }
             _ => false,
@@ -324,7 +324,7 @@ fn sound_peer(peer: &Json) -> Option<Json> {
 fn doubled_in_peers(case: &Case, named: &[Json], ours: &Json) -> bool {
     let parts = ["node_id", "ip", "port"].map(|name| count(&case.datagram, &format!("\"{name}\"")));
     let more_than_shown = parts.into_iter().any(|found| found > named.len() + 1);
-    let mut sound = named.iter().filter_map(|peer| sound_peer(peer));
+    let mut sound = named.iter().filter_map(sound_peer);
     case.codec == Codec::Json
         && more_than_shown
         && ours.as_array().is_some_and(|ours| ours.iter().all(|peer| sound.any(|sound| sound == *peer)))
