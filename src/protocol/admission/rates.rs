@@ -130,6 +130,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Addresses of one network.
+    type Network = fn(u8) -> IpAddr;
+
     fn rates(source: (u32, u32), prefix: (u32, u32)) -> Rates {
         let config = Config::builder().source_rate(source.0).source_burst(source.1);
         Rates::new(&config.prefix_rate(prefix.0).prefix_burst(prefix.1).build().unwrap())
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn the_addresses_of_one_network_share_a_rate_that_is_larger_than_that_of_each() {
         let now = Instant::now();
-        let networks: [[fn(u8) -> IpAddr; 2]; 2] = [
+        let networks: [[Network; 2]; 2] = [
             [|host| [198, 51, 100, host].into(), |host| [198, 51, 101, host].into()],
             [
                 |site| [0x2001, 0xdb8, 1, site.into(), 0, 0, 0, 1].into(),
@@ -151,7 +154,7 @@ mod tests {
         ];
         for [here, elsewhere] in networks {
             let mut rates = rates((10, 20), (100, 50));
-            let mut admitted = |network: fn(u8) -> IpAddr, at| {
+            let mut admitted = |network: Network, at| {
                 let tries = (0..50).flat_map(|_| 0..=255).filter(|host| rates.admit(&network(*host), 1, at));
                 tries.count()
             };
