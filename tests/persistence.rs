@@ -83,7 +83,7 @@ async fn client(of: &Running) -> Node {
 }
 
 /// Reads `key` by the word of the node, however long that takes.
-async fn read(reader: &Node, key: &str) -> GetOutcome {
+async fn ask(reader: &Node, key: &str) -> GetOutcome {
     for _ in 0..30 {
         match reader.get_outcome(key).await {
             Ok(GetOutcome::NobodyAnswered { .. } | GetOutcome::NotFound { answered: 0 }) => {}
@@ -121,7 +121,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
         let latest = acknowledged.iter().filter(|(key, _)| key.starts_with(&format!("{round}/")));
         let read = if round + 1 == kills() { acknowledged.iter().collect() } else { latest.collect::<Vec<_>>() };
         for (key, value) in read {
-            let outcome = read(&reader, key).await;
+            let outcome = ask(&reader, key).await;
             if matches!(&outcome, GetOutcome::Found { value: found, .. } if found == value) {
                 continue;
             }
