@@ -62,14 +62,14 @@ fn put(store: &mut DiskStore, first: u64, in_flight: usize, enough: impl Fn(u64)
     while !enough(committed) {
         while told - committed < in_flight as u64 {
             let sender = sender.clone();
-            let outcome = Box::new(move |outcome: Result<(), _>| drop(sender.send(outcome.is_ok())));
+            let outcome = Box::new(move |outcome: Result<(), _>| sender.send(outcome.is_ok()).unwrap_or_default());
             store.commit(vec![Change::Put(record(first + told))], outcome);
             told += 1;
         }
         assert!(done.recv().expect("each has its end"), "the disk fails");
         committed += 1;
     }
-    (committed..told).for_each(|_| drop(done.recv()));
+    (committed..told).for_each(|_| assert!(done.recv() == Ok(true), "the disk fails"));
     told
 }
 

@@ -79,7 +79,7 @@ fn after_hours_of_mixed_load_all_is_within_its_bounds_and_memory_is_flat() {
         let mut memory = Vec::new();
         for step in 1..=30 {
             a_step(&sim, step, &mut entropy).await;
-            if step % 6 == 0 {
+            if u64::is_multiple_of(step, 6) {
                 let (values, peers, queries) = fullest(&sim).await;
                 assert!(values <= MAX_VALUES, "{values} values");
                 // Those who flood never prove themselves, so whoever is known is a node.

@@ -32,7 +32,7 @@ pub(crate) fn day(hours: u64) {
             }
             strangers(&sim, minute);
             sim.run_for(Duration::from_secs(60)).await;
-            if minute % 60 == 0 {
+            if minute.is_multiple_of(60) {
                 let (mut values, mut cached, mut peers) = (0, 0, 0);
                 for place in sim.places() {
                     let Some(node) = sim.node(place) else { continue };

@@ -79,7 +79,7 @@ pub(crate) fn datagram(n: u64, from: SocketAddr, entropy: &mut SeededEntropy) ->
     let (known, target) = (random(), random());
     // Not the number of the stranger, which sends each 64th.
     let kind = n / STRANGERS as u64 % 20;
-    let id = (n % 2 == 0).then_some(known);
+    let id = n.is_multiple_of(2).then_some(known);
     let body = match kind {
         0..7 => Body::Request(Request::Ping),
         7..14 => Body::Request(Request::FindNode { target }),

@@ -28,11 +28,11 @@ pub(crate) async fn soak(time: Duration) {
     let mut steps = tokio::time::interval(STEP);
     for step in 0usize.. {
         steps.tick().await;
-        let key = if step % 2 == 0 { &keys.here } else { &keys.elsewhere };
+        let key = if step.is_multiple_of(2) { &keys.here } else { &keys.elsewhere };
         let key = &key[step / 2 % key.len()];
         reads += 1;
         failed += u64::from(node.get(key).await.ok().flatten() != Some(value(key).into()));
-        if step % 20 == 0 {
+        if step.is_multiple_of(20) {
             // The same keys again and again: what is held stays as it is.
             let _ = node.set(format!("own {}", step / 20 % 100), format!("step {step}")).await;
             let client = Node::builder().client(true).config(config(AppliesTo::Global)).bootstrap([addr]);
