@@ -12,6 +12,7 @@ use super::wording::nodes;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
 use crate::actors::snapshot::Snapshot;
+use crate::protocol::store::BackendState;
 
 /// How often it says how it fares.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
@@ -115,7 +116,10 @@ fn one_line(text: &dyn fmt::Display) -> String {
 fn status(snapshot: &Snapshot) -> String {
     let (held, published) = (snapshot.store.held.values, snapshot.store.published.values);
     let restarts: u64 = snapshot.restarts.values().sum();
-    let store = if snapshot.store.backend.failing { "; the store cannot be written" } else { "" };
+    let store = match snapshot.store.backend.state {
+        BackendState::Healthy => String::new(),
+        other => format!("; store: {other}"),
+    };
     let known = nodes(snapshot.table.peers);
     format!("{known} known; values: {published} published, {held} held; restarts: {restarts}{store}")
 }
