@@ -103,7 +103,9 @@ impl Publish {
         let placed = self.placement.outcome();
         let held = placed.stored + placed.held_already;
         links.finished.do_send(PublishFinished { key: self.key.clone(), serial: self.serial });
-        links.done.do_send(PublishDone { key: self.key.clone(), version: self.version, stored: held > 0 });
+        // Where most targets were not even asked, it is tried again soon.
+        let stored = held > placed.unsent;
+        links.done.do_send(PublishDone { key: self.key.clone(), version: self.version, stored });
         match self.answer.take() {
             Some(answer) => {
                 // Whoever asked may have gone.

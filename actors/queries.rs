@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::QueryId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, NotBegun, Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -134,14 +134,17 @@ impl Handler<SendQuery> for Queries {
         if self.pending.was_silent(to, now) {
             waiting.tell(QueryResult::Doubted);
         }
+        // Whom the application itself wants to reach is no victim of others.
+        let named_by_others = asked.is_some() || waiting.asker.is_none();
+        if named_by_others && !self.pending.may_ask(to, now) {
+            let why = "it was sent enough queries, and never answered";
+            self.counters.turned_away(Counter::NotAskedAgain, to, &why, now);
+            return waiting.tell(QueryResult::Unsent);
+        }
         match self.pending.begin(id, target, request.name(), waiting, now) {
             Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
             Err((waiting, why)) => {
-                let counter = match why {
-                    NotBegun::Unanswered => Counter::NotAskedAgain,
-                    NotBegun::Full | NotBegun::DuplicateId => Counter::QueryRefused,
-                };
-                self.counters.turned_away(counter, to, &why, now);
+                self.counters.turned_away(Counter::QueryRefused, to, &why, now);
                 waiting.tell(QueryResult::Unsent);
             }
         }

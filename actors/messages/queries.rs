@@ -17,7 +17,8 @@ use super::super::poison::Origin;
 pub struct SendQuery {
     /// Where it goes.
     pub to: SocketAddr,
-    /// Who should answer; `None` where only the address is known.
+    /// Who should answer; `None` where only the address is known: one that the application named, or, without an asker, one
+    /// that is to prove itself.
     pub id: Option<NodeId>,
     /// The query.
     pub request: Request,
@@ -64,7 +65,7 @@ pub enum QueryResult {
         /// The id it gave, if any.
         actual: Option<NodeId>,
     },
-    /// It was not sent: too many queries are in flight, or too many to this address went unanswered.
+    /// It was not sent: too many queries are in flight, or too many went to this address, which never answered.
     Unsent,
 }
 

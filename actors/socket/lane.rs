@@ -1,4 +1,4 @@
-//! Whom we asked: the addresses whose datagrams may be answers, to be let past the slots when all are taken. Each query lets
+//! Whom we asked: the addresses whose datagrams may be answers, to be let past the slots and the rates. Each query lets
 //! a few through, so an address that was asked cannot flood.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ struct Expected {
     passes: u32,
 }
 
-/// Datagrams that one query lets pass while no slot is free: its answer, and queries that the peer happens to send first.
+/// Datagrams that one query lets pass: its answer, and queries that the peer happens to send first.
 const PASSES_PER_QUERY: u32 = 4;
 
 impl Lane {
@@ -37,11 +37,6 @@ impl Lane {
                 self.expected.remove(addr);
             }
         }
-    }
-
-    /// Whether a query to `addr` is under way.
-    pub(super) fn is_asked(&self, addr: &SocketAddr) -> bool {
-        self.expected.contains_key(addr)
     }
 
     /// Whether a datagram from `addr` may pass; it takes the pass.
@@ -69,9 +64,9 @@ mod tests {
         assert!((0..PASSES_PER_QUERY).all(|_| lane.take(&addr)) && !lane.take(&addr));
         lane.expect(addr);
         lane.over(&addr);
-        assert!(lane.is_asked(&addr) && lane.take(&addr), "one query is still in flight");
+        assert!(lane.take(&addr), "one query is still in flight");
         lane.over(&addr);
-        assert!(!lane.is_asked(&addr) && !lane.take(&addr));
+        assert!(!lane.take(&addr));
         assert!(lane.expected.is_empty());
     }
 }

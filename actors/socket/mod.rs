@@ -114,10 +114,10 @@ impl Socket {
                 self.counters.turned_away(Counter::BadSource, from, &"its source cannot be answered", clock::now());
                 continue;
             }
-            let asked = self.lane.is_asked(&from);
+            // Beyond what a query of ours lets pass, whoever was asked is a stranger like any other.
+            let asked = self.lane.take(&from);
             let permit = self.slots.clone().try_acquire_owned().ok();
-            // Where no slot is free it may still be an answer to a query of ours.
-            if permit.is_none() && !(asked && self.lane.take(&from)) {
+            if permit.is_none() && !asked {
                 (beyond, last) = (beyond + 1, Some(from));
                 continue;
             }

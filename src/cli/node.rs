@@ -83,11 +83,14 @@ async fn serve(
         }
         // Without a signal it ends only where it has failed.
         Err(done) => {
-            let failure = match done {
-                Ok(()) => node.stopped().await.into(),
-                Err(failure) => failure,
+            let (failure, lives) = match done {
+                Ok(()) => (node.stopped().await.into(), false),
+                Err(failure) => (failure, true),
             };
             service.stopping(&failure);
+            if lives {
+                signals.stop(node).await?;
+            }
             Err(failure)
         }
     }

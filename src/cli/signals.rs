@@ -60,7 +60,7 @@ impl Signals {
         };
         if stopped.is_err() {
             eprintln!(
-                "kad: the node was cut short after {STOP_WITHIN:?}: its disk did not take the last of what it held"
+                "kad: the node was cut short after {STOP_WITHIN:?}: it had not handed over, or its disk not taken, all that it held"
             );
         }
         Ok(())

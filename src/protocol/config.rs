@@ -39,7 +39,7 @@ pub const DEFAULT_MAX_WAITING_LOOKUPS: usize = 1_024;
 /// Queries in flight. A further one fails at once.
 pub const DEFAULT_MAX_QUERIES_IN_FLIGHT: usize = 4_096;
 
-/// Queries within a minute to an address at which nobody answers. A further one fails at once.
+/// Queries within a minute to an address at which nobody has ever answered. A further one fails at once.
 pub const DEFAULT_MAX_UNANSWERED: u32 = 10;
 
 /// Answers and writes that wait for a pong to prove their address. A further one is dropped and counted.
@@ -188,9 +188,9 @@ pub struct Config {
     pub max_waiting_lookups: usize,
     /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
     pub max_queries_in_flight: usize,
-    /// Queries within any minute to an address at which nobody has answered yet, or nobody has since the last silence
-    /// (2..=1,000,000): half of them at once, the others spread over the minute. Others may name any address to us. Defaults
-    /// to [`DEFAULT_MAX_UNANSWERED`].
+    /// Queries within any minute to an address at which nobody is remembered to have answered (2..=1,000,000), since others
+    /// may name any address to us; all ports of a global host get three times as many. Those that the application itself sends,
+    /// to contacts and by pings, do not count. Defaults to [`DEFAULT_MAX_UNANSWERED`].
     pub max_unanswered: u32,
 
     /// Which addresses must echo a query id of ours before they cost us more than 3 times their request's bytes.

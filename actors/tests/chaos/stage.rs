@@ -24,8 +24,8 @@ use super::super::super::messages::{QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
 use super::super::super::outcome::{Error, GetOutcome};
 use super::super::super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetTraced, Keep, Ping, Probe, Release, Set,
-    Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
+    Probe, Release, Set, Unkeep,
 };
 use super::super::super::socket::transport::Transport;
 use super::super::super::supervision::Ended;
@@ -168,6 +168,7 @@ impl Stage {
         requests.push(self.request(Get { key: absent.clone() }));
         requests.push(self.request(Get { key: held.clone() }));
         requests.push(self.request(GetTraced { key: absent.clone() }));
+        requests.push(self.request(GetWith { key: held.clone(), options: GetOptions::default().quorum(2) }));
         requests.push(self.request(CheckHealth { key: held.clone() }));
         requests.push(self.request(FindNode { target: NodeId::of_key(&absent) }));
         requests.push(self.request(FindValue { key: key("other") }));

@@ -85,10 +85,11 @@ impl<T> Admission<T> {
     }
 
     /// Whether a datagram from `from` is within the rate of its source (an IPv4 address, an IPv6 /64) and of the network
-    /// that it is in (a /24, a /48). `cost` is what it counts: 1, and 4 for a `set`. One above a rate costs nothing further.
+    /// that it is in (a /24, a /48), which only those are held to who have not proved their address. `cost` is what it counts: 1, and 4 for a `set`. One above a rate costs nothing further.
     pub fn admit(&mut self, from: SocketAddr, cost: u32, now: Instant) -> bool {
         let ip = from.ip().to_canonical();
-        let admitted = !self.rate_limit.covers(&ip) || self.rates.admit(&ip, cost, now);
+        let proved = self.verified.get(&canonical(from)).is_some_and(|at| self.is_fresh(at, now));
+        let admitted = !self.rate_limit.covers(&ip) || self.rates.admit(&ip, proved, cost, now);
         self.counts.over_rate += u64::from(!admitted);
         admitted
     }
@@ -96,8 +97,12 @@ impl<T> Admission<T> {
     /// Whether `addr` need not prove itself, or has done so within [`Config::verified_for`].
     pub fn is_verified(&self, addr: SocketAddr, now: Instant) -> bool {
         let addr = canonical(addr);
-        !self.verification.covers(&addr.ip())
-            || self.verified.get(&addr).is_some_and(|at| now.saturating_duration_since(*at) < self.verified_for)
+        !self.verification.covers(&addr.ip()) || self.verified.get(&addr).is_some_and(|at| self.is_fresh(at, now))
+    }
+
+    /// Whether what was proved then still counts.
+    fn is_fresh(&self, at: &Instant, now: Instant) -> bool {
+        now.saturating_duration_since(*at) < self.verified_for
     }
 
     /// Takes in that `addr` echoed a query id of ours, and releases what waited for it, in the order of its coming.

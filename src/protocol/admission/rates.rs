@@ -64,14 +64,17 @@ impl Rates {
     }
 
     /// Whether the rates of `ip` and of its network both bear `cost` more. If not, it costs neither of them anything: one
-    /// source that sends too fast does not use up what its neighbours have.
-    pub(super) fn admit(&mut self, ip: &IpAddr, cost: u32, now: Instant) -> bool {
+    /// source that sends too fast does not use up what its neighbours have. Whoever has `proved` its address is held to its own
+    /// rate alone, as it may be the only honest one of a network in whose name another sends.
+    pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> bool {
         let source = Source::of(ip);
         let prefix = source.prefix();
         let Some(arrival) = self.sources.bears(&source, cost, now) else { return false };
-        let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return false };
+        if !proved {
+            let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return false };
+            self.prefixes.take(prefix, together);
+        }
         self.sources.take(source, arrival);
-        self.prefixes.take(prefix, together);
         true
     }
 
@@ -155,7 +158,7 @@ mod tests {
         for [here, elsewhere] in networks {
             let mut rates = rates((10, 20), (100, 50));
             let mut admitted = |network: Network, at| {
-                let tries = (0..50).flat_map(|_| 0..=255).filter(|host| rates.admit(&network(*host), 1, at));
+                let tries = (0..50).flat_map(|_| 0..=255).filter(|host| rates.admit(&network(*host), false, 1, at));
                 tries.count()
             };
             assert_eq!(admitted(here, now), 50);
@@ -167,12 +170,12 @@ mod tests {
     #[test]
     fn one_source_that_sends_too_fast_uses_up_nothing_of_its_neighbours() {
         let (mut rates, now) = (rates((10, 20), (100, 50)), Instant::now());
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.1"), 1, now)).count(), 20);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.2"), 1, now)).count(), 20);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), 1, now)).count(), 10);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.1"), false, 1, now)).count(), 20);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.2"), false, 1, now)).count(), 20);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, now)).count(), 10);
         // And what the network does not bear costs the source nothing: it has its burst when the network has room again.
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), 1, later)).count(), 20);
+        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, later)).count(), 20);
     }
 
     #[test]
@@ -180,10 +183,10 @@ mod tests {
         let (mut rates, now) = (rates((50, 100), (500, 1_000)), Instant::now());
         for network in 0..MAX_RATED_PREFIXES as u32 + 1_000 {
             let [_, a, b, c] = network.to_be_bytes();
-            assert!(rates.admit(&[50 + a, b, c, 1].into(), 1, now));
+            assert!(rates.admit(&[50 + a, b, c, 1].into(), false, 1, now));
         }
         assert_eq!((rates.sources(), rates.prefixes()), (MAX_RATED_SOURCES, MAX_RATED_PREFIXES));
-        assert!(rates.admit(&ip("198.51.100.1"), 1, now + Duration::from_secs(2)));
+        assert!(rates.admit(&ip("198.51.100.1"), false, 1, now + Duration::from_secs(2)));
         assert_eq!((rates.sources(), rates.prefixes()), (1, 1));
     }
 
@@ -197,7 +200,7 @@ mod tests {
             let (mut now, mut used) = (start, 0u64);
             for (gap, host, cost) in steps {
                 now += Duration::from_millis(gap);
-                if rates.admit(&[198, 51, 100, host].into(), cost, now) {
+                if rates.admit(&[198, 51, 100, host].into(), false, cost, now) {
                     used += u64::from(cost);
                 }
                 let elapsed = (now - start).as_millis() as u64;

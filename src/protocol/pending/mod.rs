@@ -18,7 +18,7 @@ pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_
 use silences::Silences;
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
 use unanswered::Unanswered;
-pub use unanswered::{MAX_UNANSWERED_ADDRESSES, UNANSWERED_WINDOW};
+pub use unanswered::{MAX_ANSWERED_ADDRESSES, MAX_UNANSWERED_ADDRESSES, PORTS_TOGETHER, UNANSWERED_WINDOW};
 
 /// Who looks for late answers later than this was busy, and answers may have come that nobody has read yet. So nothing
 /// is overdue before this much more has passed: a stall of our own must not end lookups.
@@ -80,10 +80,6 @@ pub enum NotBegun {
     /// A query with this id is in flight. With 64 random bits this means that the entropy is broken.
     #[error("a query with this id is in flight already")]
     DuplicateId,
-    /// Nobody has answered lately at this address, and it was sent [`Config::max_unanswered`] queries within
-    /// [`UNANSWERED_WINDOW`]. Normal with peers that have gone but are named often.
-    #[error("this address was sent enough queries that it did not answer")]
-    Unanswered,
 }
 
 /// Why an answer was not accepted. The query, if there is one, stays in flight and may still be answered.
@@ -183,10 +179,14 @@ impl<W> Pending<W> {
         self.silences.was_silent(canonical(addr), now)
     }
 
+    /// Whether `addr`, which others named to us or sent in the name of, may be asked once more: at most
+    /// [`Config::max_unanswered`] times within [`UNANSWERED_WINDOW`], and all ports of a global host [`PORTS_TOGETHER`] times
+    /// as often, unless somebody there is remembered to have answered. If it may, that counts.
+    pub fn may_ask(&mut self, addr: SocketAddr, now: Instant) -> bool {
+        self.unanswered.admit(canonical(addr), now)
+    }
+
     /// Begins to wait for the answer to a query of the kind `kind` (the wire's name) that is sent now.
-    ///
-    /// An address at which nobody answered yet, of those remembered, or nobody has since the last silence, is asked only so
-    /// often: others may have named it to us who want it flooded.
     ///
     /// # Errors
     /// [`NotBegun`], with the waiter back.
@@ -206,9 +206,6 @@ impl<W> Pending<W> {
         }
         let target = Target { addr: canonical(to.addr), ..to };
         let silent = self.silences.was_silent(target.addr, now);
-        if (silent || !self.round_trips.is_measured(&target.addr)) && !self.unanswered.admit(target.addr, now) {
-            return Err((waiter, NotBegun::Unanswered));
-        }
         let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
         let overdue_at = within_timeout(self.round_trips.patience(target.addr, silent));
         let (late, overdue_at) = if silent {

@@ -84,11 +84,6 @@ impl RoundTrips {
         self.overall = Some(Estimate::after(overall, usual));
     }
 
-    /// Whether an answer from `addr` is remembered.
-    pub(super) fn is_measured(&self, addr: &SocketAddr) -> bool {
-        self.by_address.get(addr).is_some()
-    }
-
     /// How long an answer from `addr` is expected to take.
     pub(super) fn expected(&self, addr: SocketAddr) -> Duration {
         let expected = self.known(&addr).map_or(INITIAL_EXPECTED_RTT, Estimate::expected);

@@ -1,64 +1,112 @@
-//! How often an address is asked that does not answer: whoever names a victim's address to us, or sends in its name, must
-//! not have us send it more than it can bear. Whether anybody answered there is its caller's knowledge.
+//! How often an address is asked that never answered: whoever names a victim's address to us, or sends in its name, must
+//! not have us send it more than it can bear.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::protocol::peer::AddressScope;
 use crate::protocol::recency::RecencyMap;
 
-/// Addresses without an answer whose queries are counted. Beyond it the one asked longest ago starts afresh: the queries of
-/// 136 lookups within a minute, all to different addresses at which nobody is.
+/// Addresses without an answer whose queries are counted, and as many hosts. Beyond it the one asked longest ago starts
+/// afresh: the queries of 136 lookups within a minute, all to different addresses at which nobody is.
 pub const MAX_UNANSWERED_ADDRESSES: usize = 8_192;
+/// Addresses that are remembered as having answered, which are asked as often as anybody likes. Beyond it the one that
+/// answered longest ago is forgotten.
+pub const MAX_ANSWERED_ADDRESSES: usize = 16_384;
 /// In what time [`Config::max_unanswered`](crate::protocol::config::Config::max_unanswered) may be sent.
 pub const UNANSWERED_WINDOW: Duration = Duration::from_secs(60);
+/// How many times as much as one address all ports of a global host get at which nobody has answered.
+pub const PORTS_TOGETHER: usize = 3;
 
-/// What each address may still be sent that has not answered: half of it at once, the other half evenly over the window, so
-/// that no window of whatever beginning sees more than all of it. Who comes back is met again by the next of those.
+/// Who has answered, and what each of the others was sent within the window.
 #[derive(Debug)]
 pub(super) struct Unanswered {
-    /// The time that one query takes at the even rate.
-    interval: Duration,
-    /// How far ahead of `now` an address's time may run.
-    burst: Duration,
-    /// When the queries to each address so far would all have been sent, had they been sent at the even rate.
-    sent: RecencyMap<SocketAddr, Instant>,
+    answered: RecencyMap<SocketAddr, ()>,
+    addresses: Sent<SocketAddr>,
+    hosts: Sent<IpAddr>,
 }
 
 impl Unanswered {
-    /// At most `limit` queries (at least 2) in [`UNANSWERED_WINDOW`].
+    /// At most `limit` queries in [`UNANSWERED_WINDOW`].
     pub(super) fn new(limit: u32) -> Self {
-        let at_once = (limit / 2).max(1);
-        let interval = UNANSWERED_WINDOW / limit.saturating_sub(at_once).max(1);
-        Self { interval, burst: interval * at_once, sent: RecencyMap::new(MAX_UNANSWERED_ADDRESSES) }
+        let limit = limit as usize;
+        Self {
+            answered: RecencyMap::new(MAX_ANSWERED_ADDRESSES),
+            addresses: Sent::new(limit),
+            hosts: Sent::new(limit.saturating_mul(PORTS_TOGETHER)),
+        }
     }
 
-    /// Whether one more query may go to `addr`, where nobody answered lately; if so, it counts.
+    /// Whether one more query may go to `addr`; if so, and nobody is known to have answered there, it counts.
     pub(super) fn admit(&mut self, addr: SocketAddr, now: Instant) -> bool {
-        self.forget_past(now);
-        let sent = self.sent.get(&addr).map_or(now, |at| now.max(*at)) + self.interval;
-        let admitted = sent.saturating_duration_since(now) <= self.burst;
-        if admitted {
-            self.sent.touch(addr, sent);
+        if self.answered.get(&addr).is_some() {
+            return true;
         }
-        admitted
+        // On this machine and in private networks one host may well be many nodes.
+        let host = Some(host(addr.ip())).filter(|ip| AddressScope::of(ip).is_global());
+        if !self.addresses.bears(&addr, now) || !host.is_none_or(|host| self.hosts.bears(&host, now)) {
+            return false;
+        }
+        self.addresses.count(addr, now);
+        if let Some(host) = host {
+            self.hosts.count(host, now);
+        }
+        true
     }
 
     /// Somebody at `addr` answered.
     pub(super) fn answered(&mut self, addr: SocketAddr) {
-        self.sent.remove(&addr);
+        self.answered.touch(addr, ());
+        self.addresses.forget(&addr);
+        self.hosts.forget(&host(addr.ip()));
+    }
+}
+
+/// An IPv4 address, or an IPv6 /64, since a host is handed that many.
+fn host(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// When each was sent its queries within the last window.
+#[derive(Debug)]
+struct Sent<K> {
+    limit: usize,
+    at: RecencyMap<K, VecDeque<Instant>>,
+}
+
+impl<K: Copy + Eq + Hash> Sent<K> {
+    fn new(limit: usize) -> Self {
+        Self { limit, at: RecencyMap::new(MAX_UNANSWERED_ADDRESSES) }
     }
 
-    /// Forgets the addresses whose time is past: they may be sent as much as one that was never asked.
-    fn forget_past(&mut self, now: Instant) {
-        while self.sent.oldest().is_some_and(|(_, sent)| *sent <= now) {
-            self.sent.pop_oldest();
+    fn bears(&self, key: &K, now: Instant) -> bool {
+        self.at.get(key).is_none_or(|sent| sent.iter().filter(|at| is_recent(at, now)).count() < self.limit)
+    }
+
+    fn count(&mut self, key: K, now: Instant) {
+        while self.at.oldest().is_some_and(|(_, sent)| !sent.back().is_some_and(|last| is_recent(last, now))) {
+            self.at.pop_oldest();
         }
+        let mut sent = self.at.remove(&key).unwrap_or_default();
+        while sent.front().is_some_and(|at| !is_recent(at, now)) {
+            sent.pop_front();
+        }
+        sent.push_back(now);
+        self.at.touch(key, sent);
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.sent.len()
+    fn forget(&mut self, key: &K) {
+        self.at.remove(key);
     }
+}
+
+fn is_recent(at: &Instant, now: Instant) -> bool {
+    now.saturating_duration_since(*at) < UNANSWERED_WINDOW
 }
 
 #[cfg(test)]
@@ -68,6 +116,11 @@ mod tests {
 
     fn addr(host: u16) -> SocketAddr {
         SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], 7))
+    }
+
+    /// How many of 100 are admitted.
+    fn at_once(unanswered: &mut Unanswered, addr: SocketAddr, now: Instant) -> usize {
+        (0..100).filter(|_| unanswered.admit(addr, now)).count()
     }
 
     proptest! {
@@ -80,35 +133,50 @@ mod tests {
             let (mut now, mut sent) = (Instant::now(), Vec::new());
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                if unanswered.admit(addr(1), now) {
+                let within = |sent: &[Instant]| sent.iter().filter(|at| is_recent(at, now)).count();
+                let admitted = unanswered.admit(addr(1), now);
+                prop_assert_eq!(admitted, within(&sent) < limit as usize);
+                if admitted {
                     sent.push(now);
                 }
-            }
-            for (first, begin) in sent.iter().enumerate() {
-                let within = sent[first..].iter().filter(|at| **at - *begin < UNANSWERED_WINDOW).count();
-                prop_assert!(within <= limit as usize, "{within} of {limit}");
             }
         }
     }
 
     #[test]
-    fn half_may_be_sent_at_once_and_one_whenever_its_time_has_come() {
+    fn all_of_it_may_be_sent_at_once_and_whoever_has_answered_is_sent_any_number() {
         let (mut unanswered, now) = (Unanswered::new(10), Instant::now());
-        let at_once = |unanswered: &mut Unanswered, at| (0..100).filter(|_| unanswered.admit(addr(1), at)).count();
-        assert_eq!(at_once(&mut unanswered, now), 5);
-        assert_eq!(at_once(&mut unanswered, now + Duration::from_secs(11)), 0);
-        assert_eq!(at_once(&mut unanswered, now + Duration::from_secs(12)), 1);
+        assert_eq!(at_once(&mut unanswered, addr(1), now), 10);
+        assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW / 2), 0);
+        assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW), 10);
         assert!(unanswered.admit(addr(2), now), "of others it says nothing");
         unanswered.answered(addr(1));
-        assert_eq!(at_once(&mut unanswered, now + Duration::from_secs(12)), 5);
-        assert_eq!(at_once(&mut unanswered, now + Duration::from_secs(3_600)), 5);
-        assert_eq!(unanswered.len(), 1, "what is past is forgotten");
+        assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW), 100);
     }
 
     #[test]
-    fn the_addresses_counted_are_bounded() {
+    fn all_ports_of_a_global_host_get_three_times_as_much_until_one_of_them_answers() {
+        let (mut unanswered, now) = (Unanswered::new(10), Instant::now());
+        let port = |ip: [u8; 4], port: u16| SocketAddr::from((ip, port));
+        let ports =
+            |unanswered: &mut Unanswered, ip| (1..=1_000).filter(|n| unanswered.admit(port(ip, *n), now)).count();
+        assert_eq!(ports(&mut unanswered, [45, 0, 0, 1]), 30);
+        assert_eq!(ports(&mut unanswered, [45, 0, 0, 2]), 30);
+        unanswered.answered(port([45, 0, 0, 1], 2_000));
+        assert_eq!(ports(&mut unanswered, [45, 0, 0, 1]), 30);
+        assert_eq!(ports(&mut unanswered, [10, 0, 0, 1]), 1_000, "private hosts may be many nodes");
+        let v6 = |n: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 1, 0, 0, 0, n], 7));
+        assert_eq!((0..1_000).filter(|n| unanswered.admit(v6(*n), now)).count(), 30);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_goes_with_its_time() {
         let (mut unanswered, now) = (Unanswered::new(10), Instant::now());
         assert!((0..20_000).all(|host| unanswered.admit(addr(host), now)));
-        assert_eq!(unanswered.len(), MAX_UNANSWERED_ADDRESSES);
+        assert_eq!(unanswered.addresses.at.len(), MAX_UNANSWERED_ADDRESSES);
+        assert!(unanswered.admit(addr(1), now + UNANSWERED_WINDOW));
+        assert_eq!(unanswered.addresses.at.len(), 1);
+        (0..20_000).for_each(|host| unanswered.answered(addr(host)));
+        assert_eq!(unanswered.answered.len(), MAX_ANSWERED_ADDRESSES);
     }
 }

@@ -86,7 +86,7 @@ pub struct Placed {
     pub silent: usize,
     /// Another node answered at the address.
     pub wrong_id: usize,
-    /// The query never left this node.
+    /// The query never left this node, the second time neither.
     pub unsent: usize,
     /// Their turn did not come, before the deadline or before another one had it (hand-overs only).
     pub unreached: usize,
@@ -144,7 +144,7 @@ struct Target {
 /// event.
 ///
 /// Never more than alpha queries hold a slot, in a hand-over one; a query holds one until it ends or is [slow](Placement::handle_slow). A
-/// target that was silent gets one more try, after all others have had their first: a datagram lost would cost a
+/// target that was silent, or to which nothing was sent, gets one more try, after all others have had their first: a datagram lost would cost a
 /// replica until the next restore, and `set` does the same twice as once. So at most two queries for each target (three
 /// in a restore), and all ends at [`Config::lookup_deadline`].
 ///
@@ -236,12 +236,12 @@ impl Placement {
         for duty in [Duty::Check, Duty::Store] {
             if let Some(target) = self.in_flight(from, duty) {
                 target.state = match why {
-                    Failure::Silent if !target.retried => State::ToDo(duty),
+                    Failure::Silent | Failure::Unsent if !target.retried => State::ToDo(duty),
                     Failure::Silent => State::Done(Fate::Silent),
                     Failure::WrongId { .. } => State::Done(Fate::WrongId),
                     Failure::Unsent => State::Done(Fate::Unsent),
                 };
-                target.retried |= why == Failure::Silent;
+                target.retried |= matches!(why, Failure::Silent | Failure::Unsent);
                 return;
             }
         }

@@ -70,7 +70,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
         if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {
             let id = QueryId::from_u64(pings);
             let to = Target { addr: newcomer.addr, expected_id: Some(newcomer.id) };
-            if pending.begin(id, to, "ping", newcomer, now).is_ok() {
+            if pending.may_ask(to.addr, now) && pending.begin(id, to, "ping", newcomer, now).is_ok() {
                 pings += 1;
                 if entropy.unit() < answering {
                     answers.push_back((now + Duration::from_millis(50), id, newcomer));
@@ -81,7 +81,9 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
             let queries = pending.len() * 2 * size_of::<(QueryId, Peer, Target, [Instant; 8])>();
             // An answer takes its address out of those that are counted.
             let silent = (pings as f64 * (1.0 - answering)) as usize;
-            let unanswered = silent.min(MAX_UNANSWERED_ADDRESSES) * 2 * size_of::<(SocketAddr, Instant)>();
+            // Of an address and of its host: the first entry of a queue makes room for four.
+            let sent = size_of::<(SocketAddr, VecDeque<Instant>, [Instant; 4])>();
+            let unanswered = silent.min(MAX_UNANSWERED_ADDRESSES) * 2 * 2 * sent;
             most = most.max(bytes(&table) + queries + unanswered);
         }
     }
