@@ -21,6 +21,7 @@ pub mod messages;
 pub mod node;
 pub mod node_actor;
 pub mod outcome;
+mod parked;
 pub mod poison;
 pub mod publish;
 pub mod queries;

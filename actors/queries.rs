@@ -9,7 +9,7 @@ use actix::{Actor, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::QueryId;
+use kademlia_dynamic::protocol::message::{QueryId, Request};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
@@ -20,6 +20,7 @@ use super::messages::{
     AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
     QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
+use super::parked::Parked;
 
 /// The actor that owns the queries in flight.
 pub struct Queries {
@@ -27,6 +28,8 @@ pub struct Queries {
     /// Our id as we claim it; `None` for a node that must not be inserted anywhere.
     own: Option<NodeId>,
     pending: Pending<Waiting>,
+    /// Queries that wait for the first answer of an address.
+    parked: Parked<(Request, Waiting)>,
     entropy: Box<dyn Entropy>,
     counters: Arc<Counters>,
     links: QueriesLinks,
@@ -67,7 +70,7 @@ impl Queries {
         links: QueriesLinks,
     ) -> Self {
         let pending = Pending::new(&config);
-        Self { config, own, pending, entropy, counters, links }
+        Self { config, own, pending, parked: Parked::default(), entropy, counters, links }
     }
 
     /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (WIRE.md, messages).
@@ -82,6 +85,50 @@ impl Queries {
             self.links.silent.do_send(PeerSilent(Peer::new(id, waiting.to)));
         }
         waiting.tell(QueryResult::Silent);
+    }
+
+    /// Sends a query, or says at once that it does not go.
+    fn begin(&mut self, request: Request, waiting: Waiting, now: Instant) {
+        let (to, asked) = (waiting.to, waiting.id);
+        let id = QueryId::from_u64(self.entropy.next_u64());
+        let target = Target { addr: to, expected_id: asked };
+        match self.pending.begin(id, target, request.name(), waiting, now) {
+            Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
+            Err((waiting, why)) => {
+                self.counters.turned_away(Counter::QueryRefused, to, &why, now);
+                waiting.tell(QueryResult::Unsent);
+            }
+        }
+    }
+
+    /// One more query goes to an address that has been sent enough: it waits while an answer may come.
+    fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
+        let to = waiting.to;
+        let refused = if self.pending.is_awaited(to) {
+            // It holds no slot meanwhile.
+            waiting.tell(QueryResult::Slow);
+            self.parked.park(to, (request, waiting)).err()
+        } else {
+            Some((request, waiting))
+        };
+        if let Some((_, waiting)) = refused {
+            self.not_asked_again(&waiting, now);
+        }
+    }
+
+    /// No answer to the others came: those that waited do not go.
+    fn give_up_waiting(&mut self, to: SocketAddr, now: Instant) {
+        if !self.pending.is_awaited(to) {
+            for (_, waiting) in self.parked.release(&to) {
+                self.not_asked_again(&waiting, now);
+            }
+        }
+    }
+
+    fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
+        let why = "it was sent enough queries, and never answered";
+        self.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
+        waiting.tell(QueryResult::Unsent);
     }
 }
 
@@ -100,6 +147,9 @@ impl Supervised for Queries {
             self.links.over.do_send(QueryOver { to: waiting.to });
             waiting.tell(QueryResult::Unsent);
         }
+        for (_, waiting) in self.parked.release_all() {
+            waiting.tell(QueryResult::Unsent);
+        }
         self.pending = Pending::new(&self.config);
     }
 }
@@ -111,13 +161,17 @@ impl Alarmed for Queries {
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for (waiting, late) in self.pending.late(now) {
-            waiting.tell(match late {
-                Late::Slow => QueryResult::Slow,
-                Late::Overdue => QueryResult::Overdue,
-            });
+            match late {
+                Late::Slow => waiting.tell(QueryResult::Slow),
+                Late::Overdue => {
+                    waiting.tell(QueryResult::Overdue);
+                    self.parked.at(&waiting.to).iter().for_each(|(_, parked)| parked.tell(QueryResult::Overdue));
+                }
+            }
         }
         for expired in self.pending.expire(now) {
             self.silent(&expired.waiter);
+            self.give_up_waiting(expired.waiter.to, now);
         }
     }
 }
@@ -126,28 +180,18 @@ impl Handler<SendQuery> for Queries {
     type Result = ();
 
     fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
-        let SendQuery { to, id: asked, request, asker } = query;
-        let id = QueryId::from_u64(self.entropy.next_u64());
-        let waiting = Waiting { to, id: asked, asker };
-        let target = Target { addr: to, expected_id: asked };
+        let SendQuery { to, id, request, asker } = query;
+        let waiting = Waiting { to, id, asker };
         let now = clock::now();
         if self.pending.was_silent(to, now) {
             waiting.tell(QueryResult::Doubted);
         }
         // Whom the application itself wants to reach is no victim of others.
-        let named_by_others = asked.is_some() || waiting.asker.is_none();
+        let named_by_others = id.is_some() || waiting.asker.is_none();
         if named_by_others && !self.pending.may_ask(to, now) {
-            let why = "it was sent enough queries, and never answered";
-            self.counters.turned_away(Counter::NotAskedAgain, to, &why, now);
-            return waiting.tell(QueryResult::Unsent);
+            return self.wait_for_others(request, waiting, now);
         }
-        match self.pending.begin(id, target, request.name(), waiting, now) {
-            Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
-            Err((waiting, why)) => {
-                self.counters.turned_away(Counter::QueryRefused, to, &why, now);
-                waiting.tell(QueryResult::Unsent);
-            }
-        }
+        self.begin(request, waiting, now);
     }
 }
 
@@ -158,6 +202,7 @@ impl Handler<QueryUnsent> for Queries {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
             self.links.over.do_send(QueryOver { to: waiting.to });
             waiting.tell(QueryResult::Unsent);
+            self.give_up_waiting(waiting.to, clock::now());
         }
     }
 }
@@ -182,6 +227,9 @@ impl Handler<ResponseReceived> for Queries {
         };
         let waiting = answered.waiter;
         self.links.over.do_send(QueryOver { to: waiting.to });
+        for (request, parked) in self.parked.release(&waiting.to) {
+            self.begin(request, parked, now);
+        }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
         if from == waiting.to && self.config.source_verification.covers(&from.ip()) {
             self.links.verified.do_send(AddressVerified(from));

@@ -125,6 +125,8 @@ pub struct Pending<W> {
     round_trips: RoundTrips,
     silences: Silences,
     unanswered: Unanswered,
+    /// Queries in flight to each address that has any.
+    awaited: HashMap<SocketAddr, usize>,
 }
 
 impl<W> Pending<W> {
@@ -141,6 +143,7 @@ impl<W> Pending<W> {
             round_trips: RoundTrips::new(config.query_timeout),
             silences: Silences::default(),
             unanswered: Unanswered::new(config.max_unanswered),
+            awaited: HashMap::new(),
         }
     }
 
@@ -186,6 +189,11 @@ impl<W> Pending<W> {
         self.unanswered.admit(canonical(addr), now)
     }
 
+    /// Whether a query to `addr` is in flight.
+    pub fn is_awaited(&self, addr: SocketAddr) -> bool {
+        self.awaited.contains_key(&canonical(addr))
+    }
+
     /// Begins to wait for the answer to a query of the kind `kind` (the wire's name) that is sent now.
     ///
     /// # Errors
@@ -221,6 +229,7 @@ impl<W> Pending<W> {
         if let Some((at, _)) = late {
             self.late.insert((at, sequence), id);
         }
+        *self.awaited.entry(target.addr).or_default() += 1;
         self.queries.insert(id, Query { target, kind, waiter, sent_at: now, sequence, timeout_at, late, overdue_at });
         Ok(())
     }
@@ -303,6 +312,7 @@ impl<W> Pending<W> {
     /// Ends all queries, in the order in which they were sent, so that each waiter can be told.
     pub fn fail_all(&mut self) -> Vec<W> {
         self.late.clear();
+        self.awaited.clear();
         let order = std::mem::take(&mut self.timeouts);
         order.values().filter_map(|id| self.queries.remove(id)).map(|query| query.waiter).collect()
     }
@@ -312,6 +322,12 @@ impl<W> Pending<W> {
         self.timeouts.remove(&(query.timeout_at, query.sequence));
         if let Some((at, _)) = query.late {
             self.late.remove(&(at, query.sequence));
+        }
+        if let Some(awaited) = self.awaited.get_mut(&query.target.addr) {
+            *awaited -= 1;
+            if *awaited == 0 {
+                self.awaited.remove(&query.target.addr);
+            }
         }
         Some(query)
     }

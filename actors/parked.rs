@@ -1,0 +1,73 @@
+//! Queries that wait for what becomes of others to the same address: it has been sent enough for one that never answered, and
+//! may be about to answer for the first time. It sends nothing.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// Queries that wait, to all addresses together. A further one is not sent.
+pub const MAX_PARKED: usize = 4_096;
+
+/// What waits, by address, in the order of its coming.
+#[derive(Debug)]
+pub(super) struct Parked<T> {
+    waiting: HashMap<SocketAddr, Vec<T>>,
+    len: usize,
+}
+
+impl<T> Default for Parked<T> {
+    fn default() -> Self {
+        Self { waiting: HashMap::new(), len: 0 }
+    }
+}
+
+impl<T> Parked<T> {
+    /// Lets `query` wait for `addr`.
+    ///
+    /// # Errors
+    /// The query, if too many wait.
+    pub(super) fn park(&mut self, addr: SocketAddr, query: T) -> Result<(), T> {
+        if self.len >= MAX_PARKED {
+            return Err(query);
+        }
+        self.len += 1;
+        self.waiting.entry(addr).or_default().push(query);
+        Ok(())
+    }
+
+    /// What waits for `addr`, and goes on waiting.
+    pub(super) fn at(&self, addr: &SocketAddr) -> &[T] {
+        self.waiting.get(addr).map_or(&[], Vec::as_slice)
+    }
+
+    /// What waited for `addr`.
+    pub(super) fn release(&mut self, addr: &SocketAddr) -> Vec<T> {
+        let released = self.waiting.remove(addr).unwrap_or_default();
+        self.len -= released.len();
+        released
+    }
+
+    /// All that waited.
+    pub(super) fn release_all(&mut self) -> Vec<T> {
+        self.len = 0;
+        std::mem::take(&mut self.waiting).into_values().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_waits_for_its_own_address_and_there_is_a_bound() {
+        let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 7));
+        let mut parked = Parked::default();
+        for n in 0..MAX_PARKED {
+            assert_eq!(parked.park(addr(n % 2), n), Ok(()));
+        }
+        assert_eq!(parked.park(addr(3), MAX_PARKED), Err(MAX_PARKED));
+        assert_eq!(parked.at(&addr(0))[..2], [0, 2]);
+        assert_eq!((parked.release(&addr(1)).len(), parked.release(&addr(1)).len()), (MAX_PARKED / 2, 0));
+        assert_eq!(parked.park(addr(3), MAX_PARKED), Ok(()));
+        assert_eq!((parked.release_all().len(), parked.len), (MAX_PARKED / 2 + 1, 0));
+    }
+}
