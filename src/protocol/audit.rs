@@ -226,6 +226,8 @@ mod tests {
         audit.handle_checked(&near(3).id, false, None);
         audit.handle_failure(&near(4).id, Failure::WrongId { actual: NodeId::ZERO });
         audit.handle_failure(&near(5).id, Failure::Unsent);
+        assert_eq!(asks(&mut audit, now), [near(5)], "it is tried once more");
+        audit.handle_failure(&near(5).id, Failure::Unsent);
         assert_eq!(audit.next(now), Step::Finished);
         let (nearest, beyond) = audit.report();
         let replica =
