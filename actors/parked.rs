@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Queries that wait, to all addresses together. A further one is not sent.
-pub const MAX_PARKED: usize = 4_096;
+const MAX_PARKED: usize = 4_096;
 
 /// What waits, by address, in the order of its coming.
 #[derive(Debug)]
