@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use kademlia_dynamic::persist::{DiskStore, STORE_FILE};
+use kademlia_dynamic::protocol::config::{DEFAULT_MAX_STORE_BYTES, DEFAULT_MAX_VALUES};
 use kademlia_dynamic::protocol::store::Store;
 use kademlia_dynamic::{GetOutcome, Node, NodeId, Value};
 use serde_json::Value as Json;
@@ -93,18 +94,28 @@ async fn ask(reader: &Node, key: &str) -> GetOutcome {
     panic!("the node does not answer");
 }
 
+/// Values that are set in each round of the loop, and what each has more than the one before it.
+const SETS: usize = 64;
+const STEP: &str = "longer ";
+
 #[tokio::test]
 async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
+    let round_bytes = SETS * SETS / 2 * STEP.len() + SETS * 256;
+    assert!(
+        kills() * round_bytes < DEFAULT_MAX_STORE_BYTES && kills() * SETS < DEFAULT_MAX_VALUES,
+        "KAD_KILLS={}: a store that is full makes room, so that values go which nobody lost",
+        kills()
+    );
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
     for round in 0..kills() {
         let mut node = Running::in_folder(folder.path());
         let user = client(&node).await;
         let mut sets = JoinSet::new();
-        for number in 0..64 {
+        for number in 0..SETS {
             let user = user.clone();
             sets.spawn(async move {
-                let (key, value) = (format!("{round}/{number}"), format!("{number} ").repeat(number * 20));
+                let (key, value) = (format!("{round}/{number}"), format!("{round}/{number} {}", STEP.repeat(number)));
                 let outcome = user.set(&key, value.as_str()).await;
                 outcome.is_ok_and(|outcome| outcome.stored == 1).then_some((key, Value::from(value)))
             });
