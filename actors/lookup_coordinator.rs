@@ -24,6 +24,7 @@ use super::messages::{
 use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
 use super::supervision::Lifetime;
+use super::turns::{Turns, Urgency};
 
 /// How much longer than its deadline a lookup may be gone before it is taken for lost.
 const GRACE: Duration = Duration::from_secs(1);
@@ -31,7 +32,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The longest that a lookup with a placement or an audit after it takes, its turn in the queue included: a last resort
 /// behind the deadlines of those who do the work.
 pub(super) fn patience(config: &Config) -> Duration {
-    let rounds = 3 + config.max_waiting_lookups / config.max_lookups;
+    // Upkeep may hold half of the places.
+    let rounds = 3 + 2 * config.max_waiting_lookups / config.max_lookups;
     (config.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
 }
 
@@ -39,11 +41,9 @@ pub(super) fn patience(config: &Config) -> Duration {
 pub struct LookupCoordinator {
     own: Peer,
     config: Config,
-    /// Lookups under way and those in the queue.
+    /// Lookups under way and those that wait for their turn.
     jobs: HashMap<LookupKey, Job>,
-    /// Those that wait for their turn, in order.
-    queue: VecDeque<LookupKey>,
-    running: usize,
+    turns: Turns,
     /// When the lookups under way are taken for lost, in the order of their start.
     watched: VecDeque<(Instant, LookupKey, u64)>,
     started: u64,
@@ -70,6 +70,8 @@ struct Job {
     purposes: Vec<Purpose>,
     /// Which start of a lookup this is; 0 while it waits for its turn.
     start: u64,
+    /// As what it waits or runs.
+    urgency: Urgency,
 }
 
 impl LookupCoordinator {
@@ -83,10 +85,9 @@ impl LookupCoordinator {
     ) -> Self {
         Self {
             own,
+            turns: Turns::new(config.max_lookups, config.max_waiting_lookups),
             config,
             jobs: HashMap::new(),
-            queue: VecDeque::new(),
-            running: 0,
             watched: VecDeque::new(),
             started: 0,
             placements: HashMap::new(),
@@ -98,10 +99,26 @@ impl LookupCoordinator {
         }
     }
 
-    fn start(&mut self, key: LookupKey, now: Instant) {
+    /// Starts those whose turn it is.
+    fn start_next(&mut self, now: Instant) {
+        while let Some((key, urgency)) = self.turns.next() {
+            // Who waited may have gone: then nobody is asked in vain.
+            if let Some(job) = self.jobs.get_mut(&key) {
+                job.purposes.retain(|purpose| !is_closed(purpose));
+                if job.purposes.is_empty() {
+                    self.jobs.remove(&key);
+                    continue;
+                }
+            }
+            self.start(key, urgency, now);
+        }
+    }
+
+    fn start(&mut self, key: LookupKey, urgency: Urgency, now: Instant) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         self.started += 1;
-        self.running += 1;
+        self.turns.began(urgency);
+        job.urgency = urgency;
         job.start = self.started;
         self.watched.push_back((now + self.config.lookup_deadline + GRACE, key.clone(), self.started));
         self.counters.count(Counter::Lookups);
@@ -115,7 +132,7 @@ impl LookupCoordinator {
             return;
         }
         let Some(job) = self.jobs.remove(key) else { return };
-        self.running -= 1;
+        self.turns.ended(job.urgency);
         if let Some(result) = result {
             self.links.done.do_send(LookupDone(key.target()));
             self.events.emit(Event::LookupEnded {
@@ -138,19 +155,7 @@ impl LookupCoordinator {
                 self.abandon(purpose);
             }
         }
-        while self.running < self.config.max_lookups
-            && let Some(next) = self.queue.pop_front()
-        {
-            // Who waited may have gone: then nobody is asked in vain.
-            if let Some(job) = self.jobs.get_mut(&next) {
-                job.purposes.retain(|purpose| !is_closed(purpose));
-                if job.purposes.is_empty() {
-                    self.jobs.remove(&next);
-                    continue;
-                }
-            }
-            self.start(next, now);
-        }
+        self.start_next(now);
     }
 
     /// A lookup that has no result: whoever waits sees the answer dropped; a republication is tried again soon.
@@ -216,6 +221,14 @@ fn get_outcome(result: &LookupResult) -> GetOutcome {
     }
 }
 
+/// Whether somebody waits for it.
+fn urgency(purpose: &Purpose) -> Urgency {
+    match purpose {
+        Purpose::Refresh | Purpose::Place(Placing { answer: None, .. }) => Urgency::Upkeep,
+        _ => Urgency::Wanted,
+    }
+}
+
 /// Whether whoever wanted this has gone.
 fn is_closed(purpose: &Purpose) -> bool {
     match purpose {
@@ -260,10 +273,9 @@ impl Supervised for LookupCoordinator {
         for purpose in std::mem::take(&mut self.jobs).into_values().flat_map(|job| job.purposes) {
             self.abandon(purpose);
         }
-        self.queue.clear();
+        self.turns.clear();
         self.watched.clear();
         self.placements.clear();
-        self.running = 0;
     }
 }
 
@@ -290,26 +302,25 @@ impl Handler<StartLookup> for LookupCoordinator {
 
     fn handle(&mut self, start: StartLookup, _: &mut Self::Context) {
         let StartLookup { key, purpose } = start;
+        let urgency = urgency(&purpose);
         if let Some(job) = self.jobs.get_mut(&key) {
             job.purposes.push(purpose);
+            if job.start == 0 && urgency == Urgency::Wanted {
+                self.turns.hasten(&key);
+            }
             return;
         }
-        let limit = self.config.max_lookups;
-        if self.running >= limit && self.queue.len() >= self.config.max_waiting_lookups {
+        if !self.turns.queue(key.clone(), urgency) {
             self.counters.count(Counter::LookupRefused);
             if let Purpose::Place(Placing { key, version, restore: false, .. }) = &purpose {
                 let (key, version) = (key.clone(), *version);
                 self.links.published.do_send(PublishDone { key, version, stored: false });
             }
-            refuse(purpose, limit + self.config.max_waiting_lookups);
+            refuse(purpose, self.config.max_lookups + self.config.max_waiting_lookups);
             return;
         }
-        self.jobs.insert(key.clone(), Job { purposes: vec![purpose], start: 0 });
-        if self.running < limit {
-            self.start(key, clock::now());
-        } else {
-            self.queue.push_back(key);
-        }
+        self.jobs.insert(key, Job { purposes: vec![purpose], start: 0, urgency });
+        self.start_next(clock::now());
     }
 }
 
@@ -381,6 +392,6 @@ impl Handler<CountLookups> for LookupCoordinator {
     type Result = actix::MessageResult<CountLookups>;
 
     fn handle(&mut self, _: CountLookups, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult((self.running, self.queue.len()))
+        actix::MessageResult(self.turns.counts())
     }
 }

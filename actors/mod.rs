@@ -30,6 +30,7 @@ pub mod routing_table;
 pub mod snapshot;
 pub mod socket;
 pub mod supervision;
+mod turns;
 pub mod value_store;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! targets are, and who is asked next, is decided elsewhere.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use kademlia_dynamic::protocol::config::Config;
@@ -25,6 +25,8 @@ pub struct Publish {
     version: u64,
     restore: bool,
     expires_at: Instant,
+    /// A legacy node is given no restore of what has less left.
+    least_for_legacy: Duration,
     serial: u64,
     placement: Placement,
     answer: Option<Answer<SetOutcome>>,
@@ -54,6 +56,7 @@ impl Publish {
             version,
             restore: ttl.is_some(),
             expires_at,
+            least_for_legacy: config.nearly_expired(),
             serial,
             placement,
             answer,
@@ -93,9 +96,12 @@ impl Publish {
 
     fn set(&self) -> Request {
         // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
-        let left = self.expires_at.saturating_duration_since(clock::now()).as_secs();
-        let ttl = self.restore.then(|| u32::try_from(left).unwrap_or(u32::MAX));
+        let ttl = self.restore.then(|| u32::try_from(self.left().as_secs()).unwrap_or(u32::MAX));
         Request::Set { key: self.key.clone(), value: self.value.clone(), ttl }
+    }
+
+    fn left(&self) -> Duration {
+        self.expires_at.saturating_duration_since(clock::now())
     }
 
     fn finish(&mut self) {
@@ -114,7 +120,7 @@ impl Publish {
                     stored: held,
                     refused: placed.refused,
                     silent: placed.asked - held - placed.refused,
-                    expires_in: self.expires_at.saturating_duration_since(clock::now()),
+                    expires_in: self.left(),
                     superseded: self.superseded,
                 }));
             }
@@ -131,8 +137,12 @@ impl Publish {
             QueryResult::Answered { response: Response::Set { stored }, .. } => {
                 return self.placement.handle_stored(&asked, stored);
             }
-            QueryResult::Answered { response: Response::CheckStore { has_key, .. }, .. } => {
-                self.placement.handle_checked(&asked, has_key);
+            QueryResult::Answered { response: Response::CheckStore { has_key, .. }, version, .. } => {
+                if self.restore && !has_key && version.is_none() && self.left() < self.least_for_legacy {
+                    self.placement.leave_out(&asked);
+                } else {
+                    self.placement.handle_checked(&asked, has_key);
+                }
                 return;
             }
             QueryResult::Doubted => return,

@@ -1,5 +1,5 @@
-//! The figures that a network must reach, as far as they fit into a run of the tests: one seed each, and the longest of them
-//! shortened. `cargo bench --bench figures` has all of them with many seeds.
+//! The figures that a network must reach, as far as they fit into a run of the tests: one seed each, and the longest and
+//! largest of them cut down. `cargo bench --bench figures` has all of them with many seeds.
 
 #[path = "../benches/figures/cases.rs"]
 #[allow(dead_code, reason = "the bench runs all the cases")]
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use cases::{Count, Target};
 
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn reached(counts: Vec<Count>) {
@@ -19,6 +21,18 @@ fn reached(counts: Vec<Count>) {
             Target::Told => continue,
         };
         assert!(share.value() >= target, "{what}: {} of {}, below {:.4}", share.good, share.all, target);
+    }
+}
+
+#[test]
+fn without_faults_every_read_finds_its_value() {
+    reached(cases::no_faults(60, 6 * HOUR, 1));
+}
+
+#[test]
+fn while_nodes_come_and_go_values_are_read() {
+    for (half_life, target) in [(4 * HOUR, 0.999), (HOUR, 0.99), (15 * MINUTE, 0.95)] {
+        reached(cases::churn(60, 2 * HOUR, (half_life, target), 1));
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a simulated network does as a whole: the same run for the same seed, lookups that find the true nearest, values
-//! that outlive loss, churn, deaths and cuts.
+//! that outlive deaths and cuts. Loss and churn are among the figures.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Churn, Latency, Sim};
-use kademlia_dynamic::{GetOutcome, NodeId, Value};
+use kademlia_dynamic::{Config, GetOutcome, NodeId, Value};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const INTERNET: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
@@ -50,6 +50,23 @@ fn the_same_seed_gives_the_same_run_to_the_bit_with_all_kinds_of_nodes_loss_and_
     let (first, second, other) = (eventful(1), eventful(1), eventful(2));
     assert_eq!(first, second);
     assert_ne!(first.0, other.0);
+}
+
+#[test]
+fn sessions_that_are_shorter_than_a_join_do_not_end_the_coming_and_going() {
+    const HALF_LIFE: Duration = Duration::from_secs(60);
+    // Joining takes some ten seconds, a session less than that in one of four cases.
+    let builder = Sim::builder().nodes(20).seed(1).latency(Latency::Constant(Duration::from_secs(1)));
+    let config = Config::builder().query_timeout(Duration::from_secs(5)).build().unwrap();
+    Sim::run(builder.config(config).churn(Churn::weibull(HALF_LIFE)), async |sim| {
+        let who = || (0..20).map(|place| sim.node(place).map(|node| node.id())).collect::<Vec<_>>();
+        sim.run_for(HOUR).await;
+        let before = who();
+        sim.run_for(HOUR).await;
+        let stayed = before.iter().zip(who()).filter(|(before, after)| before.is_some() && **before == *after).count();
+        assert!(stayed <= 2, "{stayed} of 20 places have the node that they had 60 half-lives ago");
+    })
+    .unwrap();
 }
 
 /// The part of the true k nearest that lookups by random nodes for random ids find.

@@ -228,6 +228,26 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
 
 // ---- Cached copies ----
 
+/// How many of three legacy nodes are given a copy by a restore, of a value that came with so many seconds left.
+fn legacy_nodes_given(ttl: u32) -> usize {
+    in_virtual_time(async move {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).legacy().with(3);
+        let node = Node::builder().bootstrap([peers.addr(0)]).node_id(NodeId::of_key("key")).seed(1);
+        let node = node.start_local_over(network.endpoint()).await.unwrap();
+        sleep(5 * SECOND).await;
+        peers.ask(0, node.local_addr(), write("key", "value", Some(ttl))).await.unwrap();
+        sleep(2 * HOUR).await;
+        sets(&peers).len()
+    })
+}
+
+#[test]
+fn a_legacy_node_which_grants_a_full_day_is_not_given_what_is_about_to_end() {
+    assert_eq!(legacy_nodes_given(3 * 3_600), 3);
+    assert_eq!(legacy_nodes_given(5_400), 0, "half an hour is left when the restore comes");
+}
+
 #[test]
 fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
     in_virtual_time(async {

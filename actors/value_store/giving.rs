@@ -53,8 +53,7 @@ impl Handler<GiveValue> for ValueStore {
 
     fn handle(&mut self, give: GiveValue, _: &mut Self::Context) {
         let GiveValue { key, to, legacy, asker } = give;
-        // A legacy node grants a full day to whatever it is given, so it is not given what is about to end.
-        let least = if legacy { self.config.restore_interval } else { Duration::from_secs(1) };
+        let least = if legacy { self.config.nearly_expired() } else { Duration::from_secs(1) };
         let copy = self.records.get(&key, clock::now()).filter(|copy| copy.class != Class::Cached);
         match copy.filter(|copy| copy.ttl_left >= least) {
             Some(copy) => {

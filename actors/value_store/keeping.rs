@@ -14,8 +14,8 @@ use super::super::messages::{
 use super::super::outcome::{Error, HeldHere};
 use super::{ValueStore, Waiting};
 
-/// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
-/// applications. What is left over is due in the next round, the longest overdue first.
+/// Of each kind, values republished and values restored in one round at most: both together find room in the queue of
+/// upkeep. What is left over is due in the next round, the longest overdue first.
 const MAX_ROUND: usize = 512;
 /// Values restored in one round at least.
 const MIN_ROUND: usize = 16;

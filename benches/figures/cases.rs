@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kademlia_dynamic::sim::experiment::{Experiment, LATENCY, Reads};
-use kademlia_dynamic::sim::{Sim, SimBuilder};
+use kademlia_dynamic::sim::{Churn, Sim, SimBuilder};
 use kademlia_dynamic::{GetOutcome, NodeId, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,21 +60,33 @@ pub(crate) struct Case {
 }
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "200 nodes, no faults, 24 h", run: |seed| no_faults(200, seed) },
-    Case { name: "1,000 nodes, no faults, 24 h", run: |seed| no_faults(1_000, seed) },
+    Case { name: "200 nodes, no faults, 24 h", run: |seed| no_faults(200, DAY, seed) },
+    Case { name: "1,000 nodes, no faults, 24 h", run: |seed| no_faults(1_000, DAY, seed) },
     Case { name: "loss 1 %", run: |seed| loss(200, 1_000, (0.01, 0.9999), seed) },
     Case { name: "loss 5 %", run: |seed| loss(200, 1_000, (0.05, 0.999), seed) },
     Case { name: "loss 20 %", run: |seed| loss(200, 1_000, (0.2, 0.99), seed) },
-    Case { name: "churn, half-life 4 h, 300 nodes, 12 h", run: |seed| churn(4 * HOUR, 0.999, seed) },
-    Case { name: "churn, half-life 1 h, 300 nodes, 12 h", run: |seed| churn(HOUR, 0.99, seed) },
-    Case { name: "churn, half-life 15 min, 300 nodes, 12 h", run: |seed| churn(15 * MINUTE, 0.95, seed) },
+    Case { name: "churn, half-life 4 h, 300 nodes, 12 h", run: |seed| churn(300, 12 * HOUR, (4 * HOUR, 0.999), seed) },
+    Case { name: "churn, half-life 1 h, 300 nodes, 12 h", run: |seed| churn(300, 12 * HOUR, (HOUR, 0.99), seed) },
+    Case {
+        name: "churn, half-life 15 min, 300 nodes, 12 h",
+        run: |seed| churn(300, 12 * HOUR, (15 * MINUTE, 0.95), seed),
+    },
     Case { name: "30 % of 300 nodes die at once", run: |seed| deaths(300, 1_000, seed) },
     Case { name: "halves cut apart for 1 h, then healed", run: |seed| halves(100, 100, seed) },
     Case { name: "30 days, 20 nodes, half legacy, our publisher", run: |seed| half_legacy(30 * DAY, seed) },
     Case { name: "all legacy but one, N = 200", run: |seed| all_but_one_legacy(200, 100, seed) },
-    Case { name: "publishers gone, 20 nodes of ours", run: |seed| afterlife(0.0, seed) },
-    Case { name: "publishers gone, 20 nodes, a tenth legacy", run: |seed| afterlife(0.1, seed) },
-    Case { name: "publishers gone, 20 nodes, half legacy", run: |seed| afterlife(0.5, seed) },
+    Case { name: "publishers gone, 20 nodes of ours", run: |seed| afterlife(20, 0.0, None, seed) },
+    Case { name: "publishers gone, 20 nodes, a tenth legacy", run: |seed| afterlife(20, 0.1, None, seed) },
+    Case { name: "publishers gone, 20 nodes, half legacy", run: |seed| afterlife(20, 0.5, None, seed) },
+    Case { name: "publishers gone, 50 nodes of ours that come and go", run: |seed| afterlife_under_churn(0.0, seed) },
+    Case {
+        name: "publishers gone, 50 nodes that come and go, a tenth legacy",
+        run: |seed| afterlife_under_churn(0.1, seed),
+    },
+    Case {
+        name: "publishers gone, 50 nodes that come and go, half legacy",
+        run: |seed| afterlife_under_churn(0.5, seed),
+    },
 ];
 
 fn experiment(experiment: Experiment) -> Reads {
@@ -86,15 +98,9 @@ fn found(what: &'static str, reads: Reads, target: f64) -> Count {
 }
 
 /// Every value readable at every sampled minute.
-pub(crate) fn no_faults(nodes: usize, seed: u64) -> Vec<Count> {
-    let reads = experiment(Experiment {
-        nodes,
-        duration: DAY,
-        values: 50,
-        lookups_per_minute: 0,
-        seed,
-        ..Experiment::default()
-    });
+pub(crate) fn no_faults(nodes: usize, duration: Duration, seed: u64) -> Vec<Count> {
+    let reads =
+        experiment(Experiment { nodes, duration, values: 50, lookups_per_minute: 0, seed, ..Experiment::default() });
     vec![found("reads that found their value", reads, 1.0)]
 }
 
@@ -131,10 +137,10 @@ async fn tables(sim: &Sim) -> HashSet<(usize, NodeId)> {
 }
 
 /// Reads while nodes come and go.
-pub(crate) fn churn(half_life: Duration, target: f64, seed: u64) -> Vec<Count> {
+pub(crate) fn churn(nodes: usize, duration: Duration, (half_life, target): (Duration, f64), seed: u64) -> Vec<Count> {
     let reads = experiment(Experiment {
-        nodes: 300,
-        duration: 12 * HOUR,
+        nodes,
+        duration,
         half_life: Some(half_life),
         values: 100,
         lookups_per_minute: 0,
@@ -222,10 +228,19 @@ pub(crate) fn all_but_one_legacy(nodes: usize, values: usize, seed: u64) -> Vec<
     })
 }
 
+/// The same among nodes half of which have left after four hours.
+fn afterlife_under_churn(legacy: f64, seed: u64) -> Vec<Count> {
+    afterlife(50, legacy, Some(Churn::weibull(4 * HOUR)), seed)
+}
+
 /// How many values can still be read when their publishers have gone, a day and an hour, three days, and ten days later.
-pub(crate) fn afterlife(legacy: f64, seed: u64) -> Vec<Count> {
+fn afterlife(nodes: usize, legacy: f64, churn: Option<Churn>, seed: u64) -> Vec<Count> {
     const VALUES: usize = 10;
-    run(Sim::builder().nodes(20).legacy(legacy), seed, async |sim| {
+    let mut builder = Sim::builder().nodes(nodes).legacy(legacy);
+    if let Some(churn) = churn {
+        builder = builder.churn(churn);
+    }
+    run(builder, seed, async |sim| {
         let publisher = sim.random_node();
         for n in 0..VALUES {
             sim.set(publisher, &format!("value {n}"), "value").await.expect("it runs");

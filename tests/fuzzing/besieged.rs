@@ -275,7 +275,7 @@ impl Besieged {
         within("cached values", seen.store.cached.values as u64, config.max_values / 10)?;
         within("queries in flight", seen.queries_in_flight as u64, config.max_queries_in_flight)?;
         within("lookups", seen.lookups_running as u64, config.max_lookups)?;
-        within("lookups that wait", seen.lookups_waiting as u64, config.max_waiting_lookups)?;
+        within("lookups that wait", seen.lookups_waiting as u64, 2 * config.max_waiting_lookups)?;
         within("kept keys", seen.keeping.kept as u64, config.max_kept_keys)
     }
 }

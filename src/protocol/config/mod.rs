@@ -186,9 +186,11 @@ pub struct Config {
     pub read_on: bool,
     /// How long a lookup may take (10 ms..=10 min). Defaults to [`DEFAULT_LOOKUP_DEADLINE`].
     pub lookup_deadline: Duration,
-    /// Lookups that run at once (1..=65,536). Defaults to [`DEFAULT_MAX_LOOKUPS`].
+    /// Lookups that run at once (1..=65,536), of which the node's own upkeep has at most half. Defaults to
+    /// [`DEFAULT_MAX_LOOKUPS`].
     pub max_lookups: usize,
-    /// Lookups that wait for their turn (0..=1,000,000). Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
+    /// Lookups that wait for their turn (0..=1,000,000): so many that somebody waits for, in their order, and so many of the
+    /// node's own upkeep behind them. Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
     pub max_waiting_lookups: usize,
     /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
     pub max_queries_in_flight: usize,
@@ -330,6 +332,14 @@ impl Config {
     /// passed, so that one missed round loses nothing.
     pub fn effective_republish_interval(&self) -> Duration {
         self.republish_interval.min(self.key_expiry / 2)
+    }
+
+    /// A full copy with less than this left is about to end: `check_store` is answered as if it were not held, so that whoever
+    /// has more left brings it, and a legacy node is given none, since it grants a full day to whatever it is given.
+    /// [`Config::restore_interval`], or a quarter of the expiry where that is shorter: the copies of a publisher that lives
+    /// never get there.
+    pub fn nearly_expired(&self) -> Duration {
+        self.restore_interval.min(self.key_expiry / 4)
     }
 
     /// How many queries one lookup may send, reading on included: max(60, 3 k).

@@ -80,7 +80,7 @@ pub struct Placed {
     pub refused: usize,
     /// Held a full copy already, and were left alone (restores and audits only).
     pub held_already: usize,
-    /// Held none, and were left alone (audits only).
+    /// Held none, and were left alone (audits, and whoever was [left out](Placement::leave_out)).
     pub lacking: usize,
     /// Did not answer, the second time neither, or not before the deadline.
     pub silent: usize,
@@ -119,7 +119,7 @@ pub enum Fate {
     Refused,
     /// It held a full copy already.
     HeldAlready,
-    /// It holds none, and was only to be asked.
+    /// It holds none, and was only to be asked, or was left out.
     Lacking,
     /// It did not answer.
     Silent,
@@ -213,6 +213,13 @@ impl Placement {
             false => State::ToDo(Duty::Store),
         };
         true
+    }
+
+    /// `from` answered a `check_store` with "not held", and is to be given nothing all the same.
+    pub fn leave_out(&mut self, from: &NodeId) {
+        if let Some(target) = self.in_flight(from, Duty::Check) {
+            target.state = State::Done(Fate::Lacking);
+        }
     }
 
     /// `from` answered a `set`: whether it stored the value.

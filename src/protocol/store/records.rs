@@ -113,12 +113,12 @@ impl Records {
         })
     }
 
-    /// The answer to a `check_store`: whether a full copy is held that outlives the next restore, and the whole seconds
-    /// left in a full copy. A cached copy is none.
+    /// The answer to a `check_store`: whether a full copy is held that is not [about to end](Config::nearly_expired), and
+    /// the whole seconds left in a full copy. A cached copy is none.
     pub fn has(&self, key: &str, now: Instant) -> (bool, Option<u32>) {
         match self.get(key, now) {
             Some(copy) if copy.class != Class::Cached => {
-                (copy.ttl_left > self.config.restore_interval, Some(copy.ttl_seconds()))
+                (copy.ttl_left > self.config.nearly_expired(), Some(copy.ttl_seconds()))
             }
             _ => (false, None),
         }

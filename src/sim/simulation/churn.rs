@@ -1,11 +1,7 @@
 //! How nodes come and go by themselves: how long a session lasts, how it ends, and who comes after.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::world::World;
 use crate::protocol::entropy::Entropy;
@@ -76,47 +72,41 @@ fn ln(x: f64) -> f64 {
     2.0 * sum - f64::from(halvings) * std::f64::consts::LN_2
 }
 
-/// What happens at a place next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Next {
-    Go,
-    Come,
-}
-
 /// Lets the nodes of `world` come and go from now on.
 pub(super) fn start(churn: Churn, world: &Rc<World>) {
-    let now = Instant::now();
     let places = churn.spared..world.places.borrow().len();
-    let mut entropy = world.entropy.borrow_mut();
-    let plan = places.map(|place| Reverse((now + churn.session(&mut *entropy), place, Next::Go))).collect();
-    drop(entropy);
-    actix_rt::spawn(drive(churn, Rc::downgrade(world), plan));
+    for place in places {
+        actix_rt::spawn(come_and_go(churn, Rc::downgrade(world), place));
+    }
 }
 
-async fn drive(churn: Churn, world: Weak<World>, mut plan: BinaryHeap<Reverse<(Instant, usize, Next)>>) {
-    while let Some(Reverse((at, place, next))) = plan.pop() {
-        tokio::time::sleep_until(at).await;
-        let Some(world) = world.upgrade() else { return };
-        let (pause, politely) = {
-            let mut entropy = world.entropy.borrow_mut();
-            match next {
-                Next::Go => (churn.gap.mul_f64(2.0 * entropy.unit()), entropy.unit() < churn.polite),
-                Next::Come => (churn.session(&mut *entropy), false),
-            }
-        };
-        match next {
+/// One session after the other at `place`. Each begins when its node has joined, however long that took.
+async fn come_and_go(churn: Churn, world: Weak<World>, place: usize) {
+    let draw = |draw: &dyn Fn(&mut dyn Entropy) -> Duration| {
+        world.upgrade().map(|world| draw(&mut *world.entropy.borrow_mut()))
+    };
+    while let Some(session) = draw(&|entropy| churn.session(entropy)) {
+        tokio::time::sleep(session).await;
+        {
+            let Some(world) = world.upgrade() else { return };
             // Nobody comes after somebody who was taken away by hand.
-            Next::Go if world.peer(place).is_none() => continue,
-            Next::Go if politely => drop(actix_rt::spawn(async move { world.leave(place).await })),
-            Next::Go => drop(world.kill(place)),
-            Next::Come => drop(actix_rt::spawn(async move {
-                if let Err(error) = world.seat(place).await {
-                    tracing::error!(%error, place, "nobody comes after a node that left");
-                }
-            })),
+            if world.peer(place).is_none() {
+                return;
+            }
+            let politely = world.entropy.borrow_mut().unit() < churn.polite;
+            if politely {
+                drop(actix_rt::spawn(async move { world.leave(place).await }));
+            } else {
+                world.kill(place);
+            }
         }
-        let then = if next == Next::Go { Next::Come } else { Next::Go };
-        plan.push(Reverse((at + pause, place, then)));
+        let Some(gap) = draw(&|entropy| churn.gap.mul_f64(2.0 * entropy.unit())) else { return };
+        tokio::time::sleep(gap).await;
+        let Some(world) = world.upgrade() else { return };
+        if let Err(error) = world.seat(place).await {
+            tracing::error!(%error, place, "nobody comes after a node that left");
+            return;
+        }
     }
 }
 

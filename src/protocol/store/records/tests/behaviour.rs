@@ -252,6 +252,16 @@ fn a_holder_says_that_it_has_a_key_while_more_than_one_restore_interval_is_left(
 }
 
 #[test]
+fn where_values_live_no_longer_than_until_a_restore_a_fresh_copy_is_held_all_the_same() {
+    let mut bench = Bench::new(Config::builder().key_expiry(secs(3_600)).build().unwrap());
+    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.records.has("key", bench.now), (true, Some(3_600)));
+    // Its publisher has come back long before.
+    bench.now += secs(2_700);
+    assert_eq!(bench.records.has("key", bench.now), (false, Some(900)));
+}
+
+#[test]
 fn a_set_from_another_holder_puts_our_own_restore_off() {
     let mut bench = Bench::new(Config::default());
     assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
