@@ -179,8 +179,27 @@ impl Figures {
             account.sent,
             process::load(),
         );
-        if self.restarts > 0 {
-            println!("{} restarts within {:?}", self.restarts, self.time);
+    }
+
+    /// What is not as it should be: `p99` is how many milliseconds 99 of 100 reads of a value held here may take.
+    pub(crate) fn missed(&self, p99: f64) -> Vec<String> {
+        let Self { samples, account, restarts, time, .. } = self;
+        let mut missed = Vec::new();
+        let took = samples.here.quantile(0.99);
+        if took > p99 {
+            missed.push(format!("reads of what is held here take {took:.2} ms at the 99th percentile, not {p99} ms"));
         }
+        for (what, reads) in [("held here", &samples.here), ("held elsewhere", &samples.elsewhere)] {
+            if reads.success() < 99.0 {
+                missed.push(format!("{:.2} % of the reads of what is {what} succeed, not 99 %", reads.success()));
+            }
+        }
+        if account.missing() != [0, 0] {
+            missed.push(format!("datagrams not accounted for: {:?}", account.missing()));
+        }
+        if *restarts > 0 {
+            missed.push(format!("{restarts} restarts within {time:?}"));
+        }
+        missed
     }
 }

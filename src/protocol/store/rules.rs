@@ -59,7 +59,9 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, conflict: PublisherCon
     }
 }
 
-/// Whether the value is one that was replaced here, and comes from somebody who only holds on to it.
+/// Whether the value is one that was replaced here, and comes from somebody who only holds on to it. A `set` without `ttl`
+/// is a publication by whoever sends it, and he a writer of the value: only legacy restores look the same, and are told from
+/// publications by the address.
 fn is_stale(record: &Record, write: &RemoteWrite) -> bool {
     match record.writer_of_replaced(&write.value) {
         None => false,

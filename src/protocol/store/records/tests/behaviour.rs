@@ -179,7 +179,7 @@ fn a_restored_copy_lives_as_long_as_it_says_and_no_restore_prolongs_it() {
 }
 
 #[test]
-fn legacy_restores_do_not_make_a_value_live_for_ever() {
+fn legacy_restores_do_not_prolong_a_copy() {
     let mut bench = Bench::new(Config::default());
     assert_eq!(bench.write("key", "v", None, 5, true), WriteOutcome::Stored);
     for _hour in 0..24 {
