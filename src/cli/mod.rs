@@ -73,7 +73,13 @@ fn execute(command: Command, program: &str) -> Result<(), Failure> {
             Command::Sim(args) => sim::run(args).await,
         }
     });
-    // A name that is still being resolved must not hold the process.
+    // A name that is still being resolved, or a disk that hangs, must not hold the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// Does `work`, which may block, on another thread. Whoever no longer waits for it leaves it to itself.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(Exit::Internal, format!("a part of the start failed: {error}")))
 }
