@@ -255,6 +255,7 @@ impl Started {
 mod tests {
     use super::*;
     use crate::actors::outcome::Unresolved;
+    use crate::cli::conclude;
     use crate::protocol::config::Config;
     use crate::protocol::peer::Peer;
     use crate::protocol::store::{Change, Committed, StoreError, StoredRecord};
@@ -329,8 +330,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_node_that_fails_is_exit_code_70_and_the_part_is_named() {
+    /// A node of which a part fails until its restarts are spent, served as `kad node` serves one.
+    async fn failing() -> Result<(), Failure> {
         let config = Config::builder().max_restarts(1).build().unwrap();
         let node = Node::builder().config(config).store(Broken).start().await.unwrap();
         let service = Service::new(|_| None).unwrap();
@@ -343,9 +344,26 @@ mod tests {
             while events.next().await.is_some() {}
             Ok(())
         };
-        let failure = serve(&node, Signals::listen().unwrap(), &service, work).await.unwrap_err();
-        assert_eq!((failure.exit, failure.exit.code()), (Exit::Internal, 70));
-        assert!(failure.to_string().contains("the value store panicked 2 times"), "{failure}");
+        serve(&node, Signals::listen().unwrap(), &service, work).await
+    }
+
+    /// The environment variable by which this test tells itself that it is the process that is to fail.
+    const FAILS: &str = "KAD_TEST_A_NODE_THAT_FAILS";
+
+    #[test]
+    fn a_process_whose_node_fails_ends_with_70_and_names_the_part() {
+        if std::env::var_os(FAILS).is_some() {
+            // Nothing from outside makes a part of the binary panic. But for `ExitCode::from` this is all that it does.
+            std::process::exit(conclude(failing()).into());
+        }
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let this = format!("{module}::a_process_whose_node_fails_ends_with_70_and_names_the_part");
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = process.args(["--exact", &this, "--nocapture"]).env(FAILS, "1").output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(70), "{text}");
+        let told = "kad: the node has stopped: the value store panicked 2 times within 60s, last with: injected by a test";
+        assert_eq!(text.lines().filter(|line| line.starts_with("kad: ")).collect::<Vec<_>>(), [told]);
     }
 
     #[test]
