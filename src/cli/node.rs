@@ -362,7 +362,8 @@ mod tests {
         let output = process.args(["--exact", &this, "--nocapture"]).env(FAILS, "1").output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(70), "{text}");
-        let told = "kad: the node has stopped: the value store panicked 2 times within 60s, last with: injected by a test";
+        let told =
+            "kad: the node has stopped: the value store panicked 2 times within 60s, last with: injected by a test";
         assert_eq!(text.lines().filter(|line| line.starts_with("kad: ")).collect::<Vec<_>>(), [told]);
     }
 
