@@ -91,6 +91,9 @@ fn a_service_manager_hears_that_the_node_is_ready_how_it_fares_that_it_lives_and
     let mut command = node(&["--data-dir", data.to_str().unwrap()]);
     command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "100000");
     let (mut node, addr) = Running::start(command);
+    assert_eq!(manager.hears(), "STATUS=starting");
+    assert_eq!(manager.hears(), "EXTEND_TIMEOUT_USEC=20000000");
+    assert_eq!(manager.hears(), format!("STATUS=opening the store in {}", data.display()));
     assert_eq!(manager.hears(), "READY=1");
     let status = manager.waits_for("STATUS=");
     assert_eq!(status, "STATUS=0 nodes known; values: 0 published, 0 held; restarts: 0");
@@ -115,11 +118,29 @@ fn a_service_manager_without_a_path_is_heard_and_without_a_time_no_watchdog_is_f
     let mut command = node(&["--ephemeral"]);
     command.env("NOTIFY_SOCKET", format!("@{name}"));
     let (mut node, _) = Running::start(command);
-    assert_eq!(manager.hears(), "READY=1");
+    assert_eq!(manager.waits_for("READY="), "READY=1");
     assert!(manager.hears().starts_with("STATUS="));
     node.signal("-INT");
     assert_eq!(manager.hears(), "STOPPING=1\nSTATUS=stopped by signal 2");
     assert_eq!(node.end().0, Some(0));
+}
+
+#[test]
+fn a_signal_ends_a_start_that_hangs() {
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        // Nobody ever writes into it, so that to open it takes for ever.
+        let config = folder.path().join("kad.toml");
+        assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+        let manager = Manager::at(&folder.path().join("notify"));
+        let mut command = node(&["--ephemeral", "--config", config.to_str().unwrap()]);
+        command.env("NOTIFY_SOCKET", folder.path().join("notify"));
+        let mut node = Running(command.spawn().unwrap());
+        assert_eq!(manager.hears(), "STATUS=starting");
+        node.signal(signal);
+        assert_eq!(manager.waits_for("STOPPING="), format!("STOPPING=1\nSTATUS=stopped by signal {number}"));
+        assert_eq!(node.end(), (Some(0), String::new()), "{signal}");
+    }
 }
 
 #[test]

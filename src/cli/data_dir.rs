@@ -7,18 +7,27 @@ use std::path::{Path, PathBuf};
 
 use super::args::NodeArgs;
 use super::failure::{Exit, Failure};
-use crate::persist::{DiskStore, OpenError};
+use super::off_thread;
+use crate::persist::{DiskStore, Durability, OpenError};
 
-/// The store of the node, and its folder; `None` where it keeps nothing.
-pub(super) fn open(args: &NodeArgs) -> Result<Option<(DiskStore, PathBuf)>, Failure> {
-    let Some(folder) = folder(args)? else { return Ok(None) };
-    match DiskStore::open_with(&folder, args.durability) {
-        Ok(store) => Ok(Some((store, folder))),
-        Err(error) => Err(unusable(&error, args)),
-    }
+/// Opens the store in `folder`, on another thread: it takes seconds where millions of values are held, and as long as it
+/// likes where the disk hangs.
+pub(super) async fn open(folder: &Path, args: &NodeArgs) -> Result<DiskStore, Failure> {
+    open_by(DiskStore::open_with, folder, args).await
 }
 
-fn folder(args: &NodeArgs) -> Result<Option<PathBuf>, Failure> {
+async fn open_by<T: Send + 'static>(
+    open: impl FnOnce(PathBuf, Durability) -> Result<T, OpenError> + Send + 'static,
+    folder: &Path,
+    args: &NodeArgs,
+) -> Result<T, Failure> {
+    let (folder, durability) = (folder.to_owned(), args.durability);
+    let opened = off_thread(move || open(folder, durability)).await?;
+    opened.map_err(|error| unusable(&error, args))
+}
+
+/// The folder of the node's store; `None` where it keeps nothing.
+pub(super) fn folder(args: &NodeArgs) -> Result<Option<PathBuf>, Failure> {
     if args.ephemeral {
         return Ok(None);
     }
@@ -85,6 +94,21 @@ fn port_in_use(args: &NodeArgs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{Cli, Command};
+    use clap::Parser;
+
+    #[tokio::test]
+    async fn a_store_is_opened_on_another_thread_than_the_one_that_hears_signals() {
+        let cli = Cli::try_parse_from(["kad", "node", "--durability", "relaxed"]).unwrap();
+        let Command::Node(args) = cli.command else { panic!("{cli:?}") };
+        let seen = |folder, durability| Ok((std::thread::current().id(), folder, durability));
+        let (thread, folder, durability) = open_by(seen, Path::new("/data"), &args).await.unwrap();
+        assert_ne!(thread, std::thread::current().id());
+        assert_eq!((folder, durability), (PathBuf::from("/data"), Durability::Relaxed));
+        let in_use = |folder, _| Err::<(), _>(OpenError::InUse { folder });
+        let failure = open_by(in_use, Path::new("/data"), &args).await.unwrap_err();
+        assert!(failure.exit.code() == 73 && failure.to_string().contains("/data"), "{failure}");
+    }
 
     #[test]
     fn each_address_has_a_folder_of_its_own_whose_name_any_file_system_takes() {

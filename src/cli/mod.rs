@@ -48,22 +48,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // What the nodes of a simulation warn of is what was simulated.
     let usual = if matches!(cli.command, Command::Sim(_)) { "error" } else { "warn" };
     logging::start(&cli.logging, usual);
-    match execute(cli.command, &program) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("kad: {failure}");
-            ExitCode::from(failure.exit.code())
-        }
-    }
-}
-
-fn execute(command: Command, program: &str) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::System, format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(async {
-        match command {
+    let program = &program;
+    let code = conclude(async {
+        match cli.command {
             Command::Node(args) => node::run(args, program).await,
             Command::Set(args) => set::run(args).await,
             Command::Get(args) => get::run(args).await,
@@ -73,7 +60,33 @@ fn execute(command: Command, program: &str) -> Result<(), Failure> {
             Command::Sim(args) => sim::run(args).await,
         }
     });
-    // A name that is still being resolved must not hold the process.
+    ExitCode::from(code)
+}
+
+/// Runs `command`, tells of its failure, and says what the process ends with.
+fn conclude(command: impl Future<Output = Result<(), Failure>>) -> u8 {
+    match execute(command) {
+        Ok(()) => 0,
+        Err(failure) => {
+            eprintln!("kad: {failure}");
+            failure.exit.code()
+        }
+    }
+}
+
+fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::System, format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(command);
+    // A name that is still being resolved, or a disk that hangs, must not hold the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// Does `work`, which may block, on another thread. Whoever no longer waits for it leaves it to itself.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(Exit::Internal, format!("a part of the start failed: {error}")))
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::args::{DEFAULT_ADDR, NodeArgs};
 use super::data_dir;
 use super::failure::{Exit, Failure};
+use super::off_thread;
 use super::output;
 use super::service::Service;
 use super::settings;
@@ -21,23 +22,19 @@ use crate::protocol::id::NodeId;
 use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let service = Service::of_environment()?;
-    let config = settings::load(args.config.as_deref())?;
-    let mut builder = Node::builder().config(config).bind(&args.listen).codec(args.wire);
-    if let Some(id) = args.node_id {
-        builder = builder.node_id(id);
-    }
-    let mut remembered = 0;
-    let data_dir = match data_dir::open(&args)? {
-        Some((mut store, folder)) => {
-            remembered = store.recall().map_or(0, |known| known.peers.len());
-            builder = builder.store(store);
-            Some(folder)
+    let begun = tokio::select! {
+        biased;
+        number = signals.next() => {
+            // Nobody has been told anything yet that would have to be kept.
+            service.stopping(&stopped_by(number));
+            return Ok(());
         }
-        None => None,
+        never = service.starting() => match never {},
+        begun = begin(&args, &service) => begun?,
     };
-    let node = builder.start().await.map_err(cannot_start)?;
+    let Begun { node, remembered, data_dir } = begun;
     let work = async {
         let mut events = node.events();
         let joined = join(&node, &args).await?;
@@ -62,6 +59,38 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
     serve(&node, signals, &service, work).await
 }
 
+/// A node that serves, and what it brought from its last run.
+struct Begun {
+    node: Node,
+    remembered: usize,
+    data_dir: Option<PathBuf>,
+}
+
+/// Starts the node. Whatever may take long, or hang, is done on other threads: signals are heard meanwhile, and none of
+/// those threads is waited for when the process ends.
+async fn begin(args: &NodeArgs, service: &Service) -> Result<Begun, Failure> {
+    let file = args.config.clone();
+    let config = off_thread(move || settings::load(file.as_deref())).await??;
+    let mut builder = Node::builder().config(config).bind(&args.listen).codec(args.wire);
+    if let Some(id) = args.node_id {
+        builder = builder.node_id(id);
+    }
+    let mut remembered = 0;
+    let data_dir = data_dir::folder(args)?;
+    if let Some(folder) = &data_dir {
+        service.say_status(&format_args!("opening the store in {}", folder.display()));
+        let mut store = data_dir::open(folder, args).await?;
+        remembered = store.recall().map_or(0, |known| known.peers.len());
+        builder = builder.store(store);
+    }
+    let node = builder.start().await.map_err(cannot_start)?;
+    Ok(Begun { node, remembered, data_dir })
+}
+
+fn stopped_by(signal: u8) -> String {
+    format!("stopped by signal {signal}")
+}
+
 /// Does `work` beside `node`, which runs until a signal comes or it fails; the service manager hears of it.
 async fn serve(
     node: &Node,
@@ -78,7 +107,7 @@ async fn serve(
     };
     match ended {
         Ok(number) => {
-            service.stopping(&format_args!("stopped by signal {number}"));
+            service.stopping(&stopped_by(number));
             signals.stop(node).await
         }
         // Without a signal it ends only where it has failed.
@@ -226,6 +255,7 @@ impl Started {
 mod tests {
     use super::*;
     use crate::actors::outcome::Unresolved;
+    use crate::cli::conclude;
     use crate::protocol::config::Config;
     use crate::protocol::peer::Peer;
     use crate::protocol::store::{Change, Committed, StoreError, StoredRecord};
@@ -300,8 +330,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_node_that_fails_is_exit_code_70_and_the_part_is_named() {
+    /// A node of which a part fails until its restarts are spent, served as `kad node` serves one.
+    async fn failing() -> Result<(), Failure> {
         let config = Config::builder().max_restarts(1).build().unwrap();
         let node = Node::builder().config(config).store(Broken).start().await.unwrap();
         let service = Service::new(|_| None).unwrap();
@@ -314,9 +344,27 @@ mod tests {
             while events.next().await.is_some() {}
             Ok(())
         };
-        let failure = serve(&node, Signals::listen().unwrap(), &service, work).await.unwrap_err();
-        assert_eq!((failure.exit, failure.exit.code()), (Exit::Internal, 70));
-        assert!(failure.to_string().contains("the value store panicked 2 times"), "{failure}");
+        serve(&node, Signals::listen().unwrap(), &service, work).await
+    }
+
+    /// The environment variable by which this test tells itself that it is the process that is to fail.
+    const FAILS: &str = "KAD_TEST_A_NODE_THAT_FAILS";
+
+    #[test]
+    fn a_process_whose_node_fails_ends_with_70_and_names_the_part() {
+        if std::env::var_os(FAILS).is_some() {
+            // Nothing from outside makes a part of the binary panic. But for `ExitCode::from` this is all that it does.
+            std::process::exit(conclude(failing()).into());
+        }
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let this = format!("{module}::a_process_whose_node_fails_ends_with_70_and_names_the_part");
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = process.args(["--exact", &this, "--nocapture"]).env(FAILS, "1").output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(70), "{text}");
+        let told =
+            "kad: the node has stopped: the value store panicked 2 times within 60s, last with: injected by a test";
+        assert_eq!(text.lines().filter(|line| line.starts_with("kad: ")).collect::<Vec<_>>(), [told]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! The socket is spoken to here, and not by a crate: those take it from the environment with each message.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +17,11 @@ use crate::protocol::store::BackendState;
 
 /// How often it says how it fares.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often it asks for twice that time while it starts.
+const START_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it does so: a start of ten minutes is one that hangs, and the service manager's own limit then counts.
+const START_EXTENSIONS: u32 = 60;
 
 /// The line to the service manager.
 pub(super) struct Service {
@@ -61,6 +67,21 @@ impl Service {
         }
     }
 
+    /// It is about to do this.
+    pub(super) fn say_status(&self, what: &dyn fmt::Display) {
+        self.say(&format!("STATUS={}", one_line(what)));
+    }
+
+    /// Says that the node is starting, and asks for patience with that, for as long as it is polled.
+    pub(super) async fn starting(&self) -> Infallible {
+        self.say_status(&"starting");
+        for _ in 0..START_EXTENSIONS {
+            self.say(&format!("EXTEND_TIMEOUT_USEC={}", (2 * START_INTERVAL).as_micros()));
+            tokio::time::sleep(START_INTERVAL).await;
+        }
+        std::future::pending().await
+    }
+
     /// The port is bound and the store open.
     pub(super) fn ready(&self) {
         self.say("READY=1");
@@ -83,7 +104,7 @@ impl Service {
         loop {
             // A part that is being restarted is heard of the next time.
             if let Ok(snapshot) = node.snapshot().await {
-                self.say(&format!("STATUS={}", status(&snapshot)));
+                self.say_status(&status(&snapshot));
             }
             tokio::time::sleep(STATUS_INTERVAL).await;
         }
@@ -286,6 +307,29 @@ mod tests {
             service.stopping(&"two\nlines");
             let status = "STATUS=0 nodes known; values: 1 published, 0 held; restarts: 0";
             assert_eq!(heard(&manager), ["READY=1", status, status, status, "STOPPING=1\nSTATUS=two lines"]);
+        });
+    }
+
+    #[test]
+    fn a_start_asks_for_patience_again_and_again_but_not_for_ever() {
+        in_virtual_time(async {
+            let (_dir, manager, service) = service(None);
+            let service = service.unwrap();
+            let hangs = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                assert_eq!(heard(&manager), ["STATUS=starting", "EXTEND_TIMEOUT_USEC=20000000"]);
+                // Within the ten minutes and for another two.
+                let mut asked = 0;
+                for _ in 1..72 {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    asked += heard(&manager).iter().filter(|said| *said == "EXTEND_TIMEOUT_USEC=20000000").count();
+                }
+                assert_eq!(asked, 59);
+            };
+            tokio::select! {
+                _ = service.starting() => {}
+                () = hangs => {}
+            }
         });
     }
 

@@ -1,5 +1,5 @@
-//! How the store fares, as the `metrics` facade has it: for whatever recorder the application installs. The numbers themselves
-//! are kept by the worker.
+//! How the stores of a process fare, as the `metrics` facade has it: for whatever recorder the application installs. The
+//! numbers themselves are kept by each worker; here they become sums over all stores.
 
 use crate::protocol::store::BackendHealth;
 
@@ -8,14 +8,38 @@ pub(super) fn group(writes: usize) {
     metrics::histogram!("kad_store_group_size").record(writes as f64);
 }
 
-/// It fares like this now.
-pub(super) fn publish(health: &BackendHealth) {
-    metrics::counter!("kad_store_commits_total").absolute(health.commits);
-    metrics::counter!("kad_store_writes_total").absolute(health.grouped);
-    metrics::counter!("kad_store_failures_total").absolute(health.failures);
-    metrics::counter!("kad_store_reopened_total").absolute(health.reopened);
-    metrics::counter!("kad_store_set_aside_total").absolute(health.set_aside);
-    metrics::counter!("kad_store_damaged_records_total").absolute(health.damaged);
-    metrics::gauge!("kad_store_waiting").set(health.waiting as f64);
-    metrics::gauge!("kad_store_failing").set(if health.failing { 1.0 } else { 0.0 });
+/// What was told of one store. Only differences are, since the other stores of the process add to the same numbers. When it
+/// is dropped, what its store no longer is goes with it.
+#[derive(Debug, Default)]
+pub(super) struct Measures {
+    told: BackendHealth,
+}
+
+impl Measures {
+    /// The store fares like this now.
+    pub(super) fn publish(&mut self, health: BackendHealth) {
+        let told = std::mem::replace(&mut self.told, health);
+        count("kad_store_commits_total", told.commits, health.commits);
+        count("kad_store_writes_total", told.grouped, health.grouped);
+        count("kad_store_failures_total", told.failures, health.failures);
+        count("kad_store_reopened_total", told.reopened, health.reopened);
+        count("kad_store_set_aside_total", told.set_aside, health.set_aside);
+        count("kad_store_damaged_records_total", told.damaged, health.damaged);
+        level("kad_store_waiting", told.waiting as f64, health.waiting as f64);
+        level("kad_store_failing", told.failing.into(), health.failing.into());
+    }
+}
+
+impl Drop for Measures {
+    fn drop(&mut self) {
+        self.publish(BackendHealth { waiting: 0, failing: false, ..self.told });
+    }
+}
+
+fn count(name: &'static str, told: u64, now: u64) {
+    metrics::counter!(name).increment(now.saturating_sub(told));
+}
+
+fn level(name: &'static str, told: f64, now: f64) {
+    metrics::gauge!(name).increment(now - told);
 }

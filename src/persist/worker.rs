@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::{Batch, Disk, Failure};
 use super::form::{self, Damage, PeerForm};
-use super::measures;
+use super::measures::{self, Measures};
 use super::store::{Durability, RELAXED_FLUSH};
 use super::times::{Age, Clock, Mark};
 use crate::protocol::id::NodeId;
@@ -112,6 +112,7 @@ pub(super) struct Worker {
     next_mark: Instant,
     /// When what was written without waiting for the disk is made to last.
     flush: Option<Instant>,
+    measures: Measures,
 }
 
 impl Worker {
@@ -137,12 +138,13 @@ impl Worker {
             strikes: 0,
             broken: None,
             flush: None,
+            measures: Measures::default(),
         };
         let mut mended = None;
         for _ in 0..MAX_ATTEMPTS {
             match worker.try_open(mended == Some(Mended::Anew)) {
                 Ok(()) => {
-                    measures::publish(&worker.shared.health());
+                    worker.publish();
                     return Ok(worker);
                 }
                 Err(failure) => mended = Some(worker.mend(failure)?),
@@ -228,6 +230,12 @@ impl Worker {
             self.broken = None;
             let _ = self.write(&[], true);
         }
+        self.publish();
+    }
+
+    /// Tells whoever measures how it fares.
+    fn publish(&mut self) {
+        self.measures.publish(self.shared.health());
     }
 
     fn next_wakeup(&self) -> Instant {
@@ -242,17 +250,20 @@ impl Worker {
         let now = self.clock.now().instant;
         if self.next_wakeup() <= now {
             let _ = self.write(&[], true);
-            measures::publish(&self.shared.health());
+            self.publish();
         }
     }
 
     /// Takes `job` and whatever else waits, as one group.
     fn work(&mut self, job: Job, jobs: &Receiver<Job>) {
         let (mut changes, mut waiting) = (Vec::new(), Vec::new());
+        // A commit without changes is none: it waits for those before it, or asks whether the disk answers.
+        let mut writes = 0;
         let mut next = Some(job);
         while let Some(job) = next {
             match job {
                 Job::Commit(more, done) => {
+                    writes += usize::from(!more.is_empty());
                     changes.extend(more);
                     waiting.push(done);
                 }
@@ -264,13 +275,13 @@ impl Worker {
         self.shared.taken(waiting.len());
         let overdue = self.flush.is_some_and(|flush| flush <= self.clock.now().instant);
         let outcome = self.write(&changes, overdue || self.durability == Durability::Durable);
-        if outcome.is_ok() {
+        if outcome.is_ok() && writes > 0 {
+            measures::group(writes);
             let health = &mut self.shared.lock().health;
-            health.grouped += waiting.len() as u64;
-            health.largest_group = health.largest_group.max(waiting.len());
-            measures::group(waiting.len());
+            health.grouped += writes as u64;
+            health.largest_group = health.largest_group.max(writes);
         }
-        measures::publish(&self.shared.health());
+        self.publish();
         for done in waiting {
             done(
                 outcome

@@ -3,6 +3,7 @@
 mod damage;
 mod failures;
 mod laws;
+mod measures;
 mod medium;
 #[cfg(feature = "sim")]
 mod whole_node;
