@@ -184,7 +184,8 @@ impl Served {
 
 /// The pause that a value of so many bytes makes before the next one.
 fn pause(rate: u32, bytes: usize) -> Duration {
-    let by_number = Duration::from_secs(1) / rate.max(1);
+    // Rounded up: three pauses of a third of a second are no shorter than a second.
+    let by_number = Duration::from_nanos(1_000_000_000_u64.div_ceil(rate.max(1).into()));
     let by_bytes = Duration::from_micros(bytes as u64 * 1_000_000 / BYTES_PER_SECOND);
     by_number.max(by_bytes)
 }
