@@ -56,9 +56,9 @@ impl Signals {
         let stopped = tokio::select! {
             biased;
             number = self.next() => return Err(Failure::new(Exit::Signal(number), "ended before the node had stopped")),
-            stopped = tokio::time::timeout(STOP_WITHIN, node.stop()) => stopped,
+            stopped = stop_in_time(node) => stopped,
         };
-        if stopped.is_err() {
+        if !stopped {
             eprintln!(
                 "kad: the node was cut short after {STOP_WITHIN:?}: it had not handed over, or its disk not taken, all that it held"
             );
@@ -67,7 +67,47 @@ impl Signals {
     }
 }
 
+/// Stops `node`; `false` if it needs longer than it may.
+async fn stop_in_time(node: &Node) -> bool {
+    tokio::time::timeout(STOP_WITHIN, node.stop()).await.is_ok()
+}
+
 #[cfg(unix)]
 fn cannot_listen(error: std::io::Error) -> Failure {
     Failure::new(Exit::System, format!("cannot listen for signals: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::codec::Codec;
+    use crate::protocol::config::Config;
+    use crate::protocol::message::Request;
+    use crate::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+    use tokio::time::Instant;
+
+    #[test]
+    fn a_stop_that_would_take_a_minute_is_cut_short() {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(7);
+            let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
+            // So slow that each value takes seconds to hand over, and always so slow, so that their answers are waited for.
+            peers.on(|_| Reply::Usual.after(Duration::from_millis(1_500)));
+            let config = Config::builder().hand_off_time(Duration::from_secs(60)).build().unwrap();
+            let node = Node::builder().config(config).seed(1).bootstrap([peers.addr(0)]);
+            let node = node.start_local_over(network.endpoint()).await.unwrap();
+            for n in 0..500 {
+                let value = std::sync::Arc::new("v".into());
+                let set = Request::Set { key: n.to_string().into(), value, ttl: None };
+                peers.ask(0, node.local_addr(), set).await.unwrap();
+            }
+            let begun = Instant::now();
+            assert!(!stop_in_time(&node).await);
+            assert!((2_800..3_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+            assert!(
+                tokio::time::timeout(Duration::from_secs(5), node.stopped()).await.is_err(),
+                "it would have gone on"
+            );
+        });
+    }
 }
