@@ -105,8 +105,7 @@ impl Queries {
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let to = waiting.to;
         let refused = if self.pending.is_awaited(to) {
-            // It holds no slot meanwhile.
-            waiting.tell(QueryResult::Slow);
+            waiting.tell(QueryResult::Parked);
             self.parked.park(to, (request, waiting)).err()
         } else {
             Some((request, waiting))
