@@ -7,6 +7,7 @@ use actix::{Message, Recipient};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::pending::PendingCounts;
 
 use super::super::poison::Origin;
 
@@ -98,7 +99,7 @@ pub struct ResponseReceived {
     pub origin: Origin,
 }
 
-/// Node → queries: how many are in flight?
+/// Node → queries: how many are in flight, and how much is remembered of addresses; and how many wait for others?
 #[derive(Debug, Message)]
-#[rtype(result = "usize")]
+#[rtype(result = "(PendingCounts, usize)")]
 pub struct CountQueries;
