@@ -188,10 +188,12 @@ impl Dispatcher {
     fn hold(&mut self, held: Held, now: Instant) {
         let addr = held.addr();
         match self.admission.hold(addr, held, now) {
-            Ok(held) if held.ping => {
-                self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+            Ok(held) => {
+                self.counters.count(Counter::Held);
+                if held.ping {
+                    self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+                }
             }
-            Ok(_) => {}
             Err((_, refused)) => {
                 self.counters.turned_away(Counter::HeldFull, addr, &refused, now);
             }
