@@ -275,6 +275,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             join: maintenance.addr().recipient(),
             table: table.addr().recipient(),
             store: store.addr().recipient(),
+            admitted: dispatcher.addr().recipient(),
             queries: queries.addr().recipient(),
             losses: socket.addr().recipient(),
             lookups: coordinator.addr().recipient(),

@@ -45,6 +45,8 @@ counters! {
     Asked => "kad_queries_sent_total";
     /// Queries of ours that no answer came to in time.
     Silent => "kad_queries_silent_total";
+    /// Answers and writes that had to wait until their address proved itself.
+    Held => "kad_held_total";
     /// Lookups begun.
     Lookups => "kad_lookups_total";
     /// Dropped: all dispatch slots were taken.

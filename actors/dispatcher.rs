@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::SendError;
-use actix::{Actor, Context, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::admission::Admission;
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::config::Config;
@@ -18,8 +18,8 @@ use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::handling::Handler;
 use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, DatagramsReceived, HoldAnswer, Incoming,
-    PeerSeen, ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
+    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, CountAdmitted, DatagramsReceived, HoldAnswer,
+    Incoming, PeerSeen, ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
 };
 use super::poison::Poisons;
 
@@ -188,10 +188,12 @@ impl Dispatcher {
     fn hold(&mut self, held: Held, now: Instant) {
         let addr = held.addr();
         match self.admission.hold(addr, held, now) {
-            Ok(held) if held.ping => {
-                self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+            Ok(held) => {
+                self.counters.count(Counter::Held);
+                if held.ping {
+                    self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+                }
             }
-            Ok(_) => {}
             Err((_, refused)) => {
                 self.counters.turned_away(Counter::HeldFull, addr, &refused, now);
             }
@@ -308,5 +310,13 @@ impl Handler<AddressVerified> for Dispatcher {
         for held in self.admission.verified(verified.0, now) {
             self.release(held, now);
         }
+    }
+}
+
+impl Handler<CountAdmitted> for Dispatcher {
+    type Result = MessageResult<CountAdmitted>;
+
+    fn handle(&mut self, _: CountAdmitted, _: &mut Self::Context) -> Self::Result {
+        MessageResult((self.admission.counts(), self.poisons.len()))
     }
 }

@@ -208,7 +208,7 @@ impl Handler<QueryEvent> for HandOff {
         if let (Some(farewell), Some(called)) = (self.farewell(), event.id) {
             match event.result {
                 QueryResult::Answered { .. } => farewell.is_there(&called),
-                QueryResult::Slow | QueryResult::Silent => {
+                QueryResult::Parked | QueryResult::Slow | QueryResult::Silent => {
                     if let Some(peer) = farewell.is_late(&called) {
                         self.links.query.do_send(roll_call(peer, ctx));
                     }

@@ -145,6 +145,7 @@ impl Lookup {
                 _ => self.machine.handle_failure(&asked, Failure::Silent, now),
             },
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
+            QueryResult::Parked => self.machine.handle_parked(&asked),
             QueryResult::Slow => self.machine.handle_slow(&asked),
             // It is waited for, but holds no slot.
             QueryResult::Overdue if matches!(self.key, LookupKey::Places(_)) => self.machine.handle_slow(&asked),

@@ -22,16 +22,16 @@ use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::lookup_coordinator::patience;
 use super::messages::{
-    Answer, AuditKey, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore, DescribeTable, FindCopy,
-    JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue, ReleaseKey, StartLookup,
-    UnwatchKey,
+    Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore,
+    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue,
+    ReleaseKey, StartLookup, UnwatchKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
     Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
     Probe, Release, Set, Stop, Unkeep,
 };
-use super::snapshot::Snapshot;
+use super::snapshot::{AdmissionSnapshot, Snapshot};
 use super::supervision::{Ender, Lifetime, StopReason};
 use super::value_store::check_key;
 
@@ -72,6 +72,7 @@ pub(crate) struct NodeLinks {
     pub(crate) join: Recipient<JoinNetwork>,
     pub(crate) table: Recipient<DescribeTable>,
     pub(crate) store: Recipient<DescribeStore>,
+    pub(crate) admitted: Recipient<CountAdmitted>,
     pub(crate) queries: Recipient<CountQueries>,
     pub(crate) losses: Recipient<CountLosses>,
     pub(crate) lookups: Recipient<CountLookups>,
@@ -390,7 +391,8 @@ impl Handler<Describe> for NodeActor {
             let table = links.table.send(DescribeTable).await.map_err(gone)?;
             let store = links.store.send(DescribeStore).await.map_err(gone)?;
             let keeping = links.kept.send(DescribeKept).await.map_err(gone)?;
-            let queries_in_flight = links.queries.send(CountQueries).await.map_err(gone)?;
+            let (admitted, poisonous_datagrams) = links.admitted.send(CountAdmitted).await.map_err(gone)?;
+            let (queries, queries_parked) = links.queries.send(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = links.lookups.send(CountLookups).await.map_err(gone)?;
             links.losses.send(CountLosses).await.map_err(gone)?;
             let (restarts, counters) = (counters.restarts(), counters.snapshot());
@@ -402,7 +404,8 @@ impl Handler<Describe> for NodeActor {
                 table,
                 store,
                 keeping,
-                queries_in_flight,
+                admission: AdmissionSnapshot::new(&admitted, poisonous_datagrams, &queries, queries_parked),
+                queries_in_flight: queries.in_flight,
                 lookups_running,
                 lookups_waiting,
                 counters,

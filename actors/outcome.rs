@@ -67,7 +67,7 @@ pub enum GetOutcome {
 pub struct TracedGet {
     /// What became of it.
     pub outcome: GetOutcome,
-    /// Whom the lookup asked, what came back and how it ended: at most as many entries as a lookup has queries. `None`
+    /// Whom the lookup asked, what came back and how it ended: at most as many entries as a [`Trace`] may have. `None`
     /// where the value is held here, so that nothing was looked up.
     pub trace: Option<Arc<Trace>>,
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Queries that wait, to all addresses together. A further one is not sent.
-const MAX_PARKED: usize = 4_096;
+pub const MAX_PARKED: usize = 4_096;
 
 /// What waits, by address, in the order of its coming.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl<T> Parked<T> {
         self.len += 1;
         self.waiting.entry(addr).or_default().push(query);
         Ok(())
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     /// What waits for `addr`, and goes on waiting.

@@ -35,6 +35,11 @@ impl Poisons {
         (!known).then(|| Origin(Some(Datagram { hash, poisons: self.clone() })))
     }
 
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.with(|known| known.order.len().max(known.hashes.len()))
+    }
+
     fn remember(&self, hash: u64) {
         self.with(|known| {
             if !known.hashes.insert(hash) {

@@ -146,7 +146,9 @@ impl Publish {
                 return;
             }
             QueryResult::Doubted => return,
-            QueryResult::Slow | QueryResult::Overdue => return self.placement.handle_slow(&asked),
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => {
+                return self.placement.handle_slow(&asked);
+            }
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },
             QueryResult::Unsent => Failure::Unsent,
             QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Context, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -20,6 +20,7 @@ use super::messages::{
     AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
     QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
+pub use super::parked::MAX_PARKED;
 use super::parked::Parked;
 
 /// The actor that owns the queries in flight.
@@ -105,8 +106,7 @@ impl Queries {
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let to = waiting.to;
         let refused = if self.pending.is_awaited(to) {
-            // It holds no slot meanwhile.
-            waiting.tell(QueryResult::Slow);
+            waiting.tell(QueryResult::Parked);
             self.parked.park(to, (request, waiting)).err()
         } else {
             Some((request, waiting))
@@ -254,9 +254,9 @@ impl Handler<ResponseReceived> for Queries {
 }
 
 impl Handler<CountQueries> for Queries {
-    type Result = usize;
+    type Result = MessageResult<CountQueries>;
 
-    fn handle(&mut self, _: CountQueries, _: &mut Self::Context) -> usize {
-        self.pending.len()
+    fn handle(&mut self, _: CountQueries, _: &mut Self::Context) -> Self::Result {
+        MessageResult((self.pending.counts(), self.parked.len()))
     }
 }

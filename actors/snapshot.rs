@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kademlia_dynamic::protocol::admission::AdmissionCounts;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
+use kademlia_dynamic::protocol::pending::PendingCounts;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 use kademlia_dynamic::protocol::store::StoreSnapshot;
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub store: StoreSnapshot,
     /// What it keeps.
     pub keeping: KeepingSnapshot,
+    /// How much it remembers of addresses.
+    pub admission: AdmissionSnapshot,
     /// Its queries in flight.
     pub queries_in_flight: usize,
     /// Its lookups that run.
@@ -38,4 +42,69 @@ pub struct Snapshot {
     pub counters: BTreeMap<String, u64>,
     /// Restarts by actor, of those that had any.
     pub restarts: BTreeMap<&'static str, u64>,
+}
+
+/// What a node remembers of addresses, and what waits for them. All of it is filled by strangers, so each part has a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct AdmissionSnapshot {
+    /// Sources (an IPv4 address, an IPv6 /64) whose rate is remembered: at most
+    /// [`MAX_RATED_SOURCES`](kademlia_dynamic::protocol::admission::MAX_RATED_SOURCES).
+    pub rated_sources: usize,
+    /// Networks (an IPv4 /24, an IPv6 /48) whose rate is remembered: at most
+    /// [`MAX_RATED_PREFIXES`](kademlia_dynamic::protocol::admission::MAX_RATED_PREFIXES).
+    pub rated_prefixes: usize,
+    /// Addresses that have proved themselves: at most
+    /// [`max_verified_addresses`](kademlia_dynamic::protocol::config::Config::max_verified_addresses).
+    pub verified_addresses: usize,
+    /// Answers and writes that wait for their address to prove itself: at most
+    /// [`max_held`](kademlia_dynamic::protocol::config::Config::max_held).
+    pub held: usize,
+    /// Of these, those of the address for which the most wait: at most
+    /// [`max_held_per_address`](kademlia_dynamic::protocol::config::Config::max_held_per_address).
+    pub held_for_one_address: usize,
+    /// Datagrams that made an actor panic and are dropped when they come again: at most
+    /// [`REMEMBERED`](super::poison::REMEMBERED).
+    pub poisonous_datagrams: usize,
+    /// Addresses whose round-trip times are remembered: at most
+    /// [`MAX_MEASURED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_MEASURED_ADDRESSES).
+    pub measured_addresses: usize,
+    /// Addresses that were silent when they were asked last: at most
+    /// [`MAX_SILENT_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_SILENT_ADDRESSES).
+    pub silent_addresses: usize,
+    /// Addresses that are known to have answered: at most
+    /// [`MAX_ANSWERED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_ANSWERED_ADDRESSES).
+    pub answered_addresses: usize,
+    /// Addresses that never answered, and are asked only so often: at most
+    /// [`MAX_UNANSWERED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_UNANSWERED_ADDRESSES).
+    pub unanswered_addresses: usize,
+    /// Global hosts that never answered, and are asked only so often: as many at most.
+    pub unanswered_hosts: usize,
+    /// Queries that wait for what becomes of others to the same address: at most
+    /// [`MAX_PARKED`](super::queries::MAX_PARKED).
+    pub queries_parked: usize,
+}
+
+impl AdmissionSnapshot {
+    /// What the dispatcher and the queries have counted.
+    pub(crate) fn new(
+        admitted: &AdmissionCounts,
+        poisonous_datagrams: usize,
+        queries: &PendingCounts,
+        queries_parked: usize,
+    ) -> Self {
+        Self {
+            rated_sources: admitted.rated_sources,
+            rated_prefixes: admitted.rated_prefixes,
+            verified_addresses: admitted.verified_addresses,
+            held: admitted.held,
+            held_for_one_address: admitted.held_for_one_address,
+            poisonous_datagrams,
+            measured_addresses: queries.measured_addresses,
+            silent_addresses: queries.silent_addresses,
+            answered_addresses: queries.answered_addresses,
+            unanswered_addresses: queries.unanswered_addresses,
+            unanswered_hosts: queries.unanswered_hosts,
+            queries_parked,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use actix::Message;
+use kademlia_dynamic::protocol::admission::AdmissionCounts;
 
 use super::Permit;
 
@@ -43,3 +44,9 @@ pub struct HoldAnswer {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AddressVerified(pub SocketAddr);
+
+/// Node → dispatcher: how much is remembered of addresses, how much waits for them, and how many datagrams made an actor
+/// panic?
+#[derive(Debug, Message)]
+#[rtype(result = "(AdmissionCounts, usize)")]
+pub struct CountAdmitted;

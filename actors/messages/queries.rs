@@ -7,11 +7,12 @@ use actix::{Message, Recipient};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::pending::PendingCounts;
 
 use super::super::poison::Origin;
 
 /// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is neither
-/// `Doubted` nor `Slow` nor `Overdue`.
+/// `Doubted` nor `Parked` nor `Slow` nor `Overdue`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SendQuery {
@@ -54,6 +55,9 @@ pub enum QueryResult {
     },
     /// The last query to this address timed out: do not count on an answer. Said at once. The end is still to come.
     Doubted,
+    /// It waits here, as too many went to this address, which never answered, and one of them may still be answered. If it is,
+    /// this one is sent. The end is still to come.
+    Parked,
     /// It takes longer than this peer usually needs. The end is still to come.
     Slow,
     /// It takes so long that no answer is to be expected any more. The end is still to come.
@@ -95,7 +99,7 @@ pub struct ResponseReceived {
     pub origin: Origin,
 }
 
-/// Node → queries: how many are in flight?
+/// Node → queries: how many are in flight, and how much is remembered of addresses; and how many wait for others?
 #[derive(Debug, Message)]
-#[rtype(result = "usize")]
+#[rtype(result = "(PendingCounts, usize)")]
 pub struct CountQueries;

@@ -7,11 +7,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kademlia_dynamic::actors::snapshot::Snapshot;
+use kademlia_dynamic::actors::poison::REMEMBERED;
+use kademlia_dynamic::actors::queries::MAX_PARKED;
+use kademlia_dynamic::actors::snapshot::{AdmissionSnapshot, Snapshot};
+use kademlia_dynamic::protocol::admission::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, Subnet, check_unicast};
+use kademlia_dynamic::protocol::pending::{
+    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
+};
 use kademlia_dynamic::sim::MemoryNetwork;
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Peer};
 use tokio::time::sleep;
@@ -246,9 +252,6 @@ impl Besieged {
 
     fn within_bounds(&self, seen: &Snapshot) -> Result<(), String> {
         let config = &self.config;
-        let within = |what: &str, found: u64, bound: usize| {
-            if found <= bound as u64 { Ok(()) } else { Err(format!("{found} {what} where {bound} may be")) }
-        };
         if !seen.restarts.is_empty() {
             return Err(format!("actors panicked: {:?}", seen.restarts));
         }
@@ -276,8 +279,46 @@ impl Besieged {
         within("queries in flight", seen.queries_in_flight as u64, config.max_queries_in_flight)?;
         within("lookups", seen.lookups_running as u64, config.max_lookups)?;
         within("lookups that wait", seen.lookups_waiting as u64, 2 * config.max_waiting_lookups)?;
-        within("kept keys", seen.keeping.kept as u64, config.max_kept_keys)
+        within("kept keys", seen.keeping.kept as u64, config.max_kept_keys)?;
+        admission_within_bounds(config, &seen.admission)
     }
+}
+
+fn within(what: &str, found: u64, bound: usize) -> Result<(), String> {
+    if found <= bound as u64 { Ok(()) } else { Err(format!("{found} {what} where {bound} may be")) }
+}
+
+/// What is remembered of addresses. Whoever adds a part says its bound here, or this is not compiled.
+fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<(), String> {
+    let AdmissionSnapshot {
+        rated_sources,
+        rated_prefixes,
+        verified_addresses,
+        held,
+        held_for_one_address,
+        poisonous_datagrams,
+        measured_addresses,
+        silent_addresses,
+        answered_addresses,
+        unanswered_addresses,
+        unanswered_hosts,
+        queries_parked,
+    } = *seen;
+    let parts = [
+        ("sources with a rate", rated_sources, MAX_RATED_SOURCES),
+        ("networks with a rate", rated_prefixes, MAX_RATED_PREFIXES),
+        ("verified addresses", verified_addresses, config.max_verified_addresses),
+        ("items that wait for a pong", held, config.max_held),
+        ("items that wait for one address", held_for_one_address, config.max_held_per_address),
+        ("datagrams that made an actor panic", poisonous_datagrams, REMEMBERED),
+        ("addresses with a round-trip time", measured_addresses, MAX_MEASURED_ADDRESSES),
+        ("silent addresses", silent_addresses, MAX_SILENT_ADDRESSES),
+        ("addresses that answered", answered_addresses, MAX_ANSWERED_ADDRESSES),
+        ("addresses that never answered", unanswered_addresses, MAX_UNANSWERED_ADDRESSES),
+        ("hosts that never answered", unanswered_hosts, MAX_UNANSWERED_ADDRESSES),
+        ("queries that wait for others", queries_parked, MAX_PARKED),
+    ];
+    parts.into_iter().try_for_each(|(what, found, bound)| within(what, found as u64, bound))
 }
 
 fn peers_of(body: &Body) -> &[Peer] {

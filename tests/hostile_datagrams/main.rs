@@ -11,6 +11,8 @@ mod json;
 mod keeping;
 mod msgpack;
 mod node;
+#[path = "../fuzzing/siege.rs"]
+mod siege;
 mod table;
 mod wild;
 #[path = "../fuzzing/world.rs"]

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use kademlia_dynamic::Node;
 use kademlia_dynamic::protocol::message::{QueryId, Sender};
-use kademlia_dynamic::sim::in_virtual_time;
 
-use super::besieged::Besieged;
+use super::siege::{besiege, dropped};
 use super::*;
 
 /// Every datagram of the table and of the lists of single wires, with its name and what becomes of it.
@@ -29,45 +28,29 @@ fn all(codec: Codec) -> Vec<(String, Vec<u8>, Outcome)> {
     all
 }
 
-/// How many datagrams a node has dropped for this reason.
-fn dropped(node: &Node, reason: &str) -> u64 {
-    node.counters().snapshot().get(&format!("kad_dropped_total{{{reason}}}")).copied().unwrap_or(0)
+/// The answers among the datagrams are given to queries of the node too. It passes on nothing that it must not: it names no
+/// stranger to anybody, and sends to no address that cannot be one.
+fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
+    let all = all(codec);
+    keeping::give(codec, all.iter().map(|(_, datagram, _)| &**datagram));
+    keeping::give(codec, sound_datagrams(codec).iter().map(Vec::as_slice));
+    let wishes: Vec<Request> =
+        all.iter().filter_map(|(_, _, expected)| expected.as_ref().ok()).flat_map(wishes).collect();
+    let shots = all.into_iter().map(|(_, datagram, expected)| (datagram, expected.err()));
+    besiege(codec, 7, shots, wishes, 100);
 }
 
-fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
-    in_virtual_time(async {
-        let mut besieged = Besieged::new(codec, 7).await;
-        assert_eq!(besieged.node().local_addr().to_string(), "1.0.0.1:7000", "our own address, as the table has it");
-        let all = all(codec);
-        keeping::give(codec, all.iter().map(|(_, datagram, _)| &**datagram));
-        keeping::give(codec, sound_datagrams(codec).iter().map(Vec::as_slice));
-        for (name, datagram, expected) in &all {
-            let before = expected.as_ref().err().map(|reason| dropped(besieged.node(), reason));
-            // It sees that the node answers, keeps its bounds, names no stranger to anybody, and sends to no address that
-            // cannot be one: the answers among the datagrams are given to queries of the node too.
-            besieged.feed(datagram).await;
-            if let Err(reason) = expected {
-                assert_eq!(before.map(|before| before + 1), Some(dropped(besieged.node(), reason)), "{codec}: {name}");
-            }
+/// What another peer asks for, to hear what the node believes of `body`.
+fn wishes(body: &Body) -> Vec<Request> {
+    match body {
+        Body::Response(Response::FindNode { peers }) => {
+            peers.iter().map(|peer| Request::FindNode { target: peer.id }).collect()
         }
-        // Another peer asks for whatever it may have been made to believe.
-        let before = besieged.relayed();
-        for (_, _, expected) in &all {
-            let Ok(body) = expected else { continue };
-            match body {
-                Body::Response(Response::FindNode { peers }) => {
-                    for peer in peers {
-                        besieged.ask(Request::FindNode { target: peer.id }).await;
-                    }
-                }
-                Body::Request(Request::Set { key, .. } | Request::FindValue { key }) => {
-                    besieged.ask(Request::FindValue { key: key.clone() }).await;
-                }
-                _ => {}
-            }
+        Body::Request(Request::Set { key, .. } | Request::FindValue { key }) => {
+            vec![Request::FindValue { key: key.clone() }]
         }
-        assert!(besieged.relayed() > before + 100, "it named {} peers", besieged.relayed() - before);
-    });
+        _ => Vec::new(),
+    }
 }
 
 #[test]

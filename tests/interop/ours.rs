@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::actors::outcome::{BootstrapOutcome, SetOutcome};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::{Codec, Node, Value};
+use kademlia_dynamic::{Codec, Config, Node, Value};
 use tokio::time::{sleep, timeout};
 
 /// How long what must come to be may take.
@@ -41,6 +42,24 @@ impl Ours {
         let node = builder.start().await.expect("a node starts on a free port");
         let peer = Peer::new(node.id(), node.local_addr());
         Self { node, peer }
+    }
+
+    /// A node with these settings that has joined nobody.
+    pub(crate) async fn start_alone(codec: Codec, config: Config) -> Self {
+        let builder = Node::builder().bind("127.0.0.1:0").codec(codec).config(config);
+        let node = builder.start().await.expect("a node starts on a free port");
+        let peer = Peer::new(node.id(), node.local_addr());
+        Self { node, peer }
+    }
+
+    /// How many peers stand in its table.
+    pub(crate) async fn known(&self) -> usize {
+        self.node.snapshot().await.expect("the node runs").table.peers
+    }
+
+    /// How many it has counted.
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.node.counters().get(counter)
     }
 
     /// Where it listens.

@@ -1,6 +1,8 @@
 //! Values set on either side and read on the other, with their type; and values that outlive their publisher.
 
-use kademlia_dynamic::{Codec, Value};
+use kademlia_dynamic::actors::counters::Counter;
+use kademlia_dynamic::protocol::config::AppliesTo;
+use kademlia_dynamic::{Codec, Config, Value};
 
 use crate::legacy::{Legacy, LegacyNode};
 use crate::messages::values;
@@ -15,6 +17,7 @@ on_each_version_and_wire! {
     a_value_of_ours_survives_its_publisher,
     a_value_of_a_legacy_node_survives_its_publisher,
     a_copy_that_a_legacy_reader_caches_at_ours_is_served,
+    a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes,
 }
 
 /// A network of three legacy nodes and two of ours, in which each knows all others.
@@ -170,5 +173,30 @@ async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, 
         assert_eq!(answer.field("value"), Some(&Raw::from(&value)), "{key}");
         assert_eq!(ours.get(&key).await, Some(value));
     }
+    ours.stop().await;
+}
+
+async fn a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes(version: Version, codec: Codec) {
+    let Some(legacy) = Legacy::start(version, codec).await else { return };
+    // On this machine too everybody has to, one is remembered to have, and nobody is handed a value.
+    let config = Config::builder().source_verification(AppliesTo::Always).max_verified_addresses(1).hand_off_rate(0);
+    let ours = Ours::start_alone(codec, config.build().expect("the settings are in their ranges")).await;
+    let value = Value::from("x".repeat(50_000));
+    assert_eq!(ours.set("large", &value).await.asked, 0, "it alone holds the value");
+
+    let reader = legacy.nodes(1, &[ours.addr()]).await[0];
+    assert!(legacy.table(&reader).await.contains(&ours.peer));
+    eventually("ours has the reader in its table", async || ours.known().await == 1).await;
+    // Another one proves itself, so what the reader has proved so far is forgotten.
+    let other = Ours::start(codec, &[]).await;
+    assert_eq!(ours.ping(other.addr()).await, Some(other.peer));
+
+    let before = ours.count(Counter::Held);
+    assert_eq!(legacy.held(&reader, "large").await, None);
+    assert_eq!(legacy.get(&reader, "large").await, Some(value));
+    assert_eq!(ours.count(Counter::Held), before + 1, "the answer waited for the pong");
+    assert_eq!(ours.count(Counter::NotVerified), 0, "which came");
+    assert_eq!(legacy.complaints().await, Vec::<String>::new());
+    other.stop().await;
     ours.stop().await;
 }

@@ -1,6 +1,8 @@
-//! Lookups that peers would like never to end: by fakes that are dead, that live and name ever nearer ones, or that are slow.
+//! Lookups that peers would like never to end: by fakes that are dead, that live and name ever nearer ones, or that are slow. And
+//! those that they would like to end too early: by addresses that are not asked any more.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, GetOptions, GetOutcome, Node, NodeId, Peer};
+use kademlia_dynamic::{Codec, Config, GetOptions, GetOutcome, Node, NodeId, Peer};
 use tokio::time::Instant;
 
 use super::start;
@@ -99,4 +101,41 @@ fn a_lookup_ends_within_60_queries_and_10_seconds_whatever_its_peers_are() {
             });
         }
     }
+}
+
+#[test]
+fn addresses_that_are_not_asked_any_more_cost_a_lookup_none_of_its_queries() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(16);
+        let (all, mut entropy, mut port) = (peers.all(), SeededEntropy::new(5), 1_024);
+        // Every other peer names, besides two of the others, three ports of each of ten hosts at which nobody is, nearer than all.
+        peers.on(move |asked| {
+            let Request::FindValue { key } = &asked.request else { return Reply::Usual };
+            if asked.peer % 2 == 0 {
+                return Response::NoValue { peers: all.clone() }.into();
+            }
+            let near = Prefix::of(&NodeId::of_key(key), 60);
+            let mut named = all[..2].to_vec();
+            for host in (0..10).cycle().take(30) {
+                port += 1;
+                named.push(Peer::new(near.random_id(&mut entropy), SocketAddr::from(([45, 7, host, 1], port))));
+            }
+            Response::NoValue { peers: named }.into()
+        });
+        let config = Config::builder().max_unanswered(2).build().unwrap();
+        let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
+        let mut not_sent = Vec::new();
+        for n in 0..8 {
+            let trace = node.get_traced(n.to_string()).await.unwrap().trace.unwrap();
+            let tally = trace.tally();
+            assert!(tally.asked - tally.unsent <= 60, "{tally:?}");
+            // The first few send what each host is sent in a minute; the others lose nothing by it.
+            if n >= 3 {
+                assert_eq!((trace.ending, tally.answered), (Some(Ending::Complete), 16), "{tally:?}");
+                not_sent.push(tally.unsent);
+            }
+        }
+        assert!(not_sent.iter().all(|unsent| *unsent > 60), "{not_sent:?}");
+    });
 }

@@ -47,6 +47,10 @@ impl<T> HeldItems<T> {
         self.queue.len()
     }
 
+    pub(super) fn most_at_one_address(&self) -> usize {
+        self.by_address.values().map(VecDeque::len).max().unwrap_or(0)
+    }
+
     pub(super) fn hold(&mut self, addr: SocketAddr, item: T, now: Instant) -> Result<Held, (T, HoldRefused)> {
         let waiting_there = self.by_address.get(&addr).map_or(0, VecDeque::len);
         if waiting_there >= self.limit_per_address {

@@ -34,14 +34,16 @@ pub struct Held {
 /// What is remembered, what waits, and what was turned away since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AdmissionCounts {
-    /// Sources whose rate is remembered.
+    /// Sources whose rate is remembered: at most [`MAX_RATED_SOURCES`].
     pub rated_sources: usize,
-    /// Networks whose rate is remembered.
+    /// Networks whose rate is remembered: at most [`MAX_RATED_PREFIXES`].
     pub rated_prefixes: usize,
-    /// Addresses remembered as verified.
+    /// Addresses remembered as verified: at most [`Config::max_verified_addresses`].
     pub verified_addresses: usize,
-    /// Items that wait for a pong.
+    /// Items that wait for a pong: at most [`Config::max_held`].
     pub held: usize,
+    /// Of these, those that wait for the address with the most of them: at most [`Config::max_held_per_address`].
+    pub held_for_one_address: usize,
     /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
     /// Items refused because too many wait in all.
@@ -159,6 +161,7 @@ impl<T> Admission<T> {
             rated_prefixes: self.rates.prefixes(),
             verified_addresses: self.verified.len(),
             held: self.held.len(),
+            held_for_one_address: self.held.most_at_one_address(),
             ..self.counts
         }
     }

@@ -164,7 +164,7 @@ fn every_lookup_keeps_its_bounds_whatever_peers_do() {
             _ => Reply::Fails(Failure::Silent),
         });
         endings.insert(run.ending);
-        assert!(run.asked.len() <= case.config.lookup_queries(), "network {seed}");
+        assert!(lookup.tally().asked - lookup.tally().unsent <= case.config.lookup_queries(), "network {seed}");
         assert!(run.took <= case.config.lookup_deadline);
         assert!(lookup.shortlist.iter().count() <= 100);
         assert!(lookup.closest().len() <= case.config.k);
@@ -184,6 +184,80 @@ fn every_lookup_keeps_its_bounds_whatever_peers_do() {
         }
     }
     assert!(endings.contains(&Ending::Complete) && endings.contains(&Ending::Found));
+}
+
+/// How many may have been tried at most: the seeds, whoever an answer named, as far as it is read, and whoever said that it
+/// is another one than was asked.
+fn named_so_far(case: &Case, trace: &Trace) -> usize {
+    let brought = trace.asked.iter().map(|entry| match entry.came_back {
+        CameBack::Peers { named, .. } => named.min(MAX_PEERS_READ),
+        CameBack::WrongId { .. } => 1,
+        _ => 0,
+    });
+    case.seeds.len() + brought.sum::<usize>()
+}
+
+#[test]
+fn what_is_not_sent_costs_a_lookup_nothing_and_it_finds_the_true_k_nearest() {
+    let mut most = 0;
+    for seed in 0..NETWORKS / 4 {
+        let mut case = case(seed, 0.0);
+        let mut lookup = case.lookup(Goal::Nodes);
+        let mut dice = SeededEntropy::new(!seed);
+        // Every third peer names, besides whom it knows, up to twelve nearer ones at addresses that are not asked any more.
+        let (network, target, mut invented) = (&case.network, case.target, 2_000);
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+            if !network.is_alive(&asked.id) {
+                return Reply::Fails(Failure::Unsent);
+            }
+            let mut peers = network.answer(&asked.id, &target, true);
+            if dice.below(3) == 0 {
+                let nearer = Prefix::of(&target, 30);
+                peers.extend((0..dice.below(13)).map(|_| {
+                    invented += 1;
+                    peer(nearer.random_id(&mut dice), invented)
+                }));
+            }
+            Reply::Peers(peers)
+        });
+        let tally = lookup.tally();
+        assert_eq!((run.ending, lookup.closest()), (Ending::Complete, case.truth()), "network {seed}: {tally:?}");
+        assert!(run.asked.len() <= named_so_far(&case, lookup.trace()), "network {seed}: {tally:?}");
+        assert_no_repetition(&run.asked, &case.own);
+        most = most.max(tally.unsent);
+    }
+    assert!(most > case(0, 0.0).config.lookup_queries(), "at most {most} were not sent");
+}
+
+#[test]
+fn a_lookup_that_is_told_of_nothing_but_addresses_that_are_not_asked_ends_within_its_bounds() {
+    let mut endings = HashSet::new();
+    for seed in 0..NETWORKS / 10 {
+        let mut case = case(seed, 0.0);
+        let mut lookup = case.lookup(if seed % 2 == 0 { Goal::Nodes } else { Goal::Value });
+        let (target, mut invented) = (case.target, 2_000);
+        let mut dice = SeededEntropy::new(!seed);
+        let share = 1 + seed % 40;
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+            if dice.below(share) > 0 {
+                return Reply::Fails(Failure::Unsent);
+            }
+            let shared = (asked.id.common_prefix(&target) + 1).min(100);
+            let nearer = (0..40).map(|_| {
+                invented += 1;
+                peer(Prefix::of(&target, shared).random_id(&mut dice), invented)
+            });
+            Reply::Peers(nearer.collect())
+        });
+        endings.insert(run.ending);
+        let (tally, queries) = (lookup.tally(), case.config.lookup_queries());
+        assert!(tally.asked - tally.unsent <= queries, "network {seed}: {tally:?}");
+        assert!(tally.asked <= (1 + UNSENT_PER_QUERY) * queries, "network {seed}: {tally:?}");
+        assert!(tally.asked <= named_so_far(&case, lookup.trace()), "network {seed}: {tally:?}");
+        assert!(run.took <= case.config.lookup_deadline, "network {seed}: {:?}", run.took);
+        assert_no_repetition(&run.asked, &case.own);
+    }
+    assert!(endings.contains(&Ending::OutOfQueries) && endings.contains(&Ending::NoPeers), "{endings:?}");
 }
 
 /// A lookup whose every answer names ever nearer inventions: how it ends, and how many were asked.

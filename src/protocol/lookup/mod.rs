@@ -29,6 +29,11 @@ use super::store::ValueDigest;
 /// Peers read of one answer, unless k is more: a correct answer holds at most k. The rest is counted and ignored.
 pub const MAX_PEERS_READ: usize = 32;
 
+/// Queries that were [not sent](Failure::Unsent) cost a lookup nothing, up to so many for each that it may send; a further
+/// one counts as sent. Each answer names [`MAX_PEERS_READ`] at most, so whoever wants a lookup to have spent its queries on
+/// addresses that are not asked has to answer a quarter of them.
+pub const UNSENT_PER_QUERY: usize = 8;
+
 /// What a lookup is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,7 +72,7 @@ pub enum Ending {
     Found,
     /// There was nobody to ask, or everybody asked failed.
     NoPeers,
-    /// All queries were spent before the k nearest had answered: many dead peers, or liars that name ever nearer ones.
+    /// All queries that may be sent were, before the k nearest had answered: many dead peers, or liars that name ever nearer ones.
     OutOfQueries,
     /// The deadline passed before the k nearest had answered.
     DeadlinePassed,
@@ -96,7 +101,8 @@ pub enum Failure {
 ///
 /// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
 /// that it gave. An id is asked again only at another address, after the first one failed. All ends after
-/// [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
+/// [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer. What was
+/// [not sent](Failure::Unsent) is none of these queries, up to [`UNSENT_PER_QUERY`] for each of them.
 ///
 /// Events about a peer that is not being waited for are ignored.
 #[derive(Debug, Clone)]
@@ -165,7 +171,7 @@ impl Lookup {
         if now >= self.deadline {
             return self.finish(short_of(Ending::DeadlinePassed), now);
         }
-        let may_ask = self.shortlist.asked() < self.max_queries;
+        let may_ask = self.shortlist.spent(UNSENT_PER_QUERY * self.max_queries) < self.max_queries;
         let miss = core.fresh.is_none() && !core.awaited;
         let window = if self.reads_on && miss { self.survey(READ_ON * self.k) } else { core };
         let over = match window.fresh {
@@ -177,8 +183,11 @@ impl Lookup {
                 }
                 None
             }
-            // What is under way may still be better than what there is.
-            Some(_) => (!self.shortlist.any_awaited()).then(|| short_of(Ending::OutOfQueries)),
+            // What is under way may still be better than what there is, and what is not sent in the end is not spent.
+            Some(_) => {
+                let over = !self.shortlist.any_awaited() && !self.shortlist.any_parked();
+                over.then(|| short_of(Ending::OutOfQueries))
+            }
             None => window.complete.then_some(Ending::Complete),
         };
         match over {
@@ -257,6 +266,17 @@ impl Lookup {
         }
     }
 
+    /// The query to `from` waits within this node for what becomes of others to its address, and may not be sent at all. It
+    /// is [slow](Lookup::handle_slow) meanwhile; and while it waits, the queries are not all spent.
+    pub fn handle_parked(&mut self, from: &NodeId) {
+        self.handle_slow(from);
+        if self.trace.ending.is_none()
+            && let Some(State::InFlight { parked, .. }) = self.shortlist.in_flight(from).map(|found| &mut found.state)
+        {
+            *parked = true;
+        }
+    }
+
     /// `from` is so late that it is most likely dead: the lookup does not wait for it any more, unless nobody has
     /// answered at all, or another address is known for it. If it answers before the end, that counts.
     pub fn handle_overdue(&mut self, from: &NodeId) {
@@ -277,7 +297,8 @@ impl Lookup {
         }
         match why {
             Failure::WrongId { actual } => self.shortlist.rename(from, actual),
-            Failure::Silent | Failure::Unsent => self.shortlist.remove(from),
+            Failure::Silent => self.shortlist.remove(from),
+            Failure::Unsent => self.shortlist.remove_unsent(from),
         }
     }
 
@@ -337,7 +358,7 @@ impl Lookup {
             return None;
         }
         match &mut self.shortlist.in_flight(from)?.state {
-            State::InFlight { entry, hope } => Some((hope, *entry)),
+            State::InFlight { entry, hope, .. } => Some((hope, *entry)),
             State::Fresh | State::Answered { .. } => None,
         }
     }

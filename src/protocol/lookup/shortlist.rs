@@ -18,8 +18,8 @@ pub(super) const READ_ON: usize = 5;
 pub(super) enum State {
     /// Not asked yet.
     Fresh,
-    /// Asked; `entry` is its place in the trace.
-    InFlight { entry: usize, hope: Hope },
+    /// Asked; `entry` is its place in the trace. Where it is `parked`, its query has not left this node, and may never.
+    InFlight { entry: usize, hope: Hope, parked: bool },
     /// Answered, with the value or with peers.
     Answered { with_value: bool },
 }
@@ -111,8 +111,10 @@ pub(super) struct Shortlist {
     target: NodeId,
     /// Sorted by distance, at most one for each id, at most `capacity`.
     candidates: Vec<Candidate>,
-    /// As many as the lookup has sent queries.
+    /// Whoever was to be asked, in the order of the trace.
     asked: Vec<Peer>,
+    /// How many of them were not, since the query never left this node.
+    unsent: usize,
     capacity: usize,
     diversity: AppliesTo,
     max_per_subnet: usize,
@@ -125,6 +127,7 @@ impl Shortlist {
             target,
             candidates: Vec::new(),
             asked: Vec::new(),
+            unsent: 0,
             capacity: MIN_CANDIDATES.max(READ_ON * config.k),
             diversity: config.diversity,
             max_per_subnet: config.max_per_subnet_lookup,
@@ -136,9 +139,9 @@ impl Shortlist {
         self.candidates.iter()
     }
 
-    /// How many queries have been sent.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.len()
+    /// How many queries have been spent: all but `free` of those that never left this node.
+    pub(super) fn spent(&self, free: usize) -> usize {
+        self.asked.len() - self.unsent.min(free)
     }
 
     /// How many queries hold one of `alpha` slots. Doubted ones do so only where there are more than `alpha` of them.
@@ -151,6 +154,11 @@ impl Shortlist {
     pub(super) fn any_awaited(&self) -> bool {
         let in_flight = || self.iter().filter(|candidate| candidate.hope().is_some());
         in_flight().any(|candidate| !candidate.is_given_up()) || !self.any_answered() && in_flight().next().is_some()
+    }
+
+    /// Whether a query waits in this node, and may still turn out not to have been sent.
+    pub(super) fn any_parked(&self) -> bool {
+        self.iter().any(|candidate| matches!(candidate.state, State::InFlight { parked: true, .. }))
     }
 
     pub(super) fn any_answered(&self) -> bool {
@@ -167,7 +175,7 @@ impl Shortlist {
     /// Marks the candidate at `at` as asked.
     pub(super) fn ask(&mut self, at: usize) -> &Candidate {
         let candidate = &mut self.candidates[at];
-        candidate.state = State::InFlight { entry: self.asked.len(), hope: Hope::Sound };
+        candidate.state = State::InFlight { entry: self.asked.len(), hope: Hope::Sound, parked: false };
         self.asked.push(candidate.peer);
         candidate
     }
@@ -206,6 +214,12 @@ impl Shortlist {
                 }
             }
         }
+    }
+
+    /// Removes a candidate whose query never left this node. It was named all the same, and is not tried there again.
+    pub(super) fn remove_unsent(&mut self, id: &NodeId) {
+        self.unsent += 1;
+        self.remove(id);
     }
 
     /// Replaces the candidate asked by `id` by the id that it gave itself, to be asked by that: otherwise a liar that

@@ -94,6 +94,56 @@ fn when_the_queries_are_spent_what_is_under_way_still_counts() {
 }
 
 #[test]
+fn what_was_not_sent_is_no_query_up_to_eight_times_as_many() {
+    let (config, now) = (config(4, 3), Instant::now());
+    let (queries, unsent) = (config.lookup_queries(), UNSENT_PER_QUERY * config.lookup_queries());
+    for (surplus, left) in [(0, queries), (10, queries - 10)] {
+        let mut lookup = start(Goal::Nodes, &config, &[near(60_000)], now);
+        let (mut refused, mut sent) = (0, 0);
+        let mut named = (0..20_000).rev().map(near);
+        // Each answer names ever nearer ones, of whom all but one are not asked.
+        while let Next::Query(peer) = lookup.next(now) {
+            if refused < unsent + surplus && (refused + sent) % 32 > 0 {
+                refused += 1;
+                lookup.handle_failure(&peer.id, Failure::Unsent, now);
+            } else {
+                sent += 1;
+                let peers: Vec<Peer> = named.by_ref().take(32).collect();
+                lookup.handle_peers(&peer.id, &peers, now);
+            }
+        }
+        assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
+        assert_eq!((refused, sent), (unsent + surplus, left));
+        assert_eq!((lookup.tally().unsent, lookup.tally().answered), (refused, sent));
+    }
+}
+
+#[test]
+fn while_a_query_waits_to_be_sent_the_queries_are_not_all_spent() {
+    let (config, now) = (config(4, 3), Instant::now());
+    for is_sent in [false, true] {
+        let mut lookup = start(Goal::Nodes, &config, &all_near(0..100), now);
+        while let Next::Query(peer) = lookup.next(now) {
+            if peer == near(0) {
+                lookup.handle_parked(&peer.id);
+                lookup.handle_overdue(&peer.id);
+            } else if peer == near(1) {
+                lookup.handle_peers(&peer.id, &[], now);
+            } else {
+                lookup.handle_failure(&peer.id, Failure::Silent, now);
+            }
+        }
+        assert_eq!(lookup.tally().asked, config.lookup_queries());
+        assert!(matches!(lookup.next(now), Next::Wait { .. }), "one of them may not be sent");
+        let why = if is_sent { Failure::Silent } else { Failure::Unsent };
+        lookup.handle_failure(&near(0).id, why, now);
+        assert_eq!(asks(&mut lookup, now).len(), usize::from(!is_sent), "and then one more may be");
+        lookup.handle_failure(&near(60).id, Failure::Silent, now);
+        assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
+    }
+}
+
+#[test]
 fn a_value_ends_the_lookup_and_a_copy_goes_to_the_nearest_that_lacks_it() {
     let now = Instant::now();
     let mut lookup = start(Goal::Value, &config(4, 3), &all_near(0..4), now);

@@ -11,14 +11,15 @@ use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::ValueDigest;
 
-/// One lookup, told in order. At most as many entries as the lookup may send queries.
+/// One lookup, told in order. At most as many entries as the lookup may send queries, and
+/// [`UNSENT_PER_QUERY`](super::UNSENT_PER_QUERY) times as many that were not sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
     /// What was looked for.
     pub target: NodeId,
     /// Peers, or the value.
     pub goal: Goal,
-    /// Each query, in the order of sending.
+    /// Each query, in the order of sending; those that never left this node are among them.
     pub asked: Vec<Asked>,
     /// Why peers that were named did not become candidates.
     pub turned_away: TurnedAway,
@@ -119,7 +120,7 @@ pub struct TurnedAway {
 /// What became of a lookup's queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
-    /// Queries in all: the sum of the others.
+    /// Queries in all, sent or not: the sum of the others.
     pub asked: usize,
     /// Answered, with peers or the value.
     pub answered: usize,

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::config::Config;
 use super::id::NodeId;
 use super::message::QueryId;
@@ -31,6 +33,23 @@ pub struct Target {
     pub addr: SocketAddr,
     /// The id that we believe to be there; `None` for a contact known by its address only.
     pub expected_id: Option<NodeId>,
+}
+
+/// How many queries are in flight, and how many addresses are remembered for what became of earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct PendingCounts {
+    /// Queries in flight: at most [`Config::max_queries_in_flight`].
+    pub in_flight: usize,
+    /// Addresses whose round-trip times are remembered: at most [`MAX_MEASURED_ADDRESSES`].
+    pub measured_addresses: usize,
+    /// Addresses remembered as silent: at most [`MAX_SILENT_ADDRESSES`].
+    pub silent_addresses: usize,
+    /// Addresses remembered as having answered: at most [`MAX_ANSWERED_ADDRESSES`].
+    pub answered_addresses: usize,
+    /// Addresses that never answered whose queries are counted: at most [`MAX_UNANSWERED_ADDRESSES`].
+    pub unanswered_addresses: usize,
+    /// Global hosts that never answered whose queries are counted: at most [`MAX_UNANSWERED_ADDRESSES`].
+    pub unanswered_hosts: usize,
 }
 
 /// An answer that was accepted.
@@ -155,6 +174,19 @@ impl<W> Pending<W> {
     /// Whether no query is in flight.
     pub fn is_empty(&self) -> bool {
         self.queries.is_empty()
+    }
+
+    /// What is in flight, and what is remembered.
+    pub fn counts(&self) -> PendingCounts {
+        let [answered_addresses, unanswered_addresses, unanswered_hosts] = self.unanswered.sizes();
+        PendingCounts {
+            in_flight: self.queries.len(),
+            measured_addresses: self.round_trips.len(),
+            silent_addresses: self.silences.len(),
+            answered_addresses,
+            unanswered_addresses,
+            unanswered_hosts,
+        }
     }
 
     /// When the next query turns late or times out: when to call [`Pending::late`] and [`Pending::expire`].

@@ -113,8 +113,8 @@ impl RoundTrips {
         (timeout * times).max(floor).min(self.ceiling)
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    /// Addresses that are remembered.
+    pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }
 }

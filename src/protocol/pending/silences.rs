@@ -32,6 +32,11 @@ impl Silences {
         self.0.remove(&addr);
     }
 
+    /// Addresses that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn was_silent(&self, addr: SocketAddr, now: Instant) -> bool {
         self.0.get(&addr).is_some_and(|at| now.saturating_duration_since(*at) < SILENT_FOR)
     }

@@ -56,6 +56,11 @@ impl Unanswered {
         true
     }
 
+    /// How many are remembered: of those who have answered, of the other addresses, and of their hosts.
+    pub(super) fn sizes(&self) -> [usize; 3] {
+        [self.answered.len(), self.addresses.at.len(), self.hosts.at.len()]
+    }
+
     /// Somebody at `addr` answered.
     pub(super) fn answered(&mut self, addr: SocketAddr) {
         self.answered.touch(addr, ());

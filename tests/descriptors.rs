@@ -1,0 +1,100 @@
+//! The descriptors of a process that runs nodes: nothing that a node does leaves one open. It has a process of its own, since
+//! other tests open some.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use kademlia_dynamic::persist::DiskStore;
+use kademlia_dynamic::protocol::store::{
+    BackendHealth, Change, Committed, Recollection, Store, StoreError, StoredRecord,
+};
+use kademlia_dynamic::{Config, Node, NodeId};
+
+/// Nodes, of which the first has a disk.
+const NODES: usize = 4;
+/// Keys that are set and read in each round.
+const KEYS: usize = 12;
+
+/// A store on disk that, once, has whoever uses it panic.
+struct Trap {
+    disk: DiskStore,
+    is_set: Arc<AtomicBool>,
+}
+
+impl Store for Trap {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        self.disk.load()
+    }
+
+    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        assert!(!self.is_set.swap(false, Ordering::Relaxed), "injected by a test");
+        self.disk.commit(changes, done);
+    }
+
+    fn recall(&mut self) -> Option<Recollection> {
+        self.disk.recall()
+    }
+
+    fn remember(&mut self, known: Recollection) {
+        self.disk.remember(known);
+    }
+
+    fn health(&self) -> BackendHealth {
+        self.disk.health()
+    }
+}
+
+/// How many descriptors are open: to sockets, files, timers and the like; and to what the kernel tells of itself, which a node
+/// reads once a second.
+fn descriptors() -> (usize, usize) {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    // One that has been closed since has no target.
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let (of_kernel, others): (Vec<_>, Vec<_>) = targets.partition(|target| target.starts_with(Path::new("/proc")));
+    (others.len(), of_kernel.len())
+}
+
+/// Values are set and read, peers are looked for and pinged, and the store of the first node is restarted.
+async fn a_round(nodes: &[Node], trap: &AtomicBool, round: usize) {
+    let at = |n: usize| &nodes[n % NODES];
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("{round}: key {n}")).collect();
+    let sets = join_all(keys.iter().enumerate().map(|(n, key)| at(n).set(key, "value"))).await;
+    assert!(sets.into_iter().all(|set| set.unwrap().stored == NODES - 1));
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(at(n + 1).get(key).await.unwrap(), Some("value".into()));
+        assert_eq!(at(n + 2).get(format!("no {key}")).await.unwrap(), None);
+        assert_eq!(at(n + 3).find_node(NodeId::of_key(key)).await.unwrap().len(), NODES - 1);
+        assert!(at(n).ping(at(n + 1).local_addr()).await.is_ok());
+    }
+    trap.store(true, Ordering::Relaxed);
+    // It is lost with the actor, or is taken up again by it: that is told elsewhere.
+    let _ = nodes[0].set("trapped", round.to_string()).await;
+    assert_eq!(nodes[0].set("after", round.to_string()).await.unwrap().stored, NODES - 1);
+    assert_eq!(nodes[0].counters().restarts().values().sum::<u64>(), round as u64 + 1);
+}
+
+#[tokio::test]
+async fn hundreds_of_operations_and_restarts_of_an_actor_leave_no_descriptor_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let trap = Arc::new(AtomicBool::new(false));
+    let store = Trap { disk: DiskStore::open(folder.path()).unwrap(), is_set: trap.clone() };
+    let config = Config::builder().max_restarts(100).build().unwrap();
+    let mut nodes = vec![Node::builder().config(config).store(store).start().await.unwrap()];
+    while nodes.len() < NODES {
+        nodes.push(Node::builder().bootstrap([nodes[0].local_addr()]).start().await.unwrap());
+    }
+    // Whatever is opened when it is first needed is open after this.
+    a_round(&nodes, &trap, 0).await;
+    let (before, _) = descriptors();
+    for round in 1..=4 {
+        a_round(&nodes, &trap, round).await;
+    }
+    let (after, of_kernel) = descriptors();
+    assert_eq!(after, before);
+    assert!(of_kernel <= 1 + NODES, "{of_kernel} for this count and for what each node reads at the moment");
+    join_all(nodes.iter().map(Node::stop)).await;
+}
