@@ -1,10 +1,11 @@
 //! Where a store's bytes are: a file in a folder. It opens and renames; what is in the file is the disk's business.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError};
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, StorageBackend};
 
 /// The file in a store's folder.
 pub const STORE_FILE: &str = "store.redb";
@@ -15,6 +16,8 @@ const PAGE_CACHE: usize = 8 << 20;
 
 /// Something that holds a database.
 pub(super) trait Medium: Send {
+    /// What is there, for a look at it. `None` where there is nothing yet.
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError>;
     /// Opens the database, or makes an empty one.
     fn open(&mut self) -> Result<Database, DatabaseError>;
     /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
@@ -39,6 +42,18 @@ impl StoreFile {
 }
 
 impl Medium for StoreFile {
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
+        // Only what may be written can be locked.
+        let file = match File::options().read(true).write(true).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        if file.metadata()?.len() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(FileBackend::new(file)?)))
+    }
+
     fn open(&mut self) -> Result<Database, DatabaseError> {
         builder().create(&self.path)
     }

@@ -46,6 +46,12 @@ pub enum OpenError {
         /// Its folder.
         folder: PathBuf,
     },
+    /// A later version of this program wrote it. Not a byte of it was changed.
+    #[error("the store in {} is of a later version of this program, and was left as it is", .folder.display())]
+    LaterVersion {
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// The disk failed.
     #[error("the store in {} cannot be used: {failure}", .folder.display())]
     Unusable {
@@ -92,6 +98,7 @@ impl DiskStore {
         Self::over(medium, durability, Box::new(SystemClock)).map_err(|error| match error {
             Unopened::Thread(source) => OpenError::Thread(source),
             Unopened::Disk(Failure::InUse) => OpenError::InUse { folder: folder.to_owned() },
+            Unopened::Disk(Failure::Later(_)) => OpenError::LaterVersion { folder: folder.to_owned() },
             Unopened::Disk(failure) => OpenError::Unusable { folder: folder.to_owned(), failure },
         })
     }

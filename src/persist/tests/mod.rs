@@ -4,6 +4,7 @@ mod damage;
 mod failures;
 mod laws;
 mod medium;
+mod versions;
 #[cfg(feature = "sim")]
 mod whole_node;
 

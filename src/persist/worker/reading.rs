@@ -1,0 +1,121 @@
+//! How the thread of a store begins: it looks at what is there, takes it in, and only then has it opened to be written.
+
+use std::collections::BTreeSet;
+
+use super::super::disk::{Disk, Failure};
+use super::super::form::{self, Damage, PeerForm};
+use super::super::measures;
+use super::super::store::Durability;
+use super::super::times::{Age, Clock, Mark};
+use super::{MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+use crate::protocol::store::Recollection;
+
+impl Worker {
+    /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file. What a later
+    /// version wrote is left as it is.
+    pub(in crate::persist) fn open(
+        disk: Disk,
+        durability: Durability,
+        clock: Box<dyn Clock>,
+        shared: Shared,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        let mut worker = Self {
+            disk,
+            durability,
+            age: Age::since(None, &now),
+            next_mark: now.instant + MARK_INTERVAL,
+            clock,
+            shared,
+            unsure: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
+            unusable: Vec::new(),
+            recollection: None,
+            strikes: 0,
+            broken: None,
+            flush: None,
+        };
+        let mut mended = None;
+        for _ in 0..MAX_ATTEMPTS {
+            match worker.try_open(mended == Some(Mended::Anew)) {
+                Ok(()) => {
+                    measures::publish(&worker.shared.health());
+                    return Ok(worker);
+                }
+                Err(failure) => mended = Some(worker.mend(failure)?),
+            }
+        }
+        Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
+    }
+
+    /// Takes in what the disk holds, unless it is new, and opens it.
+    fn try_open(&mut self, new: bool) -> Result<(), Failure> {
+        if !new && self.disk.look()? {
+            self.read()?;
+        }
+        self.disk.open()?;
+        // It also shows that the disk can be written.
+        self.disk.write(&self.batch(&[]), true)?;
+        self.written(true);
+        Ok(())
+    }
+
+    /// Reads all there is.
+    fn read(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mark: Option<Mark> = self.read_note(MARK)?;
+        let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
+        let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
+        let known = mark.is_some();
+        self.age = Age::since(mark.as_ref(), &now);
+        let age = known.then_some(&self.age);
+        self.unusable.clear();
+        let (mut damaged, mut first, mut later) = (0, None::<Damage>, None);
+        let (shared, unusable) = (&self.shared, &mut self.unusable);
+        let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
+            Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
+            Err(Damage::Later(form)) => later = Some(form),
+            Err(why) => {
+                damaged += 1;
+                first.get_or_insert(why);
+                unusable.push(key.to_vec());
+            }
+        });
+        if let Some(form) = later {
+            return Err(Failure::Later(form));
+        }
+        let mut shadow = self.shared.lock();
+        shadow.recollection = Recollection {
+            id: id.map(NodeId::from_bytes).or(shadow.recollection.id),
+            peers: peers
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr))
+                .collect(),
+        };
+        shadow.health.damaged = damaged;
+        if let Some(why) = first {
+            tracing::error!(records = damaged, %why, "damaged records were dropped from the store");
+        }
+        if !known {
+            // Their times are by an age that nobody knows any more.
+            self.unsure = shadow.records.keys().cloned().collect();
+        }
+        read
+    }
+
+    fn read_note<T: for<'a> serde::Deserialize<'a>>(&self, name: &[u8]) -> Result<Option<T>, Failure> {
+        let Some(bytes) = self.disk.note(name)? else { return Ok(None) };
+        match form::unseal(name, &bytes) {
+            Ok(note) => Ok(Some(note)),
+            Err(Damage::Later(form)) => Err(Failure::Later(form)),
+            Err(why) => {
+                let name = String::from_utf8_lossy(name);
+                tracing::error!(%name, %why, "a damaged note was dropped from the store");
+                Ok(None)
+            }
+        }
+    }
+}
