@@ -95,16 +95,17 @@ impl Disk {
             return Err(Failure::Later(form));
         }
         self.database = Some(caught(|| -> Result<Database, redb::Error> {
-            with_tables(builder().create_with_backend(Looking::at(beneath)?)?)
+            with_tables(builder(false).create_with_backend(Looking::at(beneath)?)?)
         })?);
         Ok(true)
     }
 
-    /// Opens it, with its tables. One that is open already is closed first.
-    pub(super) fn open(&mut self) -> Result<(), Failure> {
+    /// Opens it, with its tables; a `checked` one only if all of its pages are as they were written. One that is open already
+    /// is closed first.
+    pub(super) fn open(&mut self, checked: bool) -> Result<(), Failure> {
         self.close();
         let medium = &mut self.medium;
-        self.database = Some(caught(|| with_tables(medium.open()?))?);
+        self.database = Some(caught(|| with_tables(medium.open(checked)?))?);
         Ok(())
     }
 

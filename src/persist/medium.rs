@@ -18,8 +18,9 @@ const PAGE_CACHE: usize = 8 << 20;
 pub(super) trait Medium: Send {
     /// What is there, for a look at it. `None` where there is nothing yet.
     fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError>;
-    /// Opens the database, or makes an empty one.
-    fn open(&mut self) -> Result<Database, DatabaseError>;
+    /// Opens the database, or makes an empty one. One that is `checked` opens only if every page is as it was written, for
+    /// which all of it is read.
+    fn open(&mut self, checked: bool) -> Result<Database, DatabaseError>;
     /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
     fn set_aside(&mut self) -> io::Result<String>;
 }
@@ -54,8 +55,8 @@ impl Medium for StoreFile {
         Ok(Some(Box::new(FileBackend::new(file)?)))
     }
 
-    fn open(&mut self) -> Result<Database, DatabaseError> {
-        builder().create(&self.path)
+    fn open(&mut self, checked: bool) -> Result<Database, DatabaseError> {
+        builder(checked).create(&self.path)
     }
 
     fn set_aside(&mut self) -> io::Result<String> {
@@ -67,8 +68,8 @@ impl Medium for StoreFile {
 }
 
 /// How every database of this room is opened.
-pub(super) fn builder() -> redb::Builder {
+pub(super) fn builder(checked: bool) -> redb::Builder {
     let mut builder = redb::Builder::new();
-    builder.set_cache_size(PAGE_CACHE);
+    builder.set_cache_size(PAGE_CACHE).set_check_integrity_on_open(checked);
     builder
 }

@@ -107,6 +107,8 @@ pub(super) struct Worker {
     recollection: Option<Recollection>,
     /// Signs of damage since a file was last set aside.
     strikes: u32,
+    /// Whether the file is to be compared with what is known before it is written again: it showed damage.
+    suspect: bool,
     /// The last failure, and when the disk is tried again. Exactly while it is not open.
     broken: Option<(Failure, Instant)>,
     next_mark: Instant,
@@ -214,7 +216,10 @@ impl Worker {
 
     fn try_write(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
         if !self.disk.is_open() {
-            self.disk.open()?;
+            self.disk.open(self.suspect)?;
+            if self.suspect {
+                self.compare()?;
+            }
             self.shared.lock().health.reopened += 1;
         }
         let batch = self.batch(changes);
@@ -287,18 +292,20 @@ impl Worker {
         }
     }
 
-    /// After `failure`: what was done so that another try may succeed. A damaged file is opened again, and the second time
-    /// replaced.
+    /// After `failure`: what was done so that another try may succeed. A damaged file is opened again and compared with what
+    /// is known, and the second time replaced.
     fn mend(&mut self, failure: Failure) -> Result<Mended, Failure> {
         let Failure::Damaged(why) = &failure else { return Err(failure) };
         self.disk.close();
         self.strikes += 1;
+        self.suspect = true;
         if self.strikes < STRIKES {
             tracing::error!(%why, "the store on disk seems damaged: opening it again");
             return Ok(Mended::Reopen);
         }
         let aside = self.disk.set_aside()?;
         self.strikes = 0;
+        self.suspect = false;
         let mut shadow = self.shared.lock();
         tracing::error!(%why, %aside, records = shadow.records.len(), "the store on disk is damaged: it was set aside");
         shadow.health.set_aside += 1;

@@ -32,7 +32,7 @@ fn in_form(version: u8, name: &[u8]) -> Vec<u8> {
 
 fn write(folder: &Path, batch: &Batch) {
     let mut disk = Disk::new(Box::new(StoreFile::new(folder)));
-    disk.open().unwrap();
+    disk.open(false).unwrap();
     disk.write(batch, true).unwrap();
 }
 

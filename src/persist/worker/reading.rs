@@ -1,6 +1,8 @@
 //! How the thread of a store begins: it looks at what is there, takes it in, and only then has it opened to be written.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::disk::{Disk, Failure};
 use super::super::form::{self, Damage, PeerForm};
@@ -10,7 +12,7 @@ use super::super::times::{Age, Clock, Mark};
 use super::{MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
-use crate::protocol::store::Recollection;
+use crate::protocol::store::{Recollection, StoredRecord};
 
 impl Worker {
     /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file. What a later
@@ -34,6 +36,7 @@ impl Worker {
             unusable: Vec::new(),
             recollection: None,
             strikes: 0,
+            suspect: false,
             broken: None,
             flush: None,
         };
@@ -55,10 +58,11 @@ impl Worker {
         if !new && self.disk.look()? {
             self.read()?;
         }
-        self.disk.open()?;
+        self.disk.open(false)?;
         // It also shows that the disk can be written.
         self.disk.write(&self.batch(&[]), true)?;
         self.written(true);
+        self.suspect = false;
         Ok(())
     }
 
@@ -118,4 +122,34 @@ impl Worker {
             }
         }
     }
+    /// After a sign of damage in a file that is open again: whatever it does not hold as it should goes with the next write.
+    /// All that is acknowledged is in memory, and would be lost with the process.
+    pub(super) fn compare(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut missing: BTreeSet<Arc<str>> = self.shared.lock().records.keys().cloned().collect();
+        let mut unknown = Vec::new();
+        let (shared, age) = (&self.shared, &self.age);
+        self.disk.records(|key, bytes| {
+            // One at a time: the node is not to wait while the file is read.
+            let known = std::str::from_utf8(key).ok().and_then(|key| shared.lock().records.get(key).cloned());
+            match (known, form::decode(key, bytes, Some(age), &now)) {
+                (Some(known), Ok(found)) if is_as_known(&found, &known) => drop(missing.remove(&known.key)),
+                (Some(_), _) => {}
+                (None, _) => unknown.push(key.to_vec()),
+            }
+        })?;
+        tracing::warn!(missing = missing.len(), unknown = unknown.len(), "the store on disk was compared with what is known");
+        self.unsure.append(&mut missing);
+        self.unusable = unknown;
+        self.suspect = false;
+        Ok(())
+    }
+}
+
+/// Whether `found` is what was written for `known`. Times are kept in milliseconds.
+fn is_as_known(found: &StoredRecord, known: &StoredRecord) -> bool {
+    let near = |a: Instant, b: Instant| a.max(b) - a.min(b) < Duration::from_secs(1);
+    near(found.stored_at, known.stored_at)
+        && near(found.expires_at, known.expires_at)
+        && *known == StoredRecord { stored_at: known.stored_at, expires_at: known.expires_at, ..found.clone() }
 }
