@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::id::NodeId;
+use crate::protocol::store::Recollection;
 
 /// Operations of which each fails once. `KAD_DISK_FAILURES` asks for more.
 fn failures() -> u64 {
@@ -111,6 +113,34 @@ fn a_full_disk_refuses_with_a_reason_and_recovers_by_itself_once_there_is_room()
     drop(store);
     let mut store = open(&medium, &clock);
     assert_eq!(values(&mut store).len(), 2);
+    assert_eq!(store.health().state, BackendState::Healthy);
+}
+
+#[test]
+fn a_store_that_is_opened_on_a_full_disk_serves_what_it_holds_and_takes_values_once_there_is_room() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let id = Some(NodeId::of_key("me"));
+    let mut store = open(&medium, &clock);
+    store.remember(Recollection { id, peers: Vec::new() });
+    commit(&mut store, vec![put("old", "value", 1)]).unwrap();
+    // Killed, and started again: more than once.
+    medium.is_full(true);
+    drop(store);
+    for version in 2..5 {
+        let mut store = open(&medium, &clock);
+        assert_eq!((values(&mut store).len(), store.recall().unwrap().id), (1, id));
+        assert_eq!(store.health().state, BackendState::Full);
+        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err().to_string();
+        assert!(error.contains("no storage space"), "{error}");
+        clock.pass(Duration::from_secs(2));
+        if version == 4 {
+            medium.is_full(false);
+            commit(&mut store, vec![put("new", "value", 5)]).unwrap();
+            assert_eq!(store.health().state, BackendState::Reopened);
+        }
+    }
+    let mut store = open(&medium, &clock);
+    assert_eq!((values(&mut store).len(), store.recall().unwrap().id), (2, id));
     assert_eq!(store.health().state, BackendState::Healthy);
 }
 

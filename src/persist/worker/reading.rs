@@ -16,7 +16,7 @@ use crate::protocol::store::{Recollection, StoredRecord};
 
 impl Worker {
     /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file. What a later
-    /// version wrote is left as it is.
+    /// version wrote is left as it is. Where there is no room, it is read and not open yet.
     pub(in crate::persist) fn open(
         disk: Disk,
         durability: Durability,
@@ -42,12 +42,20 @@ impl Worker {
         };
         let mut mended = None;
         for _ in 0..MAX_ATTEMPTS {
-            match worker.try_open(mended == Some(Mended::Anew)) {
-                Ok(()) => {
+            let Err(failure) = worker.try_open(mended == Some(Mended::Anew)) else {
+                measures::publish(&worker.shared.health());
+                return Ok(worker);
+            };
+            match worker.mend(failure) {
+                Ok(how) => mended = Some(how),
+                // As when it becomes full later: what was read is served, and whatever comes is refused until there is room.
+                Err(failure) if failure.is_full() => {
+                    worker.close(&[]);
+                    worker.fail(&failure);
                     measures::publish(&worker.shared.health());
                     return Ok(worker);
                 }
-                Err(failure) => mended = Some(worker.mend(failure)?),
+                Err(failure) => return Err(failure),
             }
         }
         Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
@@ -138,7 +146,11 @@ impl Worker {
                 (None, _) => unknown.push(key.to_vec()),
             }
         })?;
-        tracing::warn!(missing = missing.len(), unknown = unknown.len(), "the store on disk was compared with what is known");
+        tracing::warn!(
+            missing = missing.len(),
+            unknown = unknown.len(),
+            "the store on disk was compared with what is known"
+        );
         self.unsure.append(&mut missing);
         self.unusable = unknown;
         self.suspect = false;
