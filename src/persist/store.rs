@@ -1,11 +1,13 @@
 //! The store as the node has it: it answers reads from what is committed, and hands writes to a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use super::disk::{Disk, Failure};
+use super::measures;
 use super::medium::{Medium, StoreFile};
 use super::times::{Clock, SystemClock};
 use super::worker::{Job, Shared, Worker};
@@ -113,7 +115,7 @@ impl DiskStore {
         let (jobs, inbox) = mpsc::channel();
         let (opened, outcome) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let theirs = shared.clone();
+        let (theirs, ours) = (shared.clone(), shared.clone());
         let body = move || {
             // Dropped with the thread, which tells the store that it has ended.
             let _end: Sender<()> = end;
@@ -122,7 +124,14 @@ impl DiskStore {
                     // Whoever opens it waits for this.
                     let _ = opened.send(Ok(()));
                     drop(opened);
-                    worker.run(&inbox);
+                    let worked = catch_unwind(AssertUnwindSafe(|| worker.run(&inbox)));
+                    // From here on a job cannot be sent, and those that waited are told by being dropped.
+                    drop(inbox);
+                    if worked.is_err() {
+                        tracing::error!("the thread of the store panicked: nothing is written any more");
+                        ours.died();
+                        measures::publish(&ours.health());
+                    }
                 }
                 Err(failure) => drop(opened.send(Err(failure))),
             }
@@ -137,7 +146,9 @@ impl DiskStore {
         if let Some(jobs) = &self.jobs {
             self.shared.queue(&job);
             // A thread that has died drops whoever waits, which tells them.
-            let _ = jobs.send(job);
+            if jobs.send(job).is_err() {
+                self.shared.died();
+            }
         }
     }
 }

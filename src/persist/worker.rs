@@ -76,6 +76,14 @@ impl Shared {
         self.0.waiting.fetch_sub(commits, Ordering::Relaxed);
     }
 
+    /// The thread is no more: nothing is written again, and nobody waits for it.
+    pub(super) fn died(&self) {
+        self.0.waiting.store(0, Ordering::Relaxed);
+        let health = &mut self.lock().health;
+        health.failing = true;
+        health.state = BackendState::Failing;
+    }
+
     pub(super) fn health(&self) -> BackendHealth {
         BackendHealth { waiting: self.0.waiting.load(Ordering::Relaxed), ..self.lock().health }
     }

@@ -160,6 +160,23 @@ fn once_there_is_room_it_recovers_though_nothing_is_written() {
 }
 
 #[test]
+fn a_thread_that_dies_is_seen_by_the_health_and_nobody_waits_for_it() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let mut store = open(&medium, &clock);
+    commit(&mut store, vec![put("key", "value", 1)]).unwrap();
+    store.commit(Vec::new(), Box::new(|_| panic!("the test wants it")));
+    // The first may be in its group, and the second wait behind it.
+    for version in 2..5 {
+        let (sender, done) = mpsc::channel();
+        store.commit(vec![put("key", "new", version)], Box::new(move |outcome| sender.send(outcome).unwrap()));
+        assert!(done.recv().is_err(), "who waited is dropped, which says so");
+    }
+    let health = store.health();
+    assert_eq!((health.failing, health.state, health.waiting), (true, BackendState::Failing, 0));
+    assert_eq!(values(&mut store).len(), 1, "what is held is still served");
+}
+
+#[test]
 fn writes_that_wait_go_together() {
     let (medium, clock) = (TestMedium::default(), TestClock::default());
     let mut store = open(&medium, &clock);
