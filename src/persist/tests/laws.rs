@@ -1,7 +1,8 @@
 //! What every store owes, and what outlives the process.
 
 use super::*;
-use crate::persist::{OpenError, STORE_FILE};
+use crate::persist::{OpenError, RELAXED_FLUSH, STORE_FILE};
+use crate::protocol::entropy::SeededEntropy;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::contract::{contract, contract_of_what_lasts};
@@ -79,10 +80,78 @@ fn a_life_goes_on_while_the_store_is_closed_and_a_value_that_ended_stays_ended()
     }
 }
 
+fn relaxed(medium: &TestMedium, clock: &TestClock) -> DiskStore {
+    DiskStore::over(Box::new(medium.clone()), Durability::Relaxed, Box::new(clock.clone())).unwrap()
+}
+
+/// What is there after each of some power cuts at this moment.
+fn after_power_cuts(medium: &TestMedium, clock: &TestClock) -> Vec<BTreeMap<String, Value>> {
+    let after = |seed| values(&mut open(&medium.after_a_power_cut(&mut SeededEntropy::new(seed)), clock));
+    (0..10).map(after).collect()
+}
+
 #[test]
-fn a_relaxed_store_makes_it_last_within_a_second_and_loses_nothing_to_a_failure_it_survives() {
+fn a_relaxed_store_makes_it_last_within_a_second_by_its_own_timer() {
+    let (medium, clock) = (TestMedium::default(), TestClock::stopped());
+    let mut store = relaxed(&medium, &clock);
+    for version in 1..=20 {
+        commit(&mut store, vec![put(&format!("key {version}"), "value", version)]).unwrap();
+    }
+    let commits = store.health().commits;
+    clock.pass(RELAXED_FLUSH);
+    until(|| store.health().commits > commits);
+    for found in after_power_cuts(&medium, &clock) {
+        assert_eq!(found.len(), 20);
+    }
+}
+
+#[test]
+fn a_relaxed_store_that_is_never_idle_makes_it_last_within_a_second_too() {
+    let (medium, clock) = (TestMedium::default(), TestClock::stopped());
+    let mut store = relaxed(&medium, &clock);
+    for version in 1..=20 {
+        commit(&mut store, vec![put(&format!("key {version}"), "value", version)]).unwrap();
+    }
+    clock.pass(RELAXED_FLUSH);
+    commit(&mut store, vec![put("last", "value", 21)]).unwrap();
+    for found in after_power_cuts(&medium, &clock) {
+        assert_eq!(found.len(), 21);
+    }
+}
+
+#[test]
+fn a_power_cut_within_that_second_leaves_older_values_or_none_and_nothing_else() {
+    let (medium, clock) = (TestMedium::default(), TestClock::stopped());
+    let write = |store: &mut DiskStore, numbers: std::ops::Range<u64>, value: &str| {
+        for number in numbers {
+            commit(store, vec![put(&number.to_string(), value, number)]).unwrap();
+        }
+    };
+    write(&mut open(&medium, &clock), 0..10, "old");
+    let mut store = relaxed(&medium, &clock);
+    write(&mut store, 5..15, "new");
+    let (old, new) = (Value::from("old"), Value::from("new"));
+    let mut lost = 0;
+    for found in after_power_cuts(&medium, &clock) {
+        for number in 0..15u64 {
+            let there = found.get(&number.to_string());
+            let may_be = match number {
+                0..5 => there == Some(&old),
+                5..10 => there == Some(&old) || there == Some(&new),
+                _ => there.is_none() || there == Some(&new),
+            };
+            assert!(may_be, "{number}: {there:?}");
+            lost += u64::from(number >= 5 && there != Some(&new));
+        }
+        assert!(found.len() <= 15);
+    }
+    assert!(lost > 0, "no time has passed, and yet all of it was on the disk");
+}
+
+#[test]
+fn a_relaxed_store_loses_nothing_to_a_failure_it_survives() {
     let (medium, clock) = (TestMedium::default(), TestClock::default());
-    let mut store = DiskStore::over(Box::new(medium.clone()), Durability::Relaxed, Box::new(clock.clone())).unwrap();
+    let mut store = relaxed(&medium, &clock);
     for version in 1..=20 {
         commit(&mut store, vec![put(&format!("key {version}"), "value", version)]).unwrap();
     }

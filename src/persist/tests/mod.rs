@@ -19,21 +19,42 @@ use crate::protocol::store::contract::record;
 use crate::protocol::store::{BackendState, Change, Store, StoreError, StoredRecord};
 use crate::protocol::value::Value;
 
-/// The system's clock, and by how much a test is ahead of it.
+/// The system's clock, and by how much a test is ahead of it: all clones are the same one.
 #[derive(Debug, Clone, Default)]
-struct TestClock(Arc<Mutex<Duration>>);
+struct TestClock(Arc<Mutex<Time>>);
+
+#[derive(Debug, Default)]
+struct Time {
+    ahead: Duration,
+    /// When the system's clock was left behind: no time passes by itself since.
+    stopped: Option<Moment>,
+}
 
 impl TestClock {
+    /// One that stands still until something passes.
+    fn stopped() -> Self {
+        Self(Arc::new(Mutex::new(Time { stopped: Some(SystemClock.now()), ..Time::default() })))
+    }
+
     fn pass(&self, time: Duration) {
-        *self.0.lock().unwrap() += time;
+        self.0.lock().unwrap().ahead += time;
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Moment {
-        let (now, ahead) = (SystemClock.now(), *self.0.lock().unwrap());
-        let wall_ms = now.wall_ms + u64::try_from(ahead.as_millis()).unwrap();
-        Moment { instant: now.instant + ahead, wall_ms, boot: None }
+        let time = self.0.lock().unwrap();
+        let now = time.stopped.clone().unwrap_or_else(|| SystemClock.now());
+        let wall_ms = now.wall_ms + u64::try_from(time.ahead.as_millis()).unwrap();
+        Moment { instant: now.instant + time.ahead, wall_ms, boot: None }
+    }
+}
+
+/// Waits for what a thread does by its own timer. The end is a watchdog.
+fn until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
     }
 }
 
