@@ -8,6 +8,8 @@ use crate::protocol::peer::Peer;
 use crate::protocol::store::contract::{contract, contract_of_what_lasts};
 use crate::protocol::store::{MAX_REMEMBERED_PEERS, Recollection};
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 #[test]
 fn a_disk_keeps_the_contract_of_a_store() {
     let folders = tempfile::tempdir().unwrap();
@@ -78,6 +80,34 @@ fn a_life_goes_on_while_the_store_is_closed_and_a_value_that_ended_stays_ended()
         let expected: u64 = if passed == 3_600 { 86_410 - 3_600 } else { 0 };
         assert!(left.abs_diff(expected) <= 1, "{left} s are left, not {expected}");
     }
+}
+
+#[test]
+fn a_wall_clock_that_is_set_only_after_the_system_was_started_again_ends_no_value() {
+    let (medium, clock) = (TestMedium::default(), TestClock::stopped());
+    let today = clock.now().wall_ms;
+    let left = |store: &mut DiskStore| {
+        let record = store.load().unwrap().remove(0);
+        record.expires_at.saturating_duration_since(clock.now().instant).as_secs().div_ceil(3_600)
+    };
+    clock.set_wall(10_000);
+    let mut store = open(&medium, &clock);
+    let record =
+        StoredRecord { expires_at: clock.now().instant + HOUR * 24, ..record("key", "value", 1, Instant::now()) };
+    commit(&mut store, vec![Change::Put(record)]).unwrap();
+    drop(store);
+    clock.set_wall(today);
+    let mut store = open(&medium, &clock);
+    assert_eq!(left(&mut store), 24);
+    // It jumps while the store is open, and is right again before it is opened the next time.
+    clock.pass(HOUR);
+    clock.set_wall(today * 2);
+    assert_eq!(left(&mut store), 23);
+    commit(&mut store, vec![put("other", "value", 2)]).unwrap();
+    clock.set_wall(today + 3_600_000);
+    drop(store);
+    clock.pass(HOUR);
+    assert_eq!(left(&mut open(&medium, &clock)), 22, "the pause counts once both ends of it are known");
 }
 
 fn relaxed(medium: &TestMedium, clock: &TestClock) -> DiskStore {

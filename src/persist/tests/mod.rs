@@ -26,6 +26,8 @@ struct TestClock(Arc<Mutex<Time>>);
 #[derive(Debug, Default)]
 struct Time {
     ahead: Duration,
+    /// By how much the wall clock is ahead of all others.
+    jump_ms: i64,
     /// When the system's clock was left behind: no time passes by itself since.
     stopped: Option<Moment>,
 }
@@ -39,6 +41,12 @@ impl TestClock {
     fn pass(&self, time: Duration) {
         self.0.lock().unwrap().ahead += time;
     }
+
+    /// Somebody sets the wall clock. No other clock changes, and it goes on from there.
+    fn set_wall(&self, wall_ms: u64) {
+        let is = self.now().wall_ms;
+        self.0.lock().unwrap().jump_ms += wall_ms as i64 - is as i64;
+    }
 }
 
 impl Clock for TestClock {
@@ -46,6 +54,7 @@ impl Clock for TestClock {
         let time = self.0.lock().unwrap();
         let now = time.stopped.clone().unwrap_or_else(|| SystemClock.now());
         let wall_ms = now.wall_ms + u64::try_from(time.ahead.as_millis()).unwrap();
+        let wall_ms = wall_ms.checked_add_signed(time.jump_ms).unwrap();
         Moment { instant: now.instant + time.ahead, wall_ms, boot: None }
     }
 }
