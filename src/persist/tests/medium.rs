@@ -79,8 +79,11 @@ impl TestMedium {
 
     /// A copy of it as it is now.
     pub(super) fn copy(&self) -> Self {
-        let bytes = self.state().bytes.clone();
-        Self::of(bytes)
+        Self::of(self.bytes())
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
     }
 
     fn of(bytes: Vec<u8>) -> Self {
