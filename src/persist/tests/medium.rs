@@ -24,6 +24,8 @@ struct State {
     fails_at: Option<u64>,
     /// Whether everything that changes it fails.
     full: bool,
+    /// Whether the next read does.
+    misreads: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +73,11 @@ impl TestMedium {
 
     pub(super) fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// The next read fails as where nothing is, and none after it.
+    pub(super) fn misread(&self) {
+        self.state().misreads = true;
     }
 
     pub(super) fn is_full(&self, full: bool) {
@@ -132,7 +139,10 @@ impl StorageBackend for TestMedium {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
+        let mut state = self.state();
+        if std::mem::take(&mut state.misreads) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let at = usize::try_from(offset).map_err(io::Error::other)?;
         let bytes = at.checked_add(out.len()).and_then(|end| state.bytes.get(at..end));
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
