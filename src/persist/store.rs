@@ -69,8 +69,9 @@ pub enum OpenError {
 
 /// A [`Store`] in a file. All disk work is done on a thread of its own; a write is committed once it is on the disk.
 ///
-/// A full disk fails its writes with a reason until there is room again; a damaged file is set aside, as
-/// `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are never given out.
+/// A full disk fails its writes with a reason until there is room again, also where it is full when the store is opened; a
+/// damaged file is set aside, as `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are
+/// never given out.
 pub struct DiskStore {
     shared: Shared,
     /// `None` once it has ended.
