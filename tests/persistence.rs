@@ -196,6 +196,37 @@ async fn publications_go_on_in_the_next_process_and_so_does_the_id() {
     assert!(node.keep("mine", 1).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_node_whose_file_was_damaged_starts_all_the_same_and_takes_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = Running::in_folder(folder.path());
+    assert_eq!(client(&node).await.set("key", "value").await.unwrap().stored, 1);
+    node.kill();
+    let file = folder.path().join(STORE_FILE);
+    let whole = std::fs::read(&file).unwrap();
+    let changed = |change: fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let damaged = [
+        changed(|bytes| bytes.truncate(bytes.len() / 2)),
+        changed(|bytes| bytes[16..32].fill(0xff)),
+        changed(|bytes| bytes[4_096..].iter_mut().for_each(|byte| *byte ^= 0x55)),
+    ];
+    for (number, bytes) in damaged.into_iter().enumerate() {
+        std::fs::write(&file, bytes).unwrap();
+        for key in ["first", "second"] {
+            let mut node = Running::in_folder(folder.path());
+            let user = client(&node).await;
+            assert_eq!(user.set(key, "value").await.unwrap().stored, 1, "damage {number}");
+            let before = ask(&user, "first").await;
+            assert!(matches!(before, GetOutcome::Found { .. }), "damage {number}, {key}: {before:?}");
+            node.kill();
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_node_that_was_stopped_goes_on_where_it_ended() {
@@ -221,6 +252,17 @@ fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
     let file = folder.path().join(STORE_FILE).to_str().unwrap().to_owned();
     let (code, text) = refused(&["node", "--listen", "127.0.0.1:0", "--data-dir", &file]);
     assert!(code == 73 && text.contains(&file) && text.contains("--ephemeral"), "{code}: {text}");
+
+    // A later version's: redb has the format of its file in two places.
+    let folder = tempfile::tempdir().unwrap();
+    drop(DiskStore::open(folder.path()).unwrap());
+    let file = folder.path().join(STORE_FILE);
+    let mut bytes = std::fs::read(&file).unwrap();
+    [64, 192].into_iter().for_each(|at| bytes[at] += 1);
+    std::fs::write(&file, &bytes).unwrap();
+    let (code, text) = refused(&["node", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(code == 73 && text.contains("a later version") && text.contains("--data-dir"), "{code}: {text}");
+    assert!(std::fs::read(&file).unwrap() == bytes, "it was changed");
 
     // No home, and no folder named.
     let (code, text) = refused(&["node", "--listen", "127.0.0.1:1"]);

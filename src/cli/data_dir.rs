@@ -76,6 +76,9 @@ fn unusable(error: &OpenError, args: &NodeArgs) -> Failure {
             let hint = "see that the disk has room and the folder may be written";
             format!("{error}: {hint}, or move {} away (--data-dir DIR, --ephemeral)", file(folder).display())
         }
+        OpenError::LaterVersion { .. } => {
+            format!("{error}: run that version, or choose another folder (--data-dir DIR, --ephemeral for none)")
+        }
         OpenError::Thread(_) => return Failure::new(Exit::System, error.to_string()),
     };
     Failure::new(Exit::Store, text)

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::medium::Medium;
+use super::looking::{Looking, later_format};
+use super::medium::{Medium, builder};
 
 /// Keys and their records.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -27,6 +28,9 @@ pub enum Failure {
     /// Another process has the file open. Two at once would spoil it.
     #[error("another process uses it")]
     InUse,
+    /// A later version of this program wrote it, in this form, which this one cannot read.
+    #[error("a later version wrote it, in form {0}, which this version does not know")]
+    Later(u8),
 }
 
 impl Failure {
@@ -82,20 +86,26 @@ impl Disk {
         self.database.is_some()
     }
 
-    /// Opens it, with its tables. One that is open already is closed first.
-    pub(super) fn open(&mut self) -> Result<(), Failure> {
+    /// Opens it to be read, and changes nothing of it: what is written goes nowhere. `false` where there is nothing yet.
+    pub(super) fn look(&mut self) -> Result<bool, Failure> {
+        self.close();
+        let beneath = caught(|| self.medium.look())?;
+        let Some(beneath) = beneath else { return Ok(false) };
+        if let Some(form) = caught(|| later_format(&*beneath))? {
+            return Err(Failure::Later(form));
+        }
+        self.database = Some(caught(|| -> Result<Database, redb::Error> {
+            with_tables(builder(false).create_with_backend(Looking::at(beneath)?)?)
+        })?);
+        Ok(true)
+    }
+
+    /// Opens it, with its tables; a `checked` one only if all of its pages are as they were written. One that is open already
+    /// is closed first.
+    pub(super) fn open(&mut self, checked: bool) -> Result<(), Failure> {
         self.close();
         let medium = &mut self.medium;
-        let opened = caught(|| -> Result<Database, redb::Error> {
-            let database = medium.open()?;
-            let mut transaction = database.begin_write()?;
-            transaction.set_quick_repair(true);
-            transaction.open_table(RECORDS)?;
-            transaction.open_table(NOTES)?;
-            transaction.commit()?;
-            Ok(database)
-        });
-        self.database = Some(opened?);
+        self.database = Some(caught(|| with_tables(medium.open(checked)?))?);
         Ok(())
     }
 
@@ -174,6 +184,15 @@ impl Disk {
     fn database(&self) -> Result<&Database, Failure> {
         self.database.as_ref().ok_or_else(|| Failure::Medium(Arc::new(redb::Error::DatabaseClosed)))
     }
+}
+
+fn with_tables(database: Database) -> Result<Database, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(NOTES)?;
+    transaction.commit()?;
+    Ok(database)
 }
 
 impl Drop for Disk {

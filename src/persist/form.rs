@@ -12,7 +12,8 @@ use crate::protocol::value::Value;
 
 /// The form that is written. A reader of a later version reads this one too, and adds an arm to [`unseal`].
 const VERSION: u8 = 1;
-/// The version, and the checksum behind it.
+/// The version, and the checksum behind it, which covers the version too. So it stays in all later versions: this one then
+/// knows what it cannot read from what is damaged.
 const HEADER: usize = 5;
 
 /// What was kept cannot be used any more.
@@ -21,9 +22,9 @@ pub(super) enum Damage {
     /// Its checksum is another, or it is too short to have one.
     #[error("its checksum is wrong")]
     Checksum,
-    /// It was written by another version of this program.
-    #[error("it has form {0}, which this version does not know")]
-    Version(u8),
+    /// It is as it was written, by a later version of this program: no damage.
+    #[error("a later version wrote it, in form {0}, which this version does not know")]
+    Later(u8),
     /// The checksum is right, the content is not.
     #[error("it does not hold what it should")]
     Form,
@@ -71,9 +72,9 @@ impl From<WriterForm> for Writer {
     }
 }
 
-fn checksum(name: &[u8], payload: &[u8]) -> [u8; 4] {
+fn checksum(version: u8, name: &[u8], payload: &[u8]) -> [u8; 4] {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&[VERSION]);
+    hasher.update(&[version]);
     hasher.update(name);
     hasher.update(payload);
     hasher.finalize().to_le_bytes()
@@ -83,7 +84,7 @@ fn checksum(name: &[u8], payload: &[u8]) -> [u8; 4] {
 pub(super) fn seal(name: &[u8], content: &impl Serialize) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     rmp_serde::encode::write(&mut bytes, content).expect("a vector takes any bytes, and all lengths are known");
-    let sum = checksum(name, &bytes[HEADER..]);
+    let sum = checksum(VERSION, name, &bytes[HEADER..]);
     bytes[0] = VERSION;
     bytes[1..HEADER].copy_from_slice(&sum);
     bytes
@@ -92,13 +93,15 @@ pub(super) fn seal(name: &[u8], content: &impl Serialize) -> Vec<u8> {
 /// What [`seal`] was given.
 pub(super) fn unseal<'a, T: Deserialize<'a>>(name: &[u8], bytes: &'a [u8]) -> Result<T, Damage> {
     let (header, payload) = bytes.split_at_checked(HEADER).ok_or(Damage::Checksum)?;
-    if header[0] != VERSION {
-        return Err(Damage::Version(header[0]));
-    }
-    if header[1..] != checksum(name, payload) {
+    let version = header[0];
+    if header[1..] != checksum(version, name, payload) {
         return Err(Damage::Checksum);
     }
-    rmp_serde::from_slice(payload).map_err(|_| Damage::Form)
+    match version {
+        VERSION => rmp_serde::from_slice(payload).map_err(|_| Damage::Form),
+        0 => Err(Damage::Form),
+        later => Err(Damage::Later(later)),
+    }
 }
 
 /// `record` as it is kept under its key.
@@ -152,7 +155,7 @@ pub mod trial {
 
     /// `content` under the checksum that it has as a record of `key`: what damage alone never gives.
     pub fn sealed(key: &[u8], content: &[u8]) -> Vec<u8> {
-        [&[VERSION][..], &checksum(key, content), content].concat()
+        [&[VERSION][..], &checksum(VERSION, key, content), content].concat()
     }
 
     /// `bytes` read as the record of `key` and kept again, twice over. `None` if they are none.
@@ -189,7 +192,9 @@ mod tests {
         let (_, mut bytes, age, now) = sealed();
         assert_eq!(decode(b"other", &bytes, Some(&age), &now), Err(Damage::Checksum));
         bytes[0] = 2;
-        assert_eq!(decode(b"key", &bytes, Some(&age), &now), Err(Damage::Version(2)));
+        assert_eq!(decode(b"key", &bytes, Some(&age), &now), Err(Damage::Checksum), "a changed byte, no later version");
+        let later = [&[2][..], &checksum(2, b"key", &bytes[HEADER..]), &bytes[HEADER..]].concat();
+        assert_eq!(decode(b"key", &later, Some(&age), &now), Err(Damage::Later(2)));
         assert_eq!(decode(b"key", &[], Some(&age), &now), Err(Damage::Checksum));
         let other = seal(b"key", &"no record");
         assert_eq!(decode(b"key", &other, Some(&age), &now), Err(Damage::Form));

@@ -8,6 +8,11 @@ pub(super) fn group(writes: usize) {
     metrics::histogram!("kad_store_group_size").record(writes as f64);
 }
 
+/// The thread of a store has panicked: it fails from now on.
+pub(super) fn died() {
+    level("kad_store_failing", 0.0, 1.0);
+}
+
 /// What was told of one store. Only differences are, since the other stores of the process add to the same numbers. When it
 /// is dropped, what its store no longer is goes with it.
 #[derive(Debug, Default)]
@@ -32,6 +37,10 @@ impl Measures {
 
 impl Drop for Measures {
     fn drop(&mut self) {
+        // It may be the recorder that panicked, and twice would end the process.
+        if std::thread::panicking() {
+            return;
+        }
         self.publish(BackendHealth { waiting: 0, failing: false, ..self.told });
     }
 }

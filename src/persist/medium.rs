@@ -1,10 +1,11 @@
 //! Where a store's bytes are: a file in a folder. It opens and renames; what is in the file is the disk's business.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError};
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, StorageBackend};
 
 /// The file in a store's folder.
 pub const STORE_FILE: &str = "store.redb";
@@ -15,8 +16,11 @@ const PAGE_CACHE: usize = 8 << 20;
 
 /// Something that holds a database.
 pub(super) trait Medium: Send {
-    /// Opens the database, or makes an empty one.
-    fn open(&mut self) -> Result<Database, DatabaseError>;
+    /// What is there, for a look at it. `None` where there is nothing yet.
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError>;
+    /// Opens the database, or makes an empty one. One that is `checked` opens only if every page is as it was written, for
+    /// which all of it is read.
+    fn open(&mut self, checked: bool) -> Result<Database, DatabaseError>;
     /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
     fn set_aside(&mut self) -> io::Result<String>;
 }
@@ -39,8 +43,20 @@ impl StoreFile {
 }
 
 impl Medium for StoreFile {
-    fn open(&mut self) -> Result<Database, DatabaseError> {
-        builder().create(&self.path)
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
+        // Only what may be written can be locked.
+        let file = match File::options().read(true).write(true).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        if file.metadata()?.len() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(FileBackend::new(file)?)))
+    }
+
+    fn open(&mut self, checked: bool) -> Result<Database, DatabaseError> {
+        builder(checked).create(&self.path)
     }
 
     fn set_aside(&mut self) -> io::Result<String> {
@@ -52,8 +68,8 @@ impl Medium for StoreFile {
 }
 
 /// How every database of this room is opened.
-pub(super) fn builder() -> redb::Builder {
+pub(super) fn builder(checked: bool) -> redb::Builder {
     let mut builder = redb::Builder::new();
-    builder.set_cache_size(PAGE_CACHE);
+    builder.set_cache_size(PAGE_CACHE).set_check_integrity_on_open(checked);
     builder
 }

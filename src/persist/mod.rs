@@ -14,6 +14,7 @@
 
 mod disk;
 mod form;
+mod looking;
 mod measures;
 mod medium;
 mod store;

@@ -1,11 +1,13 @@
 //! The store as the node has it: it answers reads from what is committed, and hands writes to a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use super::disk::{Disk, Failure};
+use super::measures;
 use super::medium::{Medium, StoreFile};
 use super::times::{Clock, SystemClock};
 use super::worker::{Job, Shared, Worker};
@@ -46,6 +48,12 @@ pub enum OpenError {
         /// Its folder.
         folder: PathBuf,
     },
+    /// A later version of this program wrote it. Not a byte of it was changed.
+    #[error("the store in {} is of a later version of this program, and was left as it is", .folder.display())]
+    LaterVersion {
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// The disk failed.
     #[error("the store in {} cannot be used: {failure}", .folder.display())]
     Unusable {
@@ -61,8 +69,9 @@ pub enum OpenError {
 
 /// A [`Store`] in a file. All disk work is done on a thread of its own; a write is committed once it is on the disk.
 ///
-/// A full disk fails its writes with a reason until there is room again; a damaged file is set aside, as
-/// `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are never given out.
+/// A full disk fails its writes with a reason until there is room again, also where it is full when the store is opened; a
+/// damaged file is set aside, as `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are
+/// never given out.
 pub struct DiskStore {
     shared: Shared,
     /// `None` once it has ended.
@@ -92,6 +101,7 @@ impl DiskStore {
         Self::over(medium, durability, Box::new(SystemClock)).map_err(|error| match error {
             Unopened::Thread(source) => OpenError::Thread(source),
             Unopened::Disk(Failure::InUse) => OpenError::InUse { folder: folder.to_owned() },
+            Unopened::Disk(Failure::Later(_)) => OpenError::LaterVersion { folder: folder.to_owned() },
             Unopened::Disk(failure) => OpenError::Unusable { folder: folder.to_owned(), failure },
         })
     }
@@ -106,7 +116,7 @@ impl DiskStore {
         let (jobs, inbox) = mpsc::channel();
         let (opened, outcome) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let theirs = shared.clone();
+        let (theirs, ours) = (shared.clone(), shared.clone());
         let body = move || {
             // Dropped with the thread, which tells the store that it has ended.
             let _end: Sender<()> = end;
@@ -115,7 +125,14 @@ impl DiskStore {
                     // Whoever opens it waits for this.
                     let _ = opened.send(Ok(()));
                     drop(opened);
-                    worker.run(&inbox);
+                    let worked = catch_unwind(AssertUnwindSafe(|| worker.run(&inbox)));
+                    // From here on a job cannot be sent, and those that waited are told by being dropped.
+                    drop(inbox);
+                    if worked.is_err() {
+                        tracing::error!("the thread of the store panicked: nothing is written any more");
+                        ours.died();
+                        measures::died();
+                    }
                 }
                 Err(failure) => drop(opened.send(Err(failure))),
             }
@@ -130,7 +147,9 @@ impl DiskStore {
         if let Some(jobs) = &self.jobs {
             self.shared.queue(&job);
             // A thread that has died drops whoever waits, which tells them.
-            let _ = jobs.send(job);
+            if jobs.send(job).is_err() {
+                self.shared.died();
+            }
         }
     }
 }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// The first moment of 2025, in milliseconds since 1970. A wall clock that says less has not been set: this program is younger.
+const SET: u64 = 1_735_689_600_000;
+
 /// The same moment by every clock there is.
 #[derive(Debug, Clone)]
 pub(super) struct Moment {
@@ -60,11 +63,11 @@ pub(super) struct Mark {
 
 impl Mark {
     /// How long the store was closed. Within one run of the system that is known for certain; after another start of it the
-    /// wall clock is believed, except that time never runs backwards.
+    /// wall clock has to do.
     fn closed_for(&self, now: &Moment) -> u64 {
         match (&self.boot, &now.boot) {
             (Some(then), Some(now)) if then.id == now.id && then.up_ms <= now.up_ms => now.up_ms - then.up_ms,
-            _ => now.wall_ms.saturating_sub(self.wall_ms),
+            _ => wall_passed(self.wall_ms, now),
         }
     }
 }
@@ -118,7 +121,7 @@ impl Times {
     pub(super) fn restore(&self, age: Option<&Age>, now: &Moment) -> (Instant, Instant) {
         let passed = match age {
             Some(age) => age.at_ms(now.instant).saturating_sub(self.written_age_ms),
-            None => now.wall_ms.saturating_sub(self.written_wall_ms),
+            None => wall_passed(self.written_wall_ms, now),
         };
         let left = Duration::from_millis(self.left_ms.saturating_sub(passed));
         let held = Duration::from_millis(self.held_ms.saturating_add(passed));
@@ -126,6 +129,12 @@ impl Times {
         let stored_at = now.instant.checked_sub(held).unwrap_or(now.instant);
         (stored_at, now.instant.checked_add(left).unwrap_or(now.instant))
     }
+}
+
+/// What has passed since the wall clock said `then`. It is believed, however far forwards, but not backwards, and not where
+/// it had not been set: a life that ends later than it should is better than one that ends at once.
+fn wall_passed(then: u64, now: &Moment) -> u64 {
+    if then < SET { 0 } else { now.wall_ms.saturating_sub(then) }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -138,6 +147,8 @@ mod tests {
 
     const DAY: u64 = 86_400_000;
     const YEAR: u64 = 365 * DAY;
+    /// By the wall clock.
+    const NOW: u64 = SET + YEAR;
 
     fn moment(origin: Instant, ms: u64, wall_ms: u64, boot: Option<(&str, u64)>) -> Moment {
         let boot = boot.map(|(id, up_ms)| Boot { id: id.to_owned(), up_ms });
@@ -159,7 +170,7 @@ mod tests {
     fn a_life_goes_on_while_the_process_is_gone() {
         let origin = Instant::now();
         for boot in [None, Some("a")] {
-            let at = |ms| moment(origin, ms, 50 * YEAR + ms, boot.map(|id| (id, ms)));
+            let at = |ms| moment(origin, ms, NOW + ms, boot.map(|id| (id, ms)));
             assert_eq!(left_after(at(0), at(HOUR), at(3 * HOUR)), DAY - 3 * HOUR);
             assert_eq!(left_after(at(0), at(HOUR), at(25 * HOUR)), 0);
         }
@@ -168,8 +179,8 @@ mod tests {
     #[test]
     fn a_wall_clock_that_jumped_while_the_store_was_open_shortens_and_prolongs_nothing() {
         let origin = Instant::now();
-        for jumped in [10 * YEAR, 80 * YEAR] {
-            let written = moment(origin, 0, 50 * YEAR, None);
+        for jumped in [SET, 80 * YEAR] {
+            let written = moment(origin, 0, NOW, None);
             let marked = moment(origin, HOUR, jumped, None);
             assert_eq!(left_after(written, marked, moment(origin, 0, jumped + HOUR, None)), DAY - 2 * HOUR);
         }
@@ -179,8 +190,8 @@ mod tests {
     fn a_wall_clock_that_jumped_while_the_store_was_closed_changes_nothing_within_one_run_of_the_system() {
         let origin = Instant::now();
         for jumped in [0, 10 * YEAR, 80 * YEAR] {
-            let written = moment(origin, 0, 50 * YEAR, Some(("a", HOUR)));
-            let marked = moment(origin, HOUR, 50 * YEAR + HOUR, Some(("a", 2 * HOUR)));
+            let written = moment(origin, 0, NOW, Some(("a", HOUR)));
+            let marked = moment(origin, HOUR, NOW + HOUR, Some(("a", 2 * HOUR)));
             let then = moment(origin, 5 * HOUR, jumped, Some(("a", 3 * HOUR)));
             assert_eq!(left_after(written, marked, then), DAY - 2 * HOUR);
         }
@@ -189,25 +200,43 @@ mod tests {
     #[test]
     fn after_another_start_of_the_system_time_never_runs_backwards() {
         let origin = Instant::now();
-        let written = moment(origin, 0, 50 * YEAR, Some(("a", HOUR)));
-        let marked = moment(origin, HOUR, 50 * YEAR + HOUR, Some(("a", 2 * HOUR)));
+        let written = moment(origin, 0, NOW, Some(("a", HOUR)));
+        let marked = moment(origin, HOUR, NOW + HOUR, Some(("a", 2 * HOUR)));
         let unset = moment(origin, 0, 0, Some(("b", 0)));
         assert_eq!(left_after(written.clone(), marked.clone(), unset), DAY - HOUR);
-        let right = moment(origin, 0, 50 * YEAR + 2 * HOUR, Some(("b", 0)));
+        let right = moment(origin, 0, NOW + 2 * HOUR, Some(("b", 0)));
         assert_eq!(left_after(written, marked, right), DAY - 2 * HOUR);
+    }
+
+    #[test]
+    fn a_wall_clock_that_had_not_been_set_tells_nothing_of_a_pause() {
+        let origin = Instant::now();
+        for unset in [0, 20 * YEAR] {
+            let written = moment(origin, 0, unset, Some(("a", HOUR)));
+            let marked = moment(origin, HOUR, unset + HOUR, Some(("a", 2 * HOUR)));
+            let then = moment(origin, 0, NOW, Some(("b", 0)));
+            assert_eq!(left_after(written.clone(), marked.clone(), then), DAY - HOUR);
+            // Within one run of the system the other clock tells it.
+            let then = moment(origin, 0, NOW, Some(("a", 4 * HOUR)));
+            assert_eq!(left_after(written, marked, then), DAY - 3 * HOUR);
+        }
     }
 
     #[test]
     fn without_the_age_the_wall_clock_has_to_do_and_no_life_grows() {
         let origin = Instant::now();
-        let written = moment(origin, 0, 50 * YEAR, None);
+        let written = moment(origin, 0, NOW, None);
         let age = Age::since(None, &written);
         let times = Times::of(origin, origin + Duration::from_millis(DAY), &age, &written);
-        for (wall_ms, left) in [(50 * YEAR + HOUR, DAY - HOUR), (0, DAY), (80 * YEAR, 0)] {
+        for (wall_ms, left) in [(NOW + HOUR, DAY - HOUR), (0, DAY), (80 * YEAR, 0)] {
             let then = moment(origin, 7 * DAY, wall_ms, None);
             let (_, expires_at) = times.restore(None, &then);
             assert_eq!(millis(expires_at - then.instant), left);
         }
+        let unset = moment(origin, 0, 0, None);
+        let times = Times::of(origin, origin + Duration::from_millis(DAY), &age, &unset);
+        let then = moment(origin, 0, NOW, None);
+        assert_eq!(times.restore(None, &then).1, then.instant + Duration::from_millis(DAY));
     }
 
     #[test]
@@ -215,9 +244,9 @@ mod tests {
         let origin = Instant::now();
         let mut mark = None;
         for run in 0..10 {
-            let opened = moment(origin, 0, run * 2 * HOUR, None);
+            let opened = moment(origin, 0, NOW + run * 2 * HOUR, None);
             let age = Age::since(mark.as_ref(), &opened);
-            mark = Some(age.mark(&moment(origin, HOUR, (run * 2 + 1) * HOUR, None)));
+            mark = Some(age.mark(&moment(origin, HOUR, NOW + (run * 2 + 1) * HOUR, None)));
         }
         assert_eq!(mark.expect("ten runs").age_ms, 19 * HOUR);
     }

@@ -1,5 +1,7 @@
 //! The thread of a store: it alone touches the disk. It groups writes, answers once they are committed, and when the disk
-//! fails it opens it again, sets a damaged file aside, and writes down anew what it knows.
+//! fails it opens it again, sets a damaged file aside, and writes down anew what it knows. How it begins is told in `reading`.
+
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::disk::{Batch, Disk, Failure};
-use super::form::{self, Damage, PeerForm};
+use super::form::{self, PeerForm};
 use super::measures::{self, Measures};
 use super::store::{Durability, RELAXED_FLUSH};
-use super::times::{Age, Clock, Mark};
-use crate::protocol::id::NodeId;
-use crate::protocol::peer::Peer;
+use super::times::{Age, Clock};
 use crate::protocol::store::{BackendHealth, BackendState, Change, Committed, Recollection, StoreError, StoredRecord};
 
 /// Changes in one transaction. What waits beyond it goes into the next.
@@ -76,6 +76,14 @@ impl Shared {
         self.0.waiting.fetch_sub(commits, Ordering::Relaxed);
     }
 
+    /// The thread is no more: nothing is written again, and nobody waits for it.
+    pub(super) fn died(&self) {
+        self.0.waiting.store(0, Ordering::Relaxed);
+        let health = &mut self.lock().health;
+        health.failing = true;
+        health.state = BackendState::Failing;
+    }
+
     pub(super) fn health(&self) -> BackendHealth {
         BackendHealth { waiting: self.0.waiting.load(Ordering::Relaxed), ..self.lock().health }
     }
@@ -107,6 +115,8 @@ pub(super) struct Worker {
     recollection: Option<Recollection>,
     /// Signs of damage since a file was last set aside.
     strikes: u32,
+    /// Whether the file is to be compared with what is known before it is written again: it showed damage.
+    suspect: bool,
     /// The last failure, and when the disk is tried again. Exactly while it is not open.
     broken: Option<(Failure, Instant)>,
     next_mark: Instant,
@@ -116,105 +126,6 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file.
-    pub(super) fn open(
-        disk: Disk,
-        durability: Durability,
-        clock: Box<dyn Clock>,
-        shared: Shared,
-    ) -> Result<Self, Failure> {
-        let now = clock.now();
-        let mut worker = Self {
-            disk,
-            durability,
-            age: Age::since(None, &now),
-            next_mark: now.instant + MARK_INTERVAL,
-            clock,
-            shared,
-            unsure: BTreeSet::new(),
-            unflushed: BTreeSet::new(),
-            unusable: Vec::new(),
-            recollection: None,
-            strikes: 0,
-            broken: None,
-            flush: None,
-            measures: Measures::default(),
-        };
-        let mut mended = None;
-        for _ in 0..MAX_ATTEMPTS {
-            match worker.try_open(mended == Some(Mended::Anew)) {
-                Ok(()) => {
-                    worker.publish();
-                    return Ok(worker);
-                }
-                Err(failure) => mended = Some(worker.mend(failure)?),
-            }
-        }
-        Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
-    }
-
-    /// Opens the disk and, unless it is new, takes in what it holds.
-    fn try_open(&mut self, new: bool) -> Result<(), Failure> {
-        self.disk.open()?;
-        if !new {
-            self.read()?;
-        }
-        // It also shows that the disk can be written.
-        self.disk.write(&self.batch(&[]), true)?;
-        self.written(true);
-        Ok(())
-    }
-
-    /// Reads all there is.
-    fn read(&mut self) -> Result<(), Failure> {
-        let now = self.clock.now();
-        let mark: Option<Mark> = self.read_note(MARK)?;
-        let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
-        let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
-        let known = mark.is_some();
-        self.age = Age::since(mark.as_ref(), &now);
-        let age = known.then_some(&self.age);
-        self.unusable.clear();
-        let (mut damaged, mut first) = (0, None::<Damage>);
-        let (shared, unusable) = (&self.shared, &mut self.unusable);
-        let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
-            Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
-            Err(why) => {
-                damaged += 1;
-                first.get_or_insert(why);
-                unusable.push(key.to_vec());
-            }
-        });
-        let mut shadow = self.shared.lock();
-        shadow.recollection = Recollection {
-            id: id.map(NodeId::from_bytes).or(shadow.recollection.id),
-            peers: peers
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr))
-                .collect(),
-        };
-        shadow.health.damaged = damaged;
-        if let Some(why) = first {
-            tracing::error!(records = damaged, %why, "damaged records were dropped from the store");
-        }
-        if !known {
-            // Their times are by an age that nobody knows any more.
-            self.unsure = shadow.records.keys().cloned().collect();
-        }
-        read
-    }
-
-    fn read_note<T: for<'a> serde::Deserialize<'a>>(&self, name: &[u8]) -> Result<Option<T>, Failure> {
-        let Some(bytes) = self.disk.note(name)? else { return Ok(None) };
-        let read = form::unseal(name, &bytes);
-        if let Err(why) = &read {
-            let name = String::from_utf8_lossy(name);
-            tracing::error!(%name, %why, "a damaged note was dropped from the store");
-        }
-        Ok(read.ok())
-    }
-
     /// Works until the store is dropped, and then makes sure of all that was said.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
@@ -323,7 +234,10 @@ impl Worker {
 
     fn try_write(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
         if !self.disk.is_open() {
-            self.disk.open()?;
+            self.disk.open(self.suspect)?;
+            if self.suspect {
+                self.compare()?;
+            }
             self.shared.lock().health.reopened += 1;
         }
         let batch = self.batch(changes);
@@ -396,18 +310,20 @@ impl Worker {
         }
     }
 
-    /// After `failure`: what was done so that another try may succeed. A damaged file is opened again, and the second time
-    /// replaced.
+    /// After `failure`: what was done so that another try may succeed. A damaged file is opened again and compared with what
+    /// is known, and the second time replaced.
     fn mend(&mut self, failure: Failure) -> Result<Mended, Failure> {
         let Failure::Damaged(why) = &failure else { return Err(failure) };
         self.disk.close();
         self.strikes += 1;
+        self.suspect = true;
         if self.strikes < STRIKES {
             tracing::error!(%why, "the store on disk seems damaged: opening it again");
             return Ok(Mended::Reopen);
         }
         let aside = self.disk.set_aside()?;
         self.strikes = 0;
+        self.suspect = false;
         let mut shadow = self.shared.lock();
         tracing::error!(%why, %aside, records = shadow.records.len(), "the store on disk is damaged: it was set aside");
         shadow.health.set_aside += 1;

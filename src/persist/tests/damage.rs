@@ -57,6 +57,24 @@ fn harm(bytes: &mut Vec<u8>, entropy: &mut SeededEntropy) -> &'static str {
     }
 }
 
+/// Opens what was damaged, and goes on with it. How many of its values are left, and what opening took.
+fn go_on(open: impl Fn() -> DiskStore, what: &str) -> (usize, Duration) {
+    let start = Instant::now();
+    let mut store = open();
+    let took = start.elapsed();
+    let found = values(&mut store);
+    for (key, found) in &found {
+        let original = key.strip_prefix("key ").unwrap().parse().unwrap();
+        assert_eq!(*found, Value::from(value(original)), "{what}");
+    }
+    commit(&mut store, vec![put("new", "value", 1_000), put("key 7", "new", 1_001)]).unwrap();
+    drop(store);
+    let after = values(&mut open());
+    assert_eq!(after["new"], Value::from("value"), "{what}");
+    assert_eq!(after["key 7"], Value::from("new"), "{what}");
+    (found.len(), took)
+}
+
 #[test]
 fn whatever_is_damaged_no_wrong_bytes_come_out_and_the_store_goes_on() {
     let clock = TestClock::default();
@@ -67,23 +85,59 @@ fn whatever_is_damaged_no_wrong_bytes_come_out_and_the_store_goes_on() {
         let medium = whole.copy();
         let mut kind = "";
         medium.damage(|bytes| kind = harm(bytes, &mut entropy));
-        let start = Instant::now();
-        let mut store = open(&medium, &clock);
-        slowest = slowest.max(start.elapsed());
-        let found = values(&mut store);
-        for (key, found) in &found {
-            let original = key.strip_prefix("key ").unwrap().parse().unwrap();
-            assert_eq!(*found, Value::from(value(original)), "damage {number}, {kind}");
-        }
-        kept += found.len() as u64;
-        commit(&mut store, vec![put("new", "value", 1_000), put("key 7", "new", 1_001)]).unwrap();
-        drop(store);
-        let after = values(&mut open(&medium, &clock));
-        assert_eq!(after["new"], Value::from("value"), "damage {number}, {kind}");
-        assert_eq!(after["key 7"], Value::from("new"), "damage {number}, {kind}");
+        let (left, took) = go_on(|| open(&medium, &clock), &format!("damage {number}, {kind}"));
+        kept += left as u64;
+        slowest = slowest.max(took);
     }
     println!("ready again within {slowest:?} after each of {} damages", damages());
     assert!(kept > damages() * 50, "{kept} records were left of {}", damages() * 200);
+}
+
+/// Far beyond what any file takes: only one that hangs is so long about it.
+const HANGS: Duration = Duration::from_secs(60);
+/// No file of these tests has a reason to be larger.
+const LARGE: u64 = 64 << 20;
+
+/// `bytes` as the file of a store, which goes on. How many of its values are left.
+fn go_on_in_a_folder(bytes: &[u8], what: &str) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(STORE_FILE), bytes).unwrap();
+    let (left, took) = go_on(|| DiskStore::open(folder.path()).unwrap(), what);
+    assert!(took < HANGS, "{what}: ready again after {took:?}");
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let len = file.unwrap().metadata().unwrap().len();
+        assert!(len < LARGE, "{what}: {len} bytes");
+    }
+    left
+}
+
+#[test]
+fn a_file_that_is_damaged_does_as_well_as_a_medium_in_memory() {
+    let whole = filled(&TestClock::default()).bytes();
+    let (mut kept, mut entropy) = (0, SeededEntropy::new(0xda_3a_71));
+    for number in 1..=damages() / 5 {
+        let mut bytes = whole.clone();
+        let kind = harm(&mut bytes, &mut entropy);
+        kept += go_on_in_a_folder(&bytes, &format!("damage {number}, {kind}")) as u64;
+    }
+    assert!(kept > damages() / 5 * 50, "{kept} records were left of {}", damages() / 5 * 200);
+}
+
+#[test]
+fn a_file_whose_header_claims_to_be_huge_is_no_larger_for_it() {
+    let whole = filled(&TestClock::default()).bytes();
+    // The sizes in redb's header: of a page, of the head and the body of a region, how many of these, and of the last one.
+    for at in [12, 16, 20, 24, 28] {
+        for claim in [u32::MAX, 1 << 19, 0] {
+            // As after a good end, and as after a crash.
+            for state in [whole[9] & !2, whole[9] | 2] {
+                let mut bytes = whole.clone();
+                bytes[at..at + 4].copy_from_slice(&claim.to_le_bytes());
+                bytes[9] = state;
+                go_on_in_a_folder(&bytes, &format!("{claim} at {at}, state {state}"));
+            }
+        }
+    }
 }
 
 #[test]
@@ -105,12 +159,72 @@ fn damage_while_it_is_open_costs_nothing_that_was_acknowledged() {
         }
         assert_eq!(values(&mut store).len(), 200);
         assert_eq!(store.recall().unwrap().id, Some(NodeId::of_key("me")));
-        if medium.times_set_aside() > 0 {
-            drop(store);
-            let mut store = open(&medium, &clock);
-            assert_eq!(values(&mut store).len(), 200, "all of it is in the new file");
-            assert_eq!(store.recall().unwrap().id, Some(NodeId::of_key("me")));
+        drop(store);
+        let mut store = open(&medium, &clock);
+        assert_eq!(values(&mut store).len(), 200, "damage {number}: all of it is on the disk again");
+        assert_eq!(store.recall().unwrap().id, Some(NodeId::of_key("me")));
+    }
+}
+
+/// Flips a bit in every copy of `needle`, those in older pages included.
+fn spoil(medium: &TestMedium, needle: &str) {
+    medium.damage(|bytes| {
+        let places: Vec<usize> =
+            (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(needle.as_bytes())).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + needle.len() / 2] ^= 1);
+    });
+}
+
+/// Many small records, so that a page holds several.
+fn crowded(clock: &TestClock) -> TestMedium {
+    let medium = TestMedium::default();
+    let put = |number| put(&format!("key {number:03}"), &format!("the value of {number:03}"), number);
+    commit(&mut open(&medium, clock), (0..500).map(put).collect()).unwrap();
+    medium
+}
+
+#[test]
+fn one_sign_of_damage_has_the_whole_file_compared_with_what_is_known() {
+    let clock = TestClock::default();
+    for copied in [false, true] {
+        let medium = crowded(&clock);
+        let mut store = open(&medium, &clock);
+        spoil(&medium, "the value of 250");
+        if copied {
+            // The page is written anew, rot and all, and with a checksum that fits.
+            commit(&mut store, vec![put("key 251", "new", 1_000)]).unwrap();
         }
+        medium.misread();
+        commit(&mut store, vec![put("key 400", "new", 1_001)]).unwrap();
+        let health = store.health();
+        assert_eq!((health.failures > 0, health.set_aside), (true, u64::from(!copied)), "{health:?}");
+        let known = values(&mut store);
+        assert_eq!(known.len(), 500);
+        drop(store);
+        let mut store = open(&medium, &clock);
+        assert!(values(&mut store) == known && store.health().damaged == 0, "copied: {copied}");
+    }
+}
+
+#[test]
+fn whichever_page_rots_one_sign_of_damage_is_enough_to_lose_nothing() {
+    let clock = TestClock::default();
+    let whole = crowded(&clock);
+    // What redb notes of free pages is among them: a page that is taken for a free one is written over.
+    for page in 1..whole.bytes().len() / 4_096 {
+        let medium = whole.copy();
+        let mut store = open(&medium, &clock);
+        medium.damage(|bytes| bytes[page * 4_096 + 300] ^= 1);
+        medium.misread();
+        for round in 0..10 {
+            let puts = (0..4).map(|of| put(&format!("key {:03}", 12 * (4 * round + of)), "new", 1_000)).collect();
+            commit(&mut store, puts).unwrap();
+        }
+        let (known, health) = (values(&mut store), store.health());
+        assert!(health.failures > 0 && known.len() == 500, "page {page}: {health:?}");
+        drop(store);
+        assert!(values(&mut open(&medium, &clock)) == known, "page {page}: {health:?}");
     }
 }
 
@@ -118,14 +232,7 @@ fn damage_while_it_is_open_costs_nothing_that_was_acknowledged() {
 fn a_record_with_a_wrong_checksum_is_dropped_and_counted_and_the_others_are_there() {
     let clock = TestClock::default();
     let medium = filled(&clock);
-    let needle = value(123);
-    medium.damage(|bytes| {
-        // Every copy of it, older pages included.
-        let places: Vec<usize> =
-            (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(needle.as_bytes())).collect();
-        assert!(!places.is_empty());
-        places.into_iter().for_each(|at| bytes[at + needle.len() / 2] ^= 1);
-    });
+    spoil(&medium, &value(123));
     let mut store = open(&medium, &clock);
     assert_eq!((values(&mut store).len(), store.health().damaged), (199, 1));
     drop(store);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::id::NodeId;
+use crate::protocol::store::Recollection;
 
 /// Operations of which each fails once. `KAD_DISK_FAILURES` asks for more.
 fn failures() -> u64 {
@@ -115,18 +117,60 @@ fn a_full_disk_refuses_with_a_reason_and_recovers_by_itself_once_there_is_room()
 }
 
 #[test]
+fn a_store_that_is_opened_on_a_full_disk_serves_what_it_holds_and_takes_values_once_there_is_room() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let id = Some(NodeId::of_key("me"));
+    let mut store = open(&medium, &clock);
+    store.remember(Recollection { id, peers: Vec::new() });
+    commit(&mut store, vec![put("old", "value", 1)]).unwrap();
+    // Killed, and started again: more than once.
+    medium.is_full(true);
+    drop(store);
+    for version in 2..5 {
+        let mut store = open(&medium, &clock);
+        assert_eq!((values(&mut store).len(), store.recall().unwrap().id), (1, id));
+        assert_eq!(store.health().state, BackendState::Full);
+        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err().to_string();
+        assert!(error.contains("no storage space"), "{error}");
+        clock.pass(Duration::from_secs(2));
+        if version == 4 {
+            medium.is_full(false);
+            commit(&mut store, vec![put("new", "value", 5)]).unwrap();
+            assert_eq!(store.health().state, BackendState::Reopened);
+        }
+    }
+    let mut store = open(&medium, &clock);
+    assert_eq!((values(&mut store).len(), store.recall().unwrap().id), (2, id));
+    assert_eq!(store.health().state, BackendState::Healthy);
+}
+
+#[test]
 fn once_there_is_room_it_recovers_though_nothing_is_written() {
     let (medium, clock) = (TestMedium::default(), TestClock::default());
     let mut store = open(&medium, &clock);
     medium.is_full(true);
     assert!(commit(&mut store, vec![put("key", "value", 1)]).is_err());
     medium.is_full(false);
-    // It looks every second, by its own timer; the end here is a watchdog.
-    let start = Instant::now();
-    while store.health().failing && start.elapsed() < Duration::from_secs(60) {
-        std::thread::yield_now();
-    }
+    // It looks every second.
+    until(|| !store.health().failing);
     assert_eq!(store.health().state, BackendState::Reopened);
+}
+
+#[test]
+fn a_thread_that_dies_is_seen_by_the_health_and_nobody_waits_for_it() {
+    let (medium, clock) = (TestMedium::default(), TestClock::default());
+    let mut store = open(&medium, &clock);
+    commit(&mut store, vec![put("key", "value", 1)]).unwrap();
+    store.commit(Vec::new(), Box::new(|_| panic!("the test wants it")));
+    // The first may be in its group, and the second wait behind it.
+    for version in 2..5 {
+        let (sender, done) = mpsc::channel();
+        store.commit(vec![put("key", "new", version)], Box::new(move |outcome| sender.send(outcome).unwrap()));
+        assert!(done.recv().is_err(), "who waited is dropped, which says so");
+    }
+    let health = store.health();
+    assert_eq!((health.failing, health.state, health.waiting), (true, BackendState::Failing, 0));
+    assert_eq!(values(&mut store).len(), 1, "what is held is still served");
 }
 
 #[test]

@@ -24,7 +24,8 @@ struct State {
     fails_at: Option<u64>,
     /// Whether everything that changes it fails.
     full: bool,
-    set_aside: usize,
+    /// Whether the next read does.
+    misreads: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -74,18 +75,22 @@ impl TestMedium {
         self.state().operations
     }
 
+    /// The next read fails as where nothing is, and none after it.
+    pub(super) fn misread(&self) {
+        self.state().misreads = true;
+    }
+
     pub(super) fn is_full(&self, full: bool) {
         self.state().full = full;
     }
 
-    pub(super) fn times_set_aside(&self) -> usize {
-        self.state().set_aside
-    }
-
     /// A copy of it as it is now.
     pub(super) fn copy(&self) -> Self {
-        let bytes = self.state().bytes.clone();
-        Self::of(bytes)
+        Self::of(self.bytes())
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
     }
 
     fn of(bytes: Vec<u8>) -> Self {
@@ -111,8 +116,12 @@ impl TestMedium {
 }
 
 impl Medium for TestMedium {
-    fn open(&mut self) -> Result<Database, DatabaseError> {
-        builder().create_with_backend(self.clone())
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
+        Ok((self.len()? > 0).then(|| Box::new(self.clone()) as _))
+    }
+
+    fn open(&mut self, checked: bool) -> Result<Database, DatabaseError> {
+        builder(checked).create_with_backend(self.clone())
     }
 
     fn set_aside(&mut self) -> io::Result<String> {
@@ -120,7 +129,6 @@ impl Medium for TestMedium {
         state.bytes.clear();
         state.synced.clear();
         state.since.clear();
-        state.set_aside += 1;
         Ok("elsewhere".to_owned())
     }
 }
@@ -131,7 +139,10 @@ impl StorageBackend for TestMedium {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
+        let mut state = self.state();
+        if std::mem::take(&mut state.misreads) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let at = usize::try_from(offset).map_err(io::Error::other)?;
         let bytes = at.checked_add(out.len()).and_then(|end| state.bytes.get(at..end));
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -5,6 +5,7 @@ mod failures;
 mod laws;
 mod measures;
 mod medium;
+mod versions;
 #[cfg(feature = "sim")]
 mod whole_node;
 
@@ -19,21 +20,51 @@ use crate::protocol::store::contract::record;
 use crate::protocol::store::{BackendState, Change, Store, StoreError, StoredRecord};
 use crate::protocol::value::Value;
 
-/// The system's clock, and by how much a test is ahead of it.
+/// The system's clock, and by how much a test is ahead of it: all clones are the same one.
 #[derive(Debug, Clone, Default)]
-struct TestClock(Arc<Mutex<Duration>>);
+struct TestClock(Arc<Mutex<Time>>);
+
+#[derive(Debug, Default)]
+struct Time {
+    ahead: Duration,
+    /// By how much the wall clock is ahead of all others.
+    jump_ms: i64,
+    /// When the system's clock was left behind: no time passes by itself since.
+    stopped: Option<Moment>,
+}
 
 impl TestClock {
+    /// One that stands still until something passes.
+    fn stopped() -> Self {
+        Self(Arc::new(Mutex::new(Time { stopped: Some(SystemClock.now()), ..Time::default() })))
+    }
+
     fn pass(&self, time: Duration) {
-        *self.0.lock().unwrap() += time;
+        self.0.lock().unwrap().ahead += time;
+    }
+
+    /// Somebody sets the wall clock. No other clock changes, and it goes on from there.
+    fn set_wall(&self, wall_ms: u64) {
+        let is = self.now().wall_ms;
+        self.0.lock().unwrap().jump_ms += wall_ms as i64 - is as i64;
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Moment {
-        let (now, ahead) = (SystemClock.now(), *self.0.lock().unwrap());
-        let wall_ms = now.wall_ms + u64::try_from(ahead.as_millis()).unwrap();
-        Moment { instant: now.instant + ahead, wall_ms, boot: None }
+        let time = self.0.lock().unwrap();
+        let now = time.stopped.clone().unwrap_or_else(|| SystemClock.now());
+        let wall_ms = now.wall_ms + u64::try_from(time.ahead.as_millis()).unwrap();
+        let wall_ms = wall_ms.checked_add_signed(time.jump_ms).unwrap();
+        Moment { instant: now.instant + time.ahead, wall_ms, boot: None }
+    }
+}
+
+/// Waits for what a thread does by its own timer. The end is a watchdog.
+fn until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
     }
 }
 

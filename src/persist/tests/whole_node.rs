@@ -51,3 +51,28 @@ async fn a_node_whose_disk_is_full_serves_and_answers_and_takes_values_again_onc
     let expected = [("mine", "new"), ("theirs", "foreign")].map(|(key, value)| (key.to_owned(), Value::from(value)));
     assert_eq!(values(&mut store), BTreeMap::from(expected));
 }
+
+#[actix::test]
+async fn a_node_that_is_started_while_its_disk_is_full_is_itself_again_and_serves() {
+    let (medium, clock, network) = (TestMedium::default(), TestClock::default(), MemoryNetwork::new(8));
+    let peers = ScriptedPeers::new(&network, Codec::Json).with(1);
+    let start = async || {
+        let store = open(&medium, &clock);
+        let node = Node::builder().store(store).bootstrap([peers.addr(0)]);
+        node.start_local_over(network.endpoint()).await.unwrap()
+    };
+    let node = start().await;
+    let id = node.id();
+    let _ = node.set("mine", "value").await.unwrap();
+    node.stop().await;
+    drop(node);
+
+    medium.is_full(true);
+    let node = start().await;
+    assert_eq!((node.id(), node.get("mine").await.unwrap()), (id, Some(Value::from("value"))));
+    assert!(matches!(node.set("mine", "new").await, Err(Error::Store(_))));
+    assert!(matches!(peers.ask(0, node.local_addr(), Request::Ping).await, Ok(Response::Pong)));
+    medium.is_full(false);
+    clock.pass(Duration::from_secs(2));
+    let _ = node.set("mine", "new").await.unwrap();
+}

@@ -1,0 +1,169 @@
+//! How the thread of a store begins: it looks at what is there, takes it in, and only then has it opened to be written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::disk::{Disk, Failure};
+use super::super::form::{self, Damage, PeerForm};
+use super::super::measures::Measures;
+use super::super::store::Durability;
+use super::super::times::{Age, Clock, Mark};
+use super::{MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
+use crate::protocol::id::NodeId;
+use crate::protocol::peer::Peer;
+use crate::protocol::store::{Recollection, StoredRecord};
+
+impl Worker {
+    /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file. What a later
+    /// version wrote is left as it is. Where there is no room, it is read and not open yet.
+    pub(in crate::persist) fn open(
+        disk: Disk,
+        durability: Durability,
+        clock: Box<dyn Clock>,
+        shared: Shared,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        let mut worker = Self {
+            disk,
+            durability,
+            age: Age::since(None, &now),
+            next_mark: now.instant + MARK_INTERVAL,
+            clock,
+            shared,
+            unsure: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
+            unusable: Vec::new(),
+            recollection: None,
+            strikes: 0,
+            suspect: false,
+            broken: None,
+            flush: None,
+            measures: Measures::default(),
+        };
+        let mut mended = None;
+        for _ in 0..MAX_ATTEMPTS {
+            let Err(failure) = worker.try_open(mended == Some(Mended::Anew)) else {
+                worker.publish();
+                return Ok(worker);
+            };
+            match worker.mend(failure) {
+                Ok(how) => mended = Some(how),
+                // As when it becomes full later: what was read is served, and whatever comes is refused until there is room.
+                Err(failure) if failure.is_full() => {
+                    worker.close(&[]);
+                    worker.fail(&failure);
+                    worker.publish();
+                    return Ok(worker);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
+    }
+
+    /// Takes in what the disk holds, unless it is new, and opens it.
+    fn try_open(&mut self, new: bool) -> Result<(), Failure> {
+        if !new && self.disk.look()? {
+            self.read()?;
+        }
+        self.disk.open(false)?;
+        // It also shows that the disk can be written.
+        self.disk.write(&self.batch(&[]), true)?;
+        self.written(true);
+        self.suspect = false;
+        Ok(())
+    }
+
+    /// Reads all there is.
+    fn read(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mark: Option<Mark> = self.read_note(MARK)?;
+        let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
+        let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
+        let known = mark.is_some();
+        self.age = Age::since(mark.as_ref(), &now);
+        let age = known.then_some(&self.age);
+        self.unusable.clear();
+        let (mut damaged, mut first, mut later) = (0, None::<Damage>, None);
+        let (shared, unusable) = (&self.shared, &mut self.unusable);
+        let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
+            Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
+            Err(Damage::Later(form)) => later = Some(form),
+            Err(why) => {
+                damaged += 1;
+                first.get_or_insert(why);
+                unusable.push(key.to_vec());
+            }
+        });
+        if let Some(form) = later {
+            return Err(Failure::Later(form));
+        }
+        let mut shadow = self.shared.lock();
+        shadow.recollection = Recollection {
+            id: id.map(NodeId::from_bytes).or(shadow.recollection.id),
+            peers: peers
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr))
+                .collect(),
+        };
+        shadow.health.damaged = damaged;
+        if let Some(why) = first {
+            tracing::error!(records = damaged, %why, "damaged records were dropped from the store");
+        }
+        if !known {
+            // Their times are by an age that nobody knows any more.
+            self.unsure = shadow.records.keys().cloned().collect();
+        }
+        read
+    }
+
+    fn read_note<T: for<'a> serde::Deserialize<'a>>(&self, name: &[u8]) -> Result<Option<T>, Failure> {
+        let Some(bytes) = self.disk.note(name)? else { return Ok(None) };
+        match form::unseal(name, &bytes) {
+            Ok(note) => Ok(Some(note)),
+            Err(Damage::Later(form)) => Err(Failure::Later(form)),
+            Err(why) => {
+                let name = String::from_utf8_lossy(name);
+                tracing::error!(%name, %why, "a damaged note was dropped from the store");
+                Ok(None)
+            }
+        }
+    }
+
+    /// After a sign of damage in a file that is open again: whatever it does not hold as it should goes with the next write.
+    /// All that is acknowledged is in memory, and would be lost with the process.
+    pub(super) fn compare(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut missing: BTreeSet<Arc<str>> = self.shared.lock().records.keys().cloned().collect();
+        let mut unknown = Vec::new();
+        let (shared, age) = (&self.shared, &self.age);
+        self.disk.records(|key, bytes| {
+            // One at a time: the node is not to wait while the file is read.
+            let known = std::str::from_utf8(key).ok().and_then(|key| shared.lock().records.get(key).cloned());
+            match (known, form::decode(key, bytes, Some(age), &now)) {
+                (Some(known), Ok(found)) if is_as_known(&found, &known) => drop(missing.remove(&known.key)),
+                (Some(_), _) => {}
+                (None, _) => unknown.push(key.to_vec()),
+            }
+        })?;
+        tracing::warn!(
+            missing = missing.len(),
+            unknown = unknown.len(),
+            "the store on disk was compared with what is known"
+        );
+        self.unsure.append(&mut missing);
+        self.unusable = unknown;
+        self.suspect = false;
+        Ok(())
+    }
+}
+
+/// Whether `found` is what was written for `known`. Times are kept in milliseconds.
+fn is_as_known(found: &StoredRecord, known: &StoredRecord) -> bool {
+    let near = |a: Instant, b: Instant| a.max(b) - a.min(b) < Duration::from_secs(1);
+    near(found.stored_at, known.stored_at)
+        && near(found.expires_at, known.expires_at)
+        && *known == StoredRecord { stored_at: known.stored_at, expires_at: known.expires_at, ..found.clone() }
+}
