@@ -2,7 +2,8 @@
 //! directory, so that two nodes of one machine never share one.
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::args::NodeArgs;
@@ -89,9 +90,9 @@ fn file(folder: &Path) -> PathBuf {
 }
 
 fn port_in_use(args: &NodeArgs) -> bool {
-    let addr = args.listen.to_string().parse::<SocketAddr>();
-    let tried = addr.map(UdpSocket::bind);
-    matches!(tried, Ok(Err(error)) if error.kind() == std::io::ErrorKind::AddrInUse)
+    // Of the addresses of a host an IPv4 one, as the node would.
+    let addr = args.listen.to_string().to_socket_addrs().ok().and_then(|found| found.min_by_key(SocketAddr::is_ipv6));
+    addr.is_some_and(|addr| UdpSocket::bind(addr).is_err_and(|error| error.kind() == ErrorKind::AddrInUse))
 }
 
 #[cfg(test)]

@@ -18,6 +18,19 @@ fn a_port_in_use_is_exit_code_71() {
     assert!(code(&output) == 71 && stderr(&output).contains("192.0.2.1"), "{}", stderr(&output));
 }
 
+/// The port is what is in the way, and not the folder, which the first of them has open.
+#[test]
+fn the_same_command_a_second_time_is_exit_code_71_also_where_it_names_a_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("localhost:{free}");
+    let args = ["node", "--json", "--listen", &listen, "--data-dir", folder.path().to_str().unwrap()];
+    let mut first = Running::start(&args);
+    assert!(first.line().contains(&free.to_string()));
+    let second = kad(&args).output().unwrap();
+    assert!(code(&second) == 71 && stderr(&second).contains("in use"), "{}", stderr(&second));
+}
+
 #[test]
 fn a_node_that_nobody_answers_goes_on_and_says_so() {
     let (_held, addr) = silent();
