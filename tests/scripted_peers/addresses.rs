@@ -6,11 +6,12 @@ use std::time::Duration;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::AddressScope;
+use kademlia_dynamic::protocol::store::{Change, Committed, Recollection, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Node, NodeId, Peer, Value};
 use tokio::time::sleep;
 
-use super::{own_id, start};
+use super::{known, own_id, start};
 
 #[test]
 fn bad_addresses_that_a_peer_names_are_never_asked() {
@@ -228,5 +229,48 @@ fn with_the_source_check_off_an_answer_from_elsewhere_proves_no_address() {
         sleep(Duration::from_millis(50)).await;
         let got: usize = std::iter::from_fn(|| victim.try_receive()).map(|datagram| datagram.payload.len()).sum();
         assert!(got <= 3 * spent, "the victim got {got} bytes for {spent}");
+    });
+}
+
+/// A store that knew these peers when it was closed, whatever has become of them.
+struct Remembering(Vec<Peer>);
+
+impl Store for Remembering {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, _: Vec<Change>, done: Committed) {
+        done(Ok(()));
+    }
+
+    fn recall(&mut self) -> Option<Recollection> {
+        Some(Recollection { id: Some(own_id()), peers: self.0.clone() })
+    }
+}
+
+#[test]
+fn peers_that_were_kept_are_known_to_nobody_before_they_answer_and_only_as_who_they_are() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
+        peers.on(|asked| match asked.request {
+            Request::FindNode { .. } => Reply::Answer(Response::FindNode { peers: Vec::new() }),
+            _ => Reply::Usual.after(Duration::from_millis(500)),
+        });
+        let dead = Peer::new(NodeId::of_key("dead"), "127.0.0.1:1".parse().unwrap());
+        let forged = Peer::new(NodeId::of_key("forged"), peers.addr(1));
+        let kept = Remembering(vec![peers.peer(0), forged, dead]);
+        let node = Node::builder().store(kept).seed(1).start_local_over(network.endpoint()).await.unwrap();
+        assert_eq!(node.id(), own_id());
+        // They are asked, and have not answered yet.
+        sleep(Duration::from_millis(300)).await;
+        assert!(peers.heard().iter().any(|asked| asked.peer == 0) && known(&node).await.is_empty());
+        let asked = peers.ask(2, node.local_addr(), Request::FindNode { target: forged.id }).await.unwrap();
+        assert_eq!(asked, Response::FindNode { peers: Vec::new() }, "it names nobody");
+        sleep(Duration::from_secs(30)).await;
+        let known = known(&node).await;
+        assert!(known.contains(&peers.peer(0)), "{known:?}");
+        assert!(!known.iter().any(|peer| [forged.id, dead.id].contains(&peer.id)), "{known:?}");
     });
 }
