@@ -12,7 +12,8 @@ use super::super::messages::{
     ReleaseKey, RepublishDue, RepublishKey, StartLookup, UnkeepKey,
 };
 use super::super::outcome::{Error, HeldHere};
-use super::{ValueStore, Waiting};
+use super::ValueStore;
+use super::committing::Waiting;
 
 /// Of each kind, values republished and values restored in one round at most: their lookups must leave room for those of
 /// applications. What is left over is due in the next round, the longest overdue first.

@@ -1,0 +1,142 @@
+//! Commits: what waits for one, and what becomes of it when the backend has taken it or has failed. What was changed, and why,
+//! is decided elsewhere.
+
+use std::sync::Arc;
+
+use actix::{Addr, AsyncContext, Context};
+use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
+
+use super::super::clock;
+use super::super::counters::Counter;
+use super::super::handling::Handler;
+use super::super::messages::{Answer, Committed, KeepKey, ReplyTo, TransmitAnswer, WatchKey};
+use super::super::outcome::{Error, SetOutcome};
+use super::ValueStore;
+
+/// What waits for a commit.
+pub(super) enum Waiting {
+    /// A peer's write.
+    Remote { to: ReplyTo, response: Response, undo: Checkpoint },
+    /// A write of the application.
+    Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
+    /// A key that is kept from now on.
+    Keep(KeepKey),
+    /// Nobody: a sweep, a renewal.
+    Nobody,
+}
+
+impl Waiting {
+    fn undo(&mut self) -> Option<&mut Checkpoint> {
+        match self {
+            Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
+            Waiting::Keep(_) | Waiting::Nobody => None,
+        }
+    }
+}
+
+/// Changes on their way to the backend.
+pub(super) struct Group {
+    keys: Vec<Arc<str>>,
+    waiting: Waiting,
+}
+
+/// Tells the store what became of a group: also where the backend ends without a word.
+struct Report {
+    to: Addr<ValueStore>,
+    group: u64,
+    result: Option<Result<(), StoreError>>,
+}
+
+impl Report {
+    fn tell(mut self, result: Result<(), StoreError>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or(Err(StoreError::Ended));
+        self.to.do_send(Committed { group: self.group, result });
+    }
+}
+
+impl ValueStore {
+    /// Hands the changes to the backend; `waiting` goes on when they are committed.
+    pub(super) fn commit(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
+        let changes = self.records.take_changes();
+        // Nothing to commit, and nothing under way that it may rest on: a value that was written twice is not safe
+        // before the first write is.
+        if changes.is_empty() && self.waiting.is_empty() {
+            return self.committed(Group { keys: Vec::new(), waiting }, Ok(()));
+        }
+        self.groups += 1;
+        let group = self.groups;
+        let keys = changes.iter().map(|change| change.key().clone()).collect();
+        self.waiting.insert(group, Group { keys, waiting });
+        let report = Report { to: ctx.address(), group, result: None };
+        self.backend.commit(changes, Box::new(move |result| report.tell(result)));
+    }
+
+    fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
+        match (group.waiting, result) {
+            (Waiting::Remote { to, response, .. }, Ok(())) => {
+                self.links.answer.do_send(TransmitAnswer { to, response });
+            }
+            (Waiting::Local { version, answer, undo }, Ok(())) => {
+                self.find_places(undo.key().clone(), version, false, Some(answer));
+            }
+            (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
+                self.links.watch.do_send(WatchKey { key, min_replicas, answer });
+            }
+            (Waiting::Nobody, Ok(())) => {}
+            (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
+        }
+    }
+
+    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is tried
+    /// again with the next one.
+    fn not_committed(&mut self, keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
+        let undone = match waiting {
+            Waiting::Remote { to, response, undo } => {
+                self.counters.turned_away(Counter::WriteRefused, to.addr, &error, clock::now());
+                // It is acknowledged all the same: a legacy node drops a peer after one silent query.
+                let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
+                self.links.answer.do_send(TransmitAnswer { to, response });
+                Some(undo)
+            }
+            Waiting::Local { answer, undo, .. } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(Err(Error::Store(error)));
+                Some(undo)
+            }
+            Waiting::Keep(KeepKey { key, answer, .. }) => {
+                self.records.unkeep(&key);
+                let _ = answer.send(Err(Error::Store(error)));
+                None
+            }
+            Waiting::Nobody => {
+                tracing::error!(%error, "the store could not be brought up to date");
+                None
+            }
+        };
+        let written = undone.as_ref().map(|undo| undo.key().clone());
+        self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
+        let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
+        // A later write of the key took its place. If that one fails as well, it must not bring this one back.
+        let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
+        if let Some(later) = waiting.find(|later| later.follows(&stands)) {
+            later.rest_on(stands);
+        }
+    }
+}
+
+impl Handler<Committed> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
+        if let Some(group) = self.waiting.remove(&committed.group) {
+            self.committed(group, committed.result);
+        }
+    }
+}
