@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
 use super::super::clock;
 use super::super::counters::Counter;
 use super::super::handling::Handler;
-use super::super::messages::{Answer, Committed, KeepKey, ReplyTo, TransmitAnswer, WatchKey};
+use super::super::messages::{Answer, Committed, EndPlacement, KeepKey, ReplyTo, TransmitAnswer, WatchKey};
 use super::super::outcome::{Error, SetOutcome};
 use super::ValueStore;
 
@@ -84,7 +84,10 @@ impl ValueStore {
                 self.links.answer.do_send(TransmitAnswer { to, response });
             }
             (Waiting::Local { version, answer, undo }, Ok(())) => {
-                self.find_places(undo.key().clone(), version, false, Some(answer));
+                let key = undo.key().clone();
+                // What is still sent of an older value could arrive after this one, and be taken for the newer.
+                self.links.end.do_send(EndPlacement(key.clone()));
+                self.find_places(key, version, false, Some(answer));
             }
             (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
                 self.links.watch.do_send(WatchKey { key, min_replicas, answer });
