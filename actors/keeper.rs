@@ -139,7 +139,7 @@ impl Handler<WatchKey> for Keeper {
         let WatchKey { key, min_replicas, answer } = watch;
         let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let kept = kept.map_err(|full| {
-            self.links.unkeep.do_send(UnkeepKey(key));
+            self.links.unkeep.do_send(UnkeepKey { key, answer: None });
             Error::Busy { what: "keys that can be kept", limit: full.limit }
         });
         // Whoever asked may have gone.
@@ -148,12 +148,11 @@ impl Handler<WatchKey> for Keeper {
 }
 
 impl Handler<UnwatchKey> for Keeper {
-    type Result = bool;
+    type Result = ();
 
-    fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) -> bool {
-        let kept = self.keeping.release(&unwatch.0);
-        self.links.unkeep.do_send(UnkeepKey(unwatch.0));
-        kept
+    fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
+        // Whoever asked may have gone.
+        let _ = unwatch.answer.send(Ok(self.keeping.release(&unwatch.key)));
     }
 }
 

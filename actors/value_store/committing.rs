@@ -10,7 +10,10 @@ use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
 use super::super::clock;
 use super::super::counters::Counter;
 use super::super::handling::Handler;
-use super::super::messages::{Answer, Committed, EndPlacement, KeepKey, ReplyTo, TransmitAnswer, WatchKey};
+use super::super::messages::{
+    Answer, Committed, EndPlacement, KeepKey, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey,
+    WatchKey,
+};
 use super::super::outcome::{Error, SetOutcome};
 use super::ValueStore;
 
@@ -20,8 +23,12 @@ pub(super) enum Waiting {
     Remote { to: ReplyTo, response: Response, undo: Checkpoint },
     /// A write of the application.
     Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
+    /// A publication that the application has ended. Without `undo` there was none.
+    Release { key: Arc<str>, undo: Option<Checkpoint>, answer: Answer<bool> },
     /// A key that is kept from now on.
-    Keep(KeepKey),
+    Keep { keep: KeepKey, was_kept: bool },
+    /// A key that is kept no more.
+    Unkeep { unkeep: UnkeepKey, was_kept: bool },
     /// Nobody: a sweep, a renewal.
     Nobody,
 }
@@ -30,7 +37,17 @@ impl Waiting {
     fn undo(&mut self) -> Option<&mut Checkpoint> {
         match self {
             Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
-            Waiting::Keep(_) | Waiting::Nobody => None,
+            Waiting::Release { undo, .. } => undo.as_mut(),
+            Waiting::Keep { .. } | Waiting::Unkeep { .. } | Waiting::Nobody => None,
+        }
+    }
+
+    /// Whether `key` was kept before, where it waits for another word on that.
+    fn was_kept(&mut self, key: &str) -> Option<&mut bool> {
+        match self {
+            Waiting::Keep { keep, was_kept } => (*keep.key == *key).then_some(was_kept),
+            Waiting::Unkeep { unkeep, was_kept } => (*unkeep.key == *key).then_some(was_kept),
+            _ => None,
         }
     }
 }
@@ -89,8 +106,22 @@ impl ValueStore {
                 self.links.end.do_send(EndPlacement(key.clone()));
                 self.find_places(key, version, false, Some(answer));
             }
-            (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
+            (Waiting::Release { key, undo, answer }, Ok(())) => {
+                let released = undo.is_some();
+                if released {
+                    self.links.end.do_send(EndPlacement(key.clone()));
+                }
+                self.links.ended.do_send(PublicationEnded(key));
+                // Whoever asked may have gone.
+                let _ = answer.send(Ok(released));
+            }
+            (Waiting::Keep { keep: KeepKey { key, min_replicas, answer }, .. }, Ok(())) => {
                 self.links.watch.do_send(WatchKey { key, min_replicas, answer });
+            }
+            (Waiting::Unkeep { unkeep: UnkeepKey { key, answer }, .. }, Ok(())) => {
+                if let Some(answer) = answer {
+                    self.links.unwatch.do_send(UnwatchKey { key, answer });
+                }
             }
             (Waiting::Nobody, Ok(())) => {}
             (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
@@ -113,12 +144,21 @@ impl ValueStore {
                 let _ = answer.send(Err(Error::Store(error)));
                 Some(undo)
             }
-            Waiting::Keep(KeepKey { key, answer, .. }) => {
-                self.records.unkeep(&key);
+            Waiting::Release { undo, answer, .. } => {
+                let _ = answer.send(Err(Error::Store(error)));
+                undo
+            }
+            Waiting::Keep { keep: KeepKey { key, answer, .. }, was_kept } => {
+                self.keep_as_before(&key, was_kept);
                 let _ = answer.send(Err(Error::Store(error)));
                 None
             }
-            Waiting::Nobody => {
+            Waiting::Unkeep { unkeep: UnkeepKey { key, answer: Some(answer) }, was_kept } => {
+                self.keep_as_before(&key, was_kept);
+                let _ = answer.send(Err(Error::Store(error)));
+                None
+            }
+            Waiting::Unkeep { .. } | Waiting::Nobody => {
                 tracing::error!(%error, "the store could not be brought up to date");
                 None
             }
@@ -130,6 +170,20 @@ impl ValueStore {
         let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
         if let Some(later) = waiting.find(|later| later.follows(&stands)) {
             later.rest_on(stands);
+        }
+    }
+
+    /// A word on whether `key` is kept has failed: what was true before it is true again, also where a write that waits
+    /// behind it fails as well. A later word stands.
+    fn keep_as_before(&mut self, key: &Arc<str>, kept: bool) {
+        for undo in self.waiting.values_mut().filter_map(|group| group.waiting.undo()) {
+            undo.set_keep(key, kept);
+        }
+        let later = self.waiting.iter_mut().filter_map(|(number, group)| Some((number, group.waiting.was_kept(key)?)));
+        match later.min_by_key(|(number, _)| **number) {
+            Some((_, was_kept)) => *was_kept = kept,
+            None if kept => drop(self.records.keep(key)),
+            None => drop(self.records.unkeep(key)),
         }
     }
 }

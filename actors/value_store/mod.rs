@@ -31,7 +31,7 @@ use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, DescribeStore, Electing, EndPlacement, FindCopy, LaunchPublish, LookupKey,
     PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers, SendQuery, StartLookup,
-    StoreQuestion, TransmitAnswer, ValuesSelected, WatchKey,
+    StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -60,6 +60,7 @@ pub(crate) struct StoreLinks {
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) publish: Recipient<LaunchPublish>,
     pub(crate) watch: Recipient<WatchKey>,
+    pub(crate) unwatch: Recipient<UnwatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
     pub(crate) query: Recipient<SendQuery>,

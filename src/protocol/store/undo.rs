@@ -26,6 +26,14 @@ impl Checkpoint {
         self.key == earlier.key && before == earlier.after
     }
 
+    /// Whether the publication of `key` was kept before is to be `kept`, if that is the checkpoint's key: what said
+    /// otherwise has failed.
+    pub fn set_keep(&mut self, key: &str, kept: bool) {
+        if let Some(before) = self.before.as_mut().filter(|before| *self.key == *key && before.is_published()) {
+            before.stored.keep = kept;
+        }
+    }
+
     /// The write of `earlier` has failed, which this one [follows](Checkpoint::follows): if this one fails too, what was
     /// held before both is held again.
     pub fn rest_on(&mut self, earlier: Self) {
