@@ -171,8 +171,10 @@ impl Handler<AuditEnded> for Keeper {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
-                tracing::warn!(key = %health.key, "its publication has ended: it is no longer kept");
-                self.keeping.release(&health.key);
+                if self.keeping.release(&health.key) {
+                    tracing::warn!(key = %health.key, "its publication has ended: it is no longer kept");
+                    self.events.emit(Event::NoLongerKept { key: health.key.to_string() });
+                }
             }
             Ok(health) => {
                 let count = Count { confirmed: health.confirmed(), nearest: health.nearest.len() };

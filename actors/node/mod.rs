@@ -215,7 +215,7 @@ impl Node {
 
     /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
     /// whether they hold it, and it is published anew before fewer than `min_replicas` do. Events say what was found and done
-    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`). While it is kept, no other writer supersedes it
+    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerKept`). While it is kept, no other writer supersedes it
     /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
     ///
     /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends. Kept again, it has the new minimum.
