@@ -8,7 +8,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, Node, Value};
+use kademlia_dynamic::{Codec, Config, Error, Node, Value};
 
 /// What a test's store does with a commit.
 #[derive(Clone, Copy, Default)]
@@ -29,6 +29,8 @@ struct Moody(Arc<Mutex<State>>);
 struct State {
     mood: Mood,
     waiting: Vec<(Vec<Change>, Committed)>,
+    /// How many changes came at once.
+    groups: Vec<usize>,
     /// What was committed, by key.
     disk: BTreeMap<Arc<str>, StoredRecord>,
 }
@@ -79,6 +81,7 @@ impl Store for Moody {
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
         let mut state = self.state();
+        state.groups.push(changes.len());
         match state.mood {
             Mood::Commits => {
                 state.take_in(changes);
@@ -92,9 +95,13 @@ impl Store for Moody {
 }
 
 async fn node_and_peers(store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
+    with_config(Config::default(), store, peers).await
+}
+
+async fn with_config(config: Config, store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
     let network = MemoryNetwork::new(7);
     let peers = ScriptedPeers::new(&network, Codec::Json).with(peers);
-    let node = Node::builder().store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
+    let node = Node::builder().config(config).store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
     (node, peers)
 }
 
@@ -272,5 +279,40 @@ fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behi
             let here = node.health("key").await.unwrap().here.unwrap();
             assert_eq!((here.class, here.kept), (Class::Published, kept));
         }
+    });
+}
+
+#[test]
+fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follows_once_it_works() {
+    in_virtual_time(async {
+        let (store, minute) = (Moody::default(), Duration::from_secs(60));
+        let config = Config::builder().bucket_refresh_interval(minute).build().unwrap();
+        let (node, peers) = with_config(config, &store, 1).await;
+        for n in 0..2_500 {
+            let (key, value) = (n.to_string().into(), Arc::new("value".into()));
+            let set = Request::Set { key, value, ttl: Some(60) };
+            assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true })));
+        }
+        assert_eq!(store.state().disk.len(), 2_500);
+        store.is_now(Mood::Fails);
+        tokio::time::sleep(3 * minute).await;
+        assert_eq!(node.snapshot().await.unwrap().store.held.values, 0, "all have ended");
+
+        store.state().groups.clear();
+        for _ in 0..100 {
+            let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let groups = std::mem::take(&mut store.state().groups);
+        let parts: Vec<usize> = groups.iter().copied().filter(|changes| *changes > 1).collect();
+        assert!((8..=13).contains(&parts.len()), "it is tried once a second: {parts:?} in {} groups", groups.len());
+        assert!(groups.len() - parts.len() >= 100 && parts.iter().all(|changes| *changes <= 1_024), "{parts:?}");
+
+        // Nothing needs to be written for that.
+        store.is_now(Mood::Commits);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let state = store.state();
+        assert_eq!((state.disk.len(), state.groups.len()), (0, 3));
     });
 }

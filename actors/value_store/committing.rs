@@ -2,12 +2,13 @@
 //! is decided elsewhere.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Addr, AsyncContext, Context};
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
 
-use super::super::clock;
+use super::super::clock::{self, Alarmed};
 use super::super::counters::Counter;
 use super::super::handling::Handler;
 use super::super::messages::{
@@ -31,6 +32,8 @@ pub(super) enum Waiting {
     Unkeep { unkeep: UnkeepKey, was_kept: bool },
     /// Nobody: a sweep, a renewal.
     Nobody,
+    /// Nobody: a part of what the backend did not take before.
+    Owed,
 }
 
 impl Waiting {
@@ -38,7 +41,7 @@ impl Waiting {
         match self {
             Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
             Waiting::Release { undo, .. } => undo.as_mut(),
-            Waiting::Keep { .. } | Waiting::Unkeep { .. } | Waiting::Nobody => None,
+            Waiting::Keep { .. } | Waiting::Unkeep { .. } | Waiting::Nobody | Waiting::Owed => None,
         }
     }
 
@@ -123,17 +126,17 @@ impl ValueStore {
                     self.links.unwatch.do_send(UnwatchKey { key, answer });
                 }
             }
-            (Waiting::Nobody, Ok(())) => {}
+            (Waiting::Nobody | Waiting::Owed, Ok(())) => {}
             (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
         }
     }
 
-    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is tried
-    /// again with the next one.
-    fn not_committed(&mut self, keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
+    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is owed.
+    fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
+        let now = clock::now();
         let undone = match waiting {
             Waiting::Remote { to, response, undo } => {
-                self.counters.turned_away(Counter::WriteRefused, to.addr, &error, clock::now());
+                self.counters.turned_away(Counter::WriteRefused, to.addr, &error, now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
                 let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
                 self.links.answer.do_send(TransmitAnswer { to, response });
@@ -158,13 +161,14 @@ impl ValueStore {
                 let _ = answer.send(Err(Error::Store(error)));
                 None
             }
-            Waiting::Unkeep { .. } | Waiting::Nobody => {
-                tracing::error!(%error, "the store could not be brought up to date");
+            Waiting::Unkeep { .. } | Waiting::Nobody | Waiting::Owed => {
+                self.backlog.tell(&error, now);
                 None
             }
         };
         let written = undone.as_ref().map(|undo| undo.key().clone());
-        self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
+        keys.retain(|key| Some(key) != written.as_ref());
+        self.backlog.owe(keys, |key| self.records.is_held(key), now);
         let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
         // A later write of the key took its place. If that one fails as well, it must not bring this one back.
         let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
@@ -192,8 +196,29 @@ impl Handler<Committed> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
-        if let Some(group) = self.waiting.remove(&committed.group) {
-            self.committed(group, committed.result);
+        let Some(group) = self.waiting.remove(&committed.group) else { return };
+        if matches!(group.waiting, Waiting::Owed) {
+            self.backlog.returned();
+        }
+        if committed.result.is_ok() {
+            self.backlog.settle(&group.keys, clock::now());
+        }
+        self.committed(group, committed.result);
+    }
+}
+
+impl Alarmed for ValueStore {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.backlog.next()
+    }
+
+    fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
+        // What may be taken back yet must not be committed by the way.
+        let in_doubt =
+            self.waiting.values_mut().filter_map(|group| group.waiting.undo()).map(|undo| undo.key().clone());
+        if let Some(part) = self.backlog.take_part(&in_doubt.collect(), now) {
+            self.records.still_uncommitted(part);
+            self.commit(Waiting::Owed, ctx);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! [`Committed`](super::messages::Committed): at once from memory, after the commit from a disk's thread. Who wins among
 //! writers is the protocol's business.
 
+mod backlog;
 mod committing;
 mod giving;
 mod keeping;
@@ -22,9 +23,10 @@ use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError, StoreSnapshot};
 
+use self::backlog::Backlog;
 use self::committing::Group;
 pub(super) use self::limits::check_key;
-use super::clock;
+use super::clock::{self, Alarm};
 use super::counters::Counters;
 use super::events::Events;
 use super::handling::Handler;
@@ -45,6 +47,8 @@ pub struct ValueStore {
     groups: u64,
     /// Groups handed to the backend and not yet committed.
     waiting: HashMap<u64, Group>,
+    /// What the backend did not take.
+    backlog: Backlog,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     leaving: bool,
     entropy: Box<dyn Entropy>,
@@ -77,7 +81,7 @@ impl ValueStore {
         shared: (Arc<Counters>, Events),
         links: StoreLinks,
     ) -> Self {
-        let records = Records::new(own, &config);
+        let (records, backlog) = (Records::new(own, &config), Backlog::new(config.max_values));
         let (counters, events) = shared;
         Self {
             own,
@@ -87,6 +91,7 @@ impl ValueStore {
             backend,
             groups: 0,
             waiting: HashMap::new(),
+            backlog,
             leaving: false,
             entropy,
             counters,
@@ -118,7 +123,8 @@ fn seconds(duration: Duration) -> u32 {
 impl Actor for ValueStore {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
         // A restart comes through here as well: what the backend holds is what was acknowledged.
         self.load();
     }
@@ -128,6 +134,7 @@ impl Supervised for ValueStore {
     fn restarting(&mut self, _: &mut Self::Context) {
         // Whoever waits for a commit sees its answer dropped, which is an error.
         self.waiting.clear();
+        self.backlog = Backlog::new(self.config.max_values);
     }
 }
 

@@ -65,7 +65,7 @@ impl Records {
         None
     }
 
-    /// These changes could not be committed, and still hold: the next [`Records::take_changes`] gives them again.
+    /// What has become of these keys could not be committed: the next [`Records::take_changes`] gives it again, as it then is.
     pub fn still_uncommitted(&mut self, keys: impl IntoIterator<Item = Arc<str>>) {
         self.changed.extend(keys);
     }
