@@ -113,6 +113,9 @@ pub(super) struct Shortlist {
     candidates: Vec<Candidate>,
     /// As many as the lookup has sent queries.
     asked: Vec<Peer>,
+    /// Candidates that made room for nearer ones, until they are [told of](Shortlist::take_displaced), and whose answer had
+    /// named them.
+    displaced: Vec<(Peer, Option<usize>)>,
     capacity: usize,
     diversity: AppliesTo,
     max_per_subnet: usize,
@@ -125,6 +128,7 @@ impl Shortlist {
             target,
             candidates: Vec::new(),
             asked: Vec::new(),
+            displaced: Vec::new(),
             capacity: MIN_CANDIDATES.max(READ_ON * config.k),
             diversity: config.diversity,
             max_per_subnet: config.max_per_subnet_lookup,
@@ -192,6 +196,11 @@ impl Shortlist {
         }
     }
 
+    /// Who has been displaced since this was asked last.
+    pub(super) fn take_displaced(&mut self) -> Vec<(Peer, Option<usize>)> {
+        std::mem::take(&mut self.displaced)
+    }
+
     /// Removes a candidate whose query failed. Its other address takes its place, if one was named.
     pub(super) fn remove(&mut self, id: &NodeId) {
         if let Ok(at) = self.find(id) {
@@ -241,7 +250,8 @@ impl Shortlist {
         match self.place_for(&peer, distance) {
             Err(refusal) => return refusal,
             Ok(Some(victim)) => {
-                self.candidates.remove(victim);
+                let victim = self.candidates.remove(victim);
+                self.displaced.push((victim.peer, victim.origin.named_by));
             }
             Ok(None) => {}
         }
