@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
@@ -314,5 +315,32 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
         tokio::time::sleep(Duration::from_secs(3)).await;
         let state = store.state();
         assert_eq!((state.disk.len(), state.groups.len()), (0, 3));
+    });
+}
+
+#[test]
+fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        store.is_now(Mood::Fails);
+        let mut events = node.events();
+        for key in ["key", "another"] {
+            let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None };
+            let answer = peers.ask(0, node.local_addr(), foreign).await;
+            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+        }
+        store.is_now(Mood::Commits);
+        assert!(matches!(peers.ask(0, node.local_addr(), set("theirs")).await, Ok(Response::Set { stored: true })));
+        node.stop().await;
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::ValueStored { .. } | Event::Superseded { .. }) {
+                told.push(event);
+            }
+        }
+        let by = peers.addr(0);
+        assert_eq!(told, [Event::Superseded { key: "key".into(), by }], "the one that took effect");
     });
 }

@@ -10,6 +10,7 @@ use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
 
 use super::super::clock::{self, Alarmed};
 use super::super::counters::Counter;
+use super::super::events::Event;
 use super::super::handling::Handler;
 use super::super::messages::{
     Answer, Committed, EndPlacement, KeepKey, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey,
@@ -20,8 +21,8 @@ use super::ValueStore;
 
 /// What waits for a commit.
 pub(super) enum Waiting {
-    /// A peer's write.
-    Remote { to: ReplyTo, response: Response, undo: Checkpoint },
+    /// A peer's write, and what is told of it.
+    Remote { to: ReplyTo, response: Response, news: Option<Event>, undo: Checkpoint },
     /// A write of the application.
     Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
     /// A publication that the application has ended. Without `undo` there was none.
@@ -100,7 +101,13 @@ impl ValueStore {
 
     fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
         match (group.waiting, result) {
-            (Waiting::Remote { to, response, .. }, Ok(())) => {
+            (Waiting::Remote { to, response, news, undo }, Ok(())) => {
+                if let Some(Event::Superseded { .. }) = news {
+                    self.links.end.do_send(EndPlacement(undo.key().clone()));
+                }
+                if let Some(news) = news {
+                    self.events.emit(news);
+                }
                 self.links.answer.do_send(TransmitAnswer { to, response });
             }
             (Waiting::Local { version, answer, undo }, Ok(())) => {
@@ -135,7 +142,7 @@ impl ValueStore {
     fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
         let now = clock::now();
         let undone = match waiting {
-            Waiting::Remote { to, response, undo } => {
+            Waiting::Remote { to, response, undo, .. } => {
                 self.counters.turned_away(Counter::WriteRefused, to.addr, &error, now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
                 let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };

@@ -10,15 +10,16 @@ use super::super::clock;
 use super::super::counters::Counter;
 use super::super::events::Event;
 use super::super::handling::Handler;
-use super::super::messages::{EndPlacement, PublishValue, ReplyTo, StoreValue, TransmitAnswer};
+use super::super::messages::{PublishValue, ReplyTo, StoreValue, TransmitAnswer};
 use super::ValueStore;
 use super::committing::Waiting;
 
 impl ValueStore {
-    fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
+    /// Whether the write is taken, its answer, and what is to be told once it is committed.
+    fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response, Option<Event>) {
         let StoreValue { key, value, ttl, cached, nearer, legacy, to } = write;
-        let refusal = match self.check_remote(&key, &value) {
-            Err(why) => Some(why),
+        let (refusal, news) = match self.check_remote(&key, &value) {
+            Err(why) => (Some(why), None),
             Ok(()) => {
                 let name = key.clone();
                 let outcome = if cached {
@@ -27,11 +28,13 @@ impl ValueStore {
                     let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
                     self.records.set(write, now, &mut *self.entropy)
                 };
-                self.tell_of(&name, &to, &outcome);
+                let (key, by) = (name.to_string(), to.addr);
                 match outcome {
-                    WriteOutcome::Refused(reason) => Some(reason.to_string()),
-                    WriteOutcome::Stale => Some("an older value that somebody restores".to_owned()),
-                    _ => None,
+                    WriteOutcome::Superseded { .. } => (None, Some(Event::Superseded { key, by })),
+                    WriteOutcome::Stored | WriteOutcome::Renewed => (None, Some(Event::ValueStored { key, by })),
+                    WriteOutcome::Unchanged => (None, None),
+                    WriteOutcome::Refused(reason) => (Some(reason.to_string()), None),
+                    WriteOutcome::Stale => (Some("an older value that somebody restores".to_owned()), None),
                 }
             }
         };
@@ -40,19 +43,7 @@ impl ValueStore {
         }
         // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
         let stored = refusal.is_none();
-        (stored, if cached { Response::SetCached } else { Response::Set { stored } })
-    }
-
-    fn tell_of(&self, key: &str, to: &ReplyTo, outcome: &WriteOutcome) {
-        let (key, by) = (key.to_owned(), to.addr);
-        match outcome {
-            WriteOutcome::Superseded { .. } => {
-                self.links.end.do_send(EndPlacement(key.as_str().into()));
-                self.events.emit(Event::Superseded { key, by });
-            }
-            WriteOutcome::Stored | WriteOutcome::Renewed => self.events.emit(Event::ValueStored { key, by }),
-            WriteOutcome::Unchanged | WriteOutcome::Stale | WriteOutcome::Refused(_) => {}
-        }
+        (stored, if cached { Response::SetCached } else { Response::Set { stored } }, news)
     }
 }
 
@@ -66,12 +57,12 @@ impl Handler<StoreValue> for ValueStore {
         // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
         let _blamed = write.to.origin.clone();
         let mut undo = self.records.checkpoint(&write.key);
-        let (stored, response) = self.write(write, now);
+        let (stored, response, news) = self.write(write, now);
         if stored {
             self.records.changed_since(&mut undo);
             // It waits here for the commit, in a queue of its own bound, so its slot is free.
             to.permit = None;
-            self.commit(Waiting::Remote { to, response, undo }, ctx);
+            self.commit(Waiting::Remote { to, response, news, undo }, ctx);
         } else {
             self.links.answer.do_send(TransmitAnswer { to, response });
         }
