@@ -69,6 +69,12 @@ pub enum Event {
         /// The key.
         key: String,
     },
+    /// A kept key is kept no more, although nobody said so: an audit found that this node no longer publishes it. Its store
+    /// was restarted without the value, most likely. Set it and keep it again.
+    NoLongerKept {
+        /// The key.
+        key: String,
+    },
     /// A lookup ended.
     LookupEnded {
         /// What was looked for.

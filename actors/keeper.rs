@@ -139,7 +139,7 @@ impl Handler<WatchKey> for Keeper {
         let WatchKey { key, min_replicas, answer } = watch;
         let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let kept = kept.map_err(|full| {
-            self.links.unkeep.do_send(UnkeepKey(key));
+            self.links.unkeep.do_send(UnkeepKey { key, answer: None });
             Error::Busy { what: "keys that can be kept", limit: full.limit }
         });
         // Whoever asked may have gone.
@@ -148,12 +148,11 @@ impl Handler<WatchKey> for Keeper {
 }
 
 impl Handler<UnwatchKey> for Keeper {
-    type Result = bool;
+    type Result = ();
 
-    fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) -> bool {
-        let kept = self.keeping.release(&unwatch.0);
-        self.links.unkeep.do_send(UnkeepKey(unwatch.0));
-        kept
+    fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
+        // Whoever asked may have gone.
+        let _ = unwatch.answer.send(Ok(self.keeping.release(&unwatch.key)));
     }
 }
 
@@ -172,8 +171,10 @@ impl Handler<AuditEnded> for Keeper {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
-                tracing::warn!(key = %health.key, "its publication has ended: it is no longer kept");
-                self.keeping.release(&health.key);
+                if self.keeping.release(&health.key) {
+                    tracing::warn!(key = %health.key, "its publication has ended: it is no longer kept");
+                    self.events.emit(Event::NoLongerKept { key: health.key.to_string() });
+                }
             }
             Ok(health) => {
                 let count = Count { confirmed: health.confirmed(), nearest: health.nearest.len() };

@@ -24,7 +24,7 @@ use super::lookup_coordinator::patience;
 use super::messages::{
     Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore,
     DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue,
-    ReleaseKey, StartLookup, UnwatchKey,
+    ReleaseKey, StartLookup, UnkeepKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
@@ -64,7 +64,7 @@ pub(crate) struct NodeLinks {
     pub(crate) publish: Recipient<PublishValue>,
     pub(crate) release: Recipient<ReleaseKey>,
     pub(crate) keep: Recipient<KeepKey>,
-    pub(crate) unkeep: Recipient<UnwatchKey>,
+    pub(crate) unkeep: Recipient<UnkeepKey>,
     pub(crate) kept: Recipient<DescribeKept>,
     pub(crate) copy: Recipient<FindCopy>,
     pub(crate) probe: Recipient<ProbeStore>,
@@ -312,8 +312,9 @@ impl Handler<Release> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
-        let (released, ender) = (self.links.release.send(ReleaseKey(release.key)), self.ender.clone());
-        Reply(Box::pin(async move { released.await.map_err(|_| interrupted(&ender)) }))
+        let (answer, answered) = oneshot::channel();
+        self.links.release.do_send(ReleaseKey { key: release.key, answer });
+        self.wait(answered, self.patience())
     }
 }
 
@@ -347,8 +348,9 @@ impl Handler<Unkeep> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
-        let (kept, ender) = (self.links.unkeep.send(UnwatchKey(unkeep.key)), self.ender.clone());
-        Reply(Box::pin(async move { kept.await.map_err(|_| interrupted(&ender)) }))
+        let (answer, answered) = oneshot::channel();
+        self.links.unkeep.do_send(UnkeepKey { key: unkeep.key, answer: Some(answer) });
+        self.wait(answered, self.patience())
     }
 }
 

@@ -240,7 +240,8 @@ pub enum Error {
         /// How many there are.
         limit: usize,
     },
-    /// The store's backend failed. The value is not held here, and was not offered to the network.
+    /// The store's backend failed. What was asked for was not done: a value is not held here and was not offered to the
+    /// network, a key is published and kept as before.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The actor that worked on this panicked and was restarted. A `set` may have had effect.

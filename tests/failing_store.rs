@@ -1,16 +1,18 @@
 //! A store that fails, or takes its time: nothing is acknowledged that is not committed, and nothing else is lost.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
-use kademlia_dynamic::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};
+use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, Node, Value};
+use kademlia_dynamic::{Codec, Config, Error, Node, Value};
 
 /// What a test's store does with a commit.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 enum Mood {
     #[default]
     Commits,
@@ -22,44 +24,85 @@ enum Mood {
 }
 
 #[derive(Clone, Default)]
-struct Moody(Arc<Mutex<(Mood, Vec<Committed>)>>);
+struct Moody(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    mood: Mood,
+    waiting: Vec<(Vec<Change>, Committed)>,
+    /// How many changes came at once.
+    groups: Vec<usize>,
+    /// What was committed, by key.
+    disk: BTreeMap<Arc<str>, StoredRecord>,
+}
+
+impl State {
+    fn take_in(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Put(record) => drop(self.disk.insert(record.key.clone(), record)),
+                Change::Remove(key) => drop(self.disk.remove(&key)),
+            }
+        }
+    }
+}
 
 impl Moody {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
     fn is_now(&self, mood: Mood) {
-        self.0.lock().unwrap().0 = mood;
+        self.state().mood = mood;
     }
 
     fn fail_all(&self) {
-        let waiting = std::mem::take(&mut self.0.lock().unwrap().1);
-        waiting.into_iter().for_each(|done| done(Err(StoreError::Ended)));
+        let waiting = std::mem::take(&mut self.state().waiting);
+        waiting.into_iter().for_each(|(_, done)| done(Err(StoreError::Ended)));
     }
 
     fn commit_all(&self) {
-        let waiting = std::mem::take(&mut self.0.lock().unwrap().1);
-        waiting.into_iter().for_each(|done| done(Ok(())));
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for (changes, done) in waiting {
+            self.state().take_in(changes);
+            done(Ok(()));
+        }
+    }
+
+    /// Whether what is committed under "key" is a publication, and whether that is kept.
+    fn published(&self) -> Option<bool> {
+        self.state().disk.get("key").filter(|record| record.class == Class::Published).map(|record| record.keep)
     }
 }
 
 impl Store for Moody {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
-        Ok(Vec::new())
+        Ok(self.state().disk.values().cloned().collect())
     }
 
-    fn commit(&mut self, _: Vec<Change>, done: Committed) {
-        let mut state = self.0.lock().unwrap();
-        match state.0 {
-            Mood::Commits => done(Ok(())),
+    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        let mut state = self.state();
+        state.groups.push(changes.len());
+        match state.mood {
+            Mood::Commits => {
+                state.take_in(changes);
+                done(Ok(()));
+            }
             Mood::Fails => done(Err(StoreError::Ended)),
-            Mood::Waits => state.1.push(done),
+            Mood::Waits => state.waiting.push((changes, done)),
             Mood::Dies => drop(done),
         }
     }
 }
 
 async fn node_and_peers(store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
+    with_config(Config::default(), store, peers).await
+}
+
+async fn with_config(config: Config, store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
     let network = MemoryNetwork::new(7);
     let peers = ScriptedPeers::new(&network, Codec::Json).with(peers);
-    let node = Node::builder().store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
+    let node = Node::builder().config(config).store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
     (node, peers)
 }
 
@@ -126,5 +169,178 @@ fn nothing_is_acknowledged_before_the_commit_that_holds_it() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         store.commit_all();
         assert!(matches!(late.await.unwrap(), Ok(Response::Set { stored: true })));
+    });
+}
+
+#[test]
+fn a_release_that_cannot_be_committed_is_an_error_and_the_publication_goes_on() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "value").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        for mood in [Mood::Fails, Mood::Dies] {
+            store.is_now(mood);
+            assert!(matches!(node.release("key").await, Err(Error::Store(_))));
+        }
+        store.is_now(Mood::Commits);
+        // Some other write, which brings along what is still to be committed.
+        let _ = node.set("another", "value").await.unwrap();
+        assert_eq!(store.published(), Some(true), "a node that comes back publishes it");
+        let seen = node.snapshot().await.unwrap();
+        assert_eq!((seen.store.published.values, seen.keeping.kept), (2, 1));
+        let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+        assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+
+        assert!(node.release("key").await.unwrap());
+        assert_eq!((store.published(), node.snapshot().await.unwrap().keeping.kept), (None, 0));
+        assert!(!node.release("key").await.unwrap());
+    });
+}
+
+#[test]
+fn a_release_is_not_acknowledged_before_the_commit_that_holds_it() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, _peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "value").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        for ends in ["unkeep", "release"] {
+            store.is_now(Mood::Waits);
+            let ending = {
+                let node = node.clone();
+                actix_rt::spawn(async move {
+                    if ends == "unkeep" { node.unkeep("key").await } else { node.release("key").await }
+                })
+            };
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(!ending.is_finished(), "{ends}: acknowledged although it is not committed");
+            store.is_now(Mood::Commits);
+            store.commit_all();
+            assert!(ending.await.unwrap().unwrap(), "{ends}");
+            assert_eq!(store.published(), (ends == "unkeep").then_some(false));
+        }
+    });
+}
+
+#[test]
+fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "value").await.unwrap();
+        node.keep("key", 3).await.unwrap();
+        for mood in [Mood::Fails, Mood::Dies] {
+            for again in [true, false] {
+                store.is_now(mood);
+                let outcome = if again { node.keep("key", 5).await } else { node.unkeep("key").await.map(|_| ()) };
+                assert!(matches!(outcome, Err(Error::Store(_))), "again {again}: {outcome:?}");
+                store.is_now(Mood::Commits);
+                let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+                assert!(matches!(answer, Ok(Response::Set { stored: false })), "again {again}: {answer:?}");
+                let keeping = node.snapshot().await.unwrap().keeping;
+                assert_eq!(keeping.keys.first().map(|kept| kept.min_replicas), Some(3), "again {again}");
+            }
+        }
+        assert!(node.unkeep("key").await.unwrap());
+        assert_eq!(store.published(), Some(false));
+        let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+        assert!(matches!(answer, Ok(Response::Set { stored: true })), "{answer:?}");
+    });
+}
+
+#[test]
+fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behind() {
+    in_virtual_time(async {
+        for kept in [true, false] {
+            let store = Moody::default();
+            let (node, peers) = node_and_peers(&store, 1).await;
+            let _ = node.set("key", "value").await.unwrap();
+            if kept {
+                node.keep("key", 3).await.unwrap();
+            }
+            store.is_now(Mood::Waits);
+            let words = [!kept, kept, !kept].map(|keep| {
+                let node = node.clone();
+                actix_rt::spawn(async move {
+                    if keep { node.keep("key", 5).await } else { node.unkeep("key").await.map(|_| ()) }
+                })
+            });
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let foreign = {
+                let (peers, to) = (peers.clone(), node.local_addr());
+                actix_rt::spawn(async move { peers.ask(0, to, set("foreign")).await })
+            };
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            store.fail_all();
+            for word in words {
+                assert!(matches!(word.await.unwrap(), Err(Error::Store(_))), "kept {kept}");
+            }
+            assert!(matches!(foreign.await.unwrap(), Ok(Response::Set { stored: false })));
+            let here = node.health("key").await.unwrap().here.unwrap();
+            assert_eq!((here.class, here.kept), (Class::Published, kept));
+        }
+    });
+}
+
+#[test]
+fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follows_once_it_works() {
+    in_virtual_time(async {
+        let (store, minute) = (Moody::default(), Duration::from_secs(60));
+        let config = Config::builder().bucket_refresh_interval(minute).build().unwrap();
+        let (node, peers) = with_config(config, &store, 1).await;
+        for n in 0..2_500 {
+            let (key, value) = (n.to_string().into(), Arc::new("value".into()));
+            let set = Request::Set { key, value, ttl: Some(60) };
+            assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true })));
+        }
+        assert_eq!(store.state().disk.len(), 2_500);
+        store.is_now(Mood::Fails);
+        tokio::time::sleep(3 * minute).await;
+        assert_eq!(node.snapshot().await.unwrap().store.held.values, 0, "all have ended");
+
+        store.state().groups.clear();
+        for _ in 0..100 {
+            let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let groups = std::mem::take(&mut store.state().groups);
+        let parts: Vec<usize> = groups.iter().copied().filter(|changes| *changes > 1).collect();
+        assert!((8..=13).contains(&parts.len()), "it is tried once a second: {parts:?} in {} groups", groups.len());
+        assert!(groups.len() - parts.len() >= 100 && parts.iter().all(|changes| *changes <= 1_024), "{parts:?}");
+
+        // Nothing needs to be written for that.
+        store.is_now(Mood::Commits);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let state = store.state();
+        assert_eq!((state.disk.len(), state.groups.len()), (0, 3));
+    });
+}
+
+#[test]
+fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        store.is_now(Mood::Fails);
+        let mut events = node.events();
+        for key in ["key", "another"] {
+            let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None };
+            let answer = peers.ask(0, node.local_addr(), foreign).await;
+            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+        }
+        store.is_now(Mood::Commits);
+        assert!(matches!(peers.ask(0, node.local_addr(), set("theirs")).await, Ok(Response::Set { stored: true })));
+        node.stop().await;
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::ValueStored { .. } | Event::Superseded { .. }) {
+                told.push(event);
+            }
+        }
+        let by = peers.addr(0);
+        assert_eq!(told, [Event::Superseded { key: "key".into(), by }], "the one that took effect");
     });
 }

@@ -19,10 +19,15 @@ pub struct WatchKey {
     pub answer: Answer<()>,
 }
 
-/// Node → keeper: no longer keep this key. Says whether it was kept.
+/// Value store → keeper: this key is no longer kept against other writers; do not see to its replicas any more.
 #[derive(Debug, Message)]
-#[rtype(result = "bool")]
-pub struct UnwatchKey(pub Arc<str>);
+#[rtype(result = "()")]
+pub struct UnwatchKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// Where it goes whether the key was kept.
+    pub answer: Answer<bool>,
+}
 
 /// Value store → keeper: the publication of this key has ended, so it is kept no more.
 #[derive(Debug, Message)]

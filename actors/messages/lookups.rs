@@ -183,7 +183,8 @@ pub struct PublishFinished {
     pub serial: u64,
 }
 
-/// Value store → coordinator: this key's value is no longer ours to place, so end a placement that is under way.
+/// Value store → coordinator: another value of this key is held now, or its publication has ended, so end a placement that
+/// is under way.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct EndPlacement(pub Arc<str>);

@@ -89,10 +89,16 @@ pub struct KeepKey {
     pub answer: Answer<()>,
 }
 
-/// Keeper → value store: other writers may supersede this key again.
+/// Node → value store: other writers may supersede this key again; then have it kept no more, as
+/// [`UnwatchKey`](super::UnwatchKey). Keeper → value store: the same, of a key that it cannot keep.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct UnkeepKey(pub Arc<str>);
+pub struct UnkeepKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// Where it goes whether the key was kept, unless it is the keeper that says so.
+    pub answer: Option<Answer<bool>>,
+}
 
 /// Keeper → value store: publish this key's value again now, out of its turn.
 #[derive(Debug, Message)]
@@ -116,10 +122,15 @@ pub struct PublishValue {
     pub answer: Answer<SetOutcome>,
 }
 
-/// Node → value store: no longer republish this key. Says whether it was published.
+/// Node → value store: no longer republish this key.
 #[derive(Debug, Message)]
-#[rtype(result = "bool")]
-pub struct ReleaseKey(pub Arc<str>);
+#[rtype(result = "()")]
+pub struct ReleaseKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// Where it goes whether the key was published.
+    pub answer: Answer<bool>,
+}
 
 /// The store's backend → value store: a group of writes is committed, or failed.
 #[derive(Debug, Message)]

@@ -215,7 +215,7 @@ impl Node {
 
     /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
     /// whether they hold it, and it is published anew before fewer than `min_replicas` do. Events say what was found and done
-    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`). While it is kept, no other writer supersedes it
+    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerKept`). While it is kept, no other writer supersedes it
     /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
     ///
     /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends. Kept again, it has the new minimum.
@@ -225,7 +225,7 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
-    /// `Config::max_kept_keys` are kept already; [`Error::Store`].
+    /// `Config::max_kept_keys` are kept already; [`Error::Store`], and it is kept, or not, as before.
     pub async fn keep(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
         self.ask(Keep { key: key.as_ref().into(), min_replicas }).await
     }
@@ -233,15 +233,16 @@ impl Node {
     /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept.
     ///
     /// # Errors
-    /// Where the node is stopped.
+    /// [`Error::Store`], and it is kept as before; or where the node is stopped.
     pub async fn unkeep(&self, key: impl AsRef<str>) -> Result<bool, Error> {
         self.ask(Unkeep { key: key.as_ref().into() }).await
     }
 
-    /// No longer republishes `key`, nor keeps it. The copies in the network live on until they expire. Says whether it was published.
+    /// No longer republishes `key`, nor keeps it. The copies in the network live on until they expire. Says whether it was
+    /// published, once a node that comes back from its store does not publish it either.
     ///
     /// # Errors
-    /// Where the node is stopped.
+    /// [`Error::Store`], and it is published as before; or where the node is stopped.
     pub async fn release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
         self.ask(Release { key: key.as_ref().into() }).await
     }

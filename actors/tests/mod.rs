@@ -19,7 +19,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::store::MemoryStore;
+use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
 use super::assembly::{self, House, Plan};
 use super::socket::transport::Transport;
@@ -60,9 +60,13 @@ panics!(
 
 /// A node on this machine, whose actors can be reached.
 fn house(name: &str, config: Config) -> (House, Ended, std::net::SocketAddr) {
+    house_over(name, config, Box::new(MemoryStore::new()))
+}
+
+/// The same, over this store.
+fn house_over(name: &str, config: Config, store: Box<dyn Store>) -> (House, Ended, std::net::SocketAddr) {
     let transport = Rc::new(UdpTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let addr = transport.local_addr();
-    let store = Box::new(MemoryStore::new());
     let plan =
         Plan { id: NodeId::of_key(name), codec: Codec::Json, config, client: false, store, known: None, seed: None };
     let (house, ended) = assembly::assemble(plan, transport);

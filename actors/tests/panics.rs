@@ -8,16 +8,18 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::assembly::House;
 use super::super::counters::Counter;
+use super::super::events::Event;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetOutcome};
 use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
-use super::{Panic, house, key, settle};
+use super::{Panic, house, house_over, key, settle};
 
 pub(super) const ROOMS: [&str; 10] = [
     "socket",
@@ -152,6 +154,47 @@ async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
     }
     assert!(other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap().is_ok());
     assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
+}
+
+/// A store that takes everything and has nothing.
+struct Forgetful;
+
+impl Store for Forgetful {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, _: Vec<Change>, done: Committed) {
+        done(Ok(()));
+    }
+}
+
+#[actix::test]
+async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
+    tokio::time::pause();
+    let (ours, _ended, _) = house_over("ours", Config::default(), Box::new(Forgetful));
+    let (_here, gone) = tokio::sync::watch::channel(false);
+    let mut events = ours.events.listen(gone);
+    for name in ["lost", "kept"] {
+        ours.node.send(Set { key: key(name), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+        if name == "lost" {
+            ours.node.send(Keep { key: key(name), min_replicas: 1 }).await.unwrap().unwrap();
+            inject(&ours, "value store");
+            settle().await;
+        }
+    }
+    ours.node.send(Keep { key: key("kept"), min_replicas: 1 }).await.unwrap().unwrap();
+    let told = async {
+        loop {
+            if let Some(Event::NoLongerKept { key }) = events.next().await {
+                break key;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(3_600), told).await;
+    assert_eq!(told.as_deref(), Ok("lost"));
+    let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
+    assert_eq!((keeping.kept, &*keeping.keys[0].key), (1, "kept"));
 }
 
 #[actix::test]

@@ -8,11 +8,12 @@ use super::super::clock;
 use super::super::handling::Handler;
 use super::super::maintenance::republish_round;
 use super::super::messages::{
-    AuditKey, Auditing, EndPlacement, ExpireValues, KeepKey, LookupKey, PublicationEnded, PublishDone, Purpose,
-    ReleaseKey, RepublishDue, RepublishKey, StartLookup, UnkeepKey,
+    AuditKey, Auditing, ExpireValues, KeepKey, LookupKey, PublishDone, Purpose, ReleaseKey, RepublishDue, RepublishKey,
+    StartLookup, UnkeepKey,
 };
 use super::super::outcome::{Error, HeldHere};
-use super::{ValueStore, Waiting};
+use super::ValueStore;
+use super::committing::Waiting;
 
 /// Of each kind, values republished and values restored in one round at most: both together find room in the queue of
 /// upkeep. What is left over is due in the next round, the longest overdue first.
@@ -47,16 +48,14 @@ impl Handler<AuditKey> for ValueStore {
 }
 
 impl Handler<ReleaseKey> for ValueStore {
-    type Result = bool;
+    type Result = ();
 
-    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) -> bool {
-        let released = self.records.release(&release.0);
-        if released {
-            self.links.end.do_send(EndPlacement(release.0.clone()));
-        }
-        self.links.ended.do_send(PublicationEnded(release.0));
-        self.commit(Waiting::Nobody, ctx);
-        released
+    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) {
+        let ReleaseKey { key, answer } = release;
+        let mut undo = self.records.checkpoint(&key);
+        let released = self.records.release(&key);
+        self.records.changed_since(&mut undo);
+        self.commit(Waiting::Release { key, undo: released.then_some(undo), answer }, ctx);
     }
 }
 
@@ -64,8 +63,9 @@ impl Handler<KeepKey> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
+        let was_kept = self.records.is_kept(&keep.key);
         if self.records.keep(&keep.key) {
-            return self.commit(Waiting::Keep(keep), ctx);
+            return self.commit(Waiting::Keep { keep, was_kept }, ctx);
         }
         // Whoever asked may have gone.
         let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
@@ -76,8 +76,8 @@ impl Handler<UnkeepKey> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
-        self.records.unkeep(&unkeep.0);
-        self.commit(Waiting::Nobody, ctx);
+        let was_kept = self.records.unkeep(&unkeep.key);
+        self.commit(Waiting::Unkeep { unkeep, was_kept }, ctx);
     }
 }
 

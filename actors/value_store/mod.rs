@@ -1,36 +1,39 @@
-//! The value store as an actor: what we hold, and what of it we publish. Every write is answered on [`Committed`]: at once
-//! from memory, after the commit from a disk's thread. Who wins among writers is the protocol's business.
+//! The value store as an actor: what we hold, and what of it we publish. Every write is answered on
+//! [`Committed`](super::messages::Committed): at once from memory, after the commit from a disk's thread. Who wins among
+//! writers is the protocol's business.
 
+mod backlog;
+mod committing;
 mod giving;
 mod keeping;
 mod limits;
 mod placing;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, MessageResult, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{
-    Checkpoint, Recollection, Records, RemoteWrite, Store, StoreError, StoreSnapshot, WriteOutcome,
-};
+use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError, StoreSnapshot};
 
+use self::backlog::Backlog;
+use self::committing::Group;
 pub(super) use self::limits::check_key;
-use super::clock;
-use super::counters::{Counter, Counters};
-use super::events::{Event, Events};
+use super::clock::{self, Alarm};
+use super::counters::Counters;
+use super::events::Events;
 use super::handling::Handler;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Committed, DescribeStore, Electing, EndPlacement, FindCopy, KeepKey,
-    LaunchPublish, LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, PublishValue, Purpose, ReadValue,
-    RememberPeers, ReplyTo, SendQuery, StartLookup, StoreQuestion, StoreValue, TransmitAnswer, ValuesSelected,
-    WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, DescribeStore, Electing, EndPlacement, FindCopy, LaunchPublish, LookupKey,
+    PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers, SendQuery, StartLookup,
+    StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -44,6 +47,8 @@ pub struct ValueStore {
     groups: u64,
     /// Groups handed to the backend and not yet committed.
     waiting: HashMap<u64, Group>,
+    /// What the backend did not take.
+    backlog: Backlog,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     leaving: bool,
     entropy: Box<dyn Entropy>,
@@ -59,57 +64,11 @@ pub(crate) struct StoreLinks {
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) publish: Recipient<LaunchPublish>,
     pub(crate) watch: Recipient<WatchKey>,
+    pub(crate) unwatch: Recipient<UnwatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
     pub(crate) query: Recipient<SendQuery>,
     pub(crate) selected: Recipient<ValuesSelected>,
-}
-
-/// What waits for a commit.
-enum Waiting {
-    /// A peer's write.
-    Remote { to: ReplyTo, response: Response, undo: Checkpoint },
-    /// A write of the application.
-    Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
-    /// A key that is kept from now on.
-    Keep(KeepKey),
-    /// Nobody: a sweep, a renewal.
-    Nobody,
-}
-
-impl Waiting {
-    fn undo(&mut self) -> Option<&mut Checkpoint> {
-        match self {
-            Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
-            Waiting::Keep(_) | Waiting::Nobody => None,
-        }
-    }
-}
-
-/// Changes on their way to the backend.
-struct Group {
-    keys: Vec<Arc<str>>,
-    waiting: Waiting,
-}
-
-/// Tells the store what became of a group: also where the backend ends without a word.
-struct Report {
-    to: Addr<ValueStore>,
-    group: u64,
-    result: Option<Result<(), StoreError>>,
-}
-
-impl Report {
-    fn tell(mut self, result: Result<(), StoreError>) {
-        self.result = Some(result);
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        let result = self.result.take().unwrap_or(Err(StoreError::Ended));
-        self.to.do_send(Committed { group: self.group, result });
-    }
 }
 
 impl ValueStore {
@@ -122,7 +81,7 @@ impl ValueStore {
         shared: (Arc<Counters>, Events),
         links: StoreLinks,
     ) -> Self {
-        let records = Records::new(own, &config);
+        let (records, backlog) = (Records::new(own, &config), Backlog::new(config.max_values));
         let (counters, events) = shared;
         Self {
             own,
@@ -132,6 +91,7 @@ impl ValueStore {
             backend,
             groups: 0,
             waiting: HashMap::new(),
+            backlog,
             leaving: false,
             entropy,
             counters,
@@ -148,119 +108,11 @@ impl ValueStore {
         }
     }
 
-    /// Hands the changes to the backend; `waiting` goes on when they are committed.
-    fn commit(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
-        let changes = self.records.take_changes();
-        // Nothing to commit, and nothing under way that it may rest on: a value that was written twice is not safe
-        // before the first write is.
-        if changes.is_empty() && self.waiting.is_empty() {
-            return self.committed(Group { keys: Vec::new(), waiting }, Ok(()));
-        }
-        self.groups += 1;
-        let group = self.groups;
-        let keys = changes.iter().map(|change| change.key().clone()).collect();
-        self.waiting.insert(group, Group { keys, waiting });
-        let report = Report { to: ctx.address(), group, result: None };
-        self.backend.commit(changes, Box::new(move |result| report.tell(result)));
-    }
-
-    fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
-        match (group.waiting, result) {
-            (Waiting::Remote { to, response, .. }, Ok(())) => {
-                self.links.answer.do_send(TransmitAnswer { to, response });
-            }
-            (Waiting::Local { version, answer, undo }, Ok(())) => {
-                self.find_places(undo.key().clone(), version, false, Some(answer));
-            }
-            (Waiting::Keep(KeepKey { key, min_replicas, answer }), Ok(())) => {
-                self.links.watch.do_send(WatchKey { key, min_replicas, answer });
-            }
-            (Waiting::Nobody, Ok(())) => {}
-            (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
-        }
-    }
-
-    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is tried
-    /// again with the next one.
-    fn not_committed(&mut self, keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
-        let undone = match waiting {
-            Waiting::Remote { to, response, undo } => {
-                self.counters.turned_away(Counter::WriteRefused, to.addr, &error, clock::now());
-                // It is acknowledged all the same: a legacy node drops a peer after one silent query.
-                let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
-                self.links.answer.do_send(TransmitAnswer { to, response });
-                Some(undo)
-            }
-            Waiting::Local { answer, undo, .. } => {
-                // Whoever asked may have gone.
-                let _ = answer.send(Err(Error::Store(error)));
-                Some(undo)
-            }
-            Waiting::Keep(KeepKey { key, answer, .. }) => {
-                self.records.unkeep(&key);
-                let _ = answer.send(Err(Error::Store(error)));
-                None
-            }
-            Waiting::Nobody => {
-                tracing::error!(%error, "the store could not be brought up to date");
-                None
-            }
-        };
-        let written = undone.as_ref().map(|undo| undo.key().clone());
-        self.records.still_uncommitted(keys.into_iter().filter(|key| Some(key) != written.as_ref()));
-        let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
-        // A later write of the key took its place. If that one fails as well, it must not bring this one back.
-        let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
-        if let Some(later) = waiting.find(|later| later.follows(&stands)) {
-            later.rest_on(stands);
-        }
-    }
-
     /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
     fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
         let target = LookupKey::Places(NodeId::of_key(&key));
         let placing = Placing { key, version, restore, answer };
         self.links.lookup.do_send(StartLookup { key: target, purpose: Purpose::Place(placing) });
-    }
-
-    fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response) {
-        let StoreValue { key, value, ttl, cached, nearer, legacy, to } = write;
-        let refusal = match self.check_remote(&key, &value) {
-            Err(why) => Some(why),
-            Ok(()) => {
-                let name = key.clone();
-                let outcome = if cached {
-                    self.records.set_cached(key, value, ttl, nearer, to.addr, now)
-                } else {
-                    let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
-                    self.records.set(write, now, &mut *self.entropy)
-                };
-                self.tell_of(&name, &to, &outcome);
-                match outcome {
-                    WriteOutcome::Refused(reason) => Some(reason.to_string()),
-                    WriteOutcome::Stale => Some("an older value that somebody restores".to_owned()),
-                    _ => None,
-                }
-            }
-        };
-        if let Some(why) = &refusal {
-            self.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
-        }
-        // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
-        let stored = refusal.is_none();
-        (stored, if cached { Response::SetCached } else { Response::Set { stored } })
-    }
-
-    fn tell_of(&self, key: &str, to: &ReplyTo, outcome: &WriteOutcome) {
-        let (key, by) = (key.to_owned(), to.addr);
-        match outcome {
-            WriteOutcome::Superseded { .. } => {
-                self.links.end.do_send(EndPlacement(key.as_str().into()));
-                self.events.emit(Event::Superseded { key, by });
-            }
-            WriteOutcome::Stored | WriteOutcome::Renewed => self.events.emit(Event::ValueStored { key, by }),
-            WriteOutcome::Unchanged | WriteOutcome::Stale | WriteOutcome::Refused(_) => {}
-        }
     }
 }
 
@@ -271,7 +123,8 @@ fn seconds(duration: Duration) -> u32 {
 impl Actor for ValueStore {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
         // A restart comes through here as well: what the backend holds is what was acknowledged.
         self.load();
     }
@@ -281,38 +134,7 @@ impl Supervised for ValueStore {
     fn restarting(&mut self, _: &mut Self::Context) {
         // Whoever waits for a commit sees its answer dropped, which is an error.
         self.waiting.clear();
-    }
-}
-
-impl Handler<StoreValue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
-        let now = clock::now();
-        let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
-        let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit, origin };
-        // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
-        let _blamed = write.to.origin.clone();
-        let mut undo = self.records.checkpoint(&write.key);
-        let (stored, response) = self.write(write, now);
-        if stored {
-            self.records.changed_since(&mut undo);
-            // It waits here for the commit, in a queue of its own bound, so its slot is free.
-            to.permit = None;
-            self.commit(Waiting::Remote { to, response, undo }, ctx);
-        } else {
-            self.links.answer.do_send(TransmitAnswer { to, response });
-        }
-    }
-}
-
-impl Handler<Committed> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
-        if let Some(group) = self.waiting.remove(&committed.group) {
-            self.committed(group, committed.result);
-        }
+        self.backlog = Backlog::new(self.config.max_values);
     }
 }
 
@@ -362,22 +184,6 @@ impl Handler<ReadValue> for ValueStore {
                 self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });
             }
         }
-    }
-}
-
-impl Handler<PublishValue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, publish: PublishValue, ctx: &mut Self::Context) {
-        let PublishValue { key, value, answer } = publish;
-        if let Err(error) = self.check(&key, &value) {
-            let _ = answer.send(Err(error));
-            return;
-        }
-        let mut undo = self.records.checkpoint(&key);
-        let version = self.records.publish(key, value, clock::now(), &mut *self.entropy).version;
-        self.records.changed_since(&mut undo);
-        self.commit(Waiting::Local { version, answer, undo }, ctx);
     }
 }
 

@@ -2,7 +2,7 @@
 //! up here.
 
 use super::wording::nodes;
-use crate::protocol::lookup::{Asked, CameBack, Ending, Trace, TurnedAway, Vote};
+use crate::protocol::lookup::{Asked, CameBack, Ending, Rejected, Rejection, Trace, TurnedAway, Vote};
 
 /// A tree is drawn no deeper than this many characters, so that its lines stay within 100 columns. What is named deeper
 /// stands below its informant all the same.
@@ -97,25 +97,29 @@ fn table(trace: &Trace) -> String {
     text
 }
 
-type Reason = (fn(&TurnedAway) -> usize, &'static str);
+/// How many, why in words, and how those are marked that the trace names.
+type Reason = (fn(&TurnedAway) -> usize, &'static str, Option<Rejection>);
 
 /// Most frequent first in an honest network; the first two are normal there.
-const REASONS: [Reason; 7] = [
-    (|away| away.known, "known already"),
-    (|away| away.own_id, "this node itself"),
-    (|away| away.too_far, "farther than all that were kept in mind"),
-    (|away| away.address_in_use, "at an address that has another id"),
-    (|away| away.subnet_full, "of a subnet that had its share"),
-    (|away| away.bad_address, "at an address that its informant cannot vouch for"),
-    (|away| away.unread, "beyond what is read of one answer"),
+const REASONS: [Reason; 8] = [
+    (|away| away.known, "known already", None),
+    (|away| away.own_id, "this node itself", None),
+    (|away| away.too_far, "farther than all that were kept in mind", Some(Rejection::TooFar)),
+    (|away| away.displaced, "kept in mind until nearer ones were named", Some(Rejection::Displaced)),
+    (|away| away.address_in_use, "at an address that has another id", Some(Rejection::AddressInUse)),
+    (|away| away.subnet_full, "of a subnet that had its share", Some(Rejection::SubnetFull)),
+    (|away| away.bad_address, "at an address that its informant cannot vouch for", Some(Rejection::BadAddress)),
+    (|away| away.unread, "beyond what is read of one answer", None),
 ];
 
 /// Informants that one reason lists.
 const INFORMANTS: usize = 8;
+/// Peers that one reason lists.
+const REJECTED: usize = 8;
 
 fn turned_away(trace: &Trace) -> String {
     let mut text = String::new();
-    for (count_of, reason) in REASONS {
+    for (count_of, reason, mark) in REASONS {
         let count = count_of(&trace.turned_away);
         if count == 0 {
             continue;
@@ -137,8 +141,19 @@ fn turned_away(trace: &Trace) -> String {
             }
         }
         text.push('\n');
+        let rejected = trace.rejected.iter().filter(|rejected| Some(rejected.why) == mark);
+        let listed: Vec<String> = rejected.take(REJECTED).map(one_rejected).collect();
+        text.extend(listed.iter().map(String::as_str));
+        if !listed.is_empty() && listed.len() < count {
+            text += &format!("       and {} more\n", count - listed.len());
+        }
     }
     text
+}
+
+fn one_rejected(Rejected { peer, named_by, .. }: &Rejected) -> String {
+    let by = named_by.map_or("of this node's own table".to_owned(), |by| format!("named by #{}", by + 1));
+    format!("       {} at {}, {by}\n", peer.id.short(), peer.addr)
 }
 
 fn tree(trace: &Trace) -> String {
@@ -223,6 +238,7 @@ Found after 2.0 s
 Named, but not followed
     2  known already
     1  at an address that its informant cannot vouch for, by #1
+       02000000 at 0.0.0.0:1, named by #1
 
 Who named whom
 this node's own table
@@ -233,6 +249,20 @@ this node's own table
 └─ #2 80000000, 160 bits: no answer
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn of_many_rejected_peers_the_first_are_listed_with_whoever_named_them() {
+        let now = Instant::now();
+        let config = Config::default();
+        let first = peer(0xff);
+        let mut lookup = Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[first], now);
+        let _ = lookup.next(now);
+        let bad = |n| Peer::new(peer(n).id, ([0, 0, 0, 0], u16::from(n)).into());
+        lookup.handle_peers(&first.id, &(1..=30).map(bad).collect::<Vec<_>>(), now);
+        let text = report("k", lookup.trace());
+        assert!(text.contains("   30  at an address that its informant cannot vouch for, by #1\n"), "{text}");
+        assert!(text.contains("       08000000 at 0.0.0.0:8, named by #1\n       and 22 more\n"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::Request;
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, Value};
 use tokio::time::{Instant, sleep};
 
@@ -32,6 +32,37 @@ fn a_value_that_was_superseded_is_not_placed_on() {
         sleep(Duration::from_secs(10)).await;
         let ours = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from("ours"));
         assert_eq!(peers.heard().iter().filter(|asked| ours(&asked.request)).count(), 0);
+    });
+}
+
+#[test]
+fn a_local_set_during_a_placement_ends_it_at_once() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(12).await;
+        let in_ms = |asked: &Asked, set, find| match &asked.request {
+            Request::Set { .. } => Reply::Usual.after(Duration::from_millis(set)),
+            Request::FindNode { .. } => Reply::Usual.after(Duration::from_millis(find)),
+            _ => Reply::Usual,
+        };
+        peers.on(move |asked| in_ms(asked, 40, 0));
+        let setting = |value| {
+            let node = node.clone();
+            actix_rt::spawn(async move { node.set("key", value).await })
+        };
+        let old = setting("old");
+        sleep(Duration::from_millis(70)).await;
+        // Its places take so long to be found that the first placement could come to its end.
+        peers.on(move |asked| in_ms(asked, 40, 300));
+        let new = setting("new");
+        let outcome = old.await.unwrap().unwrap();
+        assert!(outcome.superseded && (1..12).contains(&outcome.stored), "{outcome:?}");
+        peers.forget_heard();
+        let outcome = new.await.unwrap().unwrap();
+        assert_eq!((outcome.stored, outcome.superseded), (12, false));
+        sleep(Duration::from_secs(10)).await;
+        let is_old = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from("old"));
+        assert_eq!(peers.heard().iter().filter(|asked| is_old(&asked.request)).count(), 0);
+        assert!((0..12).all(|n| peers.held(n, "key") == Some("new".into())));
     });
 }
 

@@ -41,11 +41,16 @@ const PEERS: usize = 8;
 const UNRELIABLE: usize = 6;
 const CHANGELING: usize = 7;
 
-/// Memory that remembers whom the node knew.
+/// Of the commits of "kept", one in so many fails.
+const FAILS: u64 = 5;
+
+/// Memory that remembers whom the node knew, and now and then does not take what is told of "kept".
 #[derive(Default)]
 struct Lasting {
     memory: MemoryStore,
     known: Recollection,
+    /// Commits of "kept".
+    commits: u64,
 }
 
 impl Store for Lasting {
@@ -54,6 +59,11 @@ impl Store for Lasting {
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        let of_kept = changes.iter().any(|change| **change.key() == *"kept");
+        self.commits += u64::from(of_kept);
+        if of_kept && self.commits.is_multiple_of(FAILS) {
+            return done(Err(StoreError::Ended));
+        }
         self.memory.commit(changes, done);
     }
 

@@ -20,7 +20,9 @@ use serde::Serialize;
 
 pub use self::ballot::{Ballot, Elected, Votes};
 use self::shortlist::{Hope, Offer, Origin, READ_ON, Shortlist, State};
-pub use self::trace::{Asked, CameBack, Tally, Trace, TurnedAway, Vote};
+pub use self::trace::{
+    Asked, CameBack, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway, Vote,
+};
 use super::config::Config;
 use super::id::NodeId;
 use super::peer::{self, Peer};
@@ -151,7 +153,9 @@ impl Lookup {
         for seed in seeds {
             let offer = lookup.shortlist.offer(*seed, Origin::OWN_TABLE);
             lookup.trace.turned_away.count(offer);
+            lookup.note_rejection(*seed, None, offer);
         }
+        lookup.note_displaced();
         lookup
     }
 
@@ -207,13 +211,16 @@ impl Lookup {
         for named in &peers[..read] {
             if peer::check_named(&named.addr, &informant.addr).is_err() {
                 turned_away.bad_address += 1;
+                self.trace.rejected(*named, Some(entry), Rejection::BadAddress);
                 continue;
             }
             let offer = self.shortlist.offer(*named, origin);
             taken += usize::from(offer == Offer::Taken);
             turned_away.count(offer);
+            self.note_rejection(*named, Some(entry), offer);
         }
         self.trace.turned_away(entry, turned_away);
+        self.note_displaced();
         self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
     }
 
@@ -300,6 +307,7 @@ impl Lookup {
             Failure::Silent => self.shortlist.remove(from),
             Failure::Unsent => self.shortlist.remove_unsent(from),
         }
+        self.note_displaced();
     }
 
     /// The peers that answered, at most k, nearest first.
@@ -371,6 +379,18 @@ impl Lookup {
         let candidate = self.shortlist.in_flight(from)?;
         let State::InFlight { entry, .. } = std::mem::replace(&mut candidate.state, state) else { return None };
         Some((entry, candidate.peer, candidate.origin.hop))
+    }
+
+    fn note_rejection(&mut self, peer: Peer, named_by: Option<usize>, offer: Offer) {
+        if let Some(why) = Rejection::of(offer) {
+            self.trace.rejected(peer, named_by, why);
+        }
+    }
+
+    fn note_displaced(&mut self) {
+        for (peer, named_by) in self.shortlist.take_displaced() {
+            self.trace.displaced(peer, named_by);
+        }
     }
 
     fn finish(&mut self, ending: Ending, now: Instant) -> Next {

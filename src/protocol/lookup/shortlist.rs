@@ -115,6 +115,9 @@ pub(super) struct Shortlist {
     asked: Vec<Peer>,
     /// How many of them were not, since the query never left this node.
     unsent: usize,
+    /// Candidates that made room for nearer ones, until they are [told of](Shortlist::take_displaced), and whose answer had
+    /// named them.
+    displaced: Vec<(Peer, Option<usize>)>,
     capacity: usize,
     diversity: AppliesTo,
     max_per_subnet: usize,
@@ -128,6 +131,7 @@ impl Shortlist {
             candidates: Vec::new(),
             asked: Vec::new(),
             unsent: 0,
+            displaced: Vec::new(),
             capacity: MIN_CANDIDATES.max(READ_ON * config.k),
             diversity: config.diversity,
             max_per_subnet: config.max_per_subnet_lookup,
@@ -200,6 +204,11 @@ impl Shortlist {
         }
     }
 
+    /// Who has been displaced since this was asked last.
+    pub(super) fn take_displaced(&mut self) -> Vec<(Peer, Option<usize>)> {
+        std::mem::take(&mut self.displaced)
+    }
+
     /// Removes a candidate whose query failed. Its other address takes its place, if one was named.
     pub(super) fn remove(&mut self, id: &NodeId) {
         if let Ok(at) = self.find(id) {
@@ -255,7 +264,8 @@ impl Shortlist {
         match self.place_for(&peer, distance) {
             Err(refusal) => return refusal,
             Ok(Some(victim)) => {
-                self.candidates.remove(victim);
+                let victim = self.candidates.remove(victim);
+                self.displaced.push((victim.peer, victim.origin.named_by));
             }
             Ok(None) => {}
         }

@@ -265,6 +265,43 @@ fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
     assert_eq!(lookup.trace().turned_away, expected);
     assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 6, taken: 1 });
     assert_eq!(lookup.trace().asked[0].turned_away, expected, "and says whose answer named them");
+    let rejected = |peer, why| Rejected { peer, named_by: Some(0), why };
+    let expected = [rejected(narrow, Rejection::BadAddress), rejected(same_address, Rejection::AddressInUse)];
+    assert_eq!(lookup.trace().rejected, expected, "and who they were");
+}
+
+#[test]
+fn candidates_that_make_room_for_nearer_ones_are_counted_and_named() {
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(100..200), now);
+    assert_eq!(asks(&mut lookup, now), all_near(100..103));
+    let by_list = [near(7), near(8)];
+    lookup.handle_peers(&near(100).id, &by_list, now);
+    // A nearer one at the address of one that was just named, in the same answer.
+    lookup.handle_peers(&near(101).id, &[near(9), Peer::new(near(5).id, near(9).addr)], now);
+    let trace = lookup.trace();
+    assert_eq!((trace.turned_away.displaced, trace.asked[1].turned_away.displaced), (4, 1));
+    assert_eq!(trace.asked[1].came_back, CameBack::Peers { named: 2, taken: 2 });
+    let own = |n| Rejected { peer: near(n), named_by: None, why: Rejection::Displaced };
+    let of_answer = Rejected { peer: near(9), named_by: Some(1), why: Rejection::Displaced };
+    assert_eq!(trace.rejected, [own(199), own(198), own(197), of_answer]);
+}
+
+#[test]
+fn rejected_peers_are_named_up_to_a_bound_for_each_informant_and_for_all() {
+    let config = config(4, 1);
+    let (mut lookup, now) = told(&config, &[near(1_000)]);
+    let mut nearer = 1_000;
+    while let [asked] = asks(&mut lookup, now)[..] {
+        nearer -= 1;
+        let bad = (0..20).map(|n| in_subnet(n, "10.0.0"));
+        lookup.handle_peers(&asked.id, &bad.chain([near(nearer)]).collect::<Vec<_>>(), now);
+    }
+    let Trace { asked, turned_away, rejected, .. } = lookup.trace();
+    assert_eq!((asked.len(), turned_away.bad_address), (60, 59 * 20));
+    assert_eq!(rejected.len(), MAX_REJECTED);
+    let of = |by| rejected.iter().filter(|rejected| rejected.named_by == Some(by)).count();
+    assert!((1..=16).all(|by| of(by) == MAX_REJECTED_OF_ONE));
 }
 
 #[test]

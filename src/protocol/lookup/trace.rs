@@ -11,6 +11,11 @@ use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::ValueDigest;
 
+/// Rejected peers that a trace names. The counts tell of all.
+pub const MAX_REJECTED: usize = 128;
+/// Of these, peers that one informant named, so that a liar does not keep out the others.
+pub const MAX_REJECTED_OF_ONE: usize = 8;
+
 /// One lookup, told in order. At most as many entries as the lookup may send queries, and
 /// [`UNSENT_PER_QUERY`](super::UNSENT_PER_QUERY) times as many that were not sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +28,9 @@ pub struct Trace {
     pub asked: Vec<Asked>,
     /// Why peers that were named did not become candidates.
     pub turned_away: TurnedAway,
+    /// Who they were, in the order of their rejection: at most [`MAX_REJECTED`], and of one informant (or of our own table)
+    /// at most [`MAX_REJECTED_OF_ONE`]. Whoever was known, is this node itself or was not even read is not among them.
+    pub rejected: Vec<Rejected>,
     /// Which value this node holds itself, where several votes were wanted and it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<ValueDigest>,
@@ -82,7 +90,7 @@ pub enum CameBack {
     Peers {
         /// How many were named.
         named: usize,
-        /// How many of them became candidates.
+        /// How many of them became candidates, those included that were displaced later.
         taken: usize,
     },
     /// The value.
@@ -96,6 +104,33 @@ pub enum CameBack {
     },
     /// The query never left this node.
     Unsent,
+}
+
+/// A peer that was named and not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// Who.
+    pub peer: Peer,
+    /// Whose answer named it: a place in [`Trace::asked`]. `None`: our own table.
+    pub named_by: Option<usize>,
+    /// Why.
+    pub why: Rejection,
+}
+
+/// Why a peer that was named is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// See [`TurnedAway::bad_address`].
+    BadAddress,
+    /// See [`TurnedAway::address_in_use`].
+    AddressInUse,
+    /// See [`TurnedAway::subnet_full`].
+    SubnetFull,
+    /// See [`TurnedAway::too_far`].
+    TooFar,
+    /// See [`TurnedAway::displaced`].
+    Displaced,
 }
 
 /// How many named peers did not become candidates, by reason.
@@ -115,6 +150,9 @@ pub struct TurnedAway {
     pub subnet_full: usize,
     /// Farther than all of a full list.
     pub too_far: usize,
+    /// A candidate first, which then made room for a nearer one, in the list, in its subnet or at its address, before it was
+    /// asked. It counts among those that were taken as well.
+    pub displaced: usize,
 }
 
 /// What became of a lookup's queries.
@@ -141,6 +179,7 @@ impl Trace {
             goal,
             asked: Vec::new(),
             turned_away: TurnedAway::default(),
+            rejected: Vec::new(),
             here: None,
             ending: None,
             lasted_us: None,
@@ -210,6 +249,23 @@ impl Trace {
         self.turned_away.add(&peers);
     }
 
+    /// This candidate was displaced before it was asked.
+    pub(super) fn displaced(&mut self, peer: Peer, named_by: Option<usize>) {
+        self.turned_away.displaced += 1;
+        if let Some(entry) = named_by {
+            self.asked[entry].turned_away.displaced += 1;
+        }
+        self.rejected(peer, named_by, Rejection::Displaced);
+    }
+
+    /// Names a peer that is not followed, while there is room for it.
+    pub(super) fn rejected(&mut self, peer: Peer, named_by: Option<usize>, why: Rejection) {
+        let of_one = self.rejected.iter().filter(|rejected| rejected.named_by == named_by);
+        if self.rejected.len() < MAX_REJECTED && of_one.count() < MAX_REJECTED_OF_ONE {
+            self.rejected.push(Rejected { peer, named_by, why });
+        }
+    }
+
     pub(super) fn end(&mut self, ending: Ending, now: Instant) {
         self.ending = Some(ending);
         self.lasted_us = Some(self.offset(now));
@@ -241,6 +297,19 @@ impl TurnedAway {
         self.address_in_use += other.address_in_use;
         self.subnet_full += other.subnet_full;
         self.too_far += other.too_far;
+        self.displaced += other.displaced;
+    }
+}
+
+impl Rejection {
+    /// Why the peer was turned away that was offered; `None` if it was not, or needs no mention.
+    pub(super) fn of(offer: Offer) -> Option<Self> {
+        match offer {
+            Offer::Taken | Offer::Known | Offer::OwnId => None,
+            Offer::AddressInUse => Some(Self::AddressInUse),
+            Offer::SubnetFull => Some(Self::SubnetFull),
+            Offer::TooFar => Some(Self::TooFar),
+        }
     }
 }
 

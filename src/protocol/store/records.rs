@@ -124,6 +124,11 @@ impl Records {
         }
     }
 
+    /// Whether a full copy of `key` is held, even one that has ended and was not dropped yet.
+    pub fn is_held(&self, key: &str) -> bool {
+        self.holdings.get(key).is_some_and(Record::is_full)
+    }
+
     /// Whether this node publishes `key`.
     pub fn is_published(&self, key: &str) -> bool {
         self.published_version(key).is_some()

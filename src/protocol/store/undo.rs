@@ -26,6 +26,14 @@ impl Checkpoint {
         self.key == earlier.key && before == earlier.after
     }
 
+    /// Whether the publication of `key` was kept before is to be `kept`, if that is the checkpoint's key: what said
+    /// otherwise has failed.
+    pub fn set_keep(&mut self, key: &str, kept: bool) {
+        if let Some(before) = self.before.as_mut().filter(|before| *self.key == *key && before.is_published()) {
+            before.stored.keep = kept;
+        }
+    }
+
     /// The write of `earlier` has failed, which this one [follows](Checkpoint::follows): if this one fails too, what was
     /// held before both is held again.
     pub fn rest_on(&mut self, earlier: Self) {
@@ -57,7 +65,7 @@ impl Records {
         None
     }
 
-    /// These changes could not be committed, and still hold: the next [`Records::take_changes`] gives them again.
+    /// What has become of these keys could not be committed: the next [`Records::take_changes`] gives it again, as it then is.
     pub fn still_uncommitted(&mut self, keys: impl IntoIterator<Item = Arc<str>>) {
         self.changed.extend(keys);
     }

@@ -89,7 +89,7 @@ fn what_cannot_be_committed_is_taken_back_and_nothing_else() {
     bench.publish("ours", "newer");
     bench.records.undo(checkpoint);
     assert_eq!(bench.text("ours").as_deref(), Some("newer"));
-    // What cannot be taken back, a release above all, is committed with the next group.
+    // What is not taken back is given again.
     bench.records.take_changes();
     bench.records.release("ours");
     let lost = bench.records.take_changes();
