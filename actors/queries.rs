@@ -55,6 +55,11 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Whether whoever asked has ended meanwhile.
+    fn is_moot(&self) -> bool {
+        self.asker.as_ref().is_some_and(|asker| !asker.connected())
+    }
+
     fn tell(&self, result: QueryResult) {
         if let Some(asker) = &self.asker {
             asker.do_send(QueryEvent { to: self.to, id: self.id, result });
@@ -228,7 +233,9 @@ impl Handler<ResponseReceived> for Queries {
         let waiting = answered.waiter;
         self.links.over.do_send(QueryOver { to: waiting.to });
         for (request, parked) in self.parked.release(&waiting.to) {
-            self.begin(request, parked, now);
+            if !parked.is_moot() {
+                self.begin(request, parked, now);
+            }
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
         if from == waiting.to && self.config.source_verification.covers(&from.ip()) {

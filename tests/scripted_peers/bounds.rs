@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Node, Value};
+use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
 use super::{house, start};
@@ -89,6 +89,32 @@ fn lookups_whose_callers_have_gone_hold_nobody_up() {
         let _ = node.get("another").await;
         // Its own silence, and what is left of the one lookup that was under way.
         assert!(asked.elapsed() < Duration::from_secs(8), "it waited {:?}", asked.elapsed());
+    });
+}
+
+#[test]
+fn queries_that_waited_for_an_address_longer_than_anybody_wanted_them_are_not_sent() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let quick = ScriptedPeers::new(&network, Codec::Json).with(1);
+        let slow = ScriptedPeers::new(&network, Codec::Json).with_id(NodeId::of_key("slow"));
+        slow.on(|_| Reply::Usual.after(Duration::from_millis(1_900)));
+        let named = vec![quick.peer(0), slow.peer(0)];
+        quick.on(move |asked| match asked.request {
+            Request::FindNode { .. } => Reply::Answer(Response::FindNode { peers: named.clone() }),
+            _ => Reply::Usual,
+        });
+        let config = Config::builder().max_unanswered(2).build().unwrap();
+        let node = start(&network, Node::builder().config(config)).await;
+        assert!(node.bootstrap([quick.addr(0)]).await.unwrap().joined());
+        let lookups = (0..30).map(|n| node.find_node(NodeId::of_key(&n.to_string())));
+        let begun = Instant::now();
+        let found = futures_util::future::join_all(lookups).await;
+        assert!(found.iter().all(Result::is_ok) && begun.elapsed() < Duration::from_millis(1_900), "{found:?}");
+        sleep(Duration::from_secs(10)).await;
+        // Those that went before it had answered, its bucket's refresh, and the ping of a newcomer.
+        let asked = slow.heard().len();
+        assert!((2..10).contains(&asked), "{asked} queries");
     });
 }
 
