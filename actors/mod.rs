@@ -25,6 +25,7 @@ mod parked;
 pub mod poison;
 pub mod publish;
 pub mod queries;
+pub mod reply;
 pub mod requests;
 pub mod routing_table;
 pub mod snapshot;

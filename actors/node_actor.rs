@@ -2,12 +2,10 @@
 //! request ends. [`Node`](super::node::Node) is the handle to it.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Message, Recipient, Supervised};
+use actix::{Actor, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{Config, ConfigError};
 use kademlia_dynamic::protocol::id::NodeId;
@@ -27,6 +25,7 @@ use super::messages::{
     ReleaseKey, StartLookup, UnkeepKey,
 };
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+use super::reply::Reply;
 use super::requests::{
     Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
     Probe, Release, Set, Stop, Unkeep,
@@ -80,26 +79,6 @@ pub(crate) struct NodeLinks {
     pub(crate) ping: JoinLinks,
 }
 
-/// An answer that is to come. If whoever asked goes away meanwhile, nobody waits for it any longer, which those who work on
-/// it can see: their side of the channel is closed.
-pub struct Reply<T>(Pin<Box<dyn Future<Output = Result<T, Error>>>>);
-
-impl<T: 'static, M> MessageResponse<NodeActor, M> for Reply<T>
-where
-    M: Message<Result = Result<T, Error>>,
-{
-    fn handle(self, _: &mut Context<NodeActor>, asker: Option<OneshotSender<Result<T, Error>>>) {
-        actix_rt::spawn(async move {
-            let Some(mut asker) = asker else { return drop(self.0.await) };
-            tokio::select! {
-                biased;
-                () = asker.closed() => {}
-                outcome = self.0 => drop(asker.send(outcome)),
-            }
-        });
-    }
-}
-
 /// Who this node is.
 pub(crate) struct Description {
     pub(crate) id: NodeId,
@@ -148,22 +127,22 @@ impl NodeActor {
     /// Waits for an answer that somebody was told to give.
     fn wait<T: 'static>(&self, answer: oneshot::Receiver<Result<T, Error>>, patience: Duration) -> Reply<T> {
         let ender = self.ender.clone();
-        Reply(Box::pin(async move {
+        Reply::of(async move {
             match tokio::time::timeout(patience, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(interrupted(&ender)),
                 Err(_) => Err(Error::TookTooLong(patience)),
             }
-        }))
+        })
     }
 
     /// Has a value read, and waits for it.
     fn read(&self, key: Arc<str>, GetOptions { quorum }: GetOptions) -> Reply<TracedGet> {
         if let Err(error) = self.admit(Some(&key)) {
-            return refused(error);
+            return Reply::refused(error);
         }
         if let Err(error) = self.within_k("quorum", quorum) {
-            return refused(error.into());
+            return Reply::refused(error.into());
         }
         let (answer, answered) = oneshot::channel();
         self.links.read.do_send(ReadValue { key, quorum, answer });
@@ -192,10 +171,6 @@ fn interrupted(ender: &Ender) -> Error {
     ender.reason().map_or(Error::Interrupted, Error::Stopped)
 }
 
-fn refused<T: 'static>(error: Error) -> Reply<T> {
-    Reply(Box::pin(std::future::ready(Err(error))))
-}
-
 impl Actor for NodeActor {
     type Context = Context<Self>;
 }
@@ -207,7 +182,7 @@ impl Handler<Get> for NodeActor {
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
         let read = self.read(get.key, GetOptions::default());
-        Reply(Box::pin(async move { Ok(read.0.await?.outcome) }))
+        Reply::of(async move { Ok(read.await?.outcome) })
     }
 }
 
@@ -232,7 +207,7 @@ impl Handler<CheckHealth> for NodeActor {
 
     fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = self.admit(Some(&check.key)) {
-            return refused(error);
+            return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
         self.links.audit.do_send(AuditKey { key: check.key, answer });
@@ -245,7 +220,7 @@ impl Handler<Set> for NodeActor {
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = self.admit(None) {
-            return refused(error);
+            return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
         self.links.publish.do_send(PublishValue { key: set.key, value: set.value, answer });
@@ -259,7 +234,7 @@ impl Handler<FindNode> for NodeActor {
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
         match self.admit(None) {
             Ok(()) => self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode),
-            Err(error) => refused(error),
+            Err(error) => Reply::refused(error),
         }
     }
 }
@@ -270,7 +245,7 @@ impl Handler<FindValue> for NodeActor {
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
         match self.admit(Some(&find.key)) {
             Ok(()) => self.look_up(LookupKey::Value(find.key), Purpose::FindValue),
-            Err(error) => refused(error),
+            Err(error) => Reply::refused(error),
         }
     }
 }
@@ -280,7 +255,7 @@ impl Handler<Ping> for NodeActor {
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = self.admit(None) {
-            return refused(error);
+            return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
         let plan = JoinPlan {
@@ -300,7 +275,7 @@ impl Handler<Bootstrap> for NodeActor {
 
     fn handle(&mut self, bootstrap: Bootstrap, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = self.admit(None) {
-            return refused(error);
+            return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
         self.links.join.do_send(JoinNetwork { contacts: bootstrap.contacts, answer: Some(answer) });
@@ -323,7 +298,7 @@ impl Handler<CopyOf> for NodeActor {
 
     fn handle(&mut self, asked: CopyOf, _: &mut Self::Context) -> Self::Result {
         let (found, ender) = (self.links.copy.send(FindCopy(asked.key)), self.ender.clone());
-        Reply(Box::pin(async move { found.await.map_err(|_| interrupted(&ender)) }))
+        Reply::of(async move { found.await.map_err(|_| interrupted(&ender)) })
     }
 }
 
@@ -332,11 +307,11 @@ impl Handler<Keep> for NodeActor {
 
     fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
         if let Err(error) = self.admit(None) {
-            return refused(error);
+            return Reply::refused(error);
         }
         let Keep { key, min_replicas } = keep;
         if let Err(error) = self.within_k("min_replicas", min_replicas) {
-            return refused(error.into());
+            return Reply::refused(error.into());
         }
         let (answer, answered) = oneshot::channel();
         self.links.keep.do_send(KeepKey { key, min_replicas, answer });
@@ -388,7 +363,7 @@ impl Handler<Describe> for NodeActor {
         let (id, addr, codec) = (self.id, self.addr, self.codec);
         let uptime = clock::now().saturating_duration_since(self.started);
         // The one place that asks instead of telling: looking in is rare, and needs all of them.
-        Reply(Box::pin(async move {
+        Reply::of(async move {
             let gone = |_| interrupted(&ender);
             let table = links.table.send(DescribeTable).await.map_err(gone)?;
             let store = links.store.send(DescribeStore).await.map_err(gone)?;
@@ -413,6 +388,6 @@ impl Handler<Describe> for NodeActor {
                 counters,
                 restarts,
             })
-        }))
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The table's rules, one story each.
 
+mod silences;
 mod subnets;
 
 use std::time::{Duration, Instant};
@@ -161,113 +162,6 @@ fn a_bucket_asks_for_one_check_a_second() {
     // 300 newcomers within 3 s.
     let checks = (10..310).filter(|number| story.answers(far(*number)).check().is_some()).count();
     assert_eq!(checks, 3);
-}
-
-#[test]
-fn one_lost_packet_evicts_nobody_even_where_a_replacement_waits() {
-    let mut story = Story::full();
-    let _ = story.answers(far(9));
-    assert_eq!(story.is_silent(far(0)), None);
-    assert!(story.table.contains(&far(0).id));
-    assert_eq!(story.is_silent(far(0)), Some(Evicted { peer: far(0), promoted: Some(far(9)) }));
-}
-
-#[test]
-fn without_a_replacement_it_takes_max_failures() {
-    let mut story = Story::full();
-    assert_eq!(story.is_silent(far(0)), None);
-    assert_eq!(story.is_silent(far(0)), None);
-    assert_eq!(story.is_silent(far(0)), Some(Evicted { peer: far(0), promoted: None }));
-}
-
-#[test]
-fn an_answer_ends_the_count_of_failures() {
-    let mut story = Story::full();
-    for _ in 0..10 {
-        assert_eq!(story.is_silent(far(0)), None);
-        assert_eq!(story.is_silent(far(0)), None);
-        assert_eq!(story.answers(far(0)), Insertion::Refreshed);
-        assert_eq!(story.failures(far(0)), 0);
-    }
-}
-
-#[test]
-fn queries_lost_together_count_once() {
-    let mut story = Story::full();
-    let _ = story.answers(far(9));
-    story.pass(TIMEOUT);
-    for _ in 0..20 {
-        story.pass(Duration::from_millis(50));
-        assert_eq!(story.table.peer_silent(&far(0), story.now), None);
-    }
-    assert_eq!(story.failures(far(0)), 1);
-}
-
-#[test]
-fn evicting_twice_promotes_once() {
-    let mut story = Story::full();
-    for number in 9..12 {
-        let _ = story.answers(far(number));
-    }
-    for _ in 0..2 {
-        let _ = story.is_silent(far(0));
-    }
-    assert!(story.table.contains(&far(11).id), "the one that answered last comes in");
-    assert_eq!(story.is_silent(far(0)), None);
-    assert_eq!(story.table.peer_replaced(&far(0)), None);
-    assert_eq!(story.table.len(), 5);
-    assert!(!story.table.contains(&far(10).id));
-    assert_eq!(story.table.counters().evicted, 1);
-}
-
-#[test]
-fn an_outage_of_everything_evicts_nobody() {
-    let mut story = Story::full();
-    let _ = story.answers(far(9));
-    let everybody: Vec<Peer> = story.table.verified_peers(99);
-    for _ in 0..100 {
-        for peer in &everybody {
-            assert_eq!(story.is_silent_as_all(*peer), None);
-        }
-    }
-    assert_eq!(story.table.len(), 5);
-    assert!(story.table.nearest_for(&OWN, 9, &addr("192.0.2.1:1")).is_empty(), "the failing are not named to others");
-    assert_eq!(story.table.nearest(&OWN, 9).len(), 5, "but asked by ourselves");
-    // The first answer ends the outage; queries sent before it time out after it, and still blame nobody.
-    assert_eq!(story.answers(far(0)), Insertion::Refreshed);
-    story.pass(TIMEOUT - Duration::from_millis(100));
-    for peer in &everybody[..4] {
-        assert_eq!(story.table.peer_silent(peer, story.now), None);
-    }
-    for number in 0..4 {
-        assert_eq!(story.answers(far(number)), Insertion::Refreshed);
-        assert_eq!(story.failures(far(number)), 0);
-    }
-    assert_eq!(story.table.nearest_for(&OWN, 9, &addr("192.0.2.1:1")).len(), 4);
-}
-
-#[test]
-fn local_answers_do_not_evict_the_internet() {
-    let mut story = Story::small();
-    let (local, global) = (at(far(1), "127.0.0.1:7"), far(2));
-    for peer in [local, global] {
-        assert_eq!(story.answers(peer), Insertion::Added);
-    }
-    for _ in 0..50 {
-        assert_eq!(story.answers(local), Insertion::Refreshed);
-        assert_eq!(story.is_silent_as_all(global), None);
-    }
-    assert_eq!(story.failures(global), 50);
-}
-
-#[test]
-fn silence_at_an_address_that_a_stranger_named_is_not_the_entrys() {
-    let mut story = Story::full();
-    for _ in 0..10 {
-        assert_eq!(story.is_silent(at(far(0), "203.0.113.9:9")), None);
-    }
-    assert_eq!(story.table.peer_replaced(&at(far(0), "203.0.113.9:9")), None);
-    assert_eq!(story.failures(far(0)), 0);
 }
 
 #[test]
