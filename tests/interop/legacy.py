@@ -104,9 +104,11 @@ class Driver:
         return {"peers": peers_to_json(self.nodes[node].routing_table.all_peers())}
 
     async def held(self, node, key):
-        """What the node itself holds under the key."""
+        """What the node itself holds under the key, and when that expires (seconds of the Unix epoch)."""
         entry = self.nodes[node].data_store.get(key)
-        return {"value": to_json(None if entry is None or entry.is_expired() else entry.value)}
+        if entry is None or entry.is_expired():
+            return {"value": to_json(None), "expires_at": None}
+        return {"value": to_json(entry.value), "expires_at": entry.expires_at}
 
     async def stop(self, node):
         """The node leaves without a word, as every legacy node does."""

@@ -131,7 +131,16 @@ impl Legacy {
 
     /// What `node` itself holds under `key`.
     pub(crate) async fn held(&self, node: &LegacyNode, key: &str) -> Option<Value> {
-        value(&or_fail(self.call(json!({"do": "held", "node": node.number, "key": key})).await))
+        value(&self.copy(node, key).await)
+    }
+
+    /// When what `node` itself holds under `key` expires, in seconds of the Unix epoch.
+    pub(crate) async fn expiry(&self, node: &LegacyNode, key: &str) -> Option<f64> {
+        self.copy(node, key).await["expires_at"].as_f64()
+    }
+
+    async fn copy(&self, node: &LegacyNode, key: &str) -> Json {
+        or_fail(self.call(json!({"do": "held", "node": node.number, "key": key})).await)
     }
 
     /// The peers that `node` finds nearest to `target`.

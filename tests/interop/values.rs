@@ -1,5 +1,7 @@
 //! Values set on either side and read on the other, with their type; and values that outlive their publisher.
 
+use std::time::Duration;
+
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::AppliesTo;
 use kademlia_dynamic::{Codec, Config, Value};
@@ -15,6 +17,7 @@ on_each_version_and_wire! {
     what_legacy_nodes_set_ours_and_legacy_nodes_read,
     what_ours_overwrites_legacy_nodes_read_anew,
     a_value_of_ours_survives_its_publisher,
+    what_ours_publishes_is_renewed_at_its_legacy_holders,
     a_value_of_a_legacy_node_survives_its_publisher,
     a_copy_that_a_legacy_reader_caches_at_ours_is_served,
     a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes,
@@ -133,6 +136,27 @@ async fn a_value_of_ours_survives_its_publisher(version: Version, codec: Codec) 
     }
     mixed.ours.remove(0).stop().await;
     what_was_set_is_read_by_newcomers(mixed).await;
+}
+
+/// The only test here in which time must really pass: a republication is due each second.
+async fn what_ours_publishes_is_renewed_at_its_legacy_holders(version: Version, codec: Codec) {
+    let Some(legacy) = Legacy::start(version, codec).await else { return };
+    let nodes = legacy.nodes(3, &[]).await;
+    let config = Config::builder().republish_interval(Duration::from_secs(1)).build();
+    let ours = Ours::start_alone(codec, config.expect("the settings are in their ranges")).await;
+    ours.bootstrap(&[nodes[0].addr()]).await;
+    assert_eq!(ours.set("key", &Value::from("value")).await.stored, 3);
+    for node in &nodes {
+        let mut expiry = legacy.expiry(node, "key").await.expect("it has stored it");
+        // Twice: the second time it is a renewal that is renewed.
+        for _ in 0..2 {
+            eventually("the copy lives longer", async || legacy.expiry(node, "key").await > Some(expiry)).await;
+            expiry = legacy.expiry(node, "key").await.expect("it lives");
+        }
+        assert_eq!(legacy.held(node, "key").await, Some("value".into()));
+    }
+    ours.stop().await;
+    assert_eq!(legacy.complaints().await, Vec::<String>::new());
 }
 
 async fn a_value_of_a_legacy_node_survives_its_publisher(version: Version, codec: Codec) {
