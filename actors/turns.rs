@@ -1,5 +1,5 @@
-//! Whose turn it is among the lookups that want to run: those that somebody waits for in their order, then the node's own
-//! upkeep in its order. It knows their keys and nothing else of them.
+//! Whose turn it is among the lookups that want to run: those that somebody waits for before the node's own upkeep, but not for
+//! ever; each kind in its order. It knows their keys and nothing else of them.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,10 @@ pub(crate) enum Urgency {
     Upkeep,
 }
 
+/// Of those that begin while both kinds wait, one in so many is upkeep: an application that always wants more than can run
+/// must not keep the node from republishing until its values end.
+const UPKEEP_ONE_IN: u32 = 4;
+
 /// The lookups that run, by number, and those that wait, by key. Upkeep holds at most half of the places, so that whoever
 /// comes while a round is under way need not wait for it; it has a queue of its own, so that it fills up nobody's.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Turns {
     max_waiting: usize,
     running: usize,
     running_upkeep: usize,
+    /// Wanted ones that began while upkeep waited, since upkeep last began.
+    preferred: u32,
     wanted: VecDeque<LookupKey>,
     upkeep: VecDeque<LookupKey>,
 }
@@ -31,7 +37,8 @@ pub(crate) struct Turns {
 impl Turns {
     /// At most `limit` run at once; of each urgency at most `max_waiting` wait.
     pub(crate) fn new(limit: usize, max_waiting: usize) -> Self {
-        Self { limit, max_waiting, running: 0, running_upkeep: 0, wanted: VecDeque::new(), upkeep: VecDeque::new() }
+        let (wanted, upkeep) = (VecDeque::new(), VecDeque::new());
+        Self { limit, max_waiting, running: 0, running_upkeep: 0, preferred: 0, wanted, upkeep }
     }
 
     /// How many run, and how many wait.
@@ -62,7 +69,11 @@ impl Turns {
 
     /// The next whose turn it is, if there is a place for it.
     pub(crate) fn next(&mut self) -> Option<(LookupKey, Urgency)> {
-        [Urgency::Wanted, Urgency::Upkeep].into_iter().find_map(|urgency| {
+        let mut order = [Urgency::Wanted, Urgency::Upkeep];
+        if self.preferred + 1 >= UPKEEP_ONE_IN {
+            order.reverse();
+        }
+        order.into_iter().find_map(|urgency| {
             let key = if self.has_place(urgency) { self.queue_of(urgency).pop_front() } else { None };
             key.map(|key| (key, urgency))
         })
@@ -70,6 +81,10 @@ impl Turns {
 
     /// One runs from now on.
     pub(crate) fn began(&mut self, urgency: Urgency) {
+        self.preferred = match urgency {
+            Urgency::Wanted if !self.upkeep.is_empty() => self.preferred.saturating_add(1),
+            Urgency::Wanted | Urgency::Upkeep => 0,
+        };
         self.running += 1;
         self.running_upkeep += usize::from(urgency == Urgency::Upkeep);
     }
@@ -142,6 +157,29 @@ mod tests {
         turns.ended(Urgency::Upkeep);
         assert_eq!(start(&mut turns), [(key(102), Urgency::Wanted)], "before all upkeep");
         assert_eq!(turns.counts(), (4, 7 + 5));
+    }
+
+    #[test]
+    fn upkeep_has_every_fourth_turn_however_many_are_waited_for() {
+        for limit in [1, 2, 256] {
+            let mut turns = Turns::new(limit, 1_000);
+            let mut running = VecDeque::from(vec![Urgency::Wanted; limit]);
+            running.iter().for_each(|urgency| turns.began(*urgency));
+            assert!((0..500).all(|n| turns.queue(key(n), Urgency::Upkeep)));
+            let (mut upkeep, mut came) = (0, 1_000);
+            for _ in 0..100 {
+                // Whoever waits never ends.
+                while turns.queue(key(came), Urgency::Wanted) {
+                    came += 1;
+                }
+                turns.ended(running.pop_front().unwrap());
+                let started = start(&mut turns);
+                assert_eq!(started.len(), 1);
+                running.push_back(started[0].1);
+                upkeep += usize::from(started[0].1 == Urgency::Upkeep);
+            }
+            assert_eq!(upkeep, 25, "of 100, {limit} at once");
+        }
     }
 
     #[test]

@@ -66,9 +66,7 @@ async fn recall(sim: &Sim) -> f64 {
         entropy.fill(&mut id);
         let target = NodeId::from_bytes(id);
         let Some(node) = sim.node(sim.random_node()) else { continue };
-        let mut truth = sim.true_closest(&target, 21);
-        truth.retain(|peer| peer.id != node.id());
-        truth.truncate(20);
+        let truth = sim.true_closest_for(&node.id(), &target, 20);
         let closest = node.find_node(target).await.unwrap_or_default();
         found += truth.iter().filter(|peer| closest.contains(peer)).count();
         all += truth.len();

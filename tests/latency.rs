@@ -80,11 +80,8 @@ async fn reads(sim: &Sim, keys: &[String]) -> Figures {
         let place = sim.random_node();
         let Some((took, trace)) = read(sim, place, key).await else { continue };
         figures.take(took, &trace);
-        // Nobody finds himself.
         let own = sim.node(place).unwrap().id();
-        let mut truth = sim.true_closest(&NodeId::of_key(key), 21);
-        truth.retain(|peer| peer.id != own);
-        truth.truncate(20);
+        let truth = sim.true_closest_for(&own, &NodeId::of_key(key), 20);
         let found: HashSet<NodeId> = answered(&trace).collect();
         figures.recall += truth.iter().filter(|peer| found.contains(&peer.id)).count() as f64 / truth.len() as f64;
     }

@@ -22,7 +22,11 @@ type Outcome = Result<Report, ExperimentError>;
 
 pub(super) async fn run(args: SimArgs) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    // What it is for is known before hours have passed.
+    // What can be known before hours have passed is said before.
+    args.experiment().validate()?;
+    if let Some(series) = args.size_series() {
+        series.validate()?;
+    }
     if let Some(dir) = &args.plot {
         fs::create_dir_all(dir).map_err(|error| cannot_create(dir, &error))?;
     }

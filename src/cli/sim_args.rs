@@ -26,8 +26,6 @@ the report of what ran so far (exit code 130); a second one ends it at once.";
 
 /// The longest run, in hours.
 const MAX_HOURS: f64 = (experiment::MAX_DURATION.as_secs() / 3_600) as f64;
-/// The most sizes in one series.
-const MAX_SIZES: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct SimArgs {
@@ -40,7 +38,7 @@ pub(super) struct SimArgs {
     /// Nodes come and go: half of them leave within this time (90s, 15m, 4h, 2d), and others join
     #[arg(long, value_name = "HALF_LIFE", value_parser = half_life)]
     pub(super) churn: Option<Duration>,
-    /// Publishers come and go as well. A value is then lost at its expiry at the latest
+    /// Publishers come and go as well. A value then ends with its expiry, a day after it was set, unless legacy nodes prolong it
     #[arg(long, requires = "churn")]
     pub(super) churn_publishers: bool,
     /// The share of datagrams that get lost, 0 to 0.9
@@ -52,13 +50,16 @@ pub(super) struct SimArgs {
     /// How many values are published, 1 to 100000
     #[arg(long, value_name = "V", default_value = "20", value_parser = values)]
     pub(super) values: usize,
-    /// Reads in each virtual minute, 1 to 10000: a random value each, by any node
+    /// Reads in each virtual minute, 1 to 10000: of the values in turn, each by any node
     #[arg(long, value_name = "R", default_value = "10", value_parser = reads)]
     pub(super) reads: usize,
+    /// Reads in each virtual minute by visitors, 0 to 10000: clients that come for one read and hold nothing
+    #[arg(long, value_name = "R", default_value = "0", value_parser = visits)]
+    pub(super) visits: usize,
     /// Where all chances come from
     #[arg(long, value_name = "S", default_value = "1")]
     pub(super) seed: u64,
-    /// Measure lookups in static networks of these sizes as well [default with --plot: some up to N]
+    /// Measure lookups in static networks of these sizes as well, 20 at most [default with --plot: some up to N]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = nodes)]
     pub(super) sizes: Vec<usize>,
     /// How the life of cached copies is computed
@@ -89,6 +90,7 @@ impl SimArgs {
             values: self.values,
             churn_publishers: self.churn_publishers,
             reads_per_minute: self.reads,
+            visits_per_minute: self.visits,
             seed: self.seed,
             ..Experiment::default()
         }
@@ -103,7 +105,6 @@ impl SimArgs {
         };
         sizes.sort_unstable();
         sizes.dedup();
-        sizes.truncate(MAX_SIZES);
         Some(SizeSeries { sizes, loss: self.loss, seed: self.seed, ..SizeSeries::default() })
     }
 
@@ -131,6 +132,10 @@ fn values(text: &str) -> Result<usize, String> {
 
 fn reads(text: &str) -> Result<usize, String> {
     whole(text, 1, MAX_PER_MINUTE)
+}
+
+fn visits(text: &str) -> Result<usize, String> {
+    whole(text, 0, MAX_PER_MINUTE)
 }
 
 fn whole(text: &str, min: usize, max: usize) -> Result<usize, String> {
@@ -176,6 +181,7 @@ fn half_life(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::sim::experiment::MAX_SIZES;
     use clap::{CommandFactory, Parser};
 
     fn parse(args: &[&str]) -> Result<SimArgs, String> {
@@ -200,6 +206,7 @@ mod tests {
             ("--legacy", "2", "from 0 to 1"),
             ("--values", "0", "from 1 to 100000"),
             ("--reads", "10001", "from 1 to 10000"),
+            ("--visits", "-1", "from 0 to 10000"),
             ("--seed", "-1", "invalid"),
             ("--sizes", "200,1", "from 2 to 100000"),
         ] {
@@ -239,11 +246,15 @@ mod tests {
     #[test]
     fn what_the_help_says_of_limits_is_what_they_are() {
         let help = Cli::command().find_subcommand_mut("sim").unwrap().render_help().to_string();
+        // Where its lines end is no matter.
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for limits in [
             format!("{MIN_NODES} to {MAX_NODES}"),
             format!("0 to {MAX_LOSS}"),
             format!("1 to {MAX_VALUES}"),
             format!("1 to {MAX_PER_MINUTE}"),
+            format!("0 to {MAX_PER_MINUTE}"),
+            format!("{MAX_SIZES} at most"),
         ] {
             assert!(help.contains(&limits), "{limits}: {help}");
         }
@@ -258,5 +269,9 @@ mod tests {
         assert_eq!(sizes(&["--nodes", "10000", "--plot", "d"]), Some(vec![200, 500, 1_000, 2_000, 5_000, 10_000]));
         assert_eq!(sizes(&["--nodes", "7", "--plot", "d"]), Some(vec![7]));
         assert_eq!(sizes(&["--nodes", "7", "--plot", "d", "--sizes", "50"]), Some(vec![50]));
+        // None of them is left out in silence.
+        let many = (2..=22).map(|size| size.to_string()).collect::<Vec<_>>().join(",");
+        let series = parse(&["--sizes", &many]).unwrap().size_series().unwrap();
+        assert_eq!(series.validate().unwrap_err().to_string(), "the number of sizes must be 0 to 20, not 21");
     }
 }

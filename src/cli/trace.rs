@@ -31,10 +31,9 @@ fn headline(key: &str, trace: &Trace) -> String {
             counts.push(format!("{count} {what}"));
         }
     }
-    // Fewer than were wanted may have it.
-    let found = trace.asked.iter().any(|asked| asked.came_back == CameBack::Value);
-    let (ended, because) = match trace.ending {
-        Some(Ending::Complete) if found => ("Found", ": the nearest nodes that are alive have all answered"),
+    // However it ended: fewer than were wanted may have it.
+    let found = trace.here.is_some() || trace.asked.iter().any(|asked| asked.came_back == CameBack::Value);
+    let (without, because) = match trace.ending {
         Some(Ending::Found) => ("Found", ""),
         Some(Ending::Complete) => ("Not found", ": the nearest nodes that are alive have all answered"),
         Some(Ending::NoPeers) => ("Not found", ": there was nobody left to ask"),
@@ -42,6 +41,7 @@ fn headline(key: &str, trace: &Trace) -> String {
         Some(Ending::DeadlinePassed) => ("Given up", ": its time was over"),
         None => ("Still running", ""),
     };
+    let ended = if found && trace.ending.is_some() { "Found" } else { without };
     let lasted = trace.lasted_us.map_or(String::new(), |us| format!(" after {}", time(us)));
     format!("Lookup of {key:?}, at {}\n{ended}{lasted}{because}\n{}", trace.target, counts.join(", "))
 }
@@ -192,6 +192,8 @@ mod tests {
     use crate::protocol::id::NodeId;
     use crate::protocol::lookup::{Failure, Goal, Lookup, Next};
     use crate::protocol::peer::Peer;
+    use crate::protocol::store::ValueDigest;
+    use crate::protocol::value::Value;
 
     fn peer(number: u8) -> Peer {
         let mut id = [0; 20];
@@ -263,6 +265,20 @@ this node's own table
         let text = report("k", lookup.trace());
         assert!(text.contains("   30  at an address that its informant cannot vouch for, by #1\n"), "{text}");
         assert!(text.contains("       08000000 at 0.0.0.0:8, named by #1\n       and 22 more\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_found_before_a_lookup_gave_up_was_found() {
+        let now = Instant::now();
+        let config = Config::default();
+        let mut lookup =
+            Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[peer(1), peer(2)], now);
+        while let Next::Query(_) = lookup.next(now) {}
+        let vote = Vote { value: ValueDigest::of(&Value::from("value")), counted: true };
+        lookup.handle_vote(&peer(1).id, vote, now);
+        let _ = lookup.next(now + config.lookup_deadline);
+        let text = report("k", lookup.trace());
+        assert!(text.contains("\nFound after 10.0 s: its time was over\n"), "{text}");
     }
 
     #[test]

@@ -187,11 +187,11 @@ pub struct Config {
     pub read_on: bool,
     /// How long a lookup may take (10 ms..=10 min). Defaults to [`DEFAULT_LOOKUP_DEADLINE`].
     pub lookup_deadline: Duration,
-    /// Lookups that run at once (1..=65,536), of which the node's own upkeep has at most half. Defaults to
-    /// [`DEFAULT_MAX_LOOKUPS`].
+    /// Lookups that run at once (1..=65,536), of which the node's own upkeep has at most half, and one in four of those that begin
+    /// while more are wanted than can run. Defaults to [`DEFAULT_MAX_LOOKUPS`].
     pub max_lookups: usize,
     /// Lookups that wait for their turn (0..=1,000,000): so many that somebody waits for, in their order, and so many of the
-    /// node's own upkeep behind them. Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
+    /// node's own upkeep beside them. Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
     pub max_waiting_lookups: usize,
     /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
     pub max_queries_in_flight: usize,

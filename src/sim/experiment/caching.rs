@@ -171,7 +171,7 @@ impl CachingSeries {
         let mut total = CachingReads::default();
         let mut by_age = vec![CachingReads::default(); minutes.div_ceil(MINUTES_A_SAMPLE) as usize];
         let measured = in_virtual_time(async {
-            let Some(sim) = build(builder, &mut || goes_on(passed, &total)).await? else { return Ok(None) };
+            let Some(sim) = build(builder, &mut |_| goes_on(passed, &total)).await? else { return Ok(None) };
             let publishers: Vec<usize> = (0..self.values).map(|_| sim.random_node()).collect();
             for round in 0..rounds {
                 let begin = Instant::now();

@@ -11,18 +11,21 @@ use crate::protocol::config::DEFAULT_K;
 use crate::protocol::id::NodeId;
 use crate::protocol::lookup::{CameBack, Trace};
 use crate::protocol::peer::Peer;
-use crate::sim::Sim;
+use crate::sim::{Population, Sim};
 
 /// All that an experiment measures.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     pub(super) minutes: u32,
     pub(super) reads: Reads,
+    pub(super) visits: Reads,
     pub(super) availability: Vec<Availability>,
     pub(super) copies: Vec<Copies>,
     gets: Searches,
     lookups: Searches,
-    recall: Measurements,
+    recall: Recall,
+    /// What had been sent, and who had joined, when time began to pass.
+    before: (u64, Population),
 }
 
 /// One read.
@@ -93,37 +96,74 @@ impl Searches {
     }
 }
 
-impl Measured {
+/// The shares of the true nearest that lookups found: their mean must not look like all of them where it is not.
+#[derive(Debug, Default)]
+pub(super) struct Recall {
+    sum: f64,
+    count: u32,
+    worst: f64,
+}
+
+impl Recall {
+    pub(super) fn take(&mut self, share: f64) {
+        self.worst = if self.count == 0 { share } else { self.worst.min(share) };
+        self.sum += share;
+        self.count += 1;
+    }
+
+    /// Their mean and the least of them; `None` without any.
+    pub(super) fn mean_and_worst(&self) -> Option<(f64, f64)> {
+        (self.count > 0).then(|| (self.sum / f64::from(self.count), self.worst))
+    }
+}
+
+impl Reads {
     /// Whether it found its value; `None` if it says nothing of that.
-    pub(super) fn take_read(&mut self, read: &Read) -> Option<bool> {
-        let reads = &mut self.reads;
+    fn take(&mut self, read: &Read) -> Option<bool> {
         if read.end == ReadEnd::Abandoned {
-            reads.abandoned += 1;
+            self.abandoned += 1;
             return None;
         }
-        reads.asked += 1;
+        self.asked += 1;
         match read.end {
-            ReadEnd::Found => reads.found += 1,
+            ReadEnd::Found => self.found += 1,
             ReadEnd::HeldByReader => {
-                reads.found += 1;
-                reads.held_by_reader += 1;
+                self.found += 1;
+                self.held_by_reader += 1;
             }
-            ReadEnd::NotFound => reads.not_found += 1,
-            ReadEnd::Unanswered => reads.unanswered += 1,
-            ReadEnd::Failed | ReadEnd::Abandoned => reads.failed += 1,
-        }
-        if let Some(trace) = &read.trace {
-            self.gets.take(hops_to_value(trace), trace, read.took);
+            ReadEnd::NotFound => self.not_found += 1,
+            ReadEnd::Unanswered => self.unanswered += 1,
+            ReadEnd::Failed | ReadEnd::Abandoned => self.failed += 1,
         }
         let found = matches!(read.end, ReadEnd::Found | ReadEnd::HeldByReader);
-        self.reads.by_legacy += u64::from(read.by_legacy);
-        self.reads.found_by_legacy += u64::from(read.by_legacy && found);
+        self.by_legacy += u64::from(read.by_legacy);
+        self.found_by_legacy += u64::from(read.by_legacy && found);
         Some(found)
+    }
+}
+
+impl Measured {
+    /// Time begins to pass: what was before is not part of what is measured.
+    pub(super) fn begin(&mut self, sim: &Sim) {
+        self.before = (sim.network().counters().sent, sim.population());
+    }
+
+    /// A read by a node of the network: whether it found its value; `None` if it says nothing of that.
+    pub(super) fn take_read(&mut self, read: &Read) -> Option<bool> {
+        if let Some(trace) = read.trace.as_ref().filter(|_| read.end != ReadEnd::Abandoned) {
+            self.gets.take(hops_to_value(trace), trace, read.took);
+        }
+        self.reads.take(read)
+    }
+
+    /// A read by a visitor.
+    pub(super) fn take_visit(&mut self, read: &Read) {
+        let _ = self.visits.take(read);
     }
 
     pub(super) fn take_lookup(&mut self, lookup: &Lookup) {
         self.lookups.take_lookup(lookup);
-        self.recall.push(lookup.recall);
+        self.recall.take(lookup.recall);
     }
 
     /// What it all came to. `sim` is `None` if the network never formed.
@@ -131,9 +171,14 @@ impl Measured {
         let (mut churned, mut traffic, mut trace_hash) = (Churned::default(), Traffic::default(), 0);
         if let Some(sim) = sim {
             let (population, counters) = (sim.population(), sim.network().counters());
-            let left = population.left + population.died;
-            churned = Churned { joined: population.joined, left, alive: (population.ours + population.legacy) as u64 };
-            let rate = counters.sent as f64 / sim.now().as_secs_f64().max(1.0) / experiment.nodes as f64;
+            let (sent_before, before) = self.before;
+            churned = Churned {
+                joined: population.joined - before.joined,
+                left: population.left + population.died - before.left - before.died,
+                alive: (population.ours + population.legacy) as u64,
+            };
+            let node_seconds = experiment.nodes as f64 * 60.0 * f64::from(self.minutes);
+            let rate = (counters.sent - sent_before) as f64 / node_seconds.max(1.0);
             traffic = Traffic {
                 sent: counters.sent,
                 delivered: counters.delivered,
@@ -148,11 +193,13 @@ impl Measured {
             minutes: self.minutes,
             complete,
             reads: self.reads,
+            visits: self.visits,
             availability: self.availability,
             copies: self.copies,
             gets: self.gets.report(),
             lookups: self.lookups.report(),
-            recall: self.recall.figures().map(|figures| figures.mean),
+            recall: self.recall.mean_and_worst().map(|(mean, _)| mean),
+            worst_recall: self.recall.mean_and_worst().map(|(_, worst)| worst),
             churned,
             traffic,
             trace_hash: format!("{trace_hash:016x}"),
@@ -175,10 +222,7 @@ pub(super) async fn look_up(sim: &Sim, place: usize, chance: u64) -> Option<Look
         return None;
     }
     let trace = traced.trace?;
-    // Nobody finds himself.
-    let mut truth = sim.true_closest(&target, DEFAULT_K + 1);
-    truth.retain(|peer| peer.id != node.id());
-    truth.truncate(DEFAULT_K);
+    let truth = sim.true_closest_for(&node.id(), &target, DEFAULT_K);
     let recall = recall(&answered(&trace), &truth);
     Some(Lookup { took, trace, recall })
 }

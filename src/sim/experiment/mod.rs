@@ -22,7 +22,7 @@ pub use figures::{CdfPoint, Figures};
 pub(crate) use report::lasting;
 pub use report::{Availability, Churned, Copies, Lookups, Reads, Report, SizeFigures, Traffic};
 pub use run::LATENCY;
-pub use sizes::SizeSeries;
+pub use sizes::{MAX_SIZES, SizeSeries};
 
 use crate::actors::outcome::Error;
 use crate::protocol::store::CacheTtl;
@@ -73,9 +73,12 @@ pub struct Experiment {
     pub values: usize,
     /// Whether the publishers of values come and go as well; else they stay. Off by default.
     pub churn_publishers: bool,
-    /// Reads in each virtual minute: each of a random value by any living node (1..=[`MAX_PER_MINUTE`]). 10 by
-    /// default.
+    /// Reads in each virtual minute, by random living nodes (1..=[`MAX_PER_MINUTE`]). The values have their turn one after the
+    /// other: with as many reads as values each is read in each minute. 10 by default.
     pub reads_per_minute: usize,
+    /// Reads in each virtual minute by visitors, of the values in turn (0..=[`MAX_PER_MINUTE`]): clients, each of whom joins
+    /// for one read, as `kad get` does. They hold nothing, so what they read came over the wire. 0 by default.
+    pub visits_per_minute: usize,
     /// Lookups of random ids in each virtual minute, whose result is compared with the truth (0..=[`MAX_PER_MINUTE`]).
     /// 1 by default.
     pub lookups_per_minute: usize,
@@ -95,6 +98,7 @@ impl Default for Experiment {
             values: 20,
             churn_publishers: false,
             reads_per_minute: 10,
+            visits_per_minute: 0,
             lookups_per_minute: 1,
             seed: 1,
         }
@@ -152,6 +156,7 @@ impl Experiment {
         within("the share of legacy nodes", self.legacy, 0.0, 1.0)?;
         within("the number of values", self.values as f64, 1.0, MAX_VALUES as f64)?;
         within("the reads in a minute", self.reads_per_minute as f64, 1.0, MAX_PER_MINUTE as f64)?;
+        within("the visits in a minute", self.visits_per_minute as f64, 0.0, MAX_PER_MINUTE as f64)?;
         within("the lookups in a minute", self.lookups_per_minute as f64, 0.0, MAX_PER_MINUTE as f64)
     }
 
@@ -185,7 +190,7 @@ pub enum Phase {
     Publishing,
     /// Time passes, counted in virtual minutes.
     Running,
-    /// Lookups in networks of several sizes, counted in networks.
+    /// Lookups in networks of several sizes, counted in nodes that have joined.
     Sizes,
     /// Reads of values that are cached, counted in virtual minutes.
     Caching,

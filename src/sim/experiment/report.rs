@@ -18,8 +18,10 @@ pub struct Report {
     pub minutes: u32,
     /// Whether it ran to its end, or was stopped before.
     pub complete: bool,
-    /// How all reads ended.
+    /// How all reads by nodes of the network ended.
     pub reads: Reads,
+    /// How all reads by visitors ended, who hold nothing themselves.
+    pub visits: Reads,
     /// The reads of each virtual minute, in order.
     pub availability: Vec<Availability>,
     /// Copies of the values, every ten virtual minutes.
@@ -30,6 +32,8 @@ pub struct Report {
     pub lookups: Lookups,
     /// The share of the true k nearest living nodes that those lookups found, on average (0..=1); `None` without any.
     pub recall: Option<f64>,
+    /// The same of the worst of them.
+    pub worst_recall: Option<f64>,
     /// Who came and went.
     pub churned: Churned,
     /// What became of the datagrams.
@@ -78,7 +82,7 @@ pub struct Availability {
     pub found: u32,
 }
 
-/// The copies of the values at one moment, of the first 200 if there are more: cached ones do not count, except those of
+/// The copies of the values at one moment, one in ten minutes, of the first 200 if there are more: cached ones do not count, except those of
 /// legacy nodes, which cannot tell them from full ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copies {
@@ -108,9 +112,9 @@ pub struct Lookups {
 /// Who came and went during an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Churned {
-    /// Nodes that joined after the beginning.
+    /// Nodes that joined after the values were set.
     pub joined: u64,
-    /// Nodes that left or died.
+    /// Nodes that left or died after that.
     pub left: u64,
     /// Nodes alive at the end.
     pub alive: u64,
@@ -119,7 +123,7 @@ pub struct Churned {
 /// What became of the datagrams of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Sent.
+    /// Sent, from the first node's joining on.
     pub sent: u64,
     /// Arrived.
     pub delivered: u64,
@@ -127,7 +131,7 @@ pub struct Traffic {
     pub lost: u64,
     /// Sent to somebody who has left.
     pub no_such_address: u64,
-    /// Sent per node and second, on average.
+    /// Sent per node and second, on average, after the values were set.
     pub per_node_and_second: f64,
 }
 
@@ -164,7 +168,8 @@ impl Reads {
 fn percent(share: Option<f64>) -> String {
     match share {
         None => "-".to_owned(),
-        Some(share) => format!("{} %", (share * 1e5).floor() / 1e3),
+        // What is added makes up for a product just below a whole number: 0.29 is 29 %.
+        Some(share) => format!("{} %", (share * 1e5 + 1e-6).floor() / 1e3),
     }
 }
 
@@ -218,7 +223,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "Traffic     {} datagrams, {} a second and node",
+            "Traffic     {} datagrams since the first node joined; now {} a second and node",
             thousands(traffic.sent),
             traffic.per_node_and_second
         )?;
@@ -240,14 +245,19 @@ impl fmt::Display for Report {
             let [found, all] = [reads.found_by_legacy, reads.by_legacy].map(thousands);
             writeln!(f, "            of those by legacy nodes {found} of {all}: {}", percent(Some(share)))?;
         }
+        if self.visits.asked > 0 {
+            let [found, all] = [self.visits.found, self.visits.asked].map(thousands);
+            writeln!(f, "Visits      {found} of {all} found their value: {}", percent(self.visits.share()))?;
+        }
         if let (Some(last), Some(fewest)) = (self.copies.last(), self.copies.iter().map(|at| at.min).min()) {
             writeln!(
                 f,
-                "Copies      {} / {} / {} of a value at the end (min / median / max); never below {fewest}",
+                "Copies      {} / {} / {} of a value at the end (min / median / max); fewest counted: {fewest}",
                 last.min, last.median, last.max
             )?;
         }
-        writeln!(f, "Recall      {} of the true k nearest\n", percent(self.recall))?;
+        let [recall, worst] = [self.recall, self.worst_recall].map(percent);
+        writeln!(f, "Recall      {recall} of the true k nearest; of the worst lookup {worst}\n")?;
         writeln!(f, "{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "count", "mean", "p50", "p90", "p99", "max")?;
         for (name, lookups) in [("get", &self.gets), ("lookup", &self.lookups)] {
             row(f, &format!("{name}: hops"), lookups.hops)?;
@@ -319,6 +329,7 @@ mod tests {
         assert_eq!(percent(Some(1.0)), "100 %");
         assert_eq!(percent(Some(0.999_999_9)), "99.999 %");
         assert_eq!(percent(Some(0.5)), "50 %");
+        assert_eq!(percent(Some(0.29)), "29 %");
         assert_eq!(percent(Some(0.0)), "0 %");
         assert_eq!(percent(None), "-");
     }

@@ -1,6 +1,7 @@
 //! Runs an experiment: builds the network, publishes, lets time pass, reads, and counts. What the numbers come to is
 //! `report.rs`; who comes and goes is the simulation's business.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ struct Run<'a> {
     watch: Watch<'a>,
     entropy: SeededEntropy,
     measured: Measured,
+    /// The turns that the values have had, with nodes and with visitors.
+    turns: [usize; 2],
     stopped: bool,
 }
 
@@ -83,7 +86,7 @@ impl<'a> Run<'a> {
     fn new(experiment: &'a Experiment, watch: Watch<'a>) -> Self {
         // Not the seed itself: the network has that one.
         let entropy = SeededEntropy::new(!experiment.seed);
-        Self { experiment, watch, entropy, measured: Measured::default(), stopped: false }
+        Self { experiment, watch, entropy, measured: Measured::default(), turns: [0; 2], stopped: false }
     }
 
     /// The network, without those who publish and stay; `None` if it was stopped before it had formed.
@@ -97,8 +100,8 @@ impl<'a> Run<'a> {
         if let Some(half_life) = half_life {
             builder = builder.churn(Churn::weibull(half_life));
         }
-        let mut goes_on = || {
-            self.tell(Phase::Forming, 0, nodes);
+        let mut goes_on = |joined| {
+            self.tell(Phase::Forming, joined, nodes);
             !self.stopped
         };
         Ok(build(builder, &mut goes_on).await?)
@@ -131,10 +134,16 @@ impl<'a> Run<'a> {
                 break;
             }
             let sets = batch.iter().map(|n| async move {
-                match sim.set(publishers[n % publishers.len()], &key(*n), value(*n)).await {
-                    // Who comes and goes may have gone; its values are lost with it.
-                    Ok(_) | Err(Error::Stopped(_)) => Ok(()),
-                    Err(error) => Err(error),
+                let mut publisher = publishers[n % publishers.len()];
+                loop {
+                    match sim.set(publisher, &key(*n), value(*n)).await {
+                        // Who comes and goes may have gone: then somebody else does it, so that each value was set once.
+                        Err(Error::Stopped(_)) => match any_of(sim, &sim.places()) {
+                            Some(another) => publisher = another,
+                            None => return Ok(()),
+                        },
+                        outcome => return outcome.map(drop),
+                    }
                 }
             });
             try_join_all(sets).await?;
@@ -145,6 +154,7 @@ impl<'a> Run<'a> {
     /// Lets the minutes pass.
     async fn live(&mut self, sim: &Sim) {
         let (began, minutes) = (Instant::now(), self.experiment.minutes());
+        self.measured.begin(sim);
         tracing::info!(nodes = sim.len(), minutes, "the network has formed");
         self.count_copies(sim, 0).await;
         for minute in 1..=minutes {
@@ -164,19 +174,26 @@ impl<'a> Run<'a> {
 
     /// The reads and the lookups of one minute.
     async fn read(&mut self, sim: &Sim, minute: u32) {
-        let Experiment { reads_per_minute, lookups_per_minute, values, .. } = *self.experiment;
-        let mut moment = || self.entropy_in_minute();
-        let reads: Vec<_> = (0..reads_per_minute).map(|_| moment()).collect();
-        let lookups: Vec<_> = (0..lookups_per_minute).map(|_| moment()).collect();
-        let reads = reads.into_iter().map(|(after, chance)| async move {
+        let Experiment { reads_per_minute, visits_per_minute, lookups_per_minute, values, .. } = *self.experiment;
+        let [reads, visits] = [(0, reads_per_minute), (1, visits_per_minute)].map(|(kind, count)| {
+            let turns: Vec<usize> = (0..count).map(|n| (self.turns[kind] + n) % values).collect();
+            self.turns[kind] += count;
+            turns.into_iter().map(|n| (self.moment(), n)).collect::<Vec<_>>()
+        });
+        let lookups: Vec<_> = (0..lookups_per_minute).map(|_| (self.moment(), self.entropy.next_u64())).collect();
+        let reads = reads.into_iter().map(|(after, n)| async move {
             sleep(after).await;
-            read(sim, (chance % values as u64) as usize).await
+            read(sim, n).await
+        });
+        let visits = visits.into_iter().map(|(after, n)| async move {
+            sleep(after).await;
+            visit(sim, n).await
         });
         let lookups = lookups.into_iter().map(|(after, chance)| async move {
             sleep(after).await;
             look_up(sim, any_of(sim, &sim.places())?, chance).await
         });
-        let (reads, lookups) = tokio::join!(join_all(reads), join_all(lookups));
+        let (reads, visits, lookups) = tokio::join!(join_all(reads), join_all(visits), join_all(lookups));
         let mut samples = Availability { minute, reads: 0, found: 0 };
         for read in reads {
             if let Some(found) = self.measured.take_read(&read) {
@@ -185,12 +202,13 @@ impl<'a> Run<'a> {
             }
         }
         self.measured.availability.push(samples);
+        visits.iter().for_each(|visit| self.measured.take_visit(visit));
         lookups.iter().flatten().for_each(|lookup| self.measured.take_lookup(lookup));
     }
 
-    /// When in a minute something begins, and a chance of its own.
-    fn entropy_in_minute(&mut self) -> (Duration, u64) {
-        (BEGIN_WITHIN.mul_f64(self.entropy.unit()), self.entropy.next_u64())
+    /// When in a minute something begins.
+    fn moment(&mut self) -> Duration {
+        BEGIN_WITHIN.mul_f64(self.entropy.unit())
     }
 
     async fn count_copies(&mut self, sim: &Sim, minute: u32) {
@@ -215,11 +233,13 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Builds a network for as long as `goes_on` says so; `None` if it was stopped before it had formed.
-pub(super) async fn build(builder: SimBuilder, goes_on: &mut dyn FnMut() -> bool) -> Result<Option<Sim>, Error> {
-    let building = builder.build();
+/// Builds a network for as long as `goes_on`, which is told how many nodes have joined, says so; `None` if it was stopped before
+/// it had formed.
+pub(super) async fn build(builder: SimBuilder, goes_on: &mut dyn FnMut(usize) -> bool) -> Result<Option<Sim>, Error> {
+    let joined = Cell::new(0);
+    let building = builder.build_counting(&joined);
     tokio::pin!(building);
-    while goes_on() {
+    while goes_on(joined.get()) {
         tokio::select! {
             biased;
             built = &mut building => return built.map(Some),
@@ -254,14 +274,26 @@ async fn read(sim: &Sim, n: usize) -> Read {
 }
 
 async fn read_by(sim: &Sim, place: usize, node: &Node, n: usize) -> Read {
+    let read = read_here(node, n).await;
+    // A node that dies meanwhile reads on, cut off: that says nothing of the value.
+    let is_there = sim.node(place).is_some_and(|there| there.id() == node.id());
+    if is_there { read } else { Read { end: ReadEnd::Abandoned, ..read } }
+}
+
+/// A visitor comes, reads value `n`, and goes. One who cannot join, since all of those whom it knows have gone, was unanswered.
+async fn visit(sim: &Sim, n: usize) -> Read {
+    let Ok(client) = sim.client().await else { return Read { end: ReadEnd::Failed, ..Read::abandoned() } };
+    let read = read_here(&client, n).await;
+    client.stop().await;
+    read
+}
+
+async fn read_here(node: &Node, n: usize) -> Read {
     let began = Instant::now();
     let traced = node.get_traced(key(n)).await;
     let took = began.elapsed();
-    // A node that dies meanwhile reads on, cut off: that says nothing of the value.
-    let is_there = sim.node(place).is_some_and(|there| there.id() == node.id());
     let end =
         match &traced {
-            _ if !is_there => ReadEnd::Abandoned,
             Ok(traced) => match &traced.outcome {
                 GetOutcome::Found { value: found, holder, .. } if *found == Value::from(value(n)) => {
                     if holder.is_none() { ReadEnd::HeldByReader } else { ReadEnd::Found }

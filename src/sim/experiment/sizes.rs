@@ -5,8 +5,7 @@ use std::ops::ControlFlow;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::figures::Measurements;
-use super::measured::{Searches, look_up};
+use super::measured::{Recall, Searches, look_up};
 use super::run::{LATENCY, build};
 use super::{ExperimentError, MAX_LOSS, MAX_NODES, MIN_NODES, Phase, Progress, SizeFigures, Watch, within};
 use crate::actors::outcome::Error;
@@ -14,6 +13,8 @@ use crate::protocol::config::DEFAULT_K;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::sim::{Sim, in_virtual_time};
 
+/// The most sizes in one series.
+pub const MAX_SIZES: usize = 20;
 /// Lookups that are under way at once.
 const AT_ONCE: usize = 10;
 
@@ -21,7 +22,7 @@ const AT_ONCE: usize = 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SizeSeries {
-    /// The sizes ([`MIN_NODES`]..=[`MAX_NODES`] each), in the order in which they are measured.
+    /// The sizes ([`MIN_NODES`]..=[`MAX_NODES`] each, [`MAX_SIZES`] at most), in the order in which they are measured.
     pub sizes: Vec<usize>,
     /// Lookups in each network, each by a random node (from 1). 500 by default.
     pub lookups: usize,
@@ -51,50 +52,60 @@ impl SizeSeries {
     /// # Errors
     /// As [`SizeSeries::run`].
     pub fn run_watched(&self, watch: Watch<'_>) -> Result<Vec<SizeFigures>, ExperimentError> {
-        within("the share of datagrams lost", self.loss, 0.0, MAX_LOSS)?;
-        within("the number of lookups", self.lookups as f64, 1.0, u32::MAX.into())?;
+        self.validate()?;
+        let of: usize = self.sizes.iter().sum();
+        let (mut figures, mut built) = (Vec::with_capacity(self.sizes.len()), 0);
         for size in &self.sizes {
-            within("a network's size", *size as f64, MIN_NODES as f64, MAX_NODES as f64)?;
-        }
-        let mut figures = Vec::with_capacity(self.sizes.len());
-        for (done, size) in self.sizes.iter().enumerate() {
-            let [done, of] = [done, self.sizes.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-            let progress = Progress { phase: Phase::Sizes, done, of, reads: 0, found: 0 };
-            match self.measure(*size, &mut || watch(&progress).is_continue())? {
+            let mut goes_on = |joined| {
+                let [done, of] = [built + joined, of].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+                watch(&Progress { phase: Phase::Sizes, done, of, reads: 0, found: 0 }).is_continue()
+            };
+            match self.measure(*size, &mut goes_on)? {
                 Some(size) => figures.push(size),
                 None => break,
             }
+            built += size;
         }
         Ok(figures)
     }
 
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn validate(&self) -> Result<(), ExperimentError> {
+        within("the share of datagrams lost", self.loss, 0.0, MAX_LOSS)?;
+        within("the number of lookups", self.lookups as f64, 1.0, u32::MAX.into())?;
+        within("the number of sizes", self.sizes.len() as f64, 0.0, MAX_SIZES as f64)?;
+        let mut sizes = self.sizes.iter();
+        sizes.try_for_each(|size| within("a network's size", *size as f64, MIN_NODES as f64, MAX_NODES as f64))
+    }
+
     /// `None` if it was stopped meanwhile.
-    fn measure(&self, nodes: usize, goes_on: &mut dyn FnMut() -> bool) -> Result<Option<SizeFigures>, ExperimentError> {
+    fn measure(
+        &self,
+        nodes: usize,
+        goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<SizeFigures>, ExperimentError> {
         let builder = Sim::builder().nodes(nodes).seed(self.seed).loss(self.loss).latency(LATENCY);
-        let (mut searches, mut recall) = (Searches::default(), Measurements::default());
+        let (mut searches, mut recall) = (Searches::default(), Recall::default());
         let mut entropy = SeededEntropy::new(!self.seed);
         let chances: Vec<u64> = (0..self.lookups).map(|_| entropy.next_u64()).collect();
         let measured = in_virtual_time(async {
             let Some(sim) = build(builder, goes_on).await? else { return Ok::<_, Error>(None) };
             for chances in chances.chunks(AT_ONCE) {
-                if !goes_on() {
+                if !goes_on(nodes) {
                     return Ok(None);
                 }
                 let started = chances.iter().map(|chance| look_up(&sim, sim.random_node(), *chance));
                 for lookup in join_all(started).await.iter().flatten() {
                     searches.take_lookup(lookup);
-                    recall.push(lookup.recall);
+                    recall.take(lookup.recall);
                 }
             }
             Ok(Some(()))
         })?;
-        let recall = recall.figures();
-        Ok(measured.map(|()| SizeFigures {
-            nodes,
-            k: DEFAULT_K,
-            lookups: searches.report(),
-            recall: recall.map_or(0.0, |figures| figures.mean),
-            worst_recall: recall.map_or(0.0, |figures| figures.min),
-        }))
+        let (recall, worst_recall) = recall.mean_and_worst().unwrap_or_default();
+        Ok(measured.map(|()| SizeFigures { nodes, k: DEFAULT_K, lookups: searches.report(), recall, worst_recall }))
     }
 }

@@ -22,12 +22,40 @@ fn a_quiet_network_loses_nothing_and_finds_everything() {
     assert!(report.complete && report.minutes == 60);
     assert_eq!((report.reads.asked, report.reads.found), (600, 600));
     assert_eq!(report.availability(), Some(1.0));
-    assert_eq!(report.recall, Some(1.0));
+    assert_eq!((report.recall, report.worst_recall), (Some(1.0), Some(1.0)));
     assert_eq!(report.availability.len(), 60);
     assert!(report.availability.iter().enumerate().all(|(n, sample)| sample.minute as usize == n + 1));
     assert_eq!(report.copies.iter().map(|copies| copies.minute).collect::<Vec<_>>(), [0, 10, 20, 30, 40, 50, 60]);
     assert!(report.copies.iter().all(|copies| copies.min >= 20), "{:?}", report.copies);
-    assert_eq!((report.churned.left, report.churned.alive), (0, 30));
+    assert_eq!((report.churned.joined, report.churned.left, report.churned.alive), (0, 0, 30));
+    assert_eq!(report.visits, Reads::default());
+}
+
+#[test]
+fn the_values_are_read_in_turn_and_visitors_hold_none_of_them() {
+    let (mut minutes, mut asked) = (0, Vec::new());
+    let experiment = Experiment { nodes: 10, values: 7, reads_per_minute: 7, visits_per_minute: 3, ..small() };
+    let report = Experiment { duration: 21 * MINUTE, ..experiment }
+        .run_watched(&mut |progress| {
+            minutes += u32::from(progress.phase == Phase::Running);
+            asked.push(progress.reads);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!((report.reads.asked, report.reads.found, report.reads.held_by_reader), (147, 147, 147), "all hold all");
+    assert_eq!((report.visits.asked, report.visits.found, report.visits.held_by_reader), (63, 63, 0));
+    assert!(report.to_string().contains("Visits      63 of 63 found their value: 100 %"), "{report}");
+}
+
+#[test]
+fn the_rate_of_datagrams_is_that_of_the_time_that_is_told() {
+    let run = |hours: u32| Experiment { duration: hours * HOUR, ..small() }.run().unwrap().traffic;
+    let (one, three) = (run(1), run(3));
+    let rate = (three.sent - one.sent) as f64 / (2.0 * 3_600.0 * 30.0);
+    // The first hour's is that of any other, though the network was made before it.
+    for traffic in [one, three] {
+        assert!((0.7..1.3).contains(&(traffic.per_node_and_second / rate)), "{traffic:?}, {rate}");
+    }
 }
 
 #[test]
@@ -80,14 +108,29 @@ fn who_stops_an_experiment_gets_the_report_of_what_ran_so_far() {
     assert_eq!(last, Some(Progress { phase: Phase::Running, done: 7, of: 60, reads: 70, found: 70 }));
     assert!(report.to_string().contains("7 min of 1 h, then stopped"), "{report}");
 
+    let mut joined = Vec::new();
+    small()
+        .run_watched(&mut |progress| {
+            if progress.phase == Phase::Forming {
+                joined.push(progress.done);
+                return ControlFlow::Continue(());
+            }
+            ControlFlow::Break(())
+        })
+        .unwrap();
+    assert!(
+        joined.len() > 5 && joined.is_sorted() && joined.first() == Some(&0) && joined.last() > Some(&20),
+        "{joined:?}"
+    );
+
     let report = small().run_watched(&mut |_| ControlFlow::Break(())).unwrap();
     assert_eq!((report.complete, report.minutes, report.reads.asked, report.recall), (false, 0, 0, None));
 }
 
 #[test]
 fn values_whose_publishers_come_and_go_are_still_read_by_others() {
-    let report = Experiment { churn_publishers: true, ..eventful() }.run().unwrap();
-    assert!(report.availability().unwrap() > 0.9, "{report}");
+    let report = Experiment { churn_publishers: true, loss: 0.0, ..eventful() }.run().unwrap();
+    assert_eq!(report.availability(), Some(1.0), "{report}");
 }
 
 #[test]
@@ -134,8 +177,9 @@ fn who_stops_a_series_gets_the_sizes_that_are_done() {
     let series = SizeSeries { sizes: vec![5, 10, 20], lookups: 5, ..SizeSeries::default() };
     let mut told = 0;
     let figures = series.run_watched(&mut |progress| {
-        told += u32::from(progress.done == 1);
-        // In the middle of the second network.
+        assert!(progress.phase == Phase::Sizes && progress.of == 35);
+        // Five have joined the first network: in the middle of the second.
+        told += u32::from(progress.done > 5);
         if told > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert_eq!(figures.unwrap().iter().map(|size| size.nodes).collect::<Vec<_>>(), [5]);

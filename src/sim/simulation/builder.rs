@@ -145,6 +145,11 @@ impl SimBuilder {
     /// A setting out of its range; [`Error::NoArbiter`] outside an actix system. In anything but
     /// [virtual time](crate::sim::in_virtual_time) it takes minutes.
     pub async fn build(self) -> Result<Sim, Error> {
+        self.build_counting(&Cell::new(0)).await
+    }
+
+    /// The same; `joined` is how many nodes have joined so far.
+    pub(crate) async fn build_counting(self, joined: &Cell<usize>) -> Result<Sim, Error> {
         self.config.validate()?;
         let mut entropy = SeededEntropy::new(self.seed);
         let good = Link { loss: 0.0, duplication: 0.0, ..self.link };
@@ -166,11 +171,14 @@ impl SimBuilder {
         let is_liar = |place: &usize| world.places.borrow()[*place].persona == Persona::Liar;
         let (liars, honest): (Vec<usize>, Vec<usize>) = (0..self.nodes).partition(is_liar);
         let order: Vec<usize> = honest.into_iter().chain(liars).collect();
-        let mut seated = 0;
-        while seated < self.nodes {
-            let wave = &order[seated..][..seated.clamp(1, WAVE).min(self.nodes - seated)];
-            try_join_all(wave.iter().map(|place| world.seat(*place))).await?;
-            seated += wave.len();
+        while joined.get() < self.nodes {
+            let wave = &order[joined.get()..][..joined.get().clamp(1, WAVE).min(self.nodes - joined.get())];
+            let seated = wave.iter().map(async |place| {
+                world.seat(*place).await?;
+                joined.set(joined.get() + 1);
+                Ok::<_, Error>(())
+            });
+            try_join_all(seated).await?;
         }
         tokio::time::sleep(SETTLING).await;
         self.start(&world);

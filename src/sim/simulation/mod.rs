@@ -203,6 +203,15 @@ impl Sim {
         Ok(place)
     }
 
+    /// A fresh client of ours that has joined through some who live: it asks as any node does, holds nothing, and is in nobody's
+    /// table. It has no place, and goes with its last handle.
+    ///
+    /// # Errors
+    /// As [`NodeBuilder::start_local_over`](crate::NodeBuilder::start_local_over).
+    pub async fn client(&self) -> Result<Node, Error> {
+        self.0.start_client().await
+    }
+
     /// Cuts those at these places off from all others, but not from each other, as [`MemoryNetwork::partition`] does. Who
     /// joins meanwhile is with the others.
     pub fn partition(&self, places: impl IntoIterator<Item = usize>) {
@@ -216,7 +225,12 @@ impl Sim {
 
     /// The k peers nearest to `target` among those that live and are honest, nearest first: what a perfect lookup finds.
     pub fn true_closest(&self, target: &NodeId, k: usize) -> Vec<Peer> {
-        self.0.true_closest(target, k)
+        self.0.true_closest(target, k, None)
+    }
+
+    /// The same for `seeker`, whose own lookups never find itself.
+    pub fn true_closest_for(&self, seeker: &NodeId, target: &NodeId, k: usize) -> Vec<Peer> {
+        self.0.true_closest(target, k, Some(*seeker))
     }
 
     /// How many living nodes hold a full copy of `key`, published or held. Nobody notices. A legacy node cannot tell a

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Population;
-use crate::actors::node::Node;
+use crate::actors::node::{Node, NodeBuilder};
 use crate::actors::outcome::Error;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::Config;
@@ -121,10 +121,11 @@ impl World {
         self.places.borrow().get(place).map(|place| place.occupant.addrs()).unwrap_or_default()
     }
 
-    pub(super) fn true_closest(&self, target: &NodeId, k: usize) -> Vec<Peer> {
+    /// `but`: nobody finds himself.
+    pub(super) fn true_closest(&self, target: &NodeId, k: usize, but: Option<NodeId>) -> Vec<Peer> {
         let places = self.places.borrow();
-        let mut peers: Vec<Peer> =
-            places.iter().map(|place| &place.occupant).filter(|it| it.is_honest()).filter_map(Occupant::peer).collect();
+        let honest = places.iter().map(|place| &place.occupant).filter(|it| it.is_honest()).filter_map(Occupant::peer);
+        let mut peers: Vec<Peer> = honest.filter(|peer| but != Some(peer.id)).collect();
         let distance = |peer: &Peer| peer.id.distance(target);
         if k < peers.len() {
             peers.select_nth_unstable_by_key(k, distance);
@@ -156,9 +157,17 @@ impl World {
     }
 
     async fn start_ours(&self, contacts: Vec<SocketAddr>) -> Result<Node, Error> {
+        self.builder().bootstrap(contacts).start_local_over(self.network.endpoint()).await
+    }
+
+    /// A fresh client, at no place.
+    pub(super) async fn start_client(&self) -> Result<Node, Error> {
+        self.builder().client(true).bootstrap(self.contacts()).start_local_over(self.network.endpoint()).await
+    }
+
+    fn builder(&self) -> NodeBuilder {
         let (id, seed) = self.fresh_identity();
-        let builder = Node::builder().node_id(id).seed(seed).codec(self.codec).config(self.config.clone());
-        builder.bootstrap(contacts).start_local_over(self.network.endpoint()).await
+        Node::builder().node_id(id).seed(seed).codec(self.codec).config(self.config.clone())
     }
 
     /// A legacy node takes the first contact that answers: with each it would do all of its joining again.
