@@ -197,6 +197,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             answer: socket.addr().recipient(),
             nearest: table.addr().recipient(),
             lookup: coordinator.addr().recipient(),
+            compare: coordinator.addr().recipient(),
             publish: coordinator.addr().recipient(),
             watch: keeper.addr().recipient(),
             unwatch: keeper.addr().recipient(),
@@ -217,6 +218,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             done: table.addr().recipient(),
             query: queries.addr().recipient(),
             places: store.addr().recipient(),
+            compared: store.addr().recipient(),
             published: store.addr().recipient(),
         },
     );

@@ -80,7 +80,7 @@ impl Audit {
     fn take(&mut self, event: QueryEvent) {
         let Some(asked) = event.id else { return };
         let failure = match event.result {
-            QueryResult::Answered { response: Response::CheckStore { has_key, ttl }, .. } => {
+            QueryResult::Answered { response: Response::CheckStore { has_key, ttl, .. }, .. } => {
                 return self.machine.handle_checked(&asked, has_key, ttl);
             }
             QueryResult::Doubted => return,

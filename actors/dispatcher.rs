@@ -161,12 +161,12 @@ impl Dispatcher {
             Request::CheckStore { key, .. } => {
                 self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
             }
-            Request::Set { key, value, ttl } => {
-                self.write(StoreValue { key, value, ttl, cached: false, nearer: 0, legacy, to }, now);
+            Request::Set { key, value, ttl, age } => {
+                self.write(StoreValue { key, value, ttl, age, cached: false, nearer: 0, legacy, to }, now);
             }
             // The key is hashed here, whatever the sender claims.
             Request::SetCached { key, value, ttl, .. } => {
-                self.write(StoreValue { key, value, ttl, cached: true, nearer: 0, legacy, to }, now);
+                self.write(StoreValue { key, value, ttl, age: None, cached: true, nearer: 0, legacy, to }, now);
             }
         }
     }

@@ -85,7 +85,7 @@ impl HandOver {
     fn take(&mut self, event: QueryEvent) {
         let Some(asked) = event.id else { return };
         let failure = match event.result {
-            QueryResult::Answered { response: Response::CheckStore { has_key, ttl }, version, .. } => {
+            QueryResult::Answered { response: Response::CheckStore { has_key, ttl, .. }, version, .. } => {
                 if version.is_none() {
                     self.legacy.insert(asked);
                 }

@@ -140,7 +140,7 @@ impl Lookup {
                     peers.retain(|named| named.addr != self.bound);
                     self.machine.handle_peers(&asked, &peers, now);
                 }
-                Response::Value { value, ttl } => self.take_value(&asked, value, ttl, peer, now),
+                Response::Value { value, ttl, .. } => self.take_value(&asked, value, ttl, peer, now),
                 // Queries let through only what answers the question.
                 _ => self.machine.handle_failure(&asked, Failure::Silent, now),
             },

@@ -12,14 +12,15 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::audit::{Audit, AuditLinks};
 use super::clock::{self, Alarm, Alarmed};
+use super::compare::{Compare, CompareLinks};
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::handling::Handler;
 use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
-    Auditing, CountLookups, Electing, EndPlacement, LaunchLookup, LaunchPublish, LookupDone, LookupFinished, LookupKey,
-    LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup, SendQuery, StartLookup,
-    Supersede,
+    Auditing, Compared, CountLookups, Electing, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone,
+    LookupFinished, LookupKey, LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup,
+    SendQuery, StartLookup, Supersede,
 };
 use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
 use super::publish::{Publish, PublishLinks};
@@ -62,6 +63,7 @@ pub(crate) struct CoordinatorLinks {
     pub(crate) done: Recipient<LookupDone>,
     pub(crate) query: Recipient<SendQuery>,
     pub(crate) places: Recipient<PlacesFound>,
+    pub(crate) compared: Recipient<Compared>,
     pub(crate) published: Recipient<PublishDone>,
 }
 
@@ -345,6 +347,15 @@ impl Handler<LookupFinished> for LookupCoordinator {
 
     fn handle(&mut self, finished: LookupFinished, _: &mut Self::Context) {
         self.finish(&finished.key, finished.result, clock::now());
+    }
+}
+
+impl Handler<LaunchCompare> for LookupCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
+        let links = CompareLinks { query: self.links.query.clone(), compared: self.links.compared.clone() };
+        self.lifetime.run(Compare::new(&self.config, launch, links));
     }
 }
 

@@ -6,6 +6,7 @@
 mod assembly;
 pub mod audit;
 pub mod clock;
+pub mod compare;
 pub mod counters;
 pub mod dispatcher;
 pub mod events;

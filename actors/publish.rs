@@ -9,6 +9,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::placement::{Mode, Placement, Step};
+use kademlia_dynamic::protocol::store::is_later;
 use kademlia_dynamic::protocol::value::Value;
 
 use super::clock::{self, Alarm, Alarmed};
@@ -25,6 +26,9 @@ pub struct Publish {
     version: u64,
     restore: bool,
     expires_at: Instant,
+    published_at: Option<Instant>,
+    /// See [`Config::same_publication`].
+    margin: Duration,
     /// A legacy node is given no restore of what has less left.
     least_for_legacy: Duration,
     serial: u64,
@@ -47,7 +51,7 @@ pub(crate) struct PublishLinks {
 impl Publish {
     /// The placement `serial` of this node.
     pub(crate) fn new(config: &Config, serial: u64, launch: LaunchPublish, links: PublishLinks) -> Self {
-        let LaunchPublish { key, value, version, ttl, expires_at, targets, answer } = launch;
+        let LaunchPublish { key, value, version, ttl, expires_at, published_at, targets, answer } = launch;
         let mode = ttl.map_or(Mode::Publish, |ttl| Mode::Restore { ttl });
         let placement = Placement::new(mode, &targets, config, clock::now());
         Self {
@@ -56,6 +60,8 @@ impl Publish {
             version,
             restore: ttl.is_some(),
             expires_at,
+            published_at,
+            margin: config.same_publication(),
             least_for_legacy: config.nearly_expired(),
             serial,
             placement,
@@ -97,7 +103,18 @@ impl Publish {
     fn set(&self) -> Request {
         // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
         let ttl = self.restore.then(|| u32::try_from(self.left().as_secs()).unwrap_or(u32::MAX));
-        Request::Set { key: self.key.clone(), value: self.value.clone(), ttl }
+        let age = self.age().filter(|_| self.restore).map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX));
+        Request::Set { key: self.key.clone(), value: self.value.clone(), ttl, age }
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.published_at.map(|at| clock::now().saturating_duration_since(at))
+    }
+
+    /// Whether a copy that was published so many seconds ago is of an earlier publication than the one that is restored.
+    fn is_behind(&self, theirs: Option<u32>) -> bool {
+        let theirs = theirs.map(|seconds| Duration::from_secs(seconds.into()));
+        self.restore && self.age().zip(theirs).is_some_and(|(ours, theirs)| is_later(ours, theirs, self.margin))
     }
 
     fn left(&self) -> Duration {
@@ -137,11 +154,11 @@ impl Publish {
             QueryResult::Answered { response: Response::Set { stored }, .. } => {
                 return self.placement.handle_stored(&asked, stored);
             }
-            QueryResult::Answered { response: Response::CheckStore { has_key, .. }, version, .. } => {
+            QueryResult::Answered { response: Response::CheckStore { has_key, age, .. }, version, .. } => {
                 if self.restore && !has_key && version.is_none() && self.left() < self.least_for_legacy {
                     self.placement.leave_out(&asked);
                 } else {
-                    self.placement.handle_checked(&asked, has_key);
+                    self.placement.handle_checked(&asked, has_key && !self.is_behind(age));
                 }
                 return;
             }

@@ -28,7 +28,7 @@ fn messages() -> [(&'static str, Message); 3] {
     [
         ("ping", message(Body::Request(Request::Ping))),
         ("find_node_res_20", message(Body::Response(Response::FindNode { peers }))),
-        ("set_1_KiB", message(Body::Request(Request::Set { key: "key".into(), value, ttl: None }))),
+        ("set_1_KiB", message(Body::Request(Request::Set { key: "key".into(), value, ttl: None, age: None }))),
     ]
 }
 

@@ -107,7 +107,7 @@ async fn with_config(config: Config, store: &Moody, peers: usize) -> (Node, Scri
 }
 
 fn set(value: &str) -> Request {
-    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None }
+    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None, age: None }
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
         let (node, peers) = with_config(config, &store, 1).await;
         for n in 0..2_500 {
             let (key, value) = (n.to_string().into(), Arc::new("value".into()));
-            let set = Request::Set { key, value, ttl: Some(60) };
+            let set = Request::Set { key, value, ttl: Some(60), age: None };
             assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true })));
         }
         assert_eq!(store.state().disk.len(), 2_500);
@@ -327,7 +327,7 @@ fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
         store.is_now(Mood::Fails);
         let mut events = node.events();
         for key in ["key", "another"] {
-            let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None };
+            let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None, age: None };
             let answer = peers.ask(0, node.local_addr(), foreign).await;
             assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
         }

@@ -26,7 +26,7 @@ fn reached(counts: Vec<Count>) {
 
 #[test]
 fn without_faults_every_read_finds_its_value() {
-    reached(cases::no_faults(60, 6 * HOUR, 1));
+    reached(cases::no_faults(60, 3 * HOUR, 1));
 }
 
 #[test]
@@ -58,6 +58,13 @@ fn halves_that_were_cut_apart_read_each_others_values() {
 #[test]
 fn where_half_of_the_nodes_are_legacy_ours_keeps_its_values_readable_for_days() {
     reached(cases::half_legacy(2 * DAY, 1));
+}
+
+#[test]
+fn a_value_that_was_set_anew_is_read_whatever_happened_to_the_network_meanwhile() {
+    for case in [&cases::GROWING, &cases::CUT, &cases::LOSING] {
+        reached(cases::overwritten(case, 1));
+    }
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn named(peers: &ScriptedPeers, name: &str) -> Vec<Asked> {
 
 /// Lets peer `n` set a value at `node`.
 async fn set(peers: &ScriptedPeers, n: usize, node: &Node, key: &str, ttl: Option<u32>) {
-    let request = Request::Set { key: key.into(), value: Value::from(key).into(), ttl };
+    let request = Request::Set { key: key.into(), value: Value::from(key).into(), ttl, age: None };
     assert_eq!(peers.ask(n, node.local_addr(), request).await, Ok(Response::Set { stored: true }));
 }
 
@@ -231,7 +231,7 @@ fn a_node_that_is_about_to_stop_takes_nothing_in_any_more_and_cached_copies_go_w
         assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
         peers.on(|_| Reply::Usual.after(Duration::from_millis(40)));
         peers.forget_heard();
-        let request = Request::Set { key: "late".into(), value: Value::from("v").into(), ttl: None };
+        let request = Request::Set { key: "late".into(), value: Value::from("v").into(), ttl: None, age: None };
         let late = async {
             sleep(Duration::from_millis(20)).await;
             peers.ask(0, node.local_addr(), request).await

@@ -71,6 +71,7 @@ fn flood(sim: &Sim, number: u64, entropy: &mut SeededEntropy) {
                 key: format!("foreign {number} {n}").into(),
                 value: std::sync::Arc::new("x".repeat(100).into()),
                 ttl: None,
+                age: None,
             },
         };
         let sender = Sender::new(Some(claimed), stranger.addr());

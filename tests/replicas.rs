@@ -47,10 +47,10 @@ fn health_tells_holders_with_what_they_say_of_time_those_without_and_the_silent(
         let says = order.clone();
         peers.on(move |asked| match asked.request {
             Request::CheckStore { .. } => match says.iter().position(|n| *n == asked.peer) {
-                Some(0) => Response::CheckStore { has_key: true, ttl: Some(900) }.into(),
-                Some(1) => Response::CheckStore { has_key: true, ttl: None }.into(),
-                Some(2) => Response::CheckStore { has_key: false, ttl: Some(60) }.into(),
-                Some(3) => Response::CheckStore { has_key: false, ttl: None }.into(),
+                Some(0) => Response::CheckStore { has_key: true, ttl: Some(900), age: None }.into(),
+                Some(1) => Response::CheckStore { has_key: true, ttl: None, age: None }.into(),
+                Some(2) => Response::CheckStore { has_key: false, ttl: Some(60), age: None }.into(),
+                Some(3) => Response::CheckStore { has_key: false, ttl: None, age: None }.into(),
                 _ => Reply::Silence,
             },
             _ => Reply::Usual,
@@ -279,7 +279,7 @@ fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are
 
         // They come back, and know nothing any more.
         peers.on(|asked| match asked.request {
-            Request::CheckStore { .. } => Response::CheckStore { has_key: false, ttl: None }.into(),
+            Request::CheckStore { .. } => Response::CheckStore { has_key: false, ttl: None, age: None }.into(),
             _ => Reply::Usual,
         });
         let repaired = loop {
@@ -299,7 +299,7 @@ fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_n
         let (_, peers, node) = house(5, k(5), false).await;
         node.set("key", "ours").await.unwrap();
         node.keep("key", 1).await.unwrap();
-        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None };
+        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
         let answer = peers.ask(0, node.local_addr(), foreign.clone()).await.unwrap();
         assert_eq!(answer, Response::Set { stored: false }, "acknowledged, and not applied");
         assert_eq!(node.get("key").await.unwrap(), Some("ours".into()));
@@ -330,7 +330,7 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
         let error = node.keep("other", 1).await.unwrap_err();
         assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
         // What is not kept is not kept against others either.
-        let foreign = Request::Set { key: "other".into(), value: Arc::new("theirs".into()), ttl: None };
+        let foreign = Request::Set { key: "other".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
         assert_eq!(peers.ask(0, node.local_addr(), foreign).await.unwrap(), Response::Set { stored: true });
 
         let keeping = node.snapshot().await.unwrap().keeping;

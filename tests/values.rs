@@ -35,7 +35,7 @@ async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
 }
 
 fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
-    Request::Set { key: key.into(), value: Value::from(value).into(), ttl }
+    Request::Set { key: key.into(), value: Value::from(value).into(), ttl, age: None }
 }
 
 // ---- How long ----
@@ -261,7 +261,7 @@ fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
         let ask = async |request| peers.ask(0, node.local_addr(), request).await.unwrap();
         let check = || Request::CheckStore { key: "key".into(), size: None };
         assert_eq!(ask(cache("cached")).await, Response::SetCached);
-        assert_eq!(ask(check()).await, Response::CheckStore { has_key: false, ttl: None });
+        assert_eq!(ask(check()).await, Response::CheckStore { has_key: false, ttl: None, age: None });
         let found = ask(Request::FindValue { key: "key".into() }).await;
         assert!(matches!(found, Response::Value { ttl: Some(98..=100), .. }), "{found:?}");
         assert_eq!(node.health("key").await.unwrap().here.unwrap().class, Class::Cached);

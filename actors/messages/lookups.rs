@@ -1,9 +1,10 @@
 //! What the lookup coordinator is told, and what lookups and placements tell.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::Message;
+use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
@@ -153,6 +154,30 @@ pub struct LookupFinished {
     pub result: Option<LookupResult>,
 }
 
+/// Value store → coordinator: before this value is placed, compare it with what the nearest of those found hold.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LaunchCompare {
+    /// What is to be placed.
+    pub placing: Placing,
+    /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
+    pub found: Arc<LookupResult>,
+    /// How long ago the copy held here was published.
+    pub age: Duration,
+}
+
+/// Compare → value store: the same, and what was published later, if anything was. It comes in any case, once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Compared {
+    /// What is to be placed.
+    pub placing: Placing,
+    /// As it was handed over.
+    pub found: Arc<LookupResult>,
+    /// What another has published since.
+    pub later: Option<Later>,
+}
+
 /// Value store → coordinator: bring this value to these peers.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -167,6 +192,8 @@ pub struct LaunchPublish {
     pub ttl: Option<u32>,
     /// When the value expires here.
     pub expires_at: Instant,
+    /// When it was published, where that is known.
+    pub published_at: Option<Instant>,
     /// Who shall have it, nearest first.
     pub targets: Vec<Peer>,
     /// Where the outcome goes, if somebody waits.

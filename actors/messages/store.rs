@@ -21,6 +21,8 @@ pub struct StoreValue {
     pub value: Arc<Value>,
     /// Seconds left, in a restore and with a cached copy.
     pub ttl: Option<u32>,
+    /// Seconds since its publication, in a restore by a node that knows.
+    pub age: Option<u32>,
     /// Whether it is a cached copy.
     pub cached: bool,
     /// How many known nodes are nearer to the key than this one, where the routing table has counted them.

@@ -54,7 +54,7 @@ fn whichever_actor_a_datagram_made_panic_it_is_dropped_and_counted_when_it_comes
     in_virtual_time(async {
         let stage = Stage::new().await;
         let (target, key) = (NodeId::ZERO, Arc::<str>::from("k"));
-        let set = Request::Set { key: key.clone(), value: Arc::new("v".into()), ttl: None };
+        let set = Request::Set { key: key.clone(), value: Arc::new("v".into()), ttl: None, age: None };
         let cases = [
             ("Socket", "TransmitAnswer", Body::Request(Request::Ping)),
             ("RoutingTable", "PeerSeen", Body::Request(Request::Ping)),

@@ -308,7 +308,7 @@ async fn a_write_that_waits_for_a_pong_gives_its_slot_back_and_waits_within_a_bo
     let stage = stage(&Config::builder().hold_time(Duration::from_secs(60)).build().unwrap());
     for n in 0..300u32 {
         let from = SocketAddr::from(([198, 51, (n / 200) as u8, (n % 200) as u8], 4_000));
-        let set = Request::Set { key: "k".into(), value: Arc::new("v".into()), ttl: None };
+        let set = Request::Set { key: "k".into(), value: Arc::new("v".into()), ttl: None, age: None };
         stage.feed.push(from, datagram(n.into(), from, Body::Request(set)));
         settle().await;
     }

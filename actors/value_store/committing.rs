@@ -23,6 +23,8 @@ use super::ValueStore;
 pub(super) enum Waiting {
     /// A peer's write, and what is told of it.
     Remote { to: ReplyTo, response: Response, news: Option<Event>, undo: Checkpoint },
+    /// What was published after the copy that was held, and what is told of it.
+    Adopted { news: Option<Event>, undo: Checkpoint },
     /// A write of the application.
     Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
     /// A publication that the application has ended. Without `undo` there was none.
@@ -40,7 +42,7 @@ pub(super) enum Waiting {
 impl Waiting {
     fn undo(&mut self) -> Option<&mut Checkpoint> {
         match self {
-            Waiting::Remote { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
+            Waiting::Remote { undo, .. } | Waiting::Adopted { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
             Waiting::Release { undo, .. } => undo.as_mut(),
             Waiting::Keep { .. } | Waiting::Unkeep { .. } | Waiting::Nobody | Waiting::Owed => None,
         }
@@ -102,14 +104,10 @@ impl ValueStore {
     fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
         match (group.waiting, result) {
             (Waiting::Remote { to, response, news, undo }, Ok(())) => {
-                if let Some(Event::Superseded { .. }) = news {
-                    self.links.end.do_send(EndPlacement(undo.key().clone()));
-                }
-                if let Some(news) = news {
-                    self.events.emit(news);
-                }
+                self.tell(news, undo.key());
                 self.links.answer.do_send(TransmitAnswer { to, response });
             }
+            (Waiting::Adopted { news, undo }, Ok(())) => self.tell(news, undo.key()),
             (Waiting::Local { version, answer, undo }, Ok(())) => {
                 let key = undo.key().clone();
                 // What is still sent of an older value could arrive after this one, and be taken for the newer.
@@ -138,6 +136,16 @@ impl ValueStore {
         }
     }
 
+    /// Tells of a write by others that is committed. What it superseded is not sent any more.
+    fn tell(&self, news: Option<Event>, key: &Arc<str>) {
+        if let Some(Event::Superseded { .. }) = news {
+            self.links.end.do_send(EndPlacement(key.clone()));
+        }
+        if let Some(news) = news {
+            self.events.emit(news);
+        }
+    }
+
     /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is owed.
     fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
         let now = clock::now();
@@ -147,6 +155,10 @@ impl ValueStore {
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
                 let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
                 self.links.answer.do_send(TransmitAnswer { to, response });
+                Some(undo)
+            }
+            Waiting::Adopted { undo, .. } => {
+                self.backlog.tell(&error, now);
                 Some(undo)
             }
             Waiting::Local { answer, undo, .. } => {

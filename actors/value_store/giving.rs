@@ -13,7 +13,7 @@ use super::super::handling::Handler;
 use super::super::messages::{
     GiveValue, HandOffCause, QueryEvent, QueryResult, SelectValues, SendQuery, ValuesSelected,
 };
-use super::{ValueStore, seconds};
+use super::ValueStore;
 
 impl Handler<SelectValues> for ValueStore {
     type Result = ();
@@ -57,7 +57,8 @@ impl Handler<GiveValue> for ValueStore {
         let copy = self.records.get(&key, clock::now()).filter(|copy| copy.class != Class::Cached);
         match copy.filter(|copy| copy.ttl_left >= least) {
             Some(copy) => {
-                let request = Request::Set { key, value: copy.value, ttl: Some(seconds(copy.ttl_left)) };
+                let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());
+                let request = Request::Set { key, value: copy.value, ttl, age };
                 self.links.query.do_send(SendQuery { to: to.addr, id: Some(to.id), request, asker: Some(asker) });
             }
             None => asker.do_send(QueryEvent { to: to.addr, id: Some(to.id), result: QueryResult::Unsent }),

@@ -123,7 +123,7 @@ impl Handler<PublishDone> for ValueStore {
     fn handle(&mut self, done: PublishDone, ctx: &mut Self::Context) {
         let now = clock::now();
         // The publisher itself is a holder, and lives: its own copy goes on, whomever it reached.
-        self.records.renewed(&done.key, done.version, now);
+        self.records.renewed(&done.key, done.version, done.stored, now);
         if !done.stored {
             self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
         }

@@ -12,7 +12,6 @@ mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
@@ -21,7 +20,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError, StoreSnapshot};
+use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError, StoreSnapshot, StoredCopy};
 
 use self::backlog::Backlog;
 use self::committing::Group;
@@ -31,9 +30,9 @@ use super::counters::Counters;
 use super::events::Events;
 use super::handling::Handler;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, DescribeStore, Electing, EndPlacement, FindCopy, LaunchPublish, LookupKey,
-    PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers, SendQuery, StartLookup,
-    StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, Compared, DescribeStore, Electing, EndPlacement, FindCopy, LaunchCompare,
+    LaunchPublish, LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers,
+    SendQuery, StartLookup, StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -62,6 +61,7 @@ pub(crate) struct StoreLinks {
     pub(crate) answer: Recipient<TransmitAnswer>,
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) lookup: Recipient<StartLookup>,
+    pub(crate) compare: Recipient<LaunchCompare>,
     pub(crate) publish: Recipient<LaunchPublish>,
     pub(crate) watch: Recipient<WatchKey>,
     pub(crate) unwatch: Recipient<UnwatchKey>,
@@ -116,10 +116,6 @@ impl ValueStore {
     }
 }
 
-fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
-}
-
 impl Actor for ValueStore {
     type Context = Context<Self>;
 
@@ -146,12 +142,16 @@ impl Handler<AnswerFromStore> for ValueStore {
         let now = clock::now();
         let response = match question {
             StoreQuestion::CheckStore => {
-                let (has_key, ttl) = self.records.has(&key, now);
-                Response::CheckStore { has_key, ttl }
+                let (has_key, copy) = self.records.has(&key, now);
+                let ttl = copy.as_ref().map(StoredCopy::ttl_seconds);
+                Response::CheckStore { has_key, ttl, age: copy.and_then(|copy| copy.age_seconds()) }
             }
             StoreQuestion::Get => Response::Get { value: self.records.get(&key, now).map(|copy| copy.value) },
             StoreQuestion::FindValue => match self.records.get(&key, now) {
-                Some(copy) => Response::Value { value: copy.value, ttl: Some(seconds(copy.ttl_left)) },
+                Some(copy) => {
+                    let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());
+                    Response::Value { value: copy.value, ttl, age }
+                }
                 None => {
                     let target = NodeId::of_key(&key);
                     self.links.nearest.do_send(AnswerNearest { target, value_missing: true, to });
@@ -190,8 +190,22 @@ impl Handler<ReadValue> for ValueStore {
 impl Handler<PlacesFound> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, found: PlacesFound, _: &mut Self::Context) {
-        self.place(found, clock::now());
+    fn handle(&mut self, places: PlacesFound, _: &mut Self::Context) {
+        let PlacesFound { placing, found } = places;
+        self.compare_or_place(placing, found, clock::now());
+    }
+}
+
+impl Handler<Compared> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, compared: Compared, ctx: &mut Self::Context) {
+        let Compared { placing, found, later } = compared;
+        let now = clock::now();
+        if let Some(later) = later {
+            self.adopt(placing.key.clone(), later, now, ctx);
+        }
+        self.place(placing, &found, now);
     }
 }
 

@@ -1,14 +1,15 @@
-//! What is placed once the places are found: still the same value, and by whom it may be.
+//! What is placed once the places are found: still the same value, the latest that was published, and by whom it may be.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::placement;
 
-use super::super::messages::{LaunchPublish, PlacesFound, Placing};
+use super::super::messages::{LaunchCompare, LaunchPublish, LookupResult, Placing};
 use super::super::outcome::SetOutcome;
-use super::{ValueStore, seconds};
+use super::ValueStore;
 
 impl ValueStore {
     /// Whether this node is among the k nearest to `key`, given the nearest others.
@@ -16,9 +17,19 @@ impl ValueStore {
         closest.get(self.config.k - 1).is_none_or(|last| self.own.distance(key) < last.id.distance(key))
     }
 
+    /// Has what is republished or restored compared first: whoever has published since, its value is the one to go on with. What
+    /// an application sets is the latest.
+    pub(super) fn compare_or_place(&mut self, placing: Placing, found: Arc<LookupResult>, now: Instant) {
+        let current = self.records.still_current(&placing.key, placing.version) && placing.answer.is_none();
+        let age = self.records.age_at_least(&placing.key, now).filter(|_| current);
+        match age {
+            Some(age) => self.links.compare.do_send(LaunchCompare { placing, found, age }),
+            None => self.place(placing, &found, now),
+        }
+    }
+
     /// The placement of what `placing` wants, or the reason to leave it.
-    pub(super) fn place(&mut self, found: PlacesFound, now: Instant) {
-        let PlacesFound { placing, found } = found;
+    pub(super) fn place(&mut self, placing: Placing, found: &LookupResult, now: Instant) {
         let Placing { key, version, restore, answer } = placing;
         let target = NodeId::of_key(&key);
         let copy = self.records.get(&key, now).filter(|_| self.records.still_current(&key, version));
@@ -49,10 +60,11 @@ impl ValueStore {
         }
         self.links.publish.do_send(LaunchPublish {
             key,
-            value: copy.value,
             version,
-            ttl: restore.then(|| seconds(copy.ttl_left)),
+            ttl: restore.then(|| copy.ttl_seconds()),
             expires_at: copy.expires_at,
+            published_at: copy.age.and_then(|age| now.checked_sub(age)),
+            value: copy.value,
             targets,
             answer,
         });

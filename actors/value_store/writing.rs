@@ -1,8 +1,12 @@
 //! Values that come in, from the application and from peers: taken or refused, told of, and on their way to the backend. Who
 //! wins among writers is the protocol's business.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use actix::Context;
+use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{RemoteWrite, WriteOutcome};
 
@@ -17,7 +21,7 @@ use super::committing::Waiting;
 impl ValueStore {
     /// Whether the write is taken, its answer, and what is to be told once it is committed.
     fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response, Option<Event>) {
-        let StoreValue { key, value, ttl, cached, nearer, legacy, to } = write;
+        let StoreValue { key, value, ttl, age, cached, nearer, legacy, to } = write;
         let (refusal, news) = match self.check_remote(&key, &value) {
             Err(why) => (Some(why), None),
             Ok(()) => {
@@ -25,17 +29,10 @@ impl ValueStore {
                 let outcome = if cached {
                     self.records.set_cached(key, value, ttl, nearer, to.addr, now)
                 } else {
-                    let write = RemoteWrite { key, value, ttl, from: to.addr, legacy };
+                    let write = RemoteWrite { key, value, ttl, age, from: to.addr, legacy };
                     self.records.set(write, now, &mut *self.entropy)
                 };
-                let (key, by) = (name.to_string(), to.addr);
-                match outcome {
-                    WriteOutcome::Superseded { .. } => (None, Some(Event::Superseded { key, by })),
-                    WriteOutcome::Stored | WriteOutcome::Renewed => (None, Some(Event::ValueStored { key, by })),
-                    WriteOutcome::Unchanged => (None, None),
-                    WriteOutcome::Refused(reason) => (Some(reason.to_string()), None),
-                    WriteOutcome::Stale => (Some("an older value that somebody restores".to_owned()), None),
-                }
+                told(outcome, &name, to.addr)
             }
         };
         if let Some(why) = &refusal {
@@ -44,6 +41,40 @@ impl ValueStore {
         // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
         let stored = refusal.is_none();
         (stored, if cached { Response::SetCached } else { Response::Set { stored } }, news)
+    }
+}
+
+/// Why a write was not taken, if so, and what is to be told of it once it is committed.
+fn told(outcome: WriteOutcome, key: &str, by: SocketAddr) -> (Option<String>, Option<Event>) {
+    let key = key.to_owned();
+    match outcome {
+        WriteOutcome::Superseded { .. } => (None, Some(Event::Superseded { key, by })),
+        WriteOutcome::Stored | WriteOutcome::Renewed => (None, Some(Event::ValueStored { key, by })),
+        WriteOutcome::Unchanged => (None, None),
+        WriteOutcome::Refused(reason) => (Some(reason.to_string()), None),
+        WriteOutcome::Stale => (Some("an older value that somebody restores".to_owned()), None),
+    }
+}
+
+impl ValueStore {
+    /// Takes what was published after the copy held, as if its holder had restored it here.
+    pub(super) fn adopt(&mut self, key: Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) {
+        let Later { value, ttl, age, from } = later;
+        let mut undo = self.records.checkpoint(&key);
+        let (refusal, news) = match self.check_remote(&key, &value) {
+            Err(why) => (Some(why), None),
+            Ok(()) => {
+                let (from, ttl, age) = (from.addr, Some(ttl), Some(age));
+                let write = RemoteWrite { key: key.clone(), value, ttl, age, from, legacy: false };
+                told(self.records.set(write, now, &mut *self.entropy), &key, from)
+            }
+        };
+        if let Some(why) = refusal {
+            self.counters.turned_away(Counter::WriteRefused, from.addr, &why, now);
+            return;
+        }
+        self.records.changed_since(&mut undo);
+        self.commit(Waiting::Adopted { news, undo }, ctx);
     }
 }
 

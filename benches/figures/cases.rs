@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kademlia_dynamic::sim::experiment::{Experiment, LATENCY, Reads};
+use kademlia_dynamic::sim::experiment::{Experiment, LATENCY, Reads, Report};
 use kademlia_dynamic::sim::{Churn, Sim, SimBuilder};
 use kademlia_dynamic::{GetOutcome, NodeId, Value};
 
@@ -75,6 +75,10 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "halves cut apart for 1 h, then healed", run: |seed| halves(100, 100, seed) },
     Case { name: "30 days, 20 nodes, half legacy, our publisher", run: |seed| half_legacy(30 * DAY, seed) },
     Case { name: "all legacy but one, N = 200", run: |seed| all_but_one_legacy(200, 100, seed) },
+    Case { name: "overwritten in a network that grows", run: |seed| overwritten(&GROWING, seed) },
+    Case { name: "overwritten on both sides of a cut", run: |seed| overwritten(&CUT, seed) },
+    Case { name: "overwritten while nodes come and go, half-life 1 h", run: |seed| overwritten(&CHURNING, seed) },
+    Case { name: "overwritten, loss 5 %", run: |seed| overwritten(&LOSING, seed) },
     Case { name: "publishers gone, 20 nodes of ours", run: |seed| afterlife(20, 0.0, None, seed) },
     Case { name: "publishers gone, 20 nodes, a tenth legacy", run: |seed| afterlife(20, 0.1, None, seed) },
     Case { name: "publishers gone, 20 nodes, half legacy", run: |seed| afterlife(20, 0.5, None, seed) },
@@ -89,19 +93,34 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-fn experiment(experiment: Experiment) -> Reads {
-    experiment.run().expect("the experiment is within its ranges").reads
+fn experiment(experiment: Experiment) -> Report {
+    experiment.run().expect("the experiment is within its ranges")
 }
 
-fn found(what: &'static str, reads: Reads, target: f64) -> Count {
-    Count { what, share: Share { good: reads.found, all: reads.asked }, target: Target::AtLeast(target) }
+/// Those that found their value; and the same without those by nodes that held it themselves, which say nothing of the others.
+fn found(reads: Reads, target: f64) -> Vec<Count> {
+    let Reads { found, asked, held_by_reader: held, .. } = reads;
+    let count = |what, good, all| Count { what, share: Share { good, all }, target: Target::AtLeast(target) };
+    vec![
+        count("reads that found their value", found, asked),
+        count("of those, over the network", found - held, asked - held),
+    ]
 }
 
-/// Every value readable at every sampled minute.
+/// Every value readable at every minute: each is read in each.
 pub(crate) fn no_faults(nodes: usize, duration: Duration, seed: u64) -> Vec<Count> {
-    let reads =
-        experiment(Experiment { nodes, duration, values: 50, lookups_per_minute: 0, seed, ..Experiment::default() });
-    vec![found("reads that found their value", reads, 1.0)]
+    const VALUES: usize = 50;
+    let (values, reads_per_minute, lookups_per_minute) = (VALUES, VALUES, 0);
+    let report = experiment(Experiment {
+        nodes,
+        duration,
+        values,
+        reads_per_minute,
+        lookups_per_minute,
+        seed,
+        ..Experiment::default()
+    });
+    found(report.reads, 1.0)
 }
 
 /// Reads over lines that lose datagrams, and what becomes of the tables of nodes that all live.
@@ -136,18 +155,19 @@ async fn tables(sim: &Sim) -> HashSet<(usize, NodeId)> {
     known
 }
 
-/// Reads while nodes come and go.
+/// Reads while nodes come and go, publishers as all others.
 pub(crate) fn churn(nodes: usize, duration: Duration, (half_life, target): (Duration, f64), seed: u64) -> Vec<Count> {
-    let reads = experiment(Experiment {
+    let report = experiment(Experiment {
         nodes,
         duration,
         half_life: Some(half_life),
+        churn_publishers: true,
         values: 100,
         lookups_per_minute: 0,
         seed,
         ..Experiment::default()
     });
-    vec![found("reads that found their value", reads, target)]
+    found(report.reads, target)
 }
 
 /// Nearly a third of the nodes die at once, publishers or not.
@@ -191,19 +211,24 @@ pub(crate) fn halves(nodes: usize, values: usize, seed: u64) -> Vec<Count> {
     })
 }
 
-/// A small network, half legacy, in which one in ten publishes and any node reads.
+/// A small network, half legacy, in which one in ten publishes. All of its nodes hold each value, so visitors read.
 pub(crate) fn half_legacy(duration: Duration, seed: u64) -> Vec<Count> {
-    let reads = experiment(Experiment {
+    let report = experiment(Experiment {
         nodes: 20,
         duration,
         legacy: 0.5,
         values: 10,
         reads_per_minute: 1,
+        visits_per_minute: 1,
         lookups_per_minute: 0,
         seed,
         ..Experiment::default()
     });
-    vec![found("reads that found their value", reads, 0.999)]
+    let Reads { found, asked, .. } = report.visits;
+    let visits = Share { good: found, all: asked };
+    let mut counts = vec![Count { what: "reads by visitors", share: visits, target: Target::AtLeast(0.999) }];
+    counts.extend(self::found(report.reads, 0.999).drain(..1));
+    counts
 }
 
 /// What the only node of ours sets is read by legacy nodes as often as what one of them sets.
@@ -226,6 +251,76 @@ pub(crate) fn all_but_one_legacy(nodes: usize, values: usize, seed: u64) -> Vec<
         }
         vec![Count { what: "legacy reads of our values", share: of_ours, target: Target::Other(of_theirs) }]
     })
+}
+
+/// What happens to a network between a first value and a second one.
+pub(crate) struct Overwriting {
+    nodes: usize,
+    loss: f64,
+    half_life: Option<Duration>,
+    /// So many nodes join.
+    newcomers: usize,
+    /// The nodes are cut in two halves meanwhile, and find together after the second value.
+    cut: bool,
+    target: f64,
+}
+
+const QUIET: Overwriting =
+    Overwriting { nodes: 100, loss: 0.0, half_life: None, newcomers: 0, cut: false, target: 1.0 };
+pub(crate) const GROWING: Overwriting = Overwriting { newcomers: 60, ..QUIET };
+pub(crate) const CUT: Overwriting = Overwriting { cut: true, ..QUIET };
+pub(crate) const CHURNING: Overwriting = Overwriting { nodes: 150, half_life: Some(HOUR), target: 0.99, ..QUIET };
+pub(crate) const LOSING: Overwriting = Overwriting { loss: 0.05, target: 0.99, ..QUIET };
+
+/// Each publisher sets another value an hour after the first, or somebody else if it has left. How many reads give the second
+/// value, right after that and two restore intervals later.
+pub(crate) fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
+    const VALUES: usize = 20;
+    const READS: usize = 200;
+    let mut builder = Sim::builder().nodes(case.nodes).loss(case.loss);
+    if let Some(half_life) = case.half_life {
+        builder = builder.churn(Churn::weibull(half_life));
+    }
+    run(builder, seed, async |sim| {
+        let key = |n: usize| format!("value {}", n % VALUES);
+        let mut publishers = Vec::new();
+        for n in 0..VALUES {
+            publishers.push(set_by(&sim, sim.random_node(), &key(n), "first").await);
+        }
+        for _ in 0..case.newcomers {
+            sim.join().await.expect("it starts");
+        }
+        if case.cut {
+            sim.partition(0..case.nodes / 2);
+        }
+        sim.run_for(HOUR).await;
+        for (n, publisher) in publishers.into_iter().enumerate() {
+            set_by(&sim, publisher, &key(n), "second").await;
+        }
+        sim.heal();
+        let mut counts = Vec::new();
+        for (what, after, target) in [
+            ("new values read at once", MINUTE, Target::Told),
+            ("two restore intervals later", 2 * HOUR + HOUR / 5, Target::AtLeast(case.target)),
+        ] {
+            sim.run_for(after).await;
+            let mut share = Share::default();
+            for n in 0..READS {
+                let read = sim.get(sim.random_node(), &key(n)).await;
+                share.note(matches!(read, Ok(GetOutcome::Found { value, .. }) if value == Value::from("second")));
+            }
+            counts.push(Count { what, share, target });
+        }
+        counts
+    })
+}
+
+/// Lets the node at this place set a value, or another one if it has left; which one did.
+async fn set_by(sim: &Sim, mut place: usize, key: &str, value: &str) -> usize {
+    while sim.set(place, key, value).await.is_err() {
+        place = sim.random_node();
+    }
+    place
 }
 
 /// The same among nodes half of which have left after four hours.

@@ -86,7 +86,7 @@ pub(crate) fn datagram(n: u64, from: SocketAddr, entropy: &mut SeededEntropy) ->
         14..17 => Body::Request(Request::FindValue { key: format!("absent {n}").into() }),
         17 => {
             let value = Arc::new("x".repeat(200).into());
-            Body::Request(Request::Set { key: format!("foreign {n}").into(), value, ttl: None })
+            Body::Request(Request::Set { key: format!("foreign {n}").into(), value, ttl: None, age: None })
         }
         18 => Body::Response(Response::Pong),
         _ => return b"{\"type\": \"ping\", \"query_id\": ".to_vec(),

@@ -98,7 +98,7 @@ mod tests {
             let node = node.start_local_over(network.endpoint()).await.unwrap();
             for n in 0..500 {
                 let value = std::sync::Arc::new("v".into());
-                let set = Request::Set { key: n.to_string().into(), value, ttl: None };
+                let set = Request::Set { key: n.to_string().into(), value, ttl: None, age: None };
                 peers.ask(0, node.local_addr(), set).await.unwrap();
             }
             let begun = Instant::now();

@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use super::times::{Age, Moment, Times};
+use super::times::{Age, Moment, Times, millis};
 use crate::protocol::store::{Class, Replaced, StoredRecord, ValueDigest, Writer};
 use crate::protocol::value::Value;
 
 /// The form that is written. A reader of a later version reads this one too, and adds an arm to [`unseal`].
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The version, and the checksum behind it, which covers the version too. So it stays in all later versions: this one then
 /// knows what it cannot read from what is damaged.
 const HEADER: usize = 5;
@@ -43,6 +44,9 @@ struct RecordForm<'a> {
     source: Option<SocketAddr>,
     times: Times,
     replaced: Vec<([u8; 20], WriterForm)>,
+    /// How long before it was written the value had been published, in milliseconds. Form 1 did not say.
+    #[serde(default)]
+    published_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,7 +102,7 @@ pub(super) fn unseal<'a, T: Deserialize<'a>>(name: &[u8], bytes: &'a [u8]) -> Re
         return Err(Damage::Checksum);
     }
     match version {
-        VERSION => rmp_serde::from_slice(payload).map_err(|_| Damage::Form),
+        1..=VERSION => rmp_serde::from_slice(payload).map_err(|_| Damage::Form),
         0 => Err(Damage::Form),
         later => Err(Damage::Later(later)),
     }
@@ -115,6 +119,7 @@ pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> 
         writer: record.writer.into(),
         source: record.source,
         times: Times::of(record.stored_at, record.expires_at, age, now),
+        published_ms: record.published_at.map(|at| millis(now.instant.saturating_duration_since(at))),
         replaced: record.replaced.iter().map(|replaced| (replaced.digest.0, replaced.writer.into())).collect(),
     };
     seal(record.key.as_bytes(), &form)
@@ -130,6 +135,7 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
         Value::Bytes(form.value.to_vec())
     };
     let (stored_at, expires_at) = form.times.restore(age, now);
+    let published = form.published_ms.map(|ms| Duration::from_millis(ms).saturating_add(form.times.passed(age, now)));
     let replaced =
         |(digest, writer): ([u8; 20], WriterForm)| Replaced { digest: ValueDigest(digest), writer: writer.into() };
     Ok(StoredRecord {
@@ -142,6 +148,8 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
         source: form.source,
         stored_at,
         expires_at,
+        // A system that has just started may have no instants that far back: then it is not known.
+        published_at: published.and_then(|ago| now.instant.checked_sub(ago)),
         replaced: form.replaced.into_iter().map(replaced).collect(),
     })
 }
@@ -191,10 +199,10 @@ mod tests {
     fn a_record_is_not_read_under_another_key_or_in_another_form() {
         let (_, mut bytes, age, now) = sealed();
         assert_eq!(decode(b"other", &bytes, Some(&age), &now), Err(Damage::Checksum));
-        bytes[0] = 2;
+        bytes[0] = 3;
         assert_eq!(decode(b"key", &bytes, Some(&age), &now), Err(Damage::Checksum), "a changed byte, no later version");
-        let later = [&[2][..], &checksum(2, b"key", &bytes[HEADER..]), &bytes[HEADER..]].concat();
-        assert_eq!(decode(b"key", &later, Some(&age), &now), Err(Damage::Later(2)));
+        let later = [&[3][..], &checksum(3, b"key", &bytes[HEADER..]), &bytes[HEADER..]].concat();
+        assert_eq!(decode(b"key", &later, Some(&age), &now), Err(Damage::Later(3)));
         assert_eq!(decode(b"key", &[], Some(&age), &now), Err(Damage::Checksum));
         let other = seal(b"key", &"no record");
         assert_eq!(decode(b"key", &other, Some(&age), &now), Err(Damage::Form));
@@ -206,6 +214,18 @@ mod tests {
         let bytes = hex::decode(FORM_1).unwrap();
         let record = decode(b"key", &bytes, None, &now).unwrap();
         assert_eq!((&*record.value, record.version, record.class), (&Value::from("value"), 7, Class::Held));
+        assert_eq!(record.published_at, None);
+    }
+
+    #[test]
+    fn when_a_value_was_published_is_kept_and_grows_older_meanwhile() {
+        let (record, _, age, now) = sealed();
+        let ago = |ms| now.instant.checked_sub(Duration::from_millis(ms));
+        for published_at in [ago(5_000), None] {
+            let bytes = encode(&StoredRecord { published_at, ..record.clone() }, &age, &now);
+            let then = Moment { instant: now.instant + Duration::from_secs(60), ..now.clone() };
+            assert_eq!(decode(b"key", &bytes, Some(&age), &then).unwrap().published_at, published_at);
+        }
     }
 
     const FORM_1: &str = "019297ff4299c40576616c7565c3c2c207a7556e6b6e6f776ec09400cf000001a20401c97d00ce0526831090";

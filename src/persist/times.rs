@@ -116,13 +116,17 @@ impl Times {
         }
     }
 
-    /// `stored_at` and `expires_at` in a later process. What was left when it was written is never exceeded. Without the
-    /// store's `age`, which only damage takes away, the wall clock has to do.
-    pub(super) fn restore(&self, age: Option<&Age>, now: &Moment) -> (Instant, Instant) {
-        let passed = match age {
+    /// How long ago it was written. Without the store's `age`, which only damage takes away, the wall clock has to do.
+    pub(super) fn passed(&self, age: Option<&Age>, now: &Moment) -> Duration {
+        Duration::from_millis(match age {
             Some(age) => age.at_ms(now.instant).saturating_sub(self.written_age_ms),
             None => wall_passed(self.written_wall_ms, now),
-        };
+        })
+    }
+
+    /// `stored_at` and `expires_at` in a later process. What was left when it was written is never exceeded.
+    pub(super) fn restore(&self, age: Option<&Age>, now: &Moment) -> (Instant, Instant) {
+        let passed = millis(self.passed(age, now));
         let left = Duration::from_millis(self.left_ms.saturating_sub(passed));
         let held = Duration::from_millis(self.held_ms.saturating_add(passed));
         // A system that has just started may have no instants that far back.
@@ -137,7 +141,7 @@ fn wall_passed(then: u64, now: &Moment) -> u64 {
     if then < SET { 0 } else { now.wall_ms.saturating_sub(then) }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

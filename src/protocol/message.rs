@@ -128,6 +128,8 @@ pub enum Request {
         value: Arc<Value>,
         /// Absent: a publication, with full expiry. Present: a restore, with the seconds left (DESIGN.md, renewal).
         ttl: Option<u32>,
+        /// In a restore: seconds since the value was last published, where the holder knows.
+        age: Option<u32>,
     },
     /// Hold a cached copy of this value, for a time that shrinks with your distance to the key.
     SetCached {
@@ -170,6 +172,8 @@ pub enum Response {
         value: Arc<Value>,
         /// Seconds until the copy that answers expires, from nodes of ours.
         ttl: Option<u32>,
+        /// Seconds since the value was last published, where a holder of ours knows. Not with a cached copy.
+        age: Option<u32>,
     },
     /// The value is not held; the nearest peers known.
     NoValue {
@@ -189,6 +193,8 @@ pub enum Response {
         has_key: bool,
         /// Seconds until it expires, from nodes of ours.
         ttl: Option<u32>,
+        /// Seconds since the value was last published, where a holder of ours knows.
+        age: Option<u32>,
     },
     /// To a `get`.
     Get {

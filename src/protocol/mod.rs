@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod audit;
 pub mod codec;
+pub mod comparison;
 pub mod config;
 pub mod entropy;
 pub mod hand_off;

@@ -117,7 +117,8 @@ impl Listener for Inner {
             Request::FindValue { key } => Response::NoValue { peers: self.invent(to, &NodeId::of_key(&key)) },
             Request::Set { .. } => Response::Set { stored: true },
             Request::SetCached { .. } => Response::SetCached,
-            Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None },
+            // It was published just now, which nobody can have to give away.
+            Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: Some(86_400), age: Some(0) },
             Request::Get { .. } => Response::Get { value: None },
         };
         self.say(to, addr, message.id, Body::Response(response));

@@ -32,7 +32,7 @@ impl Usual {
             Request::Ping => Response::Pong,
             Request::FindNode { target } => Response::FindNode { peers: self.nearest(n, target) },
             Request::FindValue { key } => match self.held(n, key) {
-                Some(value) => Response::Value { value, ttl: None },
+                Some(value) => Response::Value { value, ttl: None, age: None },
                 None => Response::NoValue { peers: self.nearest(n, &NodeId::of_key(key)) },
             },
             Request::Set { key, value, .. } => {
@@ -43,7 +43,9 @@ impl Usual {
                 self.held[n].entry(key.clone()).or_insert_with(|| value.clone());
                 Response::SetCached
             }
-            Request::CheckStore { key, .. } => Response::CheckStore { has_key: self.held(n, key).is_some(), ttl: None },
+            Request::CheckStore { key, .. } => {
+                Response::CheckStore { has_key: self.held(n, key).is_some(), ttl: None, age: None }
+            }
             Request::Get { key } => Response::Get { value: self.held(n, key) },
         }
     }

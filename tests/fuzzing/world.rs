@@ -183,14 +183,16 @@ impl World {
             Request::Ping => Response::Pong,
             Request::FindNode { .. } => Response::FindNode { peers: self.some_peers() },
             Request::FindValue { .. } if self.entropy.below(4) == 0 => {
-                Response::Value { value: Arc::new(Value::from("of the world")), ttl: None }
+                Response::Value { value: Arc::new(Value::from("of the world")), ttl: Some(9_999), age: Some(0) }
             }
             Request::FindValue { .. } => Response::NoValue { peers: self.some_peers() },
             Request::Set { .. } => Response::Set { stored: self.entropy.below(8) > 0 },
             Request::SetCached { .. } => Response::SetCached,
-            Request::CheckStore { .. } => {
-                Response::CheckStore { has_key: self.entropy.below(2) == 0, ttl: Some(self.entropy.next_u64() as u32) }
-            }
+            Request::CheckStore { .. } => Response::CheckStore {
+                has_key: self.entropy.below(2) == 0,
+                ttl: Some(self.entropy.next_u64() as u32),
+                age: Some(self.entropy.below(100_000) as u32).filter(|age| age % 2 == 0),
+            },
             Request::Get { .. } => return None,
         };
         self.proves(Peer::new(id, to));

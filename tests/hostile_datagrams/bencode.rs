@@ -77,7 +77,7 @@ fn cases() -> Vec<Case<'static>> {
             "check_store_res",
             "has_key",
             "i1e",
-            Ok(Body::Response(Response::CheckStore { has_key: true, ttl: None })),
+            Ok(Body::Response(Response::CheckStore { has_key: true, ttl: None, age: None })),
         ),
         case("set_res", "stored", "i0e", Ok(Body::Response(Response::Set { stored: false }))),
         case("ping", "v", "i-1e", BAD_FIELD),

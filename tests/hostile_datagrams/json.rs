@@ -122,7 +122,12 @@ fn cases() -> Vec<Case<'static>> {
         case("set_res", "stored", "null", Ok(Body::Response(Response::Set { stored: true }))),
         case("check_store_res", "has_key", "1", BAD_FIELD),
         case("check_store_res", "has_key", "\"true\"", BAD_FIELD),
-        case("check_store_res", "x", "1", Ok(Body::Response(Response::CheckStore { has_key: false, ttl: None }))),
+        case(
+            "check_store_res",
+            "x",
+            "1",
+            Ok(Body::Response(Response::CheckStore { has_key: false, ttl: None, age: None })),
+        ),
         case("check_store_res", "ttl", "-1", BAD_FIELD),
     ];
     for id in [

@@ -57,7 +57,7 @@ fn found(key: &str) -> Outcome {
 }
 
 fn set(value: impl Into<Value>) -> Outcome {
-    Ok(Body::Request(Request::Set { key: "k".into(), value: Arc::new(value.into()), ttl: None }))
+    Ok(Body::Request(Request::Set { key: "k".into(), value: Arc::new(value.into()), ttl: None, age: None }))
 }
 
 fn node_id() -> NodeId {

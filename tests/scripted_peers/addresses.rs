@@ -164,7 +164,7 @@ fn a_write_from_an_unverified_address_takes_effect_with_its_pong() {
         in_virtual_time(async {
             let victim = Victim::new().await;
             let held = async || victim.node.snapshot().await.unwrap().store.held.values;
-            let set = || Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None };
+            let set = || Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
             let asked = victim.forge(set(), claim);
             let (messages, bytes) = victim.received().await;
             assert!(bytes <= 3 * asked);

@@ -23,7 +23,7 @@ fn a_value_that_was_superseded_is_not_placed_on() {
             actix_rt::spawn(async move { node.set("key", "ours").await })
         };
         sleep(Duration::from_millis(70)).await;
-        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None };
+        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
         peers.ask(0, node.local_addr(), foreign).await.unwrap();
         assert_eq!(node.get("key").await.unwrap(), Some(Value::from("theirs")));
         peers.forget_heard();

@@ -61,7 +61,7 @@ async fn run(case: &Case, name: &str) {
         let request = if cached {
             Request::SetCached { key, value, target: None, ttl: Some(5_000) }
         } else {
-            Request::Set { key, value, ttl: None }
+            Request::Set { key, value, ttl: None, age: None }
         };
         peers.ask(n, node.local_addr(), request).await
     };
@@ -85,7 +85,7 @@ async fn run(case: &Case, name: &str) {
         let write = if *cached {
             Request::SetCached { key, value, target: None, ttl: Some(5_000) }
         } else {
-            Request::Set { key, value, ttl: None }
+            Request::Set { key, value, ttl: None, age: None }
         };
         let written = QueryId::from_u64(77);
         say(&stranger, &node, written, Body::Request(write));
@@ -166,7 +166,7 @@ fn a_kept_value_stands_against_ten_thousand_foreign_writes_through_the_whole_nod
         node.keep("key", 1).await.unwrap();
         for n in 0..10_000u32 {
             let value = Arc::new(Value::from(n.to_string()));
-            let write = Request::Set { key: "key".into(), value, ttl: (n % 3 == 0).then_some(5_000) };
+            let write = Request::Set { key: "key".into(), value, ttl: (n % 3 == 0).then_some(5_000), age: None };
             let claim = Some(peers.id(n as usize % 3));
             peers.tell(n as usize % 3, claim, node.local_addr(), Body::Request(write));
             if n % 20 == 19 {

@@ -45,7 +45,7 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
             [Counter::UnknownQuery, Counter::WrongSource, Counter::WrongKind].map(|of| node.counters().get(of));
 
         let mut entropy = SeededEntropy::new(9);
-        let lie = || Response::Value { value: Arc::new("false".into()), ttl: None };
+        let lie = || Response::Value { value: Arc::new("false".into()), ttl: None, age: None };
         let send = |from: SocketAddr, as_whom: NodeId, id: QueryId, response: Response| {
             let sender = Sender::new(Some(as_whom), from);
             let message = Message { id, sender, version: Some(PROTOCOL_VERSION), body: Body::Response(response) };
@@ -64,7 +64,7 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
                         Response::Pong,
                         Response::Set { stored: true },
                         Response::FindNode { peers: vec![Peer::new(random_id(&mut entropy), elsewhere)] },
-                        Response::CheckStore { has_key: true, ttl: Some(9) },
+                        Response::CheckStore { has_key: true, ttl: Some(9), age: None },
                         Response::Get { value: Some(Arc::new("false".into())) },
                     ];
                     let at = n as usize / 4 % others.len();

@@ -121,7 +121,7 @@ fn whoever_sends_in_an_addresss_name_brings_it_ten_pings_a_minute_and_no_more_by
                 let body = match n % 3 {
                     0 => Request::Ping,
                     1 => Request::FindValue { key: "large".into() },
-                    _ => Request::Set { key: "k".into(), value: std::sync::Arc::new("v".into()), ttl: None },
+                    _ => Request::Set { key: "k".into(), value: std::sync::Arc::new("v".into()), ttl: None, age: None },
                 };
                 // Each a newcomer under an id of his own.
                 let sender = Sender::new(Some(random_id(&mut entropy)), victim.end.addr());

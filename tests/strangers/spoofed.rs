@@ -44,7 +44,7 @@ fn any_request(entropy: &mut SeededEntropy) -> Request {
         4 => Request::FindValue { key: name },
         5 => Request::Get { key: name },
         6 => Request::CheckStore { key: name, size: None },
-        7 => Request::Set { key: format!("k{}", entropy.below(50)).into(), value, ttl: None },
+        7 => Request::Set { key: format!("k{}", entropy.below(50)).into(), value, ttl: None, age: None },
         _ => Request::SetCached { key: "cached".into(), value, target: None, ttl: Some(60) },
     }
 }
@@ -98,7 +98,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
             for writer in &writers {
                 let (key, value) = (format!("{sent}").into(), Arc::new(Value::from("v")));
                 let write = match round % 2 {
-                    0 => Request::Set { key, value, ttl: None },
+                    0 => Request::Set { key, value, ttl: None, age: None },
                     _ => Request::SetCached { key, value, target: None, ttl: Some(600) },
                 };
                 network.send(
@@ -142,7 +142,8 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         // One address alone has four places.
         let (one, before) = (network.endpoint(), counted(Counter::HeldFull));
         for n in 0..20 {
-            let write = Request::Set { key: format!("one {n}").into(), value: Arc::new("v".into()), ttl: None };
+            let write =
+                Request::Set { key: format!("one {n}").into(), value: Arc::new("v".into()), ttl: None, age: None };
             network.send(one.addr(), node.local_addr(), spell(Codec::Json, one.addr(), None, n, Body::Request(write)));
             sleep(Duration::from_millis(1)).await;
         }

@@ -69,11 +69,13 @@ async fn serve(end: Rc<MemoryTransport>, own: NodeId, peers: Vec<Peer>, about: A
         let response = match request {
             Request::Ping => Response::Pong,
             Request::FindNode { .. } => Response::FindNode { peers: peers.clone() },
-            Request::FindValue { key } if key == about => Response::Value { value: lie.clone(), ttl: Some(80_000) },
+            Request::FindValue { key } if key == about => {
+                Response::Value { value: lie.clone(), ttl: Some(80_000), age: None }
+            }
             Request::FindValue { .. } => Response::NoValue { peers: peers.clone() },
             Request::Set { .. } => Response::Set { stored: true },
             Request::SetCached { .. } => Response::SetCached,
-            Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None },
+            Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
             Request::Get { .. } => Response::Get { value: Some(lie.clone()) },
         };
         say(&end, own, datagram.addr, id, Body::Response(response));

@@ -84,7 +84,7 @@ fn script() -> impl FnMut(&Asked) -> Reply {
         count += 1;
         match &asked.request {
             Request::CheckStore { key, .. } if **key == *"kept" => {
-                Response::CheckStore { has_key: false, ttl: None }.into()
+                Response::CheckStore { has_key: false, ttl: None, age: None }.into()
             }
             Request::CheckStore { .. } if asked.peer > PEERS && asked.peer % 2 == 1 => Reply::Silence,
             _ if asked.peer == UNRELIABLE && count.is_multiple_of(3) => Reply::Silence,
@@ -122,8 +122,8 @@ impl Stage {
             .source_verification(AppliesTo::Always)
             .cache_ttl(CacheTtl::Halving)
             .bucket_refresh_interval(seconds(60))
-            .restore_interval(seconds(1_200))
-            .republish_interval(seconds(1_200))
+            .restore_interval(seconds(150))
+            .republish_interval(seconds(150))
             .audit_interval(seconds(30))
             .build()
             .unwrap();
@@ -230,7 +230,7 @@ impl Stage {
         let (acknowledged, peers, to) = (self.acknowledged.clone(), self.peers.clone(), self.addr);
         actix_rt::spawn(async move {
             let value = Value::from("v");
-            let set = Request::Set { key: key.clone(), value: Arc::new(value.clone()), ttl: None };
+            let set = Request::Set { key: key.clone(), value: Arc::new(value.clone()), ttl: None, age: None };
             if let Ok(Response::Set { stored: true }) = peers.ask(5, to, set).await {
                 acknowledged.borrow_mut().insert(key, value);
             }

@@ -47,7 +47,7 @@ fn refused_and_unchanged(folder: &Path) {
 #[test]
 fn a_record_of_a_later_version_is_refused_and_not_a_byte_is_changed() {
     let folder = folder();
-    write(folder.path(), &Batch { records: vec![(b"key 7".to_vec(), Some(in_form(2, b"key 7")))], notes: Vec::new() });
+    write(folder.path(), &Batch { records: vec![(b"key 7".to_vec(), Some(in_form(3, b"key 7")))], notes: Vec::new() });
     refused_and_unchanged(folder.path());
 }
 

@@ -10,7 +10,7 @@ use crate::protocol::message::{Request, Response};
 use crate::sim::{MemoryNetwork, ScriptedPeers};
 
 fn foreign(key: &str) -> Request {
-    Request::Set { key: key.into(), value: Arc::new("foreign".into()), ttl: None }
+    Request::Set { key: key.into(), value: Arc::new("foreign".into()), ttl: None, age: None }
 }
 
 #[actix::test]

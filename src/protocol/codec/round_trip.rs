@@ -63,13 +63,13 @@ fn any_value() -> impl Strategy<Value = Value> {
 fn any_body() -> impl Strategy<Value = Body> {
     let key = any_key;
     let value = || any_value().prop_map(Arc::new);
-    let ttl = any::<Option<u32>>;
+    let (ttl, age) = (any::<Option<u32>>, any::<Option<u32>>);
     prop_oneof![
         prop_oneof![
             Just(Request::Ping),
             any_node_id().prop_map(|target| Request::FindNode { target }),
             key().prop_map(|key| Request::FindValue { key }),
-            (key(), value(), ttl()).prop_map(|(key, value, ttl)| Request::Set { key, value, ttl }),
+            (key(), value(), ttl(), age()).prop_map(|(key, value, ttl, age)| Request::Set { key, value, ttl, age }),
             (key(), value(), option::of(any_node_id()), ttl())
                 .prop_map(|(key, value, target, ttl)| Request::SetCached { key, value, target, ttl }),
             (key(), option::of(0..=i64::MAX as u64)).prop_map(|(key, size)| Request::CheckStore { key, size }),
@@ -81,9 +81,9 @@ fn any_body() -> impl Strategy<Value = Body> {
             Just(Response::SetCached),
             any_peers().prop_map(|peers| Response::FindNode { peers }),
             any_peers().prop_map(|peers| Response::NoValue { peers }),
-            (value(), ttl()).prop_map(|(value, ttl)| Response::Value { value, ttl }),
+            (value(), ttl(), age()).prop_map(|(value, ttl, age)| Response::Value { value, ttl, age }),
             any::<bool>().prop_map(|stored| Response::Set { stored }),
-            (any::<bool>(), ttl()).prop_map(|(has_key, ttl)| Response::CheckStore { has_key, ttl }),
+            (any::<bool>(), ttl(), age()).prop_map(|(has_key, ttl, age)| Response::CheckStore { has_key, ttl, age }),
             option::of(value()).prop_map(|value| Response::Get { value }),
         ]
         .prop_map(Body::Response),
@@ -174,13 +174,13 @@ proptest! {
 
     #[test]
     fn an_answer_is_never_longer_than_its_value_lets_expect(
-        codec in any_codec(), id: u64, port in 1u16.., value in any_value(), ttl: Option<u32>, version: Option<u32>,
+        codec in any_codec(), id: u64, port in 1u16.., value in any_value(), ttl: Option<u32>, age: Option<u32>, version: Option<u32>,
     ) {
         let message = Message {
             id: QueryId::from_u64(id),
             sender: Sender { id: Some(NodeId::ZERO), ip: Some([192, 168, 100, 200].into()), port },
             version,
-            body: Body::Response(Response::Value { value: Arc::new(value.clone()), ttl }),
+            body: Body::Response(Response::Value { value: Arc::new(value.clone()), ttl, age }),
         };
         prop_assert!(codec.encode(&message).unwrap().len() <= codec.legacy_answer_len(&value));
     }
@@ -191,7 +191,7 @@ fn answer(value: Value) -> Message {
         id: QueryId::from_u64(u64::MAX),
         sender: Sender { id: Some(NodeId::ZERO), ip: Some([255; 4].into()), port: u16::MAX },
         version: Some(u32::MAX),
-        body: Body::Response(Response::Value { value: Arc::new(value), ttl: Some(u32::MAX) }),
+        body: Body::Response(Response::Value { value: Arc::new(value), ttl: Some(u32::MAX), age: Some(u32::MAX) }),
     }
 }
 

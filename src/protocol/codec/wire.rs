@@ -78,6 +78,7 @@ enum Name {
     HasKey,
     Stored,
     Ttl,
+    Age,
     Version,
     Unknown,
 }
@@ -98,6 +99,7 @@ impl Name {
             "has_key" => Name::HasKey,
             "stored" => Name::Stored,
             "ttl" => Name::Ttl,
+            "age" => Name::Age,
             "v" => Name::Version,
             _ => Name::Unknown,
         }
@@ -117,6 +119,7 @@ pub(super) struct Wire {
     value: Slot<Value>,
     size: Slot<u64>,
     ttl: Slot<u32>,
+    age: Slot<u32>,
     peers: Slot<Vec<Peer>>,
     /// Only where peers are records.
     peers6: Slot<Vec<Peer>>,
@@ -146,6 +149,7 @@ impl<D: Dialect> Form for WireForm<D> {
                 Name::Value => wire.value.fill(fields.next_value_seed(Loose(ValueForm::<D>(PhantomData)))?),
                 Name::Size => wire.size.fill(fields.next_value_seed(leaf(number))?),
                 Name::Ttl => wire.ttl.fill(fields.next_value_seed(leaf(small_number))?),
+                Name::Age => wire.age.fill(fields.next_value_seed(leaf(small_number))?),
                 Name::Peers => wire.peers.fill(fields.next_value_seed(peers::<D>(IP_LENS[0]))?),
                 Name::Peers6 if D::COMPACT => wire.peers6.fill(fields.next_value_seed(peers::<D>(IP_LENS[1]))?),
                 Name::HasKey => wire.has_key.fill(fields.next_value_seed(leaf(D::flag))?),
@@ -199,6 +203,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     let key = |slot| required(slot, "key");
     let value = |slot| required(slot, "value").map(Arc::new);
     let ttl = |slot| optional(slot, "ttl");
+    let age = |slot| optional(slot, "age");
     let peers = |v4, v6| {
         let mut peers: Vec<Peer> = optional(v4, "peers")?.unwrap_or_default();
         peers.extend(optional(v6, "peers6")?.unwrap_or_default());
@@ -210,9 +215,12 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         Kind::Ping => Body::Request(Request::Ping),
         Kind::FindNode => Body::Request(Request::FindNode { target: required(wire.target, "target")? }),
         Kind::FindValue => Body::Request(Request::FindValue { key: key(wire.key)? }),
-        Kind::Set => {
-            Body::Request(Request::Set { key: key(wire.key)?, value: value(wire.value)?, ttl: ttl(wire.ttl)? })
-        }
+        Kind::Set => Body::Request(Request::Set {
+            key: key(wire.key)?,
+            value: value(wire.value)?,
+            ttl: ttl(wire.ttl)?,
+            age: age(wire.age)?,
+        }),
         Kind::SetCached => Body::Request(Request::SetCached {
             key: key(wire.key)?,
             value: value(wire.value)?,
@@ -227,7 +235,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         Kind::Pong => Body::Response(Response::Pong),
         Kind::FindNodeRes => Body::Response(Response::FindNode { peers: peers(wire.peers, wire.peers6)? }),
         Kind::FindValueRes => Body::Response(match optional(wire.value, "value")? {
-            Some(value) => Response::Value { value: Arc::new(value), ttl: ttl(wire.ttl)? },
+            Some(value) => Response::Value { value: Arc::new(value), ttl: ttl(wire.ttl)?, age: age(wire.age)? },
             None => Response::NoValue { peers: peers(wire.peers, wire.peers6)? },
         }),
         Kind::SetRes => Body::Response(Response::Set { stored: optional(wire.stored, "stored")?.unwrap_or(true) }),
@@ -235,6 +243,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         Kind::CheckStoreRes => Body::Response(Response::CheckStore {
             has_key: optional(wire.has_key, "has_key")?.unwrap_or(false),
             ttl: ttl(wire.ttl)?,
+            age: age(wire.age)?,
         }),
         Kind::GetRes => Body::Response(Response::Get { value: optional(wire.value, "value")?.map(Arc::new) }),
         Kind::Unknown => return Err(DecodeError::UnknownType),
@@ -277,10 +286,11 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
             Request::Ping => {}
             Request::FindNode { target } => self.push("target", Field::NodeId(*target)),
             Request::FindValue { key } | Request::Get { key } => self.push("key", Field::Text(key)),
-            Request::Set { key, value, ttl } => {
+            Request::Set { key, value, ttl, age } => {
                 self.push("key", Field::Text(key));
                 self.push("value", Field::Value(value));
                 self.push_number("ttl", *ttl);
+                self.push_number("age", *age);
             }
             Request::SetCached { key, value, target, ttl } => {
                 self.push("key", Field::Text(key));
@@ -302,14 +312,16 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
         match response {
             Response::Pong | Response::SetCached | Response::Set { stored: true } => {}
             Response::FindNode { .. } | Response::NoValue { .. } => self.push_peers(peers),
-            Response::Value { value, ttl } => {
+            Response::Value { value, ttl, age } => {
                 self.push("value", Field::Value(value));
                 self.push_number("ttl", *ttl);
+                self.push_number("age", *age);
             }
             Response::Set { stored: false } => self.push("stored", Field::Flag(false)),
-            Response::CheckStore { has_key, ttl } => {
+            Response::CheckStore { has_key, ttl, age } => {
                 self.push("has_key", Field::Flag(*has_key));
                 self.push_number("ttl", *ttl);
+                self.push_number("age", *age);
             }
             Response::Get { value } => {
                 if let Some(value) = value {

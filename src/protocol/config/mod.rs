@@ -343,6 +343,12 @@ impl Config {
         self.restore_interval.min(self.key_expiry / 4)
     }
 
+    /// Two copies whose ages differ by no more than this may be of one publication, whose holders date it when it reaches them:
+    /// as long as a placement may take, and its last datagram. Beyond it the younger one is of a later publication.
+    pub fn same_publication(&self) -> Duration {
+        self.lookup_deadline + self.query_timeout + Duration::from_secs(1)
+    }
+
     /// How many queries one lookup may send, reading on included: max(60, 3 k).
     pub fn lookup_queries(&self) -> usize {
         (3 * self.k).max(60)

@@ -51,6 +51,7 @@ pub(crate) fn record(key: &str, value: impl Into<Value>, version: u64, now: Inst
         writer: Writer::Unknown,
         source: None,
         stored_at: now,
+        published_at: None,
         expires_at: now + Duration::from_secs(86_410),
         replaced: Vec::new(),
     }

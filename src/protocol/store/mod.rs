@@ -24,7 +24,7 @@ pub use outcome::{
 };
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
-pub use rules::RemoteWrite;
+pub use rules::{RemoteWrite, is_later};
 pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
 pub use undo::Checkpoint;
 

@@ -30,12 +30,19 @@ pub struct StoredCopy {
     pub ttl_left: Duration,
     /// When it ends, unless it is renewed.
     pub expires_at: Instant,
+    /// How long ago the value was last published, where that is known; never of a cached copy.
+    pub age: Option<Duration>,
 }
 
 impl StoredCopy {
     /// Whole seconds left, as the wire's `ttl` says them.
     pub fn ttl_seconds(&self) -> u32 {
         whole_seconds(self.ttl_left)
+    }
+
+    /// Whole seconds since it was published, as the wire's `age` says them.
+    pub fn age_seconds(&self) -> Option<u32> {
+        self.age.map(whole_seconds)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
@@ -96,10 +96,12 @@ pub struct StoredRecord {
     pub writer: Writer,
     /// The stranger whose quota it counts in: who brought it here. `None` for what this node published.
     pub source: Option<SocketAddr>,
-    /// When the key came here.
+    /// When the value was last published here, or came here by a restore.
     pub stored_at: Instant,
     /// When the copy ends, unless it is renewed.
     pub expires_at: Instant,
+    /// When the value was last published, as far as that is known: what a legacy node sends may be a publication or not.
+    pub published_at: Option<Instant>,
     /// The values that it replaced here, the oldest first; at most [`MAX_REPLACED`].
     pub replaced: Vec<Replaced>,
 }
@@ -132,6 +134,16 @@ impl Record {
 
     pub(super) fn is_published(&self) -> bool {
         self.stored.class == Class::Published
+    }
+
+    /// How long ago the value was last published, where that is known.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        self.stored.published_at.map(|at| now.saturating_duration_since(at))
+    }
+
+    /// How long ago it was published at least: what a legacy node sent was published when it came, or before.
+    pub(super) fn age_at_least(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.stored.published_at.unwrap_or(self.stored.stored_at))
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
@@ -186,6 +198,7 @@ mod tests {
             source: None,
             stored_at: now,
             expires_at: now,
+            published_at: None,
             replaced: Vec::new(),
         };
         Record::new(stored, &NodeId::ZERO)

@@ -98,6 +98,7 @@ impl Records {
             class: *class,
             ttl_left: expires_at.saturating_duration_since(now),
             expires_at: *expires_at,
+            age: record.age(now).filter(|_| record.is_full()),
         })
     }
 
@@ -113,15 +114,17 @@ impl Records {
         })
     }
 
-    /// The answer to a `check_store`: whether a full copy is held that is not [about to end](Config::nearly_expired), and
-    /// the whole seconds left in a full copy. A cached copy is none.
-    pub fn has(&self, key: &str, now: Instant) -> (bool, Option<u32>) {
-        match self.get(key, now) {
-            Some(copy) if copy.class != Class::Cached => {
-                (copy.ttl_left > self.config.nearly_expired(), Some(copy.ttl_seconds()))
-            }
-            _ => (false, None),
-        }
+    /// The full copy of `key`, as `check_store` tells of it, and whether it counts as held: not where it is [about to
+    /// end](Config::nearly_expired). A cached copy is none.
+    pub fn has(&self, key: &str, now: Instant) -> (bool, Option<StoredCopy>) {
+        let copy = self.get(key, now).filter(|copy| copy.class != Class::Cached);
+        let lasts = copy.as_ref().is_some_and(|copy| copy.ttl_left > self.config.nearly_expired());
+        (lasts, copy)
+    }
+
+    /// How long ago the full copy of `key` that is held was published, at least.
+    pub fn age_at_least(&self, key: &str, now: Instant) -> Option<Duration> {
+        self.holdings.get(key).filter(|record| record.is_full()).map(|record| record.age_at_least(now))
     }
 
     /// Whether a full copy of `key` is held, even one that has ended and was not dropped yet.
@@ -184,6 +187,7 @@ impl Records {
         record.stored.keep = keep;
         record.stored.source = None;
         record.stored.expires_at = now + self.config.key_expiry;
+        record.stored.published_at = Some(now);
         record.due_at = Some(now + self.republish_delay(entropy));
         let publication = Publication { version: record.stored.version, expires_at: record.stored.expires_at };
         self.holdings.put(record);
@@ -214,14 +218,19 @@ impl Records {
         released
     }
 
-    /// Our republication of `version` has reached its holders: our own copy too lives for the full expiry again. Late
-    /// or repeated calls are harmless. `false` if that publication has ended.
-    pub fn renewed(&mut self, key: &str, version: u64, now: Instant) -> bool {
+    /// Our republication of `version` is over: our own copy lives for the full expiry again, since its publisher lives, and is a
+    /// later publication if others have `stored` it. Late or repeated calls are harmless. `false` if that publication has ended.
+    pub fn renewed(&mut self, key: &str, version: u64, stored: bool, now: Instant) -> bool {
         if self.published_version(key) != Some(version) {
             return false;
         }
         let expires_at = now + self.config.key_expiry;
-        self.change_publication(key, |record| record.stored.expires_at = record.stored.expires_at.max(expires_at))
+        self.change_publication(key, |record| {
+            record.stored.expires_at = record.stored.expires_at.max(expires_at);
+            if stored {
+                record.stored.published_at = Some(now);
+            }
+        })
     }
 
     /// Nobody took our republication of `version`: it is due again soon, not only after a full interval.
@@ -306,9 +315,21 @@ impl Records {
         let (version, own) = (self.version, self.own);
         let mut record = before.unwrap_or_else(|| {
             let (class, keep, source, replaced) = (Class::Cached, false, None, Vec::new());
-            let (value, stored_at, expires_at) = (value.clone(), now, now);
+            let (value, stored_at, expires_at, published_at) = (value.clone(), now, now, None);
             Record::new(
-                StoredRecord { key, value, class, keep, version, writer, source, stored_at, expires_at, replaced },
+                StoredRecord {
+                    key,
+                    value,
+                    class,
+                    keep,
+                    version,
+                    writer,
+                    source,
+                    stored_at,
+                    expires_at,
+                    published_at,
+                    replaced,
+                },
                 &own,
             )
         });

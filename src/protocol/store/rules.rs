@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::outcome::Refusal;
 use super::record::{Record, Writer};
-use crate::protocol::config::PublisherConflict;
+use crate::protocol::config::{Config, PublisherConflict};
 use crate::protocol::value::Value;
 
 /// A `set` as it came from the network.
@@ -17,6 +18,8 @@ pub struct RemoteWrite {
     pub value: Arc<Value>,
     /// Absent: a publication. Present: a restore, with the seconds left.
     pub ttl: Option<u32>,
+    /// In a restore: seconds since the publication, where they are known.
+    pub age: Option<u32>,
     /// Where the datagram came from.
     pub from: SocketAddr,
     /// Whether the sender is a legacy node, whose restores look like publications.
@@ -30,6 +33,8 @@ pub(super) enum Verdict {
     Unchanged,
     /// The value is held; it gets the full expiry.
     Renew,
+    /// The value is held, and was published again since: it gets what is left of that.
+    Prolong,
     /// Another value takes the place of the one held, with full expiry.
     Replace,
     /// The same, and our publication ends.
@@ -40,18 +45,31 @@ pub(super) enum Verdict {
     Refuse(Refusal),
 }
 
-/// What `write` does to the full copy `record`, on which it bears the same key.
-pub(super) fn judge(record: &Record, write: &RemoteWrite, conflict: PublisherConflict) -> Verdict {
+/// Whether a copy of the age `theirs` is of a later publication than one of the age `ours`: by more than `margin`, which is
+/// [`Config::same_publication`].
+pub fn is_later(theirs: Duration, ours: Duration, margin: Duration) -> bool {
+    theirs.saturating_add(margin) < ours
+}
+
+/// What `write` does at `now` to the full copy `record`, on which it bears the same key.
+pub(super) fn judge(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> Verdict {
     let publication = write.ttl.is_none();
     if record.holds(&write.value) {
+        if record.is_published() {
+            return Verdict::Unchanged;
+        }
         // A legacy publication cannot be told from a restore, except by the address that wrote the value.
         let renews = !write.legacy || record.stored.writer == Writer::Peer(write.from);
-        return if publication && renews && !record.is_published() { Verdict::Renew } else { Verdict::Unchanged };
+        return match publication {
+            true if renews => Verdict::Renew,
+            false if brings_later(record, write, now, config) => Verdict::Prolong,
+            _ => Verdict::Unchanged,
+        };
     }
-    if !publication || is_stale(record, write) {
+    if is_stale(record, write, now, config) {
         return Verdict::Stale;
     }
-    match (record.is_published(), conflict) {
+    match (record.is_published(), config.publisher_conflict) {
         (false, _) => Verdict::Replace,
         (true, PublisherConflict::Hold) => Verdict::Refuse(Refusal::KeyKept),
         (true, _) if record.stored.keep => Verdict::Refuse(Refusal::KeyKept),
@@ -59,11 +77,21 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, conflict: PublisherCon
     }
 }
 
-/// Whether the value is one that was replaced here, and comes from somebody who only holds on to it. A `set` without `ttl`
-/// is a publication by whoever sends it, and he a writer of the value: only legacy restores look the same, and are told from
-/// publications by the address.
-fn is_stale(record: &Record, write: &RemoteWrite) -> bool {
-    match record.writer_of_replaced(&write.value) {
+/// Whether a restore is of a later publication than the copy held. Where it does not say when that was, nobody knows.
+fn brings_later(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
+    let theirs = write.age.map(|seconds| Duration::from_secs(seconds.into()));
+    theirs.is_some_and(|theirs| is_later(theirs, record.age_at_least(now), config.same_publication()))
+}
+
+/// Whether the value comes from somebody who only holds on to it. A `set` without `ttl` is a publication by whoever sends
+/// it, and he a writer of the value: only legacy restores look the same, and are told from publications by the address. A
+/// restore brings what was published later and did not get here; never what was replaced here.
+fn is_stale(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
+    let replaced = record.writer_of_replaced(&write.value);
+    if write.ttl.is_some() {
+        return replaced.is_some() || !brings_later(record, write, now, config);
+    }
+    match replaced {
         None => false,
         // While we publish, we know better than anybody which of our own values is the latest.
         Some(Writer::Own) => record.is_published() || write.legacy,
@@ -96,6 +124,7 @@ mod tests {
             source: None,
             stored_at: now,
             expires_at: now,
+            published_at: None,
             replaced: Vec::new(),
         };
         let mut record = Record::new(stored, &NodeId::ZERO);
@@ -105,11 +134,11 @@ mod tests {
     }
 
     fn write(value: &str, ttl: Option<u32>, port: u16, legacy: bool) -> RemoteWrite {
-        RemoteWrite { key: "key".into(), value: Arc::new(value.into()), ttl, from: addr(port), legacy }
+        RemoteWrite { key: "key".into(), value: Arc::new(value.into()), ttl, age: None, from: addr(port), legacy }
     }
 
     fn judged(record: &Record, write: &RemoteWrite) -> Verdict {
-        judge(record, write, PublisherConflict::Supersede)
+        judge(record, write, Instant::now(), &Config::default())
     }
 
     const OURS: bool = false;
@@ -130,6 +159,54 @@ mod tests {
             let record = record(class, Writer::Unknown);
             assert_eq!(judged(&record, &write("new", Some(9), 1, OURS)), Verdict::Unchanged);
             assert_eq!(judged(&record, &write("other", Some(9), 1, OURS)), Verdict::Stale);
+        }
+    }
+
+    /// What a restore does that says it is of a publication `theirs` seconds ago, to a copy of one an hour ago.
+    fn restored(class: Class, value: &str, theirs: Option<u32>, ours: Option<u64>) -> Verdict {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut record = record(class, Writer::Unknown);
+        record.stored.stored_at = now - Duration::from_secs(1_800);
+        record.stored.published_at = ours.map(|ago| now - Duration::from_secs(ago));
+        let write = RemoteWrite { age: theirs, ..write(value, Some(9_999), 5, OURS) };
+        judge(&record, &write, now, &Config::default())
+    }
+
+    #[test]
+    fn a_restore_of_a_later_publication_prolongs_its_value_and_replaces_another() {
+        let (held, ours) = (Class::Held, Class::Published);
+        for (class, value, theirs, verdict) in [
+            (held, "new", 60, Verdict::Prolong),
+            (held, "another", 60, Verdict::Replace),
+            (ours, "new", 60, Verdict::Unchanged),
+            (ours, "another", 60, Verdict::Supersede),
+            // It was replaced here: only its writer brings it back.
+            (held, "old", 60, Verdict::Stale),
+            (ours, "old", 60, Verdict::Stale),
+            // Thirteen seconds are within one publication.
+            (held, "new", 3_586, Verdict::Prolong),
+            (held, "new", 3_587, Verdict::Unchanged),
+            (held, "another", 3_587, Verdict::Stale),
+            (held, "another", 7_200, Verdict::Stale),
+        ] {
+            assert_eq!(restored(class, value, Some(theirs), Some(3_600)), verdict, "{class:?} {value} {theirs}");
+        }
+    }
+
+    #[test]
+    fn a_restore_without_a_date_changes_nothing_and_what_has_none_was_published_when_it_came_at_the_latest() {
+        for (theirs, ours, later) in [
+            (None, Some(3_600), false),
+            (None, None, false),
+            // It came half an hour ago.
+            (Some(60), None, true),
+            (Some(1_790), None, false),
+            (Some(2_400), None, false),
+        ] {
+            let (same, other) =
+                if later { (Verdict::Prolong, Verdict::Replace) } else { (Verdict::Unchanged, Verdict::Stale) };
+            assert_eq!(restored(Class::Held, "new", theirs, ours), same);
+            assert_eq!(restored(Class::Held, "another", theirs, ours), other);
         }
     }
 
@@ -180,7 +257,8 @@ mod tests {
     fn a_kept_publication_is_not_superseded() {
         let mut ours = record(Class::Published, Writer::Own);
         let foreign = write("other", None, 5, OURS);
-        assert_eq!(judge(&ours, &foreign, PublisherConflict::Hold), Verdict::Refuse(Refusal::KeyKept));
+        let hold = Config { publisher_conflict: PublisherConflict::Hold, ..Config::default() };
+        assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::KeyKept));
         ours.stored.keep = true;
         assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::KeyKept));
         assert_eq!(judged(&ours, &write("new", None, 5, OURS)), Verdict::Unchanged);

@@ -24,6 +24,7 @@ struct Arrival {
     writer: Writer,
     source: SocketAddr,
     life: Duration,
+    published_at: Option<Instant>,
 }
 
 impl Records {
@@ -35,7 +36,7 @@ impl Records {
         }
         self.drop_expired(&write.key, now);
         let verdict = match self.holdings.get(&write.key).filter(|record| record.is_full()) {
-            Some(record) => judge(record, &write, self.config.publisher_conflict),
+            Some(record) => judge(record, &write, now, &self.config),
             None => Verdict::Replace,
         };
         match verdict {
@@ -44,6 +45,7 @@ impl Records {
                 WriteOutcome::Unchanged
             }
             Verdict::Renew => self.renew(&write, now, entropy),
+            Verdict::Prolong => self.prolong(&write, now, entropy),
             Verdict::Replace | Verdict::Supersede => self.store(write, now, entropy),
             Verdict::Stale => {
                 self.refused.stale += 1;
@@ -92,7 +94,8 @@ impl Records {
             }
             before => {
                 let (class, writer, source) = (Class::Cached, Writer::Unknown, canonical(from));
-                match self.store_copy(before, Arrival { key, value, class, writer, source, life }, now) {
+                let arrival = Arrival { key, value, class, writer, source, life, published_at: None };
+                match self.store_copy(before, arrival, now) {
                     Ok(()) => WriteOutcome::Stored,
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -122,6 +125,8 @@ impl Records {
             if record.stored.writer == Writer::Unknown {
                 record.stored.writer = Writer::Peer(write.from);
             }
+            record.stored.published_at = published_at(write, now);
+            record.stored.stored_at = now;
             self.holdings.put(record);
             self.changed.insert(write.key.clone());
             self.postpone_restore(&write.key, now, entropy);
@@ -129,16 +134,33 @@ impl Records {
         WriteOutcome::Renewed
     }
 
+    /// Gives the value that is held what is left of its later publication, which did not get here.
+    fn prolong(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+        let Some(mut record) = self.holdings.take(&write.key) else { return WriteOutcome::Unchanged };
+        let life = self.life_of(write);
+        record.stored.expires_at = record.stored.expires_at.max(now + life);
+        record.stored.published_at = published_at(write, now);
+        self.holdings.put(record);
+        self.changed.insert(write.key.clone());
+        self.postpone_restore(&write.key, now, entropy);
+        WriteOutcome::Renewed
+    }
+
+    /// How long a copy lives that comes so: the full expiry, or what a restore says is left of it.
+    fn life_of(&self, write: &RemoteWrite) -> Duration {
+        let left = write.ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)));
+        left.min(self.config.key_expiry)
+    }
+
     /// Holds the value that came, in the place of whatever was held.
     fn store(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+        let (life, published_at) = (self.life_of(&write), published_at(&write, now));
         let RemoteWrite { key, value, ttl, from: source, .. } = write;
-        let claimed = ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)));
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let before = self.holdings.take(&key);
         let ended = before.as_ref().filter(|record| record.is_published());
         let ended = ended.map(|record| (record.stored.version, record.stored.value.clone()));
-        let life = claimed.min(self.config.key_expiry);
-        let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life };
+        let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life, published_at };
         if let Err(refusal) = self.store_copy(before, arrival, now) {
             return self.refuse(refusal);
         }
@@ -152,7 +174,7 @@ impl Records {
 
     /// Holds a stranger's copy in the place of `before`, which goes back where it was if the copy is refused.
     fn store_copy(&mut self, before: Option<Record>, arrival: Arrival, now: Instant) -> Result<(), Refusal> {
-        let Arrival { key, value, class, writer, source, life } = arrival;
+        let Arrival { key, value, class, writer, source, life, published_at } = arrival;
         let distance = match &before {
             Some(record) => record.distance,
             None => self.own.distance(&NodeId::of_key(&key)),
@@ -170,6 +192,7 @@ impl Records {
         record.stored.keep = false;
         record.stored.source = Some(source);
         record.stored.expires_at = now + life;
+        record.stored.published_at = published_at;
         record.due_at = None;
         self.holdings.put(record);
         Ok(())
@@ -181,5 +204,15 @@ impl Records {
             let delay = self.restore_delay(entropy);
             self.holdings.reschedule(key, now + delay);
         }
+    }
+}
+
+/// When the value of `write` was published, as far as that is known: now, where one of our nodes publishes it; by its own word,
+/// where one restores it.
+fn published_at(write: &RemoteWrite, now: Instant) -> Option<Instant> {
+    match (write.ttl, write.age) {
+        (None, _) => (!write.legacy).then_some(now),
+        // A system that has just started may have no instants that far back: then it is not known.
+        (Some(_), age) => age.and_then(|age| now.checked_sub(Duration::from_secs(age.into()))),
     }
 }

@@ -152,7 +152,8 @@ impl Inner {
                 answers.iter().map(|answer| matches!(answer, Some(Response::CheckStore { has_key: true, .. })));
             lacking.retain(|_| !holds.next().unwrap_or_default());
         }
-        let set = |peer| self.query(peer, Request::Set { key: key.clone(), value: value.clone(), ttl: None });
+        let set =
+            |peer| self.query(peer, Request::Set { key: key.clone(), value: value.clone(), ttl: None, age: None });
         join_all(lacking.into_iter().map(set)).await;
     }
 }

@@ -224,7 +224,7 @@ impl Inner {
             Request::Ping => Response::Pong,
             Request::FindNode { target } => Response::FindNode { peers: self.table.borrow().nearest(&target) },
             Request::FindValue { key } => match self.held(&key) {
-                Some(held) => Response::Value { value: held.value, ttl: None },
+                Some(held) => Response::Value { value: held.value, ttl: None, age: None },
                 None => Response::NoValue { peers: self.table.borrow().nearest(&NodeId::of_key(&key)) },
             },
             Request::Set { key, value, .. } => {
@@ -238,7 +238,9 @@ impl Inner {
                 self.hold(key, value, false, cache_ttl(&self.own, &target, key_expiry, min_cache_ttl));
                 Response::SetCached
             }
-            Request::CheckStore { key, .. } => Response::CheckStore { has_key: self.held(&key).is_some(), ttl: None },
+            Request::CheckStore { key, .. } => {
+                Response::CheckStore { has_key: self.held(&key).is_some(), ttl: None, age: None }
+            }
             Request::Get { .. } if self.version != LegacyVersion::V1_0_0 => return None,
             Request::Get { key } => Response::Get { value: self.held(&key).map(|held| held.value) },
         };

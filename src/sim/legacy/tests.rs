@@ -45,7 +45,7 @@ impl Holder {
             let response = match request {
                 Request::Ping => Response::Pong,
                 Request::FindNode { .. } => Response::FindNode { peers: Vec::new() },
-                Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None },
+                Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
                 Request::Set { .. } => Response::Set { stored: true },
                 other => panic!("it asks: {other:?}"),
             };
@@ -66,7 +66,7 @@ async fn acquainted(version: LegacyVersion) -> (MemoryNetwork, LegacyNode, Holde
 }
 
 fn set(value: &str) -> Request {
-    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None }
+    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None, age: None }
 }
 
 #[test]

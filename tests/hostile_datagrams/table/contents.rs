@@ -112,20 +112,23 @@ pub(super) fn answers() -> Vec<Row> {
     let value = |wild: Wild| said("find_value_res").with("value", wild);
     vec![
         said("pong").row("a pong that nobody asked for", answer(Response::Pong)),
-        value("v".into())
-            .row("a value that nobody asked for", answer(Response::Value { value: Arc::new("v".into()), ttl: None })),
+        value("v".into()).row(
+            "a value that nobody asked for",
+            answer(Response::Value { value: Arc::new("v".into()), ttl: None, age: None }),
+        ),
         value(number("7")).row("an answer with a number for a value", BAD_FIELD),
         value(Wild::Null).row("an answer with null for a value", answer(Response::NoValue { peers: vec![] })),
         value("v".into()).with("peers", text("none")).row(
             "a value, and peers that are none",
-            answer(Response::Value { value: Arc::new("v".into()), ttl: None }),
+            answer(Response::Value { value: Arc::new("v".into()), ttl: None, age: None }),
         ),
         value("v".into()).with("ttl", number("-1")).row("a value with a ttl below zero", BAD_FIELD),
         said("set_res").with("stored", text("yes")).row("stored: yes", BAD_FIELD),
         said("set_res").with("stored", number("2")).row("stored: 2", BAD_FIELD),
         said("check_store_res").with("has_key", number("2")).row("has_key: 2", BAD_FIELD),
         said("check_store_res").with("has_key", text("true")).row("has_key as text", BAD_FIELD),
-        said("check_store_res").row("has_key left out", answer(Response::CheckStore { has_key: false, ttl: None })),
+        said("check_store_res")
+            .row("has_key left out", answer(Response::CheckStore { has_key: false, ttl: None, age: None })),
         said("get_res").row("a get_res, which we never asked for", answer(Response::Get { value: None })),
     ]
 }

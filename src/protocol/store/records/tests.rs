@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn write(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8, legacy: bool) -> WriteOutcome {
-        let write = RemoteWrite { key: key.into(), value: value(text), ttl, from: source(from), legacy };
+        let write = RemoteWrite { key: key.into(), value: value(text), ttl, age: None, from: source(from), legacy };
         self.records.set(write, self.now, &mut self.entropy)
     }
 
@@ -88,7 +88,7 @@ enum Step {
     Publish { key: u8, text: u8 },
     Release { key: u8 },
     Renewed { key: u8 },
-    Set { key: u8, text: u8, len: usize, ttl: Option<u32>, from: u8, legacy: bool },
+    Set { key: u8, text: u8, len: usize, ttl: Option<(u32, Option<u32>)>, from: u8, legacy: bool },
     Cache { key: u8, text: u8, len: usize, ttl: Option<u32>, from: u8 },
     Expire,
     Due { limit: usize },
@@ -100,11 +100,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (key, text, len, from) = (0u8..30, 0u8..4, 0usize..120, 0u8..8);
     let ttl = prop::option::of(0u32..1_500);
+    let ttl_and_age = prop::option::of((0u32..1_500, prop::option::of(0u32..1_500)));
     prop_oneof![
         2 => (key.clone(), text.clone()).prop_map(|(key, text)| Step::Publish { key, text }),
         1 => key.clone().prop_map(|key| Step::Release { key }),
         1 => key.clone().prop_map(|key| Step::Renewed { key }),
-        12 => (key.clone(), text.clone(), len.clone(), ttl.clone(), from.clone(), any::<bool>())
+        12 => (key.clone(), text.clone(), len.clone(), ttl_and_age, from.clone(), any::<bool>())
             .prop_map(|(key, text, len, ttl, from, legacy)| Step::Set { key, text, len, ttl, from, legacy }),
         4 => (key, text, len, ttl, from).prop_map(|(key, text, len, ttl, from)| Step::Cache { key, text, len, ttl, from }),
         1 => Just(Step::Expire),
@@ -195,7 +196,7 @@ proptest! {
                 Step::Renewed { key } => {
                     let key: Arc<str> = key.to_string().into();
                     if let Some((_, version, expires_at)) = published.get_mut(&key)
-                        && bench.records.renewed(&key, *version, now)
+                        && bench.records.renewed(&key, *version, true, now)
                     {
                         *expires_at = now + bench.config.key_expiry;
                     }
@@ -203,7 +204,10 @@ proptest! {
                 Step::Set { key, text: t, len, ttl, from, legacy } => {
                     let key: Arc<str> = key.to_string().into();
                     let held = bench.records.get(&key, now);
-                    let write = RemoteWrite { key: key.clone(), value: text(t, len), ttl, from: source(from), legacy };
+                    let (ttl, age) = (ttl.map(|(ttl, _)| ttl), ttl.and_then(|(_, age)| age));
+                    let write = RemoteWrite { key: key.clone(), value: text(t, len), ttl, age, from: source(from), legacy };
+                    let ours = bench.records.age_at_least(&key, now);
+                    let later = age.zip(ours).is_some_and(|(theirs, ours)| secs(u64::from(theirs) + 13) < ours);
                     let outcome = bench.records.set(write.clone(), now, &mut bench.entropy);
                     let after = bench.records.get(&key, now);
                     let full = held.as_ref().filter(|copy| copy.class != Class::Cached);
@@ -214,7 +218,7 @@ proptest! {
                             prop_assert!(!bench.records.still_current(&key, ended));
                         }
                         WriteOutcome::Stored => prop_assert!(!published.contains_key(&key) || full.is_none()),
-                        WriteOutcome::Renewed => prop_assert!(ttl.is_none() && full.is_some()),
+                        WriteOutcome::Renewed => prop_assert!((ttl.is_none() || later) && full.is_some()),
                         WriteOutcome::Unchanged | WriteOutcome::Stale => prop_assert_eq!(&after, &held),
                         WriteOutcome::Refused(_) => {
                             prop_assert_eq!(&after, &held);
@@ -224,8 +228,10 @@ proptest! {
                     let holds = after.as_ref().is_some_and(|copy| copy.class != Class::Cached && copy.value == write.value);
                     prop_assert_eq!(outcome.holds_value(), holds);
                     if let (Some(full), Some(after)) = (full, &after) {
-                        prop_assert!(after.expires_at >= full.expires_at, "no full copy is shortened");
-                        prop_assert!(ttl.is_none() || after == full, "a restore changes no full copy");
+                        let same = after.value == full.value;
+                        prop_assert!(!same || after.expires_at >= full.expires_at, "no full copy is shortened");
+                        prop_assert!(ttl.is_none() || later || after == full, "a restore of what is no later changes nothing");
+                        prop_assert!(full.class != Class::Published || after == full || !published.contains_key(&key));
                     }
                     if let (Some(ttl), None, Some(after)) = (ttl, full, &after) {
                         prop_assert!(after.ttl_left <= secs(ttl.into()).max(held.as_ref().map_or(Duration::ZERO, |c| c.ttl_left)));

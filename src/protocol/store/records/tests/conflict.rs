@@ -99,8 +99,16 @@ fn a_kept_value_stands_against_a_hundred_thousand_foreign_writes() {
         let (value, now) = (theirs[n as usize % theirs.len()].clone(), bench.now);
         let (key, legacy): (Arc<str>, _) = ("key".into(), n % 2 == 0);
         let outcome = match n % 4 {
-            0 | 1 => bench.records.set(RemoteWrite { key, value, ttl: None, from, legacy }, now, &mut bench.entropy),
-            2 => bench.records.set(RemoteWrite { key, value, ttl: Some(9_999), from, legacy }, now, &mut bench.entropy),
+            0 | 1 => bench.records.set(
+                RemoteWrite { key, value, ttl: None, age: None, from, legacy },
+                now,
+                &mut bench.entropy,
+            ),
+            2 => bench.records.set(
+                RemoteWrite { key, value, ttl: Some(9_999), age: None, from, legacy },
+                now,
+                &mut bench.entropy,
+            ),
             _ => bench.records.set_cached(key, value, Some(9_999), 0, from, now),
         };
         assert!(!outcome.holds_value());

@@ -1,0 +1,219 @@
+//! What is set anew is what is read: an overwrite reaches the copies that it missed, and a publisher learns of another's. In
+//! virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use kademlia_dynamic::actors::events::{Event, EventStream};
+use kademlia_dynamic::protocol::config::PublisherConflict;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use tokio::time::sleep;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn k(k: usize) -> Config {
+    Config::builder().k(k).build().unwrap()
+}
+
+fn keys() -> Vec<String> {
+    (0..20).map(|n| format!("key {n}")).collect()
+}
+
+/// Lets the nodes at these places set a key each to this value.
+async fn set_all(sim: &Sim, writers: &[usize], value: &str) {
+    for (key, writer) in keys().iter().zip(writers) {
+        assert!(sim.set(*writer, key, value).await.unwrap().stored > 0);
+    }
+}
+
+/// How many full copies of all keys there are, and how many of them are of another value than this.
+async fn copies(sim: &Sim, value: &str) -> (usize, usize) {
+    let (mut all, mut others) = (0, 0);
+    for place in sim.places() {
+        for key in keys() {
+            let copy = sim.node(place).unwrap().copy_of(&key).await.unwrap();
+            if let Some(copy) = copy.filter(|copy| copy.class != Class::Cached) {
+                all += 1;
+                others += usize::from(*copy.value != Value::from(value));
+            }
+        }
+    }
+    (all, others)
+}
+
+/// Sets old values, lets something happen, sets new ones; then says how many old copies were missed, and how many are left
+/// after two restore intervals.
+fn overwritten(builder: SimBuilder, meanwhile: impl AsyncFn(&Sim)) -> (usize, usize) {
+    let run = Sim::run(builder, async |sim| {
+        let writers: Vec<usize> = keys().iter().map(|_| sim.random_node()).collect();
+        set_all(&sim, &writers, "old").await;
+        meanwhile(&sim).await;
+        set_all(&sim, &writers, "new").await;
+        let (_, missed) = copies(&sim, "new").await;
+        sim.heal();
+        sim.run_for(HOUR * 5 / 2).await;
+        let (all, left) = copies(&sim, "new").await;
+        assert!(all >= 20 * 5, "{all}");
+        (missed, left)
+    });
+    run.unwrap()
+}
+
+#[test]
+fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(1).config(k(5)), async |sim| {
+        for _ in 0..40 {
+            sim.join().await.unwrap();
+        }
+        sim.run_for(HOUR / 4).await;
+    });
+    assert!(missed > 5, "{missed}: the newcomers have displaced some");
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(k(5)).loss(0.15), async |sim| {
+        // Restores that miss somebody make copies beyond the nearest, which no publication reaches.
+        sim.run_for(3 * HOUR).await;
+    });
+    assert!(missed > 5, "{missed}");
+    assert!(left <= missed / 10, "{left} of {missed}");
+}
+
+#[test]
+fn an_overwrite_reaches_the_other_side_of_a_cut_once_it_has_healed() {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(3).config(k(5)), async |sim| {
+        sim.partition(0..30);
+        sim.run_for(HOUR).await;
+    });
+    assert!(missed > 5, "{missed}");
+    assert_eq!(left, 0);
+}
+
+/// What the events say of `key` within this time.
+async fn superseded(events: &mut EventStream, key: &str, within: Duration) -> bool {
+    let said = async {
+        loop {
+            match events.next().await {
+                Some(Event::Superseded { key: ended, .. }) if ended == key => return true,
+                None => return false,
+                Some(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(within, said).await.unwrap_or(false)
+}
+
+/// Two nodes publish one key, an hour apart, and the first is not among the holders. What is read after a day and a half, and
+/// whether the first was told and still publishes.
+fn two_publishers(config: Config) -> (String, bool, bool) {
+    let run = Sim::run(Sim::builder().nodes(60).seed(4).config(config), async |sim| {
+        let nearest = sim.true_closest(&NodeId::of_key("key"), 10);
+        let mut far = sim.places();
+        far.retain(|place| !nearest.iter().any(|peer| peer.id == sim.node(*place).unwrap().id()));
+        let (first, second) = (far[0], far[1]);
+        let mut events = sim.node(first).unwrap().events();
+        sim.set(first, "key", "old").await.unwrap();
+        sim.run_for(HOUR).await;
+        sim.set(second, "key", "new").await.unwrap();
+        let told = superseded(&mut events, "key", 35 * HOUR).await;
+        sim.run_for(12 * HOUR).await;
+        let read = sim.node(far[2]).unwrap().get("key").await.unwrap().unwrap();
+        let copy = sim.node(first).unwrap().copy_of("key").await.unwrap();
+        (read.as_text().unwrap().to_owned(), told, copy.is_some_and(|copy| copy.class == Class::Published))
+    });
+    run.unwrap()
+}
+
+#[test]
+fn a_publisher_whose_key_another_has_set_is_told_at_its_next_republication_and_brings_nothing_old_back() {
+    assert_eq!(two_publishers(k(5)), ("new".to_owned(), true, false));
+}
+
+#[test]
+fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
+    let config = Config::builder().k(5).publisher_conflict(PublisherConflict::Hold).build().unwrap();
+    // Both do: neither publication ends, and the last to republish is read.
+    let (read, told, publishes) = two_publishers(config);
+    assert!(["old", "new"].contains(&read.as_str()) && !told && publishes, "{read}");
+}
+
+async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
+    let network = MemoryNetwork::new(7);
+    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
+    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
+    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
+    let node = node.start_local_over(network.endpoint()).await.unwrap();
+    sleep(5 * SECOND).await;
+    (peers, node)
+}
+
+#[test]
+fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
+    for gives in [None, Some((Some(80_000), None)), Some((Some(80_000), Some(9_999))), Some((None, Some(0)))] {
+        in_virtual_time(async {
+            let (peers, node) = house(4, k(5)).await;
+            let set = Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
+            assert_eq!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true }));
+            peers.forget_heard();
+            // Three of four do, and the fourth lacks it.
+            peers.on(move |asked| match (&asked.request, gives) {
+                (Request::CheckStore { .. }, _) if asked.peer < 3 => {
+                    Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(0) }.into()
+                }
+                (Request::FindValue { .. }, Some((ttl, age))) if asked.peer < 3 => {
+                    Response::Value { value: Value::from("another").into(), ttl, age }.into()
+                }
+                (Request::FindValue { .. }, None) if asked.peer < 3 => Reply::Silence,
+                _ => Reply::Usual,
+            });
+            sleep(2 * HOUR).await;
+            assert_eq!(peers.held(3, "key"), Some("value".into()), "{gives:?}");
+            assert_eq!(node.get("key").await.unwrap(), Some("value".into()));
+            let fetched =
+                peers.heard().iter().filter(|asked| matches!(asked.request, Request::FindValue { .. })).count();
+            assert!((3..=12).contains(&fetched), "{fetched}: each is asked for it once in an hour, silent ones twice");
+        });
+    }
+}
+
+#[test]
+fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores() {
+    in_virtual_time(async {
+        let (peers, node) = house(4, k(5)).await;
+        let set = Request::Set { key: "key".into(), value: Value::from("old").into(), ttl: None, age: None };
+        assert_eq!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true }));
+        let holder = NodeId::of_key("key");
+        let nearest = (0..4).min_by_key(|n| peers.id(*n).distance(&holder)).unwrap();
+        let mut events = node.events();
+        sleep(60 * SECOND).await;
+        peers.on(move |asked| match &asked.request {
+            Request::CheckStore { .. } if asked.peer == nearest => {
+                Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(30) }.into()
+            }
+            Request::FindValue { .. } if asked.peer == nearest => {
+                Response::Value { value: Value::from("new").into(), ttl: Some(86_000), age: Some(30) }.into()
+            }
+            _ => Reply::Usual,
+        });
+        sleep(90 * 60 * SECOND).await;
+        let copy = node.copy_of("key").await.unwrap().unwrap();
+        assert_eq!((&*copy.value, copy.class), (&Value::from("new"), Class::Held));
+        let told = tokio::time::timeout(SECOND, async {
+            while !matches!(events.next().await, Some(Event::ValueStored { by, .. }) if by == peers.addr(nearest)) {}
+        });
+        assert!(told.await.is_ok(), "from whom it came");
+        // The old one was given to nobody; the new one goes to those who lack it an hour later.
+        let given: Vec<_> = (0..4).filter_map(|n| peers.held(n, "key")).collect();
+        assert!(given.iter().all(|value| *value == "new".into()), "{given:?}");
+        sleep(HOUR).await;
+        let others = (0..4).filter(|n| *n != nearest);
+        assert!(others.into_iter().all(|n| peers.held(n, "key") == Some("new".into())));
+    });
+}
