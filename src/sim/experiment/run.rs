@@ -40,6 +40,10 @@ impl Experiment {
     ///
     /// # Errors
     /// A field out of its range, or a node that cannot be started.
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. A plain `#[test]` will do, and `tokio::task::spawn_blocking` elsewhere.
     pub fn run(&self) -> Result<Report, ExperimentError> {
         self.run_watched(&mut |_| ControlFlow::Continue(()))
     }
@@ -49,6 +53,9 @@ impl Experiment {
     ///
     /// # Errors
     /// As [`Experiment::run`].
+    ///
+    /// # Panics
+    /// As [`Experiment::run`], and where `watch` panics.
     pub fn run_watched(&self, watch: Watch<'_>) -> Result<Report, ExperimentError> {
         self.validate()?;
         in_virtual_time(async {
