@@ -306,6 +306,8 @@ impl Handler<StartLookup> for LookupCoordinator {
         let StartLookup { key, purpose } = start;
         let urgency = urgency(&purpose);
         if let Some(job) = self.jobs.get_mut(&key) {
+            // Without a bound, since it is applications that want the same at once, each a caller who waits. Nothing that a
+            // stranger sends starts a lookup; what he stored is restored by our own schedule, once an interval.
             job.purposes.push(purpose);
             if job.start == 0 && urgency == Urgency::Wanted {
                 self.turns.hasten(&key);

@@ -110,6 +110,12 @@ class Driver:
             return {"value": to_json(None), "expires_at": None}
         return {"value": to_json(entry.value), "expires_at": entry.expires_at}
 
+    async def forget(self, nodes, key):
+        """These nodes lose what they hold under the key, all at once: no message is dealt with in between."""
+        for node in nodes:
+            self.nodes[node].data_store.pop(key, None)
+        return {}
+
     async def stop(self, node):
         """The node leaves without a word, as every legacy node does."""
         self.nodes[node].stop()
@@ -120,7 +126,8 @@ class Driver:
         return {"complaints": self.complaints.heard}
 
     COMMANDS = frozenset(
-        ["start", "bootstrap", "set", "get", "find_node", "find_value", "table", "held", "stop", "complaints_heard"]
+        ["start", "bootstrap", "set", "get", "find_node", "find_value", "table", "held", "forget", "stop"]
+        + ["complaints_heard"]
     )
 
     async def obey(self, line):

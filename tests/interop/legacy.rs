@@ -160,6 +160,12 @@ impl Legacy {
         peers(&or_fail(self.call(json!({"do": "table", "node": node.number})).await))
     }
 
+    /// Has `nodes` lose what they hold under `key`, all at once.
+    pub(crate) async fn forget(&self, nodes: &[LegacyNode], key: &str) {
+        let numbers: Vec<u64> = nodes.iter().map(|node| node.number).collect();
+        or_fail(self.call(json!({"do": "forget", "nodes": numbers, "key": key})).await);
+    }
+
     /// Has `node` leave, which it does without a word.
     pub(crate) async fn stop(&self, node: &LegacyNode) {
         or_fail(self.call(json!({"do": "stop", "node": node.number})).await);

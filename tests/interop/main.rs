@@ -43,6 +43,7 @@ mod python;
 mod raw;
 #[path = "../fuzzing/recording.rs"]
 mod recording;
+mod replicas;
 mod rules;
 mod simulated;
 mod traffic;

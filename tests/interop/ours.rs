@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::actors::outcome::{BootstrapOutcome, SetOutcome};
+use kademlia_dynamic::actors::events::EventStream;
+use kademlia_dynamic::actors::outcome::{BootstrapOutcome, Health, SetOutcome};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::{Codec, Config, Node, Value};
 use tokio::time::{sleep, timeout};
 
 /// How long what must come to be may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -80,6 +81,21 @@ impl Ours {
     /// Gets `key`.
     pub(crate) async fn get(&self, key: &str) -> Option<Value> {
         self.node.get(key).await.expect("somebody answers")
+    }
+
+    /// Who holds `key`, by their own word.
+    pub(crate) async fn health(&self, key: &str) -> Health {
+        self.node.health(key).await.expect("somebody answers")
+    }
+
+    /// Has it keep `key`, which it has set, at so many replicas.
+    pub(crate) async fn keep(&self, key: &str, min_replicas: usize) {
+        self.node.keep(key, min_replicas).await.expect("it publishes the key");
+    }
+
+    /// What happens in it from now on.
+    pub(crate) fn events(&self) -> EventStream {
+        self.node.events()
     }
 
     /// The peers nearest to `target`.

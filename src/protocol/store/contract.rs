@@ -28,6 +28,7 @@ pub(crate) fn contract(mut make: impl FnMut() -> Box<dyn Store>) {
 ///
 /// # Panics
 /// With the broken law.
+#[cfg(feature = "persist")] // nothing else lasts
 pub(crate) fn contract_of_what_lasts(mut open: impl FnMut() -> Box<dyn Store>) {
     let (now, mut entropy) = (Instant::now(), SeededEntropy::new(0x1a57));
     let mut model: BTreeMap<Arc<str>, StoredRecord> = BTreeMap::new();

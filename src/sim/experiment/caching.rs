@@ -127,6 +127,10 @@ impl CachingSeries {
     ///
     /// # Errors
     /// A field out of its range, or a node that cannot be started.
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. A plain `#[test]` will do, and `tokio::task::spawn_blocking` elsewhere.
     pub fn run(&self) -> Result<Vec<CachingFigures>, ExperimentError> {
         self.run_watched(&mut |_| ControlFlow::Continue(()))
     }
@@ -135,6 +139,9 @@ impl CachingSeries {
     ///
     /// # Errors
     /// As [`CachingSeries::run`].
+    ///
+    /// # Panics
+    /// As [`CachingSeries::run`], and where `watch` panics.
     pub fn run_watched(&self, watch: Watch<'_>) -> Result<Vec<CachingFigures>, ExperimentError> {
         within("the number of nodes", self.nodes as f64, MIN_CACHING_NODES as f64, MAX_NODES as f64)?;
         within("the replicas of a value", self.k as f64, 1.0, 20.0)?;

@@ -26,6 +26,9 @@ pub(super) struct Measured {
     recall: Recall,
     /// What had been sent, and who had joined, when time began to pass.
     before: (u64, Population),
+    churned: Churned,
+    traffic: Traffic,
+    trace_hash: u64,
 }
 
 /// One read.
@@ -148,12 +151,42 @@ impl Measured {
         self.before = (sim.network().counters().sent, sim.population());
     }
 
-    /// A read by a node of the network: whether it found its value; `None` if it says nothing of that.
-    pub(super) fn take_read(&mut self, read: &Read) -> Option<bool> {
+    /// Time is over: what comes after is not part of what is measured, but for the end of what had begun.
+    pub(super) fn end(&mut self, sim: &Sim, nodes: usize) {
+        let (population, counters) = (sim.population(), sim.network().counters());
+        let (sent_before, before) = self.before;
+        self.churned = Churned {
+            joined: population.joined - before.joined,
+            left: population.left + population.died - before.left - before.died,
+            alive: (population.ours + population.legacy) as u64,
+        };
+        let node_seconds = nodes as f64 * 60.0 * f64::from(self.minutes);
+        let rate = (counters.sent - sent_before) as f64 / node_seconds.max(1.0);
+        self.traffic = Traffic {
+            sent: counters.sent,
+            delivered: counters.delivered,
+            lost: counters.lost,
+            no_such_address: counters.no_such_address,
+            per_node_and_second: round(rate),
+        };
+        self.trace_hash = sim.network().trace_hash();
+    }
+
+    /// A minute begins, in which reads will.
+    pub(super) fn begin_minute(&mut self, minute: u32) {
+        self.availability.push(Availability { minute, reads: 0, found: 0 });
+    }
+
+    /// A read by a node of the network that began in this minute, whenever it ended.
+    pub(super) fn take_read(&mut self, minute: u32, read: &Read) {
         if let Some(trace) = read.trace.as_ref().filter(|_| read.end != ReadEnd::Abandoned) {
             self.gets.take(hops_to_value(trace), trace, read.took);
         }
-        self.reads.take(read)
+        let Some(found) = self.reads.take(read) else { return };
+        if let Some(sample) = self.availability.iter_mut().rfind(|sample| sample.minute == minute) {
+            sample.reads += 1;
+            sample.found += u32::from(found);
+        }
     }
 
     /// A read by a visitor.
@@ -166,28 +199,8 @@ impl Measured {
         self.recall.take(lookup.recall);
     }
 
-    /// What it all came to. `sim` is `None` if the network never formed.
-    pub(super) fn report(mut self, experiment: &Experiment, complete: bool, sim: Option<&Sim>) -> Report {
-        let (mut churned, mut traffic, mut trace_hash) = (Churned::default(), Traffic::default(), 0);
-        if let Some(sim) = sim {
-            let (population, counters) = (sim.population(), sim.network().counters());
-            let (sent_before, before) = self.before;
-            churned = Churned {
-                joined: population.joined - before.joined,
-                left: population.left + population.died - before.left - before.died,
-                alive: (population.ours + population.legacy) as u64,
-            };
-            let node_seconds = experiment.nodes as f64 * 60.0 * f64::from(self.minutes);
-            let rate = (counters.sent - sent_before) as f64 / node_seconds.max(1.0);
-            traffic = Traffic {
-                sent: counters.sent,
-                delivered: counters.delivered,
-                lost: counters.lost,
-                no_such_address: counters.no_such_address,
-                per_node_and_second: round(rate),
-            };
-            trace_hash = sim.network().trace_hash();
-        }
+    /// What it all came to.
+    pub(super) fn report(mut self, experiment: &Experiment, complete: bool) -> Report {
         Report {
             experiment: experiment.clone(),
             minutes: self.minutes,
@@ -200,9 +213,9 @@ impl Measured {
             lookups: self.lookups.report(),
             recall: self.recall.mean_and_worst().map(|(mean, _)| mean),
             worst_recall: self.recall.mean_and_worst().map(|(_, worst)| worst),
-            churned,
-            traffic,
-            trace_hash: format!("{trace_hash:016x}"),
+            churned: self.churned,
+            traffic: self.traffic,
+            trace_hash: format!("{:016x}", self.trace_hash),
             sizes: Vec::new(),
             caching: Vec::new(),
         }

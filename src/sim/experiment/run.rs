@@ -5,12 +5,14 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::StreamExt;
+use futures_util::future::{FutureExt, LocalBoxFuture, try_join_all};
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::figures::spread;
-use super::measured::{Measured, Read, ReadEnd, look_up};
-use super::{Availability, Copies, Experiment, ExperimentError, MINUTE, Phase, Progress, Report, Watch};
+use super::measured::{Lookup, Measured, Read, ReadEnd, look_up};
+use super::{Copies, Experiment, ExperimentError, MINUTE, Phase, Progress, Report, Watch};
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, GetOutcome};
 use crate::protocol::config::Config;
@@ -32,7 +34,8 @@ const SET_AT_ONCE: usize = 32;
 const COPIES_EVERY: u32 = 10;
 /// Values whose copies are counted, at most.
 const COPIES_OF: usize = 200;
-/// The part of a minute in which its reads begin: the rest is for the slow ones to end in.
+/// The part of a minute in which its reads begin: the rest is for all but the slowest to end in, so that who watches is
+/// told of them with their minute.
 const BEGIN_WITHIN: Duration = Duration::from_secs(45);
 
 impl Experiment {
@@ -40,6 +43,10 @@ impl Experiment {
     ///
     /// # Errors
     /// A field out of its range, or a node that cannot be started.
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. A plain `#[test]` will do, and `tokio::task::spawn_blocking` elsewhere.
     pub fn run(&self) -> Result<Report, ExperimentError> {
         self.run_watched(&mut |_| ControlFlow::Continue(()))
     }
@@ -49,15 +56,18 @@ impl Experiment {
     ///
     /// # Errors
     /// As [`Experiment::run`].
+    ///
+    /// # Panics
+    /// As [`Experiment::run`], and where `watch` panics.
     pub fn run_watched(&self, watch: Watch<'_>) -> Result<Report, ExperimentError> {
         self.validate()?;
         in_virtual_time(async {
             let mut run = Run::new(self, watch);
-            let Some(sim) = run.form().await? else { return Ok(run.end(None)) };
+            let Some(sim) = run.form().await? else { return Ok(run.end()) };
             let publishers = run.publishers(&sim).await?;
             run.publish(&sim, &publishers).await?;
             run.live(&sim).await;
-            Ok(run.end(Some(&sim)))
+            Ok(run.end())
         })
     }
 
@@ -151,59 +161,94 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Lets the minutes pass.
+    /// Lets the minutes pass. They do not wait for what began in them: a legacy node that reads among the dead may be at
+    /// it for minutes, and what is to happen meanwhile happens at its time.
     async fn live(&mut self, sim: &Sim) {
         let (began, minutes) = (Instant::now(), self.experiment.minutes());
         self.measured.begin(sim);
         tracing::info!(nodes = sim.len(), minutes, "the network has formed");
         self.count_copies(sim, 0).await;
+        let mut under_way = FuturesUnordered::new();
         for minute in 1..=minutes {
             self.tell(Phase::Running, minute as usize - 1, minutes as usize);
             if self.stopped {
-                return;
+                break;
             }
-            self.read(sim, minute).await;
-            sleep_until(began + MINUTE * minute).await;
+            self.measured.begin_minute(minute);
+            under_way.extend(self.begin(sim, minute));
+            let over = sleep_until(began + MINUTE * minute);
+            tokio::pin!(over);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(ended) = under_way.next() => self.take(ended),
+                    () = &mut over => break,
+                }
+            }
             self.measured.minutes = minute;
             if minute.is_multiple_of(COPIES_EVERY) {
                 self.count_copies(sim, minute).await;
             }
         }
-        self.tell(Phase::Running, minutes as usize, minutes as usize);
+        self.measured.end(sim, self.experiment.nodes);
+        // Without the last of them the slow ones would be missing, which are those that fail.
+        while let Some(ended) = under_way.next().await {
+            self.take(ended);
+        }
+        if !self.stopped {
+            self.tell(Phase::Running, minutes as usize, minutes as usize);
+        }
     }
 
-    /// The reads and the lookups of one minute.
-    async fn read(&mut self, sim: &Sim, minute: u32) {
+    /// The reads and the lookups of one minute, each of which begins at a moment of its own.
+    fn begin<'s>(&mut self, sim: &'s Sim, minute: u32) -> Vec<LocalBoxFuture<'s, Ended>> {
         let Experiment { reads_per_minute, visits_per_minute, lookups_per_minute, values, .. } = *self.experiment;
-        let [reads, visits] = [(0, reads_per_minute), (1, visits_per_minute)].map(|(kind, count)| {
-            let turns: Vec<usize> = (0..count).map(|n| (self.turns[kind] + n) % values).collect();
-            self.turns[kind] += count;
-            turns.into_iter().map(|n| (self.moment(), n)).collect::<Vec<_>>()
-        });
-        let lookups: Vec<_> = (0..lookups_per_minute).map(|_| (self.moment(), self.entropy.next_u64())).collect();
-        let reads = reads.into_iter().map(|(after, n)| async move {
-            sleep(after).await;
-            read(sim, n).await
-        });
-        let visits = visits.into_iter().map(|(after, n)| async move {
-            sleep(after).await;
-            visit(sim, n).await
-        });
-        let lookups = lookups.into_iter().map(|(after, chance)| async move {
-            sleep(after).await;
-            look_up(sim, any_of(sim, &sim.places())?, chance).await
-        });
-        let (reads, visits, lookups) = tokio::join!(join_all(reads), join_all(visits), join_all(lookups));
-        let mut samples = Availability { minute, reads: 0, found: 0 };
-        for read in reads {
-            if let Some(found) = self.measured.take_read(&read) {
-                samples.reads += 1;
-                samples.found += u32::from(found);
-            }
+        let mut begun = Vec::with_capacity(reads_per_minute + visits_per_minute + lookups_per_minute);
+        for n in self.turns(0, reads_per_minute, values) {
+            let after = self.moment();
+            let read = async move {
+                sleep(after).await;
+                Ended::Read { minute, read: read(sim, n).await }
+            };
+            begun.push(read.boxed_local());
         }
-        self.measured.availability.push(samples);
-        visits.iter().for_each(|visit| self.measured.take_visit(visit));
-        lookups.iter().flatten().for_each(|lookup| self.measured.take_lookup(lookup));
+        for n in self.turns(1, visits_per_minute, values) {
+            let after = self.moment();
+            let visit = async move {
+                sleep(after).await;
+                Ended::Visit(visit(sim, n).await)
+            };
+            begun.push(visit.boxed_local());
+        }
+        for _ in 0..lookups_per_minute {
+            let (after, chance) = (self.moment(), self.entropy.next_u64());
+            let lookup = async move {
+                sleep(after).await;
+                let place = any_of(sim, &sim.places());
+                Ended::Lookup(match place {
+                    Some(place) => look_up(sim, place, chance).await,
+                    None => None,
+                })
+            };
+            begun.push(lookup.boxed_local());
+        }
+        begun
+    }
+
+    /// The values whose turn it is with those of this kind.
+    fn turns(&mut self, kind: usize, count: usize, values: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = self.turns[kind];
+        self.turns[kind] += count;
+        (first..first + count).map(move |turn| turn % values)
+    }
+
+    fn take(&mut self, ended: Ended) {
+        match ended {
+            Ended::Read { minute, read } => self.measured.take_read(minute, &read),
+            Ended::Visit(visit) => self.measured.take_visit(&visit),
+            Ended::Lookup(Some(lookup)) => self.measured.take_lookup(&lookup),
+            Ended::Lookup(None) => {}
+        }
     }
 
     /// When in a minute something begins.
@@ -228,9 +273,21 @@ impl<'a> Run<'a> {
         self.stopped |= (self.watch)(&progress).is_break();
     }
 
-    fn end(self, sim: Option<&Sim>) -> Report {
-        self.measured.report(self.experiment, !self.stopped, sim)
+    fn end(self) -> Report {
+        self.measured.report(self.experiment, !self.stopped)
     }
+}
+
+/// Something that began in some minute, and has ended.
+enum Ended {
+    Read {
+        /// The minute in which it began.
+        minute: u32,
+        read: Read,
+    },
+    Visit(Read),
+    /// `None` if nobody was there to look, or left meanwhile.
+    Lookup(Option<Lookup>),
 }
 
 /// Builds a network for as long as `goes_on`, which is told how many nodes have joined, says so; `None` if it was stopped before

@@ -43,6 +43,10 @@ impl SizeSeries {
     ///
     /// # Errors
     /// A field out of its range, or a node that cannot be started.
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. A plain `#[test]` will do, and `tokio::task::spawn_blocking` elsewhere.
     pub fn run(&self) -> Result<Vec<SizeFigures>, ExperimentError> {
         self.run_watched(&mut |_| ControlFlow::Continue(()))
     }
@@ -51,6 +55,9 @@ impl SizeSeries {
     ///
     /// # Errors
     /// As [`SizeSeries::run`].
+    ///
+    /// # Panics
+    /// As [`SizeSeries::run`], and where `watch` panics.
     pub fn run_watched(&self, watch: Watch<'_>) -> Result<Vec<SizeFigures>, ExperimentError> {
         self.validate()?;
         let of: usize = self.sizes.iter().sum();

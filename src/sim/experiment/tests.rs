@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -93,6 +95,50 @@ fn a_report_survives_json() {
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     assert_eq!(serde_json::from_str::<Experiment>("{\"half_life\":60}").unwrap().half_life, Some(MINUTE));
     assert!(serde_json::from_str::<Experiment>("{\"duration\":-1}").is_err());
+}
+
+/// Legacy nodes on lines that lose most of what they send: a read may be at it for a minute and a half.
+fn slow() -> Experiment {
+    Experiment { nodes: 150, legacy: 1.0, loss: 0.8, values: 5, duration: 10 * MINUTE, ..Experiment::default() }
+}
+
+#[test]
+fn a_minute_lasts_a_minute_however_long_its_reads_take_and_they_count_for_the_one_in_which_they_began() {
+    let run = || {
+        let mut told = Vec::new();
+        let report = slow().run_watched(&mut |progress| {
+            if progress.phase == Phase::Running {
+                told.push((Instant::now(), progress.reads));
+            }
+            ControlFlow::Continue(())
+        });
+        let began = told[0].0;
+        let told: Vec<_> = told.into_iter().map(|(at, reads)| (at - began, reads)).collect();
+        (told, report.unwrap())
+    };
+    let (told, report) = run();
+    let (last, minutes) = told.split_last().unwrap();
+    assert!(minutes.iter().map(|(at, _)| *at).eq((0..10).map(|minute| minute * MINUTE)), "{told:?}");
+    assert!(
+        minutes.iter().zip(0u64..).skip(1).all(|((_, reads), minute)| *reads < 10 * minute),
+        "some go on: {told:?}"
+    );
+    assert!(last.0 > 10 * MINUTE && last.1 == 100, "the last of them are waited for: {told:?}");
+    let samples: Vec<_> = report.availability.iter().map(|sample| (sample.minute, sample.reads)).collect();
+    assert_eq!(samples, (1..=10).map(|minute| (minute, 10)).collect::<Vec<_>>());
+    assert_eq!((report.minutes, report.complete), (10, true));
+    assert_eq!(run(), (told, report), "whatever ends when, equal seeds come to the same");
+}
+
+#[test]
+fn who_stops_an_experiment_still_gets_the_reads_that_had_begun() {
+    let report = slow().run_watched(&mut |progress| {
+        let enough = progress.phase == Phase::Running && progress.done == 2;
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let report = report.unwrap();
+    assert_eq!((report.complete, report.minutes, report.reads.asked), (false, 2, 20));
+    assert!(report.availability.iter().all(|sample| sample.reads == 10), "{:?}", report.availability);
 }
 
 #[test]

@@ -77,6 +77,10 @@ impl Sim {
     ///
     /// # Errors
     /// As [`SimBuilder::build`].
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. In virtual time already, await [`SimBuilder::build`] instead. Where `story` panics.
     pub fn run<T>(builder: SimBuilder, story: impl AsyncFnOnce(Sim) -> T) -> Result<T, Error> {
         in_virtual_time(async move { Ok(story(builder.build().await?).await) })
     }

@@ -1,0 +1,125 @@
+//! Who restores a value that others published: a holder among the k nearest, and nobody else. In virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::comparison::COMPARED;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use tokio::time::sleep;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const K: usize = 3;
+const PEERS: usize = 8;
+
+/// What came of a value that was written at a node to whose place so many peers are nearer.
+struct Restored {
+    /// Whether its places were looked up.
+    looked_up: bool,
+    /// The peers, nearest first.
+    order: Vec<usize>,
+    /// Who was asked how it holds the value, nearest first.
+    asked: Vec<usize>,
+    /// Who was given it, nearest first.
+    given: Vec<usize>,
+    /// Who holds it now, nearest first.
+    holders: Vec<usize>,
+    /// What the node itself holds.
+    class: Option<Class>,
+}
+
+/// A node and peers that all know each other. One of the peers publishes a value at the node alone; then hours pass.
+fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
+    in_virtual_time(async move {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(PEERS);
+        let config = Config::builder().k(K).build().unwrap();
+        let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
+        let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
+        let node = node.start_local_over(network.endpoint()).await.unwrap();
+        // Each is seen answering, so that none is taken for a newcomer, which would be handed the value.
+        for n in 0..PEERS {
+            node.ping(peers.addr(n)).await.unwrap();
+        }
+        let nearer_than_own = |place: &NodeId, n: &usize| peers.id(*n).distance(place) < node.id().distance(place);
+        let fits = |key: &String| {
+            let place = NodeId::of_key(key);
+            (0..PEERS).filter(|n| nearer_than_own(&place, n)).count() == nearer
+        };
+        let key = (0..1_000).map(|n| format!("key {n}")).find(fits).unwrap();
+        let place = NodeId::of_key(&key);
+        let mut order: Vec<usize> = (0..PEERS).collect();
+        order.sort_by_key(|n| peers.id(*n).distance(&place));
+
+        let write = Request::Set { key: key.as_str().into(), value: Value::from("value").into(), ttl: None, age: None };
+        assert_eq!(peers.ask(0, node.local_addr(), write).await, Ok(Response::Set { stored: true }));
+        peers.forget_heard();
+        sleep(3 * HOUR).await;
+
+        let heard = peers.heard();
+        let was_asked = |n: &usize| {
+            let is_asked = |request: &Request| matches!(request, Request::CheckStore { key: of, .. } if **of == key);
+            heard.iter().any(|asked| asked.peer == *n && is_asked(&asked.request))
+        };
+        let was_given = |n: &usize| {
+            let is_given = |request: &Request| matches!(request, Request::Set { key: of, .. } if **of == key);
+            heard.iter().any(|asked| asked.peer == *n && is_given(&asked.request))
+        };
+        Restored {
+            looked_up: heard.iter().any(|asked| asked.request == Request::FindNode { target: place }),
+            asked: order.iter().copied().filter(was_asked).collect(),
+            given: order.iter().copied().filter(was_given).collect(),
+            holders: order.iter().copied().filter(|n| peers.held(*n, &key).is_some()).collect(),
+            order,
+            class: node.copy_of(&key).await.unwrap().map(|copy| copy.class),
+        }
+    })
+}
+
+#[test]
+fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_and_to_nobody_else() {
+    let restored = held_where_so_many_are_nearer(K - 1);
+    assert!(restored.looked_up);
+    assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");
+    assert_eq!(restored.given, restored.order[..K - 1]);
+    assert_eq!(restored.holders, restored.order[..K - 1]);
+    assert_eq!(restored.class, Some(Class::Held));
+}
+
+#[test]
+fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_restores_it_to_nobody() {
+    let restored = held_where_so_many_are_nearer(K);
+    assert!(restored.looked_up, "it was due");
+    assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");
+    assert_eq!(restored.given, [0; 0], "of {:?}", restored.order);
+    assert_eq!(restored.holders, [0; 0]);
+    assert_eq!(restored.class, Some(Class::Held), "it is served on until it ends");
+}
+
+#[test]
+fn where_fewer_than_k_others_are_there_every_holder_is_among_the_nearest() {
+    let restored = in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let peers = ScriptedPeers::new(&network, Codec::Json).with(K - 1);
+        let config = Config::builder().k(K).build().unwrap();
+        let node = Node::builder().config(config).bootstrap([peers.addr(0)]).seed(1);
+        let node = node.start_local_over(network.endpoint()).await.unwrap();
+        for n in 0..K - 1 {
+            node.ping(peers.addr(n)).await.unwrap();
+        }
+        let mut all = true;
+        for n in 0..8 {
+            let key = format!("key {n}");
+            let write =
+                Request::Set { key: key.as_str().into(), value: Value::from("value").into(), ttl: None, age: None };
+            assert_eq!(peers.ask(0, node.local_addr(), write).await, Ok(Response::Set { stored: true }));
+            sleep(3 * HOUR).await;
+            all &= (0..K - 1).all(|n| peers.held(n, &key).is_some());
+        }
+        all
+    });
+    assert!(restored);
+}
