@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod doubts;
 mod health;
 mod holdings;
 mod memory;
@@ -14,9 +15,9 @@ mod record;
 mod records;
 mod rules;
 mod ttl;
-mod undo;
 mod writes;
 
+pub use doubts::{Checkpoint, Deed, Doubt, Settled};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
 pub use outcome::{
@@ -26,7 +27,6 @@ pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Write
 pub use records::Records;
 pub use rules::RemoteWrite;
 pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
-pub use undo::Checkpoint;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -55,8 +55,9 @@ pub type Committed = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Keeps the records of a node beyond the life of the actor that owns them.
 ///
-/// Commits take effect in the order in which they were given, each as a whole or not at all; within one, a later change
-/// of a key wins. What was committed is what [`Store::load`] returns.
+/// Commits take effect in the order in which they were given, each as a whole or not at all, and are told of in that order;
+/// within one, a later change of a key wins. One that fails says nothing of those behind it. What was committed is what
+/// [`Store::load`] returns.
 pub trait Store: Send {
     /// All records that were committed, in any order.
     ///

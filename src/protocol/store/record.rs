@@ -134,6 +134,13 @@ impl Record {
         self.stored.class == Class::Published
     }
 
+    /// It is a publication of this node no more, and held under `version` until it ends.
+    pub(super) fn release(&mut self, version: u64) {
+        self.stored.class = Class::Held;
+        self.stored.keep = false;
+        self.stored.version = version;
+    }
+
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.stored.expires_at <= now
     }

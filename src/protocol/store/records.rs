@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Change;
+use super::doubts::Doubts;
 use super::health::BackendHealth;
 use super::holdings::Holdings;
 use super::outcome::{
@@ -32,8 +33,10 @@ pub struct Records {
     pub(super) holdings: Holdings,
     /// Keys whose kept record is outdated. It may name keys of which nothing was ever kept.
     pub(super) changed: BTreeSet<Arc<str>>,
+    /// What was done and may fail yet.
+    pub(super) doubts: Doubts,
     /// The version given last.
-    version: u64,
+    pub(super) version: u64,
     expired: u64,
     evicted: u64,
     pub(super) refused: Refusals,
@@ -47,6 +50,7 @@ impl Records {
             config: config.clone(),
             holdings: Holdings::new(config),
             changed: BTreeSet::new(),
+            doubts: Doubts::default(),
             version: 0,
             expired: 0,
             evicted: 0,
@@ -205,11 +209,7 @@ impl Records {
     /// until its expiry, as a held one outside the quotas. `false` if there is none.
     pub fn release(&mut self, key: &str) -> bool {
         let version = self.version + 1;
-        let released = self.change_publication(key, |record| {
-            record.stored.class = Class::Held;
-            record.stored.keep = false;
-            record.stored.version = version;
-        });
+        let released = self.change_publication(key, |record| record.release(version));
         self.version += u64::from(released);
         released
     }
@@ -221,6 +221,7 @@ impl Records {
             return false;
         }
         let expires_at = now + self.config.key_expiry;
+        self.doubts.renewed(key, version, expires_at);
         self.change_publication(key, |record| record.stored.expires_at = record.stored.expires_at.max(expires_at))
     }
 
@@ -345,6 +346,7 @@ impl Records {
     }
 
     fn gone(&mut self, record: Record) {
+        self.doubts.gone(&record.stored.key);
         if record.is_full() {
             self.changed.insert(record.stored.key);
         }
