@@ -107,17 +107,17 @@ impl ValueStore {
                 self.released(key, released, answer);
             }
             Waiting::Keep { keep: KeepKey { key, min_replicas, answer }, doubt } => {
-                let Settled { effective, .. } = self.records.settle(doubt, true);
+                let Settled { effective, was_kept, .. } = self.records.settle(doubt, true);
                 if effective {
-                    self.links.watch.do_send(WatchKey { key, min_replicas, answer });
+                    self.links.watch.do_send(WatchKey { key, min_replicas, was_kept, answer });
                 } else {
                     // The `set` before it has failed. Whoever asked may have gone.
                     let _ = answer.send(Err(Error::NotPublished { key: key.to_string() }));
                 }
             }
             Waiting::Unkeep { unkeep, doubt } => {
-                let _ = self.records.settle(doubt, true);
-                self.unkept(unkeep);
+                let was_kept = self.records.settle(doubt, true).was_kept;
+                self.unkept(unkeep, was_kept);
             }
             Waiting::Amend(doubt) => drop(self.records.settle(doubt, true)),
             Waiting::Nobody | Waiting::Owed => {}
@@ -135,9 +135,9 @@ impl ValueStore {
     }
 
     /// The key is kept against nobody any more.
-    pub(super) fn unkept(&self, UnkeepKey { key, answer }: UnkeepKey) {
+    pub(super) fn unkept(&self, UnkeepKey { key, answer }: UnkeepKey, was_kept: bool) {
         if let Some(answer) = answer {
-            self.links.unwatch.do_send(UnwatchKey { key, answer });
+            self.links.unwatch.do_send(UnwatchKey { key, was_kept, answer });
         }
     }
 

@@ -86,7 +86,7 @@ impl Handler<UnkeepKey> for ValueStore {
             let doubt = self.records.doubt(before, Deed::Unkeep);
             self.commit(Waiting::Unkeep { unkeep, doubt }, ctx);
         } else {
-            self.unkept(unkeep);
+            self.unkept(unkeep, false);
         }
     }
 }
