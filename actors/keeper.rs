@@ -176,7 +176,7 @@ impl Handler<AuditEnded> for Keeper {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
-                if let Some(key) = self.keeping.release(&health.key).then(|| health.key.clone()) {
+                if let Some(key) = self.keeping.no_longer_published(number) {
                     tracing::warn!(%key, "its publication has ended: it is no longer kept");
                     self.events.emit(Event::NoLongerKept { key: key.to_string() });
                 }

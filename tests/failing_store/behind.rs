@@ -1,14 +1,16 @@
 //! Single failures: what waits behind a write that fails, and is itself committed. What was acknowledged holds, in memory as on
 //! the disk, and what was told as failed has left nothing behind.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::sim::{Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Error, Node, Value};
 use tokio::time::sleep;
 
@@ -199,6 +201,47 @@ fn a_later_set_stands_whatever_of_those_before_it_failed() {
             let last = (0..3).rev().find(|number| !failing.contains(number));
             let last = last.map_or_else(|| "old".into(), |number| number.to_string());
             assert_eq!(held(&node, &store).await, Some((Class::Published, last.as_str().into(), false)), "{failing:?}");
+        }
+    });
+}
+
+#[test]
+fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_kept_anew() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 3).await;
+        for n in 0..3 {
+            assert_eq!(begin_foreign(&peers, n, &node, "theirs").await.await.unwrap(), Some(true));
+        }
+        sleep(Duration::from_secs(5)).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        let mut events = node.events();
+        // The audit begins while the key is released and that is not committed yet, and takes its time.
+        store.is_now(Mood::Waits);
+        let release = begin_release(&node).await;
+        let audited = Rc::new(Cell::new(false));
+        let begun = audited.clone();
+        peers.on(move |asked| match asked.request {
+            Request::CheckStore { .. } => {
+                begun.set(true);
+                Reply::Usual.after(Duration::from_millis(1_500))
+            }
+            _ => Reply::Usual,
+        });
+        while !audited.get() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        store.is_now(Mood::Commits);
+        store.commit_all();
+        assert!(release.await.unwrap().unwrap());
+        let _ = node.set("key", "ours again").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 1);
+        node.stop().await;
+        while let Some(event) = events.next().await {
+            assert!(!matches!(event, Event::NoLongerKept { .. }), "{event:?}");
         }
     });
 }
