@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext};
@@ -13,6 +13,37 @@ use tokio::time::Sleep;
 /// The time now. Under tokio's paused clock it stands still until that is advanced.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// How much farther the wall clock must have gone than the clock of timers, before that counts as having stood still.
+const STANDSTILL: Duration = Duration::from_secs(2);
+
+/// Notices that the clock of timers has stood still, as it does on most systems while the machine sleeps: the wall clock then is
+/// ahead all of a sudden. Somebody may have set that, which looks the same. In virtual time nothing stands still.
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    started: Instant,
+    /// The wall clock, less what had passed since the start.
+    ahead: Option<Duration>,
+}
+
+impl Standstill {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), ahead: None }
+    }
+
+    /// Whether it has stood still since it was asked last.
+    pub(crate) fn noticed(&mut self) -> bool {
+        // Both are clocks of the system, also where the timers' is virtual.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.noticed_at(wall, self.started.elapsed())
+    }
+
+    fn noticed_at(&mut self, wall: Duration, passed: Duration) -> bool {
+        let ahead = wall.saturating_sub(passed);
+        let before = self.ahead.replace(ahead);
+        before.is_some_and(|before| ahead.saturating_sub(before) > STANDSTILL)
+    }
 }
 
 /// The operating system's entropy, read a block at a time.
@@ -98,5 +129,27 @@ impl<A: Alarmed> ActorFuture<A> for Alarm {
         }
         task.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_stood_still_is_noticed_once_and_one_that_is_set_back_is_not() {
+        let at = |standstill: &mut Standstill, wall: u64, passed: u64| {
+            standstill.noticed_at(Duration::from_secs(wall), Duration::from_secs(passed))
+        };
+        let mut standstill = Standstill::new();
+        assert!(!at(&mut standstill, 1_000_000, 0), "nothing is known yet");
+        assert!(!at(&mut standstill, 1_000_060, 60));
+        // It may be set a little.
+        assert!(!at(&mut standstill, 1_000_122, 120));
+        assert!(at(&mut standstill, 1_036_182, 180), "ten hours of sleep");
+        assert!(!at(&mut standstill, 1_036_242, 240));
+        assert!(!at(&mut standstill, 1_000, 300));
+        assert!(!at(&mut standstill, 1_060, 360));
+        assert!(!Standstill::new().noticed());
     }
 }

@@ -32,8 +32,8 @@ pub(crate) struct CompareLinks {
 impl Compare {
     /// A comparison of what is to be placed.
     pub(crate) fn new(config: &Config, launch: LaunchCompare, links: CompareLinks) -> Self {
-        let LaunchCompare { placing, found, age } = launch;
-        let machine = Comparison::new(age, &found.closest, config, clock::now());
+        let LaunchCompare { placing, found, value, age } = launch;
+        let machine = Comparison::new(value, age, &found.of_ours, config, clock::now());
         Self { key: placing.key.clone(), machine, wake: None, links: Some(links), placing: Some((placing, found)) }
     }
 
@@ -73,8 +73,8 @@ impl Compare {
             QueryResult::Answered { response: Response::Value { value, ttl, age }, .. } => {
                 self.machine.handle_value(&asked, value, ttl, age, now);
             }
-            // Who is slow may still answer: nothing is in a hurry here.
-            QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => {}
+            QueryResult::Doubted => {}
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => self.machine.handle_slow(&asked),
             QueryResult::Answered { .. } | QueryResult::WrongId { .. } | QueryResult::Silent | QueryResult::Unsent => {
                 self.machine.handle_failure(&asked);
             }

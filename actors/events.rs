@@ -35,7 +35,7 @@ pub enum Event {
     Superseded {
         /// The key.
         key: String,
-        /// Who set the other value.
+        /// Who set the other value, or holds it.
         by: SocketAddr,
     },
     /// A value of this node was published again.

@@ -136,10 +136,13 @@ impl Handler<WatchKey> for Keeper {
     type Result = ();
 
     fn handle(&mut self, watch: WatchKey, _: &mut Self::Context) {
-        let WatchKey { key, min_replicas, answer } = watch;
+        let WatchKey { key, min_replicas, was_kept, answer } = watch;
         let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let kept = kept.map_err(|full| {
-            self.links.unkeep.do_send(UnkeepKey { key, answer: None });
+            // A key may be kept against others and not be known here: it was so when the node was started again.
+            if !was_kept {
+                self.links.unkeep.do_send(UnkeepKey { key, answer: None });
+            }
             Error::Busy { what: "keys that can be kept", limit: full.limit }
         });
         // Whoever asked may have gone.
@@ -151,8 +154,10 @@ impl Handler<UnwatchKey> for Keeper {
     type Result = ();
 
     fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
+        let UnwatchKey { key, was_kept, answer } = unwatch;
+        let watched = self.keeping.release(&key);
         // Whoever asked may have gone.
-        let _ = unwatch.answer.send(Ok(self.keeping.release(&unwatch.key)));
+        let _ = answer.send(Ok(watched || was_kept));
     }
 }
 
@@ -171,9 +176,9 @@ impl Handler<AuditEnded> for Keeper {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
-                if self.keeping.release(&health.key) {
-                    tracing::warn!(key = %health.key, "its publication has ended: it is no longer kept");
-                    self.events.emit(Event::NoLongerKept { key: health.key.to_string() });
+                if let Some(key) = self.keeping.no_longer_published(number) {
+                    tracing::warn!(%key, "its publication has ended: it is no longer kept");
+                    self.events.emit(Event::NoLongerKept { key: key.to_string() });
                 }
             }
             Ok(health) => {

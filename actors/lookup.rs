@@ -1,6 +1,7 @@
 //! One lookup as a short-lived actor, born with all it needs. It keeps alpha queries in flight and ends in exactly one
 //! [`LookupFinished`]. Whom to ask next is the protocol's decision.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub struct Lookup {
     machine: protocol::Lookup,
     own_table: Vec<Peer>,
     legacy: bool,
+    /// Those who answered and are no legacy nodes.
+    of_ours: HashSet<NodeId>,
     value: Option<Found>,
     /// Where several are to be heard: what they say.
     ballot: Option<Ballot>,
@@ -76,6 +79,7 @@ impl Lookup {
             machine,
             own_table: seeds,
             legacy,
+            of_ours: HashSet::new(),
             value: None,
             ballot,
             wake: None,
@@ -112,10 +116,13 @@ impl Lookup {
         let elected = elected.map(|won| Found { value: won.value, ttl: won.ttl, holder: won.holder, votes: won.votes });
         let value = elected.or(self.value.take());
         let cached_at = value.clone().zip(self.machine.nearest_without_value());
+        let closest = self.machine.closest();
+        let of_ours = closest.iter().filter(|peer| self.of_ours.contains(&peer.id)).copied().collect();
         links.finished.do_send(LookupFinished {
             key: self.key.clone(),
             result: Some(LookupResult {
-                closest: self.machine.closest(),
+                closest,
+                of_ours,
                 own_table: std::mem::take(&mut self.own_table),
                 legacy: self.legacy,
                 value,
@@ -135,15 +142,20 @@ impl Lookup {
     fn take(&mut self, event: QueryEvent, now: Instant) {
         let Some(asked) = event.id else { return };
         match event.result {
-            QueryResult::Answered { response, peer, .. } => match response {
-                Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
-                    peers.retain(|named| named.addr != self.bound);
-                    self.machine.handle_peers(&asked, &peers, now);
+            QueryResult::Answered { response, peer, version, .. } => {
+                if version.is_some() {
+                    self.of_ours.insert(peer.id);
                 }
-                Response::Value { value, ttl, .. } => self.take_value(&asked, value, ttl, peer, now),
-                // Queries let through only what answers the question.
-                _ => self.machine.handle_failure(&asked, Failure::Silent, now),
-            },
+                match response {
+                    Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
+                        peers.retain(|named| named.addr != self.bound);
+                        self.machine.handle_peers(&asked, &peers, now);
+                    }
+                    Response::Value { value, ttl, .. } => self.take_value(&asked, value, ttl, peer, now),
+                    // Queries let through only what answers the question.
+                    _ => self.machine.handle_failure(&asked, Failure::Silent, now),
+                }
+            }
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
             QueryResult::Parked => self.machine.handle_parked(&asked),
             QueryResult::Slow => self.machine.handle_slow(&asked),

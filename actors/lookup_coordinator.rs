@@ -160,9 +160,10 @@ impl LookupCoordinator {
         self.start_next(now);
     }
 
-    /// A lookup that has no result: whoever waits sees the answer dropped; a republication is tried again soon.
+    /// A lookup that has no result: whoever waits sees the answer dropped. What is published here is so all the same, whether
+    /// somebody waits or not: it is placed soon.
     fn abandon(&self, purpose: Purpose) {
-        if let Purpose::Place(Placing { key, version, restore: false, answer: None }) = purpose {
+        if let Purpose::Place(Placing { key, version, restore: false, .. }) = purpose {
             self.links.published.do_send(PublishDone { key, version, stored: false });
         }
     }

@@ -244,7 +244,8 @@ pub enum Error {
     /// network, a key is published and kept as before.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The actor that worked on this panicked and was restarted. A `set` may have had effect.
+    /// The actor that worked on this panicked and was restarted. A `set` may have had effect: what this node publishes then is placed
+    /// soon all the same.
     #[error("interrupted: a part of the node was restarted meanwhile")]
     Interrupted,
     /// It took longer than anything should. A `set` may have had effect.

@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::placement::{Mode, Placement, Step};
-use kademlia_dynamic::protocol::store::is_later;
+use kademlia_dynamic::protocol::store::{age_seconds, is_later};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::clock::{self, Alarm, Alarmed};
@@ -103,7 +103,7 @@ impl Publish {
     fn set(&self) -> Request {
         // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
         let ttl = self.restore.then(|| u32::try_from(self.left().as_secs()).unwrap_or(u32::MAX));
-        let age = self.age().filter(|_| self.restore).map(|age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX));
+        let age = self.age().filter(|_| self.restore).map(age_seconds);
         Request::Set { key: self.key.clone(), value: self.value.clone(), ttl, age }
     }
 

@@ -50,7 +50,8 @@ fn record(number: u64) -> StoredRecord {
         writer: Writer::Unknown,
         source: Some(SocketAddr::from(([192, 0, 2, 1], 8_000))),
         stored_at: now,
-        published_at: None,
+        published_at: now,
+        dated: false,
         expires_at: now + Duration::from_secs(86_410),
         replaced: Vec::new(),
     }

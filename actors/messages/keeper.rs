@@ -15,6 +15,8 @@ pub struct WatchKey {
     pub key: Arc<str>,
     /// The least number of replicas that it shall have.
     pub min_replicas: usize,
+    /// Whether it was kept against other writers before it was last asked for.
+    pub was_kept: bool,
     /// Where the outcome goes.
     pub answer: Answer<()>,
 }
@@ -25,7 +27,9 @@ pub struct WatchKey {
 pub struct UnwatchKey {
     /// The key.
     pub key: Arc<str>,
-    /// Where it goes whether the key was kept.
+    /// Whether it was, until now.
+    pub was_kept: bool,
+    /// Where it goes whether the key was kept, against others or with its replicas.
     pub answer: Answer<bool>,
 }
 

@@ -117,6 +117,8 @@ pub struct LaunchLookup {
 pub struct LookupResult {
     /// The k nearest that answered, nearest first.
     pub closest: Vec<Peer>,
+    /// Those of them that are no legacy nodes.
+    pub of_ours: Vec<Peer>,
     /// The nearest of the own table when it began: k at least, where it has as many.
     pub own_table: Vec<Peer>,
     /// Whether legacy peers were in the table.
@@ -162,7 +164,9 @@ pub struct LaunchCompare {
     pub placing: Placing,
     /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
     pub found: Arc<LookupResult>,
-    /// How long ago the copy held here was published.
+    /// What is held here.
+    pub value: Arc<Value>,
+    /// How long ago that was published, at least.
     pub age: Duration,
 }
 

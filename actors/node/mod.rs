@@ -218,19 +218,21 @@ impl Node {
     /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerKept`). While it is kept, no other writer supersedes it
     /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
     ///
-    /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends. Kept again, it has the new minimum.
+    /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends; one that comes back from its store still refuses
+    /// foreign values, but counts replicas only once the key is kept anew. Kept again, it has the new minimum.
     ///
     /// The nodes are taken at their word, and their word is on the key alone: a value that somebody else overwrote there is
     /// not noticed, but the next publication of this node overwrites it in turn.
     ///
     /// # Errors
     /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
-    /// `Config::max_kept_keys` are kept already; [`Error::Store`], and it is kept, or not, as before.
+    /// `Config::max_kept_keys` are kept already; [`Error::Store`]. After any of them it is kept, or not, as before.
     pub async fn keep(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
         self.ask(Keep { key: key.as_ref().into(), min_replicas }).await
     }
 
-    /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept.
+    /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept, be it from
+    /// before the node was started.
     ///
     /// # Errors
     /// [`Error::Store`], and it is kept as before; or where the node is stopped.

@@ -125,6 +125,30 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
 }
 
 #[actix::test]
+async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
+    tokio::time::pause();
+    let (ours, _ended, _) = house("ours", Config::default());
+    let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
+    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
+    let (_here, gone) = tokio::sync::watch::channel(false);
+    let mut events = ours.events.listen(gone);
+    let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }));
+    settle().await;
+    inject(&ours, "lookup coordinator");
+    let ended = tokio::time::timeout(Duration::from_secs(60), set).await.expect("it ends").unwrap().unwrap();
+    assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
+    let placed = async {
+        loop {
+            if let Some(Event::Republished { key, .. }) = events.next().await {
+                break key;
+            }
+        }
+    };
+    let placed = tokio::time::timeout(Duration::from_secs(300), placed).await;
+    assert_eq!(placed.as_deref(), Ok("k"), "it is published here, so it is tried again as any publication");
+}
+
+#[actix::test]
 async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
     let config = Config::builder().audit_interval(Duration::from_millis(40)).max_restarts(100).build().unwrap();
     let (ours, _ended, our_addr) = house("ours", config.clone());

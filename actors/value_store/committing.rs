@@ -1,12 +1,13 @@
 //! Commits: what waits for one, and what becomes of it when the backend has taken it or has failed. What was changed, and why,
 //! is decided elsewhere.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Addr, AsyncContext, Context};
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Checkpoint, StoreError};
+use kademlia_dynamic::protocol::store::{Doubt, Settled, StoreError};
 
 use super::super::clock::{self, Alarmed};
 use super::super::counters::Counter;
@@ -21,41 +22,24 @@ use super::ValueStore;
 
 /// What waits for a commit.
 pub(super) enum Waiting {
-    /// A peer's write, and what is told of it.
-    Remote { to: ReplyTo, response: Response, news: Option<Event>, undo: Checkpoint },
-    /// What was published after the copy that was held, and what is told of it.
-    Adopted { news: Option<Event>, undo: Checkpoint },
+    /// A peer's write of a value, and whether there is news of it to be told.
+    Remote { to: ReplyTo, news: bool, doubt: Doubt },
+    /// What was published after the copy that was held, by the word of the peer at this address.
+    Adopted { from: SocketAddr, doubt: Doubt },
     /// A write of the application.
-    Local { version: u64, answer: Answer<SetOutcome>, undo: Checkpoint },
-    /// A publication that the application has ended. Without `undo` there was none.
-    Release { key: Arc<str>, undo: Option<Checkpoint>, answer: Answer<bool> },
+    Local { version: u64, answer: Answer<SetOutcome>, doubt: Doubt },
+    /// A publication that the application has ended, if there was one.
+    Release { answer: Answer<bool>, doubt: Doubt },
     /// A key that is kept from now on.
-    Keep { keep: KeepKey, was_kept: bool },
+    Keep { keep: KeepKey, doubt: Doubt },
     /// A key that is kept no more.
-    Unkeep { unkeep: UnkeepKey, was_kept: bool },
+    Unkeep { unkeep: UnkeepKey, doubt: Doubt },
+    /// Nobody: the backend was told what came to nothing.
+    Amend(Doubt),
     /// Nobody: a sweep, a renewal.
     Nobody,
     /// Nobody: a part of what the backend did not take before.
     Owed,
-}
-
-impl Waiting {
-    fn undo(&mut self) -> Option<&mut Checkpoint> {
-        match self {
-            Waiting::Remote { undo, .. } | Waiting::Adopted { undo, .. } | Waiting::Local { undo, .. } => Some(undo),
-            Waiting::Release { undo, .. } => undo.as_mut(),
-            Waiting::Keep { .. } | Waiting::Unkeep { .. } | Waiting::Nobody | Waiting::Owed => None,
-        }
-    }
-
-    /// Whether `key` was kept before, where it waits for another word on that.
-    fn was_kept(&mut self, key: &str) -> Option<&mut bool> {
-        match self {
-            Waiting::Keep { keep, was_kept } => (*keep.key == *key).then_some(was_kept),
-            Waiting::Unkeep { unkeep, was_kept } => (*unkeep.key == *key).then_some(was_kept),
-            _ => None,
-        }
-    }
 }
 
 /// Changes on their way to the backend.
@@ -88,10 +72,9 @@ impl ValueStore {
     /// Hands the changes to the backend; `waiting` goes on when they are committed.
     pub(super) fn commit(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
         let changes = self.records.take_changes();
-        // Nothing to commit, and nothing under way that it may rest on: a value that was written twice is not safe
-        // before the first write is.
-        if changes.is_empty() && self.waiting.is_empty() {
-            return self.committed(Group { keys: Vec::new(), waiting }, Ok(()));
+        // Whatever somebody waits for is among them.
+        if changes.is_empty() {
+            return;
         }
         self.groups += 1;
         let group = self.groups;
@@ -101,112 +84,122 @@ impl ValueStore {
         self.backend.commit(changes, Box::new(move |result| report.tell(result)));
     }
 
-    fn committed(&mut self, group: Group, result: Result<(), StoreError>) {
-        match (group.waiting, result) {
-            (Waiting::Remote { to, response, news, undo }, Ok(())) => {
-                self.tell(news, undo.key());
-                self.links.answer.do_send(TransmitAnswer { to, response });
+    fn committed(&mut self, waiting: Waiting) {
+        match waiting {
+            Waiting::Remote { to, news, doubt } => {
+                let effective = self.taken_from(to.addr, news, doubt);
+                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: effective } });
             }
-            (Waiting::Adopted { news, undo }, Ok(())) => self.tell(news, undo.key()),
-            (Waiting::Local { version, answer, undo }, Ok(())) => {
-                let key = undo.key().clone();
+            Waiting::Adopted { from, doubt } => drop(self.taken_from(from, true, doubt)),
+            Waiting::Local { version, answer, doubt } => {
+                let key = doubt.key().clone();
+                let _ = self.records.settle(doubt, true);
                 // What is still sent of an older value could arrive after this one, and be taken for the newer.
                 self.links.end.do_send(EndPlacement(key.clone()));
                 self.find_places(key, version, false, Some(answer));
             }
-            (Waiting::Release { key, undo, answer }, Ok(())) => {
-                let released = undo.is_some();
-                if released {
-                    self.links.end.do_send(EndPlacement(key.clone()));
-                }
-                self.links.ended.do_send(PublicationEnded(key));
-                // Whoever asked may have gone.
-                let _ = answer.send(Ok(released));
+            Waiting::Release { answer, doubt } => {
+                let key = doubt.key().clone();
+                let released = self.records.settle(doubt, true).ended;
+                self.released(key, released, answer);
             }
-            (Waiting::Keep { keep: KeepKey { key, min_replicas, answer }, .. }, Ok(())) => {
-                self.links.watch.do_send(WatchKey { key, min_replicas, answer });
-            }
-            (Waiting::Unkeep { unkeep: UnkeepKey { key, answer }, .. }, Ok(())) => {
-                if let Some(answer) = answer {
-                    self.links.unwatch.do_send(UnwatchKey { key, answer });
+            Waiting::Keep { keep: KeepKey { key, min_replicas, answer }, doubt } => {
+                let Settled { effective, was_kept, .. } = self.records.settle(doubt, true);
+                if effective {
+                    self.links.watch.do_send(WatchKey { key, min_replicas, was_kept, answer });
+                } else {
+                    // The `set` before it has failed. Whoever asked may have gone.
+                    let _ = answer.send(Err(Error::NotPublished { key: key.to_string() }));
                 }
             }
-            (Waiting::Nobody | Waiting::Owed, Ok(())) => {}
-            (waiting, Err(error)) => self.not_committed(group.keys, waiting, error),
+            Waiting::Unkeep { unkeep, doubt } => {
+                let was_kept = self.records.settle(doubt, true).was_kept;
+                self.unkept(unkeep, was_kept);
+            }
+            Waiting::Amend(doubt) => drop(self.records.settle(doubt, true)),
+            Waiting::Nobody | Waiting::Owed => {}
         }
     }
 
-    /// Tells of a write by others that is committed. What it superseded is not sent any more.
-    fn tell(&self, news: Option<Event>, key: &Arc<str>) {
-        if let Some(Event::Superseded { .. }) = news {
+    /// What came from the peer at this address is committed: whether it has an effect, which is told.
+    fn taken_from(&mut self, by: SocketAddr, news: bool, doubt: Doubt) -> bool {
+        let key = doubt.key().clone();
+        let Settled { effective, ended, .. } = self.records.settle(doubt, true);
+        if ended {
+            self.links.end.do_send(EndPlacement(key.clone()));
+            self.events.emit(Event::Superseded { key: key.to_string(), by });
+        } else if news && effective {
+            self.events.emit(Event::ValueStored { key: key.to_string(), by });
+        }
+        effective
+    }
+
+    /// `key` is published no more, as a node that comes back from its store would have it, too.
+    pub(super) fn released(&self, key: Arc<str>, released: bool, answer: Answer<bool>) {
+        if released {
             self.links.end.do_send(EndPlacement(key.clone()));
         }
-        if let Some(news) = news {
-            self.events.emit(news);
+        self.links.ended.do_send(PublicationEnded(key));
+        // Whoever asked may have gone.
+        let _ = answer.send(Ok(released));
+    }
+
+    /// The key is kept against nobody any more.
+    pub(super) fn unkept(&self, UnkeepKey { key, answer }: UnkeepKey, was_kept: bool) {
+        if let Some(answer) = answer {
+            self.links.unwatch.do_send(UnwatchKey { key, was_kept, answer });
         }
     }
 
-    /// The backend failed: the write that waited is as if it had never come, and whatever else was in its group is owed.
-    fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError) {
+    /// The backend failed: what waited is as if it had never been, and whatever else was in its group is owed.
+    fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError, ctx: &mut Context<Self>) {
         let now = clock::now();
+        // Whoever asked may have gone, so what `send` returns does not matter.
         let undone = match waiting {
-            Waiting::Remote { to, response, undo, .. } => {
+            Waiting::Remote { to, doubt, .. } => {
                 self.counters.turned_away(Counter::WriteRefused, to.addr, &error, now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
-                let response = if response == Response::SetCached { response } else { Response::Set { stored: false } };
-                self.links.answer.do_send(TransmitAnswer { to, response });
-                Some(undo)
+                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false } });
+                Some(doubt)
             }
-            Waiting::Adopted { undo, .. } => {
+            Waiting::Adopted { doubt, .. } => {
                 self.backlog.tell(&error, now);
-                Some(undo)
+                Some(doubt)
             }
-            Waiting::Local { answer, undo, .. } => {
-                // Whoever asked may have gone.
+            Waiting::Local { answer, doubt, .. } => {
                 let _ = answer.send(Err(Error::Store(error)));
-                Some(undo)
+                Some(doubt)
             }
-            Waiting::Release { undo, answer, .. } => {
+            Waiting::Release { answer, doubt } => {
                 let _ = answer.send(Err(Error::Store(error)));
-                undo
+                Some(doubt)
             }
-            Waiting::Keep { keep: KeepKey { key, answer, .. }, was_kept } => {
-                self.keep_as_before(&key, was_kept);
-                let _ = answer.send(Err(Error::Store(error)));
+            Waiting::Keep { keep, doubt } => {
+                let _ = keep.answer.send(Err(Error::Store(error)));
+                Some(doubt)
+            }
+            Waiting::Unkeep { unkeep, doubt } => {
+                match unkeep.answer {
+                    Some(answer) => drop(answer.send(Err(Error::Store(error)))),
+                    None => drop(self.backlog.tell(&error, now)),
+                }
+                Some(doubt)
+            }
+            Waiting::Amend(doubt) => {
+                self.backlog.tell(&error, now);
+                drop(self.records.settle(doubt, false));
                 None
             }
-            Waiting::Unkeep { unkeep: UnkeepKey { key, answer: Some(answer) }, was_kept } => {
-                self.keep_as_before(&key, was_kept);
-                let _ = answer.send(Err(Error::Store(error)));
-                None
-            }
-            Waiting::Unkeep { .. } | Waiting::Nobody | Waiting::Owed => {
+            Waiting::Nobody | Waiting::Owed => {
                 self.backlog.tell(&error, now);
                 None
             }
         };
-        let written = undone.as_ref().map(|undo| undo.key().clone());
-        keys.retain(|key| Some(key) != written.as_ref());
+        keys.retain(|key| undone.as_ref().is_none_or(|doubt| doubt.key() != key));
         self.backlog.owe(keys, |key| self.records.is_held(key), now);
-        let Some(stands) = undone.and_then(|undo| self.records.undo(undo)) else { return };
-        // A later write of the key took its place. If that one fails as well, it must not bring this one back.
-        let mut waiting = self.waiting.values_mut().filter_map(|group| group.waiting.undo());
-        if let Some(later) = waiting.find(|later| later.follows(&stands)) {
-            later.rest_on(stands);
-        }
-    }
-
-    /// A word on whether `key` is kept has failed: what was true before it is true again, also where a write that waits
-    /// behind it fails as well. A later word stands.
-    fn keep_as_before(&mut self, key: &Arc<str>, kept: bool) {
-        for undo in self.waiting.values_mut().filter_map(|group| group.waiting.undo()) {
-            undo.set_keep(key, kept);
-        }
-        let later = self.waiting.iter_mut().filter_map(|(number, group)| Some((number, group.waiting.was_kept(key)?)));
-        match later.min_by_key(|(number, _)| **number) {
-            Some((_, was_kept)) => *was_kept = kept,
-            None if kept => drop(self.records.keep(key)),
-            None => drop(self.records.unkeep(key)),
+        let amend = undone.and_then(|doubt| self.records.settle(doubt, false).amend);
+        if let Some(doubt) = amend {
+            self.commit(Waiting::Amend(doubt), ctx);
         }
     }
 }
@@ -214,15 +207,18 @@ impl ValueStore {
 impl Handler<Committed> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
-        let Some(group) = self.waiting.remove(&committed.group) else { return };
-        if matches!(group.waiting, Waiting::Owed) {
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        let Some(Group { keys, waiting }) = self.waiting.remove(&committed.group) else { return };
+        if matches!(waiting, Waiting::Owed) {
             self.backlog.returned();
         }
-        if committed.result.is_ok() {
-            self.backlog.settle(&group.keys, clock::now());
+        match committed.result {
+            Ok(()) => {
+                self.backlog.settle(&keys, clock::now());
+                self.committed(waiting);
+            }
+            Err(error) => self.not_committed(keys, waiting, error, ctx),
         }
-        self.committed(group, committed.result);
     }
 }
 
@@ -233,9 +229,8 @@ impl Alarmed for ValueStore {
 
     fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
         // What may be taken back yet must not be committed by the way.
-        let in_doubt =
-            self.waiting.values_mut().filter_map(|group| group.waiting.undo()).map(|undo| undo.key().clone());
-        if let Some(part) = self.backlog.take_part(&in_doubt.collect(), now) {
+        let Self { backlog, records, .. } = self;
+        if let Some(part) = backlog.take_part(|key| records.is_in_doubt(key), now) {
             self.records.still_uncommitted(part);
             self.commit(Waiting::Owed, ctx);
         }

@@ -54,7 +54,8 @@ impl Handler<GiveValue> for ValueStore {
     fn handle(&mut self, give: GiveValue, _: &mut Self::Context) {
         let GiveValue { key, to, legacy, asker } = give;
         let least = if legacy { self.config.nearly_expired() } else { Duration::from_secs(1) };
-        let copy = self.records.get(&key, clock::now()).filter(|copy| copy.class != Class::Cached);
+        let now = self.now();
+        let copy = self.records.get(&key, now).filter(|copy| copy.class != Class::Cached);
         match copy.filter(|copy| copy.ttl_left >= least) {
             Some(copy) => {
                 let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());

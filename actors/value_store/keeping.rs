@@ -2,7 +2,7 @@
 //! audits, expiry. Who is asked, and where a value goes, is that of others.
 
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::store::DueKind;
+use kademlia_dynamic::protocol::store::{Deed, DueKind};
 
 use super::super::clock;
 use super::super::handling::Handler;
@@ -52,10 +52,14 @@ impl Handler<ReleaseKey> for ValueStore {
 
     fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) {
         let ReleaseKey { key, answer } = release;
-        let mut undo = self.records.checkpoint(&key);
-        let released = self.records.release(&key);
-        self.records.changed_since(&mut undo);
-        self.commit(Waiting::Release { key, undo: released.then_some(undo), answer }, ctx);
+        let before = self.records.checkpoint(&key);
+        // What may fail yet decides whether there is a publication to be ended.
+        if self.records.release(&key) || self.records.is_in_doubt(&key) {
+            let doubt = self.records.doubt(before, Deed::Release);
+            self.commit(Waiting::Release { answer, doubt }, ctx);
+        } else {
+            self.released(key, false, answer);
+        }
     }
 }
 
@@ -63,9 +67,10 @@ impl Handler<KeepKey> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
-        let was_kept = self.records.is_kept(&keep.key);
+        let before = self.records.checkpoint(&keep.key);
         if self.records.keep(&keep.key) {
-            return self.commit(Waiting::Keep { keep, was_kept }, ctx);
+            let doubt = self.records.doubt(before, Deed::Keep);
+            return self.commit(Waiting::Keep { keep, doubt }, ctx);
         }
         // Whoever asked may have gone.
         let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
@@ -76,8 +81,13 @@ impl Handler<UnkeepKey> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
-        let was_kept = self.records.unkeep(&unkeep.key);
-        self.commit(Waiting::Unkeep { unkeep, was_kept }, ctx);
+        let before = self.records.checkpoint(&unkeep.key);
+        if self.records.unkeep(&unkeep.key) || self.records.is_in_doubt(&unkeep.key) {
+            let doubt = self.records.doubt(before, Deed::Unkeep);
+            self.commit(Waiting::Unkeep { unkeep, doubt }, ctx);
+        } else {
+            self.unkept(unkeep, false);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
@@ -25,7 +26,7 @@ use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError
 use self::backlog::Backlog;
 use self::committing::Group;
 pub(super) use self::limits::check_key;
-use super::clock::{self, Alarm};
+use super::clock::{self, Alarm, Standstill};
 use super::counters::Counters;
 use super::events::Events;
 use super::handling::Handler;
@@ -48,6 +49,7 @@ pub struct ValueStore {
     waiting: HashMap<u64, Group>,
     /// What the backend did not take.
     backlog: Backlog,
+    standstill: Standstill,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     leaving: bool,
     entropy: Box<dyn Entropy>,
@@ -92,12 +94,22 @@ impl ValueStore {
             groups: 0,
             waiting: HashMap::new(),
             backlog,
+            standstill: Standstill::new(),
             leaving: false,
             entropy,
             counters,
             events,
             links,
         }
+    }
+
+    /// The time, for whatever tells how old a copy is: after a standstill nobody knows.
+    fn now(&mut self) -> Instant {
+        if self.standstill.noticed() {
+            tracing::info!("the clock has stood still, or was set: nothing that is held has a date any more");
+            self.records.undate();
+        }
+        clock::now()
     }
 
     fn load(&mut self) {
@@ -139,7 +151,7 @@ impl Handler<AnswerFromStore> for ValueStore {
 
     fn handle(&mut self, asked: AnswerFromStore, _: &mut Self::Context) {
         let AnswerFromStore { question, key, to } = asked;
-        let now = clock::now();
+        let now = self.now();
         let response = match question {
             StoreQuestion::CheckStore => {
                 let (has_key, copy) = self.records.has(&key, now);
@@ -192,7 +204,8 @@ impl Handler<PlacesFound> for ValueStore {
 
     fn handle(&mut self, places: PlacesFound, _: &mut Self::Context) {
         let PlacesFound { placing, found } = places;
-        self.compare_or_place(placing, found, clock::now());
+        let now = self.now();
+        self.compare_or_place(placing, found, now);
     }
 }
 
@@ -201,11 +214,10 @@ impl Handler<Compared> for ValueStore {
 
     fn handle(&mut self, compared: Compared, ctx: &mut Self::Context) {
         let Compared { placing, found, later } = compared;
-        let now = clock::now();
-        if let Some(later) = later {
-            self.adopt(placing.key.clone(), later, now, ctx);
+        let now = self.now();
+        if later.is_none_or(|later| self.adopt(&placing.key, later, now, ctx)) {
+            self.place(placing, &found, now);
         }
-        self.place(placing, &found, now);
     }
 }
 

@@ -21,9 +21,11 @@ impl ValueStore {
     /// an application sets is the latest.
     pub(super) fn compare_or_place(&mut self, placing: Placing, found: Arc<LookupResult>, now: Instant) {
         let current = self.records.still_current(&placing.key, placing.version) && placing.answer.is_none();
-        let age = self.records.age_at_least(&placing.key, now).filter(|_| current);
-        match age {
-            Some(age) => self.links.compare.do_send(LaunchCompare { placing, found, age }),
+        let age = self.records.age_at_least(&placing.key, now).filter(|_| current && !found.of_ours.is_empty());
+        match age.zip(self.records.get(&placing.key, now)) {
+            Some((age, copy)) => {
+                self.links.compare.do_send(LaunchCompare { placing, found, value: copy.value, age });
+            }
             None => self.place(placing, &found, now),
         }
     }

@@ -1,14 +1,13 @@
 //! Values that come in, from the application and from peers: taken or refused, told of, and on their way to the backend. Who
 //! wins among writers is the protocol's business.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Context;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{RemoteWrite, WriteOutcome};
+use kademlia_dynamic::protocol::store::{Deed, Refusal, RemoteWrite, WriteOutcome};
 
 use super::super::clock;
 use super::super::counters::Counter;
@@ -18,63 +17,68 @@ use super::super::messages::{PublishValue, ReplyTo, StoreValue, TransmitAnswer};
 use super::ValueStore;
 use super::committing::Waiting;
 
+/// A stranger's write that was taken.
+struct Taken {
+    /// What it did; `None` where it left everything as it was.
+    deed: Option<Deed>,
+    /// Whether there is something to be told.
+    news: bool,
+}
+
 impl ValueStore {
-    /// Whether the write is taken, its answer, and what is to be told once it is committed.
-    fn write(&mut self, write: StoreValue, now: Instant) -> (bool, Response, Option<Event>) {
+    /// What became of the write; `None` if it was refused.
+    fn write(&mut self, write: StoreValue, now: Instant) -> Option<Taken> {
         let StoreValue { key, value, ttl, age, cached, nearer, legacy, to } = write;
-        let (refusal, news) = match self.check_remote(&key, &value) {
-            Err(why) => (Some(why), None),
-            Ok(()) => {
-                let name = key.clone();
-                let outcome = if cached {
-                    self.records.set_cached(key, value, ttl, nearer, to.addr, now)
-                } else {
-                    let write = RemoteWrite { key, value, ttl, age, from: to.addr, legacy };
-                    self.records.set(write, now, &mut *self.entropy)
-                };
-                told(outcome, &name, to.addr)
+        let outcome = self.check_remote(&key, &value).map(|()| {
+            if cached {
+                self.records.set_cached(key, value, ttl, nearer, to.addr, now)
+            } else {
+                let write = RemoteWrite { key, value, ttl, age, from: to.addr, legacy };
+                self.records.set(write, now, &mut *self.entropy)
             }
+        });
+        let why = match outcome {
+            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => {
+                return Some(Taken { deed: Some(Deed::Write), news: true });
+            }
+            Ok(WriteOutcome::Renewed) => return Some(Taken { deed: Some(Deed::Repeat), news: true }),
+            Ok(WriteOutcome::Unchanged) => return Some(Taken { deed: None, news: false }),
+            Ok(WriteOutcome::Refused(reason)) => reason.to_string(),
+            Ok(WriteOutcome::Stale) => "an older value that somebody restores".to_owned(),
+            Err(why) => why,
         };
-        if let Some(why) = &refusal {
-            self.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
-        }
-        // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
-        let stored = refusal.is_none();
-        (stored, if cached { Response::SetCached } else { Response::Set { stored } }, news)
-    }
-}
-
-/// Why a write was not taken, if so, and what is to be told of it once it is committed.
-fn told(outcome: WriteOutcome, key: &str, by: SocketAddr) -> (Option<String>, Option<Event>) {
-    let key = key.to_owned();
-    match outcome {
-        WriteOutcome::Superseded { .. } => (None, Some(Event::Superseded { key, by })),
-        WriteOutcome::Stored | WriteOutcome::Renewed => (None, Some(Event::ValueStored { key, by })),
-        WriteOutcome::Unchanged => (None, None),
-        WriteOutcome::Refused(reason) => (Some(reason.to_string()), None),
-        WriteOutcome::Stale => (Some("an older value that somebody restores".to_owned()), None),
+        self.counters.turned_away(Counter::WriteRefused, to.addr, &why, now);
+        None
     }
 }
 
 impl ValueStore {
-    /// Takes what was published after the copy held, as if its holder had restored it here.
-    pub(super) fn adopt(&mut self, key: Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) {
+    /// Takes what was published after the copy held, as if its holder had restored it here. Whether what was to be placed may
+    /// be: not where there is no room for the later value, since the earlier one must not take its place elsewhere.
+    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) -> bool {
         let Later { value, ttl, age, from } = later;
-        let mut undo = self.records.checkpoint(&key);
-        let (refusal, news) = match self.check_remote(&key, &value) {
-            Err(why) => (Some(why), None),
-            Ok(()) => {
-                let (from, ttl, age) = (from.addr, Some(ttl), Some(age));
-                let write = RemoteWrite { key: key.clone(), value, ttl, age, from, legacy: false };
-                told(self.records.set(write, now, &mut *self.entropy), &key, from)
-            }
+        let before = self.records.checkpoint(key);
+        let outcome = self.check_remote(key, &value).map(|()| {
+            let (ttl, age, from) = (Some(ttl), Some(age), from.addr);
+            let write = RemoteWrite { key: key.clone(), value, ttl, age, from, legacy: false };
+            self.records.set(write, now, &mut *self.entropy)
+        });
+        let (deed, why) = match outcome {
+            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => (Deed::Write, None),
+            Ok(WriteOutcome::Renewed) => (Deed::Repeat, None),
+            // It is the value at hand; or what is held by now is as late; or it is kept against all others.
+            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return true,
+            Ok(WriteOutcome::Refused(Refusal::KeyKept | Refusal::NoTimeLeft)) => return true,
+            Ok(WriteOutcome::Refused(refusal)) => (Deed::Write, Some(refusal.to_string())),
+            Err(why) => (Deed::Write, Some(why)),
         };
-        if let Some(why) = refusal {
+        if let Some(why) = why {
             self.counters.turned_away(Counter::WriteRefused, from.addr, &why, now);
-            return;
+            return false;
         }
-        self.records.changed_since(&mut undo);
-        self.commit(Waiting::Adopted { news, undo }, ctx);
+        let doubt = self.records.doubt(before, deed);
+        self.commit(Waiting::Adopted { from: from.addr, doubt }, ctx);
+        true
     }
 }
 
@@ -83,19 +87,35 @@ impl Handler<StoreValue> for ValueStore {
 
     fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
         let now = clock::now();
+        let (key, cached) = (write.key.clone(), write.cached);
         let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
         let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit, origin };
         // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
         let _blamed = write.to.origin.clone();
-        let mut undo = self.records.checkpoint(&write.key);
-        let (stored, response, news) = self.write(write, now);
-        if stored {
-            self.records.changed_since(&mut undo);
-            // It waits here for the commit, in a queue of its own bound, so its slot is free.
-            to.permit = None;
-            self.commit(Waiting::Remote { to, response, news, undo }, ctx);
-        } else {
-            self.links.answer.do_send(TransmitAnswer { to, response });
+        let before = self.records.checkpoint(&key);
+        let taken = self.write(write, now);
+        if cached {
+            // It is on no disk, so there is nothing to wait for.
+            if taken.is_some_and(|taken| taken.news) {
+                self.events.emit(Event::ValueStored { key: key.to_string(), by: to.addr });
+            }
+            self.links.answer.do_send(TransmitAnswer { to, response: Response::SetCached });
+            return self.commit(Waiting::Nobody, ctx);
+        }
+        // A value that was written twice is not safe before the first write is, nor if that fails.
+        let unsure = self.records.is_in_doubt(&key) || self.backlog.owes(&key);
+        match taken {
+            Some(Taken { deed, news }) if deed.is_some() || unsure => {
+                let doubt = self.records.doubt(before, deed.unwrap_or(Deed::Repeat));
+                // It waits here for the commit, in a queue of its own bound, so its slot is free.
+                to.permit = None;
+                self.commit(Waiting::Remote { to, news, doubt }, ctx);
+            }
+            // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
+            taken => {
+                let response = Response::Set { stored: taken.is_some() };
+                self.links.answer.do_send(TransmitAnswer { to, response });
+            }
         }
     }
 }
@@ -109,9 +129,9 @@ impl Handler<PublishValue> for ValueStore {
             let _ = answer.send(Err(error));
             return;
         }
-        let mut undo = self.records.checkpoint(&key);
+        let before = self.records.checkpoint(&key);
         let version = self.records.publish(key, value, clock::now(), &mut *self.entropy).version;
-        self.records.changed_since(&mut undo);
-        self.commit(Waiting::Local { version, answer, undo }, ctx);
+        let doubt = self.records.doubt(before, Deed::Write);
+        self.commit(Waiting::Local { version, answer, doubt }, ctx);
     }
 }

@@ -95,8 +95,9 @@ Examples:
   kad health greeting --json            # {\"key\":\"greeting\",\"confirmed\":20,…}
 
 The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is what it says; \
-\"expiring\" is a copy that nobody will restore before it ends. Nodes of the Python package do not say when theirs ends.
-Exit code 0: at least one holds it. 1: none does. 69: nobody answered. `kad --help` lists all.";
+\"expiring\" is a copy that ends soon, as all do when their publisher has gone. Nodes of the Python package do not say when \
+theirs ends.
+Exit code 0: at least one holds it, be it not for long. 1: none does. 69: nobody answered. `kad --help` lists all.";
 
 const PING_EXAMPLES: &str = "\
 Examples:

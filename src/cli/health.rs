@@ -122,13 +122,20 @@ fn verdict(health: &Health) -> Result<String, Failure> {
     }
     let (held, asked) = (nearest.confirmed.len(), nearest.len());
     if held == 0 {
-        let text = if nearest.expiring.is_empty() {
-            format!("{:?} is not held by {}{text}", health.key, the_nearest(asked))
-        } else {
-            let copies = nodes(nearest.expiring.len());
-            format!("{:?} is about to expire: its last copies, on {copies}, will not be restored{text}", health.key)
+        let expiring = nearest.expiring.iter().chain(&beyond.expiring);
+        return match expiring.clone().filter_map(|replica| replica.expires_in).max() {
+            // It is read as any other, and holders bring it to each other until its end, but not beyond that.
+            Some(last) if beyond.confirmed.is_empty() => {
+                let holders = expiring.count();
+                let hold = if holders == 1 { "holds" } else { "hold" };
+                let what = format!("what {} {hold} ends in {}", nodes(holders), human(last));
+                Ok(format!("Held, but not for long{text}: {what} unless it is published again."))
+            }
+            _ => {
+                let text = format!("{:?} is not held by {}{text}", health.key, the_nearest(asked));
+                if beyond.confirmed.is_empty() { Err(Failure::new(Exit::NotFound, text)) } else { Ok(text) }
+            }
         };
-        return if beyond.confirmed.is_empty() { Err(Failure::new(Exit::NotFound, text)) } else { Ok(text) };
     }
     let ends = earliest_expiry.map_or_else(
         || "when it expires was not told".to_owned(),
@@ -263,12 +270,25 @@ mod tests {
         let failure = verdict(&health(missing, Replicas::default())).unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
         assert_eq!(failure.to_string(), "\"k\" is not held by the 2 nearest nodes (2 missing)");
-        let expiring = Replicas { expiring: vec![replica(1, Some(60))], ..Replicas::default() };
-        let failure = verdict(&health(expiring, Replicas::default())).unwrap_err();
-        assert!(failure.exit == Exit::NotFound && failure.to_string().contains("on 1 node"), "{failure}");
         for silent in [Replicas::default(), Replicas { silent: vec![peer(1)], ..Replicas::default() }] {
             assert_eq!(verdict(&health(silent, Replicas::default())).unwrap_err().exit, Exit::Unavailable);
         }
+    }
+
+    #[test]
+    fn what_can_still_be_read_is_held_however_soon_it_ends() {
+        let expiring = |replicas| Replicas { expiring: replicas, ..Replicas::default() };
+        let two = expiring(vec![replica(1, Some(600)), replica(2, Some(60))]);
+        let said = verdict(&health(two, Replicas::default())).unwrap();
+        let ends = "ends in 10 min unless it is published again.";
+        assert_eq!(said, format!("Held, but not for long (2 about to expire): what 2 nodes hold {ends}"));
+        // Readers among nodes of the package look there as well, and so does `kad get`.
+        let missing = || Replicas { missing: vec![peer(1)], ..Replicas::default() };
+        let said = verdict(&health(missing(), expiring(vec![replica(3, Some(600))]))).unwrap();
+        assert_eq!(said, format!("Held, but not for long (1 missing): what 1 node holds {ends}"));
+        let beyond = Replicas { confirmed: vec![replica(3, None)], ..Replicas::default() };
+        let said = verdict(&health(missing(), beyond)).unwrap();
+        assert_eq!(said, "\"k\" is not held by the nearest node (1 missing), but by 1 beyond");
     }
 
     #[test]

@@ -44,7 +44,7 @@ struct RecordForm<'a> {
     source: Option<SocketAddr>,
     times: Times,
     replaced: Vec<([u8; 20], WriterForm)>,
-    /// How long before it was written the value had been published, in milliseconds. Form 1 did not say.
+    /// How long before it was written the value had been published, in milliseconds, at least. Form 1 did not say.
     #[serde(default)]
     published_ms: Option<u64>,
 }
@@ -119,7 +119,7 @@ pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> 
         writer: record.writer.into(),
         source: record.source,
         times: Times::of(record.stored_at, record.expires_at, age, now),
-        published_ms: record.published_at.map(|at| millis(now.instant.saturating_duration_since(at))),
+        published_ms: Some(millis(now.instant.saturating_duration_since(record.published_at))),
         replaced: record.replaced.iter().map(|replaced| (replaced.digest.0, replaced.writer.into())).collect(),
     };
     seal(record.key.as_bytes(), &form)
@@ -148,8 +148,10 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
         source: form.source,
         stored_at,
         expires_at,
-        // A system that has just started may have no instants that far back: then it is not known.
-        published_at: published.and_then(|ago| now.instant.checked_sub(ago)),
+        // At the latest. A system that has just started may have no instants that far back; and how long the store was closed is
+        // not always certain, so there is no date.
+        published_at: published.and_then(|ago| now.instant.checked_sub(ago)).unwrap_or(now.instant),
+        dated: false,
         replaced: form.replaced.into_iter().map(replaced).collect(),
     })
 }
@@ -214,18 +216,18 @@ mod tests {
         let bytes = hex::decode(FORM_1).unwrap();
         let record = decode(b"key", &bytes, None, &now).unwrap();
         assert_eq!((&*record.value, record.version, record.class), (&Value::from("value"), 7, Class::Held));
-        assert_eq!(record.published_at, None);
+        assert_eq!((record.published_at, record.dated), (now.instant, false));
     }
 
     #[test]
-    fn when_a_value_was_published_is_kept_and_grows_older_meanwhile() {
-        let (record, _, age, now) = sealed();
-        let ago = |ms| now.instant.checked_sub(Duration::from_millis(ms));
-        for published_at in [ago(5_000), None] {
-            let bytes = encode(&StoredRecord { published_at, ..record.clone() }, &age, &now);
-            let then = Moment { instant: now.instant + Duration::from_secs(60), ..now.clone() };
-            assert_eq!(decode(b"key", &bytes, Some(&age), &then).unwrap().published_at, published_at);
-        }
+    fn a_value_was_published_when_it_was_or_before_and_has_no_date_any_more() {
+        let (mut record, _, age, now) = sealed();
+        record.published_at = now.instant.checked_sub(Duration::from_secs(5)).unwrap();
+        record.dated = true;
+        let bytes = encode(&record, &age, &now);
+        let then = Moment { instant: now.instant + Duration::from_secs(60), ..now.clone() };
+        let read = decode(b"key", &bytes, Some(&age), &then).unwrap();
+        assert_eq!((read.published_at, read.dated), (record.published_at, false));
     }
 
     const FORM_1: &str = "019297ff4299c40576616c7565c3c2c207a7556e6b6e6f776ec09400cf000001a20401c97d00ce0526831090";

@@ -24,9 +24,11 @@ pub struct Replica {
 /// What peers said of a key. Each peer that was to be asked stands in exactly one of these, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Replicas {
-    /// Hold a full copy that outlives their next restore, by their own word. Legacy nodes count their cached copies too.
+    /// Hold a full copy that is not [about to end](Config::nearly_expired), by their own word. Legacy nodes count their cached
+    /// copies too.
     pub confirmed: Vec<Replica>,
-    /// Hold a full copy that ends before they would restore it again. It can be read, but not counted on.
+    /// Hold a full copy that is about to end, and say when. It can be read, but not counted on: the copies of a publisher that
+    /// lives never get there.
     pub expiring: Vec<Replica>,
     /// Hold none.
     pub missing: Vec<Peer>,

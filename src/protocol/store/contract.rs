@@ -52,7 +52,8 @@ pub(crate) fn record(key: &str, value: impl Into<Value>, version: u64, now: Inst
         writer: Writer::Unknown,
         source: None,
         stored_at: now,
-        published_at: None,
+        published_at: now,
+        dated: false,
         expires_at: now + Duration::from_secs(86_410),
         replaced: Vec::new(),
     }
@@ -74,12 +75,16 @@ fn load(store: &mut dyn Store) -> BTreeMap<Arc<str>, StoredRecord> {
 
 /// The same but for instants, and those within a second.
 fn assert_same(found: &StoredRecord, expected: &StoredRecord) {
-    for (a, b) in [(found.stored_at, expected.stored_at), (found.expires_at, expected.expires_at)] {
+    for (a, b) in [
+        (found.stored_at, expected.stored_at),
+        (found.expires_at, expected.expires_at),
+        (found.published_at, expected.published_at),
+    ] {
         let apart = a.max(b) - a.min(b);
         assert!(apart <= Duration::from_secs(1), "{:?} came back {apart:?} off", expected.key);
     }
-    let (stored_at, expires_at) = (expected.stored_at, expected.expires_at);
-    assert_eq!(StoredRecord { stored_at, expires_at, ..found.clone() }, *expected);
+    let StoredRecord { stored_at, expires_at, published_at, dated, .. } = *expected;
+    assert_eq!(StoredRecord { stored_at, expires_at, published_at, dated, ..found.clone() }, *expected);
 }
 
 fn a_fresh_store_is_empty(store: &mut dyn Store) {

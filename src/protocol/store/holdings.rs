@@ -80,6 +80,11 @@ impl Holdings {
         due.insert((at, key));
     }
 
+    /// Nobody knows any more just when anything was published.
+    pub(super) fn undate(&mut self) {
+        self.records.values_mut().for_each(|record| record.stored.dated = false);
+    }
+
     /// Takes out the record that ended first, if one has.
     pub(super) fn take_expired(&mut self, now: Instant) -> Option<Record> {
         let key = self.by_expiry.first().filter(|(at, _)| *at <= now).map(|(_, key)| key.clone())?;

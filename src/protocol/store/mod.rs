@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod doubts;
 mod health;
 mod holdings;
 mod memory;
@@ -14,19 +15,19 @@ mod record;
 mod records;
 mod rules;
 mod ttl;
-mod undo;
 mod writes;
 
+pub use doubts::{Checkpoint, Deed, Doubt, Settled};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
 pub use outcome::{
     ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
+    age_seconds,
 };
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::{RemoteWrite, is_later};
 pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
-pub use undo::Checkpoint;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -55,8 +56,9 @@ pub type Committed = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Keeps the records of a node beyond the life of the actor that owns them.
 ///
-/// Commits take effect in the order in which they were given, each as a whole or not at all; within one, a later change
-/// of a key wins. What was committed is what [`Store::load`] returns.
+/// Commits take effect in the order in which they were given, each as a whole or not at all, and are told of in that order;
+/// within one, a later change of a key wins. One that fails says nothing of those behind it. What was committed is what
+/// [`Store::load`] returns.
 pub trait Store: Send {
     /// All records that were committed, in any order.
     ///

@@ -42,7 +42,7 @@ impl StoredCopy {
 
     /// Whole seconds since it was published, as the wire's `age` says them.
     pub fn age_seconds(&self) -> Option<u32> {
-        self.age.map(whole_seconds)
+        self.age.map(age_seconds)
     }
 }
 
@@ -59,6 +59,12 @@ pub struct FullCopy<'a> {
     pub bytes: usize,
     /// When the value came here.
     pub stored_at: Instant,
+}
+
+/// A copy's age as the wire says it: rather too old by a second than too young, as which it would seem published later with
+/// each that hands it on.
+pub fn age_seconds(age: Duration) -> u32 {
+    whole_seconds(age).saturating_add(u32::from(age.subsec_nanos() > 0))
 }
 
 /// Whole seconds of `duration`, as many as the wire's `ttl` can say.

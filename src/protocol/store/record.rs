@@ -96,12 +96,15 @@ pub struct StoredRecord {
     pub writer: Writer,
     /// The stranger whose quota it counts in: who brought it here. `None` for what this node published.
     pub source: Option<SocketAddr>,
-    /// When the value was last published here, or came here by a restore.
+    /// When the value came here.
     pub stored_at: Instant,
     /// When the copy ends, unless it is renewed.
     pub expires_at: Instant,
-    /// When the value was last published, as far as that is known: what a legacy node sends may be a publication or not.
-    pub published_at: Option<Instant>,
+    /// When the value was last published, at the latest.
+    pub published_at: Instant,
+    /// Whether it was published just then. Not where a legacy node sent it, which may have published it long before; nor once
+    /// the clock has stood still. It is not kept.
+    pub dated: bool,
     /// The values that it replaced here, the oldest first; at most [`MAX_REPLACED`].
     pub replaced: Vec<Replaced>,
 }
@@ -138,12 +141,25 @@ impl Record {
 
     /// How long ago the value was last published, where that is known.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
-        self.stored.published_at.map(|at| now.saturating_duration_since(at))
+        self.stored.dated.then(|| self.age_at_least(now))
     }
 
-    /// How long ago it was published at least: what a legacy node sent was published when it came, or before.
+    /// How long ago the value was last published, at least.
     pub(super) fn age_at_least(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.stored.published_at.unwrap_or(self.stored.stored_at))
+        now.saturating_duration_since(self.stored.published_at)
+    }
+
+    /// It was published at this time, or before.
+    pub(super) fn date(&mut self, at: Instant, dated: bool) {
+        self.stored.published_at = at;
+        self.stored.dated = dated;
+    }
+
+    /// It is a publication of this node no more, and held under `version` until it ends.
+    pub(super) fn release(&mut self, version: u64) {
+        self.stored.class = Class::Held;
+        self.stored.keep = false;
+        self.stored.version = version;
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
@@ -198,7 +214,8 @@ mod tests {
             source: None,
             stored_at: now,
             expires_at: now,
-            published_at: None,
+            published_at: now,
+            dated: false,
             replaced: Vec::new(),
         };
         Record::new(stored, &NodeId::ZERO)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Change;
+use super::doubts::Doubts;
 use super::health::BackendHealth;
 use super::holdings::Holdings;
 use super::outcome::{
@@ -14,7 +15,7 @@ use super::outcome::{
 use super::quota::Claim;
 use super::record::{Class, Record, StoredRecord, Writer};
 
-use crate::protocol::config::Config;
+use crate::protocol::config::{Config, PublisherConflict};
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::NodeId;
 use crate::protocol::value::Value;
@@ -32,8 +33,10 @@ pub struct Records {
     pub(super) holdings: Holdings,
     /// Keys whose kept record is outdated. It may name keys of which nothing was ever kept.
     pub(super) changed: BTreeSet<Arc<str>>,
+    /// What was done and may fail yet.
+    pub(super) doubts: Doubts,
     /// The version given last.
-    version: u64,
+    pub(super) version: u64,
     expired: u64,
     evicted: u64,
     pub(super) refused: Refusals,
@@ -47,6 +50,7 @@ impl Records {
             config: config.clone(),
             holdings: Holdings::new(config),
             changed: BTreeSet::new(),
+            doubts: Doubts::default(),
             version: 0,
             expired: 0,
             evicted: 0,
@@ -115,9 +119,13 @@ impl Records {
     }
 
     /// The full copy of `key`, as `check_store` tells of it, and whether it counts as held: not where it is [about to
-    /// end](Config::nearly_expired). A cached copy is none.
+    /// end](Config::nearly_expired). A cached copy is none. A publication that gives way to no other has no age, so that nobody
+    /// brings it a later one in vain.
     pub fn has(&self, key: &str, now: Instant) -> (bool, Option<StoredCopy>) {
+        let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
+        let stands = |copy: &StoredCopy| copy.class == Class::Published && (holds_on || self.is_kept(key));
         let copy = self.get(key, now).filter(|copy| copy.class != Class::Cached);
+        let copy = copy.map(|copy| StoredCopy { age: copy.age.filter(|_| !stands(&copy)), ..copy });
         let lasts = copy.as_ref().is_some_and(|copy| copy.ttl_left > self.config.nearly_expired());
         (lasts, copy)
     }
@@ -187,7 +195,7 @@ impl Records {
         record.stored.keep = keep;
         record.stored.source = None;
         record.stored.expires_at = now + self.config.key_expiry;
-        record.stored.published_at = Some(now);
+        record.date(now, true);
         record.due_at = Some(now + self.republish_delay(entropy));
         let publication = Publication { version: record.stored.version, expires_at: record.stored.expires_at };
         self.holdings.put(record);
@@ -209,11 +217,7 @@ impl Records {
     /// until its expiry, as a held one outside the quotas. `false` if there is none.
     pub fn release(&mut self, key: &str) -> bool {
         let version = self.version + 1;
-        let released = self.change_publication(key, |record| {
-            record.stored.class = Class::Held;
-            record.stored.keep = false;
-            record.stored.version = version;
-        });
+        let released = self.change_publication(key, |record| record.release(version));
         self.version += u64::from(released);
         released
     }
@@ -225,10 +229,11 @@ impl Records {
             return false;
         }
         let expires_at = now + self.config.key_expiry;
+        self.doubts.renewed(key, version, expires_at, stored.then_some(now));
         self.change_publication(key, |record| {
             record.stored.expires_at = record.stored.expires_at.max(expires_at);
             if stored {
-                record.stored.published_at = Some(now);
+                record.date(now, true);
             }
         })
     }
@@ -300,6 +305,11 @@ impl Records {
         changed.into_iter().map(change).collect()
     }
 
+    /// The clock has stood still: whatever is held is older than it seems.
+    pub fn undate(&mut self) {
+        self.holdings.undate();
+    }
+
     // What all of these share.
 
     /// `before` with another value in it, or a new record, under a new version.
@@ -315,7 +325,7 @@ impl Records {
         let (version, own) = (self.version, self.own);
         let mut record = before.unwrap_or_else(|| {
             let (class, keep, source, replaced) = (Class::Cached, false, None, Vec::new());
-            let (value, stored_at, expires_at, published_at) = (value.clone(), now, now, None);
+            let (value, stored_at, expires_at, published_at, dated) = (value.clone(), now, now, now, false);
             Record::new(
                 StoredRecord {
                     key,
@@ -328,6 +338,7 @@ impl Records {
                     stored_at,
                     expires_at,
                     published_at,
+                    dated,
                     replaced,
                 },
                 &own,
@@ -366,6 +377,7 @@ impl Records {
     }
 
     fn gone(&mut self, record: Record) {
+        self.doubts.gone(&record.stored.key);
         if record.is_full() {
             self.changed.insert(record.stored.key);
         }

@@ -35,6 +35,8 @@ pub(super) enum Verdict {
     Renew,
     /// The value is held, and was published again since: it gets what is left of that.
     Prolong,
+    /// We publish the value, and another has published it since: from then on it counts as old as that.
+    Redate,
     /// Another value takes the place of the one held, with full expiry.
     Replace,
     /// The same, and our publication ends.
@@ -56,7 +58,8 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, now: Instant, config: 
     let publication = write.ttl.is_none();
     if record.holds(&write.value) {
         if record.is_published() {
-            return Verdict::Unchanged;
+            let later = if publication { !write.legacy } else { brings_later(record, write, now, config) };
+            return if later { Verdict::Redate } else { Verdict::Unchanged };
         }
         // A legacy publication cannot be told from a restore, except by the address that wrote the value.
         let renews = !write.legacy || record.stored.writer == Writer::Peer(write.from);
@@ -85,11 +88,12 @@ fn brings_later(record: &Record, write: &RemoteWrite, now: Instant, config: &Con
 
 /// Whether the value comes from somebody who only holds on to it. A `set` without `ttl` is a publication by whoever sends
 /// it, and he a writer of the value: only legacy restores look the same, and are told from publications by the address. A
-/// restore brings what was published later and did not get here; never what was replaced here.
+/// restore brings what was published later and did not get here. What was replaced here was published again then, so both
+/// dates must be certain.
 fn is_stale(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
     let replaced = record.writer_of_replaced(&write.value);
     if write.ttl.is_some() {
-        return replaced.is_some() || !brings_later(record, write, now, config);
+        return replaced.is_some() && !record.stored.dated || !brings_later(record, write, now, config);
     }
     match replaced {
         None => false,
@@ -124,7 +128,8 @@ mod tests {
             source: None,
             stored_at: now,
             expires_at: now,
-            published_at: None,
+            published_at: now,
+            dated: false,
             replaced: Vec::new(),
         };
         let mut record = Record::new(stored, &NodeId::ZERO);
@@ -166,8 +171,8 @@ mod tests {
     fn restored(class: Class, value: &str, theirs: Option<u32>, ours: Option<u64>) -> Verdict {
         let now = Instant::now() + Duration::from_secs(86_400);
         let mut record = record(class, Writer::Unknown);
-        record.stored.stored_at = now - Duration::from_secs(1_800);
-        record.stored.published_at = ours.map(|ago| now - Duration::from_secs(ago));
+        // What has no date came half an hour ago.
+        record.date(now - Duration::from_secs(ours.unwrap_or(1_800)), ours.is_some());
         let write = RemoteWrite { age: theirs, ..write(value, Some(9_999), 5, OURS) };
         judge(&record, &write, now, &Config::default())
     }
@@ -178,11 +183,12 @@ mod tests {
         for (class, value, theirs, verdict) in [
             (held, "new", 60, Verdict::Prolong),
             (held, "another", 60, Verdict::Replace),
-            (ours, "new", 60, Verdict::Unchanged),
+            (ours, "new", 60, Verdict::Redate),
             (ours, "another", 60, Verdict::Supersede),
-            // It was replaced here: only its writer brings it back.
-            (held, "old", 60, Verdict::Stale),
-            (ours, "old", 60, Verdict::Stale),
+            // It was replaced here, and has been published again since.
+            (held, "old", 60, Verdict::Replace),
+            (ours, "old", 60, Verdict::Supersede),
+            (held, "old", 3_587, Verdict::Stale),
             // Thirteen seconds are within one publication.
             (held, "new", 3_586, Verdict::Prolong),
             (held, "new", 3_587, Verdict::Unchanged),
@@ -198,7 +204,7 @@ mod tests {
         for (theirs, ours, later) in [
             (None, Some(3_600), false),
             (None, None, false),
-            // It came half an hour ago.
+            // It came later than the one at hand.
             (Some(60), None, true),
             (Some(1_790), None, false),
             (Some(2_400), None, false),
@@ -207,6 +213,7 @@ mod tests {
                 if later { (Verdict::Prolong, Verdict::Replace) } else { (Verdict::Unchanged, Verdict::Stale) };
             assert_eq!(restored(Class::Held, "new", theirs, ours), same);
             assert_eq!(restored(Class::Held, "another", theirs, ours), other);
+            assert_eq!(restored(Class::Held, "old", theirs, ours), Verdict::Stale, "both must be certain");
         }
     }
 
@@ -239,7 +246,7 @@ mod tests {
         for (old_writer, value, from, legacy, verdict) in [
             (Writer::Own, "other", 5, OURS, Verdict::Supersede),
             (Writer::Own, "other", 5, LEGACY, Verdict::Supersede),
-            (Writer::Own, "new", 5, OURS, Verdict::Unchanged),
+            (Writer::Own, "new", 5, OURS, Verdict::Redate),
             (Writer::Own, "new", 5, LEGACY, Verdict::Unchanged),
             (Writer::Own, "old", 5, OURS, Verdict::Stale),
             (Writer::Own, "old", 5, LEGACY, Verdict::Stale),
@@ -261,6 +268,6 @@ mod tests {
         assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::KeyKept));
         ours.stored.keep = true;
         assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::KeyKept));
-        assert_eq!(judged(&ours, &write("new", None, 5, OURS)), Verdict::Unchanged);
+        assert_eq!(judged(&ours, &write("new", None, 5, OURS)), Verdict::Redate);
     }
 }

@@ -24,7 +24,8 @@ struct Arrival {
     writer: Writer,
     source: SocketAddr,
     life: Duration,
-    published_at: Option<Instant>,
+    /// See [`StoredRecord`](super::StoredRecord): when it was published at the latest, and whether just then.
+    published: (Instant, bool),
 }
 
 impl Records {
@@ -40,6 +41,14 @@ impl Records {
             None => Verdict::Replace,
         };
         match verdict {
+            Verdict::Redate => {
+                if let Some(mut record) = self.holdings.take(&write.key) {
+                    let (at, dated) = published(&write, now);
+                    record.date(at, dated);
+                    self.holdings.put(record);
+                }
+                WriteOutcome::Unchanged
+            }
             Verdict::Unchanged => {
                 self.postpone_restore(&write.key, now, entropy);
                 WriteOutcome::Unchanged
@@ -94,7 +103,7 @@ impl Records {
             }
             before => {
                 let (class, writer, source) = (Class::Cached, Writer::Unknown, canonical(from));
-                let arrival = Arrival { key, value, class, writer, source, life, published_at: None };
+                let arrival = Arrival { key, value, class, writer, source, life, published: (now, false) };
                 match self.store_copy(before, arrival, now) {
                     Ok(()) => WriteOutcome::Stored,
                     Err(refusal) => self.refuse(refusal),
@@ -125,8 +134,8 @@ impl Records {
             if record.stored.writer == Writer::Unknown {
                 record.stored.writer = Writer::Peer(write.from);
             }
-            record.stored.published_at = published_at(write, now);
-            record.stored.stored_at = now;
+            let (at, dated) = published(write, now);
+            record.date(at, dated);
             self.holdings.put(record);
             self.changed.insert(write.key.clone());
             self.postpone_restore(&write.key, now, entropy);
@@ -139,7 +148,8 @@ impl Records {
         let Some(mut record) = self.holdings.take(&write.key) else { return WriteOutcome::Unchanged };
         let life = self.life_of(write);
         record.stored.expires_at = record.stored.expires_at.max(now + life);
-        record.stored.published_at = published_at(write, now);
+        let (at, dated) = published(write, now);
+        record.date(at, dated);
         self.holdings.put(record);
         self.changed.insert(write.key.clone());
         self.postpone_restore(&write.key, now, entropy);
@@ -154,13 +164,13 @@ impl Records {
 
     /// Holds the value that came, in the place of whatever was held.
     fn store(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
-        let (life, published_at) = (self.life_of(&write), published_at(&write, now));
+        let (life, published) = (self.life_of(&write), published(&write, now));
         let RemoteWrite { key, value, ttl, from: source, .. } = write;
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let before = self.holdings.take(&key);
         let ended = before.as_ref().filter(|record| record.is_published());
         let ended = ended.map(|record| (record.stored.version, record.stored.value.clone()));
-        let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life, published_at };
+        let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life, published };
         if let Err(refusal) = self.store_copy(before, arrival, now) {
             return self.refuse(refusal);
         }
@@ -174,7 +184,7 @@ impl Records {
 
     /// Holds a stranger's copy in the place of `before`, which goes back where it was if the copy is refused.
     fn store_copy(&mut self, before: Option<Record>, arrival: Arrival, now: Instant) -> Result<(), Refusal> {
-        let Arrival { key, value, class, writer, source, life, published_at } = arrival;
+        let Arrival { key, value, class, writer, source, life, published: (published_at, dated) } = arrival;
         let distance = match &before {
             Some(record) => record.distance,
             None => self.own.distance(&NodeId::of_key(&key)),
@@ -192,7 +202,7 @@ impl Records {
         record.stored.keep = false;
         record.stored.source = Some(source);
         record.stored.expires_at = now + life;
-        record.stored.published_at = published_at;
+        record.date(published_at, dated);
         record.due_at = None;
         self.holdings.put(record);
         Ok(())
@@ -207,12 +217,13 @@ impl Records {
     }
 }
 
-/// When the value of `write` was published, as far as that is known: now, where one of our nodes publishes it; by its own word,
-/// where one restores it.
-fn published_at(write: &RemoteWrite, now: Instant) -> Option<Instant> {
+/// When the value of `write` was published at the latest, and whether just then: now, where one of our nodes publishes it; by
+/// its own word, where one restores it and knows.
+fn published(write: &RemoteWrite, now: Instant) -> (Instant, bool) {
     match (write.ttl, write.age) {
-        (None, _) => (!write.legacy).then_some(now),
-        // A system that has just started may have no instants that far back: then it is not known.
-        (Some(_), age) => age.and_then(|age| now.checked_sub(Duration::from_secs(age.into()))),
+        (None, _) => (now, !write.legacy),
+        (Some(_), None) => (now, false),
+        // A system that has just started may have no instants that far back.
+        (Some(_), Some(age)) => now.checked_sub(Duration::from_secs(age.into())).map_or((now, false), |at| (at, true)),
     }
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 mod behaviour;
 mod conflict;
+mod doubts;
 mod pressure;
 
 fn secs(secs: u64) -> Duration {

@@ -61,44 +61,6 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
 }
 
 #[test]
-fn what_cannot_be_committed_is_taken_back_and_nothing_else() {
-    let mut bench = Bench::new(Config::default());
-    let old = bench.publish("ours", "old");
-    assert_eq!(bench.set("theirs", "kept", 5), WriteOutcome::Stored);
-    bench.records.take_changes();
-    // A new value of our own, a foreign one over ours, a first one: each as if it had never come.
-    for (key, ours) in [("ours", true), ("ours", false), ("new", false)] {
-        let mut checkpoint = bench.records.checkpoint(&Arc::from(key));
-        if ours {
-            bench.publish(key, "never committed");
-        } else {
-            assert!(bench.set(key, "never committed", 6).holds_value());
-        }
-        bench.records.changed_since(&mut checkpoint);
-        let keys: Vec<_> = bench.records.take_changes().iter().map(|change| change.key().clone()).collect();
-        assert_eq!(keys, [checkpoint.key().clone()]);
-        bench.records.undo(checkpoint);
-        assert_eq!(bench.text("ours").as_deref(), Some("old"));
-        assert_eq!(bench.records.published_version("ours"), Some(old.version), "its publication goes on");
-    }
-    assert_eq!((bench.text("new"), bench.text("theirs").as_deref()), (None, Some("kept")));
-    // A later write of the key stands.
-    let mut checkpoint = bench.records.checkpoint(&Arc::from("ours"));
-    bench.publish("ours", "lost");
-    bench.records.changed_since(&mut checkpoint);
-    bench.publish("ours", "newer");
-    bench.records.undo(checkpoint);
-    assert_eq!(bench.text("ours").as_deref(), Some("newer"));
-    // What is not taken back is given again.
-    bench.records.take_changes();
-    bench.records.release("ours");
-    let lost = bench.records.take_changes();
-    bench.records.still_uncommitted(lost.iter().map(|change| change.key().clone()));
-    assert_eq!(bench.records.take_changes(), lost);
-    bench.records.holdings.assert_consistent(&bench.config);
-}
-
-#[test]
 fn a_released_key_is_no_longer_republished_but_held_until_its_expiry() {
     let mut bench = Bench::new(Config::default());
     let publication = bench.publish("key", "a");

@@ -1,114 +1,19 @@
 //! A store that fails, or takes its time: nothing is acknowledged that is not committed, and nothing else is lost.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+mod behind;
+mod moody;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
-use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
-use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Error, Node, Value};
+use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::sim::in_virtual_time;
+use kademlia_dynamic::{Config, Error, Value};
 
-/// What a test's store does with a commit.
-#[derive(Clone, Copy, Default)]
-enum Mood {
-    #[default]
-    Commits,
-    Fails,
-    /// Keeps who waits, until it is told to commit.
-    Waits,
-    /// Forgets who waits, as a thread that has died.
-    Dies,
-}
-
-#[derive(Clone, Default)]
-struct Moody(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    mood: Mood,
-    waiting: Vec<(Vec<Change>, Committed)>,
-    /// How many changes came at once.
-    groups: Vec<usize>,
-    /// What was committed, by key.
-    disk: BTreeMap<Arc<str>, StoredRecord>,
-}
-
-impl State {
-    fn take_in(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Put(record) => drop(self.disk.insert(record.key.clone(), record)),
-                Change::Remove(key) => drop(self.disk.remove(&key)),
-            }
-        }
-    }
-}
-
-impl Moody {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
-    }
-
-    fn is_now(&self, mood: Mood) {
-        self.state().mood = mood;
-    }
-
-    fn fail_all(&self) {
-        let waiting = std::mem::take(&mut self.state().waiting);
-        waiting.into_iter().for_each(|(_, done)| done(Err(StoreError::Ended)));
-    }
-
-    fn commit_all(&self) {
-        let waiting = std::mem::take(&mut self.state().waiting);
-        for (changes, done) in waiting {
-            self.state().take_in(changes);
-            done(Ok(()));
-        }
-    }
-
-    /// Whether what is committed under "key" is a publication, and whether that is kept.
-    fn published(&self) -> Option<bool> {
-        self.state().disk.get("key").filter(|record| record.class == Class::Published).map(|record| record.keep)
-    }
-}
-
-impl Store for Moody {
-    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
-        Ok(self.state().disk.values().cloned().collect())
-    }
-
-    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
-        let mut state = self.state();
-        state.groups.push(changes.len());
-        match state.mood {
-            Mood::Commits => {
-                state.take_in(changes);
-                done(Ok(()));
-            }
-            Mood::Fails => done(Err(StoreError::Ended)),
-            Mood::Waits => state.waiting.push((changes, done)),
-            Mood::Dies => drop(done),
-        }
-    }
-}
-
-async fn node_and_peers(store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
-    with_config(Config::default(), store, peers).await
-}
-
-async fn with_config(config: Config, store: &Moody, peers: usize) -> (Node, ScriptedPeers) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(peers);
-    let node = Node::builder().config(config).store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
-    (node, peers)
-}
-
-fn set(value: &str) -> Request {
-    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None, age: None }
-}
+use self::moody::{Mood, Moody, node_and_peers, set, with_config};
 
 #[test]
 fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {

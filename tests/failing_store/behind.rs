@@ -1,0 +1,249 @@
+//! Single failures: what waits behind a write that fails, and is itself committed. What was acknowledged holds, in memory as on
+//! the disk, and what was told as failed has left nothing behind.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_rt::task::JoinHandle;
+use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::sim::{Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::{Config, Error, Node, Value};
+use tokio::time::sleep;
+
+use super::moody::{Mood, Moody, node_and_peers, set, with_config};
+
+/// Begins `what`, and lets it come as far as the store.
+async fn begin<T: 'static>(what: impl Future<Output = T> + 'static) -> JoinHandle<T> {
+    let begun = actix_rt::spawn(what);
+    sleep(Duration::from_millis(50)).await;
+    begun
+}
+
+/// What peer `n` is told when it sets "key".
+async fn begin_foreign(peers: &ScriptedPeers, n: usize, node: &Node, value: &str) -> JoinHandle<Option<bool>> {
+    let (peers, to, request) = (peers.clone(), node.local_addr(), set(value));
+    begin(async move {
+        match peers.ask(n, to, request).await {
+            Ok(Response::Set { stored }) => Some(stored),
+            _ => None,
+        }
+    })
+    .await
+}
+
+async fn begin_set(node: &Node, value: &'static str) -> JoinHandle<Result<(), Error>> {
+    let node = node.clone();
+    begin(async move { node.set("key", value).await.map(|_| ()) }).await
+}
+
+async fn begin_keep(node: &Node) -> JoinHandle<Result<(), Error>> {
+    let node = node.clone();
+    begin(async move { node.keep("key", 1).await }).await
+}
+
+async fn begin_release(node: &Node) -> JoinHandle<Result<bool, Error>> {
+    let node = node.clone();
+    begin(async move { node.release("key").await }).await
+}
+
+/// What is held under "key": by the node, and by a node that comes back from its store. Both are the same, or it says so.
+async fn held(node: &Node, store: &Moody) -> Option<(Class, Value, bool)> {
+    sleep(Duration::from_secs(5)).await;
+    let copy = node.copy_of("key").await.unwrap();
+    let kept = node.health("key").await.ok().and_then(|health| health.here).is_some_and(|here| here.kept);
+    let here = copy.map(|copy| (copy.class, Value::clone(&copy.value), kept));
+    let state = store.state();
+    let on_disk = state.disk.get("key").map(|record| (record.class, Value::clone(&record.value), record.keep));
+    assert_eq!(here, on_disk, "memory and disk");
+    here
+}
+
+#[test]
+fn the_repetition_of_a_set_that_failed_is_held_if_it_was_acknowledged() {
+    for legacy in [false, true] {
+        in_virtual_time(async {
+            let store = Moody::default();
+            let (node, peers) = node_and_peers(&store, 2).await;
+            let peers = if legacy { peers.legacy() } else { peers };
+            store.is_now(Mood::Waits);
+            let first = begin_foreign(&peers, 0, &node, "value").await;
+            let again = begin_foreign(&peers, 1, &node, "value").await;
+            store.is_now(Mood::Commits);
+            store.fail_if(|number, _| number == 0);
+            assert_eq!((first.await.unwrap(), again.await.unwrap()), (Some(false), Some(true)), "legacy {legacy}");
+            assert_eq!(held(&node, &store).await, Some((Class::Held, "value".into(), false)), "legacy {legacy}");
+        });
+    }
+}
+
+#[test]
+fn a_keep_behind_a_foreign_write_that_changed_nothing_and_failed_holds_against_others() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        store.is_now(Mood::Waits);
+        // With something under way, whatever comes waits for its turn.
+        let other = Request::Set { key: "other".into(), value: Value::from("value").into(), ttl: None, age: None };
+        let (peer, to) = (peers.clone(), node.local_addr());
+        let other = begin(async move { peer.ask(0, to, other).await }).await;
+        let _same = begin_foreign(&peers, 0, &node, "ours").await;
+        let keep = begin_keep(&node).await;
+        store.is_now(Mood::Commits);
+        store.fail_if(|_, changes| changes.is_empty());
+        assert!(matches!(other.await.unwrap(), Ok(Response::Set { stored: true })));
+        assert!(keep.await.unwrap().is_ok());
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "ours".into(), true)));
+        assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
+    });
+}
+
+#[test]
+fn a_keep_behind_a_set_that_failed_keeps_the_value_that_was_there() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "old").await.unwrap();
+        store.is_now(Mood::Waits);
+        let new = begin_set(&node, "new").await;
+        let keep = begin_keep(&node).await;
+        store.is_now(Mood::Commits);
+        store.fail_if(|number, _| number == 0);
+        assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
+        assert!(keep.await.unwrap().is_ok());
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), true)));
+        assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
+    });
+}
+
+#[test]
+fn where_nothing_was_there_before_a_set_that_failed_a_keep_behind_it_has_nothing_to_keep() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, _peers) = node_and_peers(&store, 1).await;
+        store.is_now(Mood::Waits);
+        let new = begin_set(&node, "new").await;
+        let keep = begin_keep(&node).await;
+        store.is_now(Mood::Commits);
+        store.fail_if(|number, _| number == 0);
+        assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
+        assert!(matches!(keep.await.unwrap(), Err(Error::NotPublished { .. })));
+        assert_eq!(held(&node, &store).await, None);
+        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 0);
+    });
+}
+
+#[test]
+fn what_a_store_has_taken_behind_a_set_that_failed_is_put_right_even_where_that_fails_at_first() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, _peers) = node_and_peers(&store, 1).await;
+        let _ = node.set("key", "old").await.unwrap();
+        store.is_now(Mood::Waits);
+        let new = begin_set(&node, "new").await;
+        let keep = begin_keep(&node).await;
+        store.is_now(Mood::Fails);
+        store.fail_if(|number, _| number == 0);
+        assert!(new.await.unwrap().is_err() && keep.await.unwrap().is_ok());
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(node.get("key").await.unwrap(), Some("old".into()));
+        store.is_now(Mood::Commits);
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), true)));
+    });
+}
+
+#[test]
+fn a_release_that_failed_is_told_and_so_is_what_others_did_meanwhile() {
+    for theirs in ["ours", "theirs"] {
+        in_virtual_time(async {
+            let store = Moody::default();
+            let (node, peers) = node_and_peers(&store, 1).await;
+            let _ = node.set("key", "ours").await.unwrap();
+            let mut events = node.events();
+            store.is_now(Mood::Waits);
+            let release = begin_release(&node).await;
+            let foreign = begin_foreign(&peers, 0, &node, theirs).await;
+            store.is_now(Mood::Commits);
+            store.fail_if(|number, _| number == 0);
+            assert!(matches!(release.await.unwrap(), Err(Error::Store(_))));
+            assert_eq!(foreign.await.unwrap(), Some(true));
+            let superseded = theirs == "theirs";
+            let class = if superseded { Class::Held } else { Class::Published };
+            assert_eq!(held(&node, &store).await, Some((class, theirs.into(), false)));
+            node.stop().await;
+            let mut told = false;
+            while let Some(event) = events.next().await {
+                told |= event == Event::Superseded { key: "key".into(), by: peers.addr(0) };
+            }
+            assert_eq!(told, superseded, "{theirs}: it is published as before, until somebody else set it");
+        });
+    }
+}
+
+#[test]
+fn a_later_set_stands_whatever_of_those_before_it_failed() {
+    in_virtual_time(async {
+        for failing in [vec![0], vec![1], vec![0, 1], vec![2], vec![0, 2], vec![1, 2], vec![0, 1, 2]] {
+            let store = Moody::default();
+            let (node, _peers) = node_and_peers(&store, 1).await;
+            let _ = node.set("key", "old").await.unwrap();
+            store.is_now(Mood::Waits);
+            let sets = [begin_set(&node, "0").await, begin_set(&node, "1").await, begin_set(&node, "2").await];
+            store.is_now(Mood::Commits);
+            store.fail_if(|number, _| failing.contains(&number));
+            for (number, set) in sets.into_iter().enumerate() {
+                assert_eq!(set.await.unwrap().is_err(), failing.contains(&number), "{number} of {failing:?}");
+            }
+            let last = (0..3).rev().find(|number| !failing.contains(number));
+            let last = last.map_or_else(|| "old".into(), |number| number.to_string());
+            assert_eq!(held(&node, &store).await, Some((Class::Published, last.as_str().into(), false)), "{failing:?}");
+        }
+    });
+}
+
+#[test]
+fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_kept_anew() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        // Its first audit comes within a quarter of that, and so before the release is given up.
+        let config = Config::builder().audit_interval(Duration::from_secs(60)).build().unwrap();
+        let (node, peers) = with_config(config, &store, 3).await;
+        for n in 0..3 {
+            assert_eq!(begin_foreign(&peers, n, &node, "theirs").await.await.unwrap(), Some(true));
+        }
+        sleep(Duration::from_secs(5)).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        let mut events = node.events();
+        // The audit begins while the key is released and that is not committed yet, and takes its time.
+        store.is_now(Mood::Waits);
+        let release = begin_release(&node).await;
+        let audited = Rc::new(Cell::new(false));
+        let begun = audited.clone();
+        peers.on(move |asked| match asked.request {
+            Request::CheckStore { .. } => {
+                begun.set(true);
+                Reply::Usual.after(Duration::from_millis(1_500))
+            }
+            _ => Reply::Usual,
+        });
+        while !audited.get() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        store.is_now(Mood::Commits);
+        store.commit_all();
+        assert!(release.await.unwrap().unwrap());
+        let _ = node.set("key", "ours again").await.unwrap();
+        node.keep("key", 1).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 1);
+        node.stop().await;
+        while let Some(event) = events.next().await {
+            assert!(!matches!(event, Event::NoLongerKept { .. }), "{event:?}");
+        }
+    });
+}
