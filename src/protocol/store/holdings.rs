@@ -72,12 +72,21 @@ impl Holdings {
     /// Changes when a record is due, and nothing else.
     pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
         let Some(record) = self.records.get_mut(key) else { return };
+        record.put_off = false;
         let (before, key, published) = (record.due_at.replace(at), record.stored.key.clone(), record.is_published());
         let due = self.due(published);
         if let Some(before) = before {
             due.remove(&(before, key.clone()));
         }
         due.insert((at, key));
+    }
+
+    /// The same, by somebody else's doing: it is remembered until the record has been due.
+    pub(super) fn put_off(&mut self, key: &str, at: Instant) {
+        self.reschedule(key, at);
+        if let Some(record) = self.records.get_mut(key) {
+            record.put_off = true;
+        }
     }
 
     /// Takes out the record that ended first, if one has.

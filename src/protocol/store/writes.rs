@@ -143,7 +143,8 @@ impl Records {
             return self.refuse(refusal);
         }
         self.changed.insert(key.clone());
-        self.postpone_restore(&key, now, entropy);
+        let delay = self.restore_delay(entropy);
+        self.holdings.reschedule(&key, now + delay);
         match ended {
             Some((version, ours)) => WriteOutcome::Superseded { version, ours },
             None => WriteOutcome::Stored,
@@ -175,11 +176,14 @@ impl Records {
         Ok(())
     }
 
-    /// Somebody else has just sent the value to its holders: our own restore of it can wait (Kademlia paper, 2.5).
+    /// Somebody else has just sent the value to a holder of it, and so to the others as well, if he knows them: our own restore
+    /// can wait (Kademlia paper, 2.5). Once, until it has been due: that the value came here says nothing of the k nearest. A
+    /// legacy node sends it each hour to those whom its own table names, and whoever wants it gone may do so, too.
     fn postpone_restore(&mut self, key: &str, now: Instant, entropy: &mut dyn Entropy) {
-        if self.holdings.get(key).is_some_and(|record| record.stored.class == Class::Held) {
+        let can_wait = |record: &Record| record.stored.class == Class::Held && !record.put_off;
+        if self.holdings.get(key).is_some_and(can_wait) {
             let delay = self.restore_delay(entropy);
-            self.holdings.reschedule(key, now + delay);
+            self.holdings.put_off(key, now + delay);
         }
     }
 }

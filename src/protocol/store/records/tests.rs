@@ -12,6 +12,7 @@ mod behaviour;
 mod conflict;
 mod doubts;
 mod pressure;
+mod rounds;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
