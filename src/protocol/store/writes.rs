@@ -34,11 +34,18 @@ impl Records {
             return self.refuse(refusal);
         }
         self.drop_expired(&write.key, now);
+        let conflict = self.config.publisher_conflict;
         let verdict = match self.holdings.get(&write.key).filter(|record| record.is_full()) {
-            Some(record) => judge(record, &write, self.config.publisher_conflict),
+            // What is restored was published less than an expiry ago, so after a publication whose time has run out: of two writers
+            // the last has won, and it was not us.
+            Some(record) if record.is_expired(now) => {
+                judge(record, &RemoteWrite { ttl: None, ..write.clone() }, conflict)
+            }
+            Some(record) => judge(record, &write, conflict),
             None => Verdict::Replace,
         };
         match verdict {
+            Verdict::Unchanged if self.lapsed(&write.key, now).is_some() => self.recall(&write, now),
             Verdict::Unchanged => {
                 self.postpone_restore(&write.key, now, entropy);
                 WriteOutcome::Unchanged
@@ -72,7 +79,7 @@ impl Records {
         }
         self.drop_expired(&key, now);
         if let Some(record) = self.holdings.get(&key).filter(|record| record.is_full()) {
-            let same = record.holds(&value);
+            let same = record.holds(&value) && !record.is_expired(now);
             self.refused.stale += u64::from(!same);
             return if same { WriteOutcome::Unchanged } else { WriteOutcome::Stale };
         }
@@ -129,15 +136,27 @@ impl Records {
         WriteOutcome::Renewed
     }
 
+    /// Somebody else has what we published, whose time had run out here: it lives on for as long as it does there. It stays due.
+    fn recall(&mut self, write: &RemoteWrite, now: Instant) -> WriteOutcome {
+        let life = claimed(write.ttl).min(self.config.key_expiry);
+        if life.is_zero() {
+            return self.refuse(Refusal::NoTimeLeft);
+        }
+        if let Some(version) = self.published_version(&write.key) {
+            self.prolong(&write.key, version, now + life);
+            self.changed.insert(write.key.clone());
+        }
+        WriteOutcome::Renewed
+    }
+
     /// Holds the value that came, in the place of whatever was held.
     fn store(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
         let RemoteWrite { key, value, ttl, from: source, .. } = write;
-        let claimed = ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)));
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let before = self.holdings.take(&key);
         let ended = before.as_ref().filter(|record| record.is_published());
         let ended = ended.map(|record| (record.stored.version, record.stored.value.clone()));
-        let life = claimed.min(self.config.key_expiry);
+        let life = claimed(ttl).min(self.config.key_expiry);
         let arrival = Arrival { key: key.clone(), value, class: Class::Held, writer, source, life };
         if let Err(refusal) = self.store_copy(before, arrival, now) {
             return self.refuse(refusal);
@@ -186,4 +205,9 @@ impl Records {
             self.holdings.put_off(key, now + delay);
         }
     }
+}
+
+/// How long a value lives that came with `ttl`.
+fn claimed(ttl: Option<u32>) -> Duration {
+    ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)))
 }

@@ -94,6 +94,90 @@ fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
     assert_eq!(rebuilt.due(1_000).len(), 100 - half);
 }
 
+/// A bench in which a store has come back after `pause`, and how many publications had ended meanwhile.
+fn after(mut bench: Bench, pause: Duration) -> (Bench, usize) {
+    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let mut rebuilt = Bench::new(bench.config);
+    rebuilt.now = bench.now + pause;
+    let lapsed = rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
+    (rebuilt, lapsed)
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_served_from_then_on() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("released", "v");
+    assert!(bench.records.release("released"));
+    assert_eq!(bench.set("held", "v", 5), WriteOutcome::Stored);
+    for key in ["ours", "kept"] {
+        bench.publish(key, "v");
+    }
+    assert!(bench.records.keep("kept"));
+    let (mut bench, lapsed) = after(bench, 30 * DAY);
+    assert_eq!((lapsed, bench.records.snapshot().published.values, bench.records.snapshot().expired), (2, 2, 2));
+    assert_eq!(bench.records.take_changes(), [Change::Remove("held".into()), Change::Remove("released".into())]);
+    assert_eq!((bench.get("ours"), bench.records.has("ours", bench.now)), (None, (false, None)));
+    assert_eq!(bench.records.full_copies(bench.now).count(), 0, "nor is it handed over");
+    assert_eq!(bench.records.expire(bench.now), 0);
+
+    let due = bench.due(1);
+    assert_eq!((due.len(), due[0].kind), (1, DueKind::Republish), "of as many as a round takes");
+    let (first, second) = if &*due[0].key == "ours" { ("ours", "kept") } else { ("kept", "ours") };
+    assert_eq!((bench.seconds_left(first), bench.get(second)), (Some(86_410), None));
+    // Should the node go before that has come to anything, it is due again at once.
+    assert!(bench.records.take_changes().is_empty());
+    assert!(bench.records.renewed(first, due[0].version, bench.now));
+    assert!(matches!(&bench.records.take_changes()[..], [Change::Put(record)] if *record.key == *first));
+    assert!(bench.records.is_kept("kept"));
+    bench.now += secs(3_600);
+    let due = bench.due(9);
+    assert_eq!((due.len(), &*due[0].key), (1, second));
+}
+
+#[test]
+fn a_publication_that_falls_behind_while_the_node_runs_is_published_all_the_same() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "v");
+    bench.now += 2 * DAY;
+    assert_eq!((bench.get("key"), bench.records.expire(bench.now)), (None, 0));
+    assert!(bench.records.is_published("key"));
+    assert_eq!(bench.due(1)[0].kind, DueKind::Republish);
+    assert_eq!((bench.text("key").as_deref(), bench.seconds_left("key")), (Some("v"), Some(86_410)));
+}
+
+#[test]
+fn what_others_say_of_a_key_whose_publisher_was_off_is_later_than_what_it_said_itself() {
+    for (write, ttl, legacy, outcome, left) in [
+        ("theirs", None, false, "superseded", Some(86_410)),
+        ("theirs", None, true, "superseded", Some(86_410)),
+        ("theirs", Some(500), false, "superseded", Some(500)),
+        ("older", None, false, "stale", None),
+        ("older", Some(500), false, "stale", None),
+        ("ours", None, false, "renewed", Some(86_410)),
+        ("ours", Some(500), false, "renewed", Some(500)),
+        ("ours", Some(0), false, "refused", None),
+        ("theirs", Some(0), false, "refused", None),
+    ] {
+        for keep in [false, true] {
+            let name = format!("{write:?} with {ttl:?}, legacy {legacy}, kept {keep}");
+            let mut bench = Bench::new(Config::default());
+            bench.publish("key", "older");
+            bench.publish("key", "ours");
+            assert!(!keep || bench.records.keep("key"));
+            let (mut bench, _) = after(bench, 2 * DAY);
+            let became = bench.write("key", write, ttl, 5, legacy);
+            let refused = keep && write == "theirs";
+            let (outcome, left) = if refused { ("kept", None) } else { (outcome, left) };
+            assert_eq!((super::conflict::word(&became), bench.seconds_left("key")), (outcome, left), "{name}");
+            assert_eq!(bench.records.is_published("key"), outcome != "superseded", "{name}");
+            assert_eq!(bench.cache("key", "cached", None, 6), WriteOutcome::Stale, "{name}");
+            bench.records.holdings.assert_consistent(&bench.config);
+        }
+    }
+}
+
 fn put(change: Change) -> StoredRecord {
     match change {
         Change::Put(stored) => stored,
