@@ -38,7 +38,7 @@ pub enum Event {
         /// Who set the other value, or holds it.
         by: SocketAddr,
     },
-    /// A value of this node was published again.
+    /// A value of this node was published again: in its turn, or because it had ended while the node was away.
     Republished {
         /// The key.
         key: String,

@@ -106,7 +106,8 @@ pub struct HeldHere {
     pub class: Class,
     /// Whether the publication is kept against other writers.
     pub kept: bool,
-    /// How long the copy lives, unless it is renewed.
+    /// How long the copy lives, unless it is renewed. Zero: what this node publishes has ended, and is about to be published
+    /// again.
     pub expires_in: Duration,
 }
 

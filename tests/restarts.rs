@@ -1,14 +1,17 @@
-//! A node that comes back from its store: what it goes on keeping. In virtual time.
+//! A node that comes back from its store: what it goes on publishing and keeping, and what it does not. In virtual time.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::message::{Request, Response};
-use kademlia_dynamic::protocol::store::{Change, Committed, MemoryStore, Store, StoreError, StoredRecord};
+use kademlia_dynamic::protocol::store::{Change, Class, Committed, MemoryStore, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Error, Node, NodeId, Value};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A store in memory that outlives the node, as a disk does.
 #[derive(Clone, Default)]
@@ -44,6 +47,12 @@ impl House {
         let builder = builder.node_id(NodeId::of_key("the node under test")).bootstrap([self.peers.addr(0)]);
         builder.start_local_over(self.network.endpoint()).await.unwrap()
     }
+
+    /// Whom peers have sent what under `key`: by our node, since that was last forgotten.
+    fn placed(&self, key: &str) -> usize {
+        let of_key = |request: &Request| matches!(request, Request::Set { key: sent, .. } if **sent == *key);
+        self.peers.heard().iter().filter(|asked| of_key(&asked.request)).count()
+    }
 }
 
 fn k(k: usize) -> Config {
@@ -52,6 +61,17 @@ fn k(k: usize) -> Config {
 
 fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
     Request::Set { key: key.into(), value: Value::from(value).into(), ttl, age: None }
+}
+
+async fn next_republished(events: &mut EventStream) -> Option<(String, usize)> {
+    let republished = async {
+        loop {
+            if let Event::Republished { key, stored } = events.next().await? {
+                return Some((key, stored));
+            }
+        }
+    };
+    timeout(Duration::from_secs(600), republished).await.ok().flatten()
 }
 
 // ---- What is kept ----
@@ -96,6 +116,83 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
         for (key, stored) in [("kept", false), ("other", false), ("third", true)] {
             let answer = house.peers.ask(0, node.local_addr(), write(key, "theirs", None)).await;
             assert_eq!(answer, Ok(Response::Set { stored }), "{key}");
+        }
+    });
+}
+
+// ---- What is published ----
+
+#[test]
+fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
+    in_virtual_time(async {
+        let house = House::new(k(5));
+        let node = house.start().await;
+        for key in ["ours", "released"] {
+            assert_eq!(node.set(key, "value").await.unwrap().stored, 5);
+        }
+        assert!(node.release("released").await.unwrap());
+        let theirs = house.peers.ask(0, node.local_addr(), write("theirs", "value", None)).await;
+        assert_eq!(theirs, Ok(Response::Set { stored: true }));
+        node.stop().await;
+        sleep(100 * HOUR).await;
+        house.peers.forget_heard();
+
+        let node = house.start().await;
+        let mut events = node.events();
+        // Others may have set it meanwhile: it is not served before its turn has come.
+        assert_eq!(node.copy_of("ours").await.unwrap(), None);
+        assert_eq!(next_republished(&mut events).await, Some(("ours".into(), 5)));
+        let copy = node.copy_of("ours").await.unwrap().unwrap();
+        assert_eq!((copy.class, &*copy.value), (Class::Published, &Value::from("value")));
+        assert!(copy.ttl_left > house.config.key_expiry - Duration::from_secs(600), "{copy:?}");
+        // What is no publication of this node has ended.
+        sleep(2 * HOUR).await;
+        assert_eq!((house.placed("released"), house.placed("theirs")), (0, 0));
+        for key in ["released", "theirs"] {
+            assert_eq!(node.copy_of(key).await.unwrap(), None, "{key}");
+        }
+        // From now on it is a publication as any other.
+        let first = house.placed("ours");
+        sleep(13 * HOUR).await;
+        assert!(house.placed("ours") >= first + 5, "{first}");
+        node.stop().await;
+        let node = house.start().await;
+        assert!(node.copy_of("ours").await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_when_it_comes_here() {
+    in_virtual_time(async {
+        for ttl in [None, Some(40_000)] {
+            let house = House::new(k(5));
+            let node = house.start().await;
+            node.set("key", "older").await.unwrap();
+            node.set("key", "ours").await.unwrap();
+            node.stop().await;
+            sleep(30 * HOUR).await;
+
+            let node = house.start().await;
+            let mut events = node.events();
+            let by = house.peers.addr(1);
+            // A value that this node itself replaced is none that was set meanwhile.
+            let answer = house.peers.ask(0, node.local_addr(), write("key", "older", ttl)).await;
+            assert_eq!(answer, Ok(Response::Set { stored: false }));
+            // A restore tells of a publication less than a day old, so of one after ours.
+            let answer = house.peers.ask(1, node.local_addr(), write("key", "theirs", ttl)).await;
+            assert_eq!(answer, Ok(Response::Set { stored: true }), "{ttl:?}");
+            assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
+            sleep(Duration::from_secs(600)).await;
+            house.peers.forget_heard();
+            sleep(24 * HOUR).await;
+            let ours = |asked: &Request| matches!(asked, Request::Set { value, .. } if **value == Value::from("ours"));
+            assert!(!house.peers.heard().iter().any(|asked| ours(&asked.request)), "{ttl:?}");
+            node.stop().await;
+            let mut told = false;
+            while let Some(event) = events.next().await {
+                told |= matches!(event, Event::Superseded { by: who, .. } if who == by);
+            }
+            assert!(told, "{ttl:?}");
         }
     });
 }

@@ -119,7 +119,8 @@ impl Node {
     }
 
     /// Publishes `value` under `key`: text stays text, bytes stay bytes. It is held here, placed in the network, and
-    /// republished until the node stops or the key is [released](Node::release).
+    /// republished until the node stops or the key is [released](Node::release), or somebody else sets it. A node that comes back
+    /// from a store on disk goes on with that, however long it was away.
     ///
     /// # Errors
     /// Where key or value are too long, or the node is too busy or stopped. That no peer took it is an outcome.

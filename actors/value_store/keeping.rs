@@ -1,8 +1,10 @@
 //! What is seen to again and again while values are held: republications and restores that are due, kept and released keys,
 //! audits, expiry. Who is asked, and where a value goes, is that of others.
 
+use std::time::Duration;
+
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::store::{Deed, DueKind};
+use kademlia_dynamic::protocol::store::{Class, Deed, DueKind};
 
 use super::super::clock;
 use super::super::handling::Handler;
@@ -36,10 +38,13 @@ impl Handler<AuditKey> for ValueStore {
 
     fn handle(&mut self, audit: AuditKey, _: &mut Self::Context) {
         let AuditKey { key, answer } = audit;
-        let here = self.records.get(&key, clock::now()).map(|copy| HeldHere {
-            class: copy.class,
+        let copy = self.records.get(&key, clock::now()).map(|copy| (copy.class, copy.ttl_left));
+        // A publication that waits for its turn to begin anew has not ended.
+        let lapsed = || self.records.is_published(&key).then_some((Class::Published, Duration::ZERO));
+        let here = copy.or_else(lapsed).map(|(class, expires_in)| HeldHere {
+            class,
             kept: self.records.is_kept(&key),
-            expires_in: copy.ttl_left,
+            expires_in,
         });
         let target = LookupKey::Places(NodeId::of_key(&key));
         let purpose = Purpose::Audit(Auditing { key, here, answer });
@@ -96,6 +101,7 @@ impl Handler<RepublishKey> for ValueStore {
 
     fn handle(&mut self, republish: RepublishKey, _: &mut Self::Context) {
         let RepublishKey { key, answer } = republish;
+        self.records.resume(&key, clock::now());
         match self.records.published_version(&key) {
             Some(version) => self.find_places(key, version, false, Some(answer)),
             None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),

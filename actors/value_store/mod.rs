@@ -115,7 +115,15 @@ impl ValueStore {
     fn load(&mut self) {
         self.records = Records::new(self.own, &self.config);
         match self.backend.load() {
-            Ok(stored) => self.records.load(stored, clock::now(), &mut *self.entropy),
+            Ok(stored) => {
+                let lapsed = self.records.load(stored, clock::now(), &mut *self.entropy);
+                if lapsed > 0 {
+                    tracing::info!(
+                        values = lapsed,
+                        "published here, and ended while this node was away: published again"
+                    );
+                }
+            }
             Err(error) => tracing::error!(%error, "what was stored before cannot be read"),
         }
     }

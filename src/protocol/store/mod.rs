@@ -8,6 +8,7 @@ pub(crate) mod contract;
 mod doubts;
 mod health;
 mod holdings;
+mod loading;
 mod memory;
 mod outcome;
 mod quota;

@@ -170,7 +170,7 @@ pub struct ClassCount {
 /// What is held now, and what happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct StoreSnapshot {
-    /// What this node publishes.
+    /// What this node publishes, also what has ended here and is about to be published again.
     pub published: ClassCount,
     /// Full copies that it does not publish.
     pub held: ClassCount,

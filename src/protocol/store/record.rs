@@ -118,12 +118,14 @@ pub(super) struct Record {
     pub(super) distance: Distance,
     /// When it is to be republished or restored; `None` for a cached copy.
     pub(super) due_at: Option<Instant>,
+    /// Whether somebody has put that off since it was last due.
+    pub(super) put_off: bool,
 }
 
 impl Record {
     pub(super) fn new(stored: StoredRecord, own: &NodeId) -> Self {
         let distance = own.distance(&NodeId::of_key(&stored.key));
-        Self { stored, distance, due_at: None }
+        Self { stored, distance, due_at: None, put_off: false }
     }
 
     /// Bytes that it counts: key and value.

@@ -1,5 +1,6 @@
 //! The records of a node: what is published, held and cached, what becomes of each write, and what is due when.
-//! What strangers write is taken in `writes.rs`. It sends nothing and keeps nothing on a disk.
+//! What strangers write is taken in `writes.rs`, what a store has kept in `loading.rs`. It sends nothing and keeps nothing on a
+//! disk.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +38,8 @@ pub struct Records {
     pub(super) doubts: Doubts,
     /// The version given last.
     pub(super) version: u64,
-    expired: u64,
-    evicted: u64,
+    pub(super) expired: u64,
+    pub(super) evicted: u64,
     pub(super) refused: Refusals,
 }
 
@@ -55,39 +56,6 @@ impl Records {
             expired: 0,
             evicted: 0,
             refused: Refusals::default(),
-        }
-    }
-
-    /// Rebuilds what a store has kept, as after a restart. Republications and restores are spread over one interval, so
-    /// that they do not come all at once. What has ended meanwhile is dropped, and so is what is farthest from this node
-    /// where the bounds have become smaller.
-    pub fn load(&mut self, kept: Vec<StoredRecord>, now: Instant, entropy: &mut dyn Entropy) {
-        let full = kept.into_iter().filter(|stored| stored.class != Class::Cached);
-        let mut records: Vec<Record> = full.map(|stored| Record::new(stored, &self.own)).collect();
-        // A store may give them in any order; the outcome must not depend on it.
-        records.sort_by(|a, b| (a.distance, &a.stored.key).cmp(&(b.distance, &b.stored.key)));
-        for mut record in records {
-            self.version = self.version.max(record.stored.version);
-            if record.is_expired(now) {
-                self.expired += 1;
-                self.gone(record);
-                continue;
-            }
-            if let Some(source) = record.stored.source {
-                let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
-                if self.holdings.victim(&claim) != Ok(None) {
-                    self.evicted += 1;
-                    self.gone(record);
-                    continue;
-                }
-            }
-            let half_life = record.stored.expires_at.saturating_duration_since(now) / 2;
-            let round = match record.stored.class {
-                Class::Published => self.config.effective_republish_interval().min(half_life),
-                Class::Held | Class::Cached => self.config.restore_interval,
-            };
-            record.due_at = Some(now + round.mul_f64(entropy.unit()));
-            self.holdings.put(record);
         }
     }
 
@@ -140,7 +108,8 @@ impl Records {
         self.holdings.get(key).is_some_and(Record::is_full)
     }
 
-    /// Whether this node publishes `key`.
+    /// Whether this node publishes `key`. A publication whose time has run out is one all the same: it is not served, since others
+    /// may have set the key while nobody heard of it, and begins anew when its turn comes.
     pub fn is_published(&self, key: &str) -> bool {
         self.published_version(key).is_some()
     }
@@ -228,14 +197,18 @@ impl Records {
         if self.published_version(key) != Some(version) {
             return false;
         }
-        let expires_at = now + self.config.key_expiry;
-        self.doubts.renewed(key, version, expires_at, stored.then_some(now));
-        self.change_publication(key, |record| {
-            record.stored.expires_at = record.stored.expires_at.max(expires_at);
-            if stored {
-                record.date(now, true);
-            }
-        })
+        self.prolong(key, version, now + self.config.key_expiry, stored.then_some(now));
+        self.changed.insert(key.into());
+        true
+    }
+
+    /// Lets our publication of `key` begin anew if its time has run out, as a `set` would: it is served from now on, and is to be
+    /// placed at once. A store learns of it with [`Records::renewed`]: if the node goes before, it is due at once again.
+    pub fn resume(&mut self, key: &str, now: Instant) {
+        if let Some(record) = self.lapsed(key, now) {
+            let (version, expires_at) = (record.stored.version, now + self.config.key_expiry);
+            self.prolong(key, version, expires_at, None);
+        }
     }
 
     /// Nobody took our republication of `version`: it is due again soon, not only after a full interval.
@@ -248,7 +221,7 @@ impl Records {
 
     // What time brings.
 
-    /// Drops the copies that have ended, and says how many.
+    /// Drops the copies that have ended, and says how many. Our own publications do not end by that.
     pub fn expire(&mut self, now: Instant) -> usize {
         let mut swept = 0;
         while let Some(record) = self.holdings.take_expired(now) {
@@ -283,6 +256,7 @@ impl Records {
 
     fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
         self.drop_expired(&key, now);
+        self.resume(&key, now);
         let record = self.holdings.get(&key)?;
         let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
         let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
@@ -368,7 +342,7 @@ impl Records {
     }
 
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
-        if self.holdings.get(key).is_some_and(|record| record.is_expired(now))
+        if self.holdings.get(key).is_some_and(|record| record.is_expired(now) && !record.is_published())
             && let Some(record) = self.holdings.take(key)
         {
             self.gone(record);
@@ -376,7 +350,24 @@ impl Records {
         }
     }
 
-    fn gone(&mut self, record: Record) {
+    /// The publication of `key`, if its time has run out.
+    pub(super) fn lapsed(&self, key: &str, now: Instant) -> Option<&Record> {
+        self.holdings.get(key).filter(|record| record.is_published() && record.is_expired(now))
+    }
+
+    /// Our publication of `version` lives until then, if not longer; it was published again at `published_at`, if that is known.
+    pub(super) fn prolong(&mut self, key: &str, version: u64, expires_at: Instant, published_at: Option<Instant>) {
+        self.doubts.renewed(key, version, expires_at, published_at);
+        if let Some(mut record) = self.holdings.take(key) {
+            record.stored.expires_at = record.stored.expires_at.max(expires_at);
+            if let Some(at) = published_at {
+                record.date(at, true);
+            }
+            self.holdings.put(record);
+        }
+    }
+
+    pub(super) fn gone(&mut self, record: Record) {
         self.doubts.gone(&record.stored.key);
         if record.is_full() {
             self.changed.insert(record.stored.key);

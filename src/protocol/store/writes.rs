@@ -37,10 +37,16 @@ impl Records {
         }
         self.drop_expired(&write.key, now);
         let verdict = match self.holdings.get(&write.key).filter(|record| record.is_full()) {
+            // What is restored was published less than an expiry ago, so after a publication whose time has run out: of two writers
+            // the last has won, and it was not us.
+            Some(record) if record.is_expired(now) => {
+                judge(record, &RemoteWrite { ttl: None, ..write.clone() }, now, &self.config)
+            }
             Some(record) => judge(record, &write, now, &self.config),
             None => Verdict::Replace,
         };
         match verdict {
+            Verdict::Unchanged | Verdict::Redate if self.lapsed(&write.key, now).is_some() => self.recall(&write, now),
             Verdict::Redate => {
                 if let Some(mut record) = self.holdings.take(&write.key) {
                     let (at, dated) = published(&write, now);
@@ -54,7 +60,7 @@ impl Records {
                 WriteOutcome::Unchanged
             }
             Verdict::Renew => self.renew(&write, now, entropy),
-            Verdict::Prolong => self.prolong(&write, now, entropy),
+            Verdict::Prolong => self.live_on(&write, now, entropy),
             Verdict::Replace | Verdict::Supersede => self.store(write, now, entropy),
             Verdict::Stale => {
                 self.refused.stale += 1;
@@ -83,7 +89,7 @@ impl Records {
         }
         self.drop_expired(&key, now);
         if let Some(record) = self.holdings.get(&key).filter(|record| record.is_full()) {
-            let same = record.holds(&value);
+            let same = record.holds(&value) && !record.is_expired(now);
             self.refused.stale += u64::from(!same);
             return if same { WriteOutcome::Unchanged } else { WriteOutcome::Stale };
         }
@@ -144,7 +150,7 @@ impl Records {
     }
 
     /// Gives the value that is held what is left of its later publication, which did not get here.
-    fn prolong(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
+    fn live_on(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
         let Some(mut record) = self.holdings.take(&write.key) else { return WriteOutcome::Unchanged };
         let life = self.life_of(write);
         record.stored.expires_at = record.stored.expires_at.max(now + life);
@@ -162,6 +168,20 @@ impl Records {
         left.min(self.config.key_expiry)
     }
 
+    /// Somebody else has what we published, whose time had run out here: it lives on for as long as it does there. It stays due.
+    fn recall(&mut self, write: &RemoteWrite, now: Instant) -> WriteOutcome {
+        let life = self.life_of(write);
+        if life.is_zero() {
+            return self.refuse(Refusal::NoTimeLeft);
+        }
+        if let Some(version) = self.published_version(&write.key) {
+            let (at, dated) = published(write, now);
+            self.prolong(&write.key, version, now + life, dated.then_some(at));
+            self.changed.insert(write.key.clone());
+        }
+        WriteOutcome::Renewed
+    }
+
     /// Holds the value that came, in the place of whatever was held.
     fn store(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
         let (life, published) = (self.life_of(&write), published(&write, now));
@@ -175,7 +195,8 @@ impl Records {
             return self.refuse(refusal);
         }
         self.changed.insert(key.clone());
-        self.postpone_restore(&key, now, entropy);
+        let delay = self.restore_delay(entropy);
+        self.holdings.reschedule(&key, now + delay);
         match ended {
             Some((version, ours)) => WriteOutcome::Superseded { version, ours },
             None => WriteOutcome::Stored,
@@ -208,11 +229,14 @@ impl Records {
         Ok(())
     }
 
-    /// Somebody else has just sent the value to its holders: our own restore of it can wait (Kademlia paper, 2.5).
+    /// Somebody else has just sent the value to a holder of it, and so to the others as well, if he knows them: our own restore
+    /// can wait (Kademlia paper, 2.5). Once, until it has been due: that the value came here says nothing of the k nearest. A
+    /// legacy node sends it each hour to those whom its own table names, and whoever wants it gone may do so, too.
     fn postpone_restore(&mut self, key: &str, now: Instant, entropy: &mut dyn Entropy) {
-        if self.holdings.get(key).is_some_and(|record| record.stored.class == Class::Held) {
+        let can_wait = |record: &Record| record.stored.class == Class::Held && !record.put_off;
+        if self.holdings.get(key).is_some_and(can_wait) {
             let delay = self.restore_delay(entropy);
-            self.holdings.reschedule(key, now + delay);
+            self.holdings.put_off(key, now + delay);
         }
     }
 }

@@ -12,6 +12,7 @@ mod behaviour;
 mod conflict;
 mod doubts;
 mod pressure;
+mod rounds;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -154,6 +155,7 @@ fn check(bench: &Bench, published: &BTreeMap<Arc<str>, (Arc<Value>, u64, Instant
     for (key, (value, version, expires_at)) in published {
         let copy = records.get(key, *now);
         prop_assert_eq!(copy.is_some(), *expires_at > *now, "own values are never evicted");
+        prop_assert_eq!(records.published_version(key), Some(*version), "and published until they are released");
         if let Some(copy) = copy {
             prop_assert_eq!((copy.class, &copy.value), (Class::Published, value));
             prop_assert!(records.still_current(key, *version));
@@ -209,6 +211,7 @@ proptest! {
                     let write = RemoteWrite { key: key.clone(), value: text(t, len), ttl, age, from: source(from), legacy };
                     let ours = bench.records.age_at_least(&key, now);
                     let later = age.zip(ours).is_some_and(|(theirs, ours)| secs(u64::from(theirs) + 13) < ours);
+                    let lapsed = published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now);
                     let outcome = bench.records.set(write.clone(), now, &mut bench.entropy);
                     let after = bench.records.get(&key, now);
                     let full = held.as_ref().filter(|copy| copy.class != Class::Cached);
@@ -219,6 +222,10 @@ proptest! {
                             prop_assert!(!bench.records.still_current(&key, ended));
                         }
                         WriteOutcome::Stored => prop_assert!(!published.contains_key(&key) || full.is_none()),
+                        WriteOutcome::Renewed if lapsed => {
+                            let copy = after.as_ref().expect("it lives on");
+                            published.entry(key.clone()).and_modify(|(_, _, expires_at)| *expires_at = copy.expires_at);
+                        }
                         WriteOutcome::Renewed => prop_assert!((ttl.is_none() || later) && full.is_some()),
                         WriteOutcome::Unchanged | WriteOutcome::Stale => prop_assert_eq!(&after, &held),
                         WriteOutcome::Refused(_) => {
@@ -237,9 +244,6 @@ proptest! {
                     if let (Some(ttl), None, Some(after)) = (ttl, full, &after) {
                         prop_assert!(after.ttl_left <= secs(ttl.into()).max(held.as_ref().map_or(Duration::ZERO, |c| c.ttl_left)));
                     }
-                    if published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now) {
-                        published.remove(&key);
-                    }
                 }
                 Step::Cache { key, text: t, len, ttl, from } => {
                     let key: Arc<str> = key.to_string().into();
@@ -253,14 +257,11 @@ proptest! {
                         prop_assert!(after.as_ref().is_none_or(|copy| copy.class == Class::Cached));
                         prop_assert_eq!(outcome.holds_value(), after.as_ref().is_some_and(|copy| copy.value == value));
                     }
-                    if published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now) {
-                        published.remove(&key);
-                    }
                 }
                 Step::Expire => {
                     bench.records.expire(now);
-                    published.retain(|_, (_, _, expires_at)| *expires_at > now);
-                    prop_assert!(bench.records.holdings.records().all(|record| !record.is_expired(now)));
+                    let mut left = bench.records.holdings.records();
+                    prop_assert!(left.all(|record| !record.is_expired(now) || record.is_published()));
                 }
                 Step::Due { limit } => {
                     let due = bench.due(limit);
@@ -270,7 +271,12 @@ proptest! {
                         let copy = bench.get(&due.key).expect("nothing that has ended is due");
                         prop_assert_eq!(&copy.value, &due.value);
                         match due.kind {
-                            DueKind::Republish => prop_assert_eq!(copy.class, Class::Published),
+                            DueKind::Republish => {
+                                prop_assert_eq!(copy.class, Class::Published);
+                                prop_assert!(bench.records.renewed(&due.key, due.version, true, now));
+                                let renewed = now + bench.config.key_expiry;
+                                published.entry(due.key).and_modify(|(_, _, expires_at)| *expires_at = renewed);
+                            }
                             DueKind::Restore { ttl } => {
                                 prop_assert_eq!(copy.class, Class::Held);
                                 prop_assert_eq!((ttl > 0, ttl), (true, copy.ttl_seconds()));
@@ -288,13 +294,13 @@ proptest! {
                 Step::Restart => {
                     store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
                     let mut rebuilt = Records::new(NodeId::of_key("own"), &bench.config);
-                    rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
+                    let lapsed = rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
+                    prop_assert_eq!(lapsed, published.values().filter(|(_, _, expires_at)| *expires_at <= now).count());
                     for record in bench.records.holdings.records().filter(|record| record.is_full()) {
                         prop_assert_eq!(rebuilt.get(&record.stored.key, now), bench.records.get(&record.stored.key, now));
                     }
                     prop_assert!(rebuilt.next_due().is_none_or(|at| at <= now + secs(500)));
                     bench.records = rebuilt;
-                    published.retain(|_, (_, _, expires_at)| *expires_at > now);
                 }
                 Step::Pass { seconds } => bench.now += secs(seconds),
             }

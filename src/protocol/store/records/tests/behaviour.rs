@@ -19,7 +19,7 @@ fn a_publication_lives_for_the_full_expiry_and_is_republished_twice_before_it() 
         }
         bench.now = start + expiry;
         assert!(bench.get(&key).is_none(), "not served although not swept yet");
-        bench.records.expire(bench.now);
+        assert!(bench.records.release(&key) && bench.records.expire(bench.now) == 1);
     }
 }
 
@@ -46,18 +46,6 @@ fn a_set_during_our_republication_makes_it_outdated() {
     assert!(bench.records.still_current(&due.key, due.version));
     bench.publish("key", "b");
     assert!(!bench.records.still_current(&due.key, due.version));
-}
-
-#[test]
-fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
-    let mut bench = Bench::new(Config::builder().restore_interval(secs(60)).build().unwrap());
-    bench.publish("ours", "a");
-    for n in 0..1_000 {
-        assert_eq!(bench.set(&n.to_string(), "theirs", 5), WriteOutcome::Stored);
-    }
-    bench.now += bench.config.effective_republish_interval();
-    let due = bench.records.due(bench.now, 1, 10, &mut bench.entropy);
-    assert_eq!((due.len(), &*due[0].key, due[0].kind), (11, "ours", DueKind::Republish));
 }
 
 #[test]
@@ -230,42 +218,6 @@ fn where_values_live_no_longer_than_until_a_restore_a_fresh_copy_is_held_all_the
 }
 
 #[test]
-fn a_set_from_another_holder_puts_our_own_restore_off() {
-    let mut bench = Bench::new(Config::default());
-    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
-    let first = bench.records.next_due().unwrap();
-    assert!(first >= bench.now + secs(3_240) && first <= bench.now + secs(3_960));
-    for ttl in [Some(80_000), None] {
-        bench.now += secs(3_000);
-        assert!(bench.write("key", "v", ttl, 6, false).holds_value());
-        let next = bench.records.next_due().unwrap();
-        assert!(next >= bench.now + secs(3_240) && next <= bench.now + secs(3_960));
-        assert_eq!(bench.write("key", "other", Some(1), 6, false), WriteOutcome::Stale);
-        assert_eq!(bench.records.next_due(), Some(next), "a stale value puts nothing off");
-    }
-}
-
-#[test]
-fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
-    let mut bench = Bench::new(Config::default());
-    for key in 0..50 {
-        assert_eq!(bench.set(&key.to_string(), "v", 0), WriteOutcome::Stored);
-    }
-    assert!(bench.due(100).is_empty());
-    bench.now += secs(3_600);
-    let at_once = bench.due(100).len();
-    assert!((10..40).contains(&at_once), "{at_once} of 50 after one interval");
-    bench.now += secs(360);
-    let (mut rest, mut batches) = (50 - at_once, 0);
-    while rest > 0 {
-        let batch = bench.due(7).len();
-        assert_eq!(batch, rest.min(7));
-        (rest, batches) = (rest - batch, batches + 1);
-    }
-    assert!(batches > 1 && bench.due(7).is_empty());
-}
-
-#[test]
 fn changes_are_one_a_key_and_only_of_full_copies() {
     let mut bench = Bench::new(Config::default());
     bench.publish("b", "1");
@@ -276,36 +228,11 @@ fn changes_are_one_a_key_and_only_of_full_copies() {
     assert_eq!(changes.iter().map(|change| change.key().to_string()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(matches!(&changes[1], Change::Put(stored) if stored.value == value("2") && stored.version == 2));
     assert!(bench.records.take_changes().is_empty());
+    assert!(bench.records.release("b"));
+    bench.records.take_changes();
     bench.now += secs(86_410);
     assert_eq!(bench.records.expire(bench.now), 3);
     assert_eq!(bench.records.take_changes(), [Change::Remove("a".into()), Change::Remove("b".into())]);
-}
-
-#[test]
-fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
-    let mut bench = Bench::new(Config::default());
-    for key in 0..100 {
-        bench.publish(&key.to_string(), "v");
-    }
-    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
-    let mut rebuilt = Bench::new(Config::default());
-    rebuilt.now = bench.now + secs(40_000);
-    rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
-    assert!(rebuilt.records.take_changes().is_empty());
-    assert_eq!(rebuilt.publish("more", "v").version, 101);
-    let half_life = (86_410 - 40_000) / 2;
-    rebuilt.now += secs(half_life / 2);
-    let half = rebuilt.due(1_000).len();
-    assert!((30..70).contains(&half), "{half} of 100 within half the time");
-    rebuilt.now += secs(half_life / 2 + 1);
-    assert_eq!(rebuilt.due(1_000).len(), 100 - half);
-}
-
-fn put(change: Change) -> StoredRecord {
-    match change {
-        Change::Put(stored) => stored,
-        Change::Remove(key) => panic!("{key} was removed"),
-    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn holding(copy: &str, policy: PublisherConflict) -> Bench {
 }
 
 /// What became of the write, in a word.
-fn word(outcome: &WriteOutcome) -> &'static str {
+pub(super) fn word(outcome: &WriteOutcome) -> &'static str {
     match outcome {
         WriteOutcome::Stored => "stored",
         WriteOutcome::Renewed => "renewed",

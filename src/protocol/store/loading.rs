@@ -1,0 +1,55 @@
+//! What a store has kept, as it comes back after a restart: what of it goes on, and when each is seen to next.
+
+use std::time::Instant;
+
+use super::quota::Claim;
+use super::record::{Class, Record, StoredRecord};
+use super::records::Records;
+use crate::protocol::entropy::Entropy;
+
+impl Records {
+    /// Rebuilds what a store has kept, as after a restart. Republications and restores are spread over one interval, so
+    /// that they do not come all at once. What has ended meanwhile is dropped, and so is what is farthest from this node
+    /// where the bounds have become smaller.
+    ///
+    /// Our own publications do not end by that: those whose time has run out are due at once. Says how many.
+    pub fn load(&mut self, kept: Vec<StoredRecord>, now: Instant, entropy: &mut dyn Entropy) -> usize {
+        let mut lapsed = 0;
+        let full = kept.into_iter().filter(|stored| stored.class != Class::Cached);
+        let mut records: Vec<Record> = full.map(|stored| Record::new(stored, &self.own)).collect();
+        // A store may give them in any order; the outcome must not depend on it.
+        records.sort_by(|a, b| (a.distance, &a.stored.key).cmp(&(b.distance, &b.stored.key)));
+        for mut record in records {
+            self.version = self.version.max(record.stored.version);
+            if record.is_expired(now) {
+                if record.is_published() {
+                    // First of all, but in rounds as any upkeep, and not served before: nobody here knows what others have set
+                    // in so long a time.
+                    lapsed += 1;
+                    record.due_at = Some(now);
+                    self.holdings.put(record);
+                } else {
+                    self.expired += 1;
+                    self.gone(record);
+                }
+                continue;
+            }
+            if let Some(source) = record.stored.source {
+                let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
+                if self.holdings.victim(&claim) != Ok(None) {
+                    self.evicted += 1;
+                    self.gone(record);
+                    continue;
+                }
+            }
+            let half_life = record.stored.expires_at.saturating_duration_since(now) / 2;
+            let round = match record.stored.class {
+                Class::Published => self.config.effective_republish_interval().min(half_life),
+                Class::Held | Class::Cached => self.config.restore_interval,
+            };
+            record.due_at = Some(now + round.mul_f64(entropy.unit()));
+            self.holdings.put(record);
+        }
+        lapsed
+    }
+}

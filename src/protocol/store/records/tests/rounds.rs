@@ -1,0 +1,186 @@
+//! What comes in rounds: restores, republications, and what a restart makes of them.
+
+use super::*;
+
+#[test]
+fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
+    let mut bench = Bench::new(Config::builder().restore_interval(secs(60)).build().unwrap());
+    bench.publish("ours", "a");
+    for n in 0..1_000 {
+        assert_eq!(bench.set(&n.to_string(), "theirs", 5), WriteOutcome::Stored);
+    }
+    bench.now += bench.config.effective_republish_interval();
+    let due = bench.records.due(bench.now, 1, 10, &mut bench.entropy);
+    assert_eq!((due.len(), &*due[0].key, due[0].kind), (11, "ours", DueKind::Republish));
+}
+
+#[test]
+fn a_set_from_another_holder_puts_our_own_restore_off_once() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+    let first = bench.records.next_due().unwrap();
+    assert!(first >= bench.now + secs(3_240) && first <= bench.now + secs(3_960));
+    for ttl in [Some(80_000), None] {
+        bench.now += secs(3_000);
+        assert!(bench.write("key", "v", ttl, 6, false).holds_value());
+        let next = bench.records.next_due().unwrap();
+        assert!(next >= bench.now + secs(3_240) && next <= bench.now + secs(3_960));
+        assert_eq!(bench.write("key", "other", Some(1), 6, false), WriteOutcome::Stale);
+        assert_eq!(bench.records.next_due(), Some(next), "a stale value puts nothing off");
+        assert!(bench.write("key", "v", ttl, 7, false).holds_value());
+        assert_eq!(bench.records.next_due(), Some(next), "nor does a second one");
+        bench.now = next;
+        assert_eq!(bench.due(10).len(), 1);
+    }
+}
+
+#[test]
+fn neighbours_that_send_a_value_again_and_again_do_not_put_our_restores_off_for_ever() {
+    for (ttl, legacy) in [(None, true), (Some(80_000), false), (None, false)] {
+        let mut bench = Bench::new(Config::default());
+        assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+        let mut restores = 0;
+        for minute in 1..=24 * 60 {
+            bench.now += secs(60);
+            // Three of them, each once an hour, as nodes of the package do: to whom else, nobody here knows.
+            for (from, at) in [(6, 0), (7, 20), (8, 40)] {
+                if minute % 60 == at {
+                    assert!(bench.write("key", "v", ttl, from, legacy).holds_value());
+                }
+            }
+            restores += bench.due(10).len();
+        }
+        assert!((11..=24).contains(&restores), "{restores} in a day, one every two hours at least: {ttl:?} {legacy}");
+    }
+}
+
+#[test]
+fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
+    let mut bench = Bench::new(Config::default());
+    for key in 0..50 {
+        assert_eq!(bench.set(&key.to_string(), "v", 0), WriteOutcome::Stored);
+    }
+    assert!(bench.due(100).is_empty());
+    bench.now += secs(3_600);
+    let at_once = bench.due(100).len();
+    assert!((10..40).contains(&at_once), "{at_once} of 50 after one interval");
+    bench.now += secs(360);
+    let (mut rest, mut batches) = (50 - at_once, 0);
+    while rest > 0 {
+        let batch = bench.due(7).len();
+        assert_eq!(batch, rest.min(7));
+        (rest, batches) = (rest - batch, batches + 1);
+    }
+    assert!(batches > 1 && bench.due(7).is_empty());
+}
+
+#[test]
+fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
+    let mut bench = Bench::new(Config::default());
+    for key in 0..100 {
+        bench.publish(&key.to_string(), "v");
+    }
+    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let mut rebuilt = Bench::new(Config::default());
+    rebuilt.now = bench.now + secs(40_000);
+    rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
+    assert!(rebuilt.records.take_changes().is_empty());
+    assert_eq!(rebuilt.publish("more", "v").version, 101);
+    let half_life = (86_410 - 40_000) / 2;
+    rebuilt.now += secs(half_life / 2);
+    let half = rebuilt.due(1_000).len();
+    assert!((30..70).contains(&half), "{half} of 100 within half the time");
+    rebuilt.now += secs(half_life / 2 + 1);
+    assert_eq!(rebuilt.due(1_000).len(), 100 - half);
+}
+
+/// A bench in which a store has come back after `pause`, and how many publications had ended meanwhile.
+fn after(mut bench: Bench, pause: Duration) -> (Bench, usize) {
+    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let mut rebuilt = Bench::new(bench.config);
+    rebuilt.now = bench.now + pause;
+    let lapsed = rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
+    (rebuilt, lapsed)
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_served_from_then_on() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("released", "v");
+    assert!(bench.records.release("released"));
+    assert_eq!(bench.set("held", "v", 5), WriteOutcome::Stored);
+    for key in ["ours", "kept"] {
+        bench.publish(key, "v");
+    }
+    assert!(bench.records.keep("kept"));
+    let (mut bench, lapsed) = after(bench, 30 * DAY);
+    assert_eq!((lapsed, bench.records.snapshot().published.values, bench.records.snapshot().expired), (2, 2, 2));
+    assert_eq!(bench.records.take_changes(), [Change::Remove("held".into()), Change::Remove("released".into())]);
+    assert_eq!((bench.get("ours"), bench.records.has("ours", bench.now)), (None, (false, None)));
+    assert_eq!(bench.records.full_copies(bench.now).count(), 0, "nor is it handed over");
+    assert_eq!(bench.records.expire(bench.now), 0);
+
+    let due = bench.due(1);
+    assert_eq!((due.len(), due[0].kind), (1, DueKind::Republish), "of as many as a round takes");
+    let (first, second) = if &*due[0].key == "ours" { ("ours", "kept") } else { ("kept", "ours") };
+    assert_eq!((bench.seconds_left(first), bench.get(second)), (Some(86_410), None));
+    // Should the node go before that has come to anything, it is due again at once.
+    assert!(bench.records.take_changes().is_empty());
+    assert!(bench.records.renewed(first, due[0].version, true, bench.now));
+    assert!(matches!(&bench.records.take_changes()[..], [Change::Put(record)] if *record.key == *first));
+    assert!(bench.records.is_kept("kept"));
+    bench.now += secs(3_600);
+    let due = bench.due(9);
+    assert_eq!((due.len(), &*due[0].key), (1, second));
+}
+
+#[test]
+fn a_publication_that_falls_behind_while_the_node_runs_is_published_all_the_same() {
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "v");
+    bench.now += 2 * DAY;
+    assert_eq!((bench.get("key"), bench.records.expire(bench.now)), (None, 0));
+    assert!(bench.records.is_published("key"));
+    assert_eq!(bench.due(1)[0].kind, DueKind::Republish);
+    assert_eq!((bench.text("key").as_deref(), bench.seconds_left("key")), (Some("v"), Some(86_410)));
+}
+
+#[test]
+fn what_others_say_of_a_key_whose_publisher_was_off_is_later_than_what_it_said_itself() {
+    for (write, ttl, legacy, outcome, left) in [
+        ("theirs", None, false, "superseded", Some(86_410)),
+        ("theirs", None, true, "superseded", Some(86_410)),
+        ("theirs", Some(500), false, "superseded", Some(500)),
+        ("older", None, false, "stale", None),
+        ("older", Some(500), false, "stale", None),
+        ("ours", None, false, "renewed", Some(86_410)),
+        ("ours", Some(500), false, "renewed", Some(500)),
+        ("ours", Some(0), false, "refused", None),
+        ("theirs", Some(0), false, "refused", None),
+    ] {
+        for keep in [false, true] {
+            let name = format!("{write:?} with {ttl:?}, legacy {legacy}, kept {keep}");
+            let mut bench = Bench::new(Config::default());
+            bench.publish("key", "older");
+            bench.publish("key", "ours");
+            assert!(!keep || bench.records.keep("key"));
+            let (mut bench, _) = after(bench, 2 * DAY);
+            let became = bench.write("key", write, ttl, 5, legacy);
+            let refused = keep && write == "theirs";
+            let (outcome, left) = if refused { ("kept", None) } else { (outcome, left) };
+            assert_eq!((super::conflict::word(&became), bench.seconds_left("key")), (outcome, left), "{name}");
+            assert_eq!(bench.records.is_published("key"), outcome != "superseded", "{name}");
+            assert_eq!(bench.cache("key", "cached", None, 6), WriteOutcome::Stale, "{name}");
+            bench.records.holdings.assert_consistent(&bench.config);
+        }
+    }
+}
+
+fn put(change: Change) -> StoredRecord {
+    match change {
+        Change::Put(stored) => stored,
+        Change::Remove(key) => panic!("{key} was removed"),
+    }
+}
