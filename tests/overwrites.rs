@@ -9,7 +9,7 @@ use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::config::PublisherConflict;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
+use kademlia_dynamic::sim::{LegacyVersion, MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
@@ -27,7 +27,8 @@ fn keys() -> Vec<String> {
 /// Lets the nodes at these places set a key each to this value.
 async fn set_all(sim: &Sim, writers: &[usize], value: &str) {
     for (key, writer) in keys().iter().zip(writers) {
-        assert!(sim.set(*writer, key, value).await.unwrap().stored > 0);
+        let outcome = sim.set(*writer, key, value).await.unwrap();
+        assert!(outcome.stored > 0, "{key}: {outcome:?}");
     }
 }
 
@@ -78,7 +79,7 @@ fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
 
 #[test]
 fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
-    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(k(5)).loss(0.15), async |sim| {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(k(5)).loss(0.1), async |sim| {
         // Restores that miss somebody make copies beyond the nearest, which no publication reaches.
         sim.run_for(3 * HOUR).await;
     });
@@ -216,4 +217,98 @@ fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores(
         let others = (0..4).filter(|n| *n != nearest);
         assert!(others.into_iter().all(|n| peers.held(n, "key") == Some("new".into())));
     });
+}
+
+/// A node that publishes "key" and is about to publish it again, among peers of which the two nearest hold a later
+/// publication of this value; what it sends them then, whether it was told, and what it holds.
+fn republished_after(
+    value: &'static str,
+    config: Config,
+    before: &'static [&'static str],
+) -> (Vec<String>, bool, Class) {
+    in_virtual_time(async move {
+        let (peers, node) = house(4, config).await;
+        for value in before {
+            node.set("key", *value).await.unwrap();
+            sleep(60 * SECOND).await;
+        }
+        let place = NodeId::of_key("key");
+        let mut order: Vec<usize> = (0..4).collect();
+        order.sort_by_key(|n| peers.id(*n).distance(&place));
+        peers.forget_heard();
+        let holders = [order[0], order[1]];
+        peers.on(move |asked| match &asked.request {
+            Request::CheckStore { .. } if holders.contains(&asked.peer) => {
+                Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(0) }.into()
+            }
+            Request::FindValue { .. } if holders.contains(&asked.peer) => {
+                Response::Value { value: Value::from(value).into(), ttl: Some(86_000), age: Some(0) }.into()
+            }
+            _ => Reply::Usual,
+        });
+        let mut events = node.events();
+        let told = superseded(&mut events, "key", 13 * HOUR).await;
+        let class = node.copy_of("key").await.unwrap().unwrap().class;
+        let sent = peers.heard().into_iter().filter_map(|asked| match asked.request {
+            Request::Set { value, ttl: None, .. } => value.as_text().map(str::to_owned),
+            _ => None,
+        });
+        (sent.collect(), told, class)
+    })
+}
+
+#[test]
+fn a_value_that_was_replaced_and_has_been_published_again_since_is_the_later_one() {
+    // On and off by us, then on again by somebody else, of which we hear only now.
+    let (sent, told, class) = republished_after("on", k(5), &["on", "off"]);
+    assert_eq!((sent, told, class), (Vec::new(), true, Class::Held));
+}
+
+#[test]
+fn where_another_publishes_the_same_value_both_go_on() {
+    let (sent, told, class) = republished_after("value", k(5), &["value"]);
+    assert!(sent.len() >= 4 && sent.iter().all(|value| value == "value"), "{sent:?}");
+    assert_eq!((told, class), (false, Class::Published));
+}
+
+#[test]
+fn an_earlier_value_is_not_published_again_where_there_is_no_room_for_the_later_one() {
+    let cramped = Config::builder().k(5).max_values(0).build().unwrap();
+    let (sent, told, class) = republished_after("another", cramped, &["value"]);
+    assert_eq!((sent, told, class), (Vec::new(), false, Class::Published));
+}
+
+#[test]
+fn a_publication_that_gives_way_to_no_other_tells_nobody_how_old_it_is() {
+    for hold in [false, true] {
+        in_virtual_time(async move {
+            let (peers, node) = house(2, k(5)).await;
+            node.set("key", "value").await.unwrap();
+            if hold {
+                node.keep("key", 1).await.unwrap();
+            }
+            let check = Request::CheckStore { key: "key".into(), size: None };
+            let answer = peers.ask(0, node.local_addr(), check).await.unwrap();
+            let Response::CheckStore { has_key: true, age, .. } = answer else { panic!("{answer:?}") };
+            assert_eq!(age.is_none(), hold, "{age:?}");
+        });
+    }
+}
+
+#[test]
+fn legacy_nodes_that_are_nearest_do_not_hide_what_ours_hold_beyond_them() {
+    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
+        let builder = Sim::builder().nodes(60).seed(5).legacy(0.7).legacy_version(version).config(k(8));
+        let run = Sim::run(builder, async |sim| {
+            let nearest = sim.true_closest(&NodeId::of_key("key"), 20);
+            let far = |place: &usize| !nearest.iter().any(|peer| peer.id == sim.node(*place).unwrap().id());
+            let far: Vec<usize> = sim.places().into_iter().filter(far).collect();
+            let mut events = sim.node(far[0]).unwrap().events();
+            sim.set(far[0], "key", "old").await.unwrap();
+            sim.run_for(HOUR).await;
+            sim.set(far[1], "key", "new").await.unwrap();
+            superseded(&mut events, "key", 14 * HOUR).await
+        });
+        assert!(run.unwrap(), "{version:?}");
+    }
 }
