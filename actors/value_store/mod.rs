@@ -8,6 +8,7 @@ mod giving;
 mod keeping;
 mod limits;
 mod placing;
+mod rounds;
 mod writing;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError
 use self::backlog::Backlog;
 use self::committing::Group;
 pub(super) use self::limits::check_key;
+use self::rounds::Lateness;
 use super::clock::{self, Alarm};
 use super::counters::Counters;
 use super::events::Events;
@@ -49,6 +51,7 @@ pub struct ValueStore {
     waiting: HashMap<u64, Group>,
     /// What the backend did not take.
     backlog: Backlog,
+    lateness: Lateness,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     leaving: bool,
     entropy: Box<dyn Entropy>,
@@ -92,6 +95,7 @@ impl ValueStore {
             groups: 0,
             waiting: HashMap::new(),
             backlog,
+            lateness: Lateness::default(),
             leaving: false,
             entropy,
             counters,
