@@ -161,6 +161,47 @@ fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
     });
 }
 
+/// How many of `values` values a node publishes again in each of the minutes after it has been off for two days.
+async fn come_back(config: Config, values: usize, minutes: usize) -> Vec<usize> {
+    let house = House::new(config);
+    let node = house.start().await;
+    for n in 0..values {
+        node.set(n.to_string(), "value").await.unwrap();
+    }
+    node.stop().await;
+    sleep(48 * HOUR).await;
+    let node = house.start().await;
+    let mut alive = vec![0];
+    for minute in 0..=minutes {
+        sleep(if minute == 0 { Duration::ZERO } else { Duration::from_secs(67) }).await;
+        let mut now_alive = 0;
+        for n in 0..values {
+            now_alive += usize::from(node.copy_of(n.to_string()).await.unwrap().is_some());
+        }
+        alive.push(now_alive);
+    }
+    assert_eq!(node.snapshot().await.unwrap().store.published.values, values);
+    alive.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[test]
+fn many_values_whose_publisher_was_off_come_back_in_rounds_that_fit_the_queue_of_upkeep() {
+    in_virtual_time(async {
+        let config = Config::builder().k(2).max_lookups(64).max_waiting_lookups(100).build().unwrap();
+        let came = come_back(config, 300, 8).await;
+        assert_eq!((came[0], came.iter().sum::<usize>()), (0, 300), "{came:?}");
+        assert!(came.iter().all(|came| *came <= 200), "two rounds at most within a minute: {came:?}");
+    });
+}
+
+#[test]
+fn where_little_is_held_for_others_nearly_all_of_a_round_is_for_what_is_published() {
+    in_virtual_time(async {
+        let came = come_back(k(2), 900, 1).await;
+        assert_eq!(came, [0, 900]);
+    });
+}
+
 #[test]
 fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_when_it_comes_here() {
     in_virtual_time(async {

@@ -122,6 +122,10 @@ impl Node {
     /// republished until the node stops or the key is [released](Node::release), or somebody else sets it. A node that comes back
     /// from a store on disk goes on with that, however long it was away.
     ///
+    /// Nothing bounds how much a node publishes but its memory. 330,000 values are republished in time whatever else it does;
+    /// with more, copies may end before their turn comes, which a log line tells, unless
+    /// [`Config::max_waiting_lookups`](kademlia_dynamic::protocol::config::Config) is raised with them.
+    ///
     /// # Errors
     /// Where key or value are too long, or the node is too busy or stopped. That no peer took it is an outcome.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<Value>) -> Result<SetOutcome, Error> {

@@ -1,37 +1,20 @@
-//! What is seen to again and again while values are held: republications and restores that are due, kept and released keys,
-//! audits, expiry. Who is asked, and where a value goes, is that of others.
+//! What is seen to while values are held: kept and released keys, audits, expiry, and the ends of placements. Who is asked, and
+//! where a value goes, is that of others.
 
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::store::{Class, Deed, DueKind};
+use kademlia_dynamic::protocol::store::{Class, Deed};
 
 use super::super::clock;
 use super::super::handling::Handler;
-use super::super::maintenance::republish_round;
 use super::super::messages::{
-    AuditKey, Auditing, ExpireValues, KeepKey, LookupKey, PublishDone, Purpose, ReleaseKey, RepublishDue, RepublishKey,
-    StartLookup, UnkeepKey,
+    AuditKey, Auditing, ExpireValues, KeepKey, LookupKey, PublishDone, Purpose, ReleaseKey, RepublishKey, StartLookup,
+    UnkeepKey,
 };
 use super::super::outcome::{Error, HeldHere};
 use super::ValueStore;
 use super::committing::Waiting;
-
-/// Of each kind, values republished and values restored in one round at most: both together find room in the queue of
-/// upkeep. What is left over is due in the next round, the longest overdue first.
-const MAX_ROUND: usize = 512;
-/// Values restored in one round at least.
-const MIN_ROUND: usize = 16;
-
-impl ValueStore {
-    /// How many restores a round takes, so that each held value has its turn in each interval: a quarter more than its
-    /// share, within the bounds.
-    fn restores_a_round(&self) -> usize {
-        let share = republish_round(&self.config).as_secs_f64() / self.config.restore_interval.as_secs_f64();
-        let held = self.records.snapshot().held.values as f64;
-        ((held * share * 1.25) as usize).clamp(MIN_ROUND, MAX_ROUND)
-    }
-}
 
 impl Handler<AuditKey> for ValueStore {
     type Result = ();
@@ -105,18 +88,6 @@ impl Handler<RepublishKey> for ValueStore {
         match self.records.published_version(&key) {
             Some(version) => self.find_places(key, version, false, Some(answer)),
             None => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
-        }
-    }
-}
-
-impl Handler<RepublishDue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
-        let restores = self.restores_a_round();
-        for due in self.records.due(clock::now(), MAX_ROUND, restores, &mut *self.entropy) {
-            let restore = matches!(due.kind, DueKind::Restore { .. });
-            self.find_places(due.key, due.version, restore, None);
         }
     }
 }

@@ -8,6 +8,7 @@ mod giving;
 mod keeping;
 mod limits;
 mod placing;
+mod rounds;
 mod writing;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError
 use self::backlog::Backlog;
 use self::committing::Group;
 pub(super) use self::limits::check_key;
+use self::rounds::Lateness;
 use super::clock::{self, Alarm, Standstill};
 use super::counters::Counters;
 use super::events::Events;
@@ -50,6 +52,7 @@ pub struct ValueStore {
     /// What the backend did not take.
     backlog: Backlog,
     standstill: Standstill,
+    lateness: Lateness,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     leaving: bool,
     entropy: Box<dyn Entropy>,
@@ -95,6 +98,7 @@ impl ValueStore {
             waiting: HashMap::new(),
             backlog,
             standstill: Standstill::new(),
+            lateness: Lateness::default(),
             leaving: false,
             entropy,
             counters,

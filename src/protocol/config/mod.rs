@@ -191,7 +191,9 @@ pub struct Config {
     /// while more are wanted than can run. Defaults to [`DEFAULT_MAX_LOOKUPS`].
     pub max_lookups: usize,
     /// Lookups that wait for their turn (0..=1,000,000): so many that somebody waits for, in their order, and so many of the
-    /// node's own upkeep beside them. Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
+    /// node's own upkeep beside them, in each of its rounds, which come once a minute at least. Half of those of a round are
+    /// certain to publish the node's own values again: with the default that suffices for 330,000 values in time. A node that
+    /// publishes more needs more, and otherwise logs a warning. Defaults to [`DEFAULT_MAX_WAITING_LOOKUPS`].
     pub max_waiting_lookups: usize,
     /// Queries in flight (1..=1,000,000). Defaults to [`DEFAULT_MAX_QUERIES_IN_FLIGHT`].
     pub max_queries_in_flight: usize,

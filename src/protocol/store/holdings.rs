@@ -108,6 +108,11 @@ impl Holdings {
         if published { self.due_published.first() } else { self.due_held.first() }
     }
 
+    /// How many publications were due before `before`.
+    pub(super) fn published_due_before(&self, before: Instant) -> usize {
+        self.due_published.iter().take_while(|(at, _)| *at < before).count()
+    }
+
     fn expiry(&mut self, published: bool) -> &mut BTreeSet<(Instant, Arc<str>)> {
         if published { &mut self.published_by_expiry } else { &mut self.by_expiry }
     }

@@ -238,6 +238,11 @@ impl Records {
         due(true).into_iter().chain(due(false)).min()
     }
 
+    /// How many of our own publications have been due for longer than `late`.
+    pub fn overdue(&self, late: Duration, now: Instant) -> usize {
+        now.checked_sub(late).map_or(0, |before| self.holdings.published_due_before(before))
+    }
+
     /// The values that are due, the longest overdue first: at most `publications` of our own and at most `restores` of
     /// others, so that neither waits behind the other. Each is scheduled for its next round with that, whatever becomes
     /// of this one.
