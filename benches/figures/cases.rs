@@ -109,7 +109,7 @@ fn found(reads: Reads, target: f64) -> Vec<Count> {
 
 /// Every value readable at every minute: each is read in each.
 pub(crate) fn no_faults(nodes: usize, duration: Duration, seed: u64) -> Vec<Count> {
-    const VALUES: usize = 50;
+    const VALUES: usize = 20;
     let (values, reads_per_minute, lookups_per_minute) = (VALUES, VALUES, 0);
     let report = experiment(Experiment {
         nodes,

@@ -64,7 +64,7 @@ pub struct Settled {
 /// What a deed makes of what is held.
 #[derive(Debug)]
 enum Effect {
-    /// This takes its place. Whether a publication is kept, goes over to the next one.
+    /// This takes its place. A publication that was kept is so with its next value, too.
     Put(Box<Record>),
     /// It is the same, unless what it repeated has failed.
     Again(Box<Record>),
@@ -86,6 +86,7 @@ enum Effect {
 impl Effect {
     /// Changes `held`, and says whether there was something to change, or nothing to be changed.
     fn apply(&self, held: &mut Option<Record>) -> bool {
+        let is_published = held.as_ref().is_some_and(Record::is_published);
         let published = held.as_mut().filter(|record| record.is_published());
         match self {
             Self::Put(record) => {
@@ -108,8 +109,9 @@ impl Effect {
                     }
                     true
                 }
-                // It repeated a value of ours that came to nothing. Nobody has asked us to hold it for him.
-                _ if record.is_published() => false,
+                // It repeated a value of ours that came to nothing, which nobody asked us to hold for him; or one that would have
+                // ended a publication of ours, which a repetition alone does not.
+                _ if record.is_published() || is_published => false,
                 _ => {
                     *held = Some(Record::clone(record));
                     true

@@ -245,6 +245,7 @@ fn what_is_done_behind_a_failure_stands_as_if_that_had_never_been() {
     let publish: Do = |all| all.publish("key", "new");
     let supersede: Do = |all| assert!(all.set("key", "theirs", 5, false));
     let same: Do = |all| assert!(all.set("key", "old", 5, false));
+    let again: Do = |all| assert!(all.set("key", "theirs", 6, false));
     let keep: Do = |all| assert!(all.deed("key", Deed::Keep, |bench| bench.records.keep("key")));
     let unkeep: Do = |all| assert!(all.deed("key", Deed::Unkeep, |bench| bench.records.unkeep("key")));
     let release: Do = |all| assert!(all.deed("key", Deed::Release, |bench| bench.records.release("key")));
@@ -255,6 +256,7 @@ fn what_is_done_behind_a_failure_stands_as_if_that_had_never_been() {
         ("a release and the same", release, same, true, ours("old", false)),
         ("a release and another", release, supersede, true, theirs("theirs")),
         ("a set and another", publish, supersede, true, theirs("theirs")),
+        ("another and the same", supersede, again, false, ours("old", false)),
         ("another and a set", supersede, publish, true, ours("new", false)),
         ("another and a release", supersede, release, true, theirs("old")),
         ("a keep and an unkeep", keep, unkeep, true, ours("old", false)),
