@@ -4,12 +4,12 @@
 //! A peer that answers after silences was alive all along: those were losses. The dead never answer, so however many of
 //! them there are, they do not count as losses.
 
-/// How much less each answer weighs than the one after it: the last fifty or so decide.
-const FADING: f64 = 0.98;
+/// How much less each answer weighs than the one after it: the last hundred or so decide.
+const FADING: f64 = 0.99;
 /// Answers without a loss that are taken for granted, so that the first loss of all says little.
-const GRANTED: f64 = 10.0;
+const GRANTED: f64 = 15.0;
 /// How likely a living peer may at most be taken for dead at the end of a row of silences.
-const MISTAKE: f64 = 1e-3;
+const MISTAKE: f64 = 5e-4;
 /// Silences in a row that suffice however bad the lines are, so that nobody can keep dead peers in a table by
 /// answering now and then.
 pub(super) const MAX_SILENCES: u32 = 8;
@@ -61,7 +61,7 @@ mod tests {
         assert!(losses.patience() <= 3);
         losses.answered(u32::MAX);
         assert_eq!(losses.patience(), MAX_SILENCES);
-        for _ in 0..2_000 {
+        for _ in 0..4_000 {
             losses.answered(0);
         }
         assert_eq!(losses.patience(), 1);

@@ -8,7 +8,7 @@
 //!   of them and the last query went out after any outage had ended. So one lost packet evicts nobody, an
 //!   outage of everything neither, and a bucket full of living peers keeps them whoever knocks (Kademlia paper, 2.2, 4.1).
 //! - Where queries to living peers get lost, more silences in a row are borne, so that a living peer is hardly ever
-//!   evicted: lines that lose a fifth of all datagrams take seven.
+//!   evicted: lines that lose a fifth of all datagrams take eight.
 //! - Silence counts only at the address that the entry has: a peer that a stranger named elsewhere cannot be blamed.
 //! - An address holds one id. A peer that answers under a new id has restarted: the old id goes.
 //! - An id moves to another address only after [`FAILURES_BEFORE_REPLACEMENT`] silences at the old one.
