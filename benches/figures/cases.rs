@@ -315,12 +315,17 @@ pub(crate) fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
     })
 }
 
-/// Lets the node at this place set a value, or another one if it has left; which one did.
+/// Lets the node at this place set a value, or another one if it has left, or leaves before it is told; which one did.
 async fn set_by(sim: &Sim, mut place: usize, key: &str, value: &str) -> usize {
-    while sim.set(place, key, value).await.is_err() {
+    loop {
+        if let Some(node) = sim.node(place) {
+            let is_told = node.set(key, value).await.is_ok();
+            if is_told && sim.node(place).is_some_and(|there| there.id() == node.id()) {
+                return place;
+            }
+        }
         place = sim.random_node();
     }
-    place
 }
 
 /// The same among nodes half of which have left after four hours.

@@ -145,16 +145,14 @@ impl<'a> Run<'a> {
             }
             let sets = batch.iter().map(|n| async move {
                 let mut publisher = publishers[n % publishers.len()];
-                loop {
-                    match sim.set(publisher, &key(*n), value(*n)).await {
-                        // Who comes and goes may have gone: then somebody else does it, so that each value was set once.
-                        Err(Error::Stopped(_)) => match any_of(sim, &sim.places()) {
-                            Some(another) => publisher = another,
-                            None => return Ok(()),
-                        },
-                        outcome => return outcome.map(drop),
+                // Who comes and goes may go before it is told that the value is set: then somebody else sets it.
+                while !set(sim, publisher, &key(*n), value(*n)).await? {
+                    match any_of(sim, &sim.places()) {
+                        Some(another) => publisher = another,
+                        None => break,
                     }
                 }
+                Ok::<_, Error>(())
             });
             try_join_all(sets).await?;
         }
@@ -204,7 +202,7 @@ impl<'a> Run<'a> {
     fn begin<'s>(&mut self, sim: &'s Sim, minute: u32) -> Vec<LocalBoxFuture<'s, Ended>> {
         let Experiment { reads_per_minute, visits_per_minute, lookups_per_minute, values, .. } = *self.experiment;
         let mut begun = Vec::with_capacity(reads_per_minute + visits_per_minute + lookups_per_minute);
-        for n in self.turns(0, reads_per_minute, values) {
+        for n in turns(&mut self.turns[0], reads_per_minute, values) {
             let after = self.moment();
             let read = async move {
                 sleep(after).await;
@@ -212,7 +210,7 @@ impl<'a> Run<'a> {
             };
             begun.push(read.boxed_local());
         }
-        for n in self.turns(1, visits_per_minute, values) {
+        for n in turns(&mut self.turns[1], visits_per_minute, values) {
             let after = self.moment();
             let visit = async move {
                 sleep(after).await;
@@ -233,13 +231,6 @@ impl<'a> Run<'a> {
             begun.push(lookup.boxed_local());
         }
         begun
-    }
-
-    /// The values whose turn it is with those of this kind.
-    fn turns(&mut self, kind: usize, count: usize, values: usize) -> impl Iterator<Item = usize> + use<> {
-        let first = self.turns[kind];
-        self.turns[kind] += count;
-        (first..first + count).map(move |turn| turn % values)
     }
 
     fn take(&mut self, ended: Ended) {
@@ -276,6 +267,13 @@ impl<'a> Run<'a> {
     fn end(self) -> Report {
         self.measured.report(self.experiment, !self.stopped)
     }
+}
+
+/// The next `count` of `values` whose turn it is, after so many turns.
+pub(super) fn turns(taken: &mut usize, count: usize, values: usize) -> impl Iterator<Item = usize> + use<> {
+    let first = *taken;
+    *taken += count;
+    (first..first + count).map(move |turn| turn % values)
 }
 
 /// Something that began in some minute, and has ended.
@@ -319,6 +317,21 @@ fn any_of(sim: &Sim, places: &[usize]) -> Option<usize> {
     (!places.is_empty()).then(|| places[sim.below(places.len())])
 }
 
+/// Lets the node at this place set a value, and says whether it was there until it was told that it has.
+async fn set(sim: &Sim, place: usize, key: &str, value: String) -> Result<bool, Error> {
+    let Some(node) = sim.node(place) else { return Ok(false) };
+    match node.set(key, value).await {
+        Err(Error::Stopped(_)) => Ok(false),
+        Err(error) => Err(error),
+        // Who has died meanwhile goes on, cut off, and is told of nobody who took the value.
+        Ok(_) => Ok(is_there(sim, place, &node)),
+    }
+}
+
+fn is_there(sim: &Sim, place: usize, node: &Node) -> bool {
+    sim.node(place).is_some_and(|there| there.id() == node.id())
+}
+
 /// Lets any living node read value `n`.
 async fn read(sim: &Sim, n: usize) -> Read {
     let readers = [sim.places(), sim.legacy_places()].concat();
@@ -333,11 +346,10 @@ async fn read(sim: &Sim, n: usize) -> Read {
 async fn read_by(sim: &Sim, place: usize, node: &Node, n: usize) -> Read {
     let read = read_here(node, n).await;
     // A node that dies meanwhile reads on, cut off: that says nothing of the value.
-    let is_there = sim.node(place).is_some_and(|there| there.id() == node.id());
-    if is_there { read } else { Read { end: ReadEnd::Abandoned, ..read } }
+    if is_there(sim, place, node) { read } else { Read { end: ReadEnd::Abandoned, ..read } }
 }
 
-/// A visitor comes, reads value `n`, and goes. One who cannot join, since all of those whom it knows have gone, was unanswered.
+/// A visitor comes, reads value `n`, and goes. One who cannot join, since all of those whom it knows have gone, has failed.
 async fn visit(sim: &Sim, n: usize) -> Read {
     let Ok(client) = sim.client().await else { return Read { end: ReadEnd::Failed, ..Read::abandoned() } };
     let read = read_here(&client, n).await;

@@ -35,15 +35,14 @@ fn a_quiet_network_loses_nothing_and_finds_everything() {
 
 #[test]
 fn the_values_are_read_in_turn_and_visitors_hold_none_of_them() {
-    let (mut minutes, mut asked) = (0, Vec::new());
+    let mut taken = 0;
+    let mut minute = |reads| run::turns(&mut taken, reads, 7).collect::<Vec<_>>();
+    assert_eq!(
+        [minute(3), minute(7), minute(0), minute(2)],
+        [vec![0, 1, 2], vec![3, 4, 5, 6, 0, 1, 2], vec![], vec![3, 4]]
+    );
     let experiment = Experiment { nodes: 10, values: 7, reads_per_minute: 7, visits_per_minute: 3, ..small() };
-    let report = Experiment { duration: 21 * MINUTE, ..experiment }
-        .run_watched(&mut |progress| {
-            minutes += u32::from(progress.phase == Phase::Running);
-            asked.push(progress.reads);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+    let report = Experiment { duration: 21 * MINUTE, ..experiment }.run().unwrap();
     assert_eq!((report.reads.asked, report.reads.found, report.reads.held_by_reader), (147, 147, 147), "all hold all");
     assert_eq!((report.visits.asked, report.visits.found, report.visits.held_by_reader), (63, 63, 0));
     assert!(report.to_string().contains("Visits      63 of 63 found their value: 100 %"), "{report}");
