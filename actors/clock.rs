@@ -34,7 +34,12 @@ impl Standstill {
 
     /// Whether it has stood still since it was asked last.
     pub(crate) fn noticed(&mut self) -> bool {
-        // Both are clocks of the system, also where the timers' is virtual.
+        let real = Instant::now();
+        let virtually = now();
+        if real.max(virtually) - real.min(virtually) > STANDSTILL {
+            self.ahead = None;
+            return false;
+        }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.noticed_at(wall, self.started.elapsed())
     }

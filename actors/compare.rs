@@ -32,8 +32,8 @@ pub(crate) struct CompareLinks {
 impl Compare {
     /// A comparison of what is to be placed.
     pub(crate) fn new(config: &Config, launch: LaunchCompare, links: CompareLinks) -> Self {
-        let LaunchCompare { placing, found, value, age } = launch;
-        let machine = Comparison::new(value, age, &found.of_ours, config, clock::now());
+        let LaunchCompare { placing, found, copy } = launch;
+        let machine = Comparison::new(copy, &found.of_ours, config, clock::now());
         Self { key: placing.key.clone(), machine, wake: None, links: Some(links), placing: Some((placing, found)) }
     }
 
@@ -67,8 +67,8 @@ impl Compare {
         let Some(asked) = event.id else { return };
         let now = clock::now();
         match event.result {
-            QueryResult::Answered { response: Response::CheckStore { age, .. }, .. } => {
-                self.machine.handle_checked(&asked, age, now);
+            QueryResult::Answered { response: Response::CheckStore { ttl, age, .. }, .. } => {
+                self.machine.handle_checked(&asked, ttl, age, now);
             }
             QueryResult::Answered { response: Response::Value { value, ttl, age }, .. } => {
                 self.machine.handle_value(&asked, value, ttl, age, now);

@@ -140,9 +140,9 @@ fn a_publisher_whose_key_another_has_set_is_told_at_its_next_republication_and_b
 #[test]
 fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
     let config = Config::builder().k(5).publisher_conflict(PublisherConflict::Hold).build().unwrap();
-    // Both do: neither publication ends, and the last to republish is read.
-    let (read, told, publishes) = two_publishers(config);
-    assert!(["old", "new"].contains(&read.as_str()) && !told && publishes, "{read}");
+    // Both do, and the last to republish is read, whoever that is.
+    let (_, told, publishes) = two_publishers(config);
+    assert!(!told && publishes);
 }
 
 async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
@@ -220,12 +220,12 @@ fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores(
 }
 
 /// A node that publishes "key" and is about to publish it again, among peers of which the two nearest hold a later
-/// publication of this value; what it sends them then, whether it was told, and what it holds.
+/// publication of this value; what it sends them then, whether it was told, and as what it holds the key.
 fn republished_after(
     value: &'static str,
     config: Config,
     before: &'static [&'static str],
-) -> (Vec<String>, bool, Class) {
+) -> (Vec<String>, bool, Option<Class>) {
     in_virtual_time(async move {
         let (peers, node) = house(4, config).await;
         for value in before {
@@ -248,7 +248,7 @@ fn republished_after(
         });
         let mut events = node.events();
         let told = superseded(&mut events, "key", 13 * HOUR).await;
-        let class = node.copy_of("key").await.unwrap().unwrap().class;
+        let class = node.copy_of("key").await.unwrap().map(|copy| copy.class);
         let sent = peers.heard().into_iter().filter_map(|asked| match asked.request {
             Request::Set { value, ttl: None, .. } => value.as_text().map(str::to_owned),
             _ => None,
@@ -261,21 +261,21 @@ fn republished_after(
 fn a_value_that_was_replaced_and_has_been_published_again_since_is_the_later_one() {
     // On and off by us, then on again by somebody else, of which we hear only now.
     let (sent, told, class) = republished_after("on", k(5), &["on", "off"]);
-    assert_eq!((sent, told, class), (Vec::new(), true, Class::Held));
+    assert_eq!((sent, told, class), (Vec::new(), true, Some(Class::Held)));
 }
 
 #[test]
 fn where_another_publishes_the_same_value_both_go_on() {
     let (sent, told, class) = republished_after("value", k(5), &["value"]);
     assert!(sent.len() >= 4 && sent.iter().all(|value| value == "value"), "{sent:?}");
-    assert_eq!((told, class), (false, Class::Published));
+    assert_eq!((told, class), (false, Some(Class::Published)));
 }
 
 #[test]
-fn an_earlier_value_is_not_published_again_where_there_is_no_room_for_the_later_one() {
+fn an_earlier_value_is_not_published_again_even_where_there_is_no_room_for_the_later_one() {
     let cramped = Config::builder().k(5).max_values(0).build().unwrap();
     let (sent, told, class) = republished_after("another", cramped, &["value"]);
-    assert_eq!((sent, told, class), (Vec::new(), false, Class::Published));
+    assert_eq!((sent, told, class), (Vec::new(), true, None));
 }
 
 #[test]

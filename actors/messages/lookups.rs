@@ -1,14 +1,14 @@
 //! What the lookup coordinator is told, and what lookups and placements tell.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::Message;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::StoredCopy;
+use kademlia_dynamic::protocol::store::{StoredCopy, ToCompare};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{FoundValue, Health, HeldHere, SetOutcome, TracedGet};
@@ -165,9 +165,7 @@ pub struct LaunchCompare {
     /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
     pub found: Arc<LookupResult>,
     /// What is held here.
-    pub value: Arc<Value>,
-    /// How long ago that was published, at least.
-    pub age: Duration,
+    pub copy: ToCompare,
 }
 
 /// Compare → value store: the same, and what was published later, if anything was. It comes in any case, once.

@@ -227,9 +227,11 @@ impl Handler<Compared> for ValueStore {
     fn handle(&mut self, compared: Compared, ctx: &mut Self::Context) {
         let Compared { placing, found, later } = compared;
         let now = self.now();
-        if later.is_none_or(|later| self.adopt(&placing.key, later, now, ctx)) {
-            self.place(placing, &found, now);
+        if let Some(later) = later {
+            self.adopt(&placing.key, later, now, ctx);
         }
+        // If that has taken its place, it is placed no more.
+        self.place(placing, &found, now);
     }
 }
 

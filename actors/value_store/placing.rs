@@ -20,12 +20,9 @@ impl ValueStore {
     /// Has what is republished or restored compared first: whoever has published since, its value is the one to go on with. What
     /// an application sets is the latest.
     pub(super) fn compare_or_place(&mut self, placing: Placing, found: Arc<LookupResult>, now: Instant) {
-        let current = self.records.still_current(&placing.key, placing.version) && placing.answer.is_none();
-        let age = self.records.age_at_least(&placing.key, now).filter(|_| current && !found.of_ours.is_empty());
-        match age.zip(self.records.get(&placing.key, now)) {
-            Some((age, copy)) => {
-                self.links.compare.do_send(LaunchCompare { placing, found, value: copy.value, age });
-            }
+        let to_compare = self.records.to_compare(&placing.key, placing.version, now);
+        match to_compare.filter(|_| placing.answer.is_none() && !found.of_ours.is_empty()) {
+            Some(copy) => self.links.compare.do_send(LaunchCompare { placing, found, copy }),
             None => self.place(placing, &found, now),
         }
     }
@@ -34,6 +31,13 @@ impl ValueStore {
     pub(super) fn place(&mut self, placing: Placing, found: &LookupResult, now: Instant) {
         let Placing { key, version, restore, answer } = placing;
         let target = NodeId::of_key(&key);
+        if !restore && self.records.still_current(&key, version) && self.records.has_lapsed(&key, now) {
+            // Where nobody answers it is as ended as it was.
+            if found.closest.is_empty() && answer.is_none() {
+                return self.records.retry_soon(&key, version, now, &mut *self.entropy);
+            }
+            self.records.resume(&key, now);
+        }
         let copy = self.records.get(&key, now).filter(|_| self.records.still_current(&key, version));
         let Some(copy) = copy else {
             // A `set` or a foreign value came in between, and has a placement of its own.

@@ -1,12 +1,14 @@
 //! Values that come in, from the application and from peers: taken or refused, told of, and on their way to the backend. Who
 //! wins among writers is the protocol's business.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Context;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{Deed, Refusal, RemoteWrite, WriteOutcome};
 
 use super::super::clock;
@@ -53,32 +55,30 @@ impl ValueStore {
 }
 
 impl ValueStore {
-    /// Takes what was published after the copy held, as if its holder had restored it here. Whether what was to be placed may
-    /// be: not where there is no room for the later value, since the earlier one must not take its place elsewhere.
-    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) -> bool {
+    /// Takes what was published after the copy held, as if its holder had restored it here. A publication of ours ends even
+    /// where there is no room for it.
+    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) {
         let Later { value, ttl, age, from } = later;
         let before = self.records.checkpoint(key);
         let outcome = self.check_remote(key, &value).map(|()| {
-            let (ttl, age, from) = (Some(ttl), Some(age), from.addr);
-            let write = RemoteWrite { key: key.clone(), value, ttl, age, from, legacy: false };
+            let write = RemoteWrite { key: key.clone(), value, ttl: Some(ttl), age, from: from.addr, legacy: false };
             self.records.set(write, now, &mut *self.entropy)
         });
-        let (deed, why) = match outcome {
-            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => (Deed::Write, None),
-            Ok(WriteOutcome::Renewed) => (Deed::Repeat, None),
-            // It is the value at hand; or what is held by now is as late; or it is kept against all others.
-            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return true,
-            Ok(WriteOutcome::Refused(Refusal::KeyKept | Refusal::NoTimeLeft)) => return true,
-            Ok(WriteOutcome::Refused(refusal)) => (Deed::Write, Some(refusal.to_string())),
-            Err(why) => (Deed::Write, Some(why)),
+        let deed = match outcome {
+            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => Deed::Write,
+            Ok(WriteOutcome::Renewed) => Deed::Repeat,
+            // It is the value at hand; or what is held by now is as late.
+            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return,
+            Ok(WriteOutcome::Refused(Refusal::Full | Refusal::SourceFull)) if self.records.give_way(key) => Deed::Write,
+            Ok(WriteOutcome::Refused(refusal)) => return self.not_adopted(&refusal, from, now),
+            Err(why) => return self.not_adopted(&why, from, now),
         };
-        if let Some(why) = why {
-            self.counters.turned_away(Counter::WriteRefused, from.addr, &why, now);
-            return false;
-        }
         let doubt = self.records.doubt(before, deed);
         self.commit(Waiting::Adopted { from: from.addr, doubt }, ctx);
-        true
+    }
+
+    fn not_adopted(&self, why: &dyn Display, from: Peer, now: Instant) {
+        self.counters.turned_away(Counter::WriteRefused, from.addr, why, now);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::id::NodeId;
 use super::peer::Peer;
-use super::store::is_later;
+use super::store::{ToCompare, is_later};
 use super::value::Value;
 
 /// Peers heard: the nearest to the key, which a publication reaches first of all. Three, since one in ten or so may have missed
@@ -40,8 +40,8 @@ pub struct Later {
     pub value: Arc<Value>,
     /// Seconds until its copy expires.
     pub ttl: u32,
-    /// Seconds since it was published.
-    pub age: u32,
+    /// Seconds since it was published, where its holder knows.
+    pub age: Option<u32>,
     /// Who holds it.
     pub from: Peer,
 }
@@ -53,7 +53,8 @@ enum State {
     Checking {
         slow: bool,
     },
-    /// It says that it holds a publication of this age, which is later than the one at hand, and has not been asked for it.
+    /// It says that it holds a publication of this age (the greatest, where it does not know), which is later than the one at
+    /// hand, and has not been asked for it.
     Ahead {
         age: u32,
     },
@@ -76,6 +77,8 @@ pub struct Comparison {
     value: Arc<Value>,
     /// How old the copy at hand was when it began.
     age: Duration,
+    /// Whether whatever others hold is of a later publication.
+    lapsed: bool,
     begun: Instant,
     deadline: Instant,
     /// See [`Config::same_publication`].
@@ -85,13 +88,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// A comparison of a copy of `value`, published this long ago at least, with those of the nearest of `peers`, which is in
-    /// the order of distance.
-    pub fn new(value: Arc<Value>, age: Duration, peers: &[Peer], config: &Config, now: Instant) -> Self {
+    /// A comparison of this copy with those of the nearest of `peers`, which is in the order of distance.
+    pub fn new(copy: ToCompare, peers: &[Peer], config: &Config, now: Instant) -> Self {
+        let ToCompare { value, age, lapsed } = copy;
         Self {
             peers: peers.iter().take(MAX_ASKED).map(|peer| (*peer, State::ToDo)).collect(),
             value,
             age,
+            lapsed,
             begun: now,
             deadline: now + 3 * config.query_timeout,
             margin: config.same_publication(),
@@ -134,9 +138,10 @@ impl Comparison {
         if self.over { Step::Finished } else { Step::Wait { until: self.deadline } }
     }
 
-    /// `from` answered a `check_store`: how many seconds ago its full copy was published, if it holds one and knows.
-    pub fn handle_checked(&mut self, from: &NodeId, age: Option<u32>, now: Instant) {
-        let ahead = age.filter(|age| self.is_later(*age, now));
+    /// `from` answered a `check_store`: how many seconds are left of its full copy, if it holds one, and how many have passed since
+    /// that was published, if it knows.
+    pub fn handle_checked(&mut self, from: &NodeId, ttl: Option<u32>, age: Option<u32>, now: Instant) {
+        let ahead = (ttl.is_some() && self.is_later(age, now)).then_some(age.unwrap_or(u32::MAX));
         if let Some(state) = self.awaited(from, |state| matches!(state, State::Checking { .. })) {
             *state = ahead.map_or(State::Heard, |age| State::Ahead { age });
         }
@@ -146,12 +151,15 @@ impl Comparison {
     /// the value at hand, published again, only if nobody gives another one.
     pub fn handle_value(&mut self, from: &NodeId, value: Arc<Value>, ttl: Option<u32>, age: Option<u32>, now: Instant) {
         let peer = self.peers.iter().find(|(peer, _)| peer.id == *from).map(|(peer, _)| *peer);
-        let dated = ttl.zip(age).filter(|(_, age)| self.is_later(*age, now));
+        let ttl = ttl.filter(|_| self.is_later(age, now));
         let Some(state) = self.awaited(from, |state| matches!(state, State::Fetching { .. })) else { return };
         *state = State::Heard;
-        if let (Some(from), Some((ttl, age))) = (peer, dated) {
+        if let (Some(from), Some(ttl)) = (peer, ttl) {
             self.over = value != self.value;
-            self.later = Some(Later { value, ttl, age, from });
+            // Of the value at hand the youngest, which came first.
+            if self.over || self.later.is_none() {
+                self.later = Some(Later { value, ttl, age, from });
+            }
         }
     }
 
@@ -176,9 +184,10 @@ impl Comparison {
         self.later.take()
     }
 
-    fn is_later(&self, theirs: u32, now: Instant) -> bool {
+    fn is_later(&self, theirs: Option<u32>, now: Instant) -> bool {
         let ours = self.age.saturating_add(now.saturating_duration_since(self.begun));
-        is_later(Duration::from_secs(theirs.into()), ours, self.margin)
+        let dated = theirs.is_some_and(|theirs| is_later(Duration::from_secs(theirs.into()), ours, self.margin));
+        dated || self.lapsed
     }
 
     fn count(&self, is: impl Fn(&State) -> bool) -> usize {
@@ -211,10 +220,14 @@ mod tests {
         Arc::new(text.into())
     }
 
+    fn ours(age: Duration) -> ToCompare {
+        ToCompare { value: value("ours"), age, lapsed: false }
+    }
+
     /// A comparison of "ours", published an hour ago, that has asked the first three.
     fn begun(peers: u8, now: Instant) -> Comparison {
         let closest: Vec<Peer> = (0..peers).map(peer).collect();
-        let mut comparison = Comparison::new(value("ours"), HOUR, &closest, &Config::default(), now);
+        let mut comparison = Comparison::new(ours(HOUR), &closest, &Config::default(), now);
         for number in 0..peers.min(COMPARED as u8) {
             assert_eq!(comparison.next(now), Step::Check(peer(number)));
         }
@@ -232,7 +245,7 @@ mod tests {
         assert!(waits(&mut comparison, now));
         // As old, a little younger, and one that cannot tell.
         for (number, age) in [(0, Some(3_600)), (1, Some(3_590)), (2, None)] {
-            comparison.handle_checked(&peer(number).id, age, now);
+            comparison.handle_checked(&peer(number).id, Some(9), age, now);
         }
         assert_eq!((comparison.next(now), comparison.take_later()), (Step::Finished, None));
         assert_eq!(begun(0, now).next(now), Step::Finished, "there is nobody");
@@ -254,7 +267,7 @@ mod tests {
         assert!(waits(&mut comparison, now), "that was the sixth");
         comparison.handle_failure(&peer(5).id);
         assert!(waits(&mut comparison, now), "the slow one may still answer");
-        comparison.handle_checked(&peer(1).id, Some(60), now);
+        comparison.handle_checked(&peer(1).id, Some(9), Some(60), now);
         assert_eq!(comparison.next(now), Step::Fetch(peer(1)));
     }
 
@@ -263,7 +276,7 @@ mod tests {
         let now = Instant::now();
         let mut comparison = begun(3, now);
         for (number, age) in [(0, 600), (1, 60), (2, 10)] {
-            comparison.handle_checked(&peer(number).id, Some(age), now);
+            comparison.handle_checked(&peer(number).id, Some(9), Some(age), now);
         }
         assert_eq!(comparison.next(now), Step::Fetch(peer(2)));
         assert!(waits(&mut comparison, now));
@@ -276,7 +289,7 @@ mod tests {
         comparison.handle_value(&peer(1).id, value("another"), Some(80_000), Some(60), now);
         assert_eq!(comparison.next(now), Step::Finished);
         comparison.handle_value(&peer(0).id, value("too late"), Some(80_000), Some(10), now);
-        let later = Later { value: value("another"), ttl: 80_000, age: 60, from: peer(1) };
+        let later = Later { value: value("another"), ttl: 80_000, age: Some(60), from: peer(1) };
         assert_eq!(comparison.take_later(), Some(later));
         assert_eq!((comparison.next(now), comparison.take_later()), (Step::Finished, None));
     }
@@ -286,9 +299,9 @@ mod tests {
         let now = Instant::now();
         for others in [true, false] {
             let mut comparison = begun(3, now);
-            comparison.handle_checked(&peer(0).id, Some(0), now);
-            comparison.handle_checked(&peer(1).id, others.then_some(600), now);
-            comparison.handle_checked(&peer(2).id, None, now);
+            comparison.handle_checked(&peer(0).id, Some(9), Some(0), now);
+            comparison.handle_checked(&peer(1).id, Some(9), others.then_some(600), now);
+            comparison.handle_checked(&peer(2).id, Some(9), None, now);
             assert_eq!(comparison.next(now), Step::Fetch(peer(0)));
             comparison.handle_value(&peer(0).id, value("ours"), Some(86_000), Some(0), now);
             if others {
@@ -298,15 +311,31 @@ mod tests {
             assert_eq!(comparison.next(now), Step::Finished);
             let later = comparison.take_later().unwrap();
             let (text, age) = if others { ("another", 600) } else { ("ours", 0) };
-            assert_eq!((later.value, later.age), (value(text), age));
+            assert_eq!((later.value, later.age), (value(text), Some(age)));
         }
+    }
+
+    #[test]
+    fn whatever_others_hold_of_a_publication_that_has_lapsed_was_published_since() {
+        let now = Instant::now();
+        let lapsed = ToCompare { lapsed: true, ..ours(30 * HOUR) };
+        let mut comparison = Comparison::new(lapsed, &[peer(0), peer(1)], &Config::default(), now);
+        assert_eq!(comparison.next(now), Step::Check(peer(0)));
+        assert_eq!(comparison.next(now), Step::Check(peer(1)));
+        comparison.handle_checked(&peer(0).id, None, None, now);
+        comparison.handle_checked(&peer(1).id, Some(9), None, now);
+        assert_eq!(comparison.next(now), Step::Fetch(peer(1)));
+        comparison.handle_value(&peer(1).id, value("another"), Some(9), None, now);
+        assert_eq!(comparison.next(now), Step::Finished);
+        let later = Later { value: value("another"), ttl: 9, age: None, from: peer(1) };
+        assert_eq!(comparison.take_later(), Some(later));
     }
 
     #[test]
     fn it_ends_with_its_deadline_and_without_what_comes_after_it() {
         let now = Instant::now();
         let mut comparison = begun(3, now);
-        comparison.handle_checked(&peer(0).id, Some(0), now);
+        comparison.handle_checked(&peer(0).id, Some(9), Some(0), now);
         assert_eq!(comparison.next(now), Step::Fetch(peer(0)));
         let Step::Wait { until } = comparison.next(now) else { panic!("it waits") };
         assert_eq!(until, now + Duration::from_secs(6));
@@ -319,20 +348,23 @@ mod tests {
     fn the_copy_at_hand_grows_older_while_others_are_asked() {
         let now = Instant::now();
         let margin = Config::default().same_publication();
-        let mut comparison = Comparison::new(value("ours"), margin, &[peer(0)], &Config::default(), now);
+        let mut comparison = Comparison::new(ours(margin), &[peer(0)], &Config::default(), now);
         assert_eq!(comparison.next(now), Step::Check(peer(0)));
-        comparison.handle_checked(&peer(0).id, Some(0), now + Duration::from_millis(1));
+        comparison.handle_checked(&peer(0).id, Some(9), Some(0), now + Duration::from_millis(1));
         assert_eq!(comparison.next(now), Step::Fetch(peer(0)));
     }
 
     proptest! {
         /// Whatever comes back, in whatever order: it ends, with at most two queries to each of six, and what it finds is later.
         #[test]
-        fn every_comparison_ends_and_finds_nothing_but_what_is_later(seed: u64, peers in 0u8..9, age in 0u64..100_000) {
+        fn every_comparison_ends_and_finds_nothing_but_what_is_later(
+            seed: u64, peers in 0u8..9, age in 0u64..100_000, lapsed: bool,
+        ) {
             let (mut entropy, mut now) = (SeededEntropy::new(seed), Instant::now());
             let closest: Vec<Peer> = (0..peers).map(peer).collect();
             let config = Config::default();
-            let mut comparison = Comparison::new(value("a"), Duration::from_secs(age), &closest, &config, now);
+            let copy = ToCompare { value: value("a"), age: Duration::from_secs(age), lapsed };
+            let mut comparison = Comparison::new(copy, &closest, &config, now);
             let (mut checked, mut fetched) = ([0; 9], [0; 9]);
             loop {
                 match comparison.next(now) {
@@ -344,7 +376,7 @@ mod tests {
                         match entropy.below(5) {
                             0 => comparison.handle_failure(&from),
                             1 => comparison.handle_slow(&from),
-                            2 => comparison.handle_checked(&from, said, now),
+                            2 => comparison.handle_checked(&from, Some(9), said, now),
                             3 => {
                                 let given = value(if entropy.below(2) == 0 { "a" } else { "b" });
                                 comparison.handle_value(&from, given, Some(9), said, now);
@@ -358,7 +390,7 @@ mod tests {
             prop_assert!(checked.iter().chain(&fetched).all(|sent| *sent <= 1));
             prop_assert!(checked.iter().sum::<u32>() <= MAX_ASKED as u32);
             if let Some(later) = comparison.take_later() {
-                prop_assert!(u64::from(later.age) < age + 7);
+                prop_assert!(lapsed || later.age.is_some_and(|theirs| u64::from(theirs) < age + 7));
             }
         }
     }

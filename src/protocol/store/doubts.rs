@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::record::{Class, Record, StoredRecord, Writer};
 use super::records::Records;
+use crate::protocol::config::PublisherConflict;
 
 /// What is done to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,13 @@ pub struct Settled {
 #[derive(Debug)]
 enum Effect {
     /// This takes its place. A publication that was kept is so with its next value, too.
-    Put(Box<Record>),
+    Put {
+        record: Box<Record>,
+        /// Whether it was judged against a publication of ours, which it ended.
+        is_later: bool,
+        /// Whether somebody has set it, which ends a publication of ours that is not kept, unless it is an earlier value of it.
+        was_set: bool,
+    },
     /// It is the same, unless what it repeated has failed.
     Again(Box<Record>),
     Keep(bool),
@@ -89,10 +96,19 @@ impl Effect {
         let is_published = held.as_ref().is_some_and(Record::is_published);
         let published = held.as_mut().filter(|record| record.is_published());
         match self {
-            Self::Put(record) => {
-                let keep = record.is_published() && published.is_some_and(|before| before.stored.keep);
+            Self::Put { record, is_later, was_set } => {
+                let is_foreign = !record.is_published();
+                let stands = |ours: &mut Record| {
+                    let earlier = || ours.writer_of_replaced(&record.stored.value) == Some(Writer::Own);
+                    ours.stored.keep || !is_later && (!was_set || earlier())
+                };
+                let kept = published.as_ref().is_some_and(|ours| ours.stored.keep);
+                // It took the place of a publication that had ended, or was kept no more, as it seemed; and that has failed.
+                if is_foreign && published.is_some_and(stands) {
+                    return false;
+                }
                 let mut record = Record::clone(record);
-                record.stored.keep = keep;
+                record.stored.keep = kept && !is_foreign;
                 *held = Some(record);
                 true
             }
@@ -101,11 +117,9 @@ impl Effect {
                     if current.stored.published_at <= record.stored.published_at {
                         current.date(record.stored.published_at, record.stored.dated);
                     }
-                    if !current.is_published() {
-                        current.stored.expires_at = current.stored.expires_at.max(record.stored.expires_at);
-                        if current.stored.writer == Writer::Unknown {
-                            current.stored.writer = record.stored.writer;
-                        }
+                    current.stored.expires_at = current.stored.expires_at.max(record.stored.expires_at);
+                    if !current.is_published() && current.stored.writer == Writer::Unknown {
+                        current.stored.writer = record.stored.writer;
                     }
                     true
                 }
@@ -218,6 +232,17 @@ impl Doubts {
         self.note(key, Effect::Renew { version, expires_at, published_at });
     }
 
+    /// Nobody knows any more just when anything was published.
+    pub(super) fn undate(&mut self) {
+        for line in self.lines.values_mut() {
+            let put = line.steps.iter_mut().filter_map(|step| match &mut step.effect {
+                Effect::Put { record, .. } | Effect::Again(record) => Some(&mut **record),
+                _ => None,
+            });
+            put.chain(&mut line.base).for_each(|record| record.stored.dated = false);
+        }
+    }
+
     /// Nothing is held under `key` any more.
     pub(super) fn gone(&mut self, key: &str) {
         self.note(key, Effect::Gone);
@@ -235,7 +260,12 @@ impl Records {
     pub fn doubt(&mut self, before: Checkpoint, deed: Deed) -> Doubt {
         let Checkpoint { key, before } = before;
         let effect = match (deed, self.holdings.get(&key)) {
-            (Deed::Write, Some(record)) => Effect::Put(Box::new(record.clone())),
+            (Deed::Write, Some(record)) => {
+                let is_later = before.as_ref().is_some_and(Record::is_published);
+                let was_set = matches!(record.stored.writer, Writer::Peer(_))
+                    && self.config.publisher_conflict == PublisherConflict::Supersede;
+                Effect::Put { record: Box::new(record.clone()), is_later, was_set }
+            }
             (Deed::Repeat, Some(record)) => Effect::Again(Box::new(record.clone())),
             (Deed::Write | Deed::Repeat, None) => Effect::Gone,
             (Deed::Keep, _) => Effect::Keep(true),

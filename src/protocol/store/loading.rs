@@ -12,6 +12,8 @@ impl Records {
     /// that they do not come all at once. What has ended meanwhile is dropped, and so is what is farthest from this node
     /// where the bounds have become smaller.
     ///
+    /// Nothing of it has a date any more, only the latest at which it can have been published.
+    ///
     /// Our own publications do not end by that: those whose time has run out are due at once. Says how many.
     pub fn load(&mut self, kept: Vec<StoredRecord>, now: Instant, entropy: &mut dyn Entropy) -> usize {
         let mut lapsed = 0;
@@ -20,6 +22,8 @@ impl Records {
         // A store may give them in any order; the outcome must not depend on it.
         records.sort_by(|a, b| (a.distance, &a.stored.key).cmp(&(b.distance, &b.stored.key)));
         for mut record in records {
+            // Who knows how long the clock stood still meanwhile.
+            record.stored.dated = false;
             self.version = self.version.max(record.stored.version);
             if record.is_expired(now) {
                 if record.is_published() {

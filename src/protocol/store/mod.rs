@@ -22,8 +22,8 @@ pub use doubts::{Checkpoint, Deed, Doubt, Settled};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
 pub use outcome::{
-    ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, WriteOutcome,
-    age_seconds,
+    ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, ToCompare,
+    WriteOutcome, age_seconds,
 };
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;

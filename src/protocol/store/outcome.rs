@@ -34,6 +34,17 @@ pub struct StoredCopy {
     pub age: Option<Duration>,
 }
 
+/// A copy that is compared with those of others before it is published or restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToCompare {
+    /// The value.
+    pub value: Arc<Value>,
+    /// How long ago it was published, at least.
+    pub age: Duration,
+    /// Whether it is a publication of ours whose time has run out: whatever others hold was published since.
+    pub lapsed: bool,
+}
+
 impl StoredCopy {
     /// Whole seconds left, as the wire's `ttl` says them.
     pub fn ttl_seconds(&self) -> u32 {

@@ -11,7 +11,7 @@ use super::doubts::Doubts;
 use super::health::BackendHealth;
 use super::holdings::Holdings;
 use super::outcome::{
-    Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, whole_seconds,
+    Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, ToCompare, whole_seconds,
 };
 use super::quota::Claim;
 use super::record::{Class, Record, StoredRecord, Writer};
@@ -90,17 +90,27 @@ impl Records {
     /// end](Config::nearly_expired). A cached copy is none. A publication that gives way to no other has no age, so that nobody
     /// brings it a later one in vain.
     pub fn has(&self, key: &str, now: Instant) -> (bool, Option<StoredCopy>) {
-        let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
-        let stands = |copy: &StoredCopy| copy.class == Class::Published && (holds_on || self.is_kept(key));
+        let stands = self.holdings.get(key).is_some_and(|record| self.stands(record));
         let copy = self.get(key, now).filter(|copy| copy.class != Class::Cached);
-        let copy = copy.map(|copy| StoredCopy { age: copy.age.filter(|_| !stands(&copy)), ..copy });
+        let copy = copy.map(|copy| StoredCopy { age: copy.age.filter(|_| !stands), ..copy });
         let lasts = copy.as_ref().is_some_and(|copy| copy.ttl_left > self.config.nearly_expired());
         (lasts, copy)
     }
 
-    /// How long ago the full copy of `key` that is held was published, at least.
-    pub fn age_at_least(&self, key: &str, now: Instant) -> Option<Duration> {
-        self.holdings.get(key).filter(|record| record.is_full()).map(|record| record.age_at_least(now))
+    /// What is to be compared before it is published or restored as `version`: `None` if that is no longer current, or gives way to
+    /// no other value.
+    pub fn to_compare(&self, key: &str, version: u64, now: Instant) -> Option<ToCompare> {
+        let record = self.holdings.get(key).filter(|record| record.is_full() && record.stored.version == version)?;
+        let lapsed = record.is_published() && record.is_expired(now);
+        let goes_on = lapsed || !record.is_expired(now) && !self.stands(record);
+        let (value, age) = (record.stored.value.clone(), record.age_at_least(now));
+        goes_on.then_some(ToCompare { value, age, lapsed })
+    }
+
+    /// Whether it is a publication of ours that gives way to no other value.
+    fn stands(&self, record: &Record) -> bool {
+        let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
+        record.is_published() && (holds_on || record.stored.keep)
     }
 
     /// Whether a full copy of `key` is held, even one that has ended and was not dropped yet.
@@ -202,6 +212,11 @@ impl Records {
         true
     }
 
+    /// Whether the time of our publication of `key` has run out.
+    pub fn has_lapsed(&self, key: &str, now: Instant) -> bool {
+        self.lapsed(key, now).is_some()
+    }
+
     /// Lets our publication of `key` begin anew if its time has run out, as a `set` would: it is served from now on, and is to be
     /// placed at once. A store learns of it with [`Records::renewed`]: if the node goes before, it is due at once again.
     pub fn resume(&mut self, key: &str, now: Instant) {
@@ -261,7 +276,6 @@ impl Records {
 
     fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
         self.drop_expired(&key, now);
-        self.resume(&key, now);
         let record = self.holdings.get(&key)?;
         let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
         let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
@@ -287,6 +301,7 @@ impl Records {
     /// The clock has stood still: whatever is held is older than it seems.
     pub fn undate(&mut self) {
         self.holdings.undate();
+        self.doubts.undate();
     }
 
     // What all of these share.

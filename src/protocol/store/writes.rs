@@ -118,6 +118,14 @@ impl Records {
         }
     }
 
+    /// Ends our publication of `key`, if there is one, where there is no room for the later value of another, which others hold:
+    /// nothing is held of it then. Says whether there was one.
+    pub fn give_way(&mut self, key: &str) -> bool {
+        let ours = self.published_version(key).and_then(|_| self.holdings.take(key));
+        self.changed.extend(ours.as_ref().map(|ours| ours.stored.key.clone()));
+        ours.is_some()
+    }
+
     fn check_sizes(&self, key: &str, value: &Value) -> Result<(), Refusal> {
         if key.len() > self.config.max_key_len {
             Err(Refusal::KeyTooLong)
@@ -174,9 +182,11 @@ impl Records {
         if life.is_zero() {
             return self.refuse(Refusal::NoTimeLeft);
         }
-        if let Some(version) = self.published_version(&write.key) {
+        if let Some(mut record) = self.holdings.take(&write.key) {
             let (at, dated) = published(write, now);
-            self.prolong(&write.key, version, now + life, dated.then_some(at));
+            record.stored.expires_at = record.stored.expires_at.max(now + life);
+            record.date(at, dated);
+            self.holdings.put(record);
             self.changed.insert(write.key.clone());
         }
         WriteOutcome::Renewed

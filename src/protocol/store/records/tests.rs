@@ -134,6 +134,11 @@ fn text(text: u8, len: usize) -> Arc<Value> {
     value(&format!("{text}{}", "x".repeat(len)))
 }
 
+fn without_dates(mut records: BTreeMap<Arc<str>, StoredRecord>) -> BTreeMap<Arc<str>, StoredRecord> {
+    records.values_mut().for_each(|record| record.dated = false);
+    records
+}
+
 /// What every moment owes.
 fn check(bench: &Bench, published: &BTreeMap<Arc<str>, (Arc<Value>, u64, Instant)>) -> Result<(), TestCaseError> {
     let Bench { records, config, now, .. } = bench;
@@ -209,7 +214,8 @@ proptest! {
                     let held = bench.records.get(&key, now);
                     let (ttl, age) = (ttl.map(|(ttl, _)| ttl), ttl.and_then(|(_, age)| age));
                     let write = RemoteWrite { key: key.clone(), value: text(t, len), ttl, age, from: source(from), legacy };
-                    let ours = bench.records.age_at_least(&key, now);
+                    let full = bench.records.holdings.get(&key).filter(|record| record.is_full());
+                    let ours = full.map(|record| record.age_at_least(now));
                     let later = age.zip(ours).is_some_and(|(theirs, ours)| secs(u64::from(theirs) + 13) < ours);
                     let lapsed = published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now);
                     let outcome = bench.records.set(write.clone(), now, &mut bench.entropy);
@@ -268,6 +274,7 @@ proptest! {
                     prop_assert!(due.len() <= 2 * limit, "of each kind");
                     for due in due {
                         prop_assert!(bench.records.still_current(&due.key, due.version));
+                        bench.records.resume(&due.key, now);
                         let copy = bench.get(&due.key).expect("nothing that has ended is due");
                         prop_assert_eq!(&copy.value, &due.value);
                         match due.kind {
@@ -289,7 +296,8 @@ proptest! {
                     let kept: BTreeMap<_, _> = store.load().unwrap().into_iter().map(|r| (r.key.clone(), r)).collect();
                     let held = bench.records.holdings.records().filter(|record| record.is_full());
                     let held: BTreeMap<_, _> = held.map(|r| (r.stored.key.clone(), r.stored.clone())).collect();
-                    prop_assert_eq!(kept, held);
+                    // A date alone is worth no commit.
+                    prop_assert_eq!(without_dates(kept), without_dates(held));
                 }
                 Step::Restart => {
                     store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
@@ -297,7 +305,10 @@ proptest! {
                     let lapsed = rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
                     prop_assert_eq!(lapsed, published.values().filter(|(_, _, expires_at)| *expires_at <= now).count());
                     for record in bench.records.holdings.records().filter(|record| record.is_full()) {
-                        prop_assert_eq!(rebuilt.get(&record.stored.key, now), bench.records.get(&record.stored.key, now));
+                        let before = bench.records.get(&record.stored.key, now);
+                        // Nobody knows how long the clock stood still meanwhile.
+                        let before = before.map(|copy| StoredCopy { age: None, ..copy });
+                        prop_assert_eq!(rebuilt.get(&record.stored.key, now), before);
                     }
                     prop_assert!(rebuilt.next_due().is_none_or(|at| at <= now + secs(500)));
                     bench.records = rebuilt;

@@ -249,6 +249,11 @@ fn what_is_done_behind_a_failure_stands_as_if_that_had_never_been() {
     let keep: Do = |all| assert!(all.deed("key", Deed::Keep, |bench| bench.records.keep("key")));
     let unkeep: Do = |all| assert!(all.deed("key", Deed::Unkeep, |bench| bench.records.unkeep("key")));
     let release: Do = |all| assert!(all.deed("key", Deed::Release, |bench| bench.records.release("key")));
+    let unkeep_kept: Do = |all| {
+        assert!(all.deed("key", Deed::Keep, |bench| bench.records.keep("key")));
+        assert!(all.settle(true).effective);
+        assert!(all.deed("key", Deed::Unkeep, |bench| bench.records.unkeep("key")));
+    };
     for (name, fails, behind, effective, held) in [
         ("a set and a keep", publish, keep, true, ours("old", true)),
         ("a keep and a set", keep, publish, true, ours("new", false)),
@@ -262,6 +267,7 @@ fn what_is_done_behind_a_failure_stands_as_if_that_had_never_been() {
         ("a keep and an unkeep", keep, unkeep, true, ours("old", false)),
         ("a release and a set", release, publish, true, ours("new", false)),
         ("a keep and the same", keep, same, true, ours("old", false)),
+        ("an unkeep and another", unkeep_kept, supersede, false, ours("old", true)),
     ] {
         let mut all = Doubtful::new();
         all.publish("key", "old");
