@@ -95,7 +95,14 @@ async fn whatever_bytes_come_a_node_goes_on() {
             stranger.send_to(&bytes, node.local_addr()).unwrap();
         }
         let other = Node::builder().codec(codec).node_id(NodeId::ZERO).start().await.unwrap();
-        assert_eq!(other.ping(node.local_addr()).await.unwrap().peer.id, node.id(), "{codec}");
+        // As long as they fill the socket's buffer, the system drops what else comes.
+        let mut pong = other.ping(node.local_addr()).await;
+        for _ in 0..5 {
+            if pong.is_err() {
+                pong = other.ping(node.local_addr()).await;
+            }
+        }
+        assert_eq!(pong.unwrap().peer.id, node.id(), "{codec}");
         assert_eq!(node.counters().restarts().len(), 0);
     }
 }

@@ -214,7 +214,7 @@ fn what_a_node_holds_a_scripted_peer_can_ask_for() {
         let set = Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
         assert_eq!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true }));
         let answer = peers.ask(1, node.local_addr(), Request::FindValue { key: "key".into() }).await.unwrap();
-        assert_eq!(answer, Response::Value { value: Value::from("value").into(), ttl: Some(86_409), age: Some(0) });
+        assert_eq!(answer, Response::Value { value: Value::from("value").into(), ttl: Some(86_409), age: Some(1) });
         assert_eq!(node.get("key").await.unwrap(), Some("value".into()));
         node.stop().await;
         assert!(peers.ask(0, node.local_addr(), Request::Ping).await.is_err());
