@@ -154,6 +154,7 @@ impl ValueStore {
     /// The backend failed: what waited is as if it had never been, and whatever else was in its group is owed.
     fn not_committed(&mut self, mut keys: Vec<Arc<str>>, waiting: Waiting, error: StoreError, ctx: &mut Context<Self>) {
         let now = clock::now();
+        let mut adopting = None;
         // Whoever asked may have gone, so what `send` returns does not matter.
         let undone = match waiting {
             Waiting::Remote { to, doubt, .. } => {
@@ -164,6 +165,7 @@ impl ValueStore {
             }
             Waiting::Adopted { doubt, .. } => {
                 self.backlog.tell(&error, now);
+                adopting = Some(doubt.key().clone());
                 Some(doubt)
             }
             Waiting::Local { answer, doubt, .. } => {
@@ -198,6 +200,12 @@ impl ValueStore {
         keys.retain(|key| undone.as_ref().is_none_or(|doubt| doubt.key() != key));
         self.backlog.owe(keys, |key| self.records.is_held(key), now);
         let amend = undone.and_then(|doubt| self.records.settle(doubt, false).amend);
+        // What was to be placed was not: it had given way.
+        if let Some(key) = adopting
+            && let Some(version) = self.records.published_version(&key)
+        {
+            self.records.retry_soon(&key, version, now, &mut *self.entropy);
+        }
         if let Some(doubt) = amend {
             self.commit(Waiting::Amend(doubt), ctx);
         }

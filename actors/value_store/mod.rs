@@ -124,7 +124,7 @@ impl ValueStore {
                 if lapsed > 0 {
                     tracing::info!(
                         values = lapsed,
-                        "published here, and ended while this node was away: published again"
+                        "published here, and ended while this node was away: published again unless others have meanwhile"
                     );
                 }
             }
@@ -227,11 +227,12 @@ impl Handler<Compared> for ValueStore {
     fn handle(&mut self, compared: Compared, ctx: &mut Self::Context) {
         let Compared { placing, found, later } = compared;
         let now = self.now();
-        if let Some(later) = later {
-            self.adopt(&placing.key, later, now, ctx);
+        if later.is_none_or(|later| self.adopt(&placing.key, later, now, ctx)) {
+            // If that has taken its place, it is placed no more.
+            self.place(placing, &found, now);
+        } else {
+            self.records.retry_soon(&placing.key, placing.version, now, &mut *self.entropy);
         }
-        // If that has taken its place, it is placed no more.
-        self.place(placing, &found, now);
     }
 }
 

@@ -56,8 +56,8 @@ impl ValueStore {
 
 impl ValueStore {
     /// Takes what was published after the copy held, as if its holder had restored it here. A publication of ours ends even
-    /// where there is no room for it.
-    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) {
+    /// where there is no room for it. Whether to go on: not where it cannot be taken just now, and would be published over.
+    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) -> bool {
         let Later { value, ttl, age, from } = later;
         let before = self.records.checkpoint(key);
         let outcome = self.check_remote(key, &value).map(|()| {
@@ -68,13 +68,24 @@ impl ValueStore {
             Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => Deed::Write,
             Ok(WriteOutcome::Renewed) => Deed::Repeat,
             // It is the value at hand; or what is held by now is as late.
-            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return,
-            Ok(WriteOutcome::Refused(Refusal::Full | Refusal::SourceFull)) if self.records.give_way(key) => Deed::Write,
-            Ok(WriteOutcome::Refused(refusal)) => return self.not_adopted(&refusal, from, now),
-            Err(why) => return self.not_adopted(&why, from, now),
+            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return true,
+            Ok(WriteOutcome::Refused(Refusal::Full | Refusal::SourceFull | Refusal::ValueTooLarge))
+                if self.records.give_way(key) =>
+            {
+                Deed::Write
+            }
+            Ok(WriteOutcome::Refused(refusal)) => {
+                self.not_adopted(&refusal, from, now);
+                return true;
+            }
+            Err(why) => {
+                self.not_adopted(&why, from, now);
+                return !self.records.is_published(key);
+            }
         };
         let doubt = self.records.doubt(before, deed);
         self.commit(Waiting::Adopted { from: from.addr, doubt }, ctx);
+        true
     }
 
     fn not_adopted(&self, why: &dyn Display, from: Peer, now: Instant) {

@@ -147,8 +147,8 @@ impl Comparison {
         }
     }
 
-    /// `from` answered a `find_value` with this value. What it does not date, or dates as it did not before, is not taken; and
-    /// the value at hand, published again, only if nobody gives another one.
+    /// `from` answered a `find_value` with this value. What it does not date, or dates as it did not before, is not taken,
+    /// unless the copy at hand has lapsed; and the value at hand, published again, only if nobody gives another one.
     pub fn handle_value(&mut self, from: &NodeId, value: Arc<Value>, ttl: Option<u32>, age: Option<u32>, now: Instant) {
         let peer = self.peers.iter().find(|(peer, _)| peer.id == *from).map(|(peer, _)| *peer);
         let ttl = ttl.filter(|_| self.is_later(age, now));

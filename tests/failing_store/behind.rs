@@ -245,3 +245,53 @@ fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_kept_ane
         }
     });
 }
+
+#[test]
+fn what_was_published_later_is_not_published_over_where_the_store_takes_nothing_just_now() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let config = Config::builder().max_waiting_writes(1).build().unwrap();
+        let (node, peers) = with_config(config, &store, 3).await;
+        for n in 0..3 {
+            assert_eq!(begin_foreign(&peers, n, &node, "ours").await.await.unwrap(), Some(true));
+        }
+        sleep(Duration::from_secs(5)).await;
+        let _ = node.set("key", "ours").await.unwrap();
+        let mut events = node.events();
+        // From now on each of the others holds another value, which was published an hour after ours.
+        sleep(Duration::from_secs(3_600)).await;
+        let (began, published) = (tokio::time::Instant::now(), Rc::new(Cell::new(0)));
+        let seen = published.clone();
+        peers.on(move |asked| {
+            let age = Some(began.elapsed().as_secs() as u32);
+            match asked.request {
+                Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: Some(80_000), age }.into(),
+                Request::FindValue { .. } => {
+                    Response::Value { value: Value::from("later").into(), ttl: Some(80_000), age }.into()
+                }
+                Request::Set { ttl: None, .. } => {
+                    seen.set(seen.get() + 1);
+                    Reply::Usual
+                }
+                _ => Reply::Usual,
+            }
+        });
+        store.is_now(Mood::Waits);
+        let other = Request::Set { key: "other".into(), value: Value::from("value").into(), ttl: None, age: None };
+        let (peer, to) = (peers.clone(), node.local_addr());
+        let _other = begin(async move { peer.ask(0, to, other).await }).await;
+        sleep(Duration::from_secs(13 * 3_600)).await;
+        assert_eq!(published.get(), 0, "it was due meanwhile");
+        store.is_now(Mood::Commits);
+        store.commit_all();
+        sleep(Duration::from_secs(120)).await;
+        assert_eq!(held(&node, &store).await, Some((Class::Held, "later".into(), false)));
+        assert_eq!(published.get(), 0);
+        node.stop().await;
+        let mut told = false;
+        while let Some(event) = events.next().await {
+            told |= matches!(event, Event::Superseded { .. });
+        }
+        assert!(told);
+    });
+}

@@ -12,7 +12,8 @@ use crate::protocol::config::PublisherConflict;
 /// What is done to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// A value took the place of whatever was held: [`Records::publish`], or a [`Records::set`] that stored it.
+    /// A value took the place of whatever was held: [`Records::publish`], or a [`Records::set`] that stored it; or
+    /// [`Records::give_way`] to one.
     Write,
     /// A stranger sent the value that was held already.
     Repeat,
@@ -82,9 +83,11 @@ enum Effect {
     Renew {
         version: u64,
         expires_at: Instant,
-        /// When it was published again, if others have taken it.
-        published_at: Option<Instant>,
+        /// When it was published again, if others have taken it, and whether just then.
+        published_at: Option<(Instant, bool)>,
     },
+    /// Our publication ends without another value in its place, unless it is kept.
+    GiveWay,
     Gone,
     /// It is as it is: the store is only told so.
     Amend,
@@ -136,11 +139,13 @@ impl Effect {
             Self::Renew { version, expires_at, published_at } => {
                 let Some(current) = published.filter(|record| record.stored.version == *version) else { return false };
                 current.stored.expires_at = current.stored.expires_at.max(*expires_at);
-                if let Some(at) = published_at {
-                    current.date(*at, true);
+                if let Some((at, dated)) = published_at {
+                    current.date(*at, *dated);
                 }
                 true
             }
+            Self::GiveWay if published.is_some_and(|ours| ours.stored.keep) => false,
+            Self::GiveWay => held.take().is_some(),
             Self::Gone => held.take().is_some(),
             Self::Amend => true,
         }
@@ -229,6 +234,7 @@ impl Doubts {
 
     /// Our publication of `version` lives until then, and was published again at `published_at` if others have taken it.
     pub(super) fn renewed(&mut self, key: &str, version: u64, expires_at: Instant, published_at: Option<Instant>) {
+        let published_at = published_at.map(|at| (at, true));
         self.note(key, Effect::Renew { version, expires_at, published_at });
     }
 
@@ -236,10 +242,12 @@ impl Doubts {
     pub(super) fn undate(&mut self) {
         for line in self.lines.values_mut() {
             let put = line.steps.iter_mut().filter_map(|step| match &mut step.effect {
-                Effect::Put { record, .. } | Effect::Again(record) => Some(&mut **record),
+                Effect::Put { record, .. } | Effect::Again(record) => Some(&mut record.stored.dated),
+                Effect::Renew { published_at: Some((_, dated)), .. } => Some(dated),
                 _ => None,
             });
-            put.chain(&mut line.base).for_each(|record| record.stored.dated = false);
+            let base = line.base.as_mut().map(|record| &mut record.stored.dated);
+            put.chain(base).for_each(|dated| *dated = false);
         }
     }
 
@@ -267,7 +275,8 @@ impl Records {
                 Effect::Put { record: Box::new(record.clone()), is_later, was_set }
             }
             (Deed::Repeat, Some(record)) => Effect::Again(Box::new(record.clone())),
-            (Deed::Write | Deed::Repeat, None) => Effect::Gone,
+            (Deed::Write, None) => Effect::GiveWay,
+            (Deed::Repeat, None) => Effect::Gone,
             (Deed::Keep, _) => Effect::Keep(true),
             (Deed::Unkeep, _) => Effect::Keep(false),
             (Deed::Release, _) => Effect::Release { version: self.version },

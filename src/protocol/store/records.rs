@@ -108,7 +108,7 @@ impl Records {
     }
 
     /// Whether it is a publication of ours that gives way to no other value.
-    fn stands(&self, record: &Record) -> bool {
+    pub(super) fn stands(&self, record: &Record) -> bool {
         let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
         record.is_published() && (holds_on || record.stored.keep)
     }
@@ -202,9 +202,10 @@ impl Records {
     }
 
     /// Our republication of `version` is over: our own copy lives for the full expiry again, since its publisher lives, and is a
-    /// later publication if others have `stored` it. Late or repeated calls are harmless. `false` if that publication has ended.
+    /// later publication if others have `stored` it. One that has lapsed goes on only then, since it was not even compared with what
+    /// others hold. Late or repeated calls are harmless. `false` if that publication has ended.
     pub fn renewed(&mut self, key: &str, version: u64, stored: bool, now: Instant) -> bool {
-        if self.published_version(key) != Some(version) {
+        if self.published_version(key) != Some(version) || !stored && self.has_lapsed(key, now) {
             return false;
         }
         self.prolong(key, version, now + self.config.key_expiry, stored.then_some(now));

@@ -72,6 +72,23 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, now: Instant, config: 
     if is_stale(record, write, now, config) {
         return Verdict::Stale;
     }
+    take_the_place(record, config)
+}
+
+/// The same where our publication `record` has run out: what is restored was published less than an expiry ago, and so after it. Of
+/// two writers the last has won, and it was not us.
+pub(super) fn judge_lapsed(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> Verdict {
+    match judge(record, &RemoteWrite { ttl: None, ..write.clone() }, now, config) {
+        // A value of ours that we replaced comes from whoever missed that, unless it says that it was published since.
+        Verdict::Stale if write.ttl.is_some() && brings_later(record, write, now, config) => {
+            take_the_place(record, config)
+        }
+        verdict => verdict,
+    }
+}
+
+/// What another value does that is no older.
+fn take_the_place(record: &Record, config: &Config) -> Verdict {
     match (record.is_published(), config.publisher_conflict) {
         (false, _) => Verdict::Replace,
         (true, PublisherConflict::Hold) => Verdict::Refuse(Refusal::KeyKept),

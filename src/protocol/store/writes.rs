@@ -9,7 +9,7 @@ use super::outcome::{Refusal, WriteOutcome};
 use super::quota::Claim;
 use super::record::{Class, Record, Writer};
 use super::records::Records;
-use super::rules::{RemoteWrite, Verdict, judge};
+use super::rules::{RemoteWrite, Verdict, judge, judge_lapsed};
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::canonical;
@@ -37,11 +37,7 @@ impl Records {
         }
         self.drop_expired(&write.key, now);
         let verdict = match self.holdings.get(&write.key).filter(|record| record.is_full()) {
-            // What is restored was published less than an expiry ago, so after a publication whose time has run out: of two writers
-            // the last has won, and it was not us.
-            Some(record) if record.is_expired(now) => {
-                judge(record, &RemoteWrite { ttl: None, ..write.clone() }, now, &self.config)
-            }
+            Some(record) if record.is_expired(now) => judge_lapsed(record, &write, now, &self.config),
             Some(record) => judge(record, &write, now, &self.config),
             None => Verdict::Replace,
         };
@@ -118,12 +114,16 @@ impl Records {
         }
     }
 
-    /// Ends our publication of `key`, if there is one, where there is no room for the later value of another, which others hold:
-    /// nothing is held of it then. Says whether there was one.
+    /// Ends our publication of `key`, if there is one that gives way to others, where there is no room for the later value of
+    /// another, which others hold: nothing is held of it then. Says whether there was one.
     pub fn give_way(&mut self, key: &str) -> bool {
-        let ours = self.published_version(key).and_then(|_| self.holdings.take(key));
-        self.changed.extend(ours.as_ref().map(|ours| ours.stored.key.clone()));
-        ours.is_some()
+        let yields = |record: &Record| record.is_published() && !self.stands(record);
+        if !self.holdings.get(key).is_some_and(yields) {
+            return false;
+        }
+        let ours = self.holdings.take(key);
+        self.changed.extend(ours.map(|ours| ours.stored.key));
+        true
     }
 
     fn check_sizes(&self, key: &str, value: &Value) -> Result<(), Refusal> {
@@ -183,9 +183,11 @@ impl Records {
             return self.refuse(Refusal::NoTimeLeft);
         }
         if let Some(mut record) = self.holdings.take(&write.key) {
-            let (at, dated) = published(write, now);
             record.stored.expires_at = record.stored.expires_at.max(now + life);
-            record.date(at, dated);
+            // Without a date it may be as old as ever: others may have set another since.
+            if let (at, true) = published(write, now) {
+                record.date(at, true);
+            }
             self.holdings.put(record);
             self.changed.insert(write.key.clone());
         }

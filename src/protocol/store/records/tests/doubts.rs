@@ -254,7 +254,9 @@ fn what_is_done_behind_a_failure_stands_as_if_that_had_never_been() {
         assert!(all.settle(true).effective);
         assert!(all.deed("key", Deed::Unkeep, |bench| bench.records.unkeep("key")));
     };
+    let give_way: Do = |all| assert!(all.deed("key", Deed::Write, |bench| bench.records.give_way("key")));
     for (name, fails, behind, effective, held) in [
+        ("an unkeep and a later one without room", unkeep_kept, give_way, false, ours("old", true)),
         ("a set and a keep", publish, keep, true, ours("old", true)),
         ("a keep and a set", keep, publish, true, ours("new", false)),
         ("a set and a release", publish, release, true, theirs("old")),

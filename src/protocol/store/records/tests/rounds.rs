@@ -125,8 +125,9 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
     let due = bench.due(1);
     assert_eq!((due.len(), due[0].kind), (1, DueKind::Republish), "of as many as a round takes");
     let (first, second) = if &*due[0].key == "ours" { ("ours", "kept") } else { ("kept", "ours") };
-    // It goes on only where nobody is found to hold what was published since.
-    assert_eq!(bench.get(first), None);
+    // It goes on only where nobody is found to hold what was published since, so not where nobody was even asked.
+    assert!(!bench.records.renewed(first, due[0].version, false, bench.now));
+    assert_eq!((bench.get(first), bench.records.take_changes()), (None, Vec::new()));
     let copy = bench.records.to_compare(first, due[0].version, bench.now).expect("it is current");
     assert!(copy.lapsed && copy.age >= 30 * DAY, "{copy:?}");
     bench.records.resume(first, bench.now);
@@ -182,6 +183,46 @@ fn what_others_say_of_a_key_whose_publisher_was_off_is_later_than_what_it_said_i
             bench.records.holdings.assert_consistent(&bench.config);
         }
     }
+}
+
+#[test]
+fn of_what_others_say_of_a_lapsed_key_the_dates_count_where_there_are_any() {
+    for (age, outcome) in [(Some(5 * 3_600), "superseded"), (Some(3 * 86_400), "stale"), (None, "stale")] {
+        let mut bench = Bench::new(Config::default());
+        bench.publish("key", "on");
+        bench.publish("key", "off");
+        let (mut bench, _) = after(bench, 2 * DAY);
+        let write = RemoteWrite {
+            key: "key".into(),
+            value: Arc::new("on".into()),
+            ttl: Some(60_000),
+            age,
+            from: "192.0.2.5:4000".parse().unwrap(),
+            legacy: false,
+        };
+        let became = bench.records.set(write, bench.now, &mut bench.entropy);
+        assert_eq!(super::conflict::word(&became), outcome, "on again, {age:?}");
+    }
+    // A legacy copy of our own value does not say that nobody has set another since.
+    let mut bench = Bench::new(Config::default());
+    bench.publish("key", "ours");
+    let (mut bench, _) = after(bench, 2 * DAY);
+    assert_eq!(super::conflict::word(&bench.write("key", "ours", None, 5, true)), "renewed");
+    let version = bench.records.published_version("key").unwrap();
+    let copy = bench.records.to_compare("key", version, bench.now).unwrap();
+    assert!(!copy.lapsed && copy.age >= 2 * DAY, "{copy:?}");
+}
+
+#[test]
+fn a_publication_gives_way_only_where_it_is_one() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.set("held", "v", 5), WriteOutcome::Stored);
+    bench.publish("ours", "v");
+    bench.publish("kept", "v");
+    assert!(bench.records.keep("kept") && !bench.records.give_way("kept"));
+    assert!(bench.records.give_way("ours") && !bench.records.give_way("held") && !bench.records.give_way("none"));
+    assert!(bench.records.take_changes().contains(&Change::Remove("ours".into())));
+    assert_eq!((bench.get("ours"), bench.text("held").as_deref()), (None, Some("v")));
 }
 
 fn put(change: Change) -> StoredRecord {
