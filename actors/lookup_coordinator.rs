@@ -1,7 +1,7 @@
 //! The lookup coordinator: it starts lookups, joins equal ones, bounds how many run, and hands each result to whoever
 //! wants it. How a lookup goes is the lookup's business.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub struct LookupCoordinator {
     own: Peer,
     config: Config,
     /// Lookups under way and those that wait for their turn.
-    jobs: HashMap<LookupKey, Job>,
+    jobs: BTreeMap<LookupKey, Job>,
     turns: Turns,
     /// When the lookups under way are taken for lost, in the order of their start.
     watched: VecDeque<(Instant, LookupKey, u64)>,
@@ -89,7 +89,7 @@ impl LookupCoordinator {
             own,
             turns: Turns::new(config.max_lookups, config.max_waiting_lookups),
             config,
-            jobs: HashMap::new(),
+            jobs: BTreeMap::new(),
             watched: VecDeque::new(),
             started: 0,
             placements: HashMap::new(),

@@ -15,7 +15,7 @@ use super::super::outcome::{FoundValue, Health, HeldHere, SetOutcome, TracedGet}
 use super::Answer;
 
 /// What is looked up. Equal ones are one lookup.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LookupKey {
     /// The nodes nearest to an id. Whoever is overdue is not waited for.
     Nodes(NodeId),
