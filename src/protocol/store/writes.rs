@@ -55,8 +55,7 @@ impl Records {
                 self.postpone_restore(&write.key, now, entropy);
                 WriteOutcome::Unchanged
             }
-            Verdict::Renew => self.renew(&write, now, entropy),
-            Verdict::Prolong => self.live_on(&write, now, entropy),
+            Verdict::Renew | Verdict::Prolong => self.renew(&write, now, entropy),
             Verdict::Replace | Verdict::Supersede => self.store(write, now, entropy),
             Verdict::Stale => {
                 self.refused.stale += 1;
@@ -141,11 +140,12 @@ impl Records {
         WriteOutcome::Refused(refusal)
     }
 
-    /// Gives the value that is held its full expiry.
+    /// Gives the value that is held its full expiry, or what is left of a later publication that did not get here.
     fn renew(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
         if let Some(mut record) = self.holdings.take(&write.key) {
-            record.stored.expires_at = record.stored.expires_at.max(now + self.config.key_expiry);
-            if record.stored.writer == Writer::Unknown {
+            record.stored.expires_at = record.stored.expires_at.max(now + self.life_of(write));
+            // Who restores a value is not its writer.
+            if write.ttl.is_none() && record.stored.writer == Writer::Unknown {
                 record.stored.writer = Writer::Peer(write.from);
             }
             let (at, dated) = published(write, now);
@@ -154,19 +154,6 @@ impl Records {
             self.changed.insert(write.key.clone());
             self.postpone_restore(&write.key, now, entropy);
         }
-        WriteOutcome::Renewed
-    }
-
-    /// Gives the value that is held what is left of its later publication, which did not get here.
-    fn live_on(&mut self, write: &RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> WriteOutcome {
-        let Some(mut record) = self.holdings.take(&write.key) else { return WriteOutcome::Unchanged };
-        let life = self.life_of(write);
-        record.stored.expires_at = record.stored.expires_at.max(now + life);
-        let (at, dated) = published(write, now);
-        record.date(at, dated);
-        self.holdings.put(record);
-        self.changed.insert(write.key.clone());
-        self.postpone_restore(&write.key, now, entropy);
         WriteOutcome::Renewed
     }
 
