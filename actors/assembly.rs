@@ -177,6 +177,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         TableLinks {
             answer: socket.addr().recipient(),
             ping: queries.addr().recipient(),
+            newcomer: queries.addr().recipient(),
             launch: coordinator.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             empty: maintenance.addr().recipient(),

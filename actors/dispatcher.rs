@@ -19,7 +19,7 @@ use super::counters::{Counter, Counters};
 use super::handling::Handler;
 use super::messages::{
     AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, CountAdmitted, DatagramsReceived, HoldAnswer,
-    Incoming, PeerSeen, ReplyTo, ResponseReceived, SendQuery, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
+    Incoming, PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
 };
 use super::poison::Poisons;
 
@@ -45,7 +45,7 @@ pub(crate) struct DispatcherLinks {
     pub(crate) answer: Recipient<TransmitAnswer>,
     pub(crate) held: Recipient<TransmitHeld>,
     pub(crate) response: Recipient<ResponseReceived>,
-    pub(crate) ping: Recipient<SendQuery>,
+    pub(crate) ping: Recipient<PingPaid>,
     pub(crate) seen: Recipient<PeerSeen>,
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) from_store: Recipient<AnswerFromStore>,
@@ -117,10 +117,11 @@ impl Dispatcher {
                 if asked && !self.admit(from, COST, now) {
                     return;
                 }
-                if let Some(peer) = self.insertable(sender.id, from) {
+                let peer = self.insertable(sender.id, from);
+                let limit = self.admission.answer_limit(from, payload.len(), peer.is_some(), now);
+                if let Some(peer) = peer {
                     self.tell_of(PeerSeen { peer, version, origin: origin.clone() }, now);
                 }
-                let limit = self.admission.answer_limit(from, payload.len(), now);
                 let to = ReplyTo { addr: from, id, limit, permit, origin };
                 self.route(request, to, version.is_none(), now);
             }
@@ -181,17 +182,19 @@ impl Dispatcher {
         } else {
             // Who waits gives its slot back: spoofed writes must not block the node.
             write.to.permit = None;
-            self.hold(Held::Write(write), now);
+            let credit = write.to.limit;
+            self.hold(Held::Write(write), credit, now);
         }
     }
 
-    fn hold(&mut self, held: Held, now: Instant) {
+    /// Holds what waits for the pong to a ping that `credit` bytes pay for.
+    fn hold(&mut self, held: Held, credit: usize, now: Instant) {
         let addr = held.addr();
-        match self.admission.hold(addr, held, now) {
+        match self.admission.hold(addr, held, credit, now) {
             Ok(held) => {
                 self.counters.count(Counter::Held);
                 if held.ping {
-                    self.links.ping.do_send(SendQuery { to: addr, id: None, request: Request::Ping, asker: None });
+                    self.links.ping.do_send(PingPaid { to: addr, id: None });
                 }
             }
             Err((_, refused)) => {
@@ -204,7 +207,7 @@ impl Dispatcher {
         match held {
             Held::Answer(to, payload) => self.links.held.do_send(TransmitHeld { to, payload }),
             Held::Write(mut write) => {
-                write.to.limit = self.admission.answer_limit(write.to.addr, 0, now);
+                write.to.limit = self.admission.answer_limit(write.to.addr, 0, false, now);
                 self.store(write);
             }
         }
@@ -256,12 +259,15 @@ impl Supervised for Dispatcher {
 
 impl Alarmed for Dispatcher {
     fn next_alarm(&self) -> Option<Instant> {
-        self.admission.next_expiry()
+        self.admission.next_wakeup()
     }
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for held in self.admission.expire(now) {
             self.counters.turned_away(Counter::NotVerified, held.addr(), &"its address did not prove itself", now);
+        }
+        for to in self.admission.ping_again(now) {
+            self.links.ping.do_send(PingPaid { to, id: None });
         }
     }
 }
@@ -297,7 +303,7 @@ impl Handler<HoldAnswer> for Dispatcher {
         if self.admission.is_verified(answer.to, now) {
             self.links.held.do_send(TransmitHeld { to: answer.to, payload: answer.payload });
         } else {
-            self.hold(Held::Answer(answer.to, answer.payload), now);
+            self.hold(Held::Answer(answer.to, answer.payload), answer.limit, now);
         }
     }
 }

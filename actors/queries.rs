@@ -17,7 +17,7 @@ use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::handling::Handler;
 use super::messages::{
-    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, QueryEvent, QueryOver,
+    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver,
     QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
 pub use super::parked::MAX_PARKED;
@@ -197,6 +197,14 @@ impl Handler<SendQuery> for Queries {
             return self.wait_for_others(request, waiting, now);
         }
         self.begin(request, waiting, now);
+    }
+}
+
+impl Handler<PingPaid> for Queries {
+    type Result = ();
+
+    fn handle(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
+        self.begin(Request::Ping, Waiting { to, id, asker: None }, clock::now());
     }
 }
 

@@ -18,8 +18,8 @@ use super::events::{Event, Events};
 use super::handling::Handler;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
-    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, Purpose, RefreshBuckets, RememberPeers, SeedLookup, SelectValues,
-    SendQuery, StartLookup, StoreValue, TableEmpty, TransmitAnswer,
+    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, Purpose, RefreshBuckets, RememberPeers, SeedLookup,
+    SelectValues, SendQuery, StartLookup, StoreValue, TableEmpty, TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
@@ -49,6 +49,7 @@ pub struct RoutingTable {
 pub(crate) struct TableLinks {
     pub(crate) answer: Recipient<TransmitAnswer>,
     pub(crate) ping: Recipient<SendQuery>,
+    pub(crate) newcomer: Recipient<PingPaid>,
     pub(crate) launch: Recipient<LaunchLookup>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) empty: Recipient<TableEmpty>,
@@ -135,6 +136,10 @@ impl Handler<PeerSeen> for RoutingTable {
 
     fn handle(&mut self, seen: PeerSeen, _: &mut Self::Context) {
         match self.table.peer_asked(seen.peer, clock::now()) {
+            // Who asked has paid for a ping to itself, and for none to another address.
+            Sighting::Verify(peer) if peer.addr == seen.peer.addr => {
+                self.links.newcomer.do_send(PingPaid { to: peer.addr, id: Some(peer.id) });
+            }
             Sighting::Verify(peer) => self.ping(peer),
             Sighting::Known | Sighting::Ignored => {}
         }

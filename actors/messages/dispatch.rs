@@ -36,6 +36,8 @@ pub struct AnswersReceived(pub Vec<Incoming>);
 pub struct HoldAnswer {
     /// Where it goes.
     pub to: SocketAddr,
+    /// How many bytes may go there at once.
+    pub limit: usize,
     /// The datagram.
     pub payload: Vec<u8>,
 }

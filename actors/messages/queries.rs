@@ -27,6 +27,17 @@ pub struct SendQuery {
     pub asker: Option<Recipient<QueryEvent>>,
 }
 
+/// Dispatcher, routing table → queries: ping this address. A request that came from it has paid for that with its bytes, so the
+/// ping does not count as one to an address that never answered, and is sent once. Nobody is told what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct PingPaid {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Who should answer, where that is known.
+    pub id: Option<NodeId>,
+}
+
 /// Queries → who asked: what became of a query.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

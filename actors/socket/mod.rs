@@ -248,7 +248,7 @@ impl Handler<TransmitAnswer> for Socket {
                 self.counters.count(Counter::Answered);
                 self.send(to.addr, payload);
             }
-            Ok(payload) => self.hold.do_send(HoldAnswer { to: to.addr, payload }),
+            Ok(payload) => self.hold.do_send(HoldAnswer { to: to.addr, limit: to.limit, payload }),
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
             }

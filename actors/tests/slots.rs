@@ -104,7 +104,7 @@ hoards! {
     TransmitHeld => |hoard, _got| hoard.datagrams += 1;
     ResponseReceived => |hoard, _got| hoard.responses += 1;
     QueryUnsent => |hoard, _got| hoard.datagrams += 1;
-    SendQuery => |hoard, _got| hoard.datagrams += 1;
+    PingPaid => |hoard, _got| hoard.datagrams += 1;
     PeerSeen => |hoard, _got| hoard.datagrams += 1;
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DEFAULT_MAX_HELD_PER_ADDRESS};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{
     LegacyNode, LegacyVersion, MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time,
@@ -28,9 +28,9 @@ async fn house(codec: Codec) -> (MemoryNetwork, ScriptedPeers, Node) {
     (network, peers, node)
 }
 
+/// The datagram of a sender that says it is a node of ours.
 fn spell(codec: Codec, from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
-    let (id, version) = (QueryId::from_u64(id), Some(PROTOCOL_VERSION));
-    codec.encode(&Message { id, sender: Sender::new(claim, from), version, body }).expect("it fits a datagram")
+    super::spell(codec, from, claim, id, Some(PROTOCOL_VERSION), body)
 }
 
 /// Any request there is.

@@ -25,9 +25,10 @@ pub const MAX_AMPLIFICATION: usize = 3;
 
 /// An item waits for its address to prove itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the first item of an address waits for a pong that only a ping brings"]
+#[must_use = "what waits for an address waits for a pong that only a ping brings"]
 pub struct Held {
-    /// Whether it is the first that waits for this address: ping it now. The others wait for the same pong.
+    /// Whether the address is to be pinged now: nothing waited for it, or what did could not pay for a ping. All others
+    /// wait for the same pong, and for a second ping after half of the hold time ([`Admission::ping_again`]).
     pub ping: bool,
 }
 
@@ -81,7 +82,7 @@ impl<T> Admission<T> {
             verified_for: config.verified_for,
             ping_len,
             verified: RecencyMap::new(config.max_verified_addresses),
-            held: HeldItems::new(config.max_held, config.max_held_per_address, config.hold_time),
+            held: HeldItems::new(config.max_held, config.max_held_per_address, config.hold_time, ping_len),
             counts: AdmissionCounts::default(),
         }
     }
@@ -119,20 +120,23 @@ impl<T> Admission<T> {
     }
 
     /// How many bytes may be sent to `addr` at once in answer to a request of `request_len` bytes: any number to a
-    /// verified address, otherwise [`MAX_AMPLIFICATION`] times the request, less our ping.
-    pub fn answer_limit(&self, addr: SocketAddr, request_len: usize, now: Instant) -> usize {
+    /// verified address, otherwise [`MAX_AMPLIFICATION`] times the request. Where it is `named`, so that the routing table may
+    /// ping its sender, less our ping.
+    pub fn answer_limit(&self, addr: SocketAddr, request_len: usize, named: bool, now: Instant) -> usize {
         if self.is_verified(addr, now) {
             return usize::MAX;
         }
-        request_len.saturating_mul(MAX_AMPLIFICATION).saturating_sub(self.ping_len)
+        let ping = if named { self.ping_len } else { 0 };
+        request_len.saturating_mul(MAX_AMPLIFICATION).saturating_sub(ping)
     }
 
-    /// Holds `item` until `addr` has proved itself, or [`Config::hold_time`] is over.
+    /// Holds `item` until `addr` has proved itself, or [`Config::hold_time`] is over. `credit` is how many bytes may be sent
+    /// there for the request that it belongs to: the pings are taken out of it.
     ///
     /// # Errors
     /// [`HoldRefused`], with the item back.
-    pub fn hold(&mut self, addr: SocketAddr, item: T, now: Instant) -> Result<Held, (T, HoldRefused)> {
-        let held = self.held.hold(canonical(addr), item, now);
+    pub fn hold(&mut self, addr: SocketAddr, item: T, credit: usize, now: Instant) -> Result<Held, (T, HoldRefused)> {
+        let held = self.held.hold(canonical(addr), item, credit, now);
         match &held {
             Err((_, HoldRefused::Full)) => self.counts.hold_full += 1,
             Err((_, HoldRefused::AddressFull)) => self.counts.hold_address_full += 1,
@@ -149,9 +153,15 @@ impl<T> Admission<T> {
         expired
     }
 
-    /// When the next held item is given up.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.held.next_expiry()
+    /// The addresses to be pinged again, half of [`Config::hold_time`] after they were last: a ping or its pong was lost, and
+    /// something waits for them that can pay for another one.
+    pub fn ping_again(&mut self, now: Instant) -> Vec<SocketAddr> {
+        self.held.ping_again(now)
+    }
+
+    /// When the next held item is given up, or the next address pinged again.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.held.next_wakeup()
     }
 
     /// What is remembered and waits now, and what was turned away since the start.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::config::DEFAULT_HOLD_TIME;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -44,13 +45,16 @@ proptest! {
         let mut admission: Admission<u64> = Admission::new(&config, PING_LEN);
         let mut held: Vec<(u64, u16, Instant)> = Vec::new();
         let mut proved: HashMap<u16, Instant> = HashMap::new();
+        // When an address for which something waits was last pinged.
+        let mut pinged: HashMap<u16, Instant> = HashMap::new();
+        let half = config.hold_time / 2;
         let (mut now, mut next) = (Instant::now(), 0);
         for step in steps {
             match step {
                 Step::Hold { host } => {
                     next += 1;
                     let there = held.iter().filter(|(_, h, _)| *h == host).count();
-                    let outcome = admission.hold(global(host, 9), next, now);
+                    let outcome = admission.hold(global(host, 9), next, 2 * PING_LEN, now);
                     if there >= 2 {
                         prop_assert_eq!(outcome, Err((next, HoldRefused::AddressFull)));
                     } else if held.len() >= 5 {
@@ -58,6 +62,7 @@ proptest! {
                     } else {
                         prop_assert_eq!(outcome, Ok(Held { ping: there == 0 }));
                         held.push((next, host, now + config.hold_time));
+                        pinged.entry(host).or_insert(now);
                     }
                 }
                 Step::Verified { host } => {
@@ -66,6 +71,7 @@ proptest! {
                     let items: Vec<u64> = released.into_iter().map(|(item, _, _): (u64, u16, Instant)| item).collect();
                     prop_assert_eq!(admission.verified(global(host, 9), now), items);
                     proved.insert(host, now);
+                    pinged.remove(&host);
                     prop_assert!(admission.is_verified(global(host, 9), now));
                 }
                 Step::Expire => {
@@ -73,6 +79,12 @@ proptest! {
                     held = left;
                     let items: Vec<u64> = over.into_iter().map(|(item, _, _): (u64, u16, Instant)| item).collect();
                     prop_assert_eq!(admission.expire(now), items);
+                    pinged.retain(|host, _| held.iter().any(|(_, h, _)| h == host));
+                    let mut again: Vec<u16> = pinged.iter().filter(|(_, at)| **at + half <= now).map(|(h, _)| *h).collect();
+                    again.sort_by_key(|host| (pinged[host], *host));
+                    again.iter().for_each(|host| drop(pinged.insert(*host, now)));
+                    let again: Vec<SocketAddr> = again.into_iter().map(|host| global(host, 9)).collect();
+                    prop_assert_eq!(admission.ping_again(now), again);
                 }
                 Step::Pass { ms } => now += Duration::from_millis(ms),
             }
@@ -80,7 +92,8 @@ proptest! {
             prop_assert!(counts.held <= 5 && counts.verified_addresses <= 3);
             prop_assert!(admission.held.addresses() <= counts.held);
             prop_assert_eq!(counts.held, held.len());
-            prop_assert_eq!(admission.next_expiry(), held.iter().map(|(_, _, at)| *at).min());
+            let due = held.iter().map(|(_, _, at)| *at).chain(pinged.values().map(|at| *at + half)).min();
+            prop_assert_eq!(admission.next_wakeup(), due);
             for host in 0..6 {
                 let fresh = proved.get(&host).is_some_and(|at| now - *at < secs(2));
                 prop_assert!(fresh || !admission.is_verified(global(host, 9), now));
@@ -215,36 +228,77 @@ fn whoever_proves_himself_drives_out_those_whose_time_is_over() {
 }
 
 #[test]
-fn an_unverified_address_gets_three_times_its_request_less_our_ping() {
+fn an_unverified_address_gets_three_times_its_request_less_a_ping_to_who_it_says_that_it_is() {
     let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
     let now = Instant::now();
-    assert_eq!(admission.answer_limit(global(1, 1), 150, now), 450 - PING_LEN);
-    assert_eq!(admission.answer_limit(global(1, 1), 10, now), 0);
+    assert_eq!(admission.answer_limit(global(1, 1), 150, false, now), 450);
+    assert_eq!(admission.answer_limit(global(1, 1), 150, true, now), 450 - PING_LEN);
+    assert_eq!(admission.answer_limit(global(1, 1), 10, true, now), 0);
     admission.verified(global(1, 1), now);
-    assert_eq!(admission.answer_limit(global(1, 1), 10, now), usize::MAX);
-    assert_eq!(admission.answer_limit(addr("127.0.0.1:1"), 10, now), usize::MAX);
+    assert_eq!(admission.answer_limit(global(1, 1), 10, true, now), usize::MAX);
+    assert_eq!(admission.answer_limit(addr("127.0.0.1:1"), 10, true, now), usize::MAX);
 }
 
 #[test]
 fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence() {
     let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN);
     let now = Instant::now();
-    assert_eq!(admission.hold(global(1, 1), 1, now), Ok(Held { ping: true }));
-    assert_eq!(admission.hold(global(1, 1), 2, now), Ok(Held { ping: false }));
-    assert_eq!(admission.hold(global(1, 2), 3, now), Ok(Held { ping: true }));
+    let hold = |admission: &mut Admission<u8>, port, item, now| {
+        admission.hold(global(1, port), item, 2 * PING_LEN, now).is_ok_and(|held| held.ping)
+    };
+    assert!(hold(&mut admission, 1, 1, now));
+    assert!(!hold(&mut admission, 1, 2, now));
+    assert!(hold(&mut admission, 2, 3, now));
     assert_eq!(admission.verified(global(1, 2), now), [3]);
+    assert_eq!(admission.next_wakeup(), Some(now + DEFAULT_HOLD_TIME / 2));
+    assert_eq!(admission.ping_again(now + DEFAULT_HOLD_TIME / 2), [global(1, 1)]);
     assert_eq!(admission.expire(now + secs(1)), [1, 2]);
-    assert_eq!(admission.hold(global(1, 1), 4, now + secs(1)), Ok(Held { ping: true }));
+    assert_eq!((admission.ping_again(now + secs(1)), admission.next_wakeup()), (vec![], None));
+    assert!(hold(&mut admission, 1, 4, now + secs(1)));
     assert_eq!(admission.counts().hold_expired, 2);
+}
+
+#[test]
+fn an_address_is_pinged_only_as_often_as_the_requests_that_wait_for_it_pay_for() {
+    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN);
+    let start = Instant::now();
+    let hold = |admission: &mut Admission<u8>, item, credit, now| {
+        admission.hold(global(1, 1), item, credit, now).expect("there is room").ping
+    };
+    assert!(!hold(&mut admission, 1, PING_LEN / 2, start), "half a ping");
+    assert!(hold(&mut admission, 2, PING_LEN / 2, start), "the other half");
+    let half = DEFAULT_HOLD_TIME / 2;
+    assert_eq!(admission.ping_again(start + half), [], "nothing pays for it");
+    assert!(hold(&mut admission, 3, PING_LEN, start + half), "until something does");
+    assert_eq!(admission.expire(start + 2 * half), [1, 2]);
+    assert_eq!(admission.ping_again(start + 2 * half), []);
+    assert_eq!(admission.expire(start + 3 * half), [3]);
+}
+
+#[test]
+fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_it_answers() {
+    let mut admission: Admission<u64> = Admission::new(&Config::default(), PING_LEN);
+    let start = Instant::now();
+    let mut pings = 0;
+    for ms in 0..10_000 {
+        let now = start + Duration::from_millis(ms);
+        let _ = admission.expire(now);
+        pings += admission.ping_again(now).len();
+        if ms % 400 == 0 {
+            pings += usize::from(admission.hold(global(1, 1), ms, 2 * PING_LEN, now).expect("there is room").ping);
+        }
+    }
+    assert_eq!(pings, 20);
 }
 
 #[test]
 fn a_flood_of_forged_sources_fills_the_queue_and_no_more() {
     let mut admission: Admission<u16> = Admission::new(&Config::default(), PING_LEN);
     let now = Instant::now();
-    let held = (0..10_000).filter(|host| admission.hold(global(*host, 1), *host, now).is_ok()).count();
+    let held = (0..10_000).filter(|host| admission.hold(global(*host, 1), *host, 2 * PING_LEN, now).is_ok()).count();
     assert_eq!(held, 256);
     assert_eq!(admission.counts().hold_full, 10_000 - 256);
+    assert_eq!(admission.ping_again(now + secs(1)).len(), 256);
     assert_eq!(admission.expire(now + secs(1)).len(), 256);
-    assert_eq!(admission.held.addresses(), 0);
+    assert_eq!((admission.held.addresses(), admission.next_wakeup()), (0, None));
 }

@@ -1,0 +1,125 @@
+//! Pings that requests pay for: they reach an honest sender whatever is sent in its neighbours' names, they are sent again when
+//! one is lost, and an address in whose name others send gets no more bytes by them than three times what was sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::message::{Body, Request, Response};
+use kademlia_dynamic::protocol::peer::AddressScope;
+use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
+use kademlia_dynamic::{Codec, Node, NodeId};
+use tokio::time::sleep;
+
+use super::{spell, start};
+
+fn set(key: String) -> Request {
+    Request::Set { key: key.into(), value: Arc::new("v".into()), ttl: None, age: None }
+}
+
+/// A legacy node's datagram, which says no version.
+fn legacy(from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
+    spell(Codec::Json, from, claim, id, None, body)
+}
+
+/// Answers the pings that have come to `end`, but for the first `lost` of all. How many came.
+fn answer_pings(end: &MemoryTransport, node: &Node, claim: Option<NodeId>, lost: &mut usize) -> usize {
+    let mut pings = 0;
+    while let Some(datagram) = end.try_receive() {
+        let message = Codec::Json.decode(&datagram.payload).expect("our node speaks JSON");
+        if message.body != Body::Request(Request::Ping) {
+            continue;
+        }
+        pings += 1;
+        if *lost > 0 {
+            *lost -= 1;
+        } else {
+            let id = message.id.as_u64().expect("an id of ours");
+            end.send(node.local_addr(), legacy(end.addr(), claim, id, Body::Response(Response::Pong)));
+        }
+    }
+    pings
+}
+
+#[test]
+fn a_stream_of_writes_takes_effect_although_the_first_ping_was_lost() {
+    for every in [400, 900, 1_500] {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+            let node = start(&network, Node::builder()).await;
+            let writer = network.endpoint();
+            let (mut pings, mut lost) = (0, 1);
+            for n in 0..200 {
+                let write = legacy(writer.addr(), None, n, Body::Request(set(format!("k{n}"))));
+                writer.send(node.local_addr(), write);
+                for _ in 0..every / 50 {
+                    sleep(Duration::from_millis(50)).await;
+                    pings += answer_pings(&writer, &node, None, &mut lost);
+                }
+            }
+            let held = node.snapshot().await.unwrap().store.held.values;
+            println!("a write each {every} ms: {held} of 200 took effect, {pings} pings");
+            assert!(held >= 198, "a write each {every} ms: {held}");
+            assert!((2..=3).contains(&pings), "a write each {every} ms: {pings} pings");
+        });
+    }
+}
+
+#[test]
+fn one_write_waits_for_a_second_ping_where_the_first_was_lost() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+        let node = start(&network, Node::builder()).await;
+        let (writer, mut lost, mut pings) = (network.endpoint(), 1, 0);
+        writer.send(node.local_addr(), legacy(writer.addr(), None, 1, Body::Request(set("key".to_owned()))));
+        for _ in 0..100 {
+            sleep(Duration::from_millis(50)).await;
+            pings += answer_pings(&writer, &node, None, &mut lost);
+        }
+        assert_eq!((pings, node.snapshot().await.unwrap().store.held.values), (2, 1));
+    });
+}
+
+#[test]
+fn a_newcomer_is_pinged_whatever_was_sent_in_the_names_of_its_neighbours_and_they_get_three_times_that() {
+    for forged_ports in [0, 30, 300] {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+            let node = start(&network, Node::builder()).await;
+            let honest = network.endpoint();
+            // Silent neighbours: other ports of its host.
+            let neighbour = |port| SocketAddr::new(honest.addr().ip(), port);
+            let victims: Vec<MemoryTransport> =
+                (1..=forged_ports).map(|port| network.endpoint_at(neighbour(port)).expect("it is free")).collect();
+            let (mut forged, mut got) = (0, 0);
+            for (n, victim) in victims.iter().enumerate() {
+                let claim = Some(NodeId::of_key(&n.to_string()));
+                for body in [set("s".to_owned()), Request::FindNode { target: NodeId::ZERO }] {
+                    let request = legacy(victim.addr(), claim, n as u64, Body::Request(body));
+                    forged += request.len();
+                    network.send(victim.addr(), node.local_addr(), request);
+                }
+                sleep(Duration::from_millis(120)).await;
+            }
+            sleep(Duration::from_secs(2)).await;
+            for victim in &victims {
+                got += std::iter::from_fn(|| victim.try_receive()).map(|it| it.payload.len()).sum::<usize>();
+            }
+            println!("{forged_ports} ports: {got} bytes for {forged}");
+            assert!(got <= 3 * forged, "{got} bytes for {forged}");
+
+            let (id, mut pings) = (NodeId::of_key("honest"), 0);
+            for n in 0..10u64 {
+                let write = legacy(honest.addr(), Some(id), 1_000 + n, Body::Request(set(format!("k{n}"))));
+                honest.send(node.local_addr(), write);
+                for _ in 0..60 {
+                    sleep(Duration::from_millis(50)).await;
+                    pings += answer_pings(&honest, &node, Some(id), &mut 0);
+                }
+            }
+            let snapshot = node.snapshot().await.unwrap();
+            assert_eq!((snapshot.store.held.values, snapshot.table.peers), (10, 1), "{forged_ports} ports");
+            assert!(pings >= 1, "it was pinged");
+        });
+    }
+}
