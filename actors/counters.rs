@@ -98,6 +98,8 @@ counters! {
     NotEncodable => "kad_dropped_total", "not_encodable";
     /// Refused: a write that the store has no room or no wish for.
     WriteRefused => "kad_refused_total", "write";
+    /// Refused: a write whose value is neither text nor bytes.
+    ValueUnsupported => "kad_refused_total", "unsupported_value";
     /// Refused: too many queries in flight.
     QueryRefused => "kad_refused_total", "query";
     /// Refused: a query to an address that has left enough of them unanswered.

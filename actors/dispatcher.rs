@@ -169,7 +169,18 @@ impl Dispatcher {
             Request::SetCached { key, value, ttl, .. } => {
                 self.write(StoreValue { key, value, ttl, age: None, cached: true, nearer: 0, legacy, to }, now);
             }
+            Request::SetUnsupported { cached } => self.refuse_unsupported(cached, to, now),
         }
+    }
+
+    /// Acknowledges a write whose value is of a kind that no node of ours represents. It costs its source as any write does.
+    fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, now: Instant) {
+        if !self.admit(to.addr, WRITE_COST, now) {
+            return;
+        }
+        self.counters.turned_away(Counter::ValueUnsupported, to.addr, &"its value is neither text nor bytes", now);
+        let response = if cached { Response::SetCached } else { Response::Set { stored: false } };
+        self.links.answer.do_send(TransmitAnswer { to, response });
     }
 
     fn write(&mut self, mut write: StoreValue, now: Instant) {

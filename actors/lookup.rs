@@ -32,6 +32,8 @@ pub struct Lookup {
     /// Those who answered and are no legacy nodes.
     of_ours: HashSet<NodeId>,
     value: Option<Found>,
+    /// The first peer that gave a value which this node cannot represent.
+    unsupported: Option<Peer>,
     /// Where several are to be heard: what they say.
     ballot: Option<Ballot>,
     /// When the machine wants to be looked at again, whatever happens.
@@ -81,6 +83,7 @@ impl Lookup {
             legacy,
             of_ours: HashSet::new(),
             value: None,
+            unsupported: None,
             ballot,
             wake: None,
             links: Some(links),
@@ -126,6 +129,7 @@ impl Lookup {
                 own_table: std::mem::take(&mut self.own_table),
                 legacy: self.legacy,
                 value,
+                unsupported: self.unsupported,
                 asked: tally.asked,
                 answered: tally.answered,
                 trace: Arc::new(self.machine.trace().clone()),
@@ -152,6 +156,10 @@ impl Lookup {
                         self.machine.handle_peers(&asked, &peers, now);
                     }
                     Response::Value { value, ttl, .. } => self.take_value(&asked, value, ttl, peer, now),
+                    Response::UnsupportedValue => {
+                        self.unsupported.get_or_insert(peer);
+                        self.machine.handle_unsupported(&asked, now);
+                    }
                     // Queries let through only what answers the question.
                     _ => self.machine.handle_failure(&asked, Failure::Silent, now),
                 }

@@ -192,6 +192,7 @@ impl LookupCoordinator {
             Purpose::FindValue(answer) => {
                 let found = match value_of(result) {
                     Some(value) => Ok(FoundValue::Value(value)),
+                    None if let Some(holder) = result.unsupported => Err(Error::UnsupportedValue { holder }),
                     None if nobody => Err(silence()),
                     None => Ok(FoundValue::Peers(result.closest.clone())),
                 };
@@ -212,15 +213,16 @@ fn value_of(result: &LookupResult) -> Option<Value> {
 }
 
 fn get_outcome(result: &LookupResult) -> GetOutcome {
-    match &result.value {
-        Some(found) => GetOutcome::Found {
+    match (&result.value, result.unsupported) {
+        (Some(found), _) => GetOutcome::Found {
             value: Value::clone(&found.value),
             holder: found.holder,
             expires_in: found.ttl.map(|seconds| Duration::from_secs(seconds.into())),
             votes: found.votes,
         },
-        None if result.asked > 0 && result.answered == 0 => GetOutcome::NobodyAnswered { asked: result.asked },
-        None => GetOutcome::NotFound { answered: result.answered },
+        (None, Some(holder)) => GetOutcome::Unsupported { holder },
+        (None, None) if result.asked > 0 && result.answered == 0 => GetOutcome::NobodyAnswered { asked: result.asked },
+        (None, None) => GetOutcome::NotFound { answered: result.answered },
     }
 }
 

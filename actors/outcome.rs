@@ -49,6 +49,12 @@ pub enum GetOutcome {
         /// [quorum](super::requests::GetOptions::quorum) was asked for.
         votes: Votes,
     },
+    /// A holder gave a value that this node cannot represent, and no other peer gave one that it can: neither text nor bytes
+    /// (a number, a list, a dictionary), or text with a lone surrogate. Legacy nodes can hold such values.
+    Unsupported {
+        /// The first peer that gave it.
+        holder: Peer,
+    },
     /// Nobody asked holds it.
     NotFound {
         /// Peers that answered. 0 only where this node knows no peers at all.
@@ -218,6 +224,12 @@ pub enum Error {
     NotPublished {
         /// The key.
         key: String,
+    },
+    /// A holder gave a value that this node cannot represent: see [`GetOutcome::Unsupported`].
+    #[error("{} holds a value that is neither text nor bytes, which this node cannot represent", holder.addr)]
+    UnsupportedValue {
+        /// The first peer that gave it.
+        holder: Peer,
     },
     /// Peers were asked, and none answered.
     #[error("none of the {asked} peers asked answered")]

@@ -62,7 +62,9 @@ impl Handler<Read> for Board {
         Box::pin(async move {
             Ok(match node.get_outcome(key(number)).await? {
                 GetOutcome::Found { value: Value::Text(text), .. } => Notice::Text(text),
-                GetOutcome::Found { .. } | GetOutcome::NotFound { .. } => Notice::NotThere,
+                GetOutcome::Found { .. } | GetOutcome::Unsupported { .. } | GetOutcome::NotFound { .. } => {
+                    Notice::NotThere
+                }
                 GetOutcome::NobodyAnswered { .. } => Notice::AskAgain,
             })
         })

@@ -24,6 +24,7 @@ async fn main() -> Result<(), Error> {
     for key in ["greeting", "farewell"] {
         match second.get_outcome(key).await? {
             GetOutcome::Found { value, .. } => println!("  {key}: {value:?}"),
+            GetOutcome::Unsupported { holder } => println!("  {key}: neither text nor bytes, at {holder}"),
             GetOutcome::NotFound { answered } => println!("  {key}: absent, say {answered} of those asked"),
             GetOutcome::NobodyAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
         }

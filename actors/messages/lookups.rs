@@ -125,6 +125,8 @@ pub struct LookupResult {
     pub legacy: bool,
     /// The value, if it was looked for and found.
     pub value: Option<Found>,
+    /// A peer that gave a value which this node cannot represent, if one did.
+    pub unsupported: Option<Peer>,
     /// How many peers were asked.
     pub asked: usize,
     /// How many answered.

@@ -135,10 +135,12 @@ impl Node {
     /// The value of `key`; `None` where nobody holds it. [`Node::get_outcome`] says more.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value.
+    /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value;
+    /// [`Error::UnsupportedValue`] where it is neither text nor bytes.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
         match self.get_outcome(key).await? {
             GetOutcome::Found { value, .. } => Ok(Some(value)),
+            GetOutcome::Unsupported { holder } => Err(Error::UnsupportedValue { holder }),
             GetOutcome::NotFound { .. } => Ok(None),
             GetOutcome::NobodyAnswered { asked } => Err(Error::NobodyAnswered { asked }),
         }

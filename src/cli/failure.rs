@@ -15,6 +15,8 @@ pub(super) enum Exit {
     /// A setting, or the environment, is nothing that a node can work with. By the number it is `EX_USAGE`, which is taken:
     /// what reads a command line here says 2, as most programs do.
     Configuration,
+    /// `EX_DATAERR`: what was found cannot be represented.
+    Data,
     /// `EX_NOINPUT`: the file to read cannot be read.
     NoInput,
     /// `EX_UNAVAILABLE`: nobody answered, or not in time.
@@ -41,6 +43,7 @@ impl Exit {
             Self::NotFound => 1,
             Self::Usage => 2,
             Self::Configuration => 64,
+            Self::Data => 65,
             Self::NoInput => 66,
             Self::Unavailable => 69,
             Self::Internal => 70,
@@ -80,6 +83,7 @@ impl From<Error> for Failure {
                 Exit::Unavailable
             }
             Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) => Exit::System,
+            Error::UnsupportedValue { .. } => Exit::Data,
             Error::NotPublished { .. } => Exit::Usage,
             Error::NoArbiter | Error::Busy { .. } | Error::Store(_) | Error::Interrupted | Error::Stopped(_) => {
                 Exit::Internal

@@ -127,6 +127,13 @@ fn agreement(votes: &Votes) -> String {
 fn found(key: &str, outcome: GetOutcome) -> Result<Found, Failure> {
     match outcome {
         GetOutcome::Found { value, holder, expires_in, votes } => Ok(Found { value, holder, expires_in, votes }),
+        GetOutcome::Unsupported { holder } => {
+            let text = format!(
+                "{key:?} is held at {}, with a value that is neither text nor bytes: this node cannot represent it",
+                holder.addr
+            );
+            Err(Failure::new(Exit::Data, text))
+        }
         // This node has just joined, so that it knows nobody means that those it knew are gone.
         GetOutcome::NotFound { answered: 0 } => Err(client::network_silent(0)),
         GetOutcome::NotFound { answered } => {
@@ -193,6 +200,9 @@ mod tests {
         let (code, text) = end(GetOutcome::NotFound { answered: 1 }).unwrap();
         assert_eq!((code, text.as_str()), (1, "\"k\" was not found: 1 node answered, and none holds it"));
         assert_eq!(end(GetOutcome::NobodyAnswered { asked: 2 }).unwrap().0, 69);
+        let holder = Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap());
+        let (code, text) = end(GetOutcome::Unsupported { holder }).unwrap();
+        assert!(code == 65 && text.starts_with("\"k\" is held at 127.0.0.1:8000, with a value that"), "{code}: {text}");
         assert_eq!(end(GetOutcome::NotFound { answered: 0 }).unwrap().0, 69);
     }
 }

@@ -41,7 +41,12 @@ fn headline(key: &str, trace: &Trace) -> String {
         Some(Ending::DeadlinePassed) => ("Given up", ": its time was over"),
         None => ("Still running", ""),
     };
-    let ended = if found && trace.ending.is_some() { "Found" } else { without };
+    let unsupported = trace.asked.iter().any(|asked| asked.came_back == CameBack::Unsupported);
+    let ended = match trace.ending {
+        Some(_) if found => "Found",
+        Some(_) if unsupported => "Found, but not supported",
+        _ => without,
+    };
     let lasted = trace.lasted_us.map_or(String::new(), |us| format!(" after {}", time(us)));
     format!("Lookup of {key:?}, at {}\n{ended}{lasted}{because}\n{}", trace.target, counts.join(", "))
 }
@@ -65,6 +70,7 @@ fn came_back(asked: &Asked) -> String {
             Some(Vote { value, counted: true }) => format!("value {}", value.short()),
             Some(Vote { value, counted: false }) => format!("value {}, not counted", value.short()),
         },
+        CameBack::Unsupported => "an unsupported value".to_owned(),
         CameBack::Silent if asked.doubted => "no answer, again".to_owned(),
         CameBack::Silent => "no answer".to_owned(),
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),

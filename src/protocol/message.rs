@@ -142,6 +142,13 @@ pub enum Request {
         /// Seconds left in the copy that this one was made from, where known: a cached copy never outlives it.
         ttl: Option<u32>,
     },
+    /// A `set` or `set_cached` whose value is neither text nor bytes, or text that no UTF-8 spells (a lone surrogate). Such
+    /// values work among legacy nodes. It is read, never sent, and acknowledged as refused: a legacy node drops a peer that
+    /// does not answer.
+    SetUnsupported {
+        /// Whether it is a `set_cached`.
+        cached: bool,
+    },
     /// Do you hold `key`?
     CheckStore {
         /// The key.
@@ -180,6 +187,9 @@ pub enum Response {
         /// Nearest first.
         peers: Vec<Peer>,
     },
+    /// A value is held, and is of a kind that this node cannot represent: see [`Request::SetUnsupported`]. It is read, never
+    /// sent.
+    UnsupportedValue,
     /// To a `set`.
     Set {
         /// `false`: refused. Always `true` from legacy nodes, which cannot say.
@@ -210,8 +220,8 @@ impl Request {
             Request::Ping => "ping",
             Request::FindNode { .. } => "find_node",
             Request::FindValue { .. } => "find_value",
-            Request::Set { .. } => "set",
-            Request::SetCached { .. } => "set_cached",
+            Request::Set { .. } | Request::SetUnsupported { cached: false } => "set",
+            Request::SetCached { .. } | Request::SetUnsupported { cached: true } => "set_cached",
             Request::CheckStore { .. } => "check_store",
             Request::Get { .. } => "get",
         }
@@ -229,7 +239,7 @@ impl Response {
         match self {
             Response::Pong => "pong",
             Response::FindNode { .. } => "find_node_res",
-            Response::Value { .. } | Response::NoValue { .. } => "find_value_res",
+            Response::Value { .. } | Response::NoValue { .. } | Response::UnsupportedValue => "find_value_res",
             Response::Set { .. } => "set_res",
             Response::SetCached => "set_cached_res",
             Response::CheckStore { .. } => "check_store_res",

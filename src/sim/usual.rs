@@ -43,6 +43,8 @@ impl Usual {
                 self.held[n].entry(key.clone()).or_insert_with(|| value.clone());
                 Response::SetCached
             }
+            Request::SetUnsupported { cached: false } => Response::Set { stored: false },
+            Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { key, .. } => {
                 Response::CheckStore { has_key: self.held(n, key).is_some(), ttl: None, age: None }
             }

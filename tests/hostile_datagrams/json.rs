@@ -92,10 +92,10 @@ fn cases() -> Vec<Case<'static>> {
         case("ping", "x", "01", MALFORMED),
         case("ping", "x", b"\"\xff\"", MALFORMED),
         case("ping", "x", "{\"y\":[null,{\"y\":1,\"y\":2}]}", ping()),
-        case("ping", "v", "-1", BAD_FIELD),
-        case("ping", "v", "4294967296", BAD_FIELD),
-        case("ping", "v", "1.0", BAD_FIELD),
-        case("ping", "v", "\"1\"", BAD_FIELD),
+        case("ping", "v", "-1", ping()),
+        case("ping", "v", "4294967296", ping()),
+        case("ping", "v", "1.0", ping()),
+        case("ping", "v", "\"1\"", ping()),
         case("ping", "v", "null", ping()),
         case("find_node_res", "peers", "", peers(&[])),
         case("find_node_res", "peers", "null", peers(&[])),
@@ -115,10 +115,11 @@ fn cases() -> Vec<Case<'static>> {
             peers(&["192.0.2.2:1", "192.0.2.1:1"]),
         ),
         case("find_value_res", "value", "null", Ok(Body::Response(Response::NoValue { peers: vec![] }))),
-        case("find_value_res", "value", "7", BAD_FIELD),
+        case("find_value_res", "value", "7", unsupported_answer()),
+        case("find_value_res", "value", "\"a\\ud800b\"", unsupported_answer()),
         case("get_res", "value", "7", BAD_FIELD),
         case("get_res", "value", "null", Ok(Body::Response(Response::Get { value: None }))),
-        case("set_res", "stored", "0", BAD_FIELD),
+        case("set_res", "stored", "0", stored()),
         case("set_res", "stored", "null", Ok(Body::Response(Response::Set { stored: true }))),
         case("check_store_res", "has_key", "1", BAD_FIELD),
         case("check_store_res", "has_key", "\"true\"", BAD_FIELD),
@@ -128,7 +129,8 @@ fn cases() -> Vec<Case<'static>> {
             "1",
             Ok(Body::Response(Response::CheckStore { has_key: false, ttl: None, age: None })),
         ),
-        case("check_store_res", "ttl", "-1", BAD_FIELD),
+        case("check_store_res", "ttl", "-1", checked(false)),
+        case("check_store_res", "age", "\"1\"", checked(false)),
     ];
     for id in [
         "\"-1\"",
@@ -213,21 +215,33 @@ fn cases() -> Vec<Case<'static>> {
         "{\"__bytes_b64__\":\"d g==\"}",
         "{\"__bytes_b64__\":\"_-8=\"}",
         "{\"__bytes_b64__\":\"dg==\",\"x\":1}",
+        "\"a\\ud800b\"",
+        "\"\\udc00\\ud800\"",
+        "{\"\\ud800\":1}",
+        "[\"\\udfff\"]",
+        "{\"__bytes_b64__\":\"\\ud800\"}",
+        "1e999",
+        "99999999999999999999999",
+        "-1",
         "{\"__bytes_b64__\":\"dg==\",\"__bytes_b64__\":\"dg==\"}",
     ] {
-        cases.push(case("set", "value", value, BAD_FIELD).and("key", "\"k\""));
+        cases.push(case("set", "value", value, unsupported()).and("key", "\"k\""));
+        let cached = Ok(Body::Request(Request::SetUnsupported { cached: true }));
+        cases.push(case("set_cached", "value", value, cached).and("key", "\"k\""));
+        cases.push(case("set", "value", value, MISSING));
+        cases.push(case("set", "value", value, BAD_FIELD).and("key", "7"));
     }
     cases.push(case("set", "value", "{\"__bytes_b64__\":\"dg==\"}", set(b"v")).and("key", "\"k\""));
     cases.push(case("set", "value", "{\"__bytes_b64__\":\"\"}", set(b"")).and("key", "\"k\""));
     for number in ["-1", "1.5", "4294967296", "1e2", "\"60\"", "true", "[]"] {
-        cases.push(case("set", "ttl", number, BAD_FIELD).and("key", "\"k\"").and("value", "\"v\""));
+        cases.push(case("set", "age", number, set("v")).and("key", "\"k\"").and("value", "\"v\""));
+        cases.push(case("set", "ttl", number, set("v")).and("key", "\"k\"").and("value", "\"v\""));
     }
     for size in ["-1", "1.5", "\"8\"", "true", "[]", "18446744073709551616"] {
-        cases.push(case("check_store", "size", size, BAD_FIELD).and("key", "\"k\""));
+        cases.push(case("check_store", "size", size, check_store()).and("key", "\"k\""));
     }
-    let no_size = Request::CheckStore { key: "k".into(), size: None };
-    cases.push(case("check_store", "size", "null", Ok(Body::Request(no_size.clone()))).and("key", "\"k\""));
-    cases.push(case("check_store", "key", "\"k\"", Ok(Body::Request(no_size))));
+    cases.push(case("check_store", "size", "null", check_store()).and("key", "\"k\""));
+    cases.push(case("check_store", "key", "\"k\"", check_store()));
     cases
 }
 

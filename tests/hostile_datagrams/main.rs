@@ -60,6 +60,31 @@ fn set(value: impl Into<Value>) -> Outcome {
     Ok(Body::Request(Request::Set { key: "k".into(), value: Arc::new(value.into()), ttl: None, age: None }))
 }
 
+/// A `set` of a value that is none of ours.
+fn unsupported() -> Outcome {
+    Ok(Body::Request(Request::SetUnsupported { cached: false }))
+}
+
+/// The answer of a holder of such a value.
+fn unsupported_answer() -> Outcome {
+    Ok(Body::Response(Response::UnsupportedValue))
+}
+
+/// A `check_store` without a size that can be read.
+fn check_store() -> Outcome {
+    Ok(Body::Request(Request::CheckStore { key: "k".into(), size: None }))
+}
+
+/// An answer to it with nothing else that can be read.
+fn checked(has_key: bool) -> Outcome {
+    Ok(Body::Response(Response::CheckStore { has_key, ttl: None, age: None }))
+}
+
+/// An answer to a `set` that refuses nothing.
+fn stored() -> Outcome {
+    Ok(Body::Response(Response::Set { stored: true }))
+}
+
 fn node_id() -> NodeId {
     NODE.parse().unwrap()
 }

@@ -102,6 +102,7 @@ fn fields(message: &Message) -> Vec<(&'static str, Json)> {
             ("value", shown_value(value)),
             ("target_id", json!(target.map(|target| target.to_string()))),
         ],
+        Body::Request(Request::SetUnsupported { .. }) | Body::Response(Response::UnsupportedValue) => vec![],
         Body::Request(Request::CheckStore { key, size }) => vec![("key", json!(key)), ("size", json!(size))],
         Body::Response(Response::Pong | Response::SetCached | Response::Set { .. }) => vec![],
         Body::Response(Response::FindNode { peers: named }) => vec![("peers", peers(named))],

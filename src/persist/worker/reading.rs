@@ -160,10 +160,51 @@ impl Worker {
     }
 }
 
-/// Whether `found` is what was written for `known`. Times are kept in milliseconds.
+/// Whether `found` is what was written for `known`. Times are kept in milliseconds, and the date of a publication is not kept.
 fn is_as_known(found: &StoredRecord, known: &StoredRecord) -> bool {
     let near = |a: Instant, b: Instant| a.max(b) - a.min(b) < Duration::from_secs(1);
-    near(found.stored_at, known.stored_at)
-        && near(found.expires_at, known.expires_at)
-        && *known == StoredRecord { stored_at: known.stored_at, expires_at: known.expires_at, ..found.clone() }
+    let StoredRecord { stored_at, expires_at, published_at, dated, .. } = *known;
+    near(found.stored_at, stored_at)
+        && near(found.expires_at, expires_at)
+        && near(found.published_at, published_at)
+        && *known == StoredRecord { stored_at, expires_at, published_at, dated, ..found.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::times::Moment;
+    use super::*;
+    use crate::protocol::store::contract;
+
+    /// What is read 3 ms after `known` was written, which takes a fraction of a millisecond from its times.
+    fn read_again(known: &StoredRecord, written: Instant) -> StoredRecord {
+        let moment = |after| Moment { instant: written + after, wall_ms: 0, boot: None };
+        let now = moment(Duration::from_micros(500));
+        let age = Age::since(None, &now);
+        let bytes = form::encode(known, &age, &now);
+        form::decode(known.key.as_bytes(), &bytes, Some(&age), &moment(Duration::from_micros(3_700))).unwrap()
+    }
+
+    #[test]
+    fn a_record_on_disk_is_as_known_whether_or_not_its_publication_is_dated() {
+        let now = Instant::now();
+        for dated in [false, true] {
+            let known = StoredRecord { dated, ..contract::record("key", "value", 1, now) };
+            assert!(is_as_known(&read_again(&known, now), &known), "dated: {dated}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_published_at_another_time_is_not_as_known() {
+        let now = Instant::now();
+        let known = contract::record("key", "value", 1, now);
+        let found = read_again(&known, now);
+        for later in [
+            StoredRecord { published_at: now + Duration::from_secs(60), ..known.clone() },
+            StoredRecord { version: 2, ..known.clone() },
+            contract::record("key", "other", 1, now),
+        ] {
+            assert!(!is_as_known(&found, &later));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -17,7 +17,7 @@ use crate::protocol::value::Value;
 
 /// The spelling of leaves on one wire. The defaults are those of the legacy wires: ids in hex, peers as a list of
 /// dictionaries.
-pub(super) trait Dialect {
+pub(super) trait Dialect: Sized {
     /// Whether peers are records in one binary, by address family, instead of dictionaries in a list.
     const COMPACT: bool = false;
 
@@ -34,6 +34,11 @@ pub(super) trait Dialect {
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
         while dictionary.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Slot::Bad)
+    }
+
+    /// Reads whatever stands where a value could. What is well-formed and no value of ours is [`Slot::Bad`], not an error.
+    fn read_value<'de, R: Deserializer<'de>>(reader: R) -> Result<Slot<Value>, R::Error> {
+        Loose(ValueForm::<Self>(PhantomData)).deserialize(reader)
     }
 
     /// Reads a node id.
@@ -132,7 +137,7 @@ struct Contact {
 
 impl Contact {
     /// `None` if a part stands there twice.
-    fn read<'de, D: Dialect + ?Sized, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
+    fn read<'de, D: Dialect, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
         let mut contact = Contact { id: Slot::Absent, ip: Slot::Absent, port: Slot::Absent };
         let mut twice = false;
         while let Some(part) = dictionary.next_key_seed(Key(Part::of))? {

@@ -7,12 +7,13 @@ use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serializer};
+use serde_json::value::RawValue;
 
 use super::DecodeError;
-use super::dialect::{Dialect, digits, ip_text_len};
+use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
 use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
 use super::wire::{Outgoing, WireForm, message_of};
 use crate::protocol::message::Message;
@@ -36,6 +37,14 @@ impl Dialect for Json {
 
     fn value(leaf: Leaf<'_>) -> Option<Value> {
         Self::text(leaf).map(Value::from)
+    }
+
+    fn read_value<'de, R: Deserializer<'de>>(reader: R) -> Result<Slot<Value>, R::Error> {
+        // First as it stands: a lone surrogate, which Python writes and serde_json does not read, is well-formed, and so is a
+        // number that no float holds.
+        let raw = <&RawValue>::deserialize(reader)?;
+        let mut reader = serde_json::Deserializer::from_str(raw.get());
+        Ok(Loose(ValueForm::<Self>(PhantomData)).deserialize(&mut reader).unwrap_or(Slot::Bad))
     }
 
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// What was found where a field could stand.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -146,6 +146,12 @@ impl<'de, F: Form> Visitor<'de> for Loose<F> {
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         Ok(self.0.leaf(Leaf::Bytes(bytes)))
+    }
+
+    /// An extension type of MessagePack.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, extension: D) -> Result<Self::Value, D::Error> {
+        IgnoredAny::deserialize(extension)?;
+        Ok(self.0.leaf(Leaf::Other))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {

@@ -2,7 +2,7 @@
 //! datagram: `rmp-serde` ignores what follows a message, and takes text that is not UTF-8 for bytes.
 //!
 //! What passes is one map and nothing after it, nested at most [`MAX_DEPTH`] levels, its keys strings, its strings
-//! UTF-8, without extension types (docs/messagepack.md).
+//! UTF-8 (docs/messagepack.md).
 
 use super::{DecodeError, MAX_DEPTH};
 
@@ -89,9 +89,10 @@ fn item(rest: &mut &[u8]) -> Result<Item, DecodeError> {
         0xd9..=0xdb => Item::Text(length(rest, 1 << (marker - 0xd9))?),
         0xdc | 0xdd => Item::Array(length(rest, 2 << (marker - 0xdc))?),
         0xde | 0xdf => Item::Map(length(rest, 2 << (marker - 0xde))?),
-        0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => {
-            return Err(DecodeError::Malformed("an extension type or a reserved marker"));
-        }
+        // Extensions, with a byte for their type.
+        0xc7..=0xc9 => Item::Bytes(length(rest, 1 << (marker - 0xc7))? + 1),
+        0xd4..=0xd8 => Item::Bytes((1 << (marker - 0xd4)) + 1),
+        0xc1 => return Err(DecodeError::Malformed("a reserved marker")),
     })
 }
 
@@ -137,6 +138,15 @@ mod tests {
             "c40100",
             "c5000100",
             "c60000000100",
+            "c70005",
+            "c7010500",
+            "c800010500",
+            "c9000000010500",
+            "d40500",
+            "d5050000",
+            "d60500000000",
+            "d7050000000000000000",
+            "d80500000000000000000000000000000000",
             "90",
             "9100",
             "dc000100",
@@ -168,8 +178,8 @@ mod tests {
             "81a1ffc0",
             "81a161a1ff",
             "81a161c1",
-            "81a161c70000",
-            "81a161d40000",
+            "81a161c9ffffffff00",
+            "81c70005c0",
             "dfffffffff",
             "81a161ddffffffff",
             "81a161c6ffffffff",

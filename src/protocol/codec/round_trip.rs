@@ -72,6 +72,7 @@ fn any_body() -> impl Strategy<Value = Body> {
             (key(), value(), ttl(), age()).prop_map(|(key, value, ttl, age)| Request::Set { key, value, ttl, age }),
             (key(), value(), option::of(any_node_id()), ttl())
                 .prop_map(|(key, value, target, ttl)| Request::SetCached { key, value, target, ttl }),
+            any::<bool>().prop_map(|cached| Request::SetUnsupported { cached }),
             (key(), option::of(0..=i64::MAX as u64)).prop_map(|(key, size)| Request::CheckStore { key, size }),
             key().prop_map(|key| Request::Get { key }),
         ]
@@ -79,6 +80,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         prop_oneof![
             Just(Response::Pong),
             Just(Response::SetCached),
+            Just(Response::UnsupportedValue),
             any_peers().prop_map(|peers| Response::FindNode { peers }),
             any_peers().prop_map(|peers| Response::NoValue { peers }),
             (value(), ttl(), age()).prop_map(|(value, ttl, age)| Response::Value { value, ttl, age }),

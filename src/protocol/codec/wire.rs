@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, ValueForm, number, small_number};
+use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, small_number};
 use super::loose::{Form, Key, LeafForm, Loose, Slot};
 use super::{DecodeError, MAX_PEERS_READ};
 use crate::protocol::id::NodeId;
@@ -146,7 +146,7 @@ impl<D: Dialect> Form for WireForm<D> {
                 Name::Target => wire.target.fill(fields.next_value_seed(leaf(D::node_id))?),
                 Name::TargetId => wire.target_id.fill(fields.next_value_seed(leaf(D::node_id))?),
                 Name::Key => wire.key.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).map(Arc::from)))?),
-                Name::Value => wire.value.fill(fields.next_value_seed(Loose(ValueForm::<D>(PhantomData)))?),
+                Name::Value => wire.value.fill(fields.next_value_seed(AnyValue::<D>(PhantomData))?),
                 Name::Size => wire.size.fill(fields.next_value_seed(leaf(number))?),
                 Name::Ttl => wire.ttl.fill(fields.next_value_seed(leaf(small_number))?),
                 Name::Age => wire.age.fill(fields.next_value_seed(leaf(small_number))?),
@@ -168,12 +168,23 @@ fn leaf<T>(read: fn(super::loose::Leaf<'_>) -> Option<T>) -> Loose<LeafForm<T>> 
     Loose(LeafForm(read))
 }
 
+/// Reads `value`, which may be anything.
+struct AnyValue<D>(PhantomData<D>);
+
+impl<'de, D: Dialect> DeserializeSeed<'de> for AnyValue<D> {
+    type Value = Slot<Value>;
+
+    fn deserialize<R: Deserializer<'de>>(self, reader: R) -> Result<Self::Value, R::Error> {
+        D::read_value(reader)
+    }
+}
+
 fn peers<D: Dialect>(ip_len: usize) -> Loose<PeersForm<D>> {
     Loose(PeersForm { ip_len, dialect: PhantomData })
 }
 
-/// A field that may be missing.
-fn optional<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeError> {
+/// A field that carries what the message says, and may be missing. One of another type is no reason to guess.
+fn content<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeError> {
     match slot {
         Slot::Good(content) => Ok(Some(content)),
         Slot::Absent | Slot::Null => Ok(None),
@@ -183,7 +194,7 @@ fn optional<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeErr
 
 /// A field without which the message says nothing.
 fn required<T>(slot: Slot<T>, name: &'static str) -> Result<T, DecodeError> {
-    optional(slot, name)?.ok_or(DecodeError::Missing(name))
+    content(slot, name)?.ok_or(DecodeError::Missing(name))
 }
 
 /// What was found in a datagram, as the message that it says.
@@ -198,15 +209,13 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     }
     let id = wire.id.good().ok_or(DecodeError::QueryId)?;
     let sender = wire.sender.good().ok_or(DecodeError::BadSender)?;
-    let version = optional(wire.version, "v")?;
+    // The optional fields: another may use such a short name otherwise, so what is not one of ours reads as absent (WIRE.md).
+    let (version, size, ttl, age) = (wire.version.good(), wire.size.good(), wire.ttl.good(), wire.age.good());
 
     let key = |slot| required(slot, "key");
-    let value = |slot| required(slot, "value").map(Arc::new);
-    let ttl = |slot| optional(slot, "ttl");
-    let age = |slot| optional(slot, "age");
-    let peers = |v4, v6| {
-        let mut peers: Vec<Peer> = optional(v4, "peers")?.unwrap_or_default();
-        peers.extend(optional(v6, "peers6")?.unwrap_or_default());
+    let peers = |v4, v6: Slot<Vec<Peer>>| {
+        let mut peers: Vec<Peer> = content(v4, "peers")?.unwrap_or_default();
+        peers.extend(v6.good().unwrap_or_default());
         peers.truncate(MAX_PEERS_READ);
         Ok(peers)
     };
@@ -215,37 +224,38 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         Kind::Ping => Body::Request(Request::Ping),
         Kind::FindNode => Body::Request(Request::FindNode { target: required(wire.target, "target")? }),
         Kind::FindValue => Body::Request(Request::FindValue { key: key(wire.key)? }),
-        Kind::Set => Body::Request(Request::Set {
-            key: key(wire.key)?,
-            value: value(wire.value)?,
-            ttl: ttl(wire.ttl)?,
-            age: age(wire.age)?,
-        }),
-        Kind::SetCached => Body::Request(Request::SetCached {
-            key: key(wire.key)?,
-            value: value(wire.value)?,
-            // Nobody trusts it, so whatever stands there is no reason to drop the message.
-            target: wire.target_id.good(),
-            ttl: ttl(wire.ttl)?,
-        }),
-        Kind::CheckStore => {
-            Body::Request(Request::CheckStore { key: key(wire.key)?, size: optional(wire.size, "size")? })
+        Kind::Set | Kind::SetCached => {
+            let (key, cached) = (key(wire.key)?, kind == Kind::SetCached);
+            Body::Request(match wire.value {
+                Slot::Bad => Request::SetUnsupported { cached },
+                value => {
+                    let value = Arc::new(required(value, "value")?);
+                    if cached {
+                        // Nobody trusts the target, so whatever stands there is no reason to drop the message.
+                        Request::SetCached { key, value, target: wire.target_id.good(), ttl }
+                    } else {
+                        Request::Set { key, value, ttl, age }
+                    }
+                }
+            })
         }
+        Kind::CheckStore => Body::Request(Request::CheckStore { key: key(wire.key)?, size }),
         Kind::Get => Body::Request(Request::Get { key: key(wire.key)? }),
         Kind::Pong => Body::Response(Response::Pong),
         Kind::FindNodeRes => Body::Response(Response::FindNode { peers: peers(wire.peers, wire.peers6)? }),
-        Kind::FindValueRes => Body::Response(match optional(wire.value, "value")? {
-            Some(value) => Response::Value { value: Arc::new(value), ttl: ttl(wire.ttl)?, age: age(wire.age)? },
-            None => Response::NoValue { peers: peers(wire.peers, wire.peers6)? },
+        Kind::FindValueRes => Body::Response(match wire.value {
+            Slot::Good(value) => Response::Value { value: Arc::new(value), ttl, age },
+            Slot::Bad => Response::UnsupportedValue,
+            Slot::Absent | Slot::Null => Response::NoValue { peers: peers(wire.peers, wire.peers6)? },
         }),
-        Kind::SetRes => Body::Response(Response::Set { stored: optional(wire.stored, "stored")?.unwrap_or(true) }),
+        Kind::SetRes => Body::Response(Response::Set { stored: wire.stored.good().unwrap_or(true) }),
         Kind::SetCachedRes => Body::Response(Response::SetCached),
         Kind::CheckStoreRes => Body::Response(Response::CheckStore {
-            has_key: optional(wire.has_key, "has_key")?.unwrap_or(false),
-            ttl: ttl(wire.ttl)?,
-            age: age(wire.age)?,
+            has_key: content(wire.has_key, "has_key")?.unwrap_or(false),
+            ttl,
+            age,
         }),
-        Kind::GetRes => Body::Response(Response::Get { value: optional(wire.value, "value")?.map(Arc::new) }),
+        Kind::GetRes => Body::Response(Response::Get { value: content(wire.value, "value")?.map(Arc::new) }),
         Kind::Unknown => return Err(DecodeError::UnknownType),
     };
     Ok(Message { id, sender, version, body })
@@ -300,6 +310,11 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 }
                 self.push_number("ttl", *ttl);
             }
+            // Never sent; written so that it reads as the same.
+            Request::SetUnsupported { .. } => {
+                self.push("key", Field::Text(""));
+                self.push("value", Field::Peers(&[]));
+            }
             Request::CheckStore { key, size } => {
                 self.push("key", Field::Text(key));
                 // Not above what bencode's integers are read as.
@@ -317,6 +332,8 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 self.push_number("ttl", *ttl);
                 self.push_number("age", *age);
             }
+            // Never sent; written so that it reads as the same.
+            Response::UnsupportedValue => self.push("value", Field::Peers(&[])),
             Response::Set { stored: false } => self.push("stored", Field::Flag(false)),
             Response::CheckStore { has_key, ttl, age } => {
                 self.push("has_key", Field::Flag(*has_key));

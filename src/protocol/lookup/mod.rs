@@ -239,6 +239,12 @@ impl Lookup {
         self.trace.came_back(entry, CameBack::Value, now);
     }
 
+    /// `from` holds a value of a kind that this node cannot represent. Another may hold one that it can, so the lookup goes on.
+    pub fn handle_unsupported(&mut self, from: &NodeId, now: Instant) {
+        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+        self.trace.came_back(entry, CameBack::Unsupported, now);
+    }
+
     /// This node itself holds the value of this digest, and votes for it.
     pub fn voted_here(&mut self, value: ValueDigest) {
         self.trace.here = Some(value);

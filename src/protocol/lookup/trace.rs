@@ -95,6 +95,8 @@ pub enum CameBack {
     },
     /// The value.
     Value,
+    /// A value of a kind that this node cannot represent.
+    Unsupported,
     /// Nothing within the query's timeout.
     Silent,
     /// An answer from another node than the one asked.
@@ -198,7 +200,7 @@ impl Trace {
         for entry in &self.asked {
             let count = match entry.came_back {
                 CameBack::Pending => &mut tally.pending,
-                CameBack::Peers { .. } | CameBack::Value => &mut tally.answered,
+                CameBack::Peers { .. } | CameBack::Value | CameBack::Unsupported => &mut tally.answered,
                 CameBack::Silent => &mut tally.silent,
                 CameBack::WrongId { .. } => &mut tally.wrong_id,
                 CameBack::Unsent => &mut tally.unsent,

@@ -367,7 +367,7 @@ async fn read_here(node: &Node, n: usize) -> Read {
                 GetOutcome::Found { value: found, holder, .. } if *found == Value::from(value(n)) => {
                     if holder.is_none() { ReadEnd::HeldByReader } else { ReadEnd::Found }
                 }
-                GetOutcome::Found { .. } => ReadEnd::Failed,
+                GetOutcome::Found { .. } | GetOutcome::Unsupported { .. } => ReadEnd::Failed,
                 GetOutcome::NotFound { .. } => ReadEnd::NotFound,
                 GetOutcome::NobodyAnswered { .. } => ReadEnd::Unanswered,
             },

@@ -238,6 +238,9 @@ impl Inner {
                 self.hold(key, value, false, cache_ttl(&self.own, &target, key_expiry, min_cache_ttl));
                 Response::SetCached
             }
+            // It would be held; here it is only acknowledged.
+            Request::SetUnsupported { cached: false } => Response::Set { stored: true },
+            Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { key, .. } => {
                 Response::CheckStore { has_key: self.held(&key).is_some(), ttl: None, age: None }
             }
