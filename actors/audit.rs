@@ -84,7 +84,7 @@ impl Audit {
                 return self.machine.handle_checked(&asked, has_key, ttl);
             }
             QueryResult::Doubted => return,
-            QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => return self.machine.handle_slow(&asked),
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => return self.machine.handle_slow(&asked),
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },
             QueryResult::Unsent => Failure::Unsent,
             QueryResult::Answered { .. } | QueryResult::Silent | QueryResult::WrongId { actual: None } => {

@@ -74,7 +74,7 @@ impl Compare {
                 self.machine.handle_value(&asked, value, ttl, age, now);
             }
             QueryResult::Doubted => {}
-            QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => self.machine.handle_slow(&asked),
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => self.machine.handle_slow(&asked),
             QueryResult::Answered { .. } | QueryResult::WrongId { .. } | QueryResult::Silent | QueryResult::Unsent => {
                 self.machine.handle_failure(&asked);
             }

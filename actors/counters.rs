@@ -43,6 +43,12 @@ counters! {
     Answered => "kad_queries_answered_total";
     /// Queries of ours.
     Asked => "kad_queries_sent_total";
+    /// Queries of ours that were sent again, since no answer had come: once for each further send.
+    Resent => "kad_queries_resent_total";
+    /// Further answers to queries of ours that were sent again: each send may bring one.
+    RepeatedAnswer => "kad_repeats_total", "answer";
+    /// Writes of peers that came again, and changed nothing further.
+    RepeatedWrite => "kad_repeats_total", "write";
     /// Queries of ours that no answer came to in time.
     Silent => "kad_queries_silent_total";
     /// Answers and writes that had to wait until their address proved itself.
@@ -80,6 +86,8 @@ counters! {
     BadSource => "kad_dropped_total", "bad_source";
     /// Dropped: news of a stranger for a routing table that does not keep up; the query itself is answered.
     NewsFull => "kad_dropped_total", "news_full";
+    /// Dropped: an answer from an address that was not asked, for queries that do not keep up.
+    ResponsesFull => "kad_dropped_total", "responses_full";
     /// Dropped: an answer to no query of ours.
     UnknownQuery => "kad_dropped_total", "unknown_query";
     /// Dropped: an answer from another address than was asked.

@@ -214,7 +214,7 @@ impl Handler<QueryEvent> for HandOff {
                     }
                 }
                 QueryResult::WrongId { .. } | QueryResult::Unsent => farewell.is_slow(&called),
-                QueryResult::Doubted | QueryResult::Overdue => {}
+                QueryResult::Doubted | QueryResult::Resent => {}
             }
         }
         self.go_on(clock::now(), ctx);

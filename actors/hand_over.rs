@@ -99,7 +99,7 @@ impl HandOver {
             QueryResult::Doubted => return,
             // Every tenth answer or so is slower than expected: that alone makes nobody a peer that has gone.
             QueryResult::Parked | QueryResult::Slow => return self.placement.handle_slow(&asked),
-            QueryResult::Overdue => {
+            QueryResult::Resent => {
                 self.slow(asked);
                 return self.placement.handle_slow(&asked);
             }

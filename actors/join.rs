@@ -228,7 +228,7 @@ impl Handler<QueryEvent> for Join {
     fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
         match event.result {
             QueryResult::Answered { peer, rtt, .. } => self.over(&event.to, Some(Pong { peer, rtt })),
-            QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => return,
+            QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => return,
             QueryResult::Silent | QueryResult::WrongId { .. } | QueryResult::Unsent => self.over(&event.to, None),
         }
         self.go_on(ctx);

@@ -166,10 +166,7 @@ impl Lookup {
             }
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
             QueryResult::Parked => self.machine.handle_parked(&asked),
-            QueryResult::Slow => self.machine.handle_slow(&asked),
-            // It is waited for, but holds no slot.
-            QueryResult::Overdue if matches!(self.key, LookupKey::Places(_)) => self.machine.handle_slow(&asked),
-            QueryResult::Overdue => self.machine.handle_overdue(&asked),
+            QueryResult::Slow | QueryResult::Resent => self.machine.handle_slow(&asked),
             QueryResult::Silent | QueryResult::WrongId { actual: None } => {
                 self.machine.handle_failure(&asked, Failure::Silent, now);
             }

@@ -39,11 +39,6 @@ impl<T> Parked<T> {
         self.len
     }
 
-    /// What waits for `addr`, and goes on waiting.
-    pub(super) fn at(&self, addr: &SocketAddr) -> &[T] {
-        self.waiting.get(addr).map_or(&[], Vec::as_slice)
-    }
-
     /// What waited for `addr`.
     pub(super) fn release(&mut self, addr: &SocketAddr) -> Vec<T> {
         let released = self.waiting.remove(addr).unwrap_or_default();
@@ -70,7 +65,6 @@ mod tests {
             assert_eq!(parked.park(addr(n % 2), n), Ok(()));
         }
         assert_eq!(parked.park(addr(3), MAX_PARKED), Err(MAX_PARKED));
-        assert_eq!(parked.at(&addr(0))[..2], [0, 2]);
         assert_eq!((parked.release(&addr(1)).len(), parked.release(&addr(1)).len()), (MAX_PARKED / 2, 0));
         assert_eq!(parked.park(addr(3), MAX_PARKED), Ok(()));
         assert_eq!((parked.release_all().len(), parked.len), (MAX_PARKED / 2 + 1, 0));

@@ -163,7 +163,7 @@ impl Publish {
                 return;
             }
             QueryResult::Doubted => return,
-            QueryResult::Parked | QueryResult::Slow | QueryResult::Overdue => {
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => {
                 return self.placement.handle_slow(&asked);
             }
             QueryResult::WrongId { actual: Some(actual) } => Failure::WrongId { actual },

@@ -1,5 +1,5 @@
-//! Queries in flight: it sends them, matches answers to them, and says who answered and who kept silent. What an answer
-//! means is its asker's business.
+//! Queries in flight: it sends them, and again where no answer comes, matches answers to them, and says who answered and who
+//! kept silent. What an answer means is its asker's business.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, NamedBy, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -52,9 +52,27 @@ struct Waiting {
     to: SocketAddr,
     id: Option<NodeId>,
     asker: Option<Recipient<QueryEvent>>,
+    /// What was sent: it is sent again as it is, so that it is the same datagram.
+    query: Option<TransmitQuery>,
 }
 
 impl Waiting {
+    /// Where its address is known from.
+    fn named_by(&self) -> NamedBy {
+        match (&self.asker, self.id) {
+            (Some(_), None) => NamedBy::Application,
+            (Some(_), Some(_)) => NamedBy::Others,
+            (None, _) => NamedBy::Request,
+        }
+    }
+
+    /// What to send again. Not a write for which no placement waits any longer: it has been superseded, and would undo the
+    /// later one at a peer that the first send did not reach. That a peer is silent is worth knowing in any case.
+    fn again(&self) -> Option<TransmitQuery> {
+        let query = self.query.as_ref()?;
+        (!self.is_moot() || !query.request.is_write()).then(|| TransmitQuery { again: true, ..query.clone() })
+    }
+
     /// Whether whoever asked has ended meanwhile.
     fn is_moot(&self) -> bool {
         self.asker.as_ref().is_some_and(|asker| !asker.connected())
@@ -97,9 +115,12 @@ impl Queries {
     fn begin(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let (to, asked) = (waiting.to, waiting.id);
         let id = QueryId::from_u64(self.entropy.next_u64());
-        let target = Target { addr: to, expected_id: asked };
-        match self.pending.begin(id, target, request.name(), waiting, now) {
-            Ok(()) => self.links.transmit.do_send(TransmitQuery { id, to, claim: self.claim(asked), request }),
+        let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by() };
+        let kind = request.name();
+        let query = TransmitQuery { id, to, claim: self.claim(asked), request, again: false };
+        let waiting = Waiting { query: Some(query.clone()), ..waiting };
+        match self.pending.begin(id, target, kind, waiting, now) {
+            Ok(()) => self.links.transmit.do_send(query),
             Err((waiting, why)) => {
                 self.counters.turned_away(Counter::QueryRefused, to, &why, now);
                 waiting.tell(QueryResult::Unsent);
@@ -168,9 +189,11 @@ impl Alarmed for Queries {
         for (waiting, late) in self.pending.late(now) {
             match late {
                 Late::Slow => waiting.tell(QueryResult::Slow),
-                Late::Overdue => {
-                    waiting.tell(QueryResult::Overdue);
-                    self.parked.at(&waiting.to).iter().for_each(|(_, parked)| parked.tell(QueryResult::Overdue));
+                Late::Resend => {
+                    if let Some(query) = waiting.again() {
+                        self.links.transmit.do_send(query);
+                        waiting.tell(QueryResult::Resent);
+                    }
                 }
             }
         }
@@ -186,7 +209,7 @@ impl Handler<SendQuery> for Queries {
 
     fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
         let SendQuery { to, id, request, asker } = query;
-        let waiting = Waiting { to, id, asker };
+        let waiting = Waiting { to, id, asker, query: None };
         let now = clock::now();
         if self.pending.was_silent(to, now) {
             waiting.tell(QueryResult::Doubted);
@@ -228,9 +251,10 @@ impl Handler<ResponseReceived> for Queries {
         let now = clock::now();
         let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
             Ok(answered) => answered,
+            Err(Reject::Repeated) => return self.counters.count(Counter::RepeatedAnswer),
             Err(reject) => {
                 let counter = match reject {
-                    Reject::UnknownQuery => Counter::UnknownQuery,
+                    Reject::UnknownQuery | Reject::Repeated => Counter::UnknownQuery,
                     Reject::WrongSource => Counter::WrongSource,
                     Reject::WrongKind => Counter::WrongKind,
                 };

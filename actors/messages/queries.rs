@@ -12,7 +12,7 @@ use kademlia_dynamic::protocol::pending::PendingCounts;
 use super::super::poison::Origin;
 
 /// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is neither
-/// `Doubted` nor `Parked` nor `Slow` nor `Overdue`.
+/// `Doubted` nor `Parked` nor `Slow` nor `Resent`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SendQuery {
@@ -71,8 +71,9 @@ pub enum QueryResult {
     Parked,
     /// It takes longer than this peer usually needs. The end is still to come.
     Slow,
-    /// It takes so long that no answer is to be expected any more. The end is still to come.
-    Overdue,
+    /// It takes so long that it, or its answer, is most likely lost, or the peer gone: it was sent again. The end is still to
+    /// come.
+    Resent,
     /// No answer came in time.
     Silent,
     /// Somebody else answers there.

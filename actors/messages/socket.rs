@@ -10,7 +10,7 @@ use super::super::poison::Origin;
 use super::Permit;
 
 /// Queries → socket: send this query. The socket lets answers from that address past the slots until the query is over.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct TransmitQuery {
     /// The query's id.
@@ -21,6 +21,8 @@ pub struct TransmitQuery {
     pub claim: Option<NodeId>,
     /// The query.
     pub request: Request,
+    /// Whether it was sent before, and is still in flight.
+    pub again: bool,
 }
 
 /// Queries → socket: a query to this address is over, so one answer less is expected from it.

@@ -210,7 +210,9 @@ impl Handler<TransmitQuery> for Socket {
         let sender = Sender::new(query.claim, self.transport.local_addr());
         let message =
             Message { id: query.id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(query.request) };
-        self.lane.expect(query.to);
+        if !query.again {
+            self.lane.expect(query.to);
+        }
         let sent = match self.codec.encode(&message) {
             Ok(payload) => self.send(query.to, payload),
             Err(error) => {
@@ -219,8 +221,8 @@ impl Handler<TransmitQuery> for Socket {
             }
         };
         if sent {
-            self.counters.count(Counter::Asked);
-        } else {
+            self.counters.count(if query.again { Counter::Resent } else { Counter::Asked });
+        } else if !query.again {
             self.unsent.do_send(QueryUnsent { id: query.id });
         }
     }

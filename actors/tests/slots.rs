@@ -27,13 +27,13 @@ use super::settle;
 
 /// A transport that a test feeds by hand. What is sent is gone.
 #[derive(Default)]
-struct Feed {
+pub(super) struct Feed {
     waiting: RefCell<VecDeque<Datagram>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Feed {
-    fn push(&self, addr: SocketAddr, payload: Vec<u8>) {
+    pub(super) fn push(&self, addr: SocketAddr, payload: Vec<u8>) {
         self.waiting.borrow_mut().push_back(Datagram { addr, payload });
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -41,7 +41,7 @@ impl Feed {
     }
 }
 
-struct Fed(Rc<Feed>);
+pub(super) struct Fed(pub(super) Rc<Feed>);
 
 impl Transport for Fed {
     fn local_addr(&self) -> SocketAddr {
@@ -163,7 +163,7 @@ fn addr(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn datagram(id: u64, from: SocketAddr, body: Body) -> Vec<u8> {
+pub(super) fn datagram(id: u64, from: SocketAddr, body: Body) -> Vec<u8> {
     let sender = Sender::new(Some(NodeId::of_key(&from.to_string())), from);
     Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, body }).unwrap()
 }
@@ -242,7 +242,11 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
     assert_eq!(stage.counters.get(Counter::NoSlot), 36, "the slots are full");
 
     let id = QueryId::from_u64(1);
-    stage.socket.send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping }).await.unwrap();
+    stage
+        .socket
+        .send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping, again: false })
+        .await
+        .unwrap();
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
     assert_eq!(stage.hoard.borrow().responses, 1, "the answer passed");
@@ -260,7 +264,11 @@ async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_
     let stage = stage(&Config::default());
     let asked = addr(7);
     let id = QueryId::from_u64(1);
-    stage.socket.send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping }).await.unwrap();
+    stage
+        .socket
+        .send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping, again: false })
+        .await
+        .unwrap();
     const FLOOD: u64 = 20_000;
     for n in 0..FLOOD {
         let from = addr(1_000 + (n % 60_000) as u16);

@@ -227,6 +227,11 @@ impl Request {
         }
     }
 
+    /// Whether this query is to change what the peer holds.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Request::Set { .. } | Request::SetCached { .. })
+    }
+
     /// Whether `response` is of the kind that answers this query.
     pub fn is_answered_by(&self, response: &Response) -> bool {
         response.answers() == self.name()

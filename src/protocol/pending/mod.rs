@@ -1,6 +1,7 @@
-//! Queries in flight: which answer belongs to which query, whether it may be believed, and when to stop waiting.
-//! It sends nothing and reads no clock; who waits for an answer is its caller's business.
+//! Queries in flight: which answer belongs to which query, whether it may be believed, when to send a query again, and when
+//! to stop waiting. It sends nothing and reads no clock; who waits for an answer is its caller's business.
 
+mod resends;
 mod round_trip;
 mod silences;
 mod unanswered;
@@ -15,15 +16,17 @@ use super::config::Config;
 use super::id::NodeId;
 use super::message::QueryId;
 use super::peer::canonical;
+use resends::AnsweredResends;
+pub use resends::{MAX_ANSWERED_RESENDS, MAX_SENDS, MAX_SENDS_UNANSWERED, NamedBy};
 use round_trip::RoundTrips;
-pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_PATIENCE};
+pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_RESEND_TIMEOUT};
 use silences::Silences;
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
 use unanswered::Unanswered;
 pub use unanswered::{MAX_ANSWERED_ADDRESSES, MAX_UNANSWERED_ADDRESSES, PORTS_TOGETHER, UNANSWERED_WINDOW};
 
-/// Who looks for late answers later than this was busy, and answers may have come that nobody has read yet. So nothing
-/// is overdue before this much more has passed: a stall of our own must not end lookups.
+/// A caller that looks for late answers later than this was busy, and answers may have come that are not read yet. So
+/// nothing is sent again before this much more has passed: a stall of our own must not be answered with more traffic.
 pub const STALL: Duration = Duration::from_millis(50);
 
 /// Whom a query goes to.
@@ -33,6 +36,8 @@ pub struct Target {
     pub addr: SocketAddr,
     /// The id that we believe to be there; `None` for a contact known by its address only.
     pub expected_id: Option<NodeId>,
+    /// Where the address is known from.
+    pub named_by: NamedBy,
 }
 
 /// How many queries are in flight, and how many addresses are remembered for what became of earlier ones.
@@ -59,7 +64,7 @@ pub struct Answered<W> {
     pub waiter: W,
     /// The address that was asked.
     pub addr: SocketAddr,
-    /// How long the answer took.
+    /// How long the answer took since the query was first sent.
     pub rtt: Duration,
     /// The id that was expected there.
     pub expected_id: Option<NodeId>,
@@ -83,11 +88,12 @@ pub struct Expired<W> {
 /// How late an answer is. It may still come until the query times out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
-    /// It takes longer than [expected](Pending::expected_rtt).
+    /// It takes longer than [expected](Pending::expected_rtt). Not said where the last query to that address
+    /// [timed out](Pending::was_silent).
     Slow,
-    /// It takes so long that the peer is most likely gone: longer than our [patience](Pending::patience). Where somebody
-    /// was [silent lately](Pending::was_silent), this alone is said.
-    Overdue,
+    /// It takes longer than the [retransmission timeout](Pending::resend_timeout): the query is to be sent again now, under
+    /// the same id, so that either answer counts.
+    Resend,
 }
 
 /// Why a query was not begun. Nothing was changed, and nothing must be sent.
@@ -107,6 +113,9 @@ pub enum Reject {
     /// No query of this id is in flight: too late, or never asked.
     #[error("no query with this id is in flight")]
     UnknownQuery,
+    /// The query was sent several times, and another answer was taken. Normal where datagrams are late.
+    #[error("the query was sent several times and is answered already")]
+    Repeated,
     /// It came from another address than the query went to.
     #[error("answered from another address than was asked")]
     WrongSource,
@@ -125,8 +134,12 @@ struct Query<W> {
     timeout_at: Instant,
     /// What is to be reported next, and when: never after the timeout.
     late: Option<(Instant, Late)>,
-    /// When it turns overdue, if it was slow before.
-    overdue_at: Option<Instant>,
+    /// When it is to be sent again, if it turns slow before.
+    resend_at: Option<Instant>,
+    /// The retransmission timeout when it was first sent.
+    resend_timeout: Duration,
+    /// How often it was sent.
+    sends: u32,
 }
 
 /// The queries in flight, each with the one who waits for it.
@@ -144,6 +157,7 @@ pub struct Pending<W> {
     round_trips: RoundTrips,
     silences: Silences,
     unanswered: Unanswered,
+    resends: AnsweredResends,
     /// Queries in flight to each address that has any.
     awaited: HashMap<SocketAddr, usize>,
 }
@@ -162,6 +176,7 @@ impl<W> Pending<W> {
             round_trips: RoundTrips::new(config.query_timeout),
             silences: Silences::default(),
             unanswered: Unanswered::new(config.max_unanswered),
+            resends: AnsweredResends::default(),
             awaited: HashMap::new(),
         }
     }
@@ -201,12 +216,10 @@ impl<W> Pending<W> {
         self.round_trips.expected(canonical(addr))
     }
 
-    /// How long to wait for an answer from `addr` before it is taken for lost: twice the timeout of RFC 6298, thrice
-    /// where nobody has ever answered, at least [`MIN_PATIENCE`]; once where somebody was [silent](Pending::was_silent)
-    /// lately. At most the query timeout.
-    pub fn patience(&self, addr: SocketAddr, now: Instant) -> Duration {
-        let addr = canonical(addr);
-        self.round_trips.patience(addr, self.silences.was_silent(addr, now))
+    /// How long to wait for an answer from `addr` before the query is sent again: the retransmission timeout of RFC 6298, its
+    /// own or that over all addresses, whichever is longer; at least [`MIN_RESEND_TIMEOUT`], at most the query timeout.
+    pub fn resend_timeout(&self, addr: SocketAddr) -> Duration {
+        self.round_trips.resend_timeout(canonical(addr))
     }
 
     /// Whether the last query to `addr` timed out, within [`SILENT_FOR`]: a peer there is likely to be gone.
@@ -245,14 +258,14 @@ impl<W> Pending<W> {
             return Err((waiter, NotBegun::DuplicateId));
         }
         let target = Target { addr: canonical(to.addr), ..to };
-        let silent = self.silences.was_silent(target.addr, now);
         let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
-        let overdue_at = within_timeout(self.round_trips.patience(target.addr, silent));
-        let (late, overdue_at) = if silent {
-            (overdue_at.map(|at| (at, Late::Overdue)), None)
-        } else {
-            let slow_at = within_timeout(self.round_trips.expected(target.addr));
-            (slow_at.map(|at| (at, Late::Slow)), overdue_at)
+        let resend_timeout = self.round_trips.resend_timeout(target.addr);
+        let resend_at = within_timeout(resend_timeout);
+        let silent = self.silences.was_silent(target.addr, now);
+        let slow_at = if silent { None } else { within_timeout(self.round_trips.expected(target.addr)) };
+        let (late, resend_at) = match slow_at {
+            Some(at) => (Some((at, Late::Slow)), resend_at),
+            None => (resend_at.map(|at| (at, Late::Resend)), None),
         };
         let timeout_at = now + self.timeout;
         let sequence = self.sequence;
@@ -262,7 +275,19 @@ impl<W> Pending<W> {
             self.late.insert((at, sequence), id);
         }
         *self.awaited.entry(target.addr).or_default() += 1;
-        self.queries.insert(id, Query { target, kind, waiter, sent_at: now, sequence, timeout_at, late, overdue_at });
+        let query = Query {
+            target,
+            kind,
+            waiter,
+            sent_at: now,
+            sequence,
+            timeout_at,
+            late,
+            resend_at,
+            resend_timeout,
+            sends: 1,
+        };
+        self.queries.insert(id, query);
         Ok(())
     }
 
@@ -279,8 +304,11 @@ impl<W> Pending<W> {
         sender_id: Option<NodeId>,
         now: Instant,
     ) -> Result<Answered<W>, Reject> {
-        let query = self.queries.get(id).ok_or(Reject::UnknownQuery)?;
         let from = canonical(from);
+        let Some(query) = self.queries.get(id) else {
+            let repeated = self.resends.expects(id, from, now);
+            return Err(if repeated { Reject::Repeated } else { Reject::UnknownQuery });
+        };
         if self.verify_source && from != query.target.addr {
             return Err(Reject::WrongSource);
         }
@@ -288,17 +316,23 @@ impl<W> Pending<W> {
             return Err(Reject::WrongKind);
         }
         let query = self.take(id).ok_or(Reject::UnknownQuery)?;
-        let Target { addr, expected_id } = query.target;
+        let Target { addr, expected_id, .. } = query.target;
         let rtt = now.saturating_duration_since(query.sent_at);
-        self.round_trips.measured(addr, rtt);
+        // Which of several sends an answer belongs to cannot be seen (Karn's algorithm).
+        if query.sends == 1 {
+            self.round_trips.measured(addr, rtt);
+        } else {
+            self.round_trips.ambiguous(addr, query.sends);
+        }
+        self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);
         self.silences.answered(addr);
         self.unanswered.answered(addr);
         let wrong_id = expected_id.is_some_and(|expected| sender_id != Some(expected));
         Ok(Answered { waiter: query.waiter, addr, rtt, expected_id, wrong_id })
     }
 
-    /// The waiters of the queries whose answer has just become late, each reported once for each stage, in the order in
-    /// which that happened. They may still be answered until the timeout. After a [`STALL`] nobody is overdue yet.
+    /// The waiters of the queries whose answer has just become late, in the order in which that happened. They may still be
+    /// answered until the timeout. Those that are to be sent again count as sent. After a [`STALL`] none is yet.
     pub fn late(&mut self, now: Instant) -> Vec<(&W, Late)> {
         let stalled = self.late.keys().next().is_some_and(|(at, _)| now.saturating_duration_since(*at) > STALL);
         let mut ids = Vec::new();
@@ -306,16 +340,20 @@ impl<W> Pending<W> {
             let id = entry.remove();
             let Some(query) = self.queries.get_mut(&id) else { continue };
             let Some((_, late)) = query.late.take() else { continue };
-            let next = match late {
-                Late::Slow => query.overdue_at.take(),
-                Late::Overdue if stalled => Some(now + STALL).filter(|at| *at < query.timeout_at),
-                Late::Overdue => None,
+            let (report, next) = match late {
+                Late::Slow => (true, query.resend_at.take()),
+                Late::Resend if stalled => (false, Some(now + STALL)),
+                Late::Resend if self.unanswered.may_send_again(&query.target, query.sends, now) => {
+                    query.sends += 1;
+                    (true, resends::next_send(now, query.resend_timeout, query.sends))
+                }
+                Late::Resend => (false, None),
             };
-            if let Some(at) = next {
-                query.late = Some((at, Late::Overdue));
+            if let Some(at) = next.filter(|at| *at < query.timeout_at) {
+                query.late = Some((at, Late::Resend));
                 self.late.insert((at, query.sequence), id);
             }
-            if late == Late::Slow || !stalled {
+            if report {
                 ids.push((id, late));
             }
         }
@@ -329,7 +367,7 @@ impl<W> Pending<W> {
         while let Some(((_, _), id)) = self.timeouts.first_key_value().filter(|((at, _), _)| *at <= now) {
             let id = *id;
             let Some(query) = self.take(&id) else { break };
-            let Target { addr, expected_id } = query.target;
+            let Target { addr, expected_id, .. } = query.target;
             self.silences.silent(addr, now);
             expired.push(Expired { waiter: query.waiter, addr, expected_id, kind: query.kind });
         }

@@ -1,17 +1,20 @@
-//! How long answers take: smoothed round-trip times per address, after RFC 6298, section 2.
-//! There is no back-off: a query is sent once, so each answer is measured without ambiguity.
+//! How long answers take: smoothed round-trip times per address, after RFC 6298, section 2. An answer to a query that was
+//! sent several times is not measured, since it may answer any of the sends (Karn's algorithm): the timeout is
+//! backed off instead, until one is measured (section 5.5), so that a peer that has become slower is not sent everything
+//! twice for ever.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::resends::MAX_SENDS;
 use crate::protocol::recency::RecencyMap;
 
 /// The least that an answer is expected to take: below it, scheduling decides more than the network.
 pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
-/// The least that is waited before an answer is taken for lost. RFC 6298 (2.4) says a second, for TCP's delayed
+/// The least that is waited before a query is sent again. RFC 6298 (2.4) says a second, for TCP's delayed
 /// acknowledgements, which there are none of here; Linux waits 200 ms, which outlasts what garbage collection, a busy
 /// event loop or a radio's wake-up usually adds to a round trip, and no estimate has seen yet.
-pub const MIN_PATIENCE: Duration = Duration::from_millis(200);
+pub const MIN_RESEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// What an answer is expected to take before anything was measured.
 pub const INITIAL_EXPECTED_RTT: Duration = Duration::from_millis(500);
 /// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten. Whoever is asked
@@ -59,29 +62,59 @@ impl Estimate {
     }
 }
 
+/// What is known of one address, or over all of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// `None` before the first measurement.
+    estimate: Option<Estimate>,
+    /// How many times the timeout is doubled, since answers could not be measured. None after a measurement.
+    doublings: u32,
+}
+
+impl Known {
+    fn measured(estimate: Estimate) -> Self {
+        Self { estimate: Some(estimate), doublings: 0 }
+    }
+
+    fn backed_off(self, sends: u32) -> Self {
+        Self { doublings: self.doublings.max(sends.saturating_sub(1)).min(MAX_DOUBLINGS), ..self }
+    }
+}
+
+/// Doublings of a timeout: as many as the sends of one query make.
+const MAX_DOUBLINGS: u32 = MAX_SENDS - 1;
+
 /// The estimates of each address, and one over all of them.
 #[derive(Debug)]
 pub(super) struct RoundTrips {
     ceiling: Duration,
-    by_address: RecencyMap<SocketAddr, Estimate>,
-    overall: Option<Estimate>,
+    by_address: RecencyMap<SocketAddr, Known>,
+    overall: Known,
 }
 
 impl RoundTrips {
     /// Nothing measured; nothing is ever expected to take longer than `ceiling`.
     pub(super) fn new(ceiling: Duration) -> Self {
-        Self { ceiling, by_address: RecencyMap::new(MAX_MEASURED_ADDRESSES), overall: None }
+        Self { ceiling, by_address: RecencyMap::new(MAX_MEASURED_ADDRESSES), overall: Known::default() }
     }
 
     /// Takes in that an answer from `addr` took `rtt`.
     pub(super) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
         // An answer read late, after the timeout, must not teach us to wait longer than that.
         let rtt = rtt.min(self.ceiling);
-        let overall = self.overall;
-        self.by_address.update(addr, |known| Estimate::after(known.copied().or(overall), rtt));
+        let overall = self.overall.estimate;
+        self.by_address.update(addr, |known| {
+            Known::measured(Estimate::after(known.and_then(|known| known.estimate).or(overall), rtt))
+        });
         // One that is far slower than the others says something of itself, and little of them.
-        let usual = overall.map_or(rtt, |overall| rtt.min((overall.timeout() * 2).max(MIN_PATIENCE)));
-        self.overall = Some(Estimate::after(overall, usual));
+        let usual = overall.map_or(rtt, |overall| rtt.min((overall.timeout() * 2).max(MIN_RESEND_TIMEOUT)));
+        self.overall = Known::measured(Estimate::after(overall, usual));
+    }
+
+    /// Takes in that `addr` answered a query that was sent `sends` times, more than once.
+    pub(super) fn ambiguous(&mut self, addr: SocketAddr, sends: u32) {
+        self.by_address.update(addr, |known| known.copied().unwrap_or_default().backed_off(sends));
+        self.overall = self.overall.backed_off(sends);
     }
 
     /// How long an answer from `addr` is expected to take.
@@ -93,24 +126,19 @@ impl RoundTrips {
     /// What is known of `addr`: of one that was never measured, that it is like the others. Its first round trip says
     /// less of it than theirs do of how much such times vary.
     fn known(&self, addr: &SocketAddr) -> Option<Estimate> {
-        self.by_address.get(addr).copied().or(self.overall)
+        self.by_address.get(addr).and_then(|known| known.estimate).or(self.overall.estimate)
     }
 
-    /// How long to wait for an answer from `addr` before it is taken for lost: twice the retransmission timeout, as far
-    /// as RFC 6298 backs off once (5.5), its own or that over all addresses, so that an answer that only surprises its
-    /// estimate is not missed. Three times where nobody ever answered: who does not know our address may ask it for a proof
-    /// first, and then needs two trips. Where somebody was `silent` lately, once, and no floor: there is little to be
-    /// missed.
-    pub(super) fn patience(&self, addr: SocketAddr, silent: bool) -> Duration {
-        let (times, floor) = match self.by_address.get(&addr) {
-            _ if silent => (1, MIN_EXPECTED_RTT),
-            Some(_) => (2, MIN_PATIENCE),
-            None => (3, MIN_PATIENCE),
-        };
-        // An address that has been steady so far is as likely as the others to be late for once.
-        let known = [self.by_address.get(&addr).copied(), self.overall];
-        let timeout = known.into_iter().flatten().map(Estimate::timeout).max().unwrap_or(INITIAL_EXPECTED_RTT);
-        (timeout * times).max(floor).min(self.ceiling)
+    /// How long to wait for an answer from `addr` before the query is sent again: the retransmission timeout, its own or that
+    /// over all addresses, whichever is longer, since an address that has been steady so far is as likely as the others to be
+    /// late for once. Backed off it is at most half of the query timeout, unless it was measured to be longer: the query can
+    /// then still be sent again.
+    pub(super) fn resend_timeout(&self, addr: SocketAddr) -> Duration {
+        let known = [self.by_address.get(&addr).copied().unwrap_or_default(), self.overall];
+        let measured = known.iter().filter_map(|known| known.estimate).map(Estimate::timeout).max();
+        let timeout = measured.unwrap_or(INITIAL_EXPECTED_RTT).max(MIN_RESEND_TIMEOUT);
+        let doublings = known.iter().map(|known| known.doublings).max().unwrap_or_default();
+        (timeout * (1 << doublings)).min(self.ceiling / 2).max(timeout).min(self.ceiling)
     }
 
     /// Addresses that are remembered.
@@ -133,17 +161,19 @@ mod tests {
     proptest! {
         #[test]
         fn an_expectation_lies_between_its_floor_and_the_timeout(
-            measured in prop::collection::vec((0u16..4, 0u64..5_000), 0..100),
+            answers in prop::collection::vec((0u16..4, 0u64..5_000, 1u32..4), 0..100),
         ) {
             let mut trips = RoundTrips::new(TIMEOUT);
-            for (host, ms) in measured {
-                trips.measured(addr(host), Duration::from_millis(ms));
+            for (host, ms, sends) in answers {
+                match sends {
+                    1 => trips.measured(addr(host), Duration::from_millis(ms)),
+                    sends => trips.ambiguous(addr(host), sends),
+                }
                 for host in 0..5 {
                     let expected = trips.expected(addr(host));
                     prop_assert!(expected >= MIN_EXPECTED_RTT && expected <= TIMEOUT);
-                    let [patience, less] = [false, true].map(|silent| trips.patience(addr(host), silent));
-                    prop_assert!(expected <= less && less <= patience && patience <= TIMEOUT);
-                    prop_assert!(patience >= MIN_PATIENCE);
+                    let resend = trips.resend_timeout(addr(host));
+                    prop_assert!(expected <= resend && resend <= TIMEOUT && resend >= MIN_RESEND_TIMEOUT);
                 }
             }
         }
@@ -178,8 +208,8 @@ mod tests {
         trips.measured(addr(3), Duration::from_millis(40));
         assert!(trips.expected(addr(3)) > others.mul_f64(0.9), "{:?}", trips.expected(addr(3)));
         trips.measured(addr(4), Duration::from_millis(700));
-        let patience = trips.patience(addr(4), true);
-        assert!(patience > Duration::from_millis(700), "{patience:?}");
+        let resend = trips.resend_timeout(addr(4));
+        assert!(resend > Duration::from_millis(700), "{resend:?}");
         for _ in 0..40 {
             trips.measured(addr(3), Duration::from_millis(40));
             trips.measured(addr(4), Duration::from_millis(700));
@@ -189,20 +219,49 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_twice_the_timeout_thrice_where_nobody_ever_answered_and_once_where_somebody_was_silent() {
+    fn a_query_is_sent_again_after_the_timeout_of_its_address_or_that_over_all_whichever_is_longer() {
         let mut trips = RoundTrips::new(TIMEOUT);
-        let patience =
-            |trips: &RoundTrips, host| [false, true].map(|silent| trips.patience(addr(host), silent).as_millis());
-        assert_eq!(patience(&trips, 1), [1_500, 500]);
+        let resend = |trips: &RoundTrips, host| trips.resend_timeout(addr(host)).as_millis();
+        assert_eq!(resend(&trips, 1), 500);
         trips.measured(addr(1), Duration::from_millis(100));
-        assert_eq!(patience(&trips, 1), [600, 300]);
-        assert_eq!(patience(&trips, 2), [900, 300]);
+        assert_eq!([resend(&trips, 1), resend(&trips, 2)], [300, 300]);
         for _ in 0..60 {
             trips.measured(addr(1), Duration::from_millis(1));
         }
-        assert_eq!(patience(&trips, 1), [200, 50]);
+        assert_eq!(resend(&trips, 1), 200);
         trips.measured(addr(1), TIMEOUT);
-        assert_eq!(patience(&trips, 1), [2_000, 2_000]);
+        assert_eq!(resend(&trips, 1), 2_000, "at most the query timeout");
+        assert!(resend(&trips, 2) < 400, "the others are as fast as before");
+    }
+
+    #[test]
+    fn an_answer_to_a_query_that_was_sent_again_is_not_measured_and_backs_the_timeout_off_until_one_is() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        for _ in 0..60 {
+            trips.measured(addr(1), Duration::from_millis(20));
+        }
+        let (expected, resend) =
+            (trips.expected(addr(1)), |trips: &RoundTrips| trips.resend_timeout(addr(1)).as_millis());
+        assert_eq!(resend(&trips), 200);
+        // It has become slower than that: the second send, or the third, is answered.
+        trips.ambiguous(addr(1), 2);
+        assert_eq!(resend(&trips), 400);
+        trips.ambiguous(addr(1), 3);
+        trips.ambiguous(addr(1), 2);
+        assert_eq!((resend(&trips), trips.expected(addr(1))), (800, expected));
+        assert_eq!(trips.resend_timeout(addr(2)).as_millis(), 800, "the others may have become slower with it");
+        trips.measured(addr(1), Duration::from_millis(300));
+        assert!(resend(&trips) < 500, "{}", resend(&trips));
+    }
+
+    #[test]
+    fn a_timeout_that_is_backed_off_leaves_room_for_another_send_and_a_measured_one_is_never_cut() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        trips.ambiguous(addr(1), 3);
+        assert_eq!(trips.resend_timeout(addr(1)), TIMEOUT / 2);
+        trips.measured(addr(1), Duration::from_millis(600));
+        trips.ambiguous(addr(1), 2);
+        assert_eq!(trips.resend_timeout(addr(1)), Duration::from_millis(1_800));
     }
 
     #[test]

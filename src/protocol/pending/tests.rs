@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
@@ -9,7 +9,7 @@ fn addr(port: u16) -> SocketAddr {
 }
 
 fn target(port: u16) -> Target {
-    Target { addr: addr(port), expected_id: Some(peer(port)) }
+    Target { addr: addr(port), expected_id: Some(peer(port)), named_by: NamedBy::Application }
 }
 
 fn peer(port: u16) -> NodeId {
@@ -47,8 +47,11 @@ struct Known {
     id: u64,
     port: u16,
     at: Instant,
-    /// What is still to be reported before it times out.
+    /// What is still to be reported before it times out: slow, and to be sent again.
     late: [Option<(Instant, Late)>; 2],
+    /// The wait before it is sent again for the first time.
+    wait: Duration,
+    sends: u32,
 }
 
 proptest! {
@@ -57,36 +60,47 @@ proptest! {
         let config = Config::builder().max_queries_in_flight(6).build().unwrap();
         let mut pending = Pending::new(&config);
         let mut model: Vec<Known> = Vec::new();
-        let mut silent: HashSet<u16> = HashSet::new();
+        let (mut silent, mut answered_once): (HashSet<u16>, HashSet<u16>) = Default::default();
+        // Answers that may still come to queries that were sent several times: of whom, until when, how many.
+        let mut further: HashMap<u64, (u16, Instant, u32)> = HashMap::new();
         let mut now = Instant::now();
         for step in steps {
             match step {
                 Step::Begin { id, port } => {
                     let duplicate = model.iter().any(|known| known.id == id);
-                    let (expected, patience) = (pending.expected_rtt(addr(port)), pending.patience(addr(port), now));
+                    let (expected, wait) = (pending.expected_rtt(addr(port)), pending.resend_timeout(addr(port)));
                     prop_assert_eq!(pending.was_silent(addr(port), now), silent.contains(&port));
                     let begun = pending.begin(QueryId::from_u64(id), target(port), "ping", id, now);
                     let why = if model.len() == 6 { Some(NotBegun::Full) } else { duplicate.then_some(NotBegun::DuplicateId) };
                     prop_assert_eq!(begun, why.map_or(Ok(()), |why| Err((id, why))));
                     if why.is_none() {
-                        let stages = match silent.contains(&port) {
-                            true => [Some((patience, Late::Overdue)), None],
-                            false => [Some((expected, Late::Slow)), Some((patience, Late::Overdue))],
-                        };
+                        let slow = (!silent.contains(&port)).then_some((expected, Late::Slow));
                         let in_time = |(wait, late)| (wait < config.query_timeout).then(|| (now + wait, late));
-                        model.push(Known { id, port, at: now, late: stages.map(|stage| stage.and_then(in_time)) });
+                        let late = [slow, Some((wait, Late::Resend))].map(|stage| stage.and_then(in_time));
+                        model.push(Known { id, port, at: now, late, wait, sends: 1 });
                     }
                 }
                 Step::Answer { id, port, kind } => {
                     let kind = if kind { "ping" } else { "set" };
                     let outcome = pending.answer(addr(port), &QueryId::from_u64(id), kind, Some(peer(port)), now);
                     match model.iter().position(|known| known.id == id) {
-                        None => prop_assert_eq!(outcome.unwrap_err(), Reject::UnknownQuery),
+                        None => {
+                            let expected = further.get_mut(&id).filter(|(of, until, left)| (*of, *left > 0) == (port, true) && *until > now);
+                            let reject = expected.map_or(Reject::UnknownQuery, |(.., left)| {
+                                *left -= 1;
+                                Reject::Repeated
+                            });
+                            prop_assert_eq!(outcome.unwrap_err(), reject);
+                        }
                         Some(at) if model[at].port != port => prop_assert_eq!(outcome.unwrap_err(), Reject::WrongSource),
                         Some(_) if kind != "ping" => prop_assert_eq!(outcome.unwrap_err(), Reject::WrongKind),
                         Some(at) => {
                             let known = model.remove(at);
                             silent.remove(&port);
+                            answered_once.insert(port);
+                            if known.sends > 1 {
+                                further.insert(id, (port, known.at + config.query_timeout * 2, known.sends - 1));
+                            }
                             let answered = outcome.unwrap();
                             prop_assert_eq!((answered.waiter, answered.addr), (id, addr(port)));
                             prop_assert_eq!(answered.rtt, now - known.at);
@@ -105,17 +119,26 @@ proptest! {
                     let stalled = model.iter().filter_map(due).min().is_some_and(|at| now.duration_since(at) > STALL);
                     for known in &mut model {
                         let timeout_at = known.at + config.query_timeout;
-                        for stage in &mut known.late {
-                            let Some((_, late)) = stage.take_if(|(at, _)| *at <= now) else { continue };
-                            if stalled && late == Late::Overdue {
-                                *stage = Some((now + STALL, late)).filter(|(at, _)| *at < timeout_at);
+                        let [slow, resend] = &mut known.late;
+                        if slow.take_if(|(at, _)| *at <= now).is_some() {
+                            expected.push((known.id, Late::Slow));
+                        }
+                        while slow.is_none() && resend.take_if(|(at, _)| *at <= now).is_some() {
+                            let most = if answered_once.contains(&known.port) { 3 } else { 2 };
+                            let next = if stalled {
+                                Some(now + STALL)
+                            } else if known.sends < most {
+                                known.sends += 1;
+                                expected.push((known.id, Late::Resend));
+                                (known.sends < 3).then(|| now + known.wait * 2)
                             } else {
-                                expected.push((known.id, late));
-                            }
+                                None
+                            };
+                            *resend = next.filter(|at| *at < timeout_at).map(|at| (at, Late::Resend));
                         }
                     }
-                    late.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Overdue));
-                    expected.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Overdue));
+                    late.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Resend));
+                    expected.sort_unstable_by_key(|(id, late)| (*id, *late == Late::Resend));
                     prop_assert_eq!(late, expected);
                 }
                 Step::Expire => {
@@ -165,6 +188,7 @@ fn of_a_million_forged_or_replayed_answers_none_is_accepted_and_the_true_ones_st
             Reject::UnknownQuery => rejected[0] += 1,
             Reject::WrongSource => rejected[1] += 1,
             Reject::WrongKind => rejected[2] += 1,
+            Reject::Repeated => unreachable!("each was sent once"),
         }
     }
     assert_eq!(rejected, [500_000, 250_000, 250_000]);
@@ -207,7 +231,7 @@ fn an_answer_from_another_id_than_expected_says_so() {
     .enumerate()
     {
         let id = QueryId::from_u64(number as u64);
-        pending.begin(id, Target { addr: addr(1), expected_id: expected }, "ping", (), now).unwrap();
+        pending.begin(id, Target { expected_id: expected, ..target(1) }, "ping", (), now).unwrap();
         let answered = pending.answer(addr(1), &id, "ping", sender, now).unwrap();
         assert_eq!((answered.wrong_id, answered.expected_id), (wrong, expected));
     }
@@ -228,42 +252,114 @@ fn a_mapped_address_is_the_address_asked() {
     let mut pending = Pending::new(&Config::default());
     let (now, id) = (Instant::now(), QueryId::from_u64(1));
     let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
-    pending.begin(id, Target { addr: mapped, expected_id: None }, "ping", (), now).unwrap();
+    pending.begin(id, Target { addr: mapped, ..target(7) }, "ping", (), now).unwrap();
     assert!(pending.answer(addr(7), &id, "ping", None, now).is_ok());
 }
 
 #[test]
-fn a_late_query_is_reported_once_as_slow_and_once_as_overdue_and_may_still_be_answered() {
+fn a_query_is_reported_as_slow_once_and_sent_three_times_at_most_and_its_end_stays_where_it_is() {
     let mut pending = Pending::new(&Config::default());
-    let (start, id) = (Instant::now(), QueryId::from_u64(1));
-    pending.begin(id, target(1), "ping", 'w', start).unwrap();
-    assert_eq!(pending.next_wakeup(), Some(start + INITIAL_EXPECTED_RTT));
-    assert!(pending.late(start + ms(499)).is_empty());
-    assert_eq!(pending.late(start + ms(500)), [(&'w', Late::Slow)]);
-    assert_eq!(pending.next_wakeup(), Some(start + ms(1_500)));
-    assert!(pending.late(start + ms(1_499)).is_empty());
-    assert_eq!(pending.late(start + ms(1_501)), [(&'w', Late::Overdue)]);
-    assert_eq!(pending.next_wakeup(), Some(start + ms(2_000)));
-    assert!(pending.late(start + ms(1_999)).is_empty());
-    assert_eq!(pending.answer(addr(1), &id, "ping", None, start + ms(1_900)).unwrap().rtt, ms(1_900));
-    assert_eq!(pending.expected_rtt(addr(1)), ms(2_000));
+    let (start, ids) = (Instant::now(), [1, 2, 3].map(QueryId::from_u64));
+    pending.begin(ids[0], target(1), "ping", 'w', start).unwrap();
+    pending.answer(addr(1), &ids[0], "ping", Some(peer(1)), start + ms(20)).unwrap();
+    let start = start + ms(20);
+    pending.begin(ids[1], target(1), "ping", 'w', start).unwrap();
+    let mut reports = Vec::new();
+    while let Some(at) = pending.next_wakeup() {
+        reports.extend(pending.late(at).into_iter().map(|(_, late)| (at - start, late)));
+        if !pending.expire(at).is_empty() {
+            assert_eq!(at - start, ms(2_000));
+        }
+    }
+    assert_eq!(reports, [(ms(50), Late::Slow), (ms(200), Late::Resend), (ms(600), Late::Resend)]);
+    assert_eq!(pending.answer(addr(1), &ids[1], "ping", None, start + ms(2_001)).unwrap_err(), Reject::UnknownQuery);
+
+    // It was silent: that it is slow is known, and it is sent the next one as often.
+    let again = start + ms(3_000);
+    pending.begin(ids[2], target(1), "ping", 'w', again).unwrap();
+    assert_eq!(pending.late(again + ms(200)), [(&'w', Late::Resend)]);
+    assert_eq!(pending.answer(addr(1), &ids[2], "ping", None, again + ms(210)).unwrap().rtt, ms(210));
 }
 
 #[test]
-fn a_stall_of_our_own_makes_nobody_overdue_before_answers_could_be_read() {
+fn what_is_answered_in_time_is_sent_once() {
+    let mut pending = Pending::new(&Config::default());
+    let mut now = Instant::now();
+    for number in 0..1_000 {
+        let id = QueryId::from_u64(number);
+        // Each is slower than the one before, up to 180 ms: that may be slow, but is no loss.
+        let trip = ms(10 + number.min(170));
+        pending.begin(id, target(1), "ping", (), now).unwrap();
+        while let Some(at) = pending.next_wakeup().filter(|at| *at < now + trip) {
+            assert!(pending.late(at).iter().all(|(_, late)| *late == Late::Slow));
+        }
+        now += trip;
+        pending.answer(addr(1), &id, "ping", Some(peer(1)), now).unwrap();
+    }
+}
+
+#[test]
+fn an_address_that_never_answered_is_sent_a_query_twice_within_its_budget_and_once_where_a_request_pays_for_it() {
+    let start = Instant::now();
+    let sends = |named_by: NamedBy, queries: u64| {
+        let mut pending = Pending::new(&Config::default());
+        let mut sent = 0;
+        for number in 0..queries {
+            if named_by == NamedBy::Application || pending.may_ask(addr(1), start) {
+                pending.begin(QueryId::from_u64(number), Target { named_by, ..target(1) }, "ping", (), start).unwrap();
+                sent += 1;
+            }
+        }
+        while let Some(at) = pending.next_wakeup() {
+            sent += pending.late(at).iter().filter(|(_, late)| *late == Late::Resend).count();
+            pending.expire(at);
+        }
+        sent
+    };
+    assert_eq!([1, 4, 50].map(|queries| sends(NamedBy::Others, queries)), [2, 8, 10]);
+    assert_eq!([1, 4, 50].map(|queries| sends(NamedBy::Request, queries)), [1, 4, 10]);
+    assert_eq!([1, 4, 50].map(|queries| sends(NamedBy::Application, queries)), [2, 8, 100]);
+}
+
+#[test]
+fn each_send_may_be_answered_and_only_what_was_never_asked_counts_as_that() {
+    let mut pending = Pending::new(&Config::default());
+    let (start, id) = (Instant::now(), QueryId::from_u64(1));
+    pending.begin(id, target(1), "set", 'w', start).unwrap();
+    assert_eq!(pending.late(start + ms(500)), [(&'w', Late::Slow), (&'w', Late::Resend)]);
+    let answer = |pending: &mut Pending<_>, port| {
+        pending.answer(addr(port), &id, "set", Some(peer(1)), start + ms(520)).map(drop)
+    };
+    assert_eq!(answer(&mut pending, 2), Err(Reject::WrongSource));
+    assert_eq!(answer(&mut pending, 1), Ok(()));
+    assert_eq!(answer(&mut pending, 2), Err(Reject::UnknownQuery));
+    assert_eq!(answer(&mut pending, 1), Err(Reject::Repeated));
+    assert_eq!(answer(&mut pending, 1), Err(Reject::UnknownQuery), "it was sent twice");
+}
+
+#[test]
+fn a_stall_of_our_own_sends_nothing_again_before_answers_could_be_read() {
     let mut pending = Pending::new(&Config::default());
     let start = Instant::now();
     for port in [1, 2] {
         pending.begin(QueryId::from_u64(port.into()), target(port), "ping", port, start).unwrap();
     }
-    assert_eq!(pending.late(start + ms(1_520)), [(&1, Late::Slow), (&2, Late::Slow)]);
-    assert_eq!(pending.next_wakeup(), Some(start + ms(1_570)));
-    pending.answer(addr(1), &QueryId::from_u64(1), "ping", None, start + ms(1_530)).unwrap();
-    assert_eq!(pending.late(start + ms(1_571)), [(&2, Late::Overdue)]);
+    assert_eq!(pending.late(start + ms(560)), [(&1, Late::Slow), (&2, Late::Slow)]);
+    assert_eq!(pending.next_wakeup(), Some(start + ms(610)));
+    pending.answer(addr(1), &QueryId::from_u64(1), "ping", None, start + ms(570)).unwrap();
+    assert_eq!(pending.late(start + ms(611)), [(&2, Late::Resend)]);
+    // However often it stalls, that goes on.
+    for port in 3..100 {
+        pending.begin(QueryId::from_u64(port.into()), target(port), "ping", port, start + ms(700)).unwrap();
+    }
+    for stalled in 0..5 {
+        let now = start + ms(1_300 + 110 * stalled);
+        assert!(pending.late(now).iter().all(|(_, late)| *late == Late::Slow));
+    }
 }
 
 #[test]
-fn whoever_was_silent_is_overdue_earlier_than_others_until_it_answers() {
+fn an_address_was_silent_until_it_answers() {
     let mut pending = Pending::new(&Config::default());
     let (start, ids) = (Instant::now(), [1, 2, 3].map(QueryId::from_u64));
     pending.begin(ids[0], target(1), "ping", 'w', start).unwrap();
@@ -272,8 +368,7 @@ fn whoever_was_silent_is_overdue_earlier_than_others_until_it_answers() {
     let again = start + ms(2_000);
     assert!(pending.was_silent(addr(1), again) && !pending.was_silent(addr(2), again));
     pending.begin(ids[1], target(1), "ping", 'w', again).unwrap();
-    assert_eq!(pending.late(again + ms(500)), [(&'w', Late::Overdue)]);
-    assert_eq!(pending.next_wakeup(), Some(again + ms(2_000)));
+    assert_eq!(pending.late(again + ms(500)), [(&'w', Late::Resend)]);
     pending.answer(addr(1), &ids[1], "ping", None, again + ms(600)).unwrap();
     assert!(!pending.was_silent(addr(1), again + ms(600)));
     pending.begin(ids[2], target(1), "ping", 'w', again + ms(600)).unwrap();

@@ -6,7 +6,7 @@ use std::mem::size_of;
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::message::QueryId;
-use crate::protocol::pending::{MAX_UNANSWERED_ADDRESSES, Pending, Target};
+use crate::protocol::pending::{MAX_UNANSWERED_ADDRESSES, NamedBy, Pending, Target};
 
 const RATE: u64 = 20_000;
 const SECONDS: u64 = 60;
@@ -69,7 +69,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
         let peer = random_peer(&mut entropy, (1 << 16) + stranger);
         if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {
             let id = QueryId::from_u64(pings);
-            let to = Target { addr: newcomer.addr, expected_id: Some(newcomer.id) };
+            let to = Target { addr: newcomer.addr, expected_id: Some(newcomer.id), named_by: NamedBy::Request };
             if pending.may_ask(to.addr, now) && pending.begin(id, to, "ping", newcomer, now).is_ok() {
                 pings += 1;
                 if entropy.unit() < answering {
