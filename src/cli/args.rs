@@ -237,7 +237,8 @@ pub(super) struct SetArgs {
 pub(super) struct GetArgs {
     /// The key
     pub(super) key: String,
-    /// Write the value to a file, exactly as it was stored; an existing file is replaced once the value is there
+    /// Write the value to a file, exactly as it was stored; an existing one is replaced once the value is there,
+    /// and keeps its owner and mode; a link, a pipe or a device is written through
     #[arg(long, short, value_name = "PATH", conflicts_with = "json")]
     pub(super) output: Option<PathBuf>,
     /// Tell on standard error how the value was looked for: who was asked, what came back. With --json, as a field

@@ -1,14 +1,13 @@
 //! A node for the time of one command: it uses a network through its contacts, and is inserted into nobody's table.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::args::Network;
 use super::contact::Contact;
 use super::failure::{Exit, Failure};
-use super::wording::{human, list};
+use super::wording::list;
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
@@ -18,14 +17,6 @@ use crate::protocol::config::DEFAULT_MAX_KEY_LEN;
 pub(super) fn check_key(key: &str) -> Result<(), Failure> {
     let (len, max) = (key.len(), DEFAULT_MAX_KEY_LEN);
     if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
-}
-
-/// Does `work`, but only for as long as `--timeout` permits.
-pub(super) async fn within<T>(network: &Network, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    match tokio::time::timeout(network.timeout, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(too_slow(network.timeout, &network.bootstrap)),
-    }
 }
 
 /// Joins the network as a client.
@@ -93,16 +84,6 @@ pub(super) fn network_silent(asked: usize) -> Failure {
     let text = format!(
         "nobody answered: {asked} asked, after a contact had answered\n\
          The network may be busy or cut off. Try again, or through another --bootstrap HOST:PORT."
-    );
-    Failure::new(Exit::Unavailable, text)
-}
-
-fn too_slow(timeout: Duration, contacts: &[Contact]) -> Failure {
-    let text = format!(
-        "not done within {}, through {}: nobody answered so far, or not enough\n\
-         --timeout SECONDS gives it longer; `kad ping HOST:PORT` tells whether somebody is there.",
-        human(timeout),
-        list(contacts)
     );
     Failure::new(Exit::Unavailable, text)
 }

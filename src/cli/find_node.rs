@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::args::FindNodeArgs;
+use super::client;
+use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::nodes;
-use super::{client, output};
 use crate::actors::outcome::Error;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
@@ -19,18 +20,19 @@ pub(super) async fn run(args: FindNodeArgs) -> Result<(), Failure> {
         }
         (None, None) => return Err(Failure::new(Exit::Usage, "a target is needed: ID or --key KEY")),
     };
-    let peers = client::within(&args.network, async {
+    let deadline = Deadline::begin(&args.network);
+    let ask = async {
         let client = client::join(&args.network).await?;
         client.find_node(target).await.map_err(|error| match error {
             Error::NobodyAnswered { asked } => client::network_silent(asked),
             other => other.into(),
         })
-    })
-    .await?;
+    };
+    let peers = deadline.ask(ask).await?;
     if args.network.json {
-        return output::print_json(&NearestJson::new(target, &peers));
+        return deadline.print_json(&NearestJson::new(target, &peers)).await;
     }
-    output::print(table(target, args.key.as_deref(), &peers).as_bytes())
+    deadline.print(table(target, args.key.as_deref(), &peers)).await
 }
 
 fn bits(target: NodeId, peer: &Peer) -> u32 {
@@ -77,6 +79,7 @@ impl NearestJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output;
 
     fn peers() -> [Peer; 2] {
         let far = NodeId::ZERO.with_bit(0, true);

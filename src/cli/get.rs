@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use super::args::GetArgs;
+use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, output, trace};
+use super::{client, trace};
 use crate::GetOptions;
 use crate::actors::outcome::{GetOutcome, TracedGet};
 use crate::protocol::lookup::{Trace, Votes};
@@ -21,11 +22,12 @@ use crate::protocol::value::Value;
 
 pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     client::check_key(&args.key)?;
-    let TracedGet { outcome, trace } = client::within(&args.network, async {
+    let deadline = Deadline::begin(&args.network);
+    let ask = async {
         let client = client::join(&args.network).await?;
         Ok(client.get_with(&args.key, GetOptions::default().quorum(args.quorum.into())).await?)
-    })
-    .await?;
+    };
+    let TracedGet { outcome, trace } = deadline.ask(ask).await?;
     let trace = trace.filter(|_| args.trace);
     if args.trace && !args.network.json {
         let told = trace.as_ref().map_or_else(|| trace::not_looked_up(&args.key), |it| trace::report(&args.key, it));
@@ -35,7 +37,7 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
         Ok(found) => found,
         Err(failure) => {
             if let Some(trace) = trace.filter(|_| args.network.json) {
-                output::print_json(&MissedJson { kind: None, key: &args.key, trace })?;
+                deadline.print_json(&MissedJson { kind: None, key: &args.key, trace }).await?;
             }
             return Err(failure);
         }
@@ -44,10 +46,10 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
         eprintln!("kad: {}", agreement(&found.votes));
     }
     match &args.output {
-        _ if args.network.json => output::print_json(&found.json(&args.key, trace)),
-        Some(path) if path == Path::new("-") => output::print(found.value.as_bytes()),
+        _ if args.network.json => deadline.print_json(&found.json(&args.key, trace)).await,
+        Some(path) if path == Path::new("-") => deadline.print(found.value.as_bytes()).await,
         Some(path) => {
-            output::save(path, found.value.as_bytes())?;
+            deadline.save(path, found.value.as_bytes()).await?;
             eprintln!("kad: wrote {} ({})", path.display(), kind_and_length(&found.value));
             Ok(())
         }
@@ -55,9 +57,9 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
             if let Value::Bytes(_) = found.value {
                 eprintln!("kad: {} as hex; --output PATH or a pipe gets them raw", kind_and_length(&found.value));
             }
-            output::print(for_terminal(&found.value).as_bytes())
+            deadline.print(for_terminal(&found.value)).await
         }
-        None => output::print(found.value.as_bytes()),
+        None => deadline.print(found.value.as_bytes()).await,
     }
 }
 
@@ -156,6 +158,7 @@ fn for_terminal(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output;
 
     fn json(value: Value) -> String {
         let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::HealthArgs;
+use super::client;
+use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{human, nodes};
-use super::{client, output};
 use crate::actors::outcome::{Error, Health};
 use crate::protocol::audit::Replicas;
 use crate::protocol::id::NodeId;
@@ -16,21 +17,22 @@ use crate::protocol::peer::Peer;
 pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     let HealthArgs { key, network } = args;
     client::check_key(&key)?;
-    let health = client::within(&network, async {
+    let deadline = Deadline::begin(&network);
+    let ask = async {
         let client = client::join(&network).await?;
         client.health(&key).await.map_err(|error| match error {
             Error::NobodyAnswered { asked } => client::network_silent(asked),
             other => other.into(),
         })
-    })
-    .await?;
+    };
+    let health = deadline.ask(ask).await?;
     let verdict = verdict(&health);
     if network.json {
-        output::print_json(&HealthJson::new(&health))?;
+        deadline.print_json(&HealthJson::new(&health)).await?;
         return verdict.map(drop);
     }
-    output::print(table(&health).as_bytes())?;
-    output::print(format!("\n{}\n", verdict?).as_bytes())
+    deadline.print(table(&health)).await?;
+    deadline.print(format!("\n{}\n", verdict?)).await
 }
 
 /// What a node said, or did not say.
@@ -200,6 +202,7 @@ impl<'a> HealthJson<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output;
     use crate::protocol::audit::Replica;
 
     fn peer(number: u16) -> Peer {

@@ -7,6 +7,7 @@ mod charts;
 mod client;
 mod contact;
 mod data_dir;
+mod deadline;
 mod failure;
 mod find_node;
 mod get;
@@ -15,6 +16,7 @@ mod logging;
 mod node;
 mod output;
 mod ping;
+mod saving;
 mod service;
 mod set;
 mod settings;
@@ -22,6 +24,7 @@ mod signals;
 mod sim;
 mod sim_args;
 mod span;
+mod streams;
 mod trace;
 mod wording;
 
@@ -85,8 +88,13 @@ fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
     outcome
 }
 
-/// Does `work`, which may block, on another thread. Whoever no longer waits for it leaves it to itself.
+/// Does `work`, which may block, on a thread of its own. Whoever no longer waits for it leaves it to itself.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::new(Exit::Internal, format!("a part of the start failed: {error}")))
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    // Not tokio's own threads: it panics where one cannot be started.
+    std::thread::Builder::new()
+        .name("kad-file".to_owned())
+        .spawn(move || done.send(work()))
+        .map_err(|error| Failure::new(Exit::System, format!("cannot start a thread: {error}")))?;
+    outcome.await.map_err(|_| Failure::new(Exit::Internal, "a thread that reads or writes a file panicked"))
 }

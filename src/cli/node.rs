@@ -1,8 +1,11 @@
 //! `kad node`: runs a node until a signal comes, and says at the start who it is and what to try next.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use super::args::{DEFAULT_ADDR, NodeArgs};
@@ -41,9 +44,9 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
         let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
         let started = Started { id, addr, wire, joined, remembered, data_dir };
         if args.json {
-            output::print_json(&started.json())?;
+            output::print_json(&started.json()).await?;
         } else {
-            output::print(started.banner(program).as_bytes())?;
+            output::print(started.banner(program)).await?;
         }
         let mut alone = started.alone();
         if let Some(tried) = &alone {
@@ -160,7 +163,10 @@ struct StartedJson<'a> {
     wire: Codec,
     joined: bool,
     bootstrap: Option<&'a BootstrapOutcome>,
-    data_dir: Option<&'a Path>,
+    data_dir: Option<Cow<'a, str>>,
+    /// The folder's name as it is, where it is not UTF-8 and so is not quite as `data_dir` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir_base64: Option<String>,
 }
 
 impl Started {
@@ -171,7 +177,12 @@ impl Started {
             wire: self.wire,
             joined: self.joined.as_ref().is_some_and(BootstrapOutcome::joined),
             bootstrap: self.joined.as_ref(),
-            data_dir: self.data_dir.as_deref(),
+            data_dir: self.data_dir.as_ref().map(|folder| folder.to_string_lossy()),
+            data_dir_base64: self
+                .data_dir
+                .as_ref()
+                .filter(|folder| folder.to_str().is_none())
+                .map(|folder| BASE64.encode(folder.as_os_str().as_encoded_bytes())),
         }
     }
 

@@ -4,10 +4,11 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::args::PingArgs;
+use super::client;
 use super::contact::Contact;
+use super::deadline::Deadline;
 use super::failure::Failure;
 use super::wording::list;
-use super::{client, output};
 use crate::actors::outcome::{Error, Pong};
 
 pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
@@ -15,16 +16,17 @@ pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
     if !addrs.is_empty() {
         network.bootstrap = addrs;
     }
-    let pinged = client::within(&network, async {
+    let deadline = Deadline::begin(&network);
+    let ask = async {
         let node = client::start(network.wire, &network.bootstrap).await?;
         Ok(join_all(network.bootstrap.iter().map(|contact| node.ping(contact))).await)
-    })
-    .await?;
+    };
+    let pinged = deadline.ask(ask).await?;
     let (mut answered, mut failed) = (0, Vec::new());
     for (contact, pinged) in network.bootstrap.iter().zip(pinged) {
         match pinged {
-            Ok(pong) if network.json => output::print_json(&PongJson::new(contact, &pong))?,
-            Ok(pong) => output::print(report(&pong).as_bytes())?,
+            Ok(pong) if network.json => deadline.print_json(&PongJson::new(contact, &pong)).await?,
+            Ok(pong) => deadline.print(report(&pong)).await?,
             Err(error) => {
                 failed.push((contact, error));
                 continue;
@@ -77,6 +79,7 @@ impl<'a> PongJson<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output;
     use crate::protocol::id::NodeId;
     use crate::protocol::peer::Peer;
     use std::time::Duration;

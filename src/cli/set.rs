@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{Network, SetArgs};
+use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{human, kind_and_length, nodes};
-use super::{client, output};
+use super::{client, output, streams};
 use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
@@ -22,25 +23,26 @@ pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
     let SetArgs { key, value, file, bytes, keep, network } = args;
     // Whatever is wrong with key or value is told before anybody is asked.
     client::check_key(&key)?;
+    let deadline = Deadline::begin(&network);
     let value = match (value, file) {
         (Some(text), _) => of_argument(text, bytes),
-        (None, Some(path)) => of_file(&path, bytes)?,
+        (None, Some(path)) => deadline.read(&name(&path), move || of_file(&path, bytes)).await?,
         (None, None) => return Err(Failure::new(Exit::Usage, "a value is needed: VALUE or --file PATH")),
     };
     check_value(&value, network.wire)?;
-    let (node, outcome) = client::within(&network, async {
+    let ask = async {
         let node = client::join(&network).await?;
         let outcome = node.set(&key, value.clone()).await?;
         Ok((node, outcome))
-    })
-    .await?;
+    };
+    let (node, outcome) = deadline.ask(ask).await?;
     judge(&outcome)?;
     // Whoever reads that it is stored may stop it at once.
     let signals = if keep { Some(Signals::listen()?) } else { None };
     if network.json {
-        output::print_json(&StoredJson::new(&key, &value, &outcome))?;
+        deadline.print_json(&StoredJson::new(&key, &value, &outcome)).await?;
     } else {
-        output::print(report(&key, &value, &outcome, keep).as_bytes())?;
+        deadline.print(report(&key, &value, &outcome, keep)).await?;
     }
     match signals {
         Some(signals) => stay(node, &key, &network, signals).await,
@@ -61,11 +63,21 @@ fn of_argument(text: String, bytes: bool) -> Value {
     if bytes { Value::Bytes(text.into_bytes()) } else { Value::Text(text) }
 }
 
+fn is_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// What `path` is called.
+fn name(path: &Path) -> String {
+    if is_input(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn of_file(path: &Path, bytes: bool) -> Result<Value, Failure> {
-    let (name, read) = if path == Path::new("-") {
-        ("standard input".to_owned(), read_bounded(io::stdin().lock()))
+    let name = name(path);
+    let read = if is_input(path) {
+        streams::input().and_then(read_bounded)
     } else {
-        (path.display().to_string(), File::open(path).and_then(read_bounded))
+        File::open(path).and_then(|file| read_bounded(streams::patient(file)))
     };
     let content = read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read {name}: {error}")))?;
     if content.len() > DEFAULT_MAX_VALUE_LEN {
@@ -152,27 +164,34 @@ struct RepublishedJson<'a> {
 /// Stays until a signal comes, so that the node republishes the value, and says when it does.
 async fn stay(node: Node, key: &str, network: &Network, mut signals: Signals) -> Result<(), Failure> {
     let mut events = node.events();
-    loop {
-        let event = tokio::select! {
-            biased;
-            _ = signals.next() => return signals.stop(&node).await,
-            event = events.next() => event,
-        };
-        match event {
-            Some(Event::Republished { key: republished, stored }) if republished == key => {
-                if network.json {
-                    output::print_json(&RepublishedJson { republished: key, stored })?;
-                } else {
-                    output::print(format!("Republished on {}.\n", nodes(stored)).as_bytes())?;
-                }
-            }
-            Some(Event::Superseded { key: superseded, by }) if superseded == key => {
-                let text = format!("{by} has set another value for {key:?}: it is no longer republished from here");
-                return Err(Failure::new(Exit::NotFound, text));
-            }
-            Some(_) => {}
-            None => return Err(node.stopped().await.into()),
+    let republish = async {
+        loop {
+            tell(events.next().await, &node, key, network).await?;
         }
+    };
+    tokio::select! {
+        biased;
+        _ = signals.next() => signals.stop(&node).await,
+        ended = republish => ended,
+    }
+}
+
+/// Tells of `event`, if it is one of `key`.
+async fn tell(event: Option<Event>, node: &Node, key: &str, network: &Network) -> Result<(), Failure> {
+    match event {
+        Some(Event::Republished { key: republished, stored }) if republished == key => {
+            if network.json {
+                return output::print_json(&RepublishedJson { republished: key, stored }).await;
+            } else {
+                return output::print(format!("Republished on {}.\n", nodes(stored))).await;
+            }
+        }
+        Some(Event::Superseded { key: superseded, by }) if superseded == key => {
+            let text = format!("{by} has set another value for {key:?}: it is no longer republished from here");
+            return Err(Failure::new(Exit::NotFound, text));
+        }
+        Some(_) => Ok(()),
+        None => Err(node.stopped().await.into()),
     }
 }
 

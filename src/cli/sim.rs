@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::sim_args::SimArgs;
-use super::{charts, output};
+use super::{charts, off_thread, output, saving};
 use crate::protocol::store::CacheTtl;
 use crate::sim::experiment::{ExperimentError, Phase, Progress, Report};
 
@@ -51,13 +51,21 @@ pub(super) async fn run(args: SimArgs) -> Result<(), Failure> {
             },
         }
     };
-    if json {
-        output::print_json(&report)?;
-    } else {
-        output::print(report.to_string().as_bytes())?;
-    }
-    if let Some(dir) = &plot {
-        draw(&report, dir)?;
+    let tell = async {
+        if json {
+            output::print_json(&report).await?;
+        } else {
+            output::print(report.to_string()).await?;
+        }
+        match plot {
+            Some(dir) => off_thread(move || draw(&report, &dir)).await?,
+            None => Ok(()),
+        }
+    };
+    tokio::select! {
+        biased;
+        number = signals.next() => return Err(Failure::new(Exit::Signal(number), "ended before all was printed")),
+        told = tell => told?,
     }
     match stopped_by {
         Some(number) => Err(Failure::new(Exit::Signal(number), "stopped early; the report is of what ran so far")),
@@ -101,7 +109,7 @@ fn simulate(args: &SimArgs, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>)
 
 fn draw(report: &Report, dir: &Path) -> Result<(), Failure> {
     for (name, svg) in charts::all(report) {
-        output::save(&dir.join(name), svg.as_bytes())?;
+        saving::save(&dir.join(name), svg.as_bytes())?;
         tracing::info!(chart = name, "drawn");
     }
     Ok(())
