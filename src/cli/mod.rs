@@ -82,7 +82,10 @@ fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::System, format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(command);
+    let outcome = runtime.block_on(async {
+        signals::outlive_file_size_limit()?;
+        command.await
+    });
     // A name that is still being resolved, or a disk that hangs, must not hold the process.
     runtime.shutdown_background();
     outcome
