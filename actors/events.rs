@@ -23,6 +23,11 @@ pub enum Event {
         /// Contacts that answered.
         answered: usize,
     },
+    /// No peer of the routing table answers any more, or none is left: the node is cut off, or all others have gone. It joins
+    /// again by itself.
+    NetworkLost,
+    /// A peer answers again after [`Event::NetworkLost`].
+    NetworkFound,
     /// A peer stored a value here, or renewed one.
     ValueStored {
         /// The key.

@@ -40,9 +40,21 @@ pub struct RoutingTable {
     once_known: Vec<Peer>,
     /// Peers that fell silent.
     departed: Departed,
+    network: Network,
     entropy: Box<dyn Entropy>,
     events: Events,
     links: TableLinks,
+}
+
+/// Whether any peer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Network {
+    /// None has ever answered.
+    Unknown,
+    /// One has, since the last look that found none.
+    Found,
+    /// None does: [`Event::NetworkLost`] was emitted.
+    Lost,
 }
 
 /// Whom the routing table tells.
@@ -70,7 +82,18 @@ impl RoutingTable {
         links: TableLinks,
     ) -> Self {
         let table = Table::new(own, &config, clock::now());
-        Self { own, config, table, once_known, departed: Departed::default(), entropy, events, links }
+        Self {
+            own,
+            config,
+            table,
+            once_known,
+            departed: Departed::default(),
+            connected: false,
+            lost: false,
+            entropy,
+            events,
+            links,
+        }
     }
 
     fn ping(&self, peer: Peer) {
@@ -150,6 +173,9 @@ impl Handler<PeerAnswered> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
+        if std::mem::replace(&mut self.network, Network::Found) == Network::Lost {
+            self.events.emit(Event::NetworkFound);
+        }
         let insertion = self.table.peer_answered(answered.peer, answered.version, clock::now());
         self.departed.returned(&answered.peer);
         if let Some(peer) = insertion.check() {
@@ -249,6 +275,10 @@ impl Handler<CheckTable> for RoutingTable {
     fn handle(&mut self, _: CheckTable, _: &mut Self::Context) {
         let nobody_answers = self.table.entries().all(|entry| entry.failures() > 0);
         if nobody_answers {
+            if self.network == Network::Found {
+                self.network = Network::Lost;
+                self.events.emit(Event::NetworkLost);
+            }
             self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone() });
         }
         if !self.table.is_empty() {

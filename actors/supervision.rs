@@ -156,7 +156,8 @@ impl Lifetime {
         drop(mailbox.addr);
         self.spawn(async move {
             if let Err(panic) = poll_fn(|cx| context.poll(cx)).await {
-                tracing::error!(actor = std::any::type_name::<A>(), panic = %panic_text(&*panic), "panicked: it is gone");
+                let (actor, panic) = (std::any::type_name::<A>(), panic_text(&*panic));
+                log(|| tracing::error!(actor, panic, "panicked: it is gone"));
             }
         });
         addr
@@ -249,13 +250,15 @@ async fn watch_over<A>(
             panics.pop_front();
         }
         if panics.len() > budget.restarts as usize {
-            tracing::error!(actor = name, handling = message, panic = %last, "panicked too often: the node stops");
+            log(|| {
+                tracing::error!(actor = name, handling = message, panic = last, "panicked too often: the node stops")
+            });
             let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
             ender.end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
             return;
         }
         let pause = back_off(panics.len());
-        tracing::error!(actor = name, handling = message, panic = %last, ?pause, "panicked: it is restarted");
+        log(|| tracing::error!(actor = name, handling = message, panic = last, ?pause, "panicked: it is restarted"));
         counters.restarted(name);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
@@ -307,9 +310,14 @@ where
         // actix polls the future once more while dropping it.
         let context = self.0.take();
         if catch_unwind(AssertUnwindSafe(move || drop(context))).is_err() {
-            tracing::error!("an actor panicked while it was stopped");
+            log(|| tracing::error!("an actor panicked while it was stopped"));
         }
     }
+}
+
+/// Logs by `line`. The log of an application may panic, and an actor must be restarted all the same.
+fn log(line: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(line));
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use super::contact::{Contact, ListenAddr};
 use super::sim_args::{SIM_EXAMPLES, SimArgs};
+use super::span::span;
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::DEFAULT_K;
@@ -118,7 +120,7 @@ Exit code 69: nobody answered. `kad --help` lists all.";
 ///
 /// Start a node with `kad node`; store and read values with `kad set` and `kad get`.
 #[derive(Debug, Parser)]
-#[command(name = "kad", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "kad", version = super::VERSION, after_help = EXAMPLES, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) logging: Logging,
@@ -154,7 +156,8 @@ pub(super) enum Command {
 /// What is logged, to standard error.
 #[derive(Debug, Default, Args)]
 pub(super) struct Logging {
-    /// Log more, to standard error: -v progress, -vv details, -vvv everything. RUST_LOG chooses more finely
+    /// Log more, to standard error: -v each query and what became of it, each lookup, peers that come and go; -vv each
+    /// message; -vvv what libraries log too. RUST_LOG chooses more finely
     #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet", display_order = 900)]
     pub(super) verbose: u8,
     /// Log nothing; failures are still told
@@ -162,14 +165,27 @@ pub(super) struct Logging {
     pub(super) quiet: bool,
 }
 
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Each is a setting as well, by its name with `_` for `-`. What has a default there has none here.
 #[derive(Debug, Args)]
 pub(super) struct NodeArgs {
-    /// Where to listen; port 0 is any free port
-    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_ADDR)]
-    pub(super) listen: ListenAddr,
-    /// How messages are spelled: all nodes of a network do it alike
-    #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = wire())]
-    pub(super) wire: Codec,
+    /// Where to listen; port 0 is any free port [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Option<ListenAddr>,
+    /// How messages are spelled: all nodes of a network do it alike [default: json] [possible values: json, bencode,
+    /// msgpack]
+    #[arg(long, value_name = "WIRE", value_parser = wire(), hide_possible_values = true)]
+    pub(super) wire: Option<Codec>,
     /// A node to join through; give it again for more. Without it, the node is the first of its network
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) bootstrap: Vec<Contact>,
@@ -184,13 +200,21 @@ pub(super) struct NodeArgs {
     #[arg(long)]
     pub(super) ephemeral: bool,
     /// When a value counts as kept: durable, once the disk has it; relaxed, a second earlier, which a crash may cost
-    #[arg(long, value_name = "WHEN", default_value = "durable", value_parser = durability(), conflicts_with = "ephemeral")]
-    pub(super) durability: Durability,
-    /// A TOML file with settings, as `max_values = 10000` and `query_timeout = "2s"`; KAD_NODE_MAX_VALUES and so on in the
-    /// environment go before it. docs/operations.md lists them
+    /// [default: durable]
+    #[arg(long, value_name = "WHEN", value_parser = durability(), hide_possible_values = true, conflicts_with = "ephemeral")]
+    pub(super) durability: Option<Durability>,
+    /// How lines of the log are written [default: text] [possible values: text, json]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    pub(super) log_format: Option<LogFormat>,
+    /// A TOML file with settings, as `max_values = 10000` and `query_timeout = "2s"`; KAD_NODE_CONFIG names one too.
+    /// KAD_NODE_MAX_VALUES and so on in the environment go before it, options before both. docs/operations.md lists all
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Print one line of JSON at the start instead of text
+    /// Any setting, as `--set max_values=10000`; give it again for more
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(super) set: Vec<(String, String)>,
+    /// Print one line of JSON at the start, once the node serves. Without it a terminal gets a few lines for a person,
+    /// and anything else nothing: the log says it
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -204,8 +228,8 @@ pub(super) struct Network {
     /// How messages are spelled: the same as the network's nodes
     #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = wire())]
     pub(super) wire: Codec,
-    /// The longest the command may take, 0.1 to 3600
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
+    /// The longest the command may take: seconds, or with a unit as 500ms or 2m; 0.1 to 3600 seconds
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = timeout)]
     pub(super) timeout: Duration,
     /// Print JSON, one object a line. Failures are told on standard error, as ever
     #[arg(long)]
@@ -293,10 +317,16 @@ fn wire() -> impl TypedValueParser<Value = Codec> {
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(format!("a timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT} seconds")),
+    let seconds = text.parse::<f64>().ok().or_else(|| span(text).map(|span| span.as_secs_f64()));
+    match seconds {
+        Some(seconds) if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("a timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT} seconds, such as 5, 5s, 500ms or 2m")),
     }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is NAME=VALUE, such as max_values=10000")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -317,8 +347,9 @@ mod tests {
     fn a_client_looks_where_a_node_listens_by_default() {
         let Command::Node(node) = Cli::try_parse_from(["kad", "node"]).unwrap().command else { panic!() };
         let Command::Get(get) = Cli::try_parse_from(["kad", "get", "k"]).unwrap().command else { panic!() };
-        assert_eq!(node.listen.to_string(), get.network.bootstrap[0].to_string());
-        assert_eq!((node.wire, get.network.timeout), (get.network.wire, Duration::from_secs(10)));
+        assert_eq!((node.listen, node.wire), (None, None));
+        assert_eq!(get.network.bootstrap[0].to_string(), DEFAULT_ADDR);
+        assert_eq!((get.network.wire, get.network.timeout), (Codec::default(), Duration::from_secs(10)));
     }
 
     #[test]
@@ -327,6 +358,7 @@ mod tests {
             let error = usage_error(&["kad", "get", "k", "--timeout", bad]);
             assert!(error.contains(bad) && error.contains("0.1 to 3600 seconds"), "{error}");
         }
+        assert_eq!([timeout("5s"), timeout("500ms")], [Ok(Duration::from_secs(5)), Ok(Duration::from_millis(500))]);
         assert_eq!(timeout("0.1"), Ok(Duration::from_millis(100)));
         assert_eq!(timeout("3600"), Ok(Duration::from_secs(3_600)));
     }
@@ -336,7 +368,7 @@ mod tests {
         for codec in Codec::ALL {
             let cli = Cli::try_parse_from(["kad", "node", "--wire", codec.name()]).unwrap();
             let Command::Node(node) = cli.command else { panic!() };
-            assert_eq!(node.wire, codec);
+            assert_eq!(node.wire, Some(codec));
         }
         let error = usage_error(&["kad", "node", "--wire", "xml"]);
         assert!(error.contains("xml") && error.contains("json, bencode, msgpack"), "{error}");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, de};
+
 use crate::protocol::peer::{AddressError, check_unicast};
 
 /// An address to ask somebody at: a name or an IP address (IPv6 in brackets), and a port of 1..=65535.
@@ -47,13 +49,26 @@ impl FromStr for ListenAddr {
     type Err = AddrError;
 
     fn from_str(text: &str) -> Result<Self, AddrError> {
-        check(text, 0).map(|()| Self(text.to_owned()))
+        check(text, 0)?;
+        // Unlike a contact it may be all addresses of this machine.
+        if let Ok(addr) = text.parse::<SocketAddr>()
+            && !addr.ip().to_canonical().is_unspecified()
+        {
+            check_unicast(&SocketAddr::new(addr.ip(), 1))?;
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
 impl fmt::Display for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -104,6 +119,19 @@ mod tests {
         let error = "0.0.0.0:8000".parse::<Contact>().unwrap_err();
         assert_eq!(error.to_string(), "0.0.0.0 is not the address of one host");
         assert!("[::]:8000".parse::<Contact>().is_err() && "0.0.0.0:8000".parse::<ListenAddr>().is_ok());
+    }
+
+    #[test]
+    fn a_node_listens_at_no_address_of_many_hosts() {
+        for (text, ip) in
+            [("224.0.0.1:8000", "224.0.0.1"), ("255.255.255.255:0", "255.255.255.255"), ("[ff02::1]:1", "ff02::1")]
+        {
+            let error = text.parse::<ListenAddr>().unwrap_err();
+            assert_eq!(error.to_string(), format!("{ip} is not the address of one host"));
+        }
+        for all in ["0.0.0.0:0", "[::]:8000", "[::ffff:0.0.0.0]:1"] {
+            assert!(all.parse::<ListenAddr>().is_ok(), "{all}");
+        }
     }
 
     #[test]

@@ -6,21 +6,21 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use super::args::NodeArgs;
 use super::failure::{Exit, Failure};
 use super::off_thread;
+use super::settings::NodeSettings;
 use crate::persist::{DiskStore, Durability, OpenError};
 
 /// Opens the store in `folder`, on another thread: it takes seconds where millions of values are held, and as long as it
 /// likes where the disk hangs.
-pub(super) async fn open(folder: &Path, args: &NodeArgs) -> Result<DiskStore, Failure> {
+pub(super) async fn open(folder: &Path, args: &NodeSettings) -> Result<DiskStore, Failure> {
     open_by(DiskStore::open_with, folder, args).await
 }
 
 async fn open_by<T: Send + 'static>(
     open: impl FnOnce(PathBuf, Durability) -> Result<T, OpenError> + Send + 'static,
     folder: &Path,
-    args: &NodeArgs,
+    args: &NodeSettings,
 ) -> Result<T, Failure> {
     let (folder, durability) = (folder.to_owned(), args.durability);
     let opened = off_thread(move || open(folder, durability)).await?;
@@ -28,7 +28,7 @@ async fn open_by<T: Send + 'static>(
 }
 
 /// The folder of the node's store; `None` where it keeps nothing.
-pub(super) fn folder(args: &NodeArgs) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn folder(args: &NodeSettings) -> Result<Option<PathBuf>, Failure> {
     if args.ephemeral {
         return Ok(None);
     }
@@ -65,7 +65,7 @@ fn name(listen: &str) -> String {
     listen.trim_start_matches('[').replace("]:", "_").chars().map(plain).collect()
 }
 
-fn unusable(error: &OpenError, args: &NodeArgs) -> Failure {
+fn unusable(error: &OpenError, args: &NodeSettings) -> Failure {
     let text = match error {
         // Most likely it is the same command a second time, and then the port says it better.
         OpenError::InUse { .. } if port_in_use(args) => {
@@ -89,7 +89,7 @@ fn file(folder: &Path) -> PathBuf {
     folder.join(crate::persist::STORE_FILE)
 }
 
-fn port_in_use(args: &NodeArgs) -> bool {
+fn port_in_use(args: &NodeSettings) -> bool {
     // Of the addresses of a host an IPv4 one, as the node would.
     let addr = args.listen.to_string().to_socket_addrs().ok().and_then(|found| found.min_by_key(SocketAddr::is_ipv6));
     addr.is_some_and(|addr| UdpSocket::bind(addr).is_err_and(|error| error.kind() == ErrorKind::AddrInUse))
@@ -99,12 +99,15 @@ fn port_in_use(args: &NodeArgs) -> bool {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command};
+    use crate::cli::settings;
     use clap::Parser;
 
     #[tokio::test]
     async fn a_store_is_opened_on_another_thread_than_the_one_that_hears_signals() {
-        let cli = Cli::try_parse_from(["kad", "node", "--durability", "relaxed"]).unwrap();
+        // A port that is taken, by this test alone, would be the better reason for a folder in use.
+        let cli = Cli::try_parse_from(["kad", "node", "--durability", "relaxed", "--listen", "127.0.0.1:0"]).unwrap();
         let Command::Node(args) = cli.command else { panic!("{cli:?}") };
+        let args = settings::load(args).unwrap();
         let seen = |folder, durability| Ok((std::thread::current().id(), folder, durability));
         let (thread, folder, durability) = open_by(seen, Path::new("/data"), &args).await.unwrap();
         assert_ne!(thread, std::thread::current().id());

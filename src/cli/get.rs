@@ -13,7 +13,7 @@ use super::args::GetArgs;
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, trace};
+use super::{client, stderr, trace};
 use crate::GetOptions;
 use crate::actors::outcome::{GetOutcome, TracedGet};
 use crate::protocol::lookup::{Trace, Votes};
@@ -31,7 +31,7 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     let trace = trace.filter(|_| args.trace);
     if args.trace && !args.network.json {
         let told = trace.as_ref().map_or_else(|| trace::not_looked_up(&args.key), |it| trace::report(&args.key, it));
-        eprintln!("{told}");
+        stderr::line(told);
     }
     let found = match found(&args.key, outcome) {
         Ok(found) => found,
@@ -43,19 +43,22 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
         }
     };
     if found.votes.wanted > 1 && !args.network.json {
-        eprintln!("kad: {}", agreement(&found.votes));
+        stderr::note(agreement(&found.votes));
     }
     match &args.output {
         _ if args.network.json => deadline.print_json(&found.json(&args.key, trace)).await,
         Some(path) if path == Path::new("-") => deadline.print(found.value.as_bytes()).await,
         Some(path) => {
             deadline.save(path, found.value.as_bytes()).await?;
-            eprintln!("kad: wrote {} ({})", path.display(), kind_and_length(&found.value));
+            stderr::note(format_args!("wrote {} ({})", path.display(), kind_and_length(&found.value)));
             Ok(())
         }
         None if io::stdout().is_terminal() => {
             if let Value::Bytes(_) = found.value {
-                eprintln!("kad: {} as hex; --output PATH or a pipe gets them raw", kind_and_length(&found.value));
+                stderr::note(format_args!(
+                    "{} as hex; --output PATH or a pipe gets them raw",
+                    kind_and_length(&found.value)
+                ));
             }
             deadline.print(for_terminal(&found.value)).await
         }

@@ -1,29 +1,39 @@
-//! Logs to standard error: what `-v`, `-q` and `RUST_LOG` ask for.
+//! The log, on standard error: what `-v`, `-q`, `--log-format` and `RUST_LOG` ask for.
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use super::args::Logging;
+use super::args::{LogFormat, Logging};
+use super::stderr;
 
-/// Starts logging for this process. `-v` and `-q` go before `RUST_LOG`, and that before the default: `usual`, a level.
-pub(super) fn start(logging: &Logging, usual: &str) {
-    let filter = match level(logging) {
-        Some(level) => EnvFilter::new(level),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)),
+/// Starts the log of this process. `-v` and `-q` go before `RUST_LOG`, and that before `usual`, a level.
+pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
+    let wanted = std::env::var("RUST_LOG").ok().filter(|text| level(logging).is_none() && !text.trim().is_empty());
+    let (filter, wrong) = match wanted.map(|text| (EnvFilter::try_new(&text), text)) {
+        Some((Ok(filter), _)) => (filter, None),
+        Some((Err(error), text)) => (EnvFilter::new(usual), Some((text, error))),
+        None => (EnvFilter::new(level(logging).unwrap_or(usual)), None),
     };
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
-    // An error means that this process has a subscriber already.
-    let _ = logs.try_init();
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr::Log).log_internal_errors(false);
+    // An error means that this process has a log already.
+    let _ = match format {
+        LogFormat::Text => logs.with_ansi(colours).finish().try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_ansi(false).finish().try_init(),
+    };
+    if let Some((text, error)) = wrong {
+        tracing::warn!(RUST_LOG = text, %error, "RUST_LOG is not used");
+    }
 }
 
 fn level(logging: &Logging) -> Option<&'static str> {
     match (logging.quiet, logging.verbose) {
         (true, _) => Some("off"),
         (false, 0) => None,
-        (false, 1) => Some("info"),
-        (false, 2) => Some("debug"),
+        (false, 1) => Some("info,kademlia_dynamic=debug"),
+        (false, 2) => Some("info,kademlia_dynamic=trace"),
         (false, _) => Some("trace"),
     }
 }
@@ -35,10 +45,9 @@ mod tests {
     #[test]
     fn each_v_says_more_and_q_says_nothing() {
         let level = |verbose, quiet| level(&Logging { verbose, quiet });
-        assert_eq!(
-            [0, 1, 2, 3, 9].map(|v| level(v, false)),
-            [None, Some("info"), Some("debug"), Some("trace"), Some("trace")]
-        );
-        assert_eq!(level(0, true), Some("off"));
+        let levels = ["info,kademlia_dynamic=debug", "info,kademlia_dynamic=trace", "trace", "trace"].map(Some);
+        assert_eq!([1, 2, 3, 9].map(|v| level(v, false)), levels);
+        assert_eq!([level(0, false), level(0, true)], [None, Some("off")]);
+        assert!(levels.into_iter().flatten().all(|level| EnvFilter::try_new(level).is_ok()));
     }
 }

@@ -12,6 +12,8 @@ mod failure;
 mod find_node;
 mod get;
 mod health;
+mod hints;
+mod journal;
 mod logging;
 mod node;
 mod output;
@@ -24,8 +26,10 @@ mod signals;
 mod sim;
 mod sim_args;
 mod span;
+mod stderr;
 mod streams;
 mod trace;
+mod watchdog;
 mod wording;
 
 use std::ffi::OsString;
@@ -33,8 +37,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, LogFormat};
 use self::failure::{Exit, Failure};
+
+/// The version of this program, with the commit that it was built from where that is known.
+const VERSION: &str = env!("KAD_VERSION");
 
 /// Runs the command line `args`, the program's own name first, and returns what the process ends with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -44,17 +51,23 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" with code 0. That nobody reads them is no failure of ours.
+            let error = hints::suggest(error);
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { 0 });
         }
     };
-    // What the nodes of a simulation warn of is what was simulated.
-    let usual = if matches!(cli.command, Command::Sim(_)) { "error" } else { "warn" };
-    logging::start(&cli.logging, usual);
+    stderr::take_panics();
+    match cli.command {
+        // It starts its log itself: how, is a setting.
+        Command::Node(_) => {}
+        // What the nodes of a simulation warn of is what was simulated.
+        Command::Sim(_) => logging::start(&cli.logging, LogFormat::Text, "error"),
+        _ => logging::start(&cli.logging, LogFormat::Text, "warn"),
+    }
     let program = &program;
     let code = conclude(async {
         match cli.command {
-            Command::Node(args) => node::run(args, program).await,
+            Command::Node(args) => node::run(args, &cli.logging, program).await,
             Command::Set(args) => set::run(args).await,
             Command::Get(args) => get::run(args).await,
             Command::Health(args) => health::run(args).await,
@@ -63,6 +76,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Sim(args) => sim::run(args).await,
         }
     });
+    stderr::flush();
     ExitCode::from(code)
 }
 
@@ -71,7 +85,7 @@ fn conclude(command: impl Future<Output = Result<(), Failure>>) -> u8 {
     match execute(command) {
         Ok(()) => 0,
         Err(failure) => {
-            eprintln!("kad: {failure}");
+            stderr::note(&failure);
             failure.exit.code()
         }
     }

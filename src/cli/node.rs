@@ -1,30 +1,31 @@
 //! `kad node`: runs a node until a signal comes, and says at the start who it is and what to try next.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
-use super::args::{DEFAULT_ADDR, NodeArgs};
-use super::data_dir;
+use super::args::{DEFAULT_ADDR, Logging, NodeArgs};
 use super::failure::{Exit, Failure};
 use super::off_thread;
 use super::output;
 use super::service::Service;
-use super::settings;
+use super::settings::{self, NodeSettings};
 use super::signals::Signals;
+use super::watchdog::{Stranger, reach};
 use super::wording::{list, nodes};
-use crate::actors::events::Event;
+use super::{data_dir, journal, logging};
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
 use crate::protocol::id::NodeId;
 use crate::protocol::store::Store;
 
-pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
+pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let service = Service::of_environment()?;
     let begun = tokio::select! {
@@ -35,28 +36,21 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
             return Ok(());
         }
         never = service.starting() => match never {},
-        begun = begin(&args, &service) => begun?,
+        begun = begin(args, logging, &service) => begun?,
     };
-    let Begun { node, remembered, data_dir } = begun;
+    let Begun { node, args, remembered, data_dir } = begun;
     let work = async {
         let mut events = node.events();
         let joined = join(&node, &args).await?;
         let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
         let started = Started { id, addr, wire, joined, remembered, data_dir };
+        started.log();
         if args.json {
             output::print_json(&started.json()).await?;
-        } else {
+        } else if io::stdout().is_terminal() {
             output::print(started.banner(program)).await?;
         }
-        let mut alone = started.alone();
-        if let Some(tried) = &alone {
-            eprintln!("kad: nobody answered at {tried}: the node goes on alone, and tries again by itself");
-        }
-        while let Some(event) = events.next().await {
-            if matches!(event, Event::Joined { answered: 1.. }) && alone.take().is_some() {
-                eprintln!("kad: joined the network now");
-            }
-        }
+        journal::follow(&mut events).await;
         Ok(())
     };
     serve(&node, signals, &service, work).await
@@ -65,29 +59,31 @@ pub(super) async fn run(args: NodeArgs, program: &str) -> Result<(), Failure> {
 /// A node that serves, and what it brought from its last run.
 struct Begun {
     node: Node,
+    args: NodeSettings,
     remembered: usize,
     data_dir: Option<PathBuf>,
 }
 
 /// Starts the node. Whatever may take long, or hang, is done on other threads: signals are heard meanwhile, and none of
 /// those threads is waited for when the process ends.
-async fn begin(args: &NodeArgs, service: &Service) -> Result<Begun, Failure> {
-    let file = args.config.clone();
-    let config = off_thread(move || settings::load(file.as_deref())).await??;
-    let mut builder = Node::builder().config(config).bind(&args.listen).codec(args.wire);
+async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<Begun, Failure> {
+    let args = off_thread(move || settings::load(args)).await??;
+    logging::start(logging, args.log_format, "info");
+    args.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let mut builder = Node::builder().config(args.config.clone()).bind(&args.listen).codec(args.wire);
     if let Some(id) = args.node_id {
         builder = builder.node_id(id);
     }
     let mut remembered = 0;
-    let data_dir = data_dir::folder(args)?;
+    let data_dir = data_dir::folder(&args)?;
     if let Some(folder) = &data_dir {
         service.say_status(&format_args!("opening the store in {}", folder.display()));
-        let mut store = data_dir::open(folder, args).await?;
+        let mut store = data_dir::open(folder, &args).await?;
         remembered = store.recall().map_or(0, |known| known.peers.len());
         builder = builder.store(store);
     }
     let node = builder.start().await.map_err(cannot_start)?;
-    Ok(Begun { node, remembered, data_dir })
+    Ok(Begun { node, args, remembered, data_dir })
 }
 
 fn stopped_by(signal: u8) -> String {
@@ -102,11 +98,13 @@ async fn serve(
     work: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     service.ready();
+    let stranger = Stranger::to(node).await;
     let ended = tokio::select! {
         biased;
         number = signals.next() => Ok(number),
         done = work => Err(done),
-        () = service.report(node) => Err(Ok(())),
+        () = service.report(node, stranger.as_ref()) => Err(Ok(())),
+        never = journal::report(node) => match never {},
     };
     match ended {
         Ok(number) => {
@@ -129,7 +127,7 @@ async fn serve(
 }
 
 /// Joins through the contacts; `None` where there are none.
-async fn join(node: &Node, args: &NodeArgs) -> Result<Option<BootstrapOutcome>, Failure> {
+async fn join(node: &Node, args: &NodeSettings) -> Result<Option<BootstrapOutcome>, Failure> {
     if args.bootstrap.is_empty() {
         return Ok(None);
     }
@@ -186,6 +184,26 @@ impl Started {
         }
     }
 
+    /// Logs who and where it is, and whether it has joined.
+    fn log(&self) {
+        let Self { id, addr, wire, .. } = self;
+        let folder = self.data_dir.as_deref().map_or("none".into(), Path::to_string_lossy);
+        tracing::info!(node_id = %id, address = %addr, %wire, data_dir = %folder, version = super::VERSION, "started");
+        match &self.joined {
+            Some(outcome) if outcome.joined() => {
+                tracing::info!(through = list(outcome.answered.iter().map(|peer| peer.addr)), "joined");
+            }
+            Some(_) => tracing::warn!(
+                contacts = self.alone().unwrap_or_default(),
+                "nobody answered: the node goes on alone, and tries again by itself"
+            ),
+            None if self.remembered > 0 => {
+                tracing::info!(known = self.remembered, "asking again the nodes that it knew")
+            }
+            None => tracing::info!("the first node of its network"),
+        }
+    }
+
     /// The contacts that were tried in vain, if that were all of them.
     fn alone(&self) -> Option<String> {
         let outcome = self.joined.as_ref().filter(|outcome| !outcome.joined())?;
@@ -234,26 +252,16 @@ impl Started {
         }
     }
 
-    /// Where this node is reached from this machine.
-    fn reach(&self) -> SocketAddr {
-        let ip = match self.addr.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        SocketAddr::new(ip, self.addr.port())
-    }
-
     /// The options that a client needs to use this node: none where they are the defaults.
     fn options(&self) -> String {
-        let reach = self.reach().to_string();
+        let reach = reach(self.addr).to_string();
         let bootstrap = if reach == DEFAULT_ADDR { String::new() } else { format!(" --bootstrap {reach}") };
         bootstrap + &self.wire_option()
     }
 
     /// The options that a second node on this machine needs to join this one.
     fn options_of_a_second_node(&self) -> String {
-        let reach = self.reach();
+        let reach = reach(self.addr);
         format!(" --listen {} --bootstrap {reach}{}", SocketAddr::new(reach.ip(), 0), self.wire_option())
     }
 

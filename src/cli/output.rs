@@ -5,16 +5,21 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
-use super::{off_thread, streams};
+use super::{off_thread, stderr, streams};
 
 /// Writes `bytes` to standard output as they are, however long that takes. A reader that has gone, as `head` does, has all
-/// that it wanted. Who no longer waits for it has to end the process: a thread may go on with it.
+/// that it wanted. Who no longer waits for it has to end the process: a thread may go on with it. What was noted on standard
+/// error comes before it, as both may be one terminal.
 ///
 /// # Errors
 /// [`Exit::Output`].
 pub(super) async fn print(bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
     let bytes = bytes.into();
-    match off_thread(move || streams::output()?.write_all(&bytes)).await? {
+    let write = move || {
+        stderr::flush();
+        streams::output()?.write_all(&bytes)
+    };
+    match off_thread(write).await? {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}")))
         }

@@ -4,11 +4,11 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::args::PingArgs;
-use super::client;
 use super::contact::Contact;
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::wording::list;
+use super::{client, stderr};
 use crate::actors::outcome::{Error, Pong};
 
 pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
@@ -38,7 +38,7 @@ pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
         return Err(client::silence(&list(failed.iter().map(|(contact, error)| tried(contact, error))), network.wire));
     }
     for (contact, error) in failed {
-        eprintln!("kad: nobody answered at {}", tried(contact, &error));
+        stderr::note(format_args!("nobody answered at {}", tried(contact, &error)));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::failure::{Exit, Failure};
+use super::watchdog::Stranger;
 use super::wording::nodes;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
@@ -92,12 +93,12 @@ impl Service {
         self.say(&format!("STOPPING=1\nSTATUS={}", one_line(why)));
     }
 
-    /// Says how `node` fares, and that it is alive, for as long as it is polled.
-    pub(super) async fn report(&self, node: &Node) {
+    /// Says how `node` fares, and that it is alive, for as long as it is polled. `stranger` asks it from outside.
+    pub(super) async fn report(&self, node: &Node, stranger: Option<&Stranger>) {
         if self.socket.is_none() {
             return std::future::pending().await;
         }
-        tokio::join!(self.report_status(node), self.feed_watchdog(node));
+        tokio::join!(self.report_status(node), self.feed_watchdog(node, stranger));
     }
 
     async fn report_status(&self, node: &Node) {
@@ -110,11 +111,18 @@ impl Service {
         }
     }
 
-    /// At half of the time, but only after a round trip through the node and its store: whatever hangs there, this says no
-    /// more.
-    async fn feed_watchdog(&self, node: &Node) {
+    /// At half of the time, but only after a stranger's round trip through socket and dispatcher, and one through the node
+    /// and its store: whatever hangs there, this says no more.
+    async fn feed_watchdog(&self, node: &Node, stranger: Option<&Stranger>) {
         let Some(limit) = self.watchdog else { return };
         loop {
+            if let Some(stranger) = stranger
+                && !stranger.is_answered(node, limit / 4).await
+            {
+                tracing::warn!("the watchdog has to wait: the node answers nothing");
+                tokio::time::sleep(limit / 8).await;
+                continue;
+            }
             match node.probe().await {
                 // A disk that is full has answered: another process would have no more room.
                 Ok(()) | Err(Error::Store(_)) => {
@@ -273,7 +281,7 @@ mod tests {
             let node = Node::builder().store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
             let fed = || heard(&manager).iter().filter(|state| *state == "WATCHDOG=1").count();
             let during = async |time| {
-                let _ = tokio::time::timeout(time, service.report(&node)).await;
+                let _ = tokio::time::timeout(time, service.report(&node, None)).await;
             };
             // At half of the time: at once, and after 1, 2 and 3 s.
             during(Duration::from_millis(3_500)).await;
@@ -288,7 +296,7 @@ mod tests {
                 assert_eq!(fed(), 4, "it goes on at once");
             };
             tokio::select! {
-                () = service.report(&node) => {}
+                () = service.report(&node, None) => {}
                 () = reporting => {}
             }
         });
@@ -303,7 +311,7 @@ mod tests {
             let node = Node::builder().start_local_over(network.endpoint()).await.unwrap();
             let _ = node.set("k", "v").await.unwrap();
             service.ready();
-            let _ = tokio::time::timeout(Duration::from_secs(25), service.report(&node)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(25), service.report(&node, None)).await;
             service.stopping(&"two\nlines");
             let status = "STATUS=0 nodes known; values: 1 published, 0 held; restarts: 0";
             assert_eq!(heard(&manager), ["READY=1", status, status, status, "STOPPING=1\nSTATUS=two lines"]);

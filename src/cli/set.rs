@@ -11,7 +11,7 @@ use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{human, kind_and_length, nodes};
-use super::{client, output, streams};
+use super::{client, output, stderr, streams};
 use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
@@ -89,7 +89,7 @@ fn of_file(path: &Path, bytes: bool) -> Result<Value, Failure> {
     }
     Ok(String::from_utf8(content).map_or_else(
         |not_text| {
-            eprintln!("kad: {name} is not UTF-8 text: it is stored as bytes");
+            stderr::note(format_args!("{name} is not UTF-8 text: it is stored as bytes"));
             Value::Bytes(not_text.into_bytes())
         },
         Value::Text,

@@ -1,51 +1,123 @@
-//! The settings of a node from a file and from the environment: every field of [`Config`], by its name. What stands in both
-//! comes from the environment. Which values make sense is the business of [`Config`].
+//! What a node is run with: options of the command line go before the environment, that before a file, and that before the
+//! defaults. Every field of [`Config`] is a setting, by its name, and so are the options of `kad node`. Which values make
+//! sense is the business of [`Config`].
 
-use std::path::Path;
+mod sources;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
 use figment::error::Kind;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Format, Toml};
+use figment::{Figment, Metadata};
 use serde::{Deserialize, Deserializer};
 
+use self::sources::{ContactList, Layer, Named};
+use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
+use super::contact::{Contact, ListenAddr};
 use super::failure::{Exit, Failure};
 use super::span::span;
+use super::wording::nearest;
+use crate::persist::Durability;
+use crate::protocol::codec::Codec;
 use crate::protocol::config::{AppliesTo, Config, ConfigBuilder, PublisherConflict};
+use crate::protocol::id::NodeId;
 use crate::protocol::store::CacheTtl;
 
-/// What the names of environment variables begin with; the name of the setting follows, in upper case.
-const ENV_PREFIX: &str = "KAD_NODE_";
+/// The variable that names the file, as `--config` does. It is none of the settings.
+const ENV_FILE: &str = "KAD_NODE_CONFIG";
 
-/// The settings of a node: the defaults, what stands in the file, and what stands in the environment.
-pub(super) fn load(file: Option<&Path>) -> Result<Config, Failure> {
+/// All that a node is run with.
+#[derive(Debug)]
+pub(super) struct NodeSettings {
+    pub(super) listen: ListenAddr,
+    pub(super) wire: Codec,
+    pub(super) bootstrap: Vec<Contact>,
+    pub(super) node_id: Option<NodeId>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) ephemeral: bool,
+    pub(super) durability: Durability,
+    pub(super) log_format: LogFormat,
+    pub(super) json: bool,
+    pub(super) config: Config,
+    /// What was found and is not used. It is to be logged once there is a log.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What a node is run with, by `args`, the environment and the file that either names.
+pub(super) fn load(args: NodeArgs) -> Result<NodeSettings, Failure> {
+    load_from(args, std::env::vars_os())
+}
+
+fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString)>) -> Result<NodeSettings, Failure> {
+    let mut variables: Vec<(OsString, OsString)> = variables.collect();
+    variables.sort();
+    let named = variables.iter().find(|(name, _)| name == ENV_FILE).map(|(_, path)| PathBuf::from(path));
+    let file = args.config.clone().or(named);
     let mut figment = Figment::new();
-    if let Some(path) = file {
+    if let Some(path) = &file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display())))?;
         figment = figment.merge(Toml::string(&text));
     }
-    config(figment.merge(Env::prefixed(ENV_PREFIX)), file)
+    let (environment, warnings) = Layer::of_environment(&variables);
+    figment = figment.merge(environment).merge(Layer::of_options(&args.set));
+    let (set, config) = read(&figment, file.as_deref())?;
+    let keeps = args.data_dir.is_some();
+    if !keeps && !args.ephemeral && set.ephemeral == Some(true) && set.data_dir.is_some() {
+        let text = "the settings ephemeral and data_dir exclude each other: a node that keeps nothing needs no folder";
+        return Err(Failure::new(Exit::Configuration, text));
+    }
+    let bootstrap = if args.bootstrap.is_empty() { set.bootstrap.map(|list| list.0) } else { Some(args.bootstrap) };
+    Ok(NodeSettings {
+        listen: args.listen.or(set.listen).unwrap_or_else(default_listen),
+        wire: args.wire.or(set.wire).unwrap_or_default(),
+        bootstrap: bootstrap.unwrap_or_default(),
+        node_id: args.node_id.or(set.node_id),
+        data_dir: args.data_dir.or(set.data_dir),
+        ephemeral: args.ephemeral || (!keeps && set.ephemeral.unwrap_or(false)),
+        durability: args.durability.or(set.durability.map(|named| named.0)).unwrap_or_default(),
+        log_format: args.log_format.or(set.log_format).unwrap_or_default(),
+        json: args.json,
+        config,
+        warnings,
+    })
 }
 
-fn config(figment: Figment, file: Option<&Path>) -> Result<Config, Failure> {
+fn default_listen() -> ListenAddr {
+    DEFAULT_ADDR.parse().expect("the default address is one")
+}
+
+/// The settings that `figment` holds, and the configuration that they make.
+fn read(figment: &Figment, file: Option<&Path>) -> Result<(Settings, Config), Failure> {
     let settings: Settings = figment.extract().map_err(|error| not_permitted(&error, file))?;
-    settings
-        .apply(Config::builder())
-        .build()
-        .map_err(|error| Failure::new(Exit::Configuration, format!("the setting {error}")))
+    let config = settings.apply(Config::builder()).build().map_err(|error| {
+        let place = figment.find_metadata(error.name).map_or("the settings".to_owned(), |found| place(found, file));
+        Failure::new(Exit::Configuration, format!("in {place}: {error}"))
+    })?;
+    Ok((settings, config))
+}
+
+/// Where a setting stands.
+fn place(metadata: &Metadata, file: Option<&Path>) -> String {
+    match file {
+        Some(path) if metadata.name.contains("TOML") => path.display().to_string(),
+        _ => metadata.name.to_string(),
+    }
 }
 
 /// The first thing that is wrong, and where it stands.
 fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
-    let from_file = error.metadata.as_ref().is_none_or(|metadata| metadata.name.contains("TOML"));
-    let place = match file {
-        Some(path) if from_file => path.display().to_string(),
-        _ => format!("the environment ({ENV_PREFIX}…)"),
+    let place = match (&error.metadata, file) {
+        (Some(metadata), _) => place(metadata, file),
+        // What is no TOML at all has no place within it.
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => "the settings".to_owned(),
     };
     let name = error.path.join(".");
     let why = match &error.kind {
-        Kind::UnknownField(field, _) => format!("there is no setting {field}; docs/operations.md lists all"),
+        Kind::UnknownField(field, _) => unknown(field),
         Kind::UnknownVariant(variant, known) => format!("{name} is {}, not {variant:?}", known.join(" or ")),
         Kind::InvalidType(found, wanted) => {
             format!("{name} is {}, not a {found}", wanted.replace("usize", "a whole number"))
@@ -54,6 +126,18 @@ fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
         other => format!("{name}: {other}"),
     };
     Failure::new(Exit::Configuration, format!("in {place}: {why}"))
+}
+
+/// How the setting that is meant by `option`, as `--max-values`, is written on the command line, if there is one.
+pub(super) fn option_for(option: &str) -> Option<String> {
+    let field = option.trim_start_matches('-').replace('-', "_");
+    Settings::NAMES.contains(&field.as_str()).then(|| format!("--set {field}=VALUE"))
+}
+
+/// There is no setting of this name: says so, and which may have been meant.
+fn unknown(field: &str) -> String {
+    let hint = nearest(field, Settings::NAMES).map(|name| format!(" (do you mean {name}?)")).unwrap_or_default();
+    format!("there is no setting {field}{hint}; docs/operations.md lists all")
 }
 
 /// A duration as people write it.
@@ -75,16 +159,22 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 macro_rules! settings {
-    ($($name:ident: $kind:ty),* $(,)?) => {
-        /// What was set, each as a field of [`Config`].
+    ($($option:ident: $form:ty),* $(,)?; $($name:ident: $kind:ty),* $(,)?) => {
+        /// What was set: options of `kad node`, and fields of [`Config`].
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Settings {
+            $($option: Option<$form>,)*
             $($name: Option<$kind>,)*
         }
 
         impl Settings {
-            fn apply(self, mut builder: ConfigBuilder) -> ConfigBuilder {
+            /// All there are.
+            const NAMES: &[&str] = &[$(stringify!($option),)* $(stringify!($name),)*];
+            /// What each is read as, in the order of their names.
+            const KINDS: &[&str] = &[$(stringify!($form),)* $(stringify!($kind),)*];
+
+            fn apply(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
                 $(if let Some(value) = self.$name {
                     builder = builder.$name(value.into());
                 })*
@@ -95,6 +185,8 @@ macro_rules! settings {
 }
 
 settings! {
+    listen: ListenAddr, wire: Codec, bootstrap: ContactList, node_id: NodeId, data_dir: PathBuf, ephemeral: bool,
+    durability: Named, log_format: LogFormat;
     k: usize, alpha: usize, query_timeout: Span, bucket_refresh_interval: Span, key_expiry: Span,
     restore_interval: Span, republish_interval: Span, min_cache_ttl: Span, cache_ttl: CacheTtl, max_dispatches: usize,
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Span, max_lookups: usize,
@@ -110,10 +202,28 @@ settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{Cli, Command};
+    use clap::Parser;
+
+    fn args(options: &[&str]) -> NodeArgs {
+        match Cli::try_parse_from(["kad", "node"].iter().chain(options)).unwrap().command {
+            Command::Node(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// With these options and variables.
+    fn loaded(options: &[&str], variables: &[(&str, &str)]) -> Result<NodeSettings, String> {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        load_from(args(options), variables).map_err(|failure| {
+            assert_eq!(failure.exit.code(), 64);
+            failure.to_string()
+        })
+    }
 
     fn read(text: &str) -> Result<Config, String> {
-        let settings = config(Figment::new().merge(Toml::string(text)), Some(Path::new("kad.toml")));
-        settings.map_err(|failure| {
+        let read = super::read(&Figment::new().merge(Toml::string(text)), Some(Path::new("kad.toml")));
+        read.map(|(_, config)| config).map_err(|failure| {
             assert_eq!(failure.exit.code(), 64);
             failure.to_string()
         })
@@ -159,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_its_name() {
         let error = read("k = 0").unwrap_err();
-        assert_eq!(error, "the setting k is 0, but must be within 1..=255");
+        assert_eq!(error, "in kad.toml: k is 0, but must be within 1..=255");
         let error = read("query_timeout = '2 weeks'").unwrap_err();
         assert_eq!(error, "in kad.toml: query_timeout: \"2 weeks\" is no duration: write 250ms, 90s, 15m, 4h or 2d");
         for wrong in
@@ -172,8 +282,123 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_said_so() {
-        let failure = load(Some(Path::new("nowhere/kad.toml"))).unwrap_err();
+        let failure = load(args(&["--config", "nowhere/kad.toml"])).unwrap_err();
         assert_eq!(failure.exit.code(), 66);
         assert!(failure.to_string().starts_with("cannot read nowhere/kad.toml: "), "{failure}");
+    }
+
+    #[test]
+    fn options_go_before_the_environment_that_before_the_file_and_that_before_the_defaults() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            "listen = '127.0.0.1:1'\nwire = 'bencode'\nbootstrap = ['a:1', 'b:2']\nk = 7\nalpha = 2\nmax_values = 5";
+        std::fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap();
+        let defaults = loaded(&[], &[]).unwrap();
+        assert_eq!((defaults.listen.to_string(), defaults.wire), (DEFAULT_ADDR.to_owned(), Codec::default()));
+        let of_file = loaded(&["--config", path], &[]).unwrap();
+        assert_eq!((of_file.listen.to_string().as_str(), of_file.wire), ("127.0.0.1:1", Codec::Bencode));
+        assert_eq!(of_file.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "b:2"]);
+        let variables = [
+            ("KAD_NODE_CONFIG", path),
+            ("KAD_NODE_LISTEN", "127.0.0.1:2"),
+            ("KAD_NODE_BOOTSTRAP", "c:3, d:4"),
+            ("KAD_NODE_K", "9"),
+        ];
+        let of_environment = loaded(&[], &variables).unwrap();
+        assert_eq!(of_environment.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(of_environment.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(), ["c:3", "d:4"]);
+        assert_eq!((of_environment.config.k, of_environment.config.alpha), (9, 2));
+        let options = [
+            "--listen",
+            "127.0.0.1:3",
+            "--wire",
+            "msgpack",
+            "--bootstrap",
+            "e:5",
+            "--set",
+            "k=11",
+            "--set",
+            "max_values=6",
+        ];
+        let of_options = loaded(&options, &variables).unwrap();
+        assert_eq!((of_options.listen.to_string().as_str(), of_options.wire), ("127.0.0.1:3", Codec::MessagePack));
+        assert_eq!(of_options.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(), ["e:5"]);
+        assert_eq!((of_options.config.k, of_options.config.alpha, of_options.config.max_values), (11, 2, 6));
+    }
+
+    #[test]
+    fn each_option_that_has_a_value_is_a_setting_too() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        let variables = [
+            ("KAD_NODE_DATA_DIR", "/data"),
+            ("KAD_NODE_DURABILITY", "relaxed"),
+            ("KAD_NODE_NODE_ID", id),
+            ("KAD_NODE_LOG_FORMAT", "json"),
+        ];
+        let set = loaded(&[], &variables).unwrap();
+        assert_eq!(
+            (set.data_dir, set.durability, set.log_format),
+            (Some("/data".into()), Durability::Relaxed, LogFormat::Json)
+        );
+        assert_eq!(set.node_id.unwrap().to_string(), id);
+        assert!(loaded(&[], &[("KAD_NODE_EPHEMERAL", "Yes")]).unwrap().ephemeral);
+        assert!(
+            !loaded(&["--data-dir", "/d"], &[("KAD_NODE_EPHEMERAL", "1")]).unwrap().ephemeral,
+            "the option goes before it"
+        );
+        let both = loaded(&[], &[("KAD_NODE_EPHEMERAL", "1"), ("KAD_NODE_DATA_DIR", "/d")]).unwrap_err();
+        assert!(both.contains("ephemeral and data_dir exclude each other"), "{both}");
+    }
+
+    #[test]
+    fn in_the_environment_a_flag_is_written_in_any_of_the_usual_ways() {
+        for (text, flag) in [
+            ("1", true),
+            ("TRUE", true),
+            ("yes", true),
+            ("On", true),
+            ("0", false),
+            ("False", false),
+            ("NO", false),
+            ("off", false),
+        ] {
+            assert_eq!(loaded(&[], &[("KAD_NODE_READ_ON", text)]).unwrap().config.read_on, flag, "{text}");
+        }
+        let error = loaded(&[], &[("KAD_NODE_READ_ON", "maybe")]).unwrap_err();
+        assert!(
+            error.starts_with("in the environment (KAD_NODE_…): read_on is ") && error.contains("maybe"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_setting_in_the_environment_is_a_warning_and_elsewhere_an_error_that_suggests_one() {
+        let links = [
+            ("KAD_NODE_PORT", "udp://10.96.0.10:8000"),
+            ("KAD_NODE_SERVICE_HOST", "10.96.0.10"),
+            ("KAD_NODE_MAX_VALUE", "5"),
+        ];
+        let set = loaded(&[], &links).unwrap();
+        assert_eq!(set.config, Config::default());
+        assert_eq!(set.warnings.len(), 3);
+        assert!(set.warnings[0].starts_with("KAD_NODE_MAX_VALUE in the environment is not used: there is no such setting (do you mean KAD_NODE_MAX_VALUES?)"), "{:?}", set.warnings);
+        let error = loaded(&["--set", "max_value=5"], &[]).unwrap_err();
+        assert_eq!(
+            error,
+            "in --set: there is no setting max_value (do you mean max_values?); docs/operations.md lists all"
+        );
+        assert_eq!(read("max_value = 5").unwrap_err(), error.replace("--set", "kad.toml"));
+    }
+
+    #[test]
+    fn a_value_out_of_its_range_names_the_place_that_it_comes_from() {
+        assert_eq!(loaded(&["--set", "k=0"], &[]).unwrap_err(), "in --set: k is 0, but must be within 1..=255");
+        let error = loaded(&[], &[("KAD_NODE_K", "0")]).unwrap_err();
+        assert_eq!(error, "in the environment (KAD_NODE_…): k is 0, but must be within 1..=255");
+        let error = loaded(&[], &[("KAD_NODE_LISTEN", "224.0.0.1:8000")]).unwrap_err();
+        assert!(error.contains("listen: 224.0.0.1 is not the address of one host"), "{error}");
+        let error = loaded(&[], &[("KAD_NODE_BOOTSTRAP", "a:1 b")]).unwrap_err();
+        assert!(error.contains("bootstrap: \"b\": an address is host:port"), "{error}");
     }
 }

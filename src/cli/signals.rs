@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::failure::{Exit, Failure};
+use super::stderr;
 use crate::actors::node::Node;
 
 #[cfg(unix)]
@@ -94,9 +95,9 @@ impl Signals {
             stopped = stop_in_time(node) => stopped,
         };
         if !stopped {
-            eprintln!(
-                "kad: the node was cut short after {STOP_WITHIN:?}: it had not handed over, or its disk not taken, all that it held"
-            );
+            stderr::note(format_args!(
+                "the node was cut short after {STOP_WITHIN:?}: it had not handed over, or its disk not taken, all that it held"
+            ));
         }
         Ok(())
     }

@@ -34,6 +34,13 @@ pub(super) fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// The one of `names` that is most like `typed`, if any is much like it.
+pub(super) fn nearest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
+    let likeness = |name: &&str| strsim::jaro_winkler(typed, name);
+    let best = names.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&best) > 0.8).then_some(best)
+}
+
 /// The program's own name as it was called, so that a command that is printed can be copied to the same shell.
 pub(super) fn program(called: Option<&OsStr>) -> String {
     match called.and_then(OsStr::to_str) {

@@ -40,7 +40,7 @@ fn a_node_that_nobody_answers_goes_on_and_says_so() {
     assert_eq!(node.json(&["ping", "--json"])["node_id"], node.id);
     node.process.child.kill().unwrap();
     let (_, errors) = node.process.end();
-    assert!(errors.contains(&addr) && errors.contains("goes on"), "{errors}");
+    assert!(errors.contains("WARN") && errors.contains(&addr) && errors.contains("goes on"), "{errors}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn logs_go_to_standard_error_and_quiet_silences_them() {
     let quiet = node.run(&["set", "k", &large, "-q"]);
     assert_eq!((code(&quiet), stderr(&quiet)), (0, String::new()));
     let verbose = node.run(&["get", "k", "-v"]);
-    assert!(verbose.stdout == large.as_bytes() && stderr(&verbose).contains("INFO"), "{}", stderr(&verbose));
+    assert!(verbose.stdout == large.as_bytes() && stderr(&verbose).contains("DEBUG"), "{}", stderr(&verbose));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn settings_come_from_a_file_and_from_the_environment_and_a_wrong_one_is_exit_co
     let output = start("k = 8").env("KAD_NODE_K", "256").output().unwrap();
     assert_eq!(
         (code(&output), stderr(&output).as_str()),
-        (64, "kad: the setting k is 256, but must be within 1..=255\n")
+        (64, "kad: in the environment (KAD_NODE_…): k is 256, but must be within 1..=255\n")
     );
     let output = kad(&["node", "--config", "/nowhere/kad.toml"]).output().unwrap();
     assert_eq!(code(&output), 66, "{}", stderr(&output));

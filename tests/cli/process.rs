@@ -49,11 +49,12 @@ impl Running {
         assert!(kill.success());
     }
 
-    /// Its exit code and what it wrote to standard error.
+    /// Its exit code and what it wrote to standard error, but for what a node logs of its usual life.
     pub(crate) fn end(&mut self) -> (Option<i32>, String) {
         let mut errors = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        (self.child.wait().unwrap().code(), errors)
+        let told: String = errors.split_inclusive('\n').filter(|line| !line.contains(" INFO ")).collect();
+        (self.child.wait().unwrap().code(), told)
     }
 }
 

@@ -1,0 +1,128 @@
+//! Where settings come from as text: the environment and `--set`; and how what is no number or name is read from it.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{ENV_FILE, Settings};
+use crate::cli::contact::Contact;
+use crate::cli::wording::nearest;
+use crate::persist::Durability;
+
+/// What the names of environment variables begin with; the name of the setting follows, in upper case.
+const ENV_PREFIX: &str = "KAD_NODE_";
+
+/// Settings as text.
+pub(super) struct Layer {
+    name: &'static str,
+    settings: Dict,
+}
+
+impl Layer {
+    /// Those of `variables` that are settings, and a warning for each whose name only begins as theirs: in a Kubernetes
+    /// namespace with a service `kad-node` every container has a dozen of these.
+    pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> (Self, Vec<String>) {
+        let (mut settings, mut warnings) = (Dict::new(), Vec::new());
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
+            let Some(field) = name.strip_prefix(ENV_PREFIX).map(str::to_ascii_lowercase) else { continue };
+            if name == ENV_FILE {
+                continue;
+            }
+            let why = match value.to_str() {
+                _ if !Settings::NAMES.contains(&field.as_str()) => {
+                    let meant = nearest(&field, Settings::NAMES);
+                    let hint = meant.map(|name| format!(" (do you mean {ENV_PREFIX}{}?)", name.to_ascii_uppercase()));
+                    format!("there is no such setting{}", hint.unwrap_or_default())
+                }
+                None => "it is no UTF-8 text".to_owned(),
+                Some(text) => {
+                    settings.insert(field.clone(), value_of(&field, text));
+                    continue;
+                }
+            };
+            warnings.push(format!("{name} in the environment is not used: {why}"));
+        }
+        (Self { name: "the environment (KAD_NODE_…)", settings }, warnings)
+    }
+
+    /// Those of `--set NAME=VALUE`.
+    pub(super) fn of_options(options: &[(String, String)]) -> Self {
+        let settings = options.iter().map(|(name, text)| (name.clone(), value_of(name, text))).collect();
+        Self { name: "--set", settings }
+    }
+}
+
+/// `text` as a value of the setting `field`. Whatever is no number and no flag stays text.
+fn value_of(field: &str, text: &str) -> Value {
+    let text = text.trim();
+    let at = Settings::NAMES.iter().position(|name| *name == field);
+    match at.map(|at| Settings::KINDS[at]) {
+        Some("bool") => match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Value::from(true),
+            "0" | "false" | "no" | "off" => Value::from(false),
+            _ => Value::from(text),
+        },
+        Some("usize" | "u32") => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+        _ => Value::from(text),
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.settings.clone()))
+    }
+}
+
+/// Contacts: a list, or one text with commas or spaces between them.
+#[derive(Debug)]
+pub(super) struct ContactList(pub(super) Vec<Contact>);
+
+struct Contacts;
+
+impl<'de> Visitor<'de> for Contacts {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of addresses such as [\"192.0.2.7:8000\"]")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
+        let separates = |c: char| c == ',' || c.is_whitespace();
+        Ok(text.split(separates).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+        std::iter::from_fn(|| list.next_element().transpose()).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for ContactList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = deserializer.deserialize_any(Contacts)?;
+        let contact = |text: &String| text.parse().map_err(|error| Error::custom(format!("{text:?}: {error}")));
+        texts.iter().map(contact).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A [`Durability`] by its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named(pub(super) Durability);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "durable" => Ok(Self(Durability::Durable)),
+            "relaxed" => Ok(Self(Durability::Relaxed)),
+            other => Err(Error::custom(format!("{other:?} is neither durable nor relaxed"))),
+        }
+    }
+}
