@@ -76,19 +76,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Sim(args) => sim::run(args).await,
         }
     });
-    stderr::flush();
     ExitCode::from(code)
 }
 
 /// Runs `command`, tells of its failure, and says what the process ends with.
 fn conclude(command: impl Future<Output = Result<(), Failure>>) -> u8 {
-    match execute(command) {
+    let code = match execute(command) {
         Ok(()) => 0,
         Err(failure) => {
             stderr::note(&failure);
             failure.exit.code()
         }
-    }
+    };
+    stderr::flush();
+    code
 }
 
 fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

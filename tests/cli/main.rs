@@ -6,4 +6,5 @@ mod files;
 mod node;
 mod process;
 mod sim;
+mod unwritable;
 mod values;

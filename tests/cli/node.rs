@@ -1,6 +1,7 @@
 //! `kad node`: what it says at the start, and how it ends.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 
 use serde_json::Value as Json;
@@ -44,8 +45,9 @@ fn a_node_that_nobody_answers_goes_on_and_says_so() {
 }
 
 #[test]
-fn the_banner_names_the_node_and_commands_that_work_when_copied() {
-    let mut node = Running::start(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--wire", "bencode"]);
+fn on_a_terminal_the_banner_names_the_node_and_commands_that_work_when_copied() {
+    let mut node =
+        Running::on_a_terminal(&["node", "-q", "--ephemeral", "--listen", "127.0.0.1:0", "--wire", "bencode"]);
     let banner: Vec<String> =
         std::iter::from_fn(|| Some(node.line())).take_while(|line| !line.contains("Ctrl-C")).collect();
     assert!(banner[0].starts_with("Node ") && banner[0].trim().len() >= 40, "{banner:?}");
@@ -57,6 +59,19 @@ fn the_banner_names_the_node_and_commands_that_work_when_copied() {
     };
     assert_eq!(code(&copied(" set ")), 0);
     assert_eq!(copied(" get ").stdout, b"hello");
+}
+
+#[test]
+fn anything_else_than_a_terminal_gets_no_banner_and_the_log_says_where_the_node_is() {
+    let mut node = kad(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--log-format", "json"]).spawn().unwrap();
+    let mut log = BufReader::new(node.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let started: Json = serde_json::from_str(&line).unwrap();
+    assert_eq!((&started["level"], &started["message"]), (&"INFO".into(), &"started".into()), "{line}");
+    assert!(started["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    node.kill().unwrap();
+    assert_eq!(node.wait_with_output().unwrap().stdout, b"");
 }
 
 #[cfg(unix)]
@@ -120,4 +135,17 @@ fn settings_come_from_a_file_and_from_the_environment_and_a_wrong_one_is_exit_co
     fs::write(&file, "max_values = 0").unwrap();
     let node = Node::start("json", &["--config", file.to_str().unwrap()]);
     assert_eq!(code(&node.run(&["set", "k", "v"])), 1);
+}
+
+#[test]
+fn what_is_no_setting_in_the_environment_or_no_filter_in_rust_log_is_a_warning() {
+    let mut command = kad(&["node", "--json", "--ephemeral", "--listen", "127.0.0.1:0"]);
+    command.env("KAD_NODE_SERVICE_PORT", "8000").env("KAD_NODE_PORT", "udp://10.96.0.10:8000").env("RUST_LOG", "a=b=c");
+    let mut node = Running::spawn(command);
+    assert!(node.line().contains("node_id"));
+    node.child.kill().unwrap();
+    let (_, told) = node.end();
+    for said in ["KAD_NODE_SERVICE_PORT", "KAD_NODE_PORT", "RUST_LOG is not used"] {
+        assert!(told.lines().any(|line| line.contains("WARN") && line.contains(said)), "{said}: {told}");
+    }
 }

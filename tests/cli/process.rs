@@ -1,5 +1,6 @@
 //! The binary as a process: started, spoken to, and gone when the test goes.
 
+use std::borrow::BorrowMut;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -10,10 +11,15 @@ pub(crate) const WIRES: [&str; 3] = ["json", "bencode", "msgpack"];
 
 pub(crate) fn kad(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
-    // A test that forgot to say where a node keeps what it holds touches no home.
-    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME");
-    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    clean(command.args(args));
     command
+}
+
+/// `command` with pipes, and an environment that says nothing to a node.
+fn clean(command: &mut Command) -> &mut Command {
+    // A test that forgot to say where a node keeps what it holds touches no home.
+    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// A process that goes when the test goes.
@@ -31,7 +37,18 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = kad(args).spawn().unwrap();
+        Self::spawn(kad(args))
+    }
+
+    /// On a terminal, which python3 makes: a test of what only a person sees.
+    pub(crate) fn on_a_terminal(args: &[&str]) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])", env!("CARGO_BIN_EXE_kad")]).args(args);
+        Self::spawn(clean(&mut command))
+    }
+
+    pub(crate) fn spawn(mut command: impl BorrowMut<Command>) -> Self {
+        let mut child = command.borrow_mut().spawn().expect("the program is there (a terminal takes python3)");
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }

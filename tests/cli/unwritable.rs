@@ -1,0 +1,71 @@
+//! Standard error that cannot be written, or is not read: it changes nothing of what a node or a command does.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, File};
+use std::net::UdpSocket;
+
+use super::process::{Node, Running, code, kad, silent};
+
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+/// A node with this standard error, as [`Node::start`] has it otherwise.
+fn node(errors: impl Into<std::process::Stdio>, more: &[&str]) -> (Running, String) {
+    let mut command = kad(&[&["node", "--json", "--ephemeral", "--listen", "127.0.0.1:0"], more].concat());
+    let mut child = command.stderr(errors).spawn().unwrap();
+    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, lines };
+    let started: serde_json::Value = serde_json::from_str(&running.line()).unwrap();
+    let addr = started["address"].as_str().unwrap().to_owned();
+    (running, addr)
+}
+
+fn answers(addr: &str) -> bool {
+    kad(&["ping", addr]).status().unwrap().success()
+}
+
+#[test]
+fn a_node_whose_log_cannot_be_written_goes_on_after_a_line_of_it() {
+    let (mut node, addr) = node(full(), &[]);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for junk in ["junk", "", "{}", "{\"type\":\"x\"}"] {
+        stranger.send_to(junk.as_bytes(), &addr).unwrap();
+    }
+    assert!(answers(&addr));
+    node.signal("-TERM");
+    assert_eq!(node.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_node_whose_log_nobody_reads_any_more_answers_and_stops() {
+    // More than a pipe takes: each message is a line.
+    let (mut node, addr) = node(std::process::Stdio::piped(), &["-vv"]);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for round in 0..20 {
+        for _ in 0..100 {
+            stranger.send_to(b"{\"type\":\"find_node\"}", &addr).unwrap();
+        }
+        assert!(round % 5 > 0 || answers(&addr));
+    }
+    assert!(answers(&addr));
+    node.signal("-TERM");
+    assert_eq!(node.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn commands_keep_their_work_and_their_exit_codes() {
+    let node = Node::start("json", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    fs::write(&input, b"\xff\xfe").unwrap();
+    let status = |args: &[&str]| node.command(args).stderr(full()).status().unwrap().code().unwrap();
+    assert_eq!(status(&["set", "k", "--file", input.to_str().unwrap()]), 0);
+    assert_eq!(status(&["get", "k", "--output", output.to_str().unwrap()]), 0);
+    assert_eq!(fs::read(&output).unwrap(), b"\xff\xfe");
+    assert_eq!(status(&["get", "absent", "--trace"]), 1);
+    let (_held, nobody) = silent();
+    let failed = kad(&["get", "k", "--bootstrap", &nobody, "--timeout", "500ms"]).stderr(full()).output().unwrap();
+    assert_eq!(code(&failed), 69);
+    assert_eq!(kad(&["get"]).stderr(full()).status().unwrap().code(), Some(2));
+}
