@@ -7,6 +7,7 @@ use std::{fmt, io, thread};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::check_unicast;
 use kademlia_dynamic::protocol::store::{MemoryStore, Recollection, Store};
 use tokio::sync::{oneshot, watch};
 
@@ -20,6 +21,8 @@ use super::Node;
 
 /// Where a node listens unless it is told otherwise: on this machine only, at any free port.
 pub const DEFAULT_BIND: &str = "127.0.0.1:0";
+/// What is said of an address that is none.
+const ADDRESS_FORM: &str = "an address is host:port, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one";
 
 /// Builds a [`Node`].
 #[must_use = "a builder does nothing until it is started"]
@@ -225,9 +228,19 @@ fn tell(on_failure: Option<OnFailure>, ender: &Ender) {
 
 async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
     let error = |reason: String| Error::Resolve { addr: bind.to_owned(), reason };
+    let (host, port) = bind.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(error(ADDRESS_FORM.to_owned()));
+    }
     let found = tokio::net::lookup_host(bind).await.map_err(|found| error(found.to_string()))?;
     // Of a name with addresses of both families the IPv4 one: most of the network speaks nothing else.
-    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| error("it has no address".to_owned()))
+    let addr = found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| error("it has no address".to_owned()))?;
+    let ip = addr.ip().to_canonical();
+    if !ip.is_unspecified() {
+        // Whether a port is usable is the system's word: 0 is any free one.
+        check_unicast(&SocketAddr::new(ip, 1)).map_err(|found| error(found.to_string()))?;
+    }
+    Ok(addr)
 }
 
 async fn join(node: Node, contacts: Vec<String>) -> Result<Node, Error> {
