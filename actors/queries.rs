@@ -227,7 +227,7 @@ impl Handler<PingPaid> for Queries {
     type Result = ();
 
     fn handle(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
-        self.begin(Request::Ping, Waiting { to, id, asker: None }, clock::now());
+        self.begin(Request::Ping, Waiting { to, id, asker: None, query: None }, clock::now());
     }
 }
 
