@@ -8,40 +8,45 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::uptime::slept;
 use tokio::time::Sleep;
 
-/// The time now. Under tokio's paused clock it stands still until that is advanced.
+/// The time now, with what the machine has slept: lives, ages and intervals go on meanwhile, while timers stand still. Under
+/// tokio's paused clock it stands still until that is advanced.
 pub fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    tokio::time::Instant::now().into_std() + slept()
 }
+
+/// The longest that a timer runs before it is looked at again: so late is what was due while the machine slept.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// How much farther the wall clock must have gone than the clock of timers, before that counts as having stood still.
 const STANDSTILL: Duration = Duration::from_secs(2);
 
-/// Notices that the clock of timers has stood still, as it does on most systems while the machine sleeps: the wall clock then is
-/// ahead all of a sudden. Somebody may have set that, which looks the same. In virtual time nothing stands still.
+/// Notices that all clocks but the wall clock have stood still, as in a virtual machine that was paused, or while the machine
+/// slept where the system does not tell of that: the wall clock then is ahead all of a sudden. It may have been set, which looks
+/// the same. In virtual time nothing stands still.
 #[derive(Debug)]
 pub(crate) struct Standstill {
     started: Instant,
-    /// The wall clock, less what had passed since the start.
+    /// The wall clock, less what had passed since the start. `None` in virtual time.
     ahead: Option<Duration>,
 }
 
 impl Standstill {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), ahead: None }
+        Self { started: Instant::now() + slept(), ahead: Some(wall()) }
     }
 
     /// Whether it has stood still since it was asked last.
     pub(crate) fn noticed(&mut self) -> bool {
-        let real = Instant::now();
+        let real = Instant::now() + slept();
         let virtually = now();
         if real.max(virtually) - real.min(virtually) > STANDSTILL {
             self.ahead = None;
             return false;
         }
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.noticed_at(wall, self.started.elapsed())
+        self.noticed_at(wall(), real.saturating_duration_since(self.started))
     }
 
     fn noticed_at(&mut self, wall: Duration, passed: Duration) -> bool {
@@ -49,6 +54,11 @@ impl Standstill {
         let before = self.ahead.replace(ahead);
         before.is_some_and(|before| ahead.saturating_sub(before) > STANDSTILL)
     }
+}
+
+/// The wall clock, since 1970.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The operating system's entropy, read a block at a time.
@@ -116,13 +126,14 @@ impl<A: Alarmed> ActorFuture<A> for Alarm {
         // A backstop: an actor that never moves its alarm must not hold the thread.
         for _ in 0..64 {
             let Some(at) = actor.next_alarm() else { return Poll::Pending };
-            let at = tokio::time::Instant::from_std(at);
-            if at <= tokio::time::Instant::now() {
+            let (real, slept) = (tokio::time::Instant::now(), slept());
+            if at <= real.into_std() + slept {
                 #[cfg(test)]
                 super::tests::drill::reached(std::any::type_name::<A>(), super::tests::drill::TIMER);
                 actor.alarm(now(), ctx);
                 continue;
             }
+            let at = (tokio::time::Instant::from_std(at) - slept).min(real + LONGEST_NAP);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
             if sleep.deadline() != at {
                 sleep.as_mut().reset(at);
@@ -146,8 +157,8 @@ mod tests {
         let at = |standstill: &mut Standstill, wall: u64, passed: u64| {
             standstill.noticed_at(Duration::from_secs(wall), Duration::from_secs(passed))
         };
-        let mut standstill = Standstill::new();
-        assert!(!at(&mut standstill, 1_000_000, 0), "nothing is known yet");
+        let mut standstill = Standstill { ahead: Some(Duration::from_secs(1_000_000)), ..Standstill::new() };
+        assert!(!at(&mut standstill, 1_000_000, 0));
         assert!(!at(&mut standstill, 1_000_060, 60));
         // It may be set a little.
         assert!(!at(&mut standstill, 1_000_122, 120));
@@ -156,5 +167,7 @@ mod tests {
         assert!(!at(&mut standstill, 1_000, 300));
         assert!(!at(&mut standstill, 1_060, 360));
         assert!(!Standstill::new().noticed());
+        let mut from_the_start = Standstill { ahead: Some(Duration::from_secs(1_000_000)), ..Standstill::new() };
+        assert!(at(&mut from_the_start, 1_036_000, 0), "the first time, too");
     }
 }

@@ -179,7 +179,7 @@ impl Dispatcher {
             return;
         }
         self.counters.turned_away(Counter::ValueUnsupported, to.addr, &"its value is neither text nor bytes", now);
-        let response = if cached { Response::SetCached } else { Response::Set { stored: false } };
+        let response = if cached { Response::SetCached } else { Response::Set { stored: false, ttl: None } };
         self.links.answer.do_send(TransmitAnswer { to, response });
     }
 

@@ -93,7 +93,7 @@ impl HandOver {
                 self.placement.handle_checked(&asked, has_key || ttl.is_some());
                 return;
             }
-            QueryResult::Answered { response: Response::Set { stored }, .. } => {
+            QueryResult::Answered { response: Response::Set { stored, .. }, .. } => {
                 return self.placement.handle_stored(&asked, stored);
             }
             QueryResult::Doubted => return,

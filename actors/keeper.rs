@@ -92,7 +92,7 @@ impl Keeper {
             return;
         };
         if let Some(min_replicas) = finding.below {
-            tracing::warn!(%key, confirmed = count.confirmed, min_replicas, "a kept key has too few replicas");
+            tracing::warn!(?key, confirmed = count.confirmed, min_replicas, "a kept key has too few replicas");
             let confirmed = count.confirmed;
             self.events.emit(Event::ReplicasLow { key: key.to_string(), confirmed, min_replicas });
         }
@@ -177,7 +177,7 @@ impl Handler<AuditEnded> for Keeper {
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
                 if let Some(key) = self.keeping.no_longer_published(number) {
-                    tracing::warn!(%key, "its publication has ended: it is no longer kept");
+                    tracing::warn!(?key, "its publication has ended: it is no longer kept");
                     self.events.emit(Event::NoLongerKept { key: key.to_string() });
                 }
             }

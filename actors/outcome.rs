@@ -27,8 +27,10 @@ pub struct SetOutcome {
     pub refused: usize,
     /// Peers that did not answer.
     pub silent: usize,
-    /// How long the value lives unless it is republished, which this node does until it stops or releases the key.
-    pub expires_in: Duration,
+    /// How long the value lives at its holders unless it is republished, which this node does until it stops or releases the
+    /// key: the shortest time, in whole seconds, that one of them told. `None` where none did: legacy nodes tell nothing, and
+    /// have their own setting.
+    pub expires_in: Option<Duration>,
     /// Whether a later `set` of the same key overtook this one, so that its value was placed instead.
     pub superseded: bool,
 }

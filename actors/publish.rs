@@ -34,6 +34,8 @@ pub struct Publish {
     serial: u64,
     placement: Placement,
     answer: Option<Answer<SetOutcome>>,
+    /// The shortest life of a copy that its holder told.
+    shortest: Option<Duration>,
     superseded: bool,
     wake: Option<Instant>,
     /// `None` once the outcome has been sent.
@@ -66,6 +68,7 @@ impl Publish {
             serial,
             placement,
             answer,
+            shortest: None,
             superseded: false,
             wake: None,
             links: Some(links),
@@ -137,7 +140,7 @@ impl Publish {
                     stored: held,
                     refused: placed.refused,
                     silent: placed.asked - held - placed.refused,
-                    expires_in: self.left(),
+                    expires_in: self.shortest,
                     superseded: self.superseded,
                 }));
             }
@@ -151,7 +154,9 @@ impl Publish {
     fn take(&mut self, event: QueryEvent) {
         let Some(asked) = event.id else { return };
         let failure = match event.result {
-            QueryResult::Answered { response: Response::Set { stored }, .. } => {
+            QueryResult::Answered { response: Response::Set { stored, ttl }, .. } => {
+                let left = ttl.filter(|_| stored).map(|seconds| Duration::from_secs(seconds.into()));
+                self.shortest = self.shortest.into_iter().chain(left).min();
                 return self.placement.handle_stored(&asked, stored);
             }
             QueryResult::Answered { response: Response::CheckStore { has_key, age, .. }, version, .. } => {

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let outcome = first.set("greeting", "hello").await?;
     println!("\nset greeting = hello, at the first:");
     println!("  place   {}", NodeId::of_key("greeting"));
-    println!("  stored  at {} of {} asked, for {:?}", outcome.stored, outcome.asked, outcome.expires_in);
+    println!("  stored  at {} of {} asked, for {:?} at least", outcome.stored, outcome.asked, outcome.expires_in);
     assert_eq!((outcome.asked, outcome.stored), (1, 1));
 
     // A `get` tells "nobody holds it" from "nobody answered": the one is a fact, the other is a network to look after.

@@ -76,6 +76,9 @@ pub mod persist;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(any(feature = "node", feature = "persist"))]
+#[doc(hidden)]
+pub mod uptime;
 
 pub use protocol::codec::Codec;
 pub use protocol::config::Config;

@@ -161,7 +161,10 @@ fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
         in_virtual_time(async {
             let (peers, node) = house(4, k(5)).await;
             let set = Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
-            assert_eq!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true }));
+            assert!(matches!(
+                peers.ask(0, node.local_addr(), set).await,
+                Ok(Response::Set { stored: true, ttl: Some(_) })
+            ));
             peers.forget_heard();
             // Three of four do, and the fourth lacks it.
             peers.on(move |asked| match (&asked.request, gives) {
@@ -189,7 +192,7 @@ fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores(
     in_virtual_time(async {
         let (peers, node) = house(4, k(5)).await;
         let set = Request::Set { key: "key".into(), value: Value::from("old").into(), ttl: None, age: None };
-        assert_eq!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true }));
+        assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true, ttl: Some(_) })));
         let holder = NodeId::of_key("key");
         let nearest = (0..4).min_by_key(|n| peers.id(*n).distance(&holder)).unwrap();
         let mut events = node.events();

@@ -301,12 +301,12 @@ fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_n
         node.keep("key", 1).await.unwrap();
         let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
         let answer = peers.ask(0, node.local_addr(), foreign.clone()).await.unwrap();
-        assert_eq!(answer, Response::Set { stored: false }, "acknowledged, and not applied");
+        assert_eq!(answer, Response::Set { stored: false, ttl: None }, "acknowledged, and not applied");
         assert_eq!(node.get("key").await.unwrap(), Some("ours".into()));
 
         assert!(node.unkeep("key").await.unwrap() && !node.unkeep("key").await.unwrap());
         let answer = peers.ask(0, node.local_addr(), foreign).await.unwrap();
-        assert_eq!(answer, Response::Set { stored: true });
+        assert!(matches!(answer, Response::Set { stored: true, ttl: Some(_) }));
         assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
     });
 }
@@ -331,7 +331,10 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
         assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
         // What is not kept is not kept against others either.
         let foreign = Request::Set { key: "other".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
-        assert_eq!(peers.ask(0, node.local_addr(), foreign).await.unwrap(), Response::Set { stored: true });
+        assert!(matches!(
+            peers.ask(0, node.local_addr(), foreign).await.unwrap(),
+            Response::Set { stored: true, ttl: Some(_) }
+        ));
 
         let keeping = node.snapshot().await.unwrap().keeping;
         assert_eq!((keeping.kept, keeping.keys[0].min_replicas), (1, 5));

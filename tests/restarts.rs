@@ -87,10 +87,10 @@ fn a_key_that_was_kept_before_a_restart_is_kept_no_more_after_an_unkeep_which_sa
 
         let node = house.start().await;
         let foreign = async || house.peers.ask(0, node.local_addr(), write("key", "theirs", None)).await.unwrap();
-        assert_eq!(foreign().await, Response::Set { stored: false });
+        assert_eq!(foreign().await, Response::Set { stored: false, ttl: None });
         assert!(node.unkeep("key").await.unwrap(), "it was kept, against others at least");
         assert!(!node.unkeep("key").await.unwrap());
-        assert_eq!(foreign().await, Response::Set { stored: true });
+        assert!(matches!(foreign().await, Response::Set { stored: true, ttl: Some(_) }));
     });
 }
 
@@ -115,7 +115,7 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
         sleep(Duration::from_secs(1)).await;
         for (key, stored) in [("kept", false), ("other", false), ("third", true)] {
             let answer = house.peers.ask(0, node.local_addr(), write(key, "theirs", None)).await;
-            assert_eq!(answer, Ok(Response::Set { stored }), "{key}");
+            assert_eq!(answer, Ok(Response::Set { stored, ttl: stored.then_some(86_410) }), "{key}");
         }
     });
 }
@@ -132,7 +132,7 @@ fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
         }
         assert!(node.release("released").await.unwrap());
         let theirs = house.peers.ask(0, node.local_addr(), write("theirs", "value", None)).await;
-        assert_eq!(theirs, Ok(Response::Set { stored: true }));
+        assert!(matches!(theirs, Ok(Response::Set { stored: true, ttl: Some(_) })));
         node.stop().await;
         sleep(100 * HOUR).await;
         house.peers.forget_heard();
@@ -218,10 +218,10 @@ fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_whe
             let by = house.peers.addr(1);
             // A value that this node itself replaced is none that was set meanwhile.
             let answer = house.peers.ask(0, node.local_addr(), write("key", "older", ttl)).await;
-            assert_eq!(answer, Ok(Response::Set { stored: false }));
+            assert_eq!(answer, Ok(Response::Set { stored: false, ttl: None }));
             // A restore tells of a publication less than a day old, so of one after ours.
             let answer = house.peers.ask(1, node.local_addr(), write("key", "theirs", ttl)).await;
-            assert_eq!(answer, Ok(Response::Set { stored: true }), "{ttl:?}");
+            assert!(matches!(answer, Ok(Response::Set { stored: true, ttl: Some(_) })), "{ttl:?}");
             assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
             sleep(Duration::from_secs(600)).await;
             house.peers.forget_heard();

@@ -191,10 +191,10 @@ fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_mor
 fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
         let (peers, node) = house(5, k(5)).await;
-        assert_eq!(
+        assert!(matches!(
             peers.ask(0, node.local_addr(), write("key", "old", None)).await,
-            Ok(Response::Set { stored: true })
-        );
+            Ok(Response::Set { stored: true, ttl: Some(_) })
+        ));
         peers.forget_heard();
         once_it_is_looked_up(&peers, "key").await;
         assert_eq!(node.set("key", "new").await.unwrap().stored, 5);
@@ -211,8 +211,13 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
         in_virtual_time(async {
             let (peers, node) = house(5, k(5)).await;
             let peers = if legacy { peers.legacy() } else { peers };
-            let says = async |n, value, ttl| peers.ask(n, node.local_addr(), write("key", value, ttl)).await.unwrap();
-            let (stored, refused) = (Response::Set { stored: true }, Response::Set { stored: false });
+            let says = async |n, value, ttl| {
+                let answer = peers.ask(n, node.local_addr(), write("key", value, ttl)).await.unwrap();
+                let Response::Set { stored, ttl } = answer else { panic!("{answer:?}") };
+                assert_eq!(ttl.is_some(), stored, "what is stored has a life that is told");
+                stored
+            };
+            let (stored, refused) = (true, false);
             assert_eq!(says(0, "old", None).await, stored);
             assert_eq!(says(1, "new", None).await, stored);
             let mut events = node.events();
@@ -224,6 +229,21 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
             assert!(matches!(events.next().await, Some(Event::ValueStored { by, .. }) if by == peers.addr(0)));
         });
     }
+}
+
+#[test]
+fn a_holder_tells_with_its_acknowledgement_how_long_it_keeps_the_value() {
+    in_virtual_time(async {
+        let config = Config::builder().k(5).key_expiry(2 * HOUR).republish_interval(HOUR).build().unwrap();
+        let (peers, node) = house(3, config).await;
+        let tells = async |ttl| match peers.ask(0, node.local_addr(), write("key", "value", ttl)).await {
+            Ok(Response::Set { stored: true, ttl }) => ttl,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(tells(Some(600)).await, Some(600));
+        assert_eq!(tells(None).await, Some(7_200));
+        assert_eq!(tells(Some(600)).await, Some(7_200), "a restore shortens nothing");
+    });
 }
 
 // ---- Cached copies ----
@@ -266,7 +286,7 @@ fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
         assert!(matches!(found, Response::Value { ttl: Some(98..=100), .. }), "{found:?}");
         assert_eq!(node.health("key").await.unwrap().here.unwrap().class, Class::Cached);
 
-        assert_eq!(ask(write("key", "full", None)).await, Response::Set { stored: true });
+        assert!(matches!(ask(write("key", "full", None)).await, Response::Set { stored: true, ttl: Some(_) }));
         assert_eq!(ask(cache("cached")).await, Response::SetCached);
         let copy = node.copy_of("key").await.unwrap().unwrap();
         assert_eq!((copy.class, copy.value.as_text()), (Class::Held, Some("full")));
@@ -292,7 +312,7 @@ fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
             assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
         }
         let asked = peers.ask(0, nodes[3].local_addr(), write("key", "v", None)).await;
-        assert_eq!(asked, Ok(Response::Set { stored: true }));
+        assert!(matches!(asked, Ok(Response::Set { stored: true, ttl: Some(_) })));
         let health = first.health("key").await.unwrap();
         let confirmed: Vec<_> = health.nearest.confirmed.iter().map(|replica| replica.peer.id).collect();
         assert_eq!(confirmed, [nodes[3].id()]);

@@ -58,7 +58,7 @@ fn shown(message: &Message) -> Json {
             shown["key"] = json!(key);
             shown["size"] = json!(size);
         }
-        Body::Response(Response::Pong | Response::SetCached | Response::Set { stored: true }) => {}
+        Body::Response(Response::Pong | Response::SetCached | Response::Set { stored: true, ttl: None }) => {}
         Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) => {
             shown["peers"] = peers.iter().map(shown_peer).collect();
         }

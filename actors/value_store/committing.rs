@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use actix::{Addr, AsyncContext, Context};
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Doubt, Settled, StoreError};
+use kademlia_dynamic::protocol::store::{Doubt, Settled, StoreError, StoredCopy};
 
 use super::super::clock::{self, Alarmed};
 use super::super::counters::Counter;
@@ -87,8 +87,9 @@ impl ValueStore {
     fn committed(&mut self, waiting: Waiting) {
         match waiting {
             Waiting::Remote { to, news, doubt } => {
-                let effective = self.taken_from(to.addr, news, doubt);
-                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: effective } });
+                let key = doubt.key().clone();
+                let stored = self.taken_from(to.addr, news, doubt);
+                self.acknowledge(to, &key, stored);
             }
             Waiting::Adopted { from, doubt } => drop(self.taken_from(from, true, doubt)),
             Waiting::Local { version, answer, doubt } => {
@@ -119,6 +120,13 @@ impl ValueStore {
             Waiting::Amend(doubt) => drop(self.records.settle(doubt, true)),
             Waiting::Nobody | Waiting::Owed => {}
         }
+    }
+
+    /// Answers a peer's `set` of `key`; where it was stored, with what is left of the copy's life.
+    pub(super) fn acknowledge(&self, to: ReplyTo, key: &str, stored: bool) {
+        let copy = self.records.get(key, clock::now()).filter(|_| stored);
+        let ttl = copy.as_ref().map(StoredCopy::ttl_seconds);
+        self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored, ttl } });
     }
 
     /// What came from the peer at this address is committed: whether it has an effect, which is told.
@@ -160,7 +168,7 @@ impl ValueStore {
             Waiting::Remote { to, doubt, .. } => {
                 self.counters.turned_away(Counter::WriteRefused, to.addr, &error, now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
-                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false } });
+                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false, ttl: None } });
                 Some(doubt)
             }
             Waiting::Adopted { doubt, .. } => {

@@ -1,7 +1,7 @@
 //! What is placed once the places are found: still the same value, the latest that was published, and by whom it may be.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
@@ -47,7 +47,7 @@ impl ValueStore {
                     stored: 0,
                     refused: 0,
                     silent: 0,
-                    expires_in: Duration::ZERO,
+                    expires_in: None,
                     superseded: true,
                 }));
             }

@@ -123,10 +123,7 @@ impl Handler<StoreValue> for ValueStore {
                 self.commit(Waiting::Remote { to, news, doubt }, ctx);
             }
             // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
-            taken => {
-                let response = Response::Set { stored: taken.is_some() };
-                self.links.answer.do_send(TransmitAnswer { to, response });
-            }
+            taken => self.acknowledge(to, &key, taken.is_some()),
         }
     }
 }

@@ -76,7 +76,7 @@ fn shape(message: &Message) -> String {
     let more = match &message.body {
         Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) => peers.len().min(3),
         Body::Response(Response::CheckStore { has_key, ttl, .. }) => usize::from(*has_key) + 2 * usize::from(ttl.is_some()),
-        Body::Response(Response::Set { stored }) => usize::from(*stored),
+        Body::Response(Response::Set { stored, .. }) => usize::from(*stored),
         _ => 0,
     };
     let Message { sender, version, .. } = message;

@@ -47,13 +47,12 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     }
     match &args.output {
         _ if args.network.json => deadline.print_json(&found.json(&args.key, trace)).await,
-        Some(path) if path == Path::new("-") => deadline.print(found.value.as_bytes()).await,
-        Some(path) => {
+        Some(path) if path != Path::new("-") => {
             deadline.save(path, found.value.as_bytes()).await?;
             stderr::note(format_args!("wrote {} ({})", path.display(), kind_and_length(&found.value)));
             Ok(())
         }
-        None if io::stdout().is_terminal() => {
+        _ if io::stdout().is_terminal() => {
             if let Value::Bytes(_) = found.value {
                 stderr::note(format_args!(
                     "{} as hex; --output PATH or a pipe gets them raw",
@@ -62,7 +61,7 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
             }
             deadline.print(for_terminal(&found.value)).await
         }
-        None => deadline.print(found.value.as_bytes()).await,
+        _ => deadline.print(found.value.as_bytes()).await,
     }
 }
 

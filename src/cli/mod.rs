@@ -18,6 +18,7 @@ mod logging;
 mod node;
 mod output;
 mod ping;
+mod printable;
 mod saving;
 mod service;
 mod set;

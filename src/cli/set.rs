@@ -16,7 +16,7 @@ use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
 use crate::protocol::codec::Codec;
-use crate::protocol::config::{DEFAULT_MAX_VALUE_LEN, MAX_DATAGRAM};
+use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MAX_VALUE_LEN, MAX_DATAGRAM};
 use crate::protocol::value::Value;
 
 pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
@@ -124,11 +124,17 @@ fn report(key: &str, value: &Value, outcome: &SetOutcome, keep: bool) -> String 
         (refused, 0) => format!(" ({refused} refused it)"),
         (refused, silent) => format!(" ({refused} refused it, {silent} did not answer)"),
     };
-    let life = human(expires_in);
+    let (life, by_default) = match expires_in {
+        Some(told) => (human(told), ""),
+        // Holders that do not tell may have another setting.
+        None => (human(DEFAULT_KEY_EXPIRY), " by default"),
+    };
     let end = if keep {
-        format!("Republishing it for as long as this runs; it expires {life} after the last time. Ctrl-C stops.")
+        format!(
+            "Republishing it for as long as this runs; it expires {life} after the last time{by_default}. Ctrl-C stops."
+        )
     } else {
-        format!("It expires in {life} unless it is republished; --keep stays and does that.")
+        format!("It expires in {life}{by_default} unless it is republished; --keep stays and does that.")
     };
     format!("Stored {key:?} ({}) on {where_to}{others}.\n{end}\n", kind_and_length(value))
 }
@@ -143,13 +149,14 @@ struct StoredJson<'a> {
     stored: usize,
     refused: usize,
     silent: usize,
-    expires_in_seconds: u64,
+    /// The shortest life that a holder told; null where none did.
+    expires_in_seconds: Option<u64>,
 }
 
 impl<'a> StoredJson<'a> {
     fn new(key: &'a str, value: &Value, outcome: &SetOutcome) -> Self {
         let SetOutcome { asked, stored, refused, silent, expires_in, .. } = *outcome;
-        let expires_in_seconds = expires_in.as_secs();
+        let expires_in_seconds = expires_in.map(|expires_in| expires_in.as_secs());
         Self { key, kind: value.kind(), bytes: value.len(), asked, stored, refused, silent, expires_in_seconds }
     }
 }
@@ -201,7 +208,7 @@ mod tests {
     use std::time::Duration;
 
     fn outcome(asked: usize, stored: usize, refused: usize) -> SetOutcome {
-        let expires_in = Duration::from_millis(86_409_990);
+        let expires_in = Some(Duration::from_secs(86_409));
         SetOutcome { asked, stored, refused, silent: asked - stored - refused, expires_in, superseded: false }
     }
 
@@ -216,7 +223,19 @@ mod tests {
         );
         let text = report("k", &value, &outcome(20, 17, 1), true);
         assert!(text.contains("on 17 of 20 nodes (1 refused it, 2 did not answer)."), "{text}");
-        assert!(text.contains("24 h after the last time"), "{text}");
+        assert!(text.contains("24 h after the last time. Ctrl-C"), "{text}");
+    }
+
+    #[test]
+    fn a_life_that_no_holder_told_is_said_to_be_the_default() {
+        let untold = SetOutcome { expires_in: None, ..outcome(1, 1, 0) };
+        let text = |outcome, keep| report("k", &"v".into(), &outcome, keep);
+        assert!(text(untold.clone(), false).contains("It expires in 24 h by default unless"));
+        assert!(text(untold.clone(), true).contains("24 h after the last time by default. Ctrl-C"));
+        let short = SetOutcome { expires_in: Some(Duration::from_secs(120)), ..outcome(1, 1, 0) };
+        assert!(text(short, false).contains("It expires in 2 min unless"));
+        let json = output::json(&StoredJson::new("k", &"v".into(), &untold));
+        assert!(json.ends_with(r#""expires_in_seconds":null}"#), "{json}");
     }
 
     #[test]

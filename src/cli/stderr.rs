@@ -3,7 +3,7 @@
 //! written is dropped, counted, and reported with the next line that can be.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::printable;
 
 /// Lines that wait to be written, a few hundred kB at most. A further one is dropped.
 const QUEUE: usize = 1_024;
@@ -25,12 +27,15 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Writes `text` as a line that begins with `kad: `. A second line of `text` is written as it is.
 pub(super) fn note(text: impl fmt::Display) {
-    lines().push(format!("kad: {text}\n").into_bytes());
+    line(format_args!("kad: {text}"));
 }
 
-/// Writes `text` and a line end.
+/// Writes `text` and a line end; to a terminal with all escaped that this would obey, since keys and names in it may be of
+/// others.
 pub(super) fn line(text: impl fmt::Display) {
-    lines().push(format!("{text}\n").into_bytes());
+    let text = format!("{text}\n");
+    let shown = if io::stderr().is_terminal() { printable::for_terminal(&text).into_owned() } else { text };
+    lines().push(shown.into_bytes());
 }
 
 /// Waits until all lines so far are written, but no longer than [`FLUSH_WITHIN`].

@@ -1,9 +1,11 @@
-//! Times that outlive a process: how old the store is, counted by the monotonic clock while it runs and by the best clock
+//! Times that outlive a process: how old the store is, counted by the node's clock while it runs and by the best clock
 //! there is while it does not. Nothing else reads the wall clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::uptime::slept;
 
 /// The first moment of 2025, in milliseconds since 1970. A wall clock that says less has not been set: this program is younger.
 const SET: u64 = 1_735_689_600_000;
@@ -11,7 +13,7 @@ const SET: u64 = 1_735_689_600_000;
 /// The same moment by every clock there is.
 #[derive(Debug, Clone)]
 pub(super) struct Moment {
-    /// For timers.
+    /// As the node has it: with what the machine has slept.
     pub(super) instant: Instant,
     /// Milliseconds since 1970 by the wall clock, which may jump.
     pub(super) wall_ms: u64,
@@ -41,7 +43,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Moment {
         // A clock before 1970 has not been set yet: time then begins at 1970.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { instant: Instant::now(), wall_ms: millis(wall), boot: boot() }
+        Moment { instant: Instant::now() + slept(), wall_ms: millis(wall), boot: boot() }
     }
 }
 
@@ -178,6 +180,15 @@ mod tests {
             assert_eq!(left_after(at(0), at(HOUR), at(3 * HOUR)), DAY - 3 * HOUR);
             assert_eq!(left_after(at(0), at(HOUR), at(25 * HOUR)), 0);
         }
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn a_life_goes_on_while_the_machine_sleeps() {
+        let written = SystemClock.now();
+        crate::uptime::pretend(Duration::from_millis(8 * HOUR));
+        let left = DAY - left_after(written.clone(), SystemClock.now(), SystemClock.now());
+        assert!((8 * HOUR..8 * HOUR + 60_000).contains(&left), "{left} ms have passed");
     }
 
     #[test]

@@ -194,6 +194,8 @@ pub enum Response {
     Set {
         /// `false`: refused. Always `true` from legacy nodes, which cannot say.
         stored: bool,
+        /// Seconds until the copy expires at the peer that answers, from nodes of ours that stored it.
+        ttl: Option<u32>,
     },
     /// To a `set_cached`.
     SetCached,

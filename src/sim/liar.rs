@@ -115,8 +115,8 @@ impl Listener for Inner {
             Request::Ping => Response::Pong,
             Request::FindNode { target } => Response::FindNode { peers: self.invent(to, &target) },
             Request::FindValue { key } => Response::NoValue { peers: self.invent(to, &NodeId::of_key(&key)) },
-            Request::Set { .. } => Response::Set { stored: true },
-            Request::SetUnsupported { cached: false } => Response::Set { stored: true },
+            Request::Set { .. } => Response::Set { stored: true, ttl: None },
+            Request::SetUnsupported { cached: false } => Response::Set { stored: true, ttl: None },
             Request::SetCached { .. } | Request::SetUnsupported { cached: true } => Response::SetCached,
             // It was published just now, which nobody can have to give away.
             Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: Some(86_400), age: Some(0) },

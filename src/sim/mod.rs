@@ -6,7 +6,7 @@
 //! - [`ScriptedPeers`] are peers without a node behind them, which say what a test wants said.
 //! - [`Sim`] is a whole network of nodes, with churn, loss and bad company, to run for days and to ask.
 //! - [`experiment`] measures what the users of such a network see.
-//! - [`in_virtual_time`] runs weeks in seconds; [`VirtualTime`] is the same for several runs.
+//! - [`in_virtual_time`] runs weeks in seconds; [`VirtualTime`] is the same for several runs; [`suspend`] lets the machine sleep.
 
 mod addresses;
 mod delivery;
@@ -27,4 +27,4 @@ pub use link::{Latency, Link};
 pub use network::{AddressTaken, MemoryNetwork, NetworkCounters};
 pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};
 pub use simulation::{Churn, Population, Sim, SimBuilder, WEIBULL_SHAPE};
-pub use time::{VirtualTime, in_virtual_time};
+pub use time::{VirtualTime, in_virtual_time, suspend};

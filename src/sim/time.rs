@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use actix::{System, SystemRunner};
+
+use crate::uptime;
 
 /// Runs `future` in an actix system of its own, on this thread, in virtual time: days pass in milliseconds.
 ///
@@ -22,6 +25,11 @@ use actix::{System, SystemRunner};
 #[track_caller]
 pub fn in_virtual_time<F: Future>(future: F) -> F::Output {
     VirtualTime::new().run(future)
+}
+
+/// Lets the machine sleep for `time`, as all nodes of this thread see it: time passes, and no timer runs meanwhile.
+pub fn suspend(time: Duration) {
+    uptime::pretend(time);
 }
 
 /// An actix system in virtual time that outlives what is run in it: nodes of one run are there in the next. Between two runs

@@ -37,13 +37,13 @@ impl Usual {
             },
             Request::Set { key, value, .. } => {
                 self.held[n].insert(key.clone(), value.clone());
-                Response::Set { stored: true }
+                Response::Set { stored: true, ttl: None }
             }
             Request::SetCached { key, value, .. } => {
                 self.held[n].entry(key.clone()).or_insert_with(|| value.clone());
                 Response::SetCached
             }
-            Request::SetUnsupported { cached: false } => Response::Set { stored: false },
+            Request::SetUnsupported { cached: false } => Response::Set { stored: false, ttl: None },
             Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { key, .. } => {
                 Response::CheckStore { has_key: self.held(n, key).is_some(), ttl: None, age: None }

@@ -28,7 +28,7 @@ async fn begin_foreign(peers: &ScriptedPeers, n: usize, node: &Node, value: &str
     let (peers, to, request) = (peers.clone(), node.local_addr(), set(value));
     begin(async move {
         match peers.ask(n, to, request).await {
-            Ok(Response::Set { stored }) => Some(stored),
+            Ok(Response::Set { stored, .. }) => Some(stored),
             _ => None,
         }
     })

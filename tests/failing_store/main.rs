@@ -26,7 +26,7 @@ fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {
             assert!(matches!(node.set("key", "new").await, Err(Error::Store(_))));
             // A stranger's is acknowledged, as refused.
             let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
-            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+            assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
             assert_eq!(node.get("key").await.unwrap(), Some(Value::from("old")));
             assert_eq!(node.snapshot().await.unwrap().store.published.values, 1, "its publication goes on");
         }
@@ -73,7 +73,7 @@ fn nothing_is_acknowledged_before_the_commit_that_holds_it() {
         };
         tokio::time::sleep(Duration::from_millis(100)).await;
         store.commit_all();
-        assert!(matches!(late.await.unwrap(), Ok(Response::Set { stored: true })));
+        assert!(matches!(late.await.unwrap(), Ok(Response::Set { stored: true, .. })));
     });
 }
 
@@ -95,7 +95,7 @@ fn a_release_that_cannot_be_committed_is_an_error_and_the_publication_goes_on() 
         let seen = node.snapshot().await.unwrap();
         assert_eq!((seen.store.published.values, seen.keeping.kept), (2, 1));
         let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
-        assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+        assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
 
         assert!(node.release("key").await.unwrap());
         assert_eq!((store.published(), node.snapshot().await.unwrap().keeping.kept), (None, 0));
@@ -142,7 +142,7 @@ fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
                 assert!(matches!(outcome, Err(Error::Store(_))), "again {again}: {outcome:?}");
                 store.is_now(Mood::Commits);
                 let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
-                assert!(matches!(answer, Ok(Response::Set { stored: false })), "again {again}: {answer:?}");
+                assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "again {again}: {answer:?}");
                 let keeping = node.snapshot().await.unwrap().keeping;
                 assert_eq!(keeping.keys.first().map(|kept| kept.min_replicas), Some(3), "again {again}");
             }
@@ -150,7 +150,7 @@ fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
         assert!(node.unkeep("key").await.unwrap());
         assert_eq!(store.published(), Some(false));
         let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
-        assert!(matches!(answer, Ok(Response::Set { stored: true })), "{answer:?}");
+        assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
     });
 }
 
@@ -181,7 +181,7 @@ fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behi
             for word in words {
                 assert!(matches!(word.await.unwrap(), Err(Error::Store(_))), "kept {kept}");
             }
-            assert!(matches!(foreign.await.unwrap(), Ok(Response::Set { stored: false })));
+            assert!(matches!(foreign.await.unwrap(), Ok(Response::Set { stored: false, .. })));
             let here = node.health("key").await.unwrap().here.unwrap();
             assert_eq!((here.class, here.kept), (Class::Published, kept));
         }
@@ -197,7 +197,7 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
         for n in 0..2_500 {
             let (key, value) = (n.to_string().into(), Arc::new("value".into()));
             let set = Request::Set { key, value, ttl: Some(60), age: None };
-            assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true })));
+            assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true, .. })));
         }
         assert_eq!(store.state().disk.len(), 2_500);
         store.is_now(Mood::Fails);
@@ -207,7 +207,7 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
         store.state().groups.clear();
         for _ in 0..100 {
             let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
-            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+            assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let groups = std::mem::take(&mut store.state().groups);
@@ -234,10 +234,10 @@ fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
         for key in ["key", "another"] {
             let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None, age: None };
             let answer = peers.ask(0, node.local_addr(), foreign).await;
-            assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+            assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
         }
         store.is_now(Mood::Commits);
-        assert!(matches!(peers.ask(0, node.local_addr(), set("theirs")).await, Ok(Response::Set { stored: true })));
+        assert!(matches!(peers.ask(0, node.local_addr(), set("theirs")).await, Ok(Response::Set { stored: true, .. })));
         node.stop().await;
         let mut told = Vec::new();
         while let Some(event) = events.next().await {

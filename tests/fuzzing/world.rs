@@ -186,8 +186,9 @@ impl World {
                 Response::Value { value: Arc::new(Value::from("of the world")), ttl: Some(9_999), age: Some(0) }
             }
             Request::FindValue { .. } => Response::NoValue { peers: self.some_peers() },
-            Request::Set { .. } => Response::Set { stored: self.entropy.below(8) > 0 },
-            Request::SetCached { .. } => Response::SetCached,
+            Request::Set { .. } => Response::Set { stored: self.entropy.below(8) > 0, ttl: None },
+            Request::SetUnsupported { cached: false } => Response::Set { stored: false, ttl: None },
+            Request::SetCached { .. } | Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { .. } => Response::CheckStore {
                 has_key: self.entropy.below(2) == 0,
                 ttl: Some(self.entropy.next_u64() as u32),

@@ -79,7 +79,7 @@ fn cases() -> Vec<Case<'static>> {
             "i1e",
             Ok(Body::Response(Response::CheckStore { has_key: true, ttl: None, age: None })),
         ),
-        case("set_res", "stored", "i0e", Ok(Body::Response(Response::Set { stored: false }))),
+        case("set_res", "stored", "i0e", Ok(Body::Response(Response::Set { stored: false, ttl: None }))),
         case("ping", "v", "i-1e", ping()),
         case("set_res", "stored", "i2e", stored()),
         case("find_value_res", "value", "d1:ai1ee", unsupported_answer()),

@@ -120,7 +120,7 @@ fn cases() -> Vec<Case<'static>> {
         case("get_res", "value", "7", BAD_FIELD),
         case("get_res", "value", "null", Ok(Body::Response(Response::Get { value: None }))),
         case("set_res", "stored", "0", stored()),
-        case("set_res", "stored", "null", Ok(Body::Response(Response::Set { stored: true }))),
+        case("set_res", "stored", "null", Ok(Body::Response(Response::Set { stored: true, ttl: None }))),
         case("check_store_res", "has_key", "1", BAD_FIELD),
         case("check_store_res", "has_key", "\"true\"", BAD_FIELD),
         case(

@@ -82,7 +82,7 @@ fn checked(has_key: bool) -> Outcome {
 
 /// An answer to a `set` that refuses nothing.
 fn stored() -> Outcome {
-    Ok(Body::Response(Response::Set { stored: true }))
+    Ok(Body::Response(Response::Set { stored: true, ttl: None }))
 }
 
 fn node_id() -> NodeId {

@@ -107,7 +107,7 @@ fn cases() -> Vec<Case<'static>> {
         .and("key", k()),
         case("check_store_res", "has_key", [1], BAD_FIELD),
         case("set_res", "stored", [0], stored()),
-        case("set_res", "stored", [0xc2], Ok(Body::Response(Response::Set { stored: false }))),
+        case("set_res", "stored", [0xc2], Ok(Body::Response(Response::Set { stored: false, ttl: None }))),
         case("ping", "v", [0xff], ping()),
         case("find_value_res", "value", [0xd6, 0xff, 0, 0, 0, 0], unsupported_answer()),
         case("ping", "target", [7], ping()),

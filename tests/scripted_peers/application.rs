@@ -70,12 +70,29 @@ fn a_greeter_has_a_greeting_when_nobody_answers() {
 }
 
 #[test]
+fn a_set_says_the_shortest_life_that_a_holder_told_and_none_where_none_did() {
+    in_virtual_time(async {
+        let (_, peers, node) = house(3).await;
+        let expires_in = node.set("key", "value").await.unwrap().expires_in;
+        assert_eq!(expires_in, None, "whoever tells nothing may have any setting");
+        peers.on(|asked| match (&asked.request, asked.peer) {
+            (Request::Set { .. }, 0) => Response::Set { stored: true, ttl: Some(7_200) }.into(),
+            (Request::Set { .. }, 1) => Response::Set { stored: true, ttl: Some(3_600) }.into(),
+            (Request::Set { .. }, _) => Response::Set { stored: false, ttl: Some(60) }.into(),
+            _ => Reply::Usual,
+        });
+        let expires_in = node.set("key", "other").await.unwrap().expires_in;
+        assert_eq!(expires_in, Some(std::time::Duration::from_secs(3_600)));
+    });
+}
+
+#[test]
 fn a_greeting_is_learnt_when_two_peers_hold_it() {
     in_virtual_time(async {
         let (_, peers, node) = house(3).await;
         let greeter = Greeter { node }.start();
         peers.on(|asked| match (&asked.request, asked.peer) {
-            (Request::Set { .. }, 0 | 1) => Response::Set { stored: false }.into(),
+            (Request::Set { .. }, 0 | 1) => Response::Set { stored: false, ttl: None }.into(),
             _ => Reply::Usual,
         });
         assert!(!greeter.send(LearnGreeting("Hi")).await.unwrap(), "one of three took it");

@@ -71,7 +71,7 @@ async fn run(case: &Case, name: &str) {
             let _ = node.set("key", "ours").await.expect("the node runs");
             node.keep("key", 1).await.expect("the node runs");
         }
-        "held" => assert_eq!(by(0, false).await, Ok(Response::Set { stored: true })),
+        "held" => assert!(matches!(by(0, false).await, Ok(Response::Set { stored: true, ttl: Some(_) }))),
         _ => assert_eq!(by(0, true).await, Ok(Response::SetCached)),
     }
     let before = node.copy_of("key").await.expect("the node runs").expect("it holds a copy");
@@ -122,7 +122,7 @@ fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it(
     const PUBLISHED: Option<Class> = Some(Class::Published);
     const HELD: Option<Class> = Some(Class::Held);
     const CACHED: Option<Class> = Some(Class::Cached);
-    let set = |stored| Some(Response::Set { stored });
+    let set = |stored| Some(Response::Set { stored, ttl: stored.then_some(86_410) });
     for source in [Source::Verified, Source::Proving, Source::Unverified] {
         let unproved = source == Source::Unverified;
         for policy in [Supersede, Hold] {

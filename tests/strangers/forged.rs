@@ -62,7 +62,7 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
                 _ => {
                     let others = [
                         Response::Pong,
-                        Response::Set { stored: true },
+                        Response::Set { stored: true, ttl: None },
                         Response::FindNode { peers: vec![Peer::new(random_id(&mut entropy), elsewhere)] },
                         Response::CheckStore { has_key: true, ttl: Some(9), age: None },
                         Response::Get { value: Some(Arc::new("false".into())) },

@@ -73,7 +73,9 @@ async fn serve(end: Rc<MemoryTransport>, own: NodeId, peers: Vec<Peer>, about: A
                 Response::Value { value: lie.clone(), ttl: Some(80_000), age: None }
             }
             Request::FindValue { .. } => Response::NoValue { peers: peers.clone() },
-            Request::Set { .. } | Request::SetUnsupported { cached: false } => Response::Set { stored: true },
+            Request::Set { .. } | Request::SetUnsupported { cached: false } => {
+                Response::Set { stored: true, ttl: None }
+            }
             Request::SetCached { .. } | Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
             Request::Get { .. } => Response::Get { value: Some(lie.clone()) },

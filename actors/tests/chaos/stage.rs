@@ -231,7 +231,7 @@ impl Stage {
         actix_rt::spawn(async move {
             let value = Value::from("v");
             let set = Request::Set { key: key.clone(), value: Arc::new(value.clone()), ttl: None, age: None };
-            if let Ok(Response::Set { stored: true }) = peers.ask(5, to, set).await {
+            if let Ok(Response::Set { stored: true, .. }) = peers.ask(5, to, set).await {
                 acknowledged.borrow_mut().insert(key, value);
             }
         })

@@ -30,7 +30,7 @@ async fn a_node_whose_disk_is_full_serves_and_answers_and_takes_values_again_onc
         assert!(matches!(error, Error::Store(_)) && error.to_string().contains("no storage space"), "{error}");
         // A peer's is acknowledged, as refused: a legacy node would drop us otherwise.
         let answer = peers.ask(0, node.local_addr(), foreign("theirs")).await;
-        assert!(matches!(answer, Ok(Response::Set { stored: false })), "{answer:?}");
+        assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
         assert!(matches!(peers.ask(0, node.local_addr(), Request::Ping).await, Ok(Response::Pong)));
         assert_eq!(node.get("mine").await.unwrap(), Some(Value::from("old")));
         assert_eq!(state().await, BackendState::Full, "attempt {attempt}");
@@ -41,7 +41,7 @@ async fn a_node_whose_disk_is_full_serves_and_answers_and_takes_values_again_onc
     clock.pass(Duration::from_secs(2));
     let _ = node.set("mine", "new").await.unwrap();
     let answer = peers.ask(0, node.local_addr(), foreign("theirs")).await;
-    assert!(matches!(answer, Ok(Response::Set { stored: true })), "{answer:?}");
+    assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
     assert_eq!(state().await, BackendState::Reopened);
     node.stop().await;
     drop(node);

@@ -84,7 +84,7 @@ fn any_body() -> impl Strategy<Value = Body> {
             any_peers().prop_map(|peers| Response::FindNode { peers }),
             any_peers().prop_map(|peers| Response::NoValue { peers }),
             (value(), ttl(), age()).prop_map(|(value, ttl, age)| Response::Value { value, ttl, age }),
-            any::<bool>().prop_map(|stored| Response::Set { stored }),
+            (any::<bool>(), ttl()).prop_map(|(stored, ttl)| Response::Set { stored, ttl }),
             (any::<bool>(), ttl(), age()).prop_map(|(has_key, ttl, age)| Response::CheckStore { has_key, ttl, age }),
             option::of(value()).prop_map(|value| Response::Get { value }),
         ]

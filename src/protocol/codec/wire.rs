@@ -248,7 +248,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
             Slot::Bad => Response::UnsupportedValue,
             Slot::Absent | Slot::Null => Response::NoValue { peers: peers(wire.peers, wire.peers6)? },
         }),
-        Kind::SetRes => Body::Response(Response::Set { stored: wire.stored.good().unwrap_or(true) }),
+        Kind::SetRes => Body::Response(Response::Set { stored: wire.stored.good().unwrap_or(true), ttl }),
         Kind::SetCachedRes => Body::Response(Response::SetCached),
         Kind::CheckStoreRes => Body::Response(Response::CheckStore {
             has_key: content(wire.has_key, "has_key")?.unwrap_or(false),
@@ -325,7 +325,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
 
     fn push_response(&mut self, response: &'a Response, peers: &'a [Peer]) {
         match response {
-            Response::Pong | Response::SetCached | Response::Set { stored: true } => {}
+            Response::Pong | Response::SetCached => {}
             Response::FindNode { .. } | Response::NoValue { .. } => self.push_peers(peers),
             Response::Value { value, ttl, age } => {
                 self.push("value", Field::Value(value));
@@ -334,7 +334,12 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
             }
             // Never sent; written so that it reads as the same.
             Response::UnsupportedValue => self.push("value", Field::Peers(&[])),
-            Response::Set { stored: false } => self.push("stored", Field::Flag(false)),
+            Response::Set { stored, ttl } => {
+                if !stored {
+                    self.push("stored", Field::Flag(false));
+                }
+                self.push_number("ttl", *ttl);
+            }
             Response::CheckStore { has_key, ttl, age } => {
                 self.push("has_key", Field::Flag(*has_key));
                 self.push_number("ttl", *ttl);

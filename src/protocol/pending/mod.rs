@@ -318,11 +318,12 @@ impl<W> Pending<W> {
         let query = self.take(id).ok_or(Reject::UnknownQuery)?;
         let Target { addr, expected_id, .. } = query.target;
         let rtt = now.saturating_duration_since(query.sent_at);
-        // Which of several sends an answer belongs to cannot be seen (Karn's algorithm).
-        if query.sends == 1 {
-            self.round_trips.measured(addr, rtt);
-        } else {
-            self.round_trips.ambiguous(addr, query.sends);
+        // Where it lasted longer than a query may, the machine has slept. Which of several sends an answer belongs to cannot be
+        // seen (Karn's algorithm).
+        match query.sends {
+            _ if now >= query.timeout_at => {}
+            1 => self.round_trips.measured(addr, rtt),
+            sends => self.round_trips.ambiguous(addr, sends),
         }
         self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);
         self.silences.answered(addr);

@@ -230,7 +230,7 @@ impl Inner {
             Request::Set { key, value, .. } => {
                 let published = self.version != LegacyVersion::V1_0_0 && self.held(&key).is_some_and(|it| it.published);
                 self.hold(key, value, published, self.settings.key_expiry);
-                Response::Set { stored: true }
+                Response::Set { stored: true, ttl: None }
             }
             Request::SetCached { key, value, target, .. } => {
                 let target = target.unwrap_or_else(|| NodeId::of_key(&key));
@@ -239,7 +239,7 @@ impl Inner {
                 Response::SetCached
             }
             // It would be held; here it is only acknowledged.
-            Request::SetUnsupported { cached: false } => Response::Set { stored: true },
+            Request::SetUnsupported { cached: false } => Response::Set { stored: true, ttl: None },
             Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { key, .. } => {
                 Response::CheckStore { has_key: self.held(&key).is_some(), ttl: None, age: None }

@@ -46,7 +46,7 @@ impl Holder {
                 Request::Ping => Response::Pong,
                 Request::FindNode { .. } => Response::FindNode { peers: Vec::new() },
                 Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
-                Request::Set { .. } => Response::Set { stored: true },
+                Request::Set { .. } => Response::Set { stored: true, ttl: None },
                 other => panic!("it asks: {other:?}"),
             };
             self.say(node, message.id, Body::Response(response));
@@ -74,7 +74,7 @@ fn a_value_of_others_is_restored_where_it_lacks_by_1_1_1_and_everywhere_by_1_0_0
     let restoring = EACH.map(|version| {
         in_virtual_time(async {
             let (_network, node, holder) = acquainted(version).await;
-            assert_eq!(holder.ask(&node, set("value")).await, Some(Response::Set { stored: true }));
+            assert_eq!(holder.ask(&node, set("value")).await, Some(Response::Set { stored: true, ttl: None }));
             // The restore falls due when the second round is over, since the value came after the first had begun.
             holder.answer(&node, Duration::from_secs(2 * 3_600 + 60)).await
         })
@@ -90,7 +90,7 @@ fn who_published_a_value_still_does_after_anothers_set_by_1_1_1_but_not_by_1_0_0
             let (_network, node, holder) = acquainted(version).await;
             let (_, asked) = tokio::join!(node.set("key", "value"), holder.answer(&node, Duration::from_secs(10)));
             assert_eq!(asked, ["find_node", "check_store"], "the only peer holds it");
-            assert_eq!(holder.ask(&node, set("another")).await, Some(Response::Set { stored: true }));
+            assert_eq!(holder.ask(&node, set("another")).await, Some(Response::Set { stored: true, ttl: None }));
             assert_eq!(node.held("key"), Some(Value::from("another")));
             node.0.held("key").unwrap().published
         })
