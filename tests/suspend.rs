@@ -85,7 +85,7 @@ fn cached_copies_end_and_publications_and_audits_are_due_while_the_machine_sleep
     in_virtual_time(async {
         let (peers, node) = house().await;
         let (key, value) = ("cached".into(), Value::from("value").into());
-        let cache = Request::SetCached { key, value, target: None, ttl: Some(1_000) };
+        let cache = Request::SetCached { key, value, target: None, ttl: Some(500) };
         assert_eq!(peers.ask(0, node.local_addr(), cache).await, Ok(Response::SetCached));
         let _ = node.set("published", "value").await.unwrap();
         let _ = node.set("audited", "value").await.unwrap();
@@ -93,10 +93,11 @@ fn cached_copies_end_and_publications_and_audits_are_due_while_the_machine_sleep
         // Nothing but the upkeep of the table is due for an hour.
         sleep(MINUTE).await;
         peers.forget_heard();
-        suspend(Duration::from_secs(900));
+        suspend(Duration::from_secs(400));
         assert!(node.copy_of("cached").await.unwrap().is_some());
         suspend(Duration::from_secs(60));
         assert!(node.copy_of("cached").await.unwrap().is_none());
+        suspend(Duration::from_secs(200));
         sleep(2 * MINUTE).await;
         let audited = |asked: &Asked| matches!(&asked.request, Request::CheckStore { key, .. } if **key == *"audited");
         assert!(peers.heard().iter().any(audited), "an audit comes every ten minutes");

@@ -74,6 +74,11 @@ fn shown_peer(peer: &Peer) -> Json {
     json!({"dict": [["node_id", peer.id.to_string()], ["ip", peer.addr.ip().to_string()], ["port", peer.addr.port()]]})
 }
 
+/// What we make of a value that is neither text nor bytes.
+pub(crate) fn unsupported() -> Json {
+    json!({"unsupported": true})
+}
+
 fn shown_value(value: &Value) -> Json {
     match value {
         Value::Text(text) => json!(text),
@@ -102,7 +107,9 @@ fn fields(message: &Message) -> Vec<(&'static str, Json)> {
             ("value", shown_value(value)),
             ("target_id", json!(target.map(|target| target.to_string()))),
         ],
-        Body::Request(Request::SetUnsupported { .. }) | Body::Response(Response::UnsupportedValue) => vec![],
+        Body::Request(Request::SetUnsupported { .. }) | Body::Response(Response::UnsupportedValue) => {
+            vec![("value", unsupported())]
+        }
         Body::Request(Request::CheckStore { key, size }) => vec![("key", json!(key)), ("size", json!(size))],
         Body::Response(Response::Pong | Response::SetCached | Response::Set { .. }) => vec![],
         Body::Response(Response::FindNode { peers: named }) => vec![("peers", peers(named))],

@@ -8,7 +8,7 @@ use kademlia_dynamic::protocol::peer::check_unicast;
 use serde_json::{Value as Json, json};
 
 use crate::bencode;
-use crate::differential::{Case, Difference, field};
+use crate::differential::{Case, Difference, field, unsupported};
 
 /// One way in which the two may differ.
 pub(crate) struct Rule {
@@ -52,28 +52,7 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        what: "NaN and infinities are no JSON; nobody writes them",
-        on: Some(Codec::Json),
-        see: "codec/mod.rs; RFC 8259, 6",
-        explains: |case, difference| {
-            let has = |token: &[u8]| case.datagram.windows(token.len()).any(|window| window == token);
-            matches!(difference, WeRefuse(Malformed(_))) && (has(b"NaN") || has(b"Infinity"))
-        },
-    },
-    Rule {
-        what: "a number that no float holds is none, where it is looked at",
-        on: Some(Codec::Json),
-        see: "WIRE.md, messages (integers only); RFC 8259, 6",
-        explains: |case, difference| {
-            let infinite = json!({"other": "float"});
-            let read =
-                [&["sender", "port"][..], &["size"], &["ttl"], &["v"], &["id"], &["key"], &["value"], &["target"]];
-            matches!(difference, WeRefuse(Malformed(_)))
-                && (read.iter().any(|path| case.theirs(path) == infinite) || in_peers(case, &infinite))
-        },
-    },
-    Rule {
-        what: "a lone surrogate is no letter",
+        what: "a lone surrogate is no letter, but in a value",
         on: Some(Codec::Json),
         see: "codec/mod.rs; DESIGN.md, codec facts",
         explains: |case, difference| {
@@ -106,7 +85,6 @@ pub(crate) const RULES: &[Rule] = &[
                 WeRefuse(BadSender) => {
                     sound_sender(case.codec, &case.theirs(&["sender"])) && doubled(&["node_id", "ip", "port"])
                 }
-                WeRefuse(BadField("value")) => doubled(&["__bytes_b64__"]),
                 _ => false,
             }
         },
@@ -173,13 +151,23 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        what: "base64 is read in its one canonical form",
-        on: Some(Codec::Json),
-        see: "WIRE.md, JSON (standard, padded); codec/mod.rs",
-        explains: |case, difference| {
-            matches!(difference, WeRefuse(BadField("value")))
-                && case.theirs(&["value"]).get("bytes").is_some_and(|bytes| !spelled_in(&case.datagram, bytes))
+        what: "a value is text or bytes; any other is acknowledged as refused, or reported",
+        on: None,
+        see: "codec/mod.rs; DESIGN.md, codec facts",
+        explains: |case, difference| match difference {
+            Field("value", ours, theirs) => {
+                let noncanonical = theirs.get("bytes").is_some_and(|bytes| !spelled_in(&case.datagram, bytes));
+                let doubled = count(&case.datagram, "__bytes_b64__") > 1;
+                *ours == unsupported() && (!fits(case.codec, "value", theirs) || noncanonical || doubled)
+            }
+            _ => false,
         },
+    },
+    Rule {
+        what: "an optional field of another type reads as absent",
+        on: None,
+        see: "WIRE.md, our own optional fields",
+        explains: |_, difference| matches!(difference, Field("size", ours, theirs) if ours.is_null() && !theirs.is_u64()),
     },
     Rule {
         what: "bytes that nobody reads need not be base64",
@@ -330,13 +318,6 @@ fn doubled_in_peers(case: &Case, named: &[Json], ours: &Json) -> bool {
         && ours.as_array().is_some_and(|ours| ours.iter().all(|peer| sound.any(|sound| sound == *peer)))
 }
 
-/// Whether a part of a peer is `found`.
-fn in_peers(case: &Case, found: &Json) -> bool {
-    let peers = case.theirs(&["peers"]);
-    let named = peers.as_array().map_or(&[][..], Vec::as_slice);
-    named.iter().any(|peer| ["node_id", "ip", "port"].iter().any(|part| field(peer, part) == Some(found)))
-}
-
 /// Whether what they read under this name is what belongs there.
 fn fits(codec: Codec, name: &str, read: &Json) -> bool {
     match name {
@@ -344,10 +325,8 @@ fn fits(codec: Codec, name: &str, read: &Json) -> bool {
         "target" => hex_id(read),
         "value" => read.is_string() || marked(read),
         "peers" => read.is_array(),
-        "size" => read.is_u64(),
-        "ttl" | "v" => read.as_u64().is_some_and(|number| u32::try_from(number).is_ok()),
-        "has_key" | "stored" if codec == Codec::Bencode => read.as_u64().is_some_and(|flag| flag <= 1),
-        "has_key" | "stored" => read.is_boolean(),
+        "has_key" if codec == Codec::Bencode => read.as_u64().is_some_and(|flag| flag <= 1),
+        "has_key" => read.is_boolean(),
         _ => false,
     }
 }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::DecodeError;
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
 use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
-use super::wire::{Outgoing, WireForm, message_of};
+use super::wire::{Outgoing, Wire, WireForm, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
@@ -93,12 +93,51 @@ pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     // Beforehand, since serde_json does not look at the strings that it skips.
     let text = std::str::from_utf8(datagram).map_err(|_| DecodeError::Malformed("not UTF-8"))?;
+    let found = read(text).or_else(|error| read(&with_finite_numbers(text).ok_or(error)?));
+    message_of(found.map_err(|_| DecodeError::Malformed("not JSON"))?)
+}
+
+fn read(text: &str) -> Result<Slot<Wire>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Loose(WireForm::<Json>(PhantomData))
-        .deserialize(&mut deserializer)
-        .and_then(|found| deserializer.end().map(|()| found))
-        .map_err(|_| DecodeError::Malformed("not JSON"))?;
-    message_of(found)
+    let found = Loose(WireForm::<Json>(PhantomData)).deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| found)
+}
+
+/// `text` with a fraction in the place of each number that no float holds, and of Python's `NaN` and `Infinity`: none of them
+/// is a number of this wire, and each may be a part of a value that somebody sets. `None` if there are none.
+fn with_finite_numbers(text: &str) -> Option<String> {
+    let is_infinite = |word: &str| {
+        let number = || serde_json::from_str::<IgnoredAny>(word).is_ok();
+        matches!(word, "NaN" | "Infinity" | "-Infinity") || word.parse::<f64>().is_ok_and(f64::is_infinite) && number()
+    };
+    let (mut finite, mut rest, mut changed) = (String::new(), text, false);
+    while let Some(first) = rest.chars().next() {
+        let len = match first {
+            '"' => string_len(rest),
+            '-' | '0'..='9' | 'A'..='Z' | 'a'..='z' => {
+                let in_word = |next: char| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.');
+                rest.find(|next| !in_word(next)).unwrap_or(rest.len())
+            }
+            other => other.len_utf8(),
+        };
+        let (word, behind) = rest.split_at(len);
+        let infinite = is_infinite(word);
+        finite.push_str(if infinite { "0.5" } else { word });
+        changed |= infinite;
+        rest = behind;
+    }
+    changed.then_some(finite)
+}
+
+/// Bytes of the string with which `text` begins, its quotes included.
+fn string_len(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 2)
 }
 
 /// A `find_value_res` as a legacy node writes it, but for its value: with the longest IPv4 address and port.

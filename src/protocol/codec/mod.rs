@@ -5,9 +5,14 @@
 //! recurses on its input or allocates beyond its size. All three share one flat wire struct (`wire.rs`); what
 //! differs is how a leaf is spelled.
 //!
-//! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with `NaN` or
-//! `Infinity`, with lone surrogates, with base64 that is not canonical; bencode that is not canonical. No legacy node
-//! writes any of it, lone surrogates in a caller's own key or text excepted.
+//! A value can be anything that a legacy node spells, and only text and bytes are values of ours: any other is read as
+//! [unsupported](super::message::Request::SetUnsupported), lone surrogates, `NaN` and base64 that is not canonical included. An
+//! optional field that holds something else reads as absent.
+//!
+//! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with lone surrogates
+//! elsewhere than in a value; bencode that is not canonical, or has integers of more than 64 bits; what nests deeper than
+//! [`MAX_DEPTH`] in bencode. No legacy node writes any of it but for integers and depths within a value, which is neither text
+//! nor bytes then: a key has to be UTF-8 there, too, for its hash.
 
 mod bencode;
 mod bencode_form;
@@ -39,7 +44,7 @@ use super::value::Value;
 pub const MAX_PEERS_READ: usize = 32;
 
 /// How deep lists and dictionaries may nest in bencode and MessagePack, the message itself counted. A message of this
-/// wire needs 3; what is deeper is dropped unread. JSON needs no such bound: what it does not know it skips without
+/// wire needs 3; what is deeper is dropped unread, also where it is a value. JSON needs no such bound: what it does not know it skips without
 /// recursion.
 pub const MAX_DEPTH: usize = 8;
 
