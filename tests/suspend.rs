@@ -133,7 +133,7 @@ fn after_a_sleep_peers_are_known_queries_are_answered_and_no_round_trip_took_hou
         };
         tokio::task::yield_now().await;
         suspend(8 * HOUR);
-        asked.await.unwrap().unwrap();
+        let _ = asked.await.unwrap().unwrap();
         sleep(MINUTE).await;
         let began = tokio::time::Instant::now();
         assert!(node.get_outcome("absent too").await.is_ok());
