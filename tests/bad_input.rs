@@ -30,7 +30,7 @@ fn hostile() -> Vec<(Vec<u8>, Counter)> {
         (json(r#","type":"ping","type":"pong""#), Counter::Duplicate),
         (json(r#","type":"find_node""#), Counter::MissingField),
         (json(r#","type":"find_node","target":"-1""#), Counter::BadField),
-        (json(r#","type":"set","key":"k","value":{"a":1}"#), Counter::BadField),
+        (json(r#","type":"set","key":7,"value":"v""#), Counter::BadField),
         (sender_of("-1", "8000"), Counter::BadSender),
         (sender_of(id, "0"), Counter::BadSender),
         (sender_of(id, "70000"), Counter::BadSender),

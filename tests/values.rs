@@ -242,7 +242,7 @@ fn a_holder_tells_with_its_acknowledgement_how_long_it_keeps_the_value() {
         };
         assert_eq!(tells(Some(600)).await, Some(600));
         assert_eq!(tells(None).await, Some(7_200));
-        assert_eq!(tells(Some(600)).await, Some(7_200), "a restore shortens nothing");
+        assert!(matches!(tells(Some(600)).await, Some(7_199..=7_200)), "a restore shortens nothing");
     });
 }
 
