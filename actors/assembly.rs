@@ -22,7 +22,7 @@ use super::join::JoinLinks;
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
-use super::messages::JoinNetwork;
+use super::messages::TableEmpty;
 use super::node_actor::{Description, NodeActor, NodeLinks};
 use super::queries::{Queries, QueriesLinks};
 use super::routing_table::{RoutingTable, TableLinks};
@@ -167,11 +167,10 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     );
     let lasting = known.is_some();
     let once_known = known.map(|known| known.peers).unwrap_or_default();
-    let contacts: Vec<String> = once_known.iter().map(|peer| peer.addr.to_string()).collect();
     let the_table = RoutingTable::new(
         id,
         config.clone(),
-        once_known,
+        once_known.clone(),
         entropy(2),
         events.clone(),
         TableLinks {
@@ -299,9 +298,10 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let hand_off = hand_off.supervise(&lifetime, "hand-off", the_hand_off);
     let node = node.supervise(&lifetime, "node", the_node);
 
-    if !contacts.is_empty() && !client {
-        // Each of them is asked, and enters the table on its own answer.
-        maintenance.do_send(JoinNetwork { contacts, answer: None });
+    if !once_known.is_empty() && !client {
+        // Each of them is asked, and enters the table on its own answer. By asking, this node also announces its address, which
+        // may be another one than they know.
+        maintenance.do_send(TableEmpty { once_known });
     }
 
     #[cfg(test)]

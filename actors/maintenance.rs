@@ -19,7 +19,7 @@ use super::supervision::Lifetime;
 
 /// How much each interval is varied.
 const JITTER: f64 = 0.1;
-/// Contacts remembered for a rejoin. Beyond it the oldest are forgotten.
+/// Contacts named by the application that are remembered for a rejoin. Beyond it the oldest are forgotten.
 const MAX_CONTACTS: usize = 200;
 /// How often the table is looked at, whether anybody is in it.
 const CHECK_ROUND: Duration = Duration::from_secs(60);
@@ -212,9 +212,9 @@ impl Handler<TableEmpty> for Maintenance {
     type Result = ();
 
     fn handle(&mut self, empty: TableEmpty, _: &mut Self::Context) {
+        // Both have a bound of their own, so that neither keeps the other out.
         let mut contacts = self.contacts.clone();
         contacts.extend(empty.once_known.iter().map(|peer| peer.addr.to_string()));
-        contacts.truncate(MAX_CONTACTS);
         if contacts.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::routing::{Departed, Evicted, Insertion, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting};
 use kademlia_dynamic::protocol::store::{MAX_HALVINGS, MAX_REMEMBERED_PEERS};
 
 use super::clock;
@@ -35,11 +35,9 @@ pub struct RoutingTable {
     own: NodeId,
     config: Config,
     table: Table,
-    /// Peers that were in the table when it was last looked at while it had any, most recently answered first; at the start
-    /// those of the last process.
+    /// Peers that were in the table when it was last looked at, most recently answered first, then those that were in it
+    /// before, those of the last process included: at most [`REMEMBERED`].
     once_known: Vec<Peer>,
-    /// Peers that fell silent.
-    departed: Departed,
     network: Network,
     entropy: Box<dyn Entropy>,
     events: Events,
@@ -82,40 +80,36 @@ impl RoutingTable {
         links: TableLinks,
     ) -> Self {
         let table = Table::new(own, &config, clock::now());
-        Self {
-            own,
-            config,
-            table,
-            once_known,
-            departed: Departed::default(),
-            network: Network::Unknown,
-            entropy,
-            events,
-            links,
-        }
+        Self { own, config, table, once_known, network: Network::Unknown, entropy, events, links }
     }
 
     fn ping(&self, peer: Peer) {
         self.links.ping.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker: None });
     }
 
-    fn tell_of(&self, evicted: Option<Evicted>) {
-        if let Some(evicted) = evicted {
-            self.events.emit(Event::PeerRemoved(evicted.peer));
-            if let Some(promoted) = evicted.promoted {
-                self.events.emit(Event::PeerAdded(promoted));
-            }
+    /// Does what an event of the table asks for.
+    fn carry_out(&self, outcome: Outcome) {
+        for change in outcome.changes {
+            self.events.emit(match change {
+                Change::Entered(peer) => Event::PeerAdded(peer),
+                Change::Left(peer) => Event::PeerRemoved(peer),
+            });
+        }
+        for peer in outcome.ping {
+            self.ping(peer);
         }
     }
 
-    /// Has noted who is known, for the next process: those who have answered, then those who were known before.
-    fn remember(&self) {
+    /// Has noted who is known, for the next process: those who have answered lately come first.
+    fn remember(&mut self) {
+        let mut peers = self.table.verified_peers(REMEMBERED);
+        let is_newer = |old: &Peer| peers.iter().all(|peer| peer.id != old.id && peer.addr != old.addr);
+        let before: Vec<Peer> = self.once_known.iter().copied().filter(is_newer).collect();
+        peers.extend(before);
+        peers.truncate(REMEMBERED);
+        self.once_known = peers;
         if let Some(remember) = &self.links.remember {
-            let mut peers = self.table.verified_peers(REMEMBERED);
-            let before: Vec<Peer> = self.once_known.iter().copied().filter(|peer| !peers.contains(peer)).collect();
-            peers.extend(before);
-            peers.truncate(REMEMBERED);
-            remember.do_send(RememberPeers(peers));
+            remember.do_send(RememberPeers(self.once_known.clone()));
         }
     }
 
@@ -142,11 +136,9 @@ impl Actor for RoutingTable {
 impl Supervised for RoutingTable {
     fn restarting(&mut self, _: &mut Self::Context) {
         // The peers are real, the table's state may not be: build it anew, and let them prove themselves again.
-        let known = self.table.verified_peers(REMEMBERED);
-        if !known.is_empty() {
-            self.once_known = known;
-        }
-        self.table = Table::new(self.own, &self.config, clock::now());
+        self.remember();
+        let outcome = self.table.forget_all(clock::now());
+        self.carry_out(outcome);
         for peer in self.once_known.clone() {
             self.ping(peer);
         }
@@ -175,16 +167,10 @@ impl Handler<PeerAnswered> for RoutingTable {
         if std::mem::replace(&mut self.network, Network::Found) == Network::Lost {
             self.events.emit(Event::NetworkFound);
         }
-        let insertion = self.table.peer_answered(answered.peer, answered.version, clock::now());
-        self.departed.returned(&answered.peer);
-        if let Some(peer) = insertion.check() {
-            self.ping(peer);
-        }
-        if insertion == Insertion::Added {
-            self.events.emit(Event::PeerAdded(answered.peer));
-            if self.table.len() <= FEW {
-                self.remember();
-            }
+        let (insertion, outcome) = self.table.peer_answered(answered.peer, answered.version, clock::now());
+        self.carry_out(outcome);
+        if insertion == Insertion::Added && self.table.len() <= FEW {
+            self.remember();
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
             let legacy = answered.version.is_none();
@@ -197,12 +183,8 @@ impl Handler<PeerSilent> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, silent: PeerSilent, _: &mut Self::Context) {
-        let now = clock::now();
-        let evicted = self.table.peer_silent(&silent.0, now);
-        if let Some(evicted) = &evicted {
-            self.departed.left(evicted.peer, now);
-        }
-        self.tell_of(evicted);
+        let outcome = self.table.peer_silent(&silent.0, clock::now());
+        self.carry_out(outcome);
     }
 }
 
@@ -210,8 +192,8 @@ impl Handler<PeerReplaced> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, replaced: PeerReplaced, _: &mut Self::Context) {
-        let evicted = self.table.peer_replaced(&replaced.0);
-        self.tell_of(evicted);
+        let outcome = self.table.peer_replaced(&replaced.0);
+        self.carry_out(outcome);
     }
 }
 
@@ -281,10 +263,9 @@ impl Handler<CheckTable> for RoutingTable {
             self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone() });
         }
         if !self.table.is_empty() {
-            self.once_known = self.table.verified_peers(REMEMBERED);
             self.remember();
         }
-        if let Some(peer) = self.departed.next(clock::now()) {
+        for peer in self.table.checks_due(clock::now()) {
             self.ping(peer);
         }
     }

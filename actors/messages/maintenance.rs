@@ -16,7 +16,8 @@ pub struct JoinNetwork {
     pub answer: Option<Answer<BootstrapOutcome>>,
 }
 
-/// Routing table → maintenance: nobody is known who answers. These were, lately.
+/// Routing table → maintenance: no peer is known that answers. These were, lately. At the start: these were known to the last
+/// process.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TableEmpty {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::claims::Claim;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
@@ -19,6 +20,8 @@ pub struct Entry {
     pub(super) answered: Instant,
     /// Boxed, since few have one and each entry counts in a process full of nodes.
     pub(super) streak: Option<Box<Streak>>,
+    /// Uses of its id from other addresses. Boxed for the same reason.
+    pub(super) claim: Option<Box<Claim>>,
 }
 
 /// Queries in a row without an answer.
@@ -31,7 +34,7 @@ pub(super) struct Streak {
 
 impl Entry {
     pub(super) fn new(peer: Peer, version: Option<u32>, now: Instant) -> Self {
-        Self { peer, version, answered: now, streak: None }
+        Self { peer, version, answered: now, streak: None, claim: None }
     }
 
     /// Who it is.
@@ -57,6 +60,12 @@ impl Entry {
     /// How many queries in a row it has left unanswered. Queries that were in flight together count once.
     pub fn failures(&self) -> u32 {
         self.streak.as_ref().map_or(0, |streak| streak.count)
+    }
+
+    /// Its peer at the addresses from which its id was used since its last answer.
+    pub(super) fn claimants(&self) -> impl Iterator<Item = Peer> {
+        let claimants = self.claim.iter().flat_map(|claim| claim.claimants());
+        claimants.map(|addr| Peer { addr: *addr, ..self.peer })
     }
 
     /// Counts a silence and says whether it counted: a query that was already in flight when the previous silence was

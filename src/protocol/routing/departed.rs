@@ -1,69 +1,117 @@
-//! Peers that left the table because they fell silent. A network that was cut in two may have forgotten its other half by the
-//! time it is whole again, so they are asked again now and then.
+//! Peers that left the table because they fell silent, which is no proof that they are gone: a network may have been cut in
+//! two, and silence can be made by a flood. So they are asked again now and then, and where the id of one is known at another
+//! address meanwhile (*displaced*), the earlier address has it back if it answers in time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::protocol::peer::Peer;
 
-/// Peers that are remembered. Beyond it the one that left first is forgotten.
+/// Silent peers that are remembered. Beyond it the one that left first is forgotten.
 pub const MAX_DEPARTED: usize = 64;
 /// For how long they are asked: longer than most cuts last.
 pub const DEPARTED_FOR: Duration = Duration::from_secs(6 * 3_600);
+/// Displaced peers that are remembered. Beyond it the one that was displaced first is forgotten, and its id stays where it is.
+pub const MAX_DISPLACED: usize = 256;
+/// For how long after it fell silent a displaced peer gets its id back by answering.
+pub const DISPLACED_FOR: Duration = Duration::from_secs(3_600);
+/// The least time between two queries to a displaced peer that sends nothing itself.
+const DISPLACED_ROUND: Duration = Duration::from_secs(300);
 
-/// Whom to ask whether it is back.
-#[derive(Debug, Default)]
-pub struct Departed(VecDeque<(Peer, Instant)>);
+/// Which peers to ask whether they are back, and which have an id to get back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Departed {
+    silent: VecDeque<(Peer, Instant)>,
+    displaced: VecDeque<Displaced>,
+}
 
-impl Departed {
-    /// `peer` fell silent.
-    pub fn left(&mut self, peer: Peer, now: Instant) {
-        self.returned(&peer);
-        if self.0.len() == MAX_DEPARTED {
-            self.0.pop_front();
+#[derive(Debug, Clone)]
+struct Displaced {
+    peer: Peer,
+    since: Instant,
+    asked: Instant,
+}
+
+impl Displaced {
+    fn is_valid(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < DISPLACED_FOR
+    }
+
+    fn take_turn(&mut self, pause: Duration, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.asked) >= pause;
+        if due {
+            self.asked = now;
         }
-        self.0.push_back((peer, now));
-    }
-
-    /// `peer` has answered.
-    pub fn returned(&mut self, peer: &Peer) {
-        self.0.retain(|(departed, _)| departed.addr != peer.addr);
-    }
-
-    /// Whom to ask next; in turn. `None` if nobody is remembered.
-    pub fn next(&mut self, now: Instant) -> Option<Peer> {
-        self.0.retain(|(_, since)| now.saturating_duration_since(*since) < DEPARTED_FOR);
-        self.0.rotate_left(usize::from(!self.0.is_empty()));
-        self.0.back().map(|(peer, _)| *peer)
+        due
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::id::NodeId;
-
-    fn peer(n: u16) -> Peer {
-        Peer::new(NodeId::of_key(&n.to_string()), ([10, 0, (n >> 8) as u8, n as u8], 7).into())
+impl Departed {
+    /// `peer` fell silent and left the table.
+    pub(super) fn left(&mut self, peer: Peer, now: Instant) {
+        self.silent.retain(|(departed, _)| departed.addr != peer.addr);
+        if self.silent.len() == MAX_DEPARTED {
+            self.silent.pop_front();
+        }
+        self.silent.push_back((peer, now));
     }
 
-    #[test]
-    fn they_are_asked_in_turn_until_they_answer_or_their_time_is_over() {
-        let (mut departed, now) = (Departed::default(), Instant::now());
-        assert_eq!(departed.next(now), None);
-        (1..=3).for_each(|n| departed.left(peer(n), now));
-        let asked: Vec<_> = (0..6).filter_map(|_| departed.next(now)).collect();
-        assert_eq!(asked, [1, 2, 3, 1, 2, 3].map(peer));
-        departed.returned(&peer(2));
-        assert_eq!([departed.next(now), departed.next(now)], [Some(peer(1)), Some(peer(3))]);
-        assert_eq!(departed.next(now + DEPARTED_FOR), None);
+    /// The id of `peer` went to another address. Of an id that goes from address to address the first one is remembered.
+    pub(super) fn displaced(&mut self, peer: Peer, since: Instant, now: Instant) {
+        self.displaced.retain(|other| other.is_valid(now));
+        if self.displaced.iter().any(|other| other.peer.id == peer.id) {
+            return;
+        }
+        if self.displaced.len() == MAX_DISPLACED {
+            self.displaced.pop_front();
+        }
+        self.displaced.push_back(Displaced { peer, since, asked: now });
     }
 
-    #[test]
-    fn however_many_leave_few_are_remembered() {
-        let (mut departed, now) = (Departed::default(), Instant::now());
-        (0..1_000).for_each(|n| departed.left(peer(n), now));
-        assert_eq!(departed.0.len(), MAX_DEPARTED);
-        assert_eq!(departed.next(now), Some(peer(1_000 - MAX_DEPARTED as u16)));
+    /// `id` is known at another address than before from now on: the peer that fell silent there lately, which is to be asked.
+    pub(super) fn entered_elsewhere(&mut self, peer: &Peer, now: Instant) -> Option<Peer> {
+        let at = self.silent.iter().position(|(silent, _)| silent.id == peer.id && silent.addr != peer.addr)?;
+        let (silent, since) = self.silent.remove(at)?;
+        if now.saturating_duration_since(since) >= DISPLACED_FOR {
+            return None;
+        }
+        self.displaced(silent, since, now);
+        Some(silent)
+    }
+
+    /// Whether `peer` had its id at its address before it was displaced.
+    pub(super) fn is_displaced(&self, peer: &Peer, now: Instant) -> bool {
+        self.displaced.iter().any(|displaced| displaced.peer == *peer && displaced.is_valid(now))
+    }
+
+    /// Whether the displaced `peer`, which has asked something, is to be asked now: once within `pause`.
+    pub(super) fn take_turn(&mut self, peer: &Peer, pause: Duration, now: Instant) -> bool {
+        let mut of_peer = self.displaced.iter_mut().filter(|displaced| displaced.peer == *peer);
+        of_peer.next().is_some_and(|displaced| displaced.take_turn(pause, now))
+    }
+
+    /// `peer` has answered: it is no longer away, nor is another one that was at its address.
+    pub(super) fn answered(&mut self, peer: &Peer) {
+        self.silent.retain(|(departed, _)| departed.addr != peer.addr);
+        self.displaced.retain(|displaced| displaced.peer.addr != peer.addr);
+    }
+
+    /// Which peers to ask in this round: one of the silent in turn, and those displaced that were not asked lately.
+    pub(super) fn round(&mut self, now: Instant) -> Vec<Peer> {
+        self.silent.retain(|(_, since)| now.saturating_duration_since(*since) < DEPARTED_FOR);
+        self.displaced.retain(|displaced| displaced.is_valid(now));
+        self.silent.rotate_left(usize::from(!self.silent.is_empty()));
+        let silent = self.silent.back().map(|(peer, _)| *peer);
+        let displaced = self
+            .displaced
+            .iter_mut()
+            .filter_map(|displaced| displaced.take_turn(DISPLACED_ROUND, now).then_some(displaced.peer));
+        displaced.chain(silent).collect()
+    }
+
+    /// How many are remembered: silent ones and displaced ones.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.silent.len(), self.displaced.len())
     }
 }

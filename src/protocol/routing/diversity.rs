@@ -29,6 +29,11 @@ impl Diversity {
         }
     }
 
+    /// No entry is left.
+    pub(super) fn clear(&mut self) {
+        self.counts.clear();
+    }
+
     /// The subnet that `addr` is counted under; `None` where the limits do not apply.
     pub(super) fn subnet(&self, addr: &SocketAddr) -> Option<Subnet> {
         self.applies.covers(&addr.ip()).then(|| Subnet::of(&addr.ip()))

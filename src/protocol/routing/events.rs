@@ -1,13 +1,16 @@
 //! The table's events (a peer answered, asked, was silent, was replaced) and what they change. Reading the table is
-//! `mod.rs`; when a silence is to be blamed on the peer is `reach.rs`.
+//! `mod.rs`; when a silence is to be blamed on the peer is `reach.rs`; ids that change their address are `moves.rs`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::bucket::{Entry, Place};
-use super::outcome::{Evicted, Insertion, Refusal, Sighting};
-use super::{FAILURES_BEFORE_REPLACEMENT, MAX_BUCKETS, RoutingTable, TRUSTED_FOR};
+use super::bucket::{Bucket, Entry, Place};
+use super::losses::Losses;
+use super::outcome::{Change, Insertion, Outcome, Refusal, Sighting};
+use super::reach::Reach;
+use super::{FAILURES_BEFORE_REPLACEMENT, MAX_BUCKETS, RoutingTable};
 use crate::protocol::peer::{AddressScope, Peer};
+use crate::protocol::prefix::Prefix;
 
 /// Events: each says what is to be done next.
 impl RoutingTable {
@@ -15,27 +18,9 @@ impl RoutingTable {
     /// (`None`: a legacy node). Nothing else inserts or refreshes.
     ///
     /// It is also what proves that the network answers, and that any other id at this address is gone.
-    pub fn peer_answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
-        if peer.id == self.own {
-            return Insertion::Refused(Refusal::Own);
-        }
-        self.reach.answered(AddressScope::of(&peer.addr.ip()), now);
-        if let Some(id) = self.ids.get(&peer.addr).copied().filter(|id| *id != peer.id) {
-            self.peer_replaced(&Peer { id, ..peer });
-        }
-        let entry = Entry::new(peer, version, now);
-        let at = self.index(&peer.id);
-        // Its ping is over, so the next newcomer may have its place.
-        self.buckets[at].arrived(peer.addr);
-        match self.buckets[at].find(&peer.id) {
-            None => self.insert(entry),
-            Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => {
-                // Whatever it left unanswered before was lost, be it in an outage: that is soon forgotten.
-                self.losses.answered(self.buckets[at].entry(place).failures());
-                self.refresh(at, place, entry)
-            }
-            Some(place) => self.relocate(at, place, entry),
-        }
+    pub fn peer_answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> (Insertion, Outcome) {
+        let insertion = self.answered(peer, version, now);
+        (insertion, self.take_outcome())
     }
 
     /// A peer only asked us something, which anybody can do under any id and address. Nothing is inserted or
@@ -51,8 +36,13 @@ impl RoutingTable {
             if entry.peer.addr == peer.addr {
                 return Sighting::Known;
             }
-            if entry.failures() < self.yields_after() {
-                return self.doubt(at, place, now).map_or(Sighting::Ignored, Sighting::Verify);
+            if self.departed.is_displaced(&peer, now) {
+                let turn = self.departed.take_turn(&peer, self.query_timeout, now);
+                return if turn { Sighting::Verify(peer) } else { Sighting::Ignored };
+            }
+            if !self.may_move(at, place, now) {
+                let check = self.claimed(at, place, (peer.addr, false), now);
+                return check.map_or(Sighting::Ignored, Sighting::Verify);
             }
         }
         // Where the address is known under another id, its answer will make room, whatever the limits say now.
@@ -67,44 +57,105 @@ impl RoutingTable {
     }
 
     /// A query to `peer` timed out. Only the peer known by this id at this address is blamed. Several silences within
-    /// one query timeout were in flight together and count once. Says who left the table, if anybody did.
-    pub fn peer_silent(&mut self, peer: &Peer, now: Instant) -> Option<Evicted> {
-        let (at, place) = self.find(peer)?;
-        let scope = AddressScope::of(&peer.addr.ip());
-        self.reach.silent(scope, now);
-        let streak = self.buckets[at].entry_mut(place).count_silence(now, self.query_timeout)?;
-        if !self.reach.blames(scope, streak.since, now) {
-            return None;
+    /// one query timeout were in flight together and count once.
+    pub fn peer_silent(&mut self, peer: &Peer, now: Instant) -> Outcome {
+        if let Some((at, place)) = self.find(peer) {
+            self.silent(at, place, now);
         }
-        let patience = self.losses.patience();
-        let yields = streak.count >= self.yields_after().max(patience);
-        match place {
-            Place::Live(pos) if streak.count >= self.max_failures.max(patience) => Some(self.evict(at, pos)),
-            Place::Live(pos) if yields && self.candidate(at, Some(peer)).is_some() => Some(self.evict(at, pos)),
-            Place::Waiting(pos) if yields => {
-                self.drop_waiting(at, pos);
-                None
-            }
-            _ => None,
-        }
+        self.take_outcome()
     }
 
-    /// The address of `peer` answered with another id: this one is gone from there, at once. Says who left the table,
-    /// if anybody did. An entry of that id at another address is not concerned.
-    pub fn peer_replaced(&mut self, peer: &Peer) -> Option<Evicted> {
-        match self.find(peer)? {
-            (at, Place::Waiting(pos)) => {
-                self.drop_waiting(at, pos);
-                None
-            }
-            (at, Place::Live(pos)) => Some(self.evict(at, pos)),
-        }
+    /// The address of `peer` answered with another id: this one is gone from there, at once. An entry of that id at another
+    /// address is not concerned.
+    pub fn peer_replaced(&mut self, peer: &Peer) -> Outcome {
+        self.replace(peer);
+        self.take_outcome()
+    }
+
+    /// Forgets all peers that it knows, as one does whose state may be wrong; those that it is to ask again are remembered.
+    pub fn forget_all(&mut self, now: Instant) -> Outcome {
+        // What a panic kept from being told comes first.
+        let mut outcome = self.take_outcome();
+        outcome.changes.extend(self.entries().map(|entry| Change::Left(entry.peer)));
+        self.buckets = vec![Bucket::new(Prefix::ALL, now)];
+        self.ids.clear();
+        self.diversity.clear();
+        self.reach = Reach::new(self.query_timeout);
+        self.losses = Losses::default();
+        (self.len, self.legacy) = (0, 0);
+        outcome
     }
 }
 
-/// What the events do. Each of these keeps `ids`, the diversity counts, `len` and `legacy` true.
+/// What the events do. Each of these keeps `ids`, the diversity counts, `len` and `legacy` true, and `admit` and `dismiss`,
+/// through which each entry comes and goes, tell of it in `outcome`.
 impl RoutingTable {
-    fn insert(&mut self, entry: Entry) -> Insertion {
+    fn take_outcome(&mut self) -> Outcome {
+        std::mem::take(&mut self.outcome)
+    }
+
+    fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
+        if peer.id == self.own {
+            return Insertion::Refused(Refusal::Own);
+        }
+        self.reach.answered(AddressScope::of(&peer.addr.ip()), now);
+        if let Some(id) = self.ids.get(&peer.addr).copied().filter(|id| *id != peer.id) {
+            self.replace(&Peer { id, ..peer });
+        }
+        let entry = Entry::new(peer, version, now);
+        let at = self.index(&peer.id);
+        // Its ping is over, so the next newcomer may have its place.
+        self.buckets[at].arrived(peer.addr);
+        let insertion = match self.buckets[at].find(&peer.id) {
+            None => {
+                let displaced = self.departed.entered_elsewhere(&peer, now);
+                self.outcome.ping.extend(displaced);
+                self.insert(entry)
+            }
+            Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => {
+                // Whatever it left unanswered before was lost, be it in an outage: that is soon forgotten.
+                self.losses.answered(self.buckets[at].entry(place).failures());
+                self.refresh(at, place, entry)
+            }
+            Some(place) => self.relocate(at, place, entry),
+        };
+        self.departed.answered(&peer);
+        insertion
+    }
+
+    fn silent(&mut self, at: usize, place: Place, now: Instant) {
+        let peer = self.buckets[at].entry(place).peer;
+        let scope = AddressScope::of(&peer.addr.ip());
+        self.reach.silent(scope, now);
+        let counted = self.buckets[at].entry_mut(place).count_silence(now, self.query_timeout);
+        if self.missed(at, place, now) {
+            return;
+        }
+        let Some(streak) = counted.filter(|streak| self.reach.blames(scope, streak.since, now)) else { return };
+        let patience = self.losses.patience();
+        let yields = streak.count >= self.yields_after().max(patience);
+        match place {
+            Place::Live(pos)
+                if streak.count >= self.max_failures.max(patience)
+                    || yields && self.candidate(at, Some(&peer)).is_some() =>
+            {
+                self.evict(at, pos);
+                self.departed.left(peer, now);
+            }
+            Place::Waiting(pos) if yields => self.drop_waiting(at, pos),
+            Place::Live(_) | Place::Waiting(_) => {}
+        }
+    }
+
+    fn replace(&mut self, peer: &Peer) {
+        match self.find(peer) {
+            Some((at, Place::Waiting(pos))) => self.drop_waiting(at, pos),
+            Some((at, Place::Live(pos))) => self.evict(at, pos),
+            None => {}
+        }
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) -> Insertion {
         loop {
             let at = self.index(&entry.peer.id);
             let full = self.buckets[at].live.len() >= self.k;
@@ -124,7 +175,9 @@ impl RoutingTable {
     }
 
     /// A known peer answered where it was known.
-    fn refresh(&mut self, at: usize, place: Place, entry: Entry) -> Insertion {
+    fn refresh(&mut self, at: usize, place: Place, mut entry: Entry) -> Insertion {
+        let claim = self.buckets[at].entry_mut(place).claim.take();
+        entry.claim = claim.map(|claim| Box::new(claim.refuted()));
         match place {
             Place::Live(pos) => {
                 let bucket = &mut self.buckets[at];
@@ -138,40 +191,6 @@ impl RoutingTable {
                 self.insert(entry)
             }
         }
-    }
-
-    /// A known id answered from an address where it was not known.
-    fn relocate(&mut self, at: usize, place: Place, entry: Entry) -> Insertion {
-        let known = self.buckets[at].entry(place);
-        let from = known.peer.addr;
-        if known.failures() < self.yields_after() {
-            self.counters.contested += 1;
-            return Insertion::Contested { check: self.doubt(at, place, entry.answered) };
-        }
-        match place {
-            Place::Live(pos) => {
-                if let Some(refusal) = self.refuses(at, &entry.peer.addr, Some(&from)) {
-                    self.counters.refused_by_subnet += 1;
-                    return Insertion::Refused(refusal);
-                }
-                self.dismiss(at, pos);
-                self.admit(at, entry);
-                Insertion::Moved { from }
-            }
-            Place::Waiting(pos) => {
-                self.take_waiting(at, pos);
-                self.insert(entry)
-            }
-        }
-    }
-
-    /// The id of a peer that counts as alive was claimed from elsewhere: the peer to check, if it is time to doubt it.
-    fn doubt(&mut self, at: usize, place: Place, now: Instant) -> Option<Peer> {
-        let bucket = &mut self.buckets[at];
-        let known = bucket.entry(place);
-        let (peer, failing, silent_for) =
-            (known.peer, known.failures() > 0, now.saturating_duration_since(known.answered));
-        ((failing || silent_for >= TRUSTED_FOR) && bucket.take_check(now)).then_some(peer)
     }
 
     /// Puts a peer whose bucket is full into the replacement cache. The one that answered longest ago makes room: of
@@ -193,15 +212,17 @@ impl RoutingTable {
         let bucket = &mut self.buckets[at];
         bucket.waiting.push(entry);
         let oldest = bucket.live.first().map(Entry::peer);
-        Insertion::Waiting { check: oldest.filter(|_| bucket.take_check(now)) }
+        self.outcome.ping.extend(oldest.filter(|_| bucket.take_check(now)));
+        Insertion::Waiting
     }
 
     fn drop_waiting(&mut self, at: usize, pos: usize) {
-        self.take_waiting(at, pos);
+        let entry = self.take_waiting(at, pos);
         self.counters.replacements_dropped += 1;
+        self.outcome.ping.extend(entry.claimants());
     }
 
-    fn take_waiting(&mut self, at: usize, pos: usize) -> Entry {
+    pub(super) fn take_waiting(&mut self, at: usize, pos: usize) -> Entry {
         let entry = self.buckets[at].waiting.remove(pos);
         self.ids.remove(&entry.peer.addr);
         entry
@@ -209,16 +230,15 @@ impl RoutingTable {
 
     /// The entry leaves, and a replacement comes in for it. This is the only way that an entry is lost, and the only
     /// one that promotes, so a bucket cannot grow by it.
-    fn evict(&mut self, at: usize, pos: usize) -> Evicted {
-        let peer = self.dismiss(at, pos).peer;
+    fn evict(&mut self, at: usize, pos: usize) {
+        let entry = self.dismiss(at, pos);
         self.counters.evicted += 1;
-        let promoted = self.candidate(at, None).map(|pos| {
+        // Those who claim its id may have it now.
+        self.outcome.ping.extend(entry.claimants());
+        if let Some(pos) = self.candidate(at, None) {
             let entry = self.take_waiting(at, pos);
-            let peer = entry.peer;
             self.admit(at, entry);
-            peer
-        });
-        Evicted { peer, promoted }
+        }
     }
 
     /// The replacement that may come in once `leaving` has left: the one that answered last, if it has not failed since.
@@ -230,20 +250,22 @@ impl RoutingTable {
             .rposition(|entry| entry.streak.is_none() && self.refuses(at, &entry.peer.addr, leaving).is_none())
     }
 
-    fn admit(&mut self, at: usize, entry: Entry) {
+    pub(super) fn admit(&mut self, at: usize, entry: Entry) {
         self.ids.insert(entry.peer.addr, entry.peer.id);
         self.diversity.add(&entry.peer.addr);
         self.len += 1;
         self.legacy += usize::from(entry.is_legacy());
+        self.outcome.changes.push(Change::Entered(entry.peer));
         self.buckets[at].insert_live(entry);
     }
 
-    fn dismiss(&mut self, at: usize, pos: usize) -> Entry {
+    pub(super) fn dismiss(&mut self, at: usize, pos: usize) -> Entry {
         let entry = self.buckets[at].live.remove(pos);
         self.ids.remove(&entry.peer.addr);
         self.diversity.remove(&entry.peer.addr);
         self.len -= 1;
         self.legacy -= usize::from(entry.is_legacy());
+        self.outcome.changes.push(Change::Left(entry.peer));
         entry
     }
 
@@ -274,7 +296,7 @@ impl RoutingTable {
         FAILURES_BEFORE_REPLACEMENT.min(self.max_failures)
     }
 
-    fn refuses(&self, at: usize, addr: &SocketAddr, leaving: Option<&SocketAddr>) -> Option<Refusal> {
+    pub(super) fn refuses(&self, at: usize, addr: &SocketAddr, leaving: Option<&SocketAddr>) -> Option<Refusal> {
         self.diversity.refuses(addr, self.buckets[at].live.iter().map(|entry| &entry.peer.addr), leaving)
     }
 }

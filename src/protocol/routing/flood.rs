@@ -57,14 +57,14 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
         while answers.front().is_some_and(|(at, ..)| *at <= now) {
             let Some((_, id, peer)) = answers.pop_front() else { break };
             let _ = pending.answer(peer.addr, &id, "ping", Some(peer.id), now).expect("its query is in flight");
-            if let Some(check) = table.peer_answered(peer, Some(1), now).check() {
+            for check in table.peer_answered(peer, Some(1), now).1.ping {
                 // Those who were there before are as alive as ever.
                 assert!(live.contains(&check) || table.contains(&check.id));
                 let _ = table.peer_answered(check, Some(1), now);
             }
         }
         for expired in pending.expire(now) {
-            table.peer_silent(&expired.waiter, now);
+            let _ = table.peer_silent(&expired.waiter, now);
         }
         let peer = random_peer(&mut entropy, (1 << 16) + stranger);
         if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {

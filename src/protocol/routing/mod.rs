@@ -11,14 +11,19 @@
 //!   evicted: lines that lose a fifth of all datagrams take eight.
 //! - Silence counts only at the address that the entry has: a peer that a stranger named elsewhere cannot be blamed.
 //! - An address holds one id. A peer that answers under a new id has restarted: the old id goes.
-//! - An id moves to another address only after [`FAILURES_BEFORE_REPLACEMENT`] silences at the old one.
+//! - An entry whose id is used from another address is asked at once. The id moves when the known address has missed
+//!   [`MISSED_QUERIES`] queries in a row and the other one answers under it. Since silence can be made by a flood, it moves
+//!   back if the earlier address answers within [`DISPLACED_FOR`].
+//! - Each event's [`Outcome`] tells which entries came and went: all of them together are the table.
 //! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
 
 mod bucket;
+mod claims;
 mod departed;
 mod diversity;
 mod events;
 mod losses;
+mod moves;
 mod nearest;
 mod outcome;
 mod reach;
@@ -36,8 +41,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use bucket::{CHECK_INTERVAL, Entry};
-pub use departed::{DEPARTED_FOR, Departed, MAX_DEPARTED};
-pub use outcome::{Evicted, Insertion, Refusal, Sighting, TableCounters};
+pub use claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
+pub use departed::{DEPARTED_FOR, DISPLACED_FOR, MAX_DEPARTED, MAX_DISPLACED};
+pub use outcome::{Change, Insertion, Outcome, Refusal, Sighting, TableCounters};
 pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
 
 use super::config::Config;
@@ -45,19 +51,16 @@ use super::id::{NODE_ID_BITS, NodeId};
 use super::peer::{AddressScope, Peer, canonical};
 use super::prefix::Prefix;
 use bucket::Bucket;
+use departed::Departed;
 use diversity::Diversity;
 use losses::Losses;
 use reach::Reach;
 
 /// Buckets at most: one for each bit of an id, since only the bucket that covers our own id splits.
 pub const MAX_BUCKETS: usize = NODE_ID_BITS as usize;
-/// Silences in a row after which an entry yields to a waiting replacement, or its id to another address. Two, because
-/// a single lost packet is no sign of death. [`Config::max_failures`] applies where it is less.
+/// Silences in a row after which an entry yields to a waiting replacement. Two, because a single lost packet is no sign of
+/// death. [`Config::max_failures`] applies where it is less.
 pub const FAILURES_BEFORE_REPLACEMENT: u32 = 2;
-/// For how long after its last answer a peer's id cannot be claimed from another address at all. Past it such a claim
-/// makes us check the peer, at most one per bucket and [`CHECK_INTERVAL`].
-pub const TRUSTED_FOR: Duration = Duration::from_secs(60);
-
 /// Who we know. See the module for its rules.
 #[derive(Debug, Clone)]
 pub struct RoutingTable {
@@ -74,6 +77,9 @@ pub struct RoutingTable {
     diversity: Diversity,
     reach: Reach,
     losses: Losses,
+    departed: Departed,
+    /// What is to be told of the event under way; empty between events.
+    outcome: Outcome,
     /// Live entries in all buckets.
     len: usize,
     /// Those of them whose last answer was a legacy node's.
@@ -96,6 +102,8 @@ impl RoutingTable {
             diversity: Diversity::new(config),
             reach: Reach::new(config.query_timeout),
             losses: Losses::default(),
+            departed: Departed::default(),
+            outcome: Outcome::default(),
             len: 0,
             legacy: 0,
             counters: TableCounters::default(),
@@ -183,11 +191,13 @@ impl RoutingTable {
         found
     }
 
-    /// At most `count` entries, the most recently answered first: what a restart is given. Walks the whole table.
+    /// At most `count` peers that have answered: entries first, then those that wait, each the most recently answered first.
+    /// What a restart is given; those that wait may know us as well. Walks the whole table.
     pub fn verified_peers(&self, count: usize) -> Vec<Peer> {
-        let mut entries: Vec<&Entry> = self.entries().collect();
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.answered));
-        entries.into_iter().take(count).map(Entry::peer).collect()
+        let mut peers: Vec<(bool, &Entry)> = self.entries().map(|entry| (false, entry)).collect();
+        peers.extend(self.buckets.iter().flat_map(|bucket| &bucket.waiting).map(|entry| (true, entry)));
+        peers.sort_by_key(|(waits, entry)| (*waits, std::cmp::Reverse(entry.answered)));
+        peers.into_iter().take(count).map(|(_, entry)| entry.peer).collect()
     }
 
     /// The prefixes of all buckets, farthest first: what is refreshed after a join.

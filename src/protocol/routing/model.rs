@@ -1,6 +1,7 @@
 //! A naive model of the table: one list of all known peers and a log of what happened, every question answered by
 //! going through all of it. Ten thousand random histories compare the two after each step.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -15,6 +16,25 @@ struct Known {
     /// When its failures in a row were counted.
     failed: Vec<Instant>,
     live: bool,
+    claims: Claims,
+}
+
+/// Uses of an id from other addresses than the one where it is known.
+#[derive(Clone, Default)]
+struct Claims {
+    by: Vec<SocketAddr>,
+    /// When a check began, and when each of its queries was missed.
+    check: Option<(Instant, Vec<Instant>)>,
+    last_asked: Option<Instant>,
+    gone: Option<Instant>,
+}
+
+/// A peer that fell silent: since when it has no place, and whether its id went to another address.
+#[derive(Clone)]
+struct Away {
+    peer: Peer,
+    since: Instant,
+    displaced: bool,
 }
 
 enum Event {
@@ -32,6 +52,7 @@ struct Model {
     log: Vec<(Instant, AddressScope, Event)>,
     /// How many silences came before each answer.
     losses: Vec<u32>,
+    away: Vec<Away>,
 }
 
 impl Model {
@@ -69,7 +90,7 @@ impl Model {
         self.known.remove(at)
     }
 
-    fn evict(&mut self, peer: &Peer) -> Evicted {
+    fn evict(&mut self, peer: &Peer) {
         self.forget(peer);
         let waiting = self.members(self.bucket(&peer.id), false);
         let fit = |known: &&&Known| known.failed.is_empty() && self.refusal(&known.peer).is_none();
@@ -77,7 +98,44 @@ impl Model {
         for known in &mut self.known {
             known.live |= Some(known.peer) == promoted;
         }
-        Evicted { peer: *peer, promoted }
+    }
+
+    /// The id of `known[at]` was used from `addr`.
+    fn claimed(&mut self, at: usize, addr: SocketAddr, proved: bool, now: Instant) {
+        let claims = &mut self.known[at].claims;
+        if proved {
+            claims.by.retain(|other| *other != addr);
+            claims.by.insert(0, addr);
+            claims.by.truncate(MAX_CLAIMANTS);
+        } else if !claims.by.contains(&addr) && claims.by.len() < MAX_CLAIMANTS {
+            claims.by.push(addr);
+        }
+        if claims.last_asked.is_none_or(|asked| now >= asked + CLAIM_INTERVAL) {
+            (claims.last_asked, claims.check, claims.gone) = (Some(now), Some((now, Vec::new())), None);
+        }
+    }
+
+    fn may_move(&self, known: &Known, now: Instant) -> bool {
+        known.claims.gone.is_some_and(|gone| now < gone + GONE_FOR)
+    }
+
+    fn is_displaced(&self, peer: &Peer, now: Instant) -> bool {
+        let mut away = self.away.iter().filter(|away| away.displaced && now < away.since + DISPLACED_FOR);
+        away.any(|away| away.peer == *peer)
+    }
+
+    fn displaced(&mut self, peer: Peer, since: Instant, now: Instant) {
+        self.away.retain(|away| !away.displaced || now < away.since + DISPLACED_FOR);
+        if !self.away.iter().any(|away| away.displaced && away.peer.id == peer.id) {
+            self.away.push(Away { peer, since, displaced: true });
+        }
+    }
+
+    fn asked(&mut self, peer: Peer, now: Instant) {
+        let known = self.known.iter().position(|known| known.peer.id == peer.id && known.peer.addr != peer.addr);
+        if let Some(at) = known.filter(|at| !self.is_displaced(&peer, now) && !self.may_move(&self.known[*at], now)) {
+            self.claimed(at, peer.addr, false, now);
+        }
     }
 
     fn threshold(&self) -> usize {
@@ -88,6 +146,12 @@ impl Model {
         if peer.id == self.own {
             return Insertion::Refused(Refusal::Own);
         }
+        let insertion = self.insert(peer, version, now);
+        self.away.retain(|away| away.peer.addr != peer.addr);
+        insertion
+    }
+
+    fn insert(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         self.log.push((now, AddressScope::of(&peer.addr.ip()), Event::Answer));
         let restarted = self.known.iter().find(|known| known.peer.addr == peer.addr && known.peer.id != peer.id);
         if let Some(known) = restarted {
@@ -98,10 +162,14 @@ impl Model {
                 self.forget(&old);
             }
         }
-        if let Some(before) = self.known.iter().find(|known| known.peer.id == peer.id).cloned() {
+        let fresh = Known { peer, version, failed: Vec::new(), live: true, claims: Claims::default() };
+        if let Some(at) = self.known.iter().position(|known| known.peer.id == peer.id) {
+            let before = self.known[at].clone();
             let from = before.peer.addr;
-            if from != peer.addr && before.failed.len() < self.threshold() {
-                return Insertion::Contested { check: None };
+            let restored = self.is_displaced(&peer, now);
+            if from != peer.addr && !restored && !self.may_move(&before, now) {
+                self.claimed(at, peer.addr, true, now);
+                return Insertion::Contested;
             }
             let all = self.known.clone();
             self.forget(&before.peer);
@@ -113,10 +181,36 @@ impl Model {
                     self.known = all;
                     return Insertion::Refused(refusal);
                 }
-                self.known.push(Known { peer, version, failed: Vec::new(), live: true });
-                return if from == peer.addr { Insertion::Refreshed } else { Insertion::Moved { from } };
+                if from == peer.addr {
+                    let claims = Claims { last_asked: before.claims.last_asked, ..Claims::default() };
+                    self.known.push(Known { claims, ..fresh });
+                    return Insertion::Refreshed;
+                }
+                self.known.push(fresh);
+                if !restored {
+                    self.displaced(before.peer, now, now);
+                }
+                return Insertion::Moved { from };
+            }
+            let last_asked = before.claims.last_asked.filter(|_| from == peer.addr);
+            let insertion = self.take_in(Known { claims: Claims { last_asked, ..Claims::default() }, ..fresh });
+            if from != peer.addr && !restored && !matches!(insertion, Insertion::Refused(_)) {
+                self.displaced(before.peer, now, now);
+            }
+            return insertion;
+        }
+        let elsewhere = |away: &Away| !away.displaced && away.peer.id == peer.id && away.peer.addr != peer.addr;
+        if let Some(at) = self.away.iter().position(elsewhere) {
+            let Away { peer, since, .. } = self.away.remove(at);
+            if now < since + DISPLACED_FOR {
+                self.displaced(peer, since, now);
             }
         }
+        self.take_in(fresh)
+    }
+
+    fn take_in(&mut self, fresh: Known) -> Insertion {
+        let peer = fresh.peer;
         while self.members(self.bucket(&peer.id), true).len() >= self.config.k
             && self.bucket(&peer.id) == self.splits
             && self.splits < 159
@@ -139,8 +233,8 @@ impl Model {
             };
             out.map(|out| self.forget(&out));
         }
-        self.known.push(Known { peer, version, failed: Vec::new(), live });
-        if live { Insertion::Added } else { Insertion::Waiting { check: None } }
+        self.known.push(Known { live, ..fresh });
+        if live { Insertion::Added } else { Insertion::Waiting }
     }
 
     /// Whether a peer of `scope`, silent since `since` and now again, is to blame.
@@ -169,39 +263,57 @@ impl Model {
         losses.patience() as usize
     }
 
-    fn silent(&mut self, peer: &Peer, now: Instant) -> Option<Evicted> {
+    fn silent(&mut self, peer: &Peer, now: Instant) {
         let timeout = self.config.query_timeout;
-        let at = self.known.iter().position(|known| known.peer == *peer)?;
+        let Some(at) = self.known.iter().position(|known| known.peer == *peer) else { return };
         let scope = AddressScope::of(&peer.addr.ip());
         self.log.push((now, scope, Event::Silence));
-        if self.known[at].failed.last().is_some_and(|last| now < *last + timeout) {
-            return None;
+        let counts = self.known[at].failed.last().is_none_or(|last| now >= *last + timeout);
+        if counts {
+            self.known[at].failed.push(now);
         }
-        self.known[at].failed.push(now);
+        let claims = &mut self.known[at].claims;
+        if let Some((began, missed)) = &mut claims.check {
+            if claims.last_asked.is_some_and(|asked| now >= asked + timeout) {
+                missed.push(now);
+                claims.last_asked = Some(now);
+                if missed.len() >= MISSED_QUERIES as usize && now >= *began + MISSED_FOR {
+                    *claims = Claims { gone: Some(now), last_asked: Some(now), ..Claims::default() };
+                }
+            }
+            return;
+        }
         let (failures, since, live) = (self.known[at].failed.len(), self.known[at].failed[0], self.known[at].live);
-        if failures < self.threshold().max(self.patience()) || !self.blames(scope, since, now) {
-            return None;
+        if !counts || failures < self.threshold().max(self.patience()) || !self.blames(scope, since, now) {
+            return;
         }
         if !live {
             self.forget(peer);
-            return None;
+            return;
         }
         let before = self.known.clone();
-        let evicted = self.evict(peer);
-        if evicted.promoted.is_none() && failures < (self.config.max_failures as usize).max(self.patience()) {
+        self.evict(peer);
+        let promoted =
+            self.known.iter().filter(|known| known.live).count() == before.iter().filter(|known| known.live).count();
+        if !promoted && failures < (self.config.max_failures as usize).max(self.patience()) {
             self.known = before;
-            return None;
+            return;
         }
-        Some(evicted)
+        self.away.retain(|away| away.displaced || away.peer.addr != peer.addr);
+        self.away.push(Away { peer: *peer, since: now, displaced: false });
     }
 
-    fn replaced(&mut self, peer: &Peer) -> Option<Evicted> {
-        let live = self.known.iter().find(|known| known.peer == *peer)?.live;
-        if live {
-            return Some(self.evict(peer));
+    fn replaced(&mut self, peer: &Peer) {
+        let Some(known) = self.known.iter().find(|known| known.peer == *peer) else { return };
+        if known.live {
+            self.evict(peer);
+        } else {
+            self.forget(peer);
         }
-        self.forget(peer);
-        None
+    }
+
+    fn entries(&self) -> BTreeSet<Peered> {
+        self.known.iter().filter(|known| known.live).map(|known| (known.peer.id, known.peer.addr)).collect()
     }
 
     fn nearest(&self, target: &NodeId, count: usize, asker: Option<&SocketAddr>) -> Vec<Peer> {
@@ -275,15 +387,35 @@ fn compare(table: &RoutingTable, model: &Model) {
             }
         }
     }
+    assert_eq!(table.outcome, Outcome::default(), "all is told");
     assert!(table.diversity.counts().values().all(|count| *count <= model.config.max_per_subnet_table));
 }
 
-/// The outcome without the peer to check: when checks are due is not the model's business.
-fn without_check(insertion: Insertion) -> Insertion {
-    match insertion {
-        Insertion::Waiting { .. } => Insertion::Waiting { check: None },
-        Insertion::Contested { .. } => Insertion::Contested { check: None },
-        other => other,
+/// The peers whose coming and going the table has told of.
+#[derive(Default)]
+struct Told(BTreeSet<Peered>);
+
+type Peered = (NodeId, SocketAddr);
+
+impl Told {
+    /// Takes what an event told: no peer comes in twice, and none leaves that is not there. How many left, and how many came in
+    /// for others.
+    fn take(&mut self, outcome: &Outcome) -> (u32, u32) {
+        let (mut left, mut entered) = (0, 0);
+        for change in &outcome.changes {
+            match change {
+                Change::Entered(peer) => {
+                    assert!(self.0.insert((peer.id, peer.addr)), "{peer} came in twice");
+                    entered += 1;
+                }
+                Change::Left(peer) => {
+                    assert!(self.0.remove(&(peer.id, peer.addr)), "{peer} was not there");
+                    left += 1;
+                }
+            }
+        }
+        assert!(outcome.ping.len() <= MAX_CLAIMANTS + 2);
+        (left, entered)
     }
 }
 
@@ -298,6 +430,7 @@ struct Met {
     refused: u32,
     evicted: u32,
     promoted: u32,
+    restored: u32,
 }
 
 impl Met {
@@ -306,8 +439,8 @@ impl Met {
             Insertion::Added => &mut self.added,
             Insertion::Refreshed => &mut self.refreshed,
             Insertion::Moved { .. } => &mut self.moved,
-            Insertion::Waiting { .. } => &mut self.waiting,
-            Insertion::Contested { .. } => &mut self.contested,
+            Insertion::Waiting => &mut self.waiting,
+            Insertion::Contested => &mut self.contested,
             Insertion::Refused(_) => &mut self.refused,
         } += 1;
     }
@@ -351,7 +484,9 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
         .collect();
     let mut now = Instant::now();
     let mut table = RoutingTable::new(own, &config, now);
-    let mut model = Model { own, config, splits: 0, known: Vec::new(), log: Vec::new(), losses: Vec::new() };
+    let mut model =
+        Model { own, config, splits: 0, known: Vec::new(), log: Vec::new(), losses: Vec::new(), away: Vec::new() };
+    let mut told = Told::default();
     for _ in 0..60 {
         let longest = [200, 4_000][below(2) as usize];
         now += Duration::from_millis(1 + below(longest));
@@ -363,30 +498,55 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
         if !model.known.is_empty() && below(2) == 0 {
             peer = model.known[below(model.known.len().min(3) as u64) as usize].peer;
         }
-        match below(16) {
+        let mut event = below(16);
+        // Now and then a check goes on, an id moves, or moves back.
+        let checked = model.known.iter().find(|known| known.claims.check.is_some()).map(|known| known.peer);
+        let gone = model.known.iter().find(|known| model.may_move(known, now)).map(|known| known.peer);
+        let displaced = model.away.iter().find(|away| away.displaced).map(|away| away.peer);
+        match (below(4), checked, gone, displaced) {
+            (0, Some(checked), ..) => (peer, event) = (checked, 7),
+            (1, _, Some(gone), _) => (peer, event) = (Peer { addr: addresses[below(12) as usize], ..gone }, 0),
+            (2, .., Some(displaced)) if below(4) == 0 => (peer, event) = (displaced, [0, 15][below(2) as usize]),
+            _ => {}
+        }
+        match event {
             0..7 => {
-                let insertion = without_check(table.peer_answered(peer, version, now));
+                let (insertion, outcome) = table.peer_answered(peer, version, now);
+                told.take(&outcome);
                 met.insertion(&insertion);
                 assert_eq!(insertion, model.answered(peer, version, now));
             }
             7..14 => {
-                let evicted = table.peer_silent(&peer, now);
-                assert_eq!(evicted, model.silent(&peer, now));
-                met.evicted += u32::from(evicted.is_some());
-                met.promoted += u32::from(evicted.is_some_and(|evicted| evicted.promoted.is_some()));
+                let (evicted, promoted) = told.take(&table.peer_silent(&peer, now));
+                model.silent(&peer, now);
+                met.evicted += evicted;
+                met.promoted += promoted;
             }
-            14 => assert_eq!(table.peer_replaced(&peer), model.replaced(&peer)),
+            14 if below(8) == 0 => {
+                told.take(&table.forget_all(now));
+                model.known.clear();
+                model.log.clear();
+                model.losses.clear();
+                model.splits = 0;
+            }
+            14 => {
+                told.take(&table.peer_replaced(&peer));
+                model.replaced(&peer);
+            }
             _ => {
                 let known = model.known.iter().any(|known| known.peer == peer);
                 assert_eq!(table.peer_asked(peer, now) == Sighting::Known, known);
+                model.asked(peer, now);
             }
         }
+        assert_eq!(told.0, model.entries());
         compare(&table, &model);
         let (target, count) = (peers[below(16) as usize].id, below(8) as usize);
         assert_eq!(table.nearest(&target, count), model.nearest(&target, count, None));
         let asker = addresses[below(12) as usize];
         assert_eq!(table.nearest_for(&target, count, &asker), model.nearest(&target, count, Some(&asker)));
     }
+    met.restored += table.counters().restored as u32;
 }
 
 #[test]
@@ -400,7 +560,7 @@ fn the_table_is_its_naive_model_over_ten_thousand_histories() {
             std::panic::resume_unwind(panic);
         }
     }
-    let Met { added, refreshed, moved, waiting, contested, refused, evicted, promoted } = met;
-    let least = [added, refreshed, moved, waiting, contested, refused, evicted, promoted].into_iter().min();
+    let Met { added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored } = met;
+    let least = [added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored].into_iter().min();
     assert!(least > Some(250), "{met:?}");
 }

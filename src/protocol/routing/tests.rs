@@ -1,5 +1,6 @@
 //! The table's rules, one story each.
 
+mod moves;
 mod silences;
 mod subnets;
 
@@ -40,12 +41,14 @@ fn at(peer: Peer, text: &str) -> Peer {
 struct Story {
     table: RoutingTable,
     now: Instant,
+    /// Whom the last answer or silence has pinged.
+    pings: Vec<Peer>,
 }
 
 impl Story {
     fn new(config: Config) -> Self {
         let now = Instant::now();
-        Self { table: RoutingTable::new(OWN, &config, now), now }
+        Self { table: RoutingTable::new(OWN, &config, now), now, pings: Vec::new() }
     }
 
     /// k = 4, max_failures = 3.
@@ -70,25 +73,47 @@ impl Story {
 
     fn answers(&mut self, peer: Peer) -> Insertion {
         self.pass(Duration::from_millis(10));
-        self.table.peer_answered(peer, V, self.now)
+        self.answers_now(peer)
+    }
+
+    fn answers_now(&mut self, peer: Peer) -> Insertion {
+        let (insertion, outcome) = self.table.peer_answered(peer, V, self.now);
+        self.pings = outcome.ping;
+        insertion
     }
 
     fn asks(&mut self, peer: Peer) -> Sighting {
         self.pass(Duration::from_millis(10));
+        self.asks_now(peer)
+    }
+
+    fn asks_now(&mut self, peer: Peer) -> Sighting {
         self.table.peer_asked(peer, self.now)
     }
 
     /// A query sent now to `peer` times out, while the bystander answers.
-    fn is_silent(&mut self, peer: Peer) -> Option<Evicted> {
+    fn is_silent(&mut self, peer: Peer) -> Vec<Change> {
         let bystander = self.answers(super::tests::peer(0x01, 1_000));
         assert!(matches!(bystander, Insertion::Refreshed | Insertion::Added));
         self.is_silent_as_all(peer)
     }
 
     /// A query sent now to `peer` times out, and nobody else answers meanwhile.
-    fn is_silent_as_all(&mut self, peer: Peer) -> Option<Evicted> {
+    fn is_silent_as_all(&mut self, peer: Peer) -> Vec<Change> {
         self.pass(TIMEOUT);
-        self.table.peer_silent(&peer, self.now)
+        self.falls_silent(peer)
+    }
+
+    fn falls_silent(&mut self, peer: Peer) -> Vec<Change> {
+        let outcome = self.table.peer_silent(&peer, self.now);
+        self.pings = outcome.ping;
+        outcome.changes
+    }
+
+    fn is_replaced(&mut self, peer: Peer) -> Vec<Change> {
+        let outcome = self.table.peer_replaced(&peer);
+        self.pings = outcome.ping;
+        outcome.changes
     }
 
     fn failures(&self, peer: Peer) -> u32 {
@@ -130,7 +155,7 @@ fn a_newcomer_that_only_asked_is_not_inserted() {
 #[test]
 fn asking_is_no_sign_of_life() {
     let mut story = Story::full();
-    assert_eq!(story.is_silent(far(0)), None);
+    assert_eq!(story.is_silent(far(0)), []);
     let answered = story.table.get(&far(0).id).unwrap().answered();
     assert_eq!(story.asks(far(0)), Sighting::Known);
     assert_eq!(story.failures(far(0)), 1);
@@ -149,53 +174,24 @@ fn our_own_id_is_never_taken() {
 #[test]
 fn a_full_bucket_lets_a_newcomer_wait_and_names_its_oldest_to_check() {
     let mut story = Story::full();
-    assert_eq!(story.answers(far(9)), Insertion::Waiting { check: Some(far(0)) });
+    assert_eq!(story.answers(far(9)), Insertion::Waiting);
+    assert_eq!(story.pings, [far(0)]);
     assert!(!story.table.contains(&far(9).id));
     assert_eq!(story.answers(far(0)), Insertion::Refreshed);
     story.pass(CHECK_INTERVAL);
-    assert_eq!(story.answers(far(9)), Insertion::Waiting { check: Some(far(1)) });
+    assert_eq!(story.answers(far(9)), Insertion::Waiting);
+    assert_eq!(story.pings, [far(1)]);
 }
 
 #[test]
 fn a_bucket_asks_for_one_check_a_second() {
     let mut story = Story::full();
     // 300 newcomers within 3 s.
-    let checks = (10..310).filter(|number| story.answers(far(*number)).check().is_some()).count();
-    assert_eq!(checks, 3);
-}
-
-#[test]
-fn a_live_entry_cannot_be_stolen_from_another_address() {
-    let mut story = Story::full();
-    let thief = at(far(0), "203.0.113.9:9");
-    assert_eq!(story.asks(thief), Sighting::Ignored);
-    assert_eq!(story.answers(thief), Insertion::Contested { check: None });
-    // Past the time of trust the claim is a reason to check the old address, never the new one.
-    story.pass(TRUSTED_FOR);
-    assert_eq!(story.asks(thief), Sighting::Verify(far(0)));
-    story.pass(CHECK_INTERVAL);
-    assert_eq!(story.answers(thief), Insertion::Contested { check: Some(far(0)) });
-    for _ in 0..100 {
-        assert_eq!(story.asks(thief), Sighting::Ignored, "one check a second");
-        story.pass(Duration::from_millis(1));
-        assert!(matches!(story.answers(far(0)), Insertion::Refreshed));
-    }
-    // One packet lost is not enough either.
-    assert_eq!(story.is_silent(far(0)), None);
-    assert!(matches!(story.answers(thief), Insertion::Contested { .. }));
-    assert_eq!(story.table.get(&far(0).id).unwrap().peer(), far(0));
-}
-
-#[test]
-fn a_peer_that_moved_is_found_at_its_new_address_once_the_old_one_is_silent() {
-    let mut story = Story::full();
-    let moved = at(far(0), "203.0.113.9:9");
-    assert_eq!(story.is_silent(far(0)), None);
-    assert_eq!(story.is_silent(far(0)), None);
-    assert_eq!(story.asks(moved), Sighting::Verify(moved));
-    assert_eq!(story.answers(moved), Insertion::Moved { from: far(0).addr });
-    assert_eq!(story.table.get(&far(0).id).unwrap().peer(), moved);
-    assert_eq!(story.answers(far(0)), Insertion::Contested { check: None });
+    let checks = (10..310).filter(|number| {
+        assert_eq!(story.answers(far(*number)), Insertion::Waiting);
+        !story.pings.is_empty()
+    });
+    assert_eq!(checks.count(), 3);
 }
 
 #[test]
@@ -203,7 +199,9 @@ fn a_node_that_restarted_under_a_new_id_replaces_its_old_one() {
     let mut story = Story::full();
     let reborn = Peer { id: far(77).id, ..far(0) };
     assert_eq!(story.asks(reborn), Sighting::Verify(reborn));
-    assert_eq!(story.answers(reborn), Insertion::Added);
+    let (insertion, outcome) = story.table.peer_answered(reborn, V, story.now);
+    assert_eq!(insertion, Insertion::Added);
+    assert_eq!(outcome.changes, [Change::Left(far(0)), Change::Entered(reborn)]);
     assert!(!story.table.contains(&far(0).id));
     assert_eq!(story.table.len(), 5);
 }
@@ -212,8 +210,8 @@ fn a_node_that_restarted_under_a_new_id_replaces_its_old_one() {
 fn an_id_that_its_address_no_longer_answers_to_is_gone_at_once() {
     let mut story = Story::full();
     let _ = story.answers(far(9));
-    assert_eq!(story.table.peer_replaced(&far(0)), Some(Evicted { peer: far(0), promoted: Some(far(9)) }));
-    assert_eq!(story.table.peer_replaced(&far(0)), None);
+    assert_eq!(story.is_replaced(far(0)), [Change::Left(far(0)), Change::Entered(far(9))]);
+    assert_eq!(story.is_replaced(far(0)), []);
 }
 
 #[test]
@@ -222,7 +220,8 @@ fn twenty_thousand_fresh_ids_leave_live_entries_in_place() {
     for number in 2_000..22_000 {
         let stranger = far(number);
         let _ = story.asks(stranger);
-        if let Some(check) = story.answers(stranger).check() {
+        let _ = story.answers(stranger);
+        for check in std::mem::take(&mut story.pings) {
             assert_eq!(story.answers(check), Insertion::Refreshed);
         }
     }
@@ -280,7 +279,7 @@ fn ids_as_near_as_can_be_split_the_table_into_160_buckets_and_no_more() {
     assert_eq!(story.table.prefixes().len(), MAX_BUCKETS);
     for bit in 0..100u32 {
         let id = OWN.with_bit(bit, true).with_bit(159, true);
-        assert!(matches!(story.answers(Peer { id, ..far(500 + bit) }), Insertion::Waiting { .. }));
+        assert_eq!(story.answers(Peer { id, ..far(500 + bit) }), Insertion::Waiting);
     }
     assert_eq!(story.table.prefixes().len(), MAX_BUCKETS);
     assert_eq!(story.table.len(), 160);
@@ -293,7 +292,7 @@ fn a_peer_is_legacy_by_its_last_answer() {
         let _ = story.table.peer_answered(far(1), version, story.now);
         assert_eq!(story.table.has_legacy(), legacy);
     }
-    assert!(story.table.peer_replaced(&far(1)).is_some());
+    assert_eq!(story.is_replaced(far(1)), [Change::Left(far(1))]);
     assert!(!story.table.has_legacy());
 }
 
@@ -320,6 +319,8 @@ fn a_restart_is_given_those_who_answered_last() {
     let mut story = Story::full();
     assert_eq!(story.answers(far(2)), Insertion::Refreshed);
     assert_eq!(story.table.verified_peers(3), [far(2), far(3), far(1)]);
+    assert_eq!(story.answers(far(9)), Insertion::Waiting);
+    assert_eq!(story.table.verified_peers(99)[5..], [far(9)]);
 }
 
 #[test]

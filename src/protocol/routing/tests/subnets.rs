@@ -28,7 +28,7 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
     assert_eq!(story.table.counters().refused_by_subnet, 6);
     // A place that becomes free can be taken again.
     let first = at(peer(0x80, 20_001), "198.51.100.1:1");
-    assert!(story.table.peer_replaced(&first).is_some());
+    assert_eq!(story.is_replaced(first), [Change::Left(first)]);
     assert_eq!(story.answers(stranger), Insertion::Added);
 }
 
