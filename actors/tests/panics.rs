@@ -125,6 +125,33 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
 }
 
 #[actix::test]
+async fn peers_that_a_restart_of_the_table_forgets_are_told_to_have_left() {
+    tokio::time::pause();
+    let (ours, _ended, _) = house("ours", Config::default());
+    let (_here, gone) = tokio::sync::watch::channel(false);
+    let mut events = ours.events.listen(gone);
+    for port in 1..=3u16 {
+        // Of these one takes the address of another.
+        let peer = Peer::new(NodeId::of_key(&port.to_string()), ([127, 0, 0, 1], port.min(2)).into());
+        ours.rooms.table.send(PeerAnswered { peer, version: None, origin: Origin::default() }).await.unwrap();
+    }
+    inject(&ours, "routing table");
+    settle().await;
+    let mut peers = std::collections::BTreeSet::new();
+    let mut told = 0;
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.next()).await {
+        told += 1;
+        match event {
+            Event::PeerAdded(peer) => assert!(peers.insert(peer.id), "{peer}"),
+            Event::PeerRemoved(peer) => assert!(peers.remove(&peer.id), "{peer}"),
+            _ => {}
+        }
+    }
+    assert!(told >= 6 && peers.is_empty(), "{told}: {peers:?}");
+    assert_eq!(ours.node.send(Describe).await.unwrap().unwrap().table.peers, 0);
+}
+
+#[actix::test]
 async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
     tokio::time::pause();
     let (ours, _ended, _) = house("ours", Config::default());
