@@ -503,7 +503,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
         let checked = model.known.iter().find(|known| known.claims.check.is_some()).map(|known| known.peer);
         let gone = model.known.iter().find(|known| model.may_move(known, now)).map(|known| known.peer);
         let displaced = model.away.iter().find(|away| away.displaced).map(|away| away.peer);
-        match (below(4), checked, gone, displaced) {
+        match (below(6), checked, gone, displaced) {
             (0, Some(checked), ..) => (peer, event) = (checked, 7),
             (1, _, Some(gone), _) => (peer, event) = (Peer { addr: addresses[below(12) as usize], ..gone }, 0),
             (2, .., Some(displaced)) if below(4) == 0 => (peer, event) = (displaced, [0, 15][below(2) as usize]),
