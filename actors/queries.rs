@@ -52,20 +52,13 @@ struct Waiting {
     to: SocketAddr,
     id: Option<NodeId>,
     asker: Option<Recipient<QueryEvent>>,
+    /// Where its address is known from.
+    named_by: NamedBy,
     /// What was sent: it is sent again as it is, so that it is the same datagram.
     query: Option<TransmitQuery>,
 }
 
 impl Waiting {
-    /// Where its address is known from.
-    fn named_by(&self) -> NamedBy {
-        match (&self.asker, self.id) {
-            (Some(_), None) => NamedBy::Application,
-            (Some(_), Some(_)) => NamedBy::Others,
-            (None, _) => NamedBy::Request,
-        }
-    }
-
     /// What to send again. Not a write for which no placement waits any longer: it has been superseded, and would undo the
     /// later one at a peer that the first send did not reach. That a peer is silent is worth knowing in any case.
     fn again(&self) -> Option<TransmitQuery> {
@@ -115,7 +108,7 @@ impl Queries {
     fn begin(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let (to, asked) = (waiting.to, waiting.id);
         let id = QueryId::from_u64(self.entropy.next_u64());
-        let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by() };
+        let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by };
         let kind = request.name();
         let query = TransmitQuery { id, to, claim: self.claim(asked), request, again: false };
         let waiting = Waiting { query: Some(query.clone()), ..waiting };
@@ -209,14 +202,15 @@ impl Handler<SendQuery> for Queries {
 
     fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
         let SendQuery { to, id, request, asker } = query;
-        let waiting = Waiting { to, id, asker, query: None };
+        // Whom the application itself wants to reach is no victim of others.
+        let own_wish = id.is_none() && asker.is_some();
+        let named_by = if own_wish { NamedBy::Application } else { NamedBy::Others };
+        let waiting = Waiting { to, id, asker, named_by, query: None };
         let now = clock::now();
         if self.pending.was_silent(to, now) {
             waiting.tell(QueryResult::Doubted);
         }
-        // Whom the application itself wants to reach is no victim of others.
-        let named_by_others = id.is_some() || waiting.asker.is_none();
-        if named_by_others && !self.pending.may_ask(to, now) {
+        if named_by == NamedBy::Others && !self.pending.may_ask(to, now) {
             return self.wait_for_others(request, waiting, now);
         }
         self.begin(request, waiting, now);
@@ -227,7 +221,11 @@ impl Handler<PingPaid> for Queries {
     type Result = ();
 
     fn handle(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
-        self.begin(Request::Ping, Waiting { to, id, asker: None, query: None }, clock::now());
+        self.begin(
+            Request::Ping,
+            Waiting { to, id, asker: None, named_by: NamedBy::Request, query: None },
+            clock::now(),
+        );
     }
 }
 

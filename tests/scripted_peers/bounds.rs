@@ -96,21 +96,27 @@ fn lookups_whose_callers_have_gone_hold_nobody_up() {
 fn queries_that_waited_for_an_address_longer_than_anybody_wanted_them_are_not_sent() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
-        let quick = ScriptedPeers::new(&network, Codec::Json).with(1);
+        let quick = ScriptedPeers::new(&network, Codec::Json).with(2);
         let slow = ScriptedPeers::new(&network, Codec::Json).with_id(NodeId::of_key("slow"));
         slow.on(|_| Reply::Usual.after(Duration::from_millis(1_900)));
-        let named = vec![quick.peer(0), slow.peer(0)];
+        // One names it, and the other has what is looked for, before it has answered.
+        (0..30).for_each(|n| quick.hold(1, &n.to_string(), "value"));
+        let named = vec![quick.peer(1), slow.peer(0)];
         quick.on(move |asked| match asked.request {
-            Request::FindNode { .. } => Reply::Answer(Response::FindNode { peers: named.clone() }),
+            Request::FindValue { .. } if asked.peer == 0 => Reply::Answer(Response::NoValue { peers: named.clone() }),
+            Request::FindValue { .. } => Reply::Usual.after(Duration::from_millis(100)),
             _ => Reply::Usual,
         });
         let config = Config::builder().max_unanswered(2).build().unwrap();
         let node = start(&network, Node::builder().config(config)).await;
         assert!(node.bootstrap([quick.addr(0)]).await.unwrap().joined());
-        let lookups = (0..30).map(|n| node.find_node(NodeId::of_key(&n.to_string())));
+        let lookups = (0..30).map(|n| node.get(n.to_string()));
         let begun = Instant::now();
         let found = futures_util::future::join_all(lookups).await;
-        assert!(found.iter().all(Result::is_ok) && begun.elapsed() < Duration::from_millis(1_900), "{found:?}");
+        assert!(
+            found.iter().all(|found| matches!(found, Ok(Some(_)))) && begun.elapsed() < Duration::from_millis(1_900),
+            "{found:?}"
+        );
         sleep(Duration::from_secs(10)).await;
         // Those that went before it had answered, its bucket's refresh, and the ping of a newcomer.
         let asked = slow.heard().len();

@@ -319,11 +319,12 @@ impl<W> Pending<W> {
         let Target { addr, expected_id, .. } = query.target;
         let rtt = now.saturating_duration_since(query.sent_at);
         // Where it lasted longer than a query may, the machine has slept. Which of several sends an answer belongs to cannot be
-        // seen (Karn's algorithm).
+        // seen (Karn's algorithm); of several queries that were in flight together one backs the timeout off.
         match query.sends {
             _ if now >= query.timeout_at => {}
             1 => self.round_trips.measured(addr, rtt),
-            sends => self.round_trips.ambiguous(addr, sends),
+            _ if query.resend_timeout >= self.round_trips.resend_timeout(addr) => self.round_trips.ambiguous(addr),
+            _ => {}
         }
         self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);
         self.silences.answered(addr);

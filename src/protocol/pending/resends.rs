@@ -15,22 +15,22 @@ pub const MAX_SENDS_UNANSWERED: u32 = 2;
 /// a further answer to it counts as an answer to no query.
 pub const MAX_ANSWERED_RESENDS: usize = 4_096;
 
-/// Where the address that a query goes to is known from. Until it has answered, that decides how often it may be sent
-/// something.
+/// Where the address that a query goes to is known from, which decides how often it may be sent something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// The application named it: the queries to it have no budget.
     Application,
-    /// Other nodes named it: each send counts in its [budget](super::Pending::may_ask).
+    /// Other nodes named it: until it has answered, each send counts in its [budget](super::Pending::may_ask).
     Others,
-    /// A request came in its name. What it is sent is paid for with that request's bytes, so nothing is sent twice.
+    /// A request came in its name. What it is sent is paid for with that request's bytes, so a query is sent once.
     Request,
 }
 
 impl NamedBy {
-    /// Sends of one query, the first included, to an address that has never answered.
-    pub(super) fn max_sends(self) -> u32 {
+    /// Sends of one query, the first included, to an address that has `answered` before, or has not.
+    pub(super) fn max_sends(self, answered: bool) -> u32 {
         match self {
+            NamedBy::Application | NamedBy::Others if answered => MAX_SENDS,
             NamedBy::Application | NamedBy::Others => MAX_SENDS_UNANSWERED,
             NamedBy::Request => 1,
         }

@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::resends::MAX_SENDS;
 use crate::protocol::recency::RecencyMap;
 
 /// The least that an answer is expected to take: below it, scheduling decides more than the network.
@@ -67,7 +66,7 @@ impl Estimate {
 struct Known {
     /// `None` before the first measurement.
     estimate: Option<Estimate>,
-    /// How many times the timeout is doubled, since answers could not be measured. None after a measurement.
+    /// How often the timeout is doubled: once for each answer in a row that could not be measured.
     doublings: u32,
 }
 
@@ -76,13 +75,13 @@ impl Known {
         Self { estimate: Some(estimate), doublings: 0 }
     }
 
-    fn backed_off(self, sends: u32) -> Self {
-        Self { doublings: self.doublings.max(sends.saturating_sub(1)).min(MAX_DOUBLINGS), ..self }
+    fn backed_off(self) -> Self {
+        Self { doublings: (self.doublings + 1).min(MAX_DOUBLINGS), ..self }
     }
 }
 
-/// Doublings of a timeout: as many as the sends of one query make.
-const MAX_DOUBLINGS: u32 = MAX_SENDS - 1;
+/// Doublings of a timeout. Twice doubled it may be so long that an answer within the query timeout can be measured.
+const MAX_DOUBLINGS: u32 = 2;
 
 /// The estimates of each address, and one over all of them.
 #[derive(Debug)]
@@ -111,10 +110,10 @@ impl RoundTrips {
         self.overall = Known::measured(Estimate::after(overall, usual));
     }
 
-    /// Takes in that `addr` answered a query that was sent `sends` times, more than once.
-    pub(super) fn ambiguous(&mut self, addr: SocketAddr, sends: u32) {
-        self.by_address.update(addr, |known| known.copied().unwrap_or_default().backed_off(sends));
-        self.overall = self.overall.backed_off(sends);
+    /// Takes in that `addr` answered a query that was sent more than once.
+    pub(super) fn ambiguous(&mut self, addr: SocketAddr) {
+        self.by_address.update(addr, |known| known.copied().unwrap_or_default().backed_off());
+        self.overall = self.overall.backed_off();
     }
 
     /// How long an answer from `addr` is expected to take.
@@ -131,14 +130,21 @@ impl RoundTrips {
 
     /// How long to wait for an answer from `addr` before the query is sent again: the retransmission timeout, its own or that
     /// over all addresses, whichever is longer, since an address that has been steady so far is as likely as the others to be
-    /// late for once. Backed off it is at most half of the query timeout, unless it was measured to be longer: the query can
-    /// then still be sent again.
+    /// late for once. Backed off once it is at most a quarter of the query timeout, and twice at most half of it, unless it was
+    /// measured to be longer: the query can then still be sent three times, and twice.
     pub(super) fn resend_timeout(&self, addr: SocketAddr) -> Duration {
-        let known = [self.by_address.get(&addr).copied().unwrap_or_default(), self.overall];
-        let measured = known.iter().filter_map(|known| known.estimate).map(Estimate::timeout).max();
+        let own = self.by_address.get(&addr);
+        let estimates = [own.and_then(|own| own.estimate), self.overall.estimate];
+        let measured = estimates.into_iter().flatten().map(Estimate::timeout).max();
         let timeout = measured.unwrap_or(INITIAL_EXPECTED_RTT).max(MIN_RESEND_TIMEOUT);
-        let doublings = known.iter().map(|known| known.doublings).max().unwrap_or_default();
-        (timeout * (1 << doublings)).min(self.ceiling / 2).max(timeout).min(self.ceiling)
+        // That the others' answers could not be measured says something of an address of which nothing is known.
+        let doublings = own.map_or(self.overall.doublings.min(1), |own| own.doublings);
+        let backed_off = match doublings {
+            0 => timeout,
+            1 => (timeout * 2).min(self.ceiling / 4),
+            _ => (timeout * 4).min(self.ceiling / 2),
+        };
+        backed_off.max(timeout).min(self.ceiling)
     }
 
     /// Addresses that are remembered.
@@ -161,13 +167,13 @@ mod tests {
     proptest! {
         #[test]
         fn an_expectation_lies_between_its_floor_and_the_timeout(
-            answers in prop::collection::vec((0u16..4, 0u64..5_000, 1u32..4), 0..100),
+            answers in prop::collection::vec((0u16..4, 0u64..5_000, prop::bool::ANY), 0..100),
         ) {
             let mut trips = RoundTrips::new(TIMEOUT);
-            for (host, ms, sends) in answers {
-                match sends {
-                    1 => trips.measured(addr(host), Duration::from_millis(ms)),
-                    sends => trips.ambiguous(addr(host), sends),
+            for (host, ms, sent_once) in answers {
+                match sent_once {
+                    true => trips.measured(addr(host), Duration::from_millis(ms)),
+                    false => trips.ambiguous(addr(host)),
                 }
                 for host in 0..5 {
                     let expected = trips.expected(addr(host));
@@ -244,12 +250,12 @@ mod tests {
             (trips.expected(addr(1)), |trips: &RoundTrips| trips.resend_timeout(addr(1)).as_millis());
         assert_eq!(resend(&trips), 200);
         // It has become slower than that: the second send, or the third, is answered.
-        trips.ambiguous(addr(1), 2);
+        trips.ambiguous(addr(1));
         assert_eq!(resend(&trips), 400);
-        trips.ambiguous(addr(1), 3);
-        trips.ambiguous(addr(1), 2);
+        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1));
         assert_eq!((resend(&trips), trips.expected(addr(1))), (800, expected));
-        assert_eq!(trips.resend_timeout(addr(2)).as_millis(), 800, "the others may have become slower with it");
+        assert_eq!(trips.resend_timeout(addr(2)).as_millis(), 400, "the others may have become slower with it");
         trips.measured(addr(1), Duration::from_millis(300));
         assert!(resend(&trips) < 500, "{}", resend(&trips));
     }
@@ -257,10 +263,12 @@ mod tests {
     #[test]
     fn a_timeout_that_is_backed_off_leaves_room_for_another_send_and_a_measured_one_is_never_cut() {
         let mut trips = RoundTrips::new(TIMEOUT);
-        trips.ambiguous(addr(1), 3);
+        trips.ambiguous(addr(1));
+        assert_eq!(trips.resend_timeout(addr(1)), TIMEOUT / 4);
+        trips.ambiguous(addr(1));
         assert_eq!(trips.resend_timeout(addr(1)), TIMEOUT / 2);
         trips.measured(addr(1), Duration::from_millis(600));
-        trips.ambiguous(addr(1), 2);
+        trips.ambiguous(addr(1));
         assert_eq!(trips.resend_timeout(addr(1)), Duration::from_millis(1_800));
     }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Target;
-use super::resends::{MAX_SENDS, NamedBy};
+use super::resends::NamedBy;
 use crate::protocol::peer::AddressScope;
 use crate::protocol::recency::RecencyMap;
 
@@ -61,10 +61,9 @@ impl Unanswered {
     /// Whether a query that was sent `sends` times to `target` may be sent once more. If so, and nothing is known to have
     /// answered there, it counts as another query does.
     pub(super) fn may_send_again(&mut self, target: &Target, sends: u32, now: Instant) -> bool {
-        if self.answered.get(&target.addr).is_some() {
-            return sends < MAX_SENDS;
-        }
-        sends < target.named_by.max_sends() && (target.named_by == NamedBy::Application || self.admit(target.addr, now))
+        let answered = self.answered.get(&target.addr).is_some();
+        sends < target.named_by.max_sends(answered)
+            && (target.named_by == NamedBy::Application || self.admit(target.addr, now))
     }
 
     /// How many are remembered: of those who have answered, of the other addresses, and of their hosts.
