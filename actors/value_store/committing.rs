@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Addr, AsyncContext, Context};
-use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Doubt, Settled, StoreError, StoredCopy};
+use kademlia_dynamic::protocol::store::{Doubt, Settled, StoreError};
 
 use super::super::clock::{self, Alarmed};
 use super::super::counters::Counter;
 use super::super::events::Event;
 use super::super::handling::Handler;
 use super::super::messages::{
-    Answer, Committed, EndPlacement, KeepKey, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey,
-    WatchKey,
+    Answer, Committed, EndPlacement, KeepKey, PublicationEnded, ReplyTo, UnkeepKey, UnwatchKey, WatchKey,
 };
 use super::super::outcome::{Error, SetOutcome};
 use super::ValueStore;
@@ -88,8 +86,8 @@ impl ValueStore {
         match waiting {
             Waiting::Remote { to, news, doubt } => {
                 let key = doubt.key().clone();
-                let stored = self.taken_from(to.addr, news, doubt);
-                self.acknowledge(to, &key, stored);
+                let effective = self.taken_from(to.addr, news, doubt);
+                self.acknowledge(to, &key, false, effective);
             }
             Waiting::Adopted { from, doubt } => drop(self.taken_from(from, true, doubt)),
             Waiting::Local { version, answer, doubt } => {
@@ -120,13 +118,6 @@ impl ValueStore {
             Waiting::Amend(doubt) => drop(self.records.settle(doubt, true)),
             Waiting::Nobody | Waiting::Owed => {}
         }
-    }
-
-    /// Answers a peer's `set` of `key`; where it was stored, with what is left of the copy's life.
-    pub(super) fn acknowledge(&self, to: ReplyTo, key: &str, stored: bool) {
-        let copy = self.records.get(key, clock::now()).filter(|_| stored);
-        let ttl = copy.as_ref().map(StoredCopy::ttl_seconds);
-        self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored, ttl } });
     }
 
     /// What came from the peer at this address is committed: whether it has an effect, which is told.
@@ -168,7 +159,7 @@ impl ValueStore {
             Waiting::Remote { to, doubt, .. } => {
                 self.counters.turned_away(Counter::WriteRefused, to.addr, &error, now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
-                self.links.answer.do_send(TransmitAnswer { to, response: Response::Set { stored: false, ttl: None } });
+                self.acknowledge(to, doubt.key(), false, false);
                 Some(doubt)
             }
             Waiting::Adopted { doubt, .. } => {

@@ -22,7 +22,9 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Recollection, Records, Store, StoreError, StoreSnapshot, StoredCopy};
+use kademlia_dynamic::protocol::store::{
+    RecentWrites, Recollection, Records, Store, StoreError, StoreSnapshot, StoredCopy,
+};
 
 use self::backlog::Backlog;
 use self::committing::Group;
@@ -45,6 +47,8 @@ pub struct ValueStore {
     config: Config,
     codec: Codec,
     records: Records,
+    /// Writes of peers that came lately, so that none is applied twice.
+    recent: RecentWrites,
     backend: Box<dyn Store>,
     groups: u64,
     /// Groups handed to the backend and not yet committed.
@@ -87,12 +91,14 @@ impl ValueStore {
         links: StoreLinks,
     ) -> Self {
         let (records, backlog) = (Records::new(own, &config), Backlog::new(config.max_values));
+        let recent = RecentWrites::new(config.query_timeout);
         let (counters, events) = shared;
         Self {
             own,
             config,
             codec,
             records,
+            recent,
             backend,
             groups: 0,
             waiting: HashMap::new(),
@@ -155,6 +161,7 @@ impl Supervised for ValueStore {
         // Whoever waits for a commit sees its answer dropped, which is an error.
         self.waiting.clear();
         self.backlog = Backlog::new(self.config.max_values);
+        self.recent = RecentWrites::new(self.config.query_timeout);
     }
 }
 

@@ -9,7 +9,7 @@ use actix::Context;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{Deed, Refusal, RemoteWrite, WriteOutcome};
+use kademlia_dynamic::protocol::store::{Deed, Refusal, RemoteWrite, Seen, StoredCopy, WriteOutcome};
 
 use super::super::clock;
 use super::super::counters::Counter;
@@ -93,11 +93,33 @@ impl ValueStore {
     }
 }
 
+impl ValueStore {
+    /// Tells a peer what became of its write of `key`; where it was stored, with what is left of the copy's life.
+    pub(super) fn acknowledge(&mut self, to: ReplyTo, key: &str, cached: bool, stored: bool) {
+        self.recent.ended(to.addr, to.id, stored);
+        let ttl = || self.records.get(key, clock::now()).filter(|_| stored).as_ref().map(StoredCopy::ttl_seconds);
+        let response = if cached { Response::SetCached } else { Response::Set { stored, ttl: ttl() } };
+        self.links.answer.do_send(TransmitAnswer { to, response });
+    }
+
+    /// A write comes again: it is acknowledged as it was before, and not applied, since others may have been since.
+    fn repeated(&mut self, write: StoreValue, seen: Seen) {
+        self.counters.count(Counter::RepeatedWrite);
+        if let Seen::Acknowledged { stored } = seen {
+            self.acknowledge(write.to, &write.key, write.cached, stored);
+        }
+    }
+}
+
 impl Handler<StoreValue> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
         let now = clock::now();
+        let seen = self.recent.came(write.to.addr, write.to.id, &write.key, &write.value, now);
+        if seen != Seen::New {
+            return self.repeated(write, seen);
+        }
         let (key, cached) = (write.key.clone(), write.cached);
         let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
         let mut to = ReplyTo { addr: write.to.addr, id: write.to.id, limit: write.to.limit, permit, origin };
@@ -110,7 +132,7 @@ impl Handler<StoreValue> for ValueStore {
             if taken.is_some_and(|taken| taken.news) {
                 self.events.emit(Event::ValueStored { key: key.to_string(), by: to.addr });
             }
-            self.links.answer.do_send(TransmitAnswer { to, response: Response::SetCached });
+            self.acknowledge(to, &key, cached, true);
             return self.commit(Waiting::Nobody, ctx);
         }
         // A value that was written twice is not safe before the first write is, nor if that fails.
@@ -123,7 +145,7 @@ impl Handler<StoreValue> for ValueStore {
                 self.commit(Waiting::Remote { to, news, doubt }, ctx);
             }
             // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
-            taken => self.acknowledge(to, &key, taken.is_some()),
+            taken => self.acknowledge(to, &key, cached, taken.is_some()),
         }
     }
 }

@@ -7,11 +7,12 @@ mod moody;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::actors::events::Event;
-use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::in_virtual_time;
-use kademlia_dynamic::{Config, Error, Value};
+use kademlia_dynamic::{Codec, Config, Error, Value};
 
 use self::moody::{Mood, Moody, node_and_peers, set, with_config};
 
@@ -74,6 +75,42 @@ fn nothing_is_acknowledged_before_the_commit_that_holds_it() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         store.commit_all();
         assert!(matches!(late.await.unwrap(), Ok(Response::Set { stored: true, .. })));
+    });
+}
+
+#[test]
+fn a_write_that_comes_again_is_applied_once_and_acknowledged_with_the_first_not_before() {
+    in_virtual_time(async {
+        for commits in [true, false] {
+            let store = Moody::default();
+            store.is_now(Mood::Waits);
+            let (node, peers) = node_and_peers(&store, 1).await;
+            let sender = Sender::new(Some(peers.id(0)), peers.addr(0));
+            let message =
+                Message { id: QueryId::from_u64(1), sender, version: None, body: Body::Request(set("value")) };
+            let datagram = Codec::Json.encode(&message).unwrap();
+            let answered = || node.counters().get(Counter::Answered);
+            let comes = async || {
+                peers.send(0, node.local_addr(), datagram.clone());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            };
+            comes().await;
+            let groups = store.state().groups.len();
+            comes().await;
+            assert_eq!((answered(), store.state().groups.len()), (0, groups));
+            if commits {
+                store.commit_all()
+            } else {
+                store.fail_all()
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(answered(), 1);
+            let groups = store.state().groups.len();
+            comes().await;
+            assert_eq!((answered(), store.state().groups.len()), (2, groups));
+            assert_eq!(node.counters().get(Counter::RepeatedWrite), 2);
+            assert_eq!(node.copy_of("key").await.unwrap().is_some(), commits);
+        }
     });
 }
 

@@ -1,10 +1,12 @@
 //! How an application is tested against scripted peers (`application.rs`), and what our node does when its peers lie, keep
-//! silent, or are not who they say (`behaviour.rs`), what it does not go on with (`bounds.rs`), and when somebody sends in another's name (`addresses.rs`).
+//! silent, or are not who they say (`behaviour.rs`), what it does not go on with (`bounds.rs`), when
+//! somebody sends in another's name (`addresses.rs`), and when datagrams get lost (`resends.rs`).
 
 mod addresses;
 mod application;
 mod behaviour;
 mod bounds;
+mod resends;
 
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, ScriptedPeers};
 use kademlia_dynamic::{Codec, Node, NodeBuilder, NodeId, Peer};

@@ -12,6 +12,7 @@ mod loading;
 mod memory;
 mod outcome;
 mod quota;
+mod recent;
 mod record;
 mod records;
 mod rules;
@@ -25,6 +26,7 @@ pub use outcome::{
     ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, ToCompare,
     WriteOutcome, age_seconds,
 };
+pub use recent::{MAX_RECENT_WRITES, REMEMBERED_TIMEOUTS, RecentWrites, Seen};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::{RemoteWrite, is_later};
