@@ -13,6 +13,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
+use tokio::sync::Semaphore;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -34,6 +35,8 @@ pub struct Dispatcher {
     own: NodeId,
     config: Config,
     admission: Admission<Held>,
+    /// A permit for each write whose address has proved itself, until it has been dealt with: as many as may wait for that.
+    released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
     poisons: Arc<Poisons>,
     counters: Arc<Counters>,
@@ -80,7 +83,8 @@ impl Dispatcher {
         links: DispatcherLinks,
     ) -> Self {
         let admission = Admission::new(&config, ping_len(codec));
-        Self { codec, own, config, admission, poisons: Arc::default(), counters, links }
+        let released = Arc::new(Semaphore::new(config.max_held));
+        Self { codec, own, config, admission, released, poisons: Arc::default(), counters, links }
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
@@ -104,14 +108,8 @@ impl Dispatcher {
         match body {
             Body::Response(response) => {
                 drop(permit);
-                self.links.response.do_send(ResponseReceived {
-                    from,
-                    id,
-                    sender: sender.id,
-                    version,
-                    response,
-                    origin,
-                });
+                let received = ResponseReceived { from, id, sender: sender.id, version, response, origin };
+                self.tell_queries(received, asked, now);
             }
             Body::Request(request) => {
                 if asked && !self.admit(from, COST, now) {
@@ -133,6 +131,18 @@ impl Dispatcher {
     fn tell_of(&mut self, news: PeerSeen, now: Instant) {
         if let Err(SendError::Full(news)) = self.links.seen.try_send(news) {
             self.counters.turned_away(Counter::NewsFull, news.peer.addr, &"the routing table does not keep up", now);
+        }
+    }
+
+    /// Hands on what came as an answer. How many may come from addresses that we asked is bounded by the queries in flight.
+    /// For others no slot is held, since that would let them fill the slots while the queries stand still: of theirs,
+    /// only as many are taken as the mailbox holds.
+    fn tell_queries(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
+        if asked {
+            self.links.response.do_send(received);
+        } else if let Err(SendError::Full(received)) = self.links.response.try_send(received) {
+            let why = "nothing was asked there, and the queries do not keep up";
+            self.counters.turned_away(Counter::ResponsesFull, received.from, &why, now);
         }
     }
 
@@ -218,6 +228,13 @@ impl Dispatcher {
         match held {
             Held::Answer(to, payload) => self.links.held.do_send(TransmitHeld { to, payload }),
             Held::Write(mut write) => {
+                // Its slot is long given back, and a value store that stands still must not collect all that is released.
+                let Ok(permit) = self.released.clone().try_acquire_owned() else {
+                    let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
+                    self.counters.turned_away(Counter::HeldFull, write.to.addr, &why, now);
+                    return;
+                };
+                write.to.permit = Some(permit);
                 write.to.limit = self.admission.answer_limit(write.to.addr, 0, false, now);
                 self.store(write);
             }

@@ -11,6 +11,7 @@ mod panics;
 #[cfg(feature = "sim")]
 mod poison;
 mod slots;
+mod unread;
 
 use std::rc::Rc;
 use std::sync::Arc;
