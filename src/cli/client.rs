@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use super::args::Network;
 use super::contact::Contact;
+use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::list;
 use crate::actors::node::Node;
@@ -19,8 +20,28 @@ pub(super) fn check_key(key: &str) -> Result<(), Failure> {
     if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
 }
 
+/// Does `work` with a client of the network, as [`Deadline::ask`] does. The client stays the same once it has joined: it then
+/// knows who has answered, and how long answers take.
+pub(super) async fn with_client<T>(
+    deadline: &Deadline<'_>,
+    network: &Network,
+    work: impl AsyncFn(&Node) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut joined: Option<Node> = None;
+    deadline
+        .ask(async || {
+            if let Some(client) = &joined {
+                // It may have lost its contacts meanwhile.
+                let (_, ended) = tokio::join!(client.bootstrap(&network.bootstrap), work(client));
+                return ended;
+            }
+            work(joined.insert(join(network).await?)).await
+        })
+        .await
+}
+
 /// Joins the network as a client.
-pub(super) async fn join(network: &Network) -> Result<Node, Failure> {
+async fn join(network: &Network) -> Result<Node, Failure> {
     let node = start(network.wire, &network.bootstrap).await?;
     let outcome = node.bootstrap(&network.bootstrap).await?;
     if outcome.joined() {
@@ -76,7 +97,7 @@ pub(super) fn silence(tried: &str, wire: Codec) -> Failure {
          Is a node running there, and on this wire? `kad node` starts one; \
          --bootstrap HOST:PORT asks another, --wire speaks another."
     );
-    Failure::new(Exit::Unavailable, text)
+    Failure::unanswered(text)
 }
 
 /// The contacts answered, and then none of the nodes that they named.
@@ -85,7 +106,7 @@ pub(super) fn network_silent(asked: usize) -> Failure {
         "nobody answered: {asked} asked, after a contact had answered\n\
          The network may be busy or cut off. Try again, or through another --bootstrap HOST:PORT."
     );
-    Failure::new(Exit::Unavailable, text)
+    Failure::unanswered(text)
 }
 
 #[cfg(test)]

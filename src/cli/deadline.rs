@@ -1,5 +1,6 @@
 //! The time that a command has: `--timeout`, from its start to its end, whatever it waits for.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use super::contact::Contact;
 use super::failure::{Exit, Failure};
 use super::wording::{human, list};
 use super::{off_thread, output, saving};
+
+/// The pause before another try: what fails at once is not tried at once again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The time of one command. What does not end within it is left to itself: the process is about to end.
 pub(super) struct Deadline<'a> {
@@ -24,9 +28,20 @@ impl<'a> Deadline<'a> {
         Self { network, end: Instant::now() + network.timeout }
     }
 
-    /// Does `work` in the network.
-    pub(super) async fn ask<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        self.bound(work, || too_slow(self.network.timeout, &self.network.bootstrap)).await
+    /// Does `work` in the network, from its beginning again while no answer comes. Fails as the last try that had an end.
+    pub(super) async fn ask<T>(&self, mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+        let unanswered = Cell::new(None);
+        let tries = async {
+            loop {
+                match work().await {
+                    Err(failure) if failure.unanswered => unanswered.set(Some(failure)),
+                    ended => return ended,
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let late = || unanswered.take().unwrap_or_else(|| too_slow(self.network.timeout, &self.network.bootstrap));
+        self.bound(tries, late).await
     }
 
     /// Reads what `source` is called, on another thread.
@@ -79,4 +94,38 @@ fn too_slow(timeout: Duration, contacts: &[Contact]) -> Failure {
         list(contacts)
     );
     Failure::new(Exit::Unavailable, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client;
+    use super::*;
+    use crate::protocol::codec::Codec;
+
+    fn network() -> Network {
+        let bootstrap = vec!["127.0.0.1:1".parse().unwrap()];
+        Network { bootstrap, wire: Codec::Json, timeout: Duration::from_secs(10), json: false }
+    }
+
+    /// What becomes of work whose tries end so, and how many there were.
+    async fn after(mut ends: impl FnMut(u32) -> Result<(), Failure>) -> (Result<(), Failure>, u32) {
+        let (network, mut tries) = (network(), 0);
+        let ended = Deadline::begin(&network)
+            .ask(async || {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                tries += 1;
+                ends(tries)
+            })
+            .await;
+        (ended, tries)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_answered_is_tried_until_it_is_or_the_time_is_over() {
+        let silent = |tried: u32| client::silence(&tried.to_string(), Codec::Json);
+        assert_eq!(after(|tries| if tries == 3 { Ok(()) } else { Err(silent(tries)) }).await, (Ok(()), 3));
+        assert_eq!(after(|tries| Err(silent(tries))).await, (Err(silent(4)), 4));
+        let refused = Failure::new(Exit::NotFound, "none holds it");
+        assert_eq!(after(|_| Err(refused.clone())).await, (Err(refused.clone()), 1));
+    }
 }

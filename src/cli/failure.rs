@@ -60,11 +60,18 @@ impl Exit {
 pub(super) struct Failure {
     pub(super) exit: Exit,
     text: String,
+    /// Whether no answer came, so that another try may succeed.
+    pub(super) unanswered: bool,
 }
 
 impl Failure {
     pub(super) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self { exit, text: text.into(), unanswered: false }
+    }
+
+    /// No answer came: another try may succeed.
+    pub(super) fn unanswered(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Unavailable, text: text.into(), unanswered: true }
     }
 }
 
@@ -89,7 +96,8 @@ impl From<Error> for Failure {
                 Exit::Internal
             }
         };
-        Self::new(exit, error.to_string())
+        let unanswered = matches!(error, Error::NobodyAnswered { .. } | Error::Silent { .. });
+        Self { exit, text: error.to_string(), unanswered }
     }
 }
 

@@ -21,14 +21,13 @@ pub(super) async fn run(args: FindNodeArgs) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new(Exit::Usage, "a target is needed: ID or --key KEY")),
     };
     let deadline = Deadline::begin(&args.network);
-    let ask = async {
-        let client = client::join(&args.network).await?;
+    let peers = client::with_client(&deadline, &args.network, async |client| {
         client.find_node(target).await.map_err(|error| match error {
             Error::NobodyAnswered { asked } => client::network_silent(asked),
             other => other.into(),
         })
-    };
-    let peers = deadline.ask(ask).await?;
+    })
+    .await?;
     if args.network.json {
         return deadline.print_json(&NearestJson::new(target, &peers)).await;
     }

@@ -1,5 +1,6 @@
 //! `kad get`: reads a value. A pipe or a file gets exactly what was stored; a terminal gets something to look at.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,17 +24,22 @@ use crate::protocol::value::Value;
 pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     client::check_key(&args.key)?;
     let deadline = Deadline::begin(&args.network);
-    let ask = async {
-        let client = client::join(&args.network).await?;
-        Ok(client.get_with(&args.key, GetOptions::default().quorum(args.quorum.into())).await?)
-    };
-    let TracedGet { outcome, trace } = deadline.ask(ask).await?;
-    let trace = trace.filter(|_| args.trace);
-    if args.trace && !args.network.json {
+    // Of the last try that came so far.
+    let traced = Cell::new(None);
+    let found = client::with_client(&deadline, &args.network, async |client| {
+        let options = GetOptions::default().quorum(args.quorum.into());
+        let TracedGet { outcome, trace } = client.get_with(&args.key, options).await?;
+        traced.set(Some(trace));
+        found(&args.key, outcome)
+    })
+    .await;
+    let traced = traced.take().filter(|_| args.trace);
+    if let Some(trace) = traced.as_ref().filter(|_| !args.network.json) {
         let told = trace.as_ref().map_or_else(|| trace::not_looked_up(&args.key), |it| trace::report(&args.key, it));
         stderr::line(told);
     }
-    let found = match found(&args.key, outcome) {
+    let trace = traced.flatten();
+    let found = match found {
         Ok(found) => found,
         Err(failure) => {
             if let Some(trace) = trace.filter(|_| args.network.json) {

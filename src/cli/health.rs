@@ -18,14 +18,18 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     let HealthArgs { key, network } = args;
     client::check_key(&key)?;
     let deadline = Deadline::begin(&network);
-    let ask = async {
-        let client = client::join(&network).await?;
-        client.health(&key).await.map_err(|error| match error {
+    let health = client::with_client(&deadline, &network, async |client| {
+        let health = client.health(&key).await.map_err(|error| match error {
             Error::NobodyAnswered { asked } => client::network_silent(asked),
             other => other.into(),
-        })
-    };
-    let health = deadline.ask(ask).await?;
+        })?;
+        let parts = [&health.nearest, &health.beyond];
+        if parts.iter().all(|part| part.answered() == 0) {
+            return Err(client::network_silent(parts.iter().map(|part| part.len()).sum()));
+        }
+        Ok(health)
+    })
+    .await?;
     let verdict = verdict(&health);
     if network.json {
         deadline.print_json(&HealthJson::new(&health)).await?;

@@ -17,28 +17,27 @@ pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
         network.bootstrap = addrs;
     }
     let deadline = Deadline::begin(&network);
-    let ask = async {
-        let node = client::start(network.wire, &network.bootstrap).await?;
-        Ok(join_all(network.bootstrap.iter().map(|contact| node.ping(contact))).await)
-    };
-    let pinged = deadline.ask(ask).await?;
-    let (mut answered, mut failed) = (0, Vec::new());
+    let pinged = deadline
+        .ask(async || {
+            let node = client::start(network.wire, &network.bootstrap).await?;
+            let pinged = join_all(network.bootstrap.iter().map(|contact| node.ping(contact))).await;
+            if pinged.iter().all(Result::is_err) {
+                let failed = network
+                    .bootstrap
+                    .iter()
+                    .zip(&pinged)
+                    .filter_map(|(contact, ended)| Some((contact, ended.as_ref().err()?)));
+                return Err(client::silence(&list(failed.map(|(contact, error)| tried(contact, error))), network.wire));
+            }
+            Ok(pinged)
+        })
+        .await?;
     for (contact, pinged) in network.bootstrap.iter().zip(pinged) {
         match pinged {
             Ok(pong) if network.json => deadline.print_json(&PongJson::new(contact, &pong)).await?,
             Ok(pong) => deadline.print(report(&pong)).await?,
-            Err(error) => {
-                failed.push((contact, error));
-                continue;
-            }
+            Err(error) => stderr::note(format_args!("nobody answered at {}", tried(contact, &error))),
         }
-        answered += 1;
-    }
-    if answered == 0 {
-        return Err(client::silence(&list(failed.iter().map(|(contact, error)| tried(contact, error))), network.wire));
-    }
-    for (contact, error) in failed {
-        stderr::note(format_args!("nobody answered at {}", tried(contact, &error)));
     }
     Ok(())
 }

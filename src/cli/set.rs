@@ -30,13 +30,12 @@ pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new(Exit::Usage, "a value is needed: VALUE or --file PATH")),
     };
     check_value(&value, network.wire)?;
-    let ask = async {
-        let node = client::join(&network).await?;
+    let (node, outcome) = client::with_client(&deadline, &network, async |node| {
         let outcome = node.set(&key, value.clone()).await?;
-        Ok((node, outcome))
-    };
-    let (node, outcome) = deadline.ask(ask).await?;
-    judge(&outcome)?;
+        judge(&outcome)?;
+        Ok((node.clone(), outcome))
+    })
+    .await?;
     // Whoever reads that it is stored may stop it at once.
     let signals = if keep { Some(Signals::listen()?) } else { None };
     if network.json {

@@ -9,7 +9,8 @@ fn nobody_answering_is_exit_code_69_and_names_who_was_asked() {
     let (_held, addr) = silent();
     let commands: [&[&str]; 5] =
         [&["get", "k"], &["set", "k", "v"], &["find-node", "--key", "k"], &["ping"], &["health", "k"]];
-    let running = commands.map(|args| kad(args).args(["--bootstrap", &addr]).spawn().unwrap());
+    // Longer than one try, so that there is something to be told.
+    let running = commands.map(|args| kad(args).args(["--bootstrap", &addr, "--timeout", "5"]).spawn().unwrap());
     for (args, child) in commands.iter().zip(running) {
         let output = child.wait_with_output().unwrap();
         assert_eq!((code(&output), output.stdout.len()), (69, 0), "{args:?}: {}", stderr(&output));
@@ -28,7 +29,7 @@ fn a_command_ends_within_its_timeout() {
 #[test]
 fn a_node_of_another_wire_does_not_answer() {
     let node = Node::start("json", &[]);
-    let output = kad(&["ping", &node.addr, "--wire", "bencode"]).output().unwrap();
+    let output = kad(&["ping", &node.addr, "--wire", "bencode", "--timeout", "5"]).output().unwrap();
     assert_eq!(code(&output), 69);
     assert!(stderr(&output).contains("bencode wire"), "{}", stderr(&output));
 }

@@ -3,8 +3,10 @@
 
 mod clients;
 mod files;
+mod losses;
 mod node;
 mod process;
+mod relay;
 mod sim;
 mod unwritable;
 mod values;
