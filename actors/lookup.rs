@@ -60,7 +60,7 @@ impl Lookup {
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
         let (goal, request) = match &key {
-            LookupKey::Nodes(_) | LookupKey::Places(_) => (Goal::Nodes, Request::FindNode { target }),
+            LookupKey::Nodes(_) => (Goal::Nodes, Request::FindNode { target }),
             LookupKey::Value(key) | LookupKey::Votes(key, _) => (Goal::Value, Request::FindValue { key: key.clone() }),
         };
         // Only legacy writers put values where a reader must read on to find them.
@@ -132,6 +132,7 @@ impl Lookup {
                 unsupported: self.unsupported,
                 asked: tally.asked,
                 answered: tally.answered,
+                unheard: self.machine.trace().unheard,
                 trace: Arc::new(self.machine.trace().clone()),
             }),
         });
@@ -144,7 +145,7 @@ impl Lookup {
     }
 
     fn take(&mut self, event: QueryEvent, now: Instant) {
-        let Some(asked) = event.id else { return };
+        let Some(asked) = event.id.map(|id| Peer::new(id, event.to)) else { return };
         match event.result {
             QueryResult::Answered { response, peer, version, .. } => {
                 if version.is_some() {
@@ -165,8 +166,7 @@ impl Lookup {
                 }
             }
             QueryResult::Doubted => self.machine.handle_doubted(&asked),
-            QueryResult::Parked => self.machine.handle_parked(&asked),
-            QueryResult::Slow | QueryResult::Resent => self.machine.handle_slow(&asked),
+            QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => self.machine.handle_slow(&asked),
             QueryResult::Silent | QueryResult::WrongId { actual: None } => {
                 self.machine.handle_failure(&asked, Failure::Silent, now);
             }
@@ -179,7 +179,7 @@ impl Lookup {
 }
 
 impl Lookup {
-    fn take_value(&mut self, asked: &NodeId, value: Arc<Value>, ttl: Option<u32>, holder: Peer, now: Instant) {
+    fn take_value(&mut self, asked: &Peer, value: Arc<Value>, ttl: Option<u32>, holder: Peer, now: Instant) {
         let Some(ballot) = &mut self.ballot else {
             // The first one is the lookup's; a later one comes from a query that was under way.
             self.value.get_or_insert(Found { value, ttl, holder: Some(holder), votes: Votes::SINGLE });

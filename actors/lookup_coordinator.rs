@@ -222,7 +222,7 @@ fn get_outcome(result: &LookupResult) -> GetOutcome {
         },
         (None, Some(holder)) => GetOutcome::Unsupported { holder },
         (None, None) if result.asked > 0 && result.answered == 0 => GetOutcome::NobodyAnswered { asked: result.asked },
-        (None, None) => GetOutcome::NotFound { answered: result.answered },
+        (None, None) => GetOutcome::NotFound { answered: result.answered, unheard: result.unheard },
     }
 }
 

@@ -57,10 +57,15 @@ pub enum GetOutcome {
         /// The first peer that gave it.
         holder: Peer,
     },
-    /// Nobody asked holds it.
+    /// None of those that answered holds it. The k nearest that are alive are among them, unless the lookup's queries or its
+    /// time were over before: its [`Trace`] says how it ended. Where `unheard` is 0 this is a fact, as far as those that
+    /// answered say the truth.
     NotFound {
         /// Peers that answered. 0 only where this node knows no peers at all.
         answered: usize,
+        /// Peers nearer than the k-th that answered of which none came: they were silent for the whole query timeout, or the
+        /// lookup ended before they had been asked or could answer. They may be gone, or hold the value.
+        unheard: usize,
     },
     /// Peers were asked, and none answered: the network cannot be reached, which says nothing of the value.
     NobodyAnswered {

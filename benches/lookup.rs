@@ -42,10 +42,10 @@ fn look_up(config: &Config, own: &Peer, target: NodeId, goal: Goal, answers: &Ha
     let mut in_flight = Vec::with_capacity(config.alpha);
     loop {
         match lookup.next(now) {
-            Next::Query(peer) => in_flight.push(peer.id),
+            Next::Query(peer) => in_flight.push(peer),
             Next::Wait { .. } => {
-                let id = in_flight.remove(0);
-                lookup.handle_peers(&id, &answers[&id], now);
+                let peer = in_flight.remove(0);
+                lookup.handle_peers(&peer, &answers[&peer.id], now);
             }
             Next::Finished(ending) => {
                 assert_eq!(ending, Ending::Complete);

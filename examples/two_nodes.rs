@@ -25,7 +25,8 @@ async fn main() -> Result<(), Error> {
         match second.get_outcome(key).await? {
             GetOutcome::Found { value, .. } => println!("  {key}: {value:?}"),
             GetOutcome::Unsupported { holder } => println!("  {key}: neither text nor bytes, at {holder}"),
-            GetOutcome::NotFound { answered } => println!("  {key}: absent, say {answered} of those asked"),
+            GetOutcome::NotFound { answered, unheard: 0 } => println!("  {key}: absent, say {answered} of those asked"),
+            GetOutcome::NotFound { unheard, .. } => println!("  {key}: not found, but {unheard} did not answer"),
             GetOutcome::NobodyAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
         }
     }

@@ -18,7 +18,7 @@
 //!     assert_eq!(second.get("greeting").await?, Some(Value::from("hello")));
 //!
 //!     // "Nobody holds it" and "nobody answered" are not the same.
-//!     assert!(matches!(second.get_outcome("farewell").await?, GetOutcome::NotFound { answered: 1 }));
+//!     assert!(matches!(second.get_outcome("farewell").await?, GetOutcome::NotFound { answered: 1, unheard: 0 }));
 //!     second.stop().await;
 //!     Ok(())
 //! }

@@ -294,7 +294,7 @@ fn an_outage_of_half_an_hour_evicts_nobody_for_good() {
         while Instant::now() < until {
             for node in &nodes {
                 let outcome = node.get_outcome("what nobody set").await.unwrap();
-                assert!(!matches!(outcome, GetOutcome::Found { .. } | GetOutcome::NotFound { answered: 1.. }));
+                assert!(!matches!(outcome, GetOutcome::Found { .. } | GetOutcome::NotFound { answered: 1.., .. }));
             }
             sleep(Duration::from_secs(60)).await;
         }

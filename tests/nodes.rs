@@ -80,7 +80,7 @@ async fn a_get_tells_that_nobody_has_it_from_that_nobody_answered() {
     let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
     let first = Node::builder().start().await.unwrap();
     let second = Node::builder().config(config).bootstrap([first.local_addr()]).start().await.unwrap();
-    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NotFound { answered: 1 });
+    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NotFound { answered: 1, unheard: 0 });
     first.stop().await;
     assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NobodyAnswered { asked: 1 });
     assert!(second.get("absent").await.is_err());

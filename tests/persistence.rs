@@ -87,7 +87,7 @@ async fn client(of: &Running) -> Node {
 async fn ask(reader: &Node, key: &str) -> GetOutcome {
     for _ in 0..30 {
         match reader.get_outcome(key).await {
-            Ok(GetOutcome::NobodyAnswered { .. } | GetOutcome::NotFound { answered: 0 }) => {}
+            Ok(GetOutcome::NobodyAnswered { .. } | GetOutcome::NotFound { answered: 0, .. }) => {}
             outcome => return outcome.unwrap(),
         }
     }

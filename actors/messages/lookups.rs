@@ -17,11 +17,8 @@ use super::Answer;
 /// What is looked up. Equal ones are one lookup.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LookupKey {
-    /// The nodes nearest to an id. Whoever is overdue is not waited for.
+    /// The nodes nearest to an id: they are asked for, or a value belongs at them.
     Nodes(NodeId),
-    /// The nodes at which a value belongs whose key hashes to an id. Whoever is late is waited for: a replica more is worth
-    /// more than the time.
-    Places(NodeId),
     /// The value of a key.
     Value(Arc<str>),
     /// The value of a key that most of so many holders give (at least 2).
@@ -32,7 +29,7 @@ impl LookupKey {
     /// The id that is approached.
     pub fn target(&self) -> NodeId {
         match self {
-            LookupKey::Nodes(id) | LookupKey::Places(id) => *id,
+            LookupKey::Nodes(id) => *id,
             LookupKey::Value(key) | LookupKey::Votes(key, _) => NodeId::of_key(key),
         }
     }
@@ -131,6 +128,8 @@ pub struct LookupResult {
     pub asked: usize,
     /// How many answered.
     pub answered: usize,
+    /// Of how many ids nearer than the k-th that answered no answer came.
+    pub unheard: usize,
     /// What it did, step by step.
     pub trace: Arc<Trace>,
 }

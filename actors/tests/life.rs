@@ -137,7 +137,7 @@ async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
     let (first, second) = (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
     assert_eq!(first, second);
     assert_eq!(ours.counters.get(Counter::Lookups), before + 1);
-    assert_eq!(first.outcome, GetOutcome::NotFound { answered: 1 });
+    assert_eq!(first.outcome, GetOutcome::NotFound { answered: 1, unheard: 0 });
     let trace = first.trace.unwrap();
     assert_eq!((trace.ending, trace.asked[0].peer.id), (Some(Ending::Complete), NodeId::of_key("other")));
 }

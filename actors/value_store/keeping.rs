@@ -29,7 +29,7 @@ impl Handler<AuditKey> for ValueStore {
             kept: self.records.is_kept(&key),
             expires_in,
         });
-        let target = LookupKey::Places(NodeId::of_key(&key));
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
         let purpose = Purpose::Audit(Auditing { key, here, answer });
         self.links.lookup.do_send(StartLookup { key: target, purpose });
     }

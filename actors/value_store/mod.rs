@@ -140,7 +140,7 @@ impl ValueStore {
 
     /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
     fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
-        let target = LookupKey::Places(NodeId::of_key(&key));
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
         let placing = Placing { key, version, restore, answer };
         self.links.lookup.do_send(StartLookup { key: target, purpose: Purpose::Place(placing) });
     }

@@ -145,9 +145,11 @@ fn found(key: &str, outcome: GetOutcome) -> Result<Found, Failure> {
             Err(Failure::new(Exit::Data, text))
         }
         // This node has just joined, so that it knows nobody means that those it knew are gone.
-        GetOutcome::NotFound { answered: 0 } => Err(client::network_silent(0)),
-        GetOutcome::NotFound { answered } => {
-            let text = format!("{key:?} was not found: {} answered, and none holds it", nodes(answered));
+        GetOutcome::NotFound { answered: 0, .. } => Err(client::network_silent(0)),
+        GetOutcome::NotFound { answered, unheard } => {
+            let nearer =
+                if unheard > 0 { format!("; {} nearer did not answer", nodes(unheard)) } else { String::new() };
+            let text = format!("{key:?} was not found: {} answered, and none holds it{nearer}", nodes(answered));
             Err(Failure::new(Exit::NotFound, text))
         }
         GetOutcome::NobodyAnswered { asked } => Err(client::network_silent(asked)),
@@ -208,12 +210,15 @@ mod tests {
     #[test]
     fn not_found_and_nobody_answered_are_told_apart() {
         let end = |outcome| found("k", outcome).err().map(|failure| (failure.exit.code(), failure.to_string()));
-        let (code, text) = end(GetOutcome::NotFound { answered: 1 }).unwrap();
+        let (code, text) = end(GetOutcome::NotFound { answered: 1, unheard: 0 }).unwrap();
         assert_eq!((code, text.as_str()), (1, "\"k\" was not found: 1 node answered, and none holds it"));
+        let (code, text) = end(GetOutcome::NotFound { answered: 20, unheard: 2 }).unwrap();
+        assert_eq!(code, 1);
+        assert_eq!(text, "\"k\" was not found: 20 nodes answered, and none holds it; 2 nodes nearer did not answer");
         assert_eq!(end(GetOutcome::NobodyAnswered { asked: 2 }).unwrap().0, 69);
         let holder = Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap());
         let (code, text) = end(GetOutcome::Unsupported { holder }).unwrap();
         assert!(code == 65 && text.starts_with("\"k\" is held at 127.0.0.1:8000, with a value that"), "{code}: {text}");
-        assert_eq!(end(GetOutcome::NotFound { answered: 0 }).unwrap().0, 69);
+        assert_eq!(end(GetOutcome::NotFound { answered: 0, unheard: 2 }).unwrap().0, 69);
     }
 }

@@ -33,9 +33,12 @@ fn headline(key: &str, trace: &Trace) -> String {
     }
     // However it ended: fewer than were wanted may have it.
     let found = trace.here.is_some() || trace.asked.iter().any(|asked| asked.came_back == CameBack::Value);
+    if trace.unheard > 0 && !found {
+        counts.push(format!("{} of the nearest not heard", trace.unheard));
+    }
     let (without, because) = match trace.ending {
         Some(Ending::Found) => ("Found", ""),
-        Some(Ending::Complete) => ("Not found", ": the nearest nodes that are alive have all answered"),
+        Some(Ending::Complete) => ("Not found", ": the nearest nodes have all answered or failed"),
         Some(Ending::NoPeers) => ("Not found", ": there was nobody left to ask"),
         Some(Ending::OutOfQueries) => ("Given up", ": all its queries were spent"),
         Some(Ending::DeadlinePassed) => ("Given up", ": its time was over"),
@@ -107,11 +110,9 @@ fn table(trace: &Trace) -> String {
 type Reason = (fn(&TurnedAway) -> usize, &'static str, Option<Rejection>);
 
 /// Most frequent first in an honest network; the first two are normal there.
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 6] = [
     (|away| away.known, "known already", None),
     (|away| away.own_id, "this node itself", None),
-    (|away| away.too_far, "farther than all that were kept in mind", Some(Rejection::TooFar)),
-    (|away| away.displaced, "kept in mind until nearer ones were named", Some(Rejection::Displaced)),
     (|away| away.address_in_use, "at an address that has another id", Some(Rejection::AddressInUse)),
     (|away| away.subnet_full, "of a subnet that had its share", Some(Rejection::SubnetFull)),
     (|away| away.bad_address, "at an address that its informant cannot vouch for", Some(Rejection::BadAddress)),
@@ -217,14 +218,14 @@ mod tests {
             Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[first, dead], now);
         let ask = |lookup: &mut Lookup, now| while let Next::Query(_) = lookup.next(now) {};
         ask(&mut lookup, now);
-        lookup.handle_slow(&dead.id);
+        lookup.handle_slow(&dead);
         let unvouched = Peer::new(peer(2).id, "0.0.0.0:1".parse().unwrap());
-        lookup.handle_peers(&first.id, &[peer(1), unvouched, dead, peer(0x20)], at(60));
+        lookup.handle_peers(&first, &[peer(1), unvouched, dead, peer(0x20)], at(60));
         ask(&mut lookup, at(60));
-        lookup.handle_peers(&peer(1).id, &[peer(3), first], at(75));
-        lookup.handle_failure(&dead.id, Failure::Silent, at(2_000));
+        lookup.handle_peers(&peer(1), &[peer(3), first], at(75));
+        lookup.handle_failure(&dead, Failure::Silent, at(2_000));
         ask(&mut lookup, at(2_000));
-        lookup.handle_value(&peer(3).id, at(2_004));
+        lookup.handle_value(&peer(3), at(2_004));
         lookup.trace().clone()
     }
 
@@ -267,7 +268,7 @@ this node's own table
         let mut lookup = Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[first], now);
         let _ = lookup.next(now);
         let bad = |n| Peer::new(peer(n).id, ([0, 0, 0, 0], u16::from(n)).into());
-        lookup.handle_peers(&first.id, &(1..=30).map(bad).collect::<Vec<_>>(), now);
+        lookup.handle_peers(&first, &(1..=30).map(bad).collect::<Vec<_>>(), now);
         let text = report("k", lookup.trace());
         assert!(text.contains("   30  at an address that its informant cannot vouch for, by #1\n"), "{text}");
         assert!(text.contains("       08000000 at 0.0.0.0:8, named by #1\n       and 22 more\n"), "{text}");
@@ -281,7 +282,7 @@ this node's own table
             Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[peer(1), peer(2)], now);
         while let Next::Query(_) = lookup.next(now) {}
         let vote = Vote { value: ValueDigest::of(&Value::from("value")), counted: true };
-        lookup.handle_vote(&peer(1).id, vote, now);
+        lookup.handle_vote(&peer(1), vote, now);
         let _ = lookup.next(now + config.lookup_deadline);
         let text = report("k", lookup.trace());
         assert!(text.contains("\nFound after 10.0 s: its time was over\n"), "{text}");
@@ -305,7 +306,7 @@ this node's own table
             Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[peer(255)], now);
         while let Next::Query(asked) = lookup.next(now) {
             let nearer = asked.id.as_bytes()[0] - 1;
-            lookup.handle_peers(&asked.id, &[peer(nearer)], now);
+            lookup.handle_peers(&asked, &[peer(nearer)], now);
         }
         let text = report("k", lookup.trace());
         assert_eq!(lookup.tally().asked, config.lookup_queries());

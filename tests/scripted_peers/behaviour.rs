@@ -108,9 +108,9 @@ fn an_answer_that_is_no_message_is_silence() {
 fn a_get_tells_that_nobody_answered_from_not_found() {
     in_virtual_time(async {
         let (_, peers, node) = house(4).await;
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 4 });
+        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 4, unheard: 0 });
         peers.on(|asked| if asked.peer == 3 { Reply::Usual } else { Reply::Silence });
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 1 });
+        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 1, unheard: 3 });
         peers.on(|_| Reply::Silence);
         assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NobodyAnswered { asked: 4 });
     });

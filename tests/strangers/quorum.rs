@@ -67,7 +67,7 @@ fn where_fewer_hold_a_value_than_are_wanted_it_is_the_best_of_what_there_is() {
         assert_eq!((trace.ending, trace.tally().answered), (Some(Ending::Complete), 12));
 
         let missing = node.get_with("absent", of(3)).await.unwrap();
-        assert_eq!(missing.outcome, GetOutcome::NotFound { answered: 12 });
+        assert_eq!(missing.outcome, GetOutcome::NotFound { answered: 12, unheard: 0 });
         peers.on(|_| Reply::Silence);
         let silent = node.get_with("another", of(3)).await.unwrap();
         assert_eq!(silent.outcome, GetOutcome::NobodyAnswered { asked: 12 });

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::simulation::{Network, Reply, Run, address, peer, random_id, run};
+use super::simulation::{LOST, Network, Reply, Run, address, peer, random_id, run};
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::prefix::Prefix;
@@ -90,15 +90,21 @@ fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
 }
 
 #[test]
-fn no_lookup_in_which_anybody_answers_is_ended_by_a_timeout() {
+fn of_each_nearer_one_that_was_named_a_complete_lookup_has_an_answer_or_waited_for_its_timeout() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.5);
         let mut lookup = case.lookup(if seed % 2 == 0 { Goal::Nodes } else { Goal::Value });
-        case.run_honestly(&mut lookup, seed % 4 < 2);
-        let trace = lookup.trace();
-        let by_timeout = |asked: &Asked| asked.came_back == CameBack::Silent && asked.ended_us == trace.lasted_us;
-        let ended_by_timeout = trace.asked.iter().any(by_timeout);
-        assert!(!ended_by_timeout || lookup.tally().answered == 0, "network {seed}: {trace:?}");
+        let run = case.run_honestly(&mut lookup, seed % 4 < 2);
+        let (trace, k) = (lookup.trace(), case.config.k);
+        let timed_out = |asked: &Asked| asked.came_back == CameBack::Silent && asked.took() == Some(LOST);
+        let answered = |asked: &Asked| matches!(asked.came_back, CameBack::Peers { .. });
+        if run.ending == Ending::Complete {
+            let end = lookup.closest().get(k - 1).map(|last| last.id.distance(&case.target));
+            let nearer = |peer: &Peer| end.is_none_or(|end| peer.id.distance(&case.target) < end);
+            let named = lookup.shortlist.iter().map(|candidate| candidate.peer).filter(nearer);
+            let ended = |peer: Peer| trace.asked.iter().any(|a| a.peer == peer && (timed_out(a) || answered(a)));
+            assert!(named.into_iter().all(ended), "network {seed}: {trace:?}");
+        }
     }
 }
 
@@ -166,7 +172,7 @@ fn every_lookup_keeps_its_bounds_whatever_peers_do() {
         endings.insert(run.ending);
         assert!(lookup.tally().asked - lookup.tally().unsent <= case.config.lookup_queries(), "network {seed}");
         assert!(run.took <= case.config.lookup_deadline);
-        assert!(lookup.shortlist.iter().count() <= 100);
+        assert!(lookup.shortlist.iter().count() <= named_so_far(&case, lookup.trace()), "network {seed}");
         assert!(lookup.closest().len() <= case.config.k);
         let trace = lookup.trace();
         assert_eq!(trace.asked.iter().map(|entry| entry.peer).collect::<Vec<_>>(), run.asked);
@@ -310,6 +316,33 @@ fn a_liar_cannot_hide_the_nearest_behind_false_addresses_or_false_ids() {
                 _ => Peer::new(Prefix::of(&target, 100).random_id(&mut dice), honest.addr),
             })
             .collect();
+        let mut lookup = case.lookup(Goal::Nodes);
+        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+            let mut named = std::mem::take(&mut lies);
+            match network.peers.iter().find(|peer| peer.addr == asked.addr) {
+                Some(there) if there.id == asked.id => {
+                    named.extend(network.answer(&asked.id, &target, true));
+                    Reply::Peers(named)
+                }
+                Some(there) => Reply::Fails(Failure::WrongId { actual: there.id }),
+                None => Reply::Fails(Failure::Silent),
+            }
+        });
+        assert_eq!((run.ending, lookup.closest()), (Ending::Complete, truth), "network {seed}");
+    }
+}
+
+#[test]
+fn a_liar_that_names_two_false_addresses_for_each_of_the_nearest_hides_none() {
+    for seed in 0..2_000 {
+        let mut case = case(seed, 0.0);
+        let truth = case.truth();
+        let (network, target) = (&case.network, case.target);
+        let false_addresses = |(number, honest): (usize, &Peer)| {
+            [2_000, 3_000].map(|first| Peer::new(honest.id, address(first + number)))
+        };
+        // The liar is the first to be asked.
+        let mut lies: Vec<Peer> = truth.iter().enumerate().flat_map(false_addresses).collect();
         let mut lookup = case.lookup(Goal::Nodes);
         let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
             let mut named = std::mem::take(&mut lies);

@@ -10,6 +10,8 @@ mod cut_answers;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod liars;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -66,9 +68,9 @@ pub enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The k nearest that are alive have answered (all, where fewer than k are); a nearer one that is
-    /// [overdue](Lookup::handle_overdue) counts as dead. For [`Goal::Value`]: none of them holds the value, or fewer do
-    /// than were wanted, nor did those read on to, as far as queries and time reached.
+    /// The k nearest that are alive have answered (all, where fewer than k are), and each that is nearer has failed. For
+    /// [`Goal::Value`]: none of them holds the value, or fewer do than were wanted, nor did those read on to, as far as
+    /// queries and time reached.
     Complete,
     /// A peer answered with the value, or as many did as were wanted.
     Found,
@@ -98,13 +100,17 @@ pub enum Failure {
 ///
 /// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
 /// that are [doubted](Lookup::handle_doubted) hold alpha slots of their own. For each query that is one or the other, one
-/// peer more is asked: so who is dead is waited for together, and has been replaced by then. What is
-/// [overdue](Lookup::handle_overdue) is not waited for any more, if anybody has answered.
+/// peer more is asked: so the dead are waited for together, and have been replaced by then. Each of the nearest is waited
+/// for until it has answered or failed.
+///
+/// What informants say is taken as their word. Each may name one address for an id, and an id that several name at
+/// different addresses is asked at each. The nearest are asked first, but informants of whose names some have failed, or are
+/// late, wait for those of whose names fewer have. So a minority that lies about ids and addresses costs queries and hides
+/// nobody: who lies is held up by the first lie, and a peer that another informant named is asked at its turn.
 ///
 /// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
-/// that it gave. An id is asked again only at another address, after the first one failed. All ends after
-/// [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer. What was
-/// [not sent](Failure::Unsent) is none of these queries, up to [`UNSENT_PER_QUERY`] for each of them.
+/// that it gave. All ends after [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
+/// What was [not sent](Failure::Unsent) is none of these queries, up to [`UNSENT_PER_QUERY`] for each of them.
 ///
 /// Events about a peer that is not being waited for are ignored.
 #[derive(Debug, Clone)]
@@ -116,17 +122,6 @@ pub struct Lookup {
     max_queries: usize,
     reads_on: bool,
     deadline: Instant,
-}
-
-/// The nearest candidates, as far as they matter.
-#[derive(Clone, Copy)]
-struct Survey {
-    /// The nearest that may be asked.
-    fresh: Option<usize>,
-    /// An answer is due from one that is in time.
-    awaited: bool,
-    /// All of them have answered, but for those that are overdue.
-    complete: bool,
 }
 
 impl Lookup {
@@ -155,7 +150,6 @@ impl Lookup {
             lookup.trace.turned_away.count(offer);
             lookup.note_rejection(*seed, None, offer);
         }
-        lookup.note_displaced();
         lookup
     }
 
@@ -164,10 +158,10 @@ impl Lookup {
         if let Some(ending) = self.trace.ending {
             return Next::Finished(ending);
         }
-        if self.shortlist.iter().next().is_none() {
+        if self.shortlist.iter().all(|candidate| matches!(candidate.state, State::Failed(_))) {
             return self.finish(Ending::NoPeers, now);
         }
-        let core = self.survey(self.k);
+        let core = self.shortlist.survey(self.k);
         if core.complete && !self.reads_on {
             return self.finish(Ending::Complete, now);
         }
@@ -177,7 +171,7 @@ impl Lookup {
         }
         let may_ask = self.shortlist.spent(UNSENT_PER_QUERY * self.max_queries) < self.max_queries;
         let miss = core.fresh.is_none() && !core.awaited;
-        let window = if self.reads_on && miss { self.survey(READ_ON * self.k) } else { core };
+        let window = if self.reads_on && miss { self.shortlist.survey(READ_ON * self.k) } else { core };
         let over = match window.fresh {
             Some(at) if may_ask => {
                 if self.shortlist.slots_held(self.alpha) < self.alpha {
@@ -188,10 +182,7 @@ impl Lookup {
                 None
             }
             // What is under way may still be better than what there is, and what is not sent in the end is not spent.
-            Some(_) => {
-                let over = !self.shortlist.any_awaited() && !self.shortlist.any_parked();
-                over.then(|| short_of(Ending::OutOfQueries))
-            }
+            Some(_) => (!self.shortlist.any_in_flight()).then(|| short_of(Ending::OutOfQueries)),
             None => window.complete.then_some(Ending::Complete),
         };
         match over {
@@ -202,14 +193,14 @@ impl Lookup {
 
     /// `from` answered with peers; in a lookup for a value that says "not held". They are taken as `from`'s word:
     /// checked against its address, and only the first [`MAX_PEERS_READ`] are read.
-    pub fn handle_peers(&mut self, from: &NodeId, peers: &[Peer], now: Instant) {
-        let Some((entry, informant, hop)) = self.settle(from, State::Answered { with_value: false }) else { return };
+    pub fn handle_peers(&mut self, from: &Peer, peers: &[Peer], now: Instant) {
+        let Some((entry, hop)) = self.answered(from, false) else { return };
         let origin = Origin { hop: hop + 1, named_by: Some(entry) };
         let read = peers.len().min(MAX_PEERS_READ.max(self.k));
         let mut turned_away = TurnedAway { unread: peers.len() - read, ..TurnedAway::default() };
         let mut taken = 0;
         for named in &peers[..read] {
-            if peer::check_named(&named.addr, &informant.addr).is_err() {
+            if peer::check_named(&named.addr, &from.addr).is_err() {
                 turned_away.bad_address += 1;
                 self.trace.rejected(*named, Some(entry), Rejection::BadAddress);
                 continue;
@@ -220,21 +211,20 @@ impl Lookup {
             self.note_rejection(*named, Some(entry), offer);
         }
         self.trace.turned_away(entry, turned_away);
-        self.note_displaced();
         self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
     }
 
     /// `from` answered with the value, which the lookup's owner keeps. This ends the lookup.
-    pub fn handle_value(&mut self, from: &NodeId, now: Instant) {
-        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+    pub fn handle_value(&mut self, from: &Peer, now: Instant) {
+        let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.came_back(entry, CameBack::Value, now);
-        self.trace.end(Ending::Found, now);
+        self.end(Ending::Found, now);
     }
 
     /// `from` answered with a value, one of several that are wanted: the lookup goes on until there are enough
     /// ([`Lookup::found`]), or nobody is left to ask. Whose vote counts is decided elsewhere; `vote` is for the trace.
-    pub fn handle_vote(&mut self, from: &NodeId, vote: Vote, now: Instant) {
-        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+    pub fn handle_vote(&mut self, from: &Peer, vote: Vote, now: Instant) {
+        let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.voted(entry, vote);
         self.trace.came_back(entry, CameBack::Value, now);
     }
@@ -253,13 +243,13 @@ impl Lookup {
     /// As many have answered with the value as were wanted. This ends the lookup.
     pub fn found(&mut self, now: Instant) {
         if self.trace.ending.is_none() {
-            self.trace.end(Ending::Found, now);
+            self.end(Ending::Found, now);
         }
     }
 
     /// The address of `from`, which has just been asked, was silent when it was asked last: most likely it is dead, so
     /// the next nearest is asked besides.
-    pub fn handle_doubted(&mut self, from: &NodeId) {
+    pub fn handle_doubted(&mut self, from: &Peer) {
         if let Some((hope, entry)) = self.hope(from)
             && *hope == Hope::Sound
         {
@@ -268,58 +258,32 @@ impl Lookup {
         }
     }
 
-    /// `from` is slower than its expected round trip: its slot is free, but it may still answer. The next nearest is
-    /// asked in its stead, so that a dead peer costs its timeout once, not once for each that follows it.
-    pub fn handle_slow(&mut self, from: &NodeId) {
-        if let Some((hope, entry)) = self.hope(from)
-            && *hope != Hope::Overdue
-        {
+    /// `from` is slower than its expected round trip: its slot is free, but it may still answer until its query fails. The
+    /// next nearest is asked besides, so that dead peers cost one timeout together.
+    pub fn handle_slow(&mut self, from: &Peer) {
+        if let Some((hope, entry)) = self.hope(from) {
             *hope = Hope::Slow;
             self.trace.slow(entry);
         }
     }
 
-    /// The query to `from` waits within this node for what becomes of others to its address, and may not be sent at all. It
-    /// is [slow](Lookup::handle_slow) meanwhile; and while it waits, the queries are not all spent.
-    pub fn handle_parked(&mut self, from: &NodeId) {
-        self.handle_slow(from);
-        if self.trace.ending.is_none()
-            && let Some(State::InFlight { parked, .. }) = self.shortlist.in_flight(from).map(|found| &mut found.state)
-        {
-            *parked = true;
-        }
-    }
-
-    /// `from` is so late that it is most likely dead: the lookup does not wait for it any more, unless nobody has
-    /// answered at all, or another address is known for it. If it answers before the end, that counts.
-    pub fn handle_overdue(&mut self, from: &NodeId) {
-        if let Some((hope, entry)) = self.hope(from) {
-            *hope = Hope::Overdue;
-            self.trace.slow(entry);
-        }
-    }
-
     /// The query to `from` failed: the next nearest takes its place.
-    pub fn handle_failure(&mut self, from: &NodeId, why: Failure, now: Instant) {
+    pub fn handle_failure(&mut self, from: &Peer, why: Failure, now: Instant) {
         if self.trace.ending.is_some() {
             return;
         }
-        let Some(candidate) = self.shortlist.in_flight(from) else { return };
-        if let State::InFlight { entry, .. } = candidate.state {
-            self.trace.came_back(entry, why.into(), now);
-        }
-        match why {
-            Failure::WrongId { actual } => self.shortlist.rename(from, actual),
-            Failure::Silent => self.shortlist.remove(from),
-            Failure::Unsent => self.shortlist.remove_unsent(from),
-        }
-        self.note_displaced();
+        let Some(State::InFlight { entry, .. }) = self.shortlist.in_flight(from).map(|asked| asked.state) else {
+            return;
+        };
+        self.trace.came_back(entry, why.into(), now);
+        self.shortlist.failed(from, why);
+        self.note_dropped();
     }
 
-    /// The peers that answered, at most k, nearest first.
+    /// The peers that answered, at most k, nearest first. Of those that answered under one id it is the one that most
+    /// informants named.
     pub fn closest(&self) -> Vec<Peer> {
-        let answered = self.shortlist.iter().filter(|candidate| matches!(candidate.state, State::Answered { .. }));
-        answered.take(self.k).map(|candidate| candidate.peer).collect()
+        self.shortlist.closest(self.k).into_iter().map(|candidate| candidate.peer).collect()
     }
 
     /// The nearest that answered "not held": where a cached copy goes (Kademlia paper, section 2.3). `None` in a
@@ -342,49 +306,25 @@ impl Lookup {
         &self.trace
     }
 
-    /// Looks at the nearest candidates: `width` of them decide whether all is done, and for each of which it is doubtful
-    /// whether it is alive one more.
-    fn survey(&self, width: usize) -> Survey {
-        let mut survey = Survey { fresh: None, awaited: false, complete: self.shortlist.any_answered() };
-        let mut likely = 0;
-        for (at, candidate) in self.shortlist.iter().enumerate() {
-            if likely == width {
-                break;
-            }
-            let (is_likely, is_settled) = match candidate.state {
-                State::Fresh => (true, false),
-                State::InFlight { hope, .. } => (hope == Hope::Sound, candidate.is_given_up()),
-                State::Answered { .. } => (true, true),
-            };
-            if candidate.state == State::Fresh {
-                survey.fresh = survey.fresh.or(Some(at));
-            }
-            survey.awaited |= candidate.hope() == Some(Hope::Sound);
-            survey.complete &= is_settled;
-            likely += usize::from(is_likely);
-        }
-        survey
-    }
-
     /// What is hoped of `from`, and its place in the trace, if it is waited for.
-    fn hope(&mut self, from: &NodeId) -> Option<(&mut Hope, usize)> {
+    fn hope(&mut self, from: &Peer) -> Option<(&mut Hope, usize)> {
         if self.trace.ending.is_some() {
             return None;
         }
         match &mut self.shortlist.in_flight(from)?.state {
-            State::InFlight { entry, hope, .. } => Some((hope, *entry)),
-            State::Fresh | State::Answered { .. } => None,
+            State::InFlight { entry, hope } => Some((hope, *entry)),
+            State::Fresh | State::Answered { .. } | State::Failed(_) => None,
         }
     }
 
-    /// Ends the wait for `from`, unless nobody waits for it: its entry in the trace, its address and its hop.
-    fn settle(&mut self, from: &NodeId, state: State) -> Option<(usize, Peer, u32)> {
+    /// Ends the wait for `from`, unless it is not waited for: its entry in the trace and its hop.
+    fn answered(&mut self, from: &Peer, with_value: bool) -> Option<(usize, u32)> {
         if self.trace.ending.is_some() {
             return None;
         }
-        let candidate = self.shortlist.in_flight(from)?;
-        let State::InFlight { entry, .. } = std::mem::replace(&mut candidate.state, state) else { return None };
-        Some((entry, candidate.peer, candidate.origin.hop))
+        let (entry, origin) = self.shortlist.answered(from, with_value)?;
+        self.note_dropped();
+        Some((entry, origin.hop))
     }
 
     fn note_rejection(&mut self, peer: Peer, named_by: Option<usize>, offer: Offer) {
@@ -393,14 +333,19 @@ impl Lookup {
         }
     }
 
-    fn note_displaced(&mut self) {
-        for (peer, named_by) in self.shortlist.take_displaced() {
-            self.trace.displaced(peer, named_by);
+    fn note_dropped(&mut self) {
+        for (peer, named_by, why) in self.shortlist.take_dropped() {
+            self.trace.dropped(peer, named_by, why);
         }
     }
 
     fn finish(&mut self, ending: Ending, now: Instant) -> Next {
-        self.trace.end(ending, now);
+        self.end(ending, now);
         Next::Finished(ending)
+    }
+
+    fn end(&mut self, ending: Ending, now: Instant) {
+        self.trace.unheard = self.shortlist.unheard(self.k);
+        self.trace.end(ending, now);
     }
 }

@@ -1,27 +1,32 @@
-//! A lookup's candidates, nearest to the target first: who may be asked, who has been, and who is turned away.
-//! When the lookup is over is not decided here.
+//! A lookup's candidates, nearest to the target first: who may be asked, who has been, what became of it, and who named
+//! them. When the lookup is over is not decided here.
+//!
+//! A candidate is an id *at an address*, as an informant named it: what one informant says takes nothing away from what
+//! another says. So an id may be a candidate at several addresses and an address under several ids, and what is true is found
+//! out by asking. Those go first whose informants have named the fewest that failed.
 
-use std::net::SocketAddr;
-
+use super::Failure;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{Distance, NodeId};
-use crate::protocol::peer::{AddressScope, Peer, Subnet};
-
-/// Candidates of one lookup, unless 5 k are more. The farthest that has not been asked makes room for a nearer one.
-const MIN_CANDIDATES: usize = 100;
+use crate::protocol::peer::{Peer, Subnet};
 
 /// How far a lookup for a value reads on past the k nearest, in multiples of k (WIRE.md, placement).
 pub(super) const READ_ON: usize = 5;
 
-/// What has become of a candidate so far. One that failed is a candidate no longer.
+/// The unit in which debts are counted.
+const QUERY: usize = 5_040;
+
+/// What has become of a candidate so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Not asked yet.
     Fresh,
-    /// Asked; `entry` is its place in the trace. Where it is `parked`, its query has not left this node, and may never.
-    InFlight { entry: usize, hope: Hope, parked: bool },
+    /// Asked; `entry` is its place in the trace.
+    InFlight { entry: usize, hope: Hope },
     /// Answered, with the value or with peers.
     Answered { with_value: bool },
+    /// The query brought no answer from this id at this address.
+    Failed(Failure),
 }
 
 /// How likely an answer is still to come.
@@ -31,10 +36,8 @@ pub(super) enum Hope {
     Sound,
     /// Its address was silent when it was asked last. It holds one of as many slots again, which are for such.
     Doubted,
-    /// It is late, but waited for. It holds no slot.
+    /// It is late. It holds no slot.
     Slow,
-    /// It is not waited for, unless it is known at another address too.
-    Overdue,
 }
 
 /// How a peer became known.
@@ -56,13 +59,12 @@ impl Origin {
 pub(super) struct Candidate {
     pub(super) peer: Peer,
     pub(super) state: State,
-    /// How it became known.
+    /// How it became known first.
     pub(super) origin: Origin,
     distance: Distance,
-    /// Another address named for the same id: tried if the first one fails, since a peer that came back on another
-    /// port is named by both for a while, and a liar may name a false one.
-    alternative: Option<Alternative>,
-    /// It told us this id itself when it was asked by another one.
+    /// All that named it, each once: places in the trace, or our own table.
+    informants: Vec<Option<usize>>,
+    /// The address gave this id itself when it was asked by another one.
     by_own_word: bool,
 }
 
@@ -71,54 +73,69 @@ impl Candidate {
     pub(super) fn hope(&self) -> Option<Hope> {
         match self.state {
             State::InFlight { hope, .. } => Some(hope),
-            State::Fresh | State::Answered { .. } => None,
+            State::Fresh | State::Answered { .. } | State::Failed(_) => None,
         }
     }
 
-    /// Whether nothing is hoped for any more. Where another address is to be tried, it is waited until the query has
-    /// failed: otherwise a liar that names a false one first would keep the peer out.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.hope() == Some(Hope::Overdue) && self.alternative.is_none()
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answered { .. })
     }
-}
 
-#[derive(Debug, Clone, Copy)]
-struct Alternative {
-    addr: SocketAddr,
-    by_own_word: bool,
-    named_by: Option<usize>,
+    /// Whether an answer may still come, now or once it is asked.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Fresh | State::InFlight { .. })
+    }
+
+    /// Whether it counts against those that named it: it failed, or an answer is due. What was never sent does not.
+    fn is_debt(&self) -> bool {
+        match self.state {
+            State::InFlight { hope, .. } => hope != Hope::Sound,
+            State::Failed(why) => why != Failure::Unsent,
+            State::Fresh | State::Answered { .. } => false,
+        }
+    }
 }
 
 /// What became of a peer that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     Taken,
-    /// It is, or has been, a candidate.
+    /// It is, or has been, a candidate; or the same informant has named its id at another address.
     Known,
     OwnId,
-    /// Its address was asked under another id, or belongs to a nearer candidate.
+    /// Its address was asked under another id.
     AddressInUse,
-    /// Its subnet has all its places taken by candidates that were asked or are nearer.
+    /// As many of its subnet have answered as count.
     SubnetFull,
-    /// The list is full, and of nearer ones.
-    TooFar,
 }
 
-/// The candidates, nearest first, and whom has been asked.
+/// A candidate that was dropped before it was asked: who, whose answer had named it first, and why.
+pub(super) type Dropped = (Peer, Option<usize>, Offer);
+
+/// The nearest candidates, as far as they matter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Survey {
+    /// Whom to ask next.
+    pub(super) fresh: Option<usize>,
+    /// An answer is due from one that is in time.
+    pub(super) awaited: bool,
+    /// Some have answered, and all nearer ones have answered or failed.
+    pub(super) complete: bool,
+}
+
+/// The candidates, nearest first. At most as many as may be read of each answer, and one more for each query.
 #[derive(Debug, Clone)]
 pub(super) struct Shortlist {
     own: NodeId,
     target: NodeId,
-    /// Sorted by distance, at most one for each id, at most `capacity`.
+    /// Sorted by distance; those of one id in the order of naming. No two are equal.
     candidates: Vec<Candidate>,
-    /// Whoever was to be asked, in the order of the trace.
-    asked: Vec<Peer>,
+    /// How many were to be asked.
+    asked: usize,
     /// How many of them were not, since the query never left this node.
     unsent: usize,
-    /// Candidates that made room for nearer ones, until they are [told of](Shortlist::take_displaced), and whose answer had
-    /// named them.
-    displaced: Vec<(Peer, Option<usize>)>,
-    capacity: usize,
+    /// Who was dropped, until that is [told](Shortlist::take_dropped).
+    dropped: Vec<Dropped>,
     diversity: AppliesTo,
     max_per_subnet: usize,
 }
@@ -129,23 +146,22 @@ impl Shortlist {
             own,
             target,
             candidates: Vec::new(),
-            asked: Vec::new(),
+            asked: 0,
             unsent: 0,
-            displaced: Vec::new(),
-            capacity: MIN_CANDIDATES.max(READ_ON * config.k),
+            dropped: Vec::new(),
             diversity: config.diversity,
             max_per_subnet: config.max_per_subnet_lookup,
         }
     }
 
-    /// All candidates, nearest first.
+    /// All candidates, nearest first, those that failed included.
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Candidate> {
         self.candidates.iter()
     }
 
     /// How many queries have been spent: all but `free` of those that never left this node.
     pub(super) fn spent(&self, free: usize) -> usize {
-        self.asked.len() - self.unsent.min(free)
+        self.asked - self.unsent.min(free)
     }
 
     /// How many queries hold one of `alpha` slots. Doubted ones do so only where there are more than `alpha` of them.
@@ -154,157 +170,239 @@ impl Shortlist {
         count(Hope::Sound) + count(Hope::Doubted).saturating_sub(alpha)
     }
 
-    /// Whether an answer is waited for: before anybody has answered, all that may still come.
-    pub(super) fn any_awaited(&self) -> bool {
-        let in_flight = || self.iter().filter(|candidate| candidate.hope().is_some());
-        in_flight().any(|candidate| !candidate.is_given_up()) || !self.any_answered() && in_flight().next().is_some()
+    pub(super) fn any_in_flight(&self) -> bool {
+        self.iter().any(|candidate| candidate.hope().is_some())
     }
 
-    /// Whether a query waits in this node, and may still turn out not to have been sent.
-    pub(super) fn any_parked(&self) -> bool {
-        self.iter().any(|candidate| matches!(candidate.state, State::InFlight { parked: true, .. }))
-    }
-
-    pub(super) fn any_answered(&self) -> bool {
-        self.iter().any(|candidate| matches!(candidate.state, State::Answered { .. }))
-    }
-
-    /// The candidate that was asked by `id` and has not answered. `None` makes late events harmless.
-    pub(super) fn in_flight(&mut self, id: &NodeId) -> Option<&mut Candidate> {
-        let at = self.find(id).ok()?;
-        let candidate = &mut self.candidates[at];
-        matches!(candidate.state, State::InFlight { .. }).then_some(candidate)
+    /// The candidate `peer`, if it was asked and no answer came yet. `None` makes late events harmless.
+    pub(super) fn in_flight(&mut self, peer: &Peer) -> Option<&mut Candidate> {
+        let at = self.find(peer)?;
+        Some(&mut self.candidates[at]).filter(|candidate| candidate.hope().is_some())
     }
 
     /// Marks the candidate at `at` as asked.
     pub(super) fn ask(&mut self, at: usize) -> &Candidate {
         let candidate = &mut self.candidates[at];
-        candidate.state = State::InFlight { entry: self.asked.len(), hope: Hope::Sound, parked: false };
-        self.asked.push(candidate.peer);
+        candidate.state = State::InFlight { entry: self.asked, hope: Hope::Sound };
+        self.asked += 1;
         candidate
     }
 
-    /// Takes `peer` in, if it is new and there is room.
+    /// Takes `peer` in, if it is new, or takes down that one more informant named it.
     pub(super) fn offer(&mut self, peer: Peer, origin: Origin) -> Offer {
         if peer.id == self.own {
             return Offer::OwnId;
         }
-        if let Ok(at) = self.find(&peer.id) {
-            let candidate = &mut self.candidates[at];
-            if candidate.peer.addr != peer.addr {
-                let named_by = origin.named_by;
-                candidate.alternative.get_or_insert(Alternative { addr: peer.addr, by_own_word: false, named_by });
+        if let Some(at) = self.find(&peer) {
+            let informants = &mut self.candidates[at].informants;
+            if !informants.contains(&origin.named_by) {
+                informants.push(origin.named_by);
             }
             return Offer::Known;
         }
-        match self.asked.iter().find(|asked| asked.addr == peer.addr) {
-            Some(asked) if asked.id == peer.id => Offer::Known,
-            Some(_) => Offer::AddressInUse,
-            None => self.insert(peer, origin, false),
+        if self.of_id(&peer.id).iter().any(|candidate| candidate.informants.contains(&origin.named_by)) {
+            return Offer::Known;
         }
-    }
-
-    /// Who has been displaced since this was asked last.
-    pub(super) fn take_displaced(&mut self) -> Vec<(Peer, Option<usize>)> {
-        std::mem::take(&mut self.displaced)
-    }
-
-    /// Removes a candidate whose query failed. Its other address takes its place, if one was named.
-    pub(super) fn remove(&mut self, id: &NodeId) {
-        if let Ok(at) = self.find(id) {
-            let failed = self.candidates.remove(at);
-            if let Some(Alternative { addr, by_own_word, named_by }) = failed.alternative {
-                let peer = Peer::new(failed.peer.id, addr);
-                let origin = Origin { named_by, ..failed.origin };
-                if by_own_word {
-                    self.insert(peer, origin, true);
-                } else {
-                    self.offer(peer, origin);
-                }
-            }
+        if self.iter().any(|other| other.peer.addr == peer.addr && !other.is_open()) {
+            return Offer::AddressInUse;
         }
-    }
-
-    /// Removes a candidate whose query never left this node. It was named all the same, and is not tried there again.
-    pub(super) fn remove_unsent(&mut self, id: &NodeId) {
-        self.unsent += 1;
-        self.remove(id);
-    }
-
-    /// Replaces the candidate asked by `id` by the id that it gave itself, to be asked by that: otherwise a liar that
-    /// names a peer's address with a false id would keep the peer out. This happens once for an address.
-    pub(super) fn rename(&mut self, id: &NodeId, actual: NodeId) {
-        let Some(candidate) = self.in_flight(id) else { return };
-        let State::InFlight { entry, .. } = candidate.state else { return };
-        let origin = Origin { hop: candidate.origin.hop, named_by: Some(entry) };
-        let (peer, again) = (Peer::new(actual, candidate.peer.addr), candidate.by_own_word);
-        self.remove(id);
-        if again || actual == self.own {
-            return;
+        if self.is_subnet_full(&peer, |other| other.is_answered()) {
+            return Offer::SubnetFull;
         }
-        match self.find(&actual) {
-            // Who is right is open: the address that others named is asked first.
-            Ok(at) => {
-                let (addr, named_by) = (peer.addr, origin.named_by);
-                self.candidates[at].alternative = Some(Alternative { addr, by_own_word: true, named_by });
-            }
-            Err(_) => {
-                self.insert(peer, origin, true);
-            }
-        }
-    }
-
-    fn find(&self, id: &NodeId) -> Result<usize, usize> {
-        let distance = id.distance(&self.target);
-        self.candidates.binary_search_by(|candidate| candidate.distance.cmp(&distance))
-    }
-
-    fn insert(&mut self, peer: Peer, origin: Origin, by_own_word: bool) -> Offer {
-        let distance = peer.id.distance(&self.target);
-        match self.place_for(&peer, distance) {
-            Err(refusal) => return refusal,
-            Ok(Some(victim)) => {
-                let victim = self.candidates.remove(victim);
-                self.displaced.push((victim.peer, victim.origin.named_by));
-            }
-            Ok(None) => {}
-        }
-        let at = self.candidates.partition_point(|candidate| candidate.distance < distance);
-        let candidate = Candidate { peer, state: State::Fresh, origin, distance, alternative: None, by_own_word };
-        self.candidates.insert(at, candidate);
+        self.insert(peer, origin, vec![origin.named_by], false);
         Offer::Taken
     }
 
-    /// The fresh candidate that must go to make room for `peer`, if any must. One is always enough: who has the same
-    /// address is of the same subnet.
-    fn place_for(&self, peer: &Peer, distance: Distance) -> Result<Option<usize>, Offer> {
-        let gives_way = |at: usize, refusal: Offer| {
-            if self.candidates[at].distance > distance { Ok(Some(at)) } else { Err(refusal) }
-        };
-        let fresh = |candidate: &Candidate| candidate.state == State::Fresh;
-        if let Some(at) = self.iter().position(|candidate| fresh(candidate) && candidate.peer.addr == peer.addr) {
-            return gives_way(at, Offer::AddressInUse);
-        }
-        if self.is_limited(peer) {
-            let subnet = Subnet::of(&peer.addr.ip());
-            let of_subnet = |candidate: &Candidate| Subnet::of(&candidate.peer.addr.ip()) == subnet;
-            if self.iter().filter(|candidate| of_subnet(candidate)).count() >= self.max_per_subnet {
-                let last = self.iter().rposition(|candidate| fresh(candidate) && of_subnet(candidate));
-                return last.map_or(Err(Offer::SubnetFull), |at| gives_way(at, Offer::SubnetFull));
-            }
-        }
-        if self.candidates.len() >= self.capacity {
-            let last = self.iter().rposition(fresh);
-            return last.map_or(Err(Offer::TooFar), |at| gives_way(at, Offer::TooFar));
-        }
-        Ok(None)
+    /// Who has been dropped since this was asked last.
+    pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
     }
 
-    fn is_limited(&self, peer: &Peer) -> bool {
-        match self.diversity {
-            AppliesTo::Global => AddressScope::of(&peer.addr.ip()).is_global(),
-            AppliesTo::Always => true,
-            AppliesTo::Off => false,
+    /// `peer` answered: the entry in the trace of the query, and how it became known. Its address has no other id then.
+    pub(super) fn answered(&mut self, peer: &Peer, with_value: bool) -> Option<(usize, Origin)> {
+        let candidate = self.in_flight(peer)?;
+        let State::InFlight { entry, .. } = candidate.state else { return None };
+        candidate.state = State::Answered { with_value };
+        let origin = candidate.origin;
+        self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr);
+        if self.is_subnet_full(peer, Candidate::is_answered) {
+            let subnet = Subnet::of(&peer.addr.ip());
+            self.drop_where(Offer::SubnetFull, |other| Subnet::of(&other.peer.addr.ip()) == subnet);
         }
+        Some((entry, origin))
+    }
+
+    /// The query to `peer` failed, and so would one by another id at its address. Only the id that the address gave itself
+    /// is asked there, once: otherwise a liar that names a peer's address with a false id would keep the peer out.
+    pub(super) fn failed(&mut self, peer: &Peer, why: Failure) {
+        let Some(candidate) = self.in_flight(peer) else { return };
+        let State::InFlight { entry, .. } = candidate.state else { return };
+        candidate.state = State::Failed(why);
+        let (again, informants) = (candidate.by_own_word, candidate.informants.clone());
+        let origin = Origin { named_by: Some(entry), ..candidate.origin };
+        self.unsent += usize::from(why == Failure::Unsent);
+        let itself = match why {
+            Failure::WrongId { actual } if !again && actual != self.own => Some(Peer::new(actual, peer.addr)),
+            _ => None,
+        };
+        self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr && Some(other.peer) != itself);
+        let Some(itself) = itself else { return };
+        match self.find(&itself) {
+            Some(at) => self.candidates[at].by_own_word = true,
+            None if self.is_subnet_full(&itself, Candidate::is_answered) => {}
+            None => self.insert(itself, origin, informants, true),
+        }
+    }
+
+    /// Those that answered, nearest first, at most `width`: of an id the one that most have named, and no more of a subnet
+    /// than count.
+    pub(super) fn closest(&self, width: usize) -> Vec<&Candidate> {
+        self.nearest(width, Candidate::is_answered)
+    }
+
+    /// Looks at the candidates that may be among the `width` nearest.
+    pub(super) fn survey(&self, width: usize) -> Survey {
+        let end = |nearest: &[&Candidate]| nearest.get(width - 1).map(|last| last.distance);
+        let answered = self.nearest(width, Candidate::is_answered);
+        let needed = end(&answered);
+        let likely = self.nearest(width, |candidate| candidate.is_answered() || candidate.hope() == Some(Hope::Sound));
+        Survey {
+            fresh: self.choose(width),
+            awaited: likely.iter().any(|candidate| candidate.hope() == Some(Hope::Sound)),
+            complete: !answered.is_empty() && !self.within(needed).any(Candidate::is_open),
+        }
+    }
+
+    /// How many ids nearer than the `width`-th that answered have not: they were silent, or were not asked or waited for
+    /// to the end. Where another id answers they are not counted.
+    pub(super) fn unheard(&self, width: usize) -> usize {
+        let needed = self.closest(width).get(width - 1).map(|last| last.distance);
+        let mut ids: Vec<&NodeId> = Vec::new();
+        for candidate in self.within(needed) {
+            let unheard =
+                candidate.is_open() || matches!(candidate.state, State::Failed(Failure::Silent | Failure::Unsent));
+            let id = &candidate.peer.id;
+            if unheard && ids.last() != Some(&id) && !self.of_id(id).iter().any(Candidate::is_answered) {
+                ids.push(id);
+            }
+        }
+        ids.len()
+    }
+
+    /// Whom to ask next: of those whose informants are in the least debt the nearest, unless `width` nearer ones answered or
+    /// are likely to, without being deeper in debt. So informants take turns as far as what they name fails, and one that
+    /// names inventions holds up the others for few queries.
+    fn choose(&self, width: usize) -> Option<usize> {
+        let ranks = self.ranks();
+        let fresh =
+            || self.iter().zip(&ranks).enumerate().filter(|(_, (candidate, _))| candidate.state == State::Fresh);
+        let mut levels: Vec<usize> = fresh().map(|(_, (_, rank))| *rank).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        levels.into_iter().find_map(|level| {
+            let likely = self.iter().zip(&ranks).filter(|(candidate, rank)| {
+                candidate.is_answered() || candidate.hope() == Some(Hope::Sound) && **rank <= level
+            });
+            let end =
+                self.nearest_of(likely.map(|(candidate, _)| candidate), width).get(width - 1).map(|last| last.distance);
+            let of_level = fresh().filter(|(_, (_, rank))| **rank == level).map(|(at, (candidate, _))| (at, candidate));
+            let mut within = of_level.take_while(|(_, candidate)| end.is_none_or(|end| candidate.distance <= end));
+            within.find(|(_, candidate)| self.may_be_asked(candidate)).map(|(at, _)| at)
+        })
+    }
+
+    /// In how much debt the informants of each candidate are: those of a candidate that failed or is late owe one query
+    /// together. It counts what the one owes that owes least, in whole queries.
+    fn ranks(&self) -> Vec<usize> {
+        let place = |informant: &Option<usize>| informant.map_or(0, |entry| entry + 1);
+        let mut debts = vec![0; self.asked + 1];
+        for candidate in self.iter().filter(|candidate| candidate.is_debt()) {
+            let share = QUERY.div_ceil(candidate.informants.len());
+            candidate.informants.iter().for_each(|informant| debts[place(informant)] += share);
+        }
+        let rank = |candidate: &Candidate| {
+            candidate.informants.iter().map(|informant| debts[place(informant)] / QUERY).min().unwrap_or(0)
+        };
+        self.iter().map(rank).collect()
+    }
+
+    /// Whether neither its address nor its subnet stands against it for now.
+    fn may_be_asked(&self, candidate: &Candidate) -> bool {
+        let holds_place = |other: &Candidate| other.is_answered() || other.hope() == Some(Hope::Sound);
+        let is_asked = |other: &Candidate| other.peer.addr == candidate.peer.addr && other.hope().is_some();
+        !self.iter().any(is_asked) && !self.is_subnet_full(&candidate.peer, holds_place)
+    }
+
+    /// The candidates up to a distance, or all.
+    fn within(&self, end: Option<Distance>) -> impl Iterator<Item = &Candidate> {
+        self.iter().take_while(move |candidate| end.is_none_or(|end| candidate.distance <= end))
+    }
+
+    fn nearest(&self, width: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
+        self.nearest_of(self.iter().filter(|candidate| counts(candidate)), width)
+    }
+
+    /// The first `width` of these: one for each id, and no more of a subnet than count.
+    fn nearest_of<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>, width: usize) -> Vec<&'a Candidate> {
+        let mut nearest: Vec<&Candidate> = Vec::new();
+        for candidate in candidates {
+            if let Some(last) = nearest.last_mut().filter(|last| last.peer.id == candidate.peer.id) {
+                if candidate.informants.len() > last.informants.len() {
+                    *last = candidate;
+                }
+                continue;
+            }
+            if nearest.len() == width {
+                break;
+            }
+            if !self.is_full(&candidate.peer, nearest.iter().copied()) {
+                nearest.push(candidate);
+            }
+        }
+        nearest
+    }
+
+    /// Whether of the subnet of `peer` as many `hold` a place as there are.
+    fn is_subnet_full(&self, peer: &Peer, holds: impl Fn(&Candidate) -> bool) -> bool {
+        self.is_full(peer, self.iter().filter(|candidate| holds(candidate)))
+    }
+
+    fn is_full<'a>(&self, peer: &Peer, others: impl Iterator<Item = &'a Candidate>) -> bool {
+        let (ip, subnet) = (peer.addr.ip(), Subnet::of(&peer.addr.ip()));
+        self.diversity.covers(&ip)
+            && others.filter(|other| Subnet::of(&other.peer.addr.ip()) == subnet).count() >= self.max_per_subnet
+    }
+
+    fn drop_where(&mut self, why: Offer, goes: impl Fn(&Candidate) -> bool) {
+        let dropped = &mut self.dropped;
+        self.candidates.retain(|candidate| {
+            let stays = candidate.state != State::Fresh || !goes(candidate);
+            if !stays {
+                dropped.push((candidate.peer, candidate.origin.named_by, why));
+            }
+            stays
+        });
+    }
+
+    /// The candidates of an id, in the order of naming.
+    fn of_id(&self, id: &NodeId) -> &[Candidate] {
+        let distance = id.distance(&self.target);
+        let start = self.candidates.partition_point(|candidate| candidate.distance < distance);
+        let end = self.candidates.partition_point(|candidate| candidate.distance <= distance);
+        &self.candidates[start..end]
+    }
+
+    fn find(&self, peer: &Peer) -> Option<usize> {
+        let distance = peer.id.distance(&self.target);
+        let start = self.candidates.partition_point(|candidate| candidate.distance < distance);
+        let of_id = self.of_id(&peer.id);
+        of_id.iter().position(|candidate| candidate.peer == *peer).map(|at| start + at)
+    }
+
+    fn insert(&mut self, peer: Peer, origin: Origin, informants: Vec<Option<usize>>, by_own_word: bool) {
+        let distance = peer.id.distance(&self.target);
+        let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
+        let candidate = Candidate { peer, state: State::Fresh, origin, distance, informants, by_own_word };
+        self.candidates.insert(at, candidate);
     }
 }

@@ -12,9 +12,8 @@ use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
 
-/// When a query counts as slow, when as overdue, and when as lost.
+/// When a query counts as slow, and when as lost.
 pub(super) const SLOW: Duration = Duration::from_millis(50);
-pub(super) const OVERDUE: Duration = Duration::from_millis(200);
 pub(super) const LOST: Duration = Duration::from_secs(2);
 
 pub(super) fn random_id(entropy: &mut dyn Entropy) -> NodeId {
@@ -112,10 +111,9 @@ pub(super) struct Run {
 }
 
 enum Event {
-    Reply(NodeId, Reply),
-    Doubted(NodeId),
-    Slow(NodeId),
-    Overdue(NodeId),
+    Reply(Reply),
+    Doubted,
+    Slow,
 }
 
 /// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is doubted, for no
@@ -136,7 +134,7 @@ pub(super) fn run(
         match lookup.next(now) {
             Next::Query(peer) => {
                 asked.push(peer);
-                held.push(peer.id);
+                held.push(peer);
                 let holding = held.len() + doubted.len().saturating_sub(config.alpha);
                 assert!(holding <= config.alpha, "{} queries hold slots, {} doubted", held.len(), doubted.len());
                 let reply = answer(&peer);
@@ -146,15 +144,11 @@ pub(super) fn run(
                     Reply::Fails(Failure::Unsent) => Duration::ZERO,
                     _ => trip,
                 };
-                let late = if entropy.below(8) == 0 {
-                    [(Duration::ZERO, Event::Doubted(peer.id)), (OVERDUE, Event::Overdue(peer.id))]
-                } else {
-                    [(SLOW, Event::Slow(peer.id)), (OVERDUE, Event::Overdue(peer.id))]
-                };
-                for (at, event) in late.into_iter().chain([(due, Event::Reply(peer.id, reply))]) {
+                let doubted = (entropy.below(8) == 0).then_some((Duration::ZERO, Event::Doubted));
+                for (at, event) in doubted.into_iter().chain([(SLOW, Event::Slow), (due, Event::Reply(reply))]) {
                     number += 1;
                     queue.push(Reverse((now + at, number)));
-                    events.insert(number, event);
+                    events.insert(number, (peer, event));
                 }
             }
             Next::Wait { until } => {
@@ -163,23 +157,21 @@ pub(super) fn run(
                 if at > until {
                     continue;
                 }
-                let event = events.remove(&number).unwrap();
-                let (Event::Reply(id, _) | Event::Doubted(id) | Event::Slow(id) | Event::Overdue(id)) = event;
-                let was_held = held.contains(&id);
-                held.retain(|holder| *holder != id);
-                if !matches!(event, Event::Doubted(_)) {
-                    doubted.retain(|holder| *holder != id);
+                let (peer, event) = events.remove(&number).unwrap();
+                let was_held = held.contains(&peer);
+                held.retain(|holder| *holder != peer);
+                if !matches!(event, Event::Doubted) {
+                    doubted.retain(|holder| *holder != peer);
                 }
                 match event {
-                    Event::Doubted(_) => {
-                        doubted.extend(was_held.then_some(id));
-                        lookup.handle_doubted(&id);
+                    Event::Doubted => {
+                        doubted.extend(was_held.then_some(peer));
+                        lookup.handle_doubted(&peer);
                     }
-                    Event::Slow(_) => lookup.handle_slow(&id),
-                    Event::Overdue(_) => lookup.handle_overdue(&id),
-                    Event::Reply(_, Reply::Peers(peers)) => lookup.handle_peers(&id, &peers, now),
-                    Event::Reply(_, Reply::Value) => lookup.handle_value(&id, now),
-                    Event::Reply(_, Reply::Fails(why)) => lookup.handle_failure(&id, why, now),
+                    Event::Slow => lookup.handle_slow(&peer),
+                    Event::Reply(Reply::Peers(peers)) => lookup.handle_peers(&peer, &peers, now),
+                    Event::Reply(Reply::Value) => lookup.handle_value(&peer, now),
+                    Event::Reply(Reply::Fails(why)) => lookup.handle_failure(&peer, why, now),
                 }
             }
             Next::Finished(ending) => {

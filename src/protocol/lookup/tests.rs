@@ -44,9 +44,9 @@ fn alpha_queries_hold_slots_and_the_nearest_are_asked_first() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(4, 2), &[near(5), near(3), near(9), near(1)], now);
     assert_eq!(asks(&mut lookup, now), [near(1), near(3)]);
-    lookup.handle_peers(&near(3).id, &[near(2)], now);
+    lookup.handle_peers(&near(3), &[near(2)], now);
     assert_eq!(asks(&mut lookup, now), [near(2)]);
-    lookup.handle_failure(&near(1).id, Failure::Silent, now);
+    lookup.handle_failure(&near(1), Failure::Silent, now);
     assert_eq!(asks(&mut lookup, now), [near(5)]);
 }
 
@@ -56,7 +56,7 @@ fn without_anybody_to_ask_there_are_no_peers() {
     assert_eq!(start(Goal::Nodes, &config(4, 2), &[], now).next(now), Next::Finished(Ending::NoPeers));
     let mut lookup = start(Goal::Value, &config(4, 2), &[near(1)], now);
     assert_eq!(asks(&mut lookup, now), [near(1)]);
-    lookup.handle_failure(&near(1).id, Failure::Unsent, now);
+    lookup.handle_failure(&near(1), Failure::Unsent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::NoPeers));
     assert_eq!(lookup.tally(), Tally { asked: 1, unsent: 1, ..Tally::default() });
 }
@@ -69,7 +69,7 @@ fn the_deadline_ends_a_lookup_that_hears_nothing() {
     let Next::Wait { until } = lookup.next(now) else { panic!("it does not wait") };
     assert_eq!(until, now + config.lookup_deadline);
     assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
-    lookup.handle_peers(&near(0).id, &[near(10)], until);
+    lookup.handle_peers(&near(0), &[near(10)], until);
     assert_eq!((lookup.closest(), lookup.tally().pending), (Vec::new(), 2));
 }
 
@@ -80,15 +80,15 @@ fn when_the_queries_are_spent_what_is_under_way_still_counts() {
     let mut asked = 0;
     loop {
         match lookup.next(now) {
-            Next::Query(peer) if peer == near(0) => lookup.handle_slow(&peer.id),
-            Next::Query(peer) => lookup.handle_failure(&peer.id, Failure::Silent, now),
+            Next::Query(peer) if peer == near(0) => lookup.handle_slow(&peer),
+            Next::Query(peer) => lookup.handle_failure(&peer, Failure::Silent, now),
             Next::Wait { .. } => break,
             Next::Finished(ending) => panic!("it ended early: {ending:?}"),
         }
         asked += 1;
     }
     assert_eq!(asked, config.lookup_queries());
-    lookup.handle_peers(&near(0).id, &[], now);
+    lookup.handle_peers(&near(0), &[], now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
     assert_eq!(lookup.closest(), [near(0)]);
 }
@@ -105,11 +105,11 @@ fn what_was_not_sent_is_no_query_up_to_eight_times_as_many() {
         while let Next::Query(peer) = lookup.next(now) {
             if refused < unsent + surplus && (refused + sent) % 32 > 0 {
                 refused += 1;
-                lookup.handle_failure(&peer.id, Failure::Unsent, now);
+                lookup.handle_failure(&peer, Failure::Unsent, now);
             } else {
                 sent += 1;
                 let peers: Vec<Peer> = named.by_ref().take(32).collect();
-                lookup.handle_peers(&peer.id, &peers, now);
+                lookup.handle_peers(&peer, &peers, now);
             }
         }
         assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
@@ -125,20 +125,19 @@ fn while_a_query_waits_to_be_sent_the_queries_are_not_all_spent() {
         let mut lookup = start(Goal::Nodes, &config, &all_near(0..100), now);
         while let Next::Query(peer) = lookup.next(now) {
             if peer == near(0) {
-                lookup.handle_parked(&peer.id);
-                lookup.handle_overdue(&peer.id);
+                lookup.handle_slow(&peer);
             } else if peer == near(1) {
-                lookup.handle_peers(&peer.id, &[], now);
+                lookup.handle_peers(&peer, &[], now);
             } else {
-                lookup.handle_failure(&peer.id, Failure::Silent, now);
+                lookup.handle_failure(&peer, Failure::Silent, now);
             }
         }
         assert_eq!(lookup.tally().asked, config.lookup_queries());
         assert!(matches!(lookup.next(now), Next::Wait { .. }), "one of them may not be sent");
         let why = if is_sent { Failure::Silent } else { Failure::Unsent };
-        lookup.handle_failure(&near(0).id, why, now);
+        lookup.handle_failure(&near(0), why, now);
         assert_eq!(asks(&mut lookup, now).len(), usize::from(!is_sent), "and then one more may be");
-        lookup.handle_failure(&near(60).id, Failure::Silent, now);
+        lookup.handle_failure(&near(60), Failure::Silent, now);
         assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
     }
 }
@@ -148,9 +147,9 @@ fn a_value_ends_the_lookup_and_a_copy_goes_to_the_nearest_that_lacks_it() {
     let now = Instant::now();
     let mut lookup = start(Goal::Value, &config(4, 3), &all_near(0..4), now);
     assert_eq!(asks(&mut lookup, now).len(), 3);
-    lookup.handle_peers(&near(2).id, &[], now);
-    lookup.handle_peers(&near(1).id, &[], now);
-    lookup.handle_value(&near(0).id, now);
+    lookup.handle_peers(&near(2), &[], now);
+    lookup.handle_peers(&near(1), &[], now);
+    lookup.handle_value(&near(0), now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Found));
     assert_eq!(lookup.nearest_without_value(), Some(near(1)));
     assert_eq!(start(Goal::Nodes, &config(4, 3), &[], now).nearest_without_value(), None);
@@ -196,7 +195,7 @@ fn told(config: &Config, named: &[Peer]) -> (Lookup, Instant) {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, config, &[near(60_000)], now);
     assert_eq!(asks(&mut lookup, now), [near(60_000)]);
-    lookup.handle_peers(&near(60_000).id, named, now);
+    lookup.handle_peers(&near(60_000), named, now);
     (lookup, now)
 }
 
@@ -210,14 +209,75 @@ fn the_rest_of_a_long_answer_is_not_read() {
 }
 
 #[test]
-fn a_full_list_drops_the_farthest_for_a_nearer_one() {
+fn however_many_nearer_ones_are_named_what_another_informant_named_stays() {
     let now = Instant::now();
-    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(100..220), now);
-    assert_eq!((lookup.shortlist.iter().count(), lookup.trace().turned_away.too_far), (100, 20));
-    assert_eq!(asks(&mut lookup, now), all_near(100..103));
-    lookup.handle_peers(&near(100).id, &[near(7), near(230)], now);
-    assert_eq!((lookup.shortlist.iter().count(), lookup.trace().turned_away.too_far), (100, 21));
-    assert_eq!(lookup.shortlist.iter().last().map(|last| last.peer), Some(near(198)));
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(1_000..1_020), now);
+    assert_eq!(asks(&mut lookup, now), all_near(1_000..1_003));
+    for informant in 1_000..1_003_u16 {
+        let nearer = 32 * (informant - 1_000);
+        lookup.handle_peers(&near(informant), &all_near(nearer..nearer + 40), now);
+    }
+    assert_eq!(lookup.shortlist.iter().count(), 20 + 3 * MAX_PEERS_READ);
+    assert_eq!(lookup.shortlist.iter().last().map(|last| last.peer), Some(near(1_019)));
+}
+
+#[test]
+fn informants_of_whose_names_one_has_failed_or_is_late_wait_for_the_others() {
+    let now = Instant::now();
+    for late in [false, true] {
+        let mut lookup = start(Goal::Nodes, &config(4, 1), &[near(1_000), near(1_001)], now);
+        assert_eq!(asks(&mut lookup, now), [near(1_000)]);
+        lookup.handle_peers(&near(1_000), &all_near(0..32), now);
+        assert_eq!(asks(&mut lookup, now), [near(0)], "the nearest");
+        if late {
+            lookup.handle_slow(&near(0));
+        } else {
+            lookup.handle_failure(&near(0), Failure::Silent, now);
+        }
+        assert_eq!(asks(&mut lookup, now), [near(1_001)], "whom this node's own table names");
+        lookup.handle_peers(&near(1_001), &[near(40), near(5)], now);
+        assert_eq!(asks(&mut lookup, now), [near(5)], "whom one without a failure names as well");
+        lookup.handle_peers(&near(5), &[], now);
+        assert_eq!(asks(&mut lookup, now), [near(40)]);
+        lookup.handle_peers(&near(40), &[], now);
+        assert_eq!(asks(&mut lookup, now), [near(1)], "there are no others");
+    }
+}
+
+#[test]
+fn an_id_at_several_addresses_is_asked_at_each_and_an_informant_names_one() {
+    let at = |number| Peer::new(near(1).id, address(number));
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &[near(1_000), near(1_001)], now);
+    assert_eq!(asks(&mut lookup, now).len(), 2);
+    lookup.handle_peers(&near(1_000), &[at(7_000), at(7_001)], now);
+    assert_eq!(lookup.trace().turned_away.known, 1, "the same informant has named it elsewhere");
+    lookup.handle_peers(&near(1_001), &[at(7_002)], now);
+    assert_eq!(asks(&mut lookup, now), [at(7_000), at(7_002)]);
+    lookup.handle_peers(&at(7_000), &[], now);
+    assert!(matches!(lookup.next(now), Next::Wait { .. }), "who the true one is is open");
+    lookup.handle_peers(&at(7_002), &[], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+    assert_eq!(lookup.closest(), [at(7_000), near(1_000), near(1_001)], "an id is one of the nearest once");
+}
+
+#[test]
+fn an_address_under_several_ids_is_asked_by_one_of_them_and_then_by_its_own() {
+    let honest = near(3);
+    let lie = |number| Peer::new(near(number).id, honest.addr);
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 3), &[near(1_000), near(1_001), near(1_002)], now);
+    assert_eq!(asks(&mut lookup, now).len(), 3);
+    lookup.handle_peers(&near(1_000), &[lie(0), lie(1), lie(2)], now);
+    assert_eq!(asks(&mut lookup, now), [lie(0)], "one query at a time to an address");
+    lookup.handle_peers(&near(1_001), &[honest], now);
+    lookup.handle_failure(&lie(0), Failure::WrongId { actual: honest.id }, now);
+    assert_eq!(lookup.trace().turned_away.address_in_use, 2);
+    assert_eq!(asks(&mut lookup, now), [honest]);
+    lookup.handle_peers(&honest, &[], now);
+    lookup.handle_peers(&near(1_002), &[lie(1), lie(5), honest], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+    assert_eq!(lookup.closest(), [honest, near(1_000), near(1_001), near(1_002)]);
 }
 
 fn in_subnet(number: u16, ip: &str) -> Peer {
@@ -227,19 +287,26 @@ fn in_subnet(number: u16, ip: &str) -> Peer {
 #[test]
 fn a_lookup_takes_three_of_one_global_subnet_the_nearest_before_they_are_asked() {
     let crowd: Vec<Peer> = (0..6).rev().map(|number| in_subnet(number, "198.51.100")).collect();
-    let (mut lookup, now) = told(&config(4, 3), &crowd);
+    let (mut lookup, now) = told(&config(8, 4), &crowd);
     assert_eq!(asks(&mut lookup, now), [crowd[5], crowd[4], crowd[3]]);
-    assert_eq!(lookup.shortlist.iter().count(), 4);
-
-    // Those that were asked keep their places against nearer ones, until one of them fails.
-    let (mut lookup, now) = told(&config(8, 3), &crowd[..3]);
-    assert_eq!(asks(&mut lookup, now).len(), 3);
-    lookup.handle_peers(&crowd[0].id, &crowd[3..], now);
-    assert_eq!(lookup.trace().turned_away.subnet_full, 3);
-    assert_eq!(asks(&mut lookup, now), []);
-    lookup.handle_failure(&crowd[1].id, Failure::Silent, now);
-    lookup.handle_peers(&crowd[2].id, &crowd[3..], now);
-    assert_eq!(asks(&mut lookup, now), [crowd[5]]);
+    // Whoever is late or fails makes room: three that do not exist keep no other one out.
+    lookup.handle_slow(&crowd[5]);
+    assert_eq!(asks(&mut lookup, now), [crowd[2]]);
+    lookup.handle_failure(&crowd[4], Failure::Silent, now);
+    assert_eq!(asks(&mut lookup, now), [crowd[1]]);
+    // Those that have answered keep their places.
+    lookup.handle_peers(&crowd[3], &[], now);
+    lookup.handle_peers(&crowd[2], &[], now);
+    lookup.handle_peers(&crowd[1], &[in_subnet(6, "198.51.100")], now);
+    assert_eq!((lookup.trace().turned_away.subnet_full, asks(&mut lookup, now)), (2, vec![]));
+    assert_eq!(lookup.trace().rejected[0].peer, crowd[0], "who was named before goes as well");
+    lookup.handle_peers(&crowd[5], &[], now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+    assert_eq!(
+        lookup.closest(),
+        [crowd[5], crowd[3], crowd[2], near(60_000)],
+        "a fourth that answered late does not count"
+    );
 }
 
 #[test]
@@ -247,18 +314,18 @@ fn private_ranges_are_exempt_from_the_subnet_limit_unless_it_applies_always() {
     let now = Instant::now();
     let crowd: Vec<Peer> = (0..6).map(|number| in_subnet(number, "10.0.0")).collect();
     for (diversity, taken) in [(AppliesTo::Global, 6), (AppliesTo::Off, 6), (AppliesTo::Always, 3)] {
-        let config = Config::builder().diversity(diversity).build().unwrap();
-        assert_eq!(start(Goal::Nodes, &config, &crowd, now).shortlist.iter().count(), taken, "{diversity:?}");
+        let config = Config::builder().diversity(diversity).alpha(8).build().unwrap();
+        assert_eq!(asks(&mut start(Goal::Nodes, &config, &crowd, now), now).len(), taken, "{diversity:?}");
     }
     let crowd: Vec<Peer> = (0..6).map(|number| in_subnet(number, "198.51.100")).collect();
-    let config = Config::builder().diversity(AppliesTo::Off).build().unwrap();
-    assert_eq!(start(Goal::Nodes, &config, &crowd, now).shortlist.iter().count(), 6);
+    let config = Config::builder().diversity(AppliesTo::Off).alpha(8).build().unwrap();
+    assert_eq!(asks(&mut start(Goal::Nodes, &config, &crowd, now), now).len(), 6);
 }
 
 #[test]
 fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
     let narrow = in_subnet(1, "10.0.0");
-    let same_address = Peer::new(near(8).id, near(7).addr);
+    let same_address = Peer::new(near(8).id, near(60_000).addr);
     let named = [narrow, peer(OWN, 9), near(7), near(7), same_address, near(60_000)];
     let (lookup, _) = told(&config(4, 3), &named);
     let expected = TurnedAway { known: 2, own_id: 1, bad_address: 1, address_in_use: 1, ..TurnedAway::default() };
@@ -271,20 +338,15 @@ fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
 }
 
 #[test]
-fn candidates_that_make_room_for_nearer_ones_are_counted_and_named() {
-    let now = Instant::now();
-    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(100..200), now);
-    assert_eq!(asks(&mut lookup, now), all_near(100..103));
-    let by_list = [near(7), near(8)];
-    lookup.handle_peers(&near(100).id, &by_list, now);
-    // A nearer one at the address of one that was just named, in the same answer.
-    lookup.handle_peers(&near(101).id, &[near(9), Peer::new(near(5).id, near(9).addr)], now);
+fn candidates_that_are_turned_away_later_are_counted_and_named() {
+    let (mut lookup, now) = told(&config(4, 3), &[near(9), Peer::new(near(50).id, near(9).addr)]);
+    assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 2, taken: 2 });
+    assert_eq!(asks(&mut lookup, now), [near(9)]);
+    lookup.handle_peers(&near(9), &[], now);
     let trace = lookup.trace();
-    assert_eq!((trace.turned_away.displaced, trace.asked[1].turned_away.displaced), (4, 1));
-    assert_eq!(trace.asked[1].came_back, CameBack::Peers { named: 2, taken: 2 });
-    let own = |n| Rejected { peer: near(n), named_by: None, why: Rejection::Displaced };
-    let of_answer = Rejected { peer: near(9), named_by: Some(1), why: Rejection::Displaced };
-    assert_eq!(trace.rejected, [own(199), own(198), own(197), of_answer]);
+    assert_eq!((trace.turned_away.address_in_use, trace.asked[0].turned_away.address_in_use), (1, 1));
+    let peer = Peer::new(near(50).id, near(9).addr);
+    assert_eq!(trace.rejected, [Rejected { peer, named_by: Some(0), why: Rejection::AddressInUse }]);
 }
 
 #[test]
@@ -295,7 +357,7 @@ fn rejected_peers_are_named_up_to_a_bound_for_each_informant_and_for_all() {
     while let [asked] = asks(&mut lookup, now)[..] {
         nearer -= 1;
         let bad = (0..20).map(|n| in_subnet(n, "10.0.0"));
-        lookup.handle_peers(&asked.id, &bad.chain([near(nearer)]).collect::<Vec<_>>(), now);
+        lookup.handle_peers(&asked, &bad.chain([near(nearer)]).collect::<Vec<_>>(), now);
     }
     let Trace { asked, turned_away, rejected, .. } = lookup.trace();
     assert_eq!((asked.len(), turned_away.bad_address), (60, 59 * 20));
@@ -309,7 +371,7 @@ fn an_address_is_not_asked_again_under_another_id() {
     let (mut lookup, now) = told(&config(4, 3), &[near(5)]);
     assert_eq!(asks(&mut lookup, now), [near(5)]);
     lookup.handle_peers(
-        &near(5).id,
+        &near(5),
         &[Peer::new(near(1).id, near(5).addr), Peer::new(near(2).id, near(60_000).addr)],
         now,
     );
@@ -319,61 +381,91 @@ fn an_address_is_not_asked_again_under_another_id() {
 #[test]
 fn a_peer_named_under_a_false_id_is_asked_once_more_under_its_own() {
     let honest = near(9);
-    let (mut lookup, now) = told(&config(4, 3), &[Peer::new(near(0).id, honest.addr)]);
-    assert_eq!(asks(&mut lookup, now).len(), 1);
-    lookup.handle_failure(&near(0).id, Failure::WrongId { actual: honest.id }, now);
+    let lie = Peer::new(near(0).id, honest.addr);
+    let (mut lookup, now) = told(&config(4, 3), &[lie]);
+    assert_eq!(asks(&mut lookup, now), [lie]);
+    lookup.handle_failure(&lie, Failure::WrongId { actual: honest.id }, now);
     assert_eq!(asks(&mut lookup, now), [honest]);
     // Once: who gives a new id each time is not asked for ever.
-    lookup.handle_failure(&honest.id, Failure::WrongId { actual: near(3).id }, now);
+    lookup.handle_failure(&honest, Failure::WrongId { actual: near(3).id }, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!((lookup.closest(), lookup.tally().wrong_id), (vec![near(60_000)], 2));
 }
 
 #[test]
 fn a_peer_that_claims_anothers_id_does_not_take_its_place() {
-    let victim = near(1);
-    let (mut lookup, now) = told(&config(4, 1), &[near(0), victim]);
-    assert_eq!(asks(&mut lookup, now), [near(0)]);
-    lookup.handle_failure(&near(0).id, Failure::WrongId { actual: victim.id }, now);
-    assert_eq!(asks(&mut lookup, now), [victim]);
-    // Only where the one that others named is silent does the claim get its chance.
-    lookup.handle_failure(&victim.id, Failure::Silent, now);
-    assert_eq!(asks(&mut lookup, now), [Peer::new(victim.id, near(0).addr)]);
-    let claimed = &lookup.trace().asked[3];
-    assert_eq!((claimed.named_by, claimed.hop), (Some(1), 2), "by the one that claims it, told by the trace");
+    let (victim, claim) = (near(1), Peer::new(near(1).id, near(0).addr));
+    for victim_answers in [false, true] {
+        let (mut lookup, now) = told(&config(4, 1), &[near(0), victim]);
+        assert_eq!(asks(&mut lookup, now), [near(0)]);
+        lookup.handle_failure(&near(0), Failure::WrongId { actual: victim.id }, now);
+        assert_eq!(asks(&mut lookup, now), [victim], "whom others named goes first");
+        if victim_answers {
+            lookup.handle_peers(&victim, &[], now);
+        } else {
+            lookup.handle_failure(&victim, Failure::Silent, now);
+        }
+        assert_eq!(asks(&mut lookup, now), [claim]);
+        let claimed = &lookup.trace().asked[3];
+        assert_eq!((claimed.named_by, claimed.hop), (Some(1), 2), "by the one that claims it, told by the trace");
+        lookup.handle_peers(&claim, &[], now);
+        assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+        assert_eq!(lookup.closest(), [if victim_answers { victim } else { claim }, near(60_000)]);
+    }
 }
 
 #[test]
 fn our_own_node_named_under_a_false_id_is_not_asked_again() {
     let (mut lookup, now) = told(&config(4, 3), &[near(0)]);
     assert_eq!(asks(&mut lookup, now), [near(0)]);
-    lookup.handle_failure(&near(0).id, Failure::WrongId { actual: OWN }, now);
+    lookup.handle_failure(&near(0), Failure::WrongId { actual: OWN }, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
 }
 
 #[test]
-fn a_peer_that_came_back_on_another_port_is_tried_there_when_its_old_one_is_silent() {
+fn a_peer_that_came_back_on_another_port_is_asked_there_as_well() {
     let back = Peer::new(near(2).id, address(9_999));
-    let (mut lookup, now) = told(&config(4, 3), &[near(2), back]);
+    let now = Instant::now();
+    let mut lookup = start(Goal::Nodes, &config(4, 2), &[near(60_000), near(60_001)], now);
+    assert_eq!(asks(&mut lookup, now).len(), 2);
+    lookup.handle_peers(&near(60_000), &[near(2)], now);
     assert_eq!(asks(&mut lookup, now), [near(2)]);
-    lookup.handle_overdue(&near(2).id);
-    assert!(matches!(lookup.next(now), Next::Wait { .. }), "there is another address to try");
-    lookup.handle_failure(&near(2).id, Failure::Silent, now);
+    lookup.handle_peers(&near(60_001), &[back], now);
     assert_eq!(asks(&mut lookup, now), [back]);
-    lookup.handle_peers(&back.id, &[], now);
+    lookup.handle_peers(&back, &[], now);
+    lookup.handle_failure(&near(2), Failure::Silent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
-    assert_eq!(lookup.closest(), [back, near(60_000)]);
+    assert_eq!((lookup.closest(), lookup.trace().unheard), (vec![back, near(60_000), near(60_001)], 0));
+}
+
+#[test]
+fn those_of_the_nearest_that_did_not_answer_are_unheard() {
+    let now = Instant::now();
+    let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config(2, 8), false, &all_near(0..9), now);
+    assert_eq!(asks(&mut lookup, now), all_near(0..2));
+    lookup.handle_slow(&near(0));
+    lookup.handle_slow(&near(1));
+    assert_eq!(asks(&mut lookup, now), all_near(2..4));
+    lookup.handle_failure(&near(2), Failure::WrongId { actual: OWN }, now);
+    lookup.handle_peers(&near(3), &[], now);
+    lookup.handle_failure(&near(1), Failure::Silent, now);
+    assert_eq!(asks(&mut lookup, now), [near(4)]);
+    lookup.handle_peers(&near(4), &[], now);
+    assert_eq!(lookup.trace().unheard, 0, "it runs");
+    let Next::Wait { until } = lookup.next(now) else { panic!("one of the nearest may still answer") };
+    assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
+    assert_eq!(lookup.trace().unheard, 2, "one was silent, one is not waited for any more; at one address is another");
 }
 
 #[test]
 fn events_about_peers_that_nobody_waits_for_change_nothing() {
     let (mut lookup, now) = told(&config(4, 3), &[near(2)]);
     let before = lookup.trace().clone();
-    for id in [near(2).id, near(3).id, near(60_000).id, OWN] {
-        lookup.handle_peers(&id, &all_near(0..3), now);
-        lookup.handle_value(&id, now);
-        lookup.handle_slow(&id);
-        lookup.handle_failure(&id, Failure::Silent, now);
+    for from in [near(2), near(3), near(60_000), peer(OWN, 1), Peer::new(near(2).id, address(9_999))] {
+        lookup.handle_peers(&from, &all_near(0..3), now);
+        lookup.handle_value(&from, now);
+        lookup.handle_slow(&from);
+        lookup.handle_failure(&from, Failure::Silent, now);
     }
     assert_eq!(*lookup.trace(), before);
     assert_eq!(lookup.closest(), [near(60_000)]);
@@ -384,10 +476,10 @@ fn a_trace_tells_hops_distances_and_times() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(4, 3), &[near(0x7fff)], now);
     assert_eq!(asks(&mut lookup, now).len(), 1);
-    lookup.handle_slow(&near(0x7fff).id);
-    lookup.handle_peers(&near(0x7fff).id, &[near(0)], now + SLOW);
+    lookup.handle_slow(&near(0x7fff));
+    lookup.handle_peers(&near(0x7fff), &[near(0)], now + SLOW);
     assert_eq!(asks(&mut lookup, now + SLOW), [near(0)]);
-    lookup.handle_failure(&near(0).id, Failure::Silent, now + SLOW + LOST);
+    lookup.handle_failure(&near(0), Failure::Silent, now + SLOW + LOST);
     assert_eq!(lookup.next(now + SLOW + LOST), Next::Finished(Ending::Complete));
     let json = serde_json::to_value(lookup.trace()).unwrap();
     let first = &json["asked"][0];

@@ -34,6 +34,9 @@ pub struct Trace {
     /// Which value this node holds itself, where several votes were wanted and it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<ValueDigest>,
+    /// Of how many ids nearer than the k-th that answered no answer came: the peer was silent for the query timeout, or was
+    /// not asked, or not waited for to the end. 0 while the lookup runs.
+    pub unheard: usize,
     /// How it ended; `None` while it runs.
     pub ending: Option<Ending>,
     /// How long it took, in microseconds; `None` while it runs.
@@ -84,13 +87,13 @@ pub struct Vote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CameBack {
-    /// Nothing so far; after the end of the lookup: it was not waited for.
+    /// Nothing so far; after the end of the lookup: it was not waited for, or not to the end.
     Pending,
     /// Peers; in a lookup for a value that means "not held".
     Peers {
         /// How many were named.
         named: usize,
-        /// How many of them became candidates, those included that were displaced later.
+        /// How many of them became candidates, those included that were turned away later.
         taken: usize,
     },
     /// The value.
@@ -129,10 +132,6 @@ pub enum Rejection {
     AddressInUse,
     /// See [`TurnedAway::subnet_full`].
     SubnetFull,
-    /// See [`TurnedAway::too_far`].
-    TooFar,
-    /// See [`TurnedAway::displaced`].
-    Displaced,
 }
 
 /// How many named peers did not become candidates, by reason.
@@ -146,15 +145,11 @@ pub struct TurnedAway {
     pub own_id: usize,
     /// An address that is not one host's, or narrower than the informant's (DESIGN.md, addresses).
     pub bad_address: usize,
-    /// An address that was asked under another id, or that a nearer candidate has.
+    /// An address that was asked under another id before, or since. The latter counts among those that were taken as well.
     pub address_in_use: usize,
-    /// One more of a subnet than a lookup takes.
+    /// Of a subnet of which as many had answered as a lookup counts, before or since. The latter counts among those that
+    /// were taken as well.
     pub subnet_full: usize,
-    /// Farther than all of a full list.
-    pub too_far: usize,
-    /// A candidate first, which then made room for a nearer one, in the list, in its subnet or at its address, before it was
-    /// asked. It counts among those that were taken as well.
-    pub displaced: usize,
 }
 
 /// What became of a lookup's queries.
@@ -183,6 +178,7 @@ impl Trace {
             turned_away: TurnedAway::default(),
             rejected: Vec::new(),
             here: None,
+            unheard: 0,
             ending: None,
             lasted_us: None,
             started: now,
@@ -251,13 +247,15 @@ impl Trace {
         self.turned_away.add(&peers);
     }
 
-    /// This candidate was displaced before it was asked.
-    pub(super) fn displaced(&mut self, peer: Peer, named_by: Option<usize>) {
-        self.turned_away.displaced += 1;
+    /// This candidate was turned away before it was asked.
+    pub(super) fn dropped(&mut self, peer: Peer, named_by: Option<usize>, why: Offer) {
+        self.turned_away.count(why);
         if let Some(entry) = named_by {
-            self.asked[entry].turned_away.displaced += 1;
+            self.asked[entry].turned_away.count(why);
         }
-        self.rejected(peer, named_by, Rejection::Displaced);
+        if let Some(why) = Rejection::of(why) {
+            self.rejected(peer, named_by, why);
+        }
     }
 
     /// Names a peer that is not followed, while there is room for it.
@@ -286,7 +284,6 @@ impl TurnedAway {
             Offer::OwnId => &mut self.own_id,
             Offer::AddressInUse => &mut self.address_in_use,
             Offer::SubnetFull => &mut self.subnet_full,
-            Offer::TooFar => &mut self.too_far,
         };
         *count += 1;
     }
@@ -298,8 +295,6 @@ impl TurnedAway {
         self.bad_address += other.bad_address;
         self.address_in_use += other.address_in_use;
         self.subnet_full += other.subnet_full;
-        self.too_far += other.too_far;
-        self.displaced += other.displaced;
     }
 }
 
@@ -310,7 +305,6 @@ impl Rejection {
             Offer::Taken | Offer::Known | Offer::OwnId => None,
             Offer::AddressInUse => Some(Self::AddressInUse),
             Offer::SubnetFull => Some(Self::SubnetFull),
-            Offer::TooFar => Some(Self::TooFar),
         }
     }
 }

@@ -1,6 +1,5 @@
-//! What a lookup does about answers that are slow or overdue, and about peers of which little is hoped.
+//! What a lookup does about answers that are late, and about peers of which little is hoped.
 
-use super::super::simulation::OVERDUE;
 use super::*;
 
 #[test]
@@ -8,17 +7,17 @@ fn a_slow_peer_frees_its_slot_and_its_late_answer_counts() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(2, 1), &all_near(1..4), now);
     assert_eq!(asks(&mut lookup, now), [near(1)]);
-    lookup.handle_slow(&near(1).id);
+    lookup.handle_slow(&near(1));
     assert_eq!(asks(&mut lookup, now + SLOW), [near(2)]);
-    lookup.handle_peers(&near(2).id, &[], now + SLOW);
+    lookup.handle_peers(&near(2), &[], now + SLOW);
     // Two answers are wanted, and the slow one may stay silent: the third is asked meanwhile.
     assert_eq!(asks(&mut lookup, now + SLOW), [near(3)]);
-    lookup.handle_peers(&near(3).id, &[], now + SLOW);
+    lookup.handle_peers(&near(3), &[], now + SLOW);
     // It is among the nearest, so it is waited for at the end.
     assert!(matches!(lookup.next(now + SLOW), Next::Wait { .. }));
-    lookup.handle_peers(&near(1).id, &[near(0)], now + 2 * SLOW);
+    lookup.handle_peers(&near(1), &[near(0)], now + 2 * SLOW);
     assert_eq!(asks(&mut lookup, now + 2 * SLOW), [near(0)]);
-    lookup.handle_peers(&near(0).id, &[], now + 3 * SLOW);
+    lookup.handle_peers(&near(0), &[], now + 3 * SLOW);
     assert_eq!(lookup.next(now + 3 * SLOW), Next::Finished(Ending::Complete));
     assert_eq!(lookup.closest(), [near(0), near(1)]);
 }
@@ -28,52 +27,49 @@ fn a_slow_peer_that_is_not_among_the_nearest_is_not_waited_for() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(1, 2), &[near(5)], now);
     assert_eq!(asks(&mut lookup, now), [near(5)]);
-    lookup.handle_slow(&near(5).id);
+    lookup.handle_slow(&near(5));
     assert_eq!(asks(&mut lookup, now), []);
-    lookup.handle_peers(&near(5).id, &[near(2), near(1)], now);
+    lookup.handle_peers(&near(5), &[near(2), near(1)], now);
     assert_eq!(asks(&mut lookup, now), [near(1)]);
-    lookup.handle_slow(&near(1).id);
+    lookup.handle_slow(&near(1));
     assert_eq!(asks(&mut lookup, now), [near(2)]);
-    lookup.handle_peers(&near(1).id, &[], now);
+    lookup.handle_peers(&near(1), &[], now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
 }
 
 #[test]
-fn an_overdue_peer_is_not_waited_for_once_the_next_nearest_have_answered() {
+fn a_late_peer_is_waited_for_until_it_fails_though_the_next_nearest_have_answered() {
     let now = Instant::now();
-    for answers_at_last in [false, true] {
-        let mut lookup = start(Goal::Nodes, &config(2, 2), &all_near(1..5), now);
-        assert_eq!(asks(&mut lookup, now), all_near(1..3));
-        lookup.handle_slow(&near(1).id);
-        assert_eq!(asks(&mut lookup, now), [near(3)]);
-        lookup.handle_overdue(&near(1).id);
-        lookup.handle_slow(&near(1).id);
-        assert!(matches!(lookup.next(now), Next::Wait { .. }), "two answers are wanted");
-        lookup.handle_peers(&near(2).id, &[], now);
-        assert!(matches!(lookup.next(now), Next::Wait { .. }), "two answers are wanted");
-        if answers_at_last {
-            lookup.handle_peers(&near(1).id, &[], now);
-        } else {
-            lookup.handle_peers(&near(3).id, &[], now);
+    for goal in [Goal::Nodes, Goal::Value] {
+        for answers_at_last in [false, true] {
+            let mut lookup = Lookup::new(OWN, NodeId::ZERO, goal, &config(2, 2), false, &all_near(1..5), now);
+            assert_eq!(asks(&mut lookup, now), all_near(1..3));
+            lookup.handle_slow(&near(1));
+            assert_eq!(asks(&mut lookup, now), [near(3)]);
+            lookup.handle_peers(&near(2), &[], now);
+            lookup.handle_peers(&near(3), &[], now);
+            assert!(matches!(lookup.next(now), Next::Wait { .. }), "it may hold what is looked for");
+            if answers_at_last {
+                lookup.handle_peers(&near(1), &[], now);
+            } else {
+                lookup.handle_failure(&near(1), Failure::Silent, now);
+            }
+            assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
+            assert_eq!(lookup.closest(), if answers_at_last { all_near(1..3) } else { all_near(2..4) });
+            assert_eq!(lookup.trace().unheard, usize::from(!answers_at_last));
         }
-        assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
-        assert_eq!(lookup.closest(), if answers_at_last { all_near(1..3) } else { all_near(2..4) });
-        assert_eq!(lookup.tally().pending, 1);
     }
 }
 
 #[test]
-fn whoever_is_overdue_where_there_are_no_others_is_not_waited_for_either_if_anybody_answered() {
+fn a_value_is_not_waited_for_longer_because_others_are_late() {
     let now = Instant::now();
-    let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(1..4), now);
-    assert_eq!(asks(&mut lookup, now), all_near(1..4));
-    for overdue in all_near(1..4) {
-        lookup.handle_overdue(&overdue.id);
-    }
-    assert!(matches!(lookup.next(now), Next::Wait { .. }), "any answer is better than none");
-    lookup.handle_peers(&near(3).id, &[], now);
-    assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
-    assert_eq!(lookup.closest(), [near(3)]);
+    let mut lookup = start(Goal::Value, &config(2, 2), &all_near(1..5), now);
+    assert_eq!(asks(&mut lookup, now), all_near(1..3));
+    lookup.handle_slow(&near(1));
+    lookup.handle_value(&near(2), now);
+    assert_eq!(lookup.next(now), Next::Finished(Ending::Found));
+    assert_eq!(lookup.tally().pending, 1);
 }
 
 #[test]
@@ -81,19 +77,20 @@ fn doubted_peers_have_alpha_slots_of_their_own_and_one_more_is_asked_for_each() 
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(2, 2), &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now), all_near(0..2));
-    lookup.handle_doubted(&near(0).id);
-    lookup.handle_doubted(&near(1).id);
+    lookup.handle_doubted(&near(0));
+    lookup.handle_doubted(&near(1));
     assert_eq!(asks(&mut lookup, now), all_near(2..4));
-    lookup.handle_doubted(&near(2).id);
-    lookup.handle_doubted(&near(3).id);
+    lookup.handle_doubted(&near(2));
+    lookup.handle_doubted(&near(3));
     assert_eq!(asks(&mut lookup, now), [], "four are doubted, two too many");
-    lookup.handle_overdue(&near(0).id);
+    lookup.handle_slow(&near(0));
     assert_eq!(asks(&mut lookup, now), [near(4)]);
-    lookup.handle_peers(&near(2).id, &[], now);
-    lookup.handle_peers(&near(3).id, &[], now);
+    lookup.handle_peers(&near(2), &[], now);
+    lookup.handle_peers(&near(3), &[], now);
     assert_eq!(asks(&mut lookup, now), [], "two answered, and the rest is farther");
+    lookup.handle_failure(&near(0), Failure::Silent, now);
     assert!(matches!(lookup.next(now), Next::Wait { .. }), "a doubted one may still answer");
-    lookup.handle_overdue(&near(1).id);
+    lookup.handle_failure(&near(1), Failure::Silent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!(lookup.closest(), all_near(2..4));
     let doubted = lookup.trace().asked.iter().filter(|asked| asked.doubted).count();
@@ -101,33 +98,42 @@ fn doubted_peers_have_alpha_slots_of_their_own_and_one_more_is_asked_for_each() 
 }
 
 #[test]
-fn reading_on_and_spent_queries_do_not_wait_for_the_overdue() {
+fn reading_on_and_spent_queries_wait_for_the_late_as_well() {
     let now = Instant::now();
     let mut lookup = start(Goal::Value, &config(1, 3), &all_near(0..5), now);
     assert_eq!(asks(&mut lookup, now), [near(0)]);
-    lookup.handle_peers(&near(0).id, &[], now);
+    lookup.handle_peers(&near(0), &[], now);
     assert_eq!(asks(&mut lookup, now), all_near(1..4));
-    lookup.handle_overdue(&near(1).id);
-    lookup.handle_peers(&near(2).id, &[], now);
-    lookup.handle_peers(&near(3).id, &[], now);
+    lookup.handle_slow(&near(1));
+    lookup.handle_peers(&near(2), &[], now);
+    lookup.handle_peers(&near(3), &[], now);
     assert_eq!(asks(&mut lookup, now), [near(4)]);
-    lookup.handle_overdue(&near(4).id);
+    lookup.handle_peers(&near(4), &[], now);
+    assert!(matches!(lookup.next(now), Next::Wait { .. }));
+    lookup.handle_failure(&near(1), Failure::Silent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
 
     let mut lookup = start(Goal::Nodes, &config(4, 3), &all_near(0..100), now);
+    let mut late = Vec::new();
     while let Next::Query(peer) = lookup.next(now) {
         if peer == near(9) {
-            lookup.handle_peers(&peer.id, &[], now);
+            lookup.handle_peers(&peer, &[], now);
         } else {
-            lookup.handle_overdue(&peer.id);
+            lookup.handle_slow(&peer);
+            late.push(peer);
         }
+    }
+    for peer in late {
+        assert!(matches!(lookup.next(now), Next::Wait { .. }));
+        lookup.handle_failure(&peer, Failure::Silent, now);
     }
     assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
     assert_eq!((lookup.closest(), lookup.tally().asked), (vec![near(9)], 60));
+    assert_eq!(lookup.trace().unheard, 99, "40 of them were not asked");
 }
 
 #[test]
-fn many_dead_peers_in_a_row_cost_less_than_one_timeout() {
+fn many_dead_peers_in_a_row_cost_one_timeout_together() {
     let mut entropy = SeededEntropy::new(3);
     let (config, now) = (config(4, 3), Instant::now());
     let mut lookup = start(Goal::Nodes, &config, &all_near(0..24), now);
@@ -135,6 +141,6 @@ fn many_dead_peers_in_a_row_cost_less_than_one_timeout() {
         if asked.id < near(20).id { Reply::Fails(Failure::Silent) } else { Reply::Peers(Vec::new()) }
     });
     assert_eq!((run.ending, lookup.closest()), (Ending::Complete, all_near(20..24)));
-    // Three at a time are found slow, then the last ones overdue; three trips are left for those that live.
-    assert!(run.took < 7 * SLOW + OVERDUE + 9 * SLOW && run.took < LOST, "{:?}", run.took);
+    // Three at a time are found slow, and the last of them fail a timeout later.
+    assert!(run.took < 7 * SLOW + LOST, "{:?}", run.took);
 }
