@@ -98,7 +98,7 @@ pub enum Failure {
 
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
-/// Never more than alpha queries hold a slot; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
+/// Never more than alpha queries hold a slot, or k in a lookup for a value once nothing nearer comes; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
 /// that are [doubted](Lookup::handle_doubted) hold alpha slots of their own. For each query that is one or the other, one
 /// peer more is asked: so the dead are waited for together, and have been replaced by then. Each of the nearest is waited
 /// for until it has answered or failed.
@@ -174,7 +174,8 @@ impl Lookup {
         let window = if self.reads_on && miss { self.shortlist.survey(READ_ON * self.k) } else { core };
         let over = match window.fresh {
             Some(at) if may_ask => {
-                if self.shortlist.slots_held(self.alpha) < self.alpha {
+                let slots = self.slots();
+                if self.shortlist.slots_held(slots) < slots {
                     let candidate = self.shortlist.ask(at);
                     self.trace.ask(candidate, now);
                     return Next::Query(candidate.peer);
@@ -304,6 +305,12 @@ impl Lookup {
     /// What it did so far.
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// How many queries may hold a slot. All of the k nearest have to be heard before a value is said to be absent: once
+    /// nothing nearer comes they are asked at once, so that the dead among them are waited for together.
+    fn slots(&self) -> usize {
+        if self.trace.goal == Goal::Value && self.shortlist.is_near() { self.k.max(self.alpha) } else { self.alpha }
     }
 
     /// What is hoped of `from`, and its place in the trace, if it is waited for.

@@ -86,10 +86,10 @@ impl Candidate {
         matches!(self.state, State::Fresh | State::InFlight { .. })
     }
 
-    /// Whether it counts against those that named it: it failed, or an answer is due. What was never sent does not.
-    fn is_debt(&self) -> bool {
+    /// Whether it counts against those that named it: it failed, or an answer is late, or is due where `due_counts`. What was never sent does not.
+    fn is_debt(&self, due_counts: bool) -> bool {
         match self.state {
-            State::InFlight { hope, .. } => hope != Hope::Sound,
+            State::InFlight { hope, .. } => due_counts || hope != Hope::Sound,
             State::Failed(why) => why != Failure::Unsent,
             State::Fresh | State::Answered { .. } => false,
         }
@@ -168,6 +168,16 @@ impl Shortlist {
     pub(super) fn slots_held(&self, alpha: usize) -> usize {
         let count = |hope| self.iter().filter(|candidate| candidate.hope() == Some(hope)).count();
         count(Hope::Sound) + count(Hope::Doubted).saturating_sub(alpha)
+    }
+
+    /// Whether nothing nearer comes: of those that are likely alive the nearest has answered.
+    pub(super) fn is_near(&self) -> bool {
+        let likely = |candidate: &&Candidate| match candidate.state {
+            State::Fresh | State::Answered { .. } => true,
+            State::InFlight { hope, .. } => hope == Hope::Sound,
+            State::Failed(_) => false,
+        };
+        self.iter().find(likely).is_some_and(Candidate::is_answered)
     }
 
     pub(super) fn any_in_flight(&self) -> bool {
@@ -312,11 +322,13 @@ impl Shortlist {
     }
 
     /// In how much debt the informants of each candidate are: those of a candidate that failed or is late owe one query
-    /// together. It counts what the one owes that owes least, in whole queries.
+    /// together, and once nothing nearer comes, when many are asked at once, so do those of one that is in time. It counts what the one owes that owes
+    /// least, in whole queries.
     fn ranks(&self) -> Vec<usize> {
+        let due_counts = self.is_near();
         let place = |informant: &Option<usize>| informant.map_or(0, |entry| entry + 1);
         let mut debts = vec![0; self.asked + 1];
-        for candidate in self.iter().filter(|candidate| candidate.is_debt()) {
+        for candidate in self.iter().filter(|candidate| candidate.is_debt(due_counts)) {
             let share = QUERY.div_ceil(candidate.informants.len());
             candidate.informants.iter().for_each(|informant| debts[place(informant)] += share);
         }

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::{Ending, Failure, Lookup, Next};
+use super::{Ending, Failure, Goal, Lookup, Next};
 use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
@@ -117,7 +117,7 @@ enum Event {
 }
 
 /// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is doubted, for no
-/// reason; `answer` says what each peer replies. Checks on the way that never more than alpha queries hold a slot, and
+/// reason; `answer` says what each peer replies. Checks on the way that never more than alpha queries hold a slot (k for a value), and
 /// doubted ones as many of their own, and that the end stays the end.
 pub(super) fn run(
     lookup: &mut Lookup,
@@ -135,8 +135,9 @@ pub(super) fn run(
             Next::Query(peer) => {
                 asked.push(peer);
                 held.push(peer);
-                let holding = held.len() + doubted.len().saturating_sub(config.alpha);
-                assert!(holding <= config.alpha, "{} queries hold slots, {} doubted", held.len(), doubted.len());
+                let slots = if lookup.trace().goal == Goal::Value { config.k.max(config.alpha) } else { config.alpha };
+                let holding = held.len() + doubted.len().saturating_sub(slots);
+                assert!(holding <= slots, "{} queries hold slots, {} doubted", held.len(), doubted.len());
                 let reply = answer(&peer);
                 let trip = Duration::from_micros(1 + entropy.below(3 * SLOW.as_micros() as u64));
                 let due = match reply {
