@@ -231,8 +231,8 @@ impl Lookup {
     }
 
     /// `from` holds a value of a kind that this node cannot represent. Another may hold one that it can, so the lookup goes on.
-    pub fn handle_unsupported(&mut self, from: &NodeId, now: Instant) {
-        let Some((entry, ..)) = self.settle(from, State::Answered { with_value: true }) else { return };
+    pub fn handle_unsupported(&mut self, from: &Peer, now: Instant) {
+        let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.came_back(entry, CameBack::Unsupported, now);
     }
 
