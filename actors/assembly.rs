@@ -19,6 +19,7 @@ use super::events::Events;
 use super::hand_off::{HandOff, HandOffLinks};
 use super::handling::take_messages;
 use super::join::JoinLinks;
+use super::join::resolver::Resolver;
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
@@ -60,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) known: Option<Recollection>,
     /// `None`: the system's entropy. A seed makes a run repeatable, and its query ids guessable.
     pub(crate) seed: Option<u64>,
+    /// How the names of contacts become addresses.
+    pub(crate) resolver: Resolver,
 }
 
 /// The addresses of all actors of one node.
@@ -88,7 +91,7 @@ pub(crate) struct Rooms {
 
 /// Makes a node on `transport` and runs it on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
 pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ended) {
-    let Plan { id, codec, config, client, store: backend, known, seed } = plan;
+    let Plan { id, codec, config, client, store: backend, known, seed, resolver } = plan;
     let counters = Arc::new(Counters::default());
     let events = Events::new();
     let (lifetime, ender, ended) = Lifetime::new(&config, counters.clone());
@@ -116,6 +119,8 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         query: queries.addr().recipient(),
         lookup: coordinator.addr().recipient(),
         refresh: table.addr().recipient(),
+        resolver,
+        transport: Rc::downgrade(&transport),
     };
     let the_socket = Socket::new(
         transport,
@@ -223,7 +228,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         },
     );
     let the_maintenance = Maintenance::new(
-        Identity { own: id, bound: addr, client },
+        Identity { own: id, client },
         config.clone(),
         entropy(4),
         lifetime.clone(),

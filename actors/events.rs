@@ -7,6 +7,8 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::{broadcast, watch};
 
+use super::outcome::BootstrapOutcome;
+
 /// Events kept for a listener that is slow. It loses the oldest beyond that, and is told how many.
 pub const KEPT: usize = 1_024;
 
@@ -18,11 +20,9 @@ pub enum Event {
     PeerAdded(Peer),
     /// A peer left the routing table.
     PeerRemoved(Peer),
-    /// A bootstrap ended: by how many contacts it was answered.
-    Joined {
-        /// Contacts that answered.
-        answered: usize,
-    },
+    /// A bootstrap has its first answer, or has failed because no contact answered:
+    /// [`joined`](BootstrapOutcome::joined) tells which. Contacts that are pending then may answer later.
+    Joined(BootstrapOutcome),
     /// No peer of the routing table answers any more, or none is left: the node is cut off, or all others have gone. It joins
     /// again by itself.
     NetworkLost,

@@ -1,38 +1,41 @@
-//! One bootstrap as a short-lived actor: it resolves the contacts, pings them all at once, and says who answered. Then it
-//! has the own id looked up, so that the neighbourhood gets to know this node, and the buckets filled.
+//! One bootstrap as a short-lived actor. It tries its contacts independently of each other: each is resolved once and
+//! pinged, and the first answer decides. Then it has the own id looked up, so that the neighbourhood gets to know this
+//! node, and the buckets filled. It goes on until each contact has answered or failed.
 
+mod contact;
+pub(crate) mod resolver;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Weak;
 use std::time::{Duration, Instant};
 
 use actix::fut::wrap_future;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
-use kademlia_dynamic::protocol::peer::{canonical, check_unicast};
+use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::oneshot;
 
+use self::contact::{Asked, Contact, State};
+use self::resolver::{Resolver, addresses_of};
 use super::clock::{self, Alarm, Alarmed};
 use super::events::{Event, Events};
 use super::messages::{Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup};
-use super::outcome::{BootstrapOutcome, Error, Pong, Unresolved};
-
-/// How long a name may take to resolve.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Addresses of one contact that are tried.
-const ADDRESSES_PER_CONTACT: usize = 8;
+use super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
+use super::socket::transport::Transport;
 
 /// The actor that is one bootstrap.
 pub(crate) struct Join {
     own: NodeId,
-    /// The address that we are bound to: a contact that is ourselves is left out, and only our family is tried.
-    bound: SocketAddr,
-    contacts: Vec<String>,
     timeout: Duration,
-    waiting: Vec<SocketAddr>,
-    outcome: BootstrapOutcome,
-    /// Who answered first, and how fast.
+    contacts: Vec<Contact>,
+    /// The addresses that were asked. An address that two contacts stand for is asked once.
+    asked: BTreeMap<SocketAddr, Asked>,
+    answered: Vec<Peer>,
+    /// The first answer.
     first: Option<Pong>,
-    pinged: bool,
+    stage: Stage,
     give_up: Option<Instant>,
     /// `None` once the outcome has been told.
     aim: Option<Aim>,
@@ -40,18 +43,31 @@ pub(crate) struct Join {
     links: JoinLinks,
 }
 
-/// Whom a bootstrap tells.
+/// How far a bootstrap is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No contact has answered.
+    Trying,
+    /// The own id is being looked up.
+    LookingUp,
+    /// The outcome has been told. `late`: a contact has answered since then, so the lookup did not start from it.
+    Told { late: bool },
+}
+
+/// The actors that a bootstrap tells.
 #[derive(Clone)]
 pub(crate) struct JoinLinks {
     pub(crate) query: Recipient<SendQuery>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) refresh: Recipient<RefreshBuckets>,
+    pub(crate) resolver: Resolver,
+    /// Tells which addresses can be reached. It belongs to the socket.
+    pub(crate) transport: Weak<dyn Transport>,
 }
 
-/// What a bootstrap is born with.
+/// What a bootstrap is constructed with.
 pub(crate) struct JoinPlan {
     pub(crate) own: NodeId,
-    pub(crate) bound: SocketAddr,
     pub(crate) contacts: Vec<String>,
     pub(crate) query_timeout: Duration,
     pub(crate) aim: Aim,
@@ -59,7 +75,7 @@ pub(crate) struct JoinPlan {
 
 /// What the contacts are asked for.
 pub(crate) enum Aim {
-    /// To become part of their network. A client asks its contacts and no more: nobody needs to know it.
+    /// To become part of their network. A client asks its contacts and no more: no peer needs to know it.
     Join { client: bool, answer: Option<Answer<BootstrapOutcome>> },
     /// To see whether they are there.
     Ping(Answer<Pong>),
@@ -67,15 +83,20 @@ pub(crate) enum Aim {
 
 impl Join {
     pub(crate) fn new(plan: JoinPlan, events: Events, links: JoinLinks) -> Self {
+        let mut contacts: Vec<Contact> = Vec::new();
+        for name in plan.contacts {
+            if contacts.iter().all(|contact| contact.name != name) {
+                contacts.push(Contact { name, state: State::Resolving });
+            }
+        }
         Self {
             own: plan.own,
-            bound: plan.bound,
-            contacts: plan.contacts,
             timeout: plan.query_timeout,
-            waiting: Vec::new(),
-            outcome: BootstrapOutcome { answered: Vec::new(), silent: Vec::new(), unresolved: Vec::new() },
+            contacts,
+            asked: BTreeMap::new(),
+            answered: Vec::new(),
             first: None,
-            pinged: false,
+            stage: Stage::Trying,
             give_up: None,
             aim: Some(plan.aim),
             events,
@@ -83,116 +104,126 @@ impl Join {
         }
     }
 
-    fn ping_all(&mut self, resolved: Vec<Result<Vec<SocketAddr>, Unresolved>>, ctx: &mut Context<Self>) {
-        for contact in resolved {
-            match contact {
-                Ok(addresses) => self.waiting.extend(addresses),
-                Err(unresolved) => self.outcome.unresolved.push(unresolved),
+    /// The name of one contact has been resolved, or stands for nothing that can be asked.
+    fn resolved(&mut self, contact: usize, found: Result<Vec<SocketAddr>, ContactFailure>, ctx: &mut Context<Self>) {
+        let state = match found {
+            Ok(addresses) => {
+                addresses.iter().for_each(|addr| self.ask(*addr, ctx));
+                State::Resolved(addresses)
             }
-        }
-        self.waiting.sort();
-        self.waiting.dedup();
-        self.pinged = true;
-        // The queries end by themselves; this is for the case that their end gets lost.
-        self.give_up = Some(clock::now() + self.timeout + self.timeout);
-        for to in &self.waiting {
-            let asker = Some(ctx.address().recipient());
-            self.links.query.do_send(SendQuery { to: *to, id: None, request: Request::Ping, asker });
+            Err(failure) => State::Failed(failure),
+        };
+        if let Some(contact) = self.contacts.get_mut(contact) {
+            contact.state = state;
         }
         self.go_on(ctx);
     }
 
-    /// Once all have answered or kept silent: look ourselves up, then tell.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        // Whoever only wants to know whether somebody is there has its answer with the first one.
-        let answered = matches!(self.aim, Some(Aim::Ping(_))) && self.first.is_some();
-        if !self.pinged || !(self.waiting.is_empty() || answered) {
+    fn ask(&mut self, to: SocketAddr, ctx: &mut Context<Self>) {
+        if self.asked.contains_key(&to) {
             return;
         }
-        self.pinged = false;
-        self.give_up = None;
-        if let Some(Aim::Join { .. }) = self.aim {
-            self.events.emit(Event::Joined { answered: self.outcome.answered.len() });
+        self.asked.insert(to, Asked::Waiting);
+        // The queries end by themselves; this is for the case that their end gets lost.
+        self.give_up = Some(clock::now() + self.timeout + self.timeout);
+        let asker = Some(ctx.address().recipient());
+        self.links.query.do_send(SendQuery { to, id: None, request: Request::Ping, asker });
+    }
+
+    /// Whether each contact has answered or failed.
+    fn is_over(&self) -> bool {
+        self.contacts.iter().all(|contact| contact.is_over(&self.asked))
+    }
+
+    /// Tells the outcome with the first answer, or once there can be none, and ends once each contact is over.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        let over = self.is_over();
+        match (self.stage, &self.aim) {
+            (Stage::Trying, _) if self.first.is_none() && !over => {}
+            (Stage::Trying, Some(Aim::Join { client, .. })) => {
+                let client = *client;
+                self.events.emit(Event::Joined(self.outcome()));
+                if client || self.first.is_none() { self.tell(ctx) } else { self.look_up(ctx) }
+            }
+            (Stage::Trying, _) => self.tell(ctx),
+            (Stage::LookingUp, _) => {}
+            (Stage::Told { late: true }, _) if over => self.look_up(ctx),
+            (Stage::Told { .. }, _) if over => ctx.stop(),
+            (Stage::Told { .. }, _) => {}
         }
-        if !self.outcome.joined() || !matches!(self.aim, Some(Aim::Join { client: false, .. })) {
-            return self.finish(ctx);
-        }
+    }
+
+    /// Looks up the own id, and has the buckets filled.
+    fn look_up(&mut self, ctx: &mut Context<Self>) {
+        self.stage = Stage::LookingUp;
         let (done, looked_up) = oneshot::channel();
         let purpose = Purpose::FindNode(done);
         self.links.lookup.do_send(StartLookup { key: LookupKey::Nodes(self.own), purpose });
         let end = wrap_future::<_, Self>(looked_up).map(|_, join, ctx| {
             join.links.refresh.do_send(RefreshBuckets { all: true });
-            join.finish(ctx);
+            join.tell(ctx);
         });
         ctx.spawn(end);
     }
 
-    fn finish(&mut self, ctx: &mut Context<Self>) {
-        // Whoever asked may have gone.
+    /// Tells the outcome to the caller, which may have gone.
+    fn tell(&mut self, ctx: &mut Context<Self>) {
+        let keep_on = matches!(self.aim, None | Some(Aim::Join { .. }));
         match self.aim.take() {
             Some(Aim::Join { answer: Some(answer), .. }) => {
-                let _ = answer.send(Ok(self.outcome.clone()));
+                let _ = answer.send(Ok(self.outcome()));
             }
             Some(Aim::Ping(answer)) => {
                 let _ = answer.send(self.pong());
             }
             Some(Aim::Join { answer: None, .. }) | None => {}
         }
-        ctx.stop();
+        self.stage = Stage::Told { late: false };
+        if !keep_on || self.is_over() {
+            ctx.stop();
+        }
+    }
+
+    fn outcome(&self) -> BootstrapOutcome {
+        let (mut failed, mut pending) = (Vec::new(), Vec::new());
+        for contact in &self.contacts {
+            if !contact.is_over(&self.asked) && !contact.has_answered(&self.asked) {
+                pending.push(contact.name.clone());
+            }
+            failed.extend(contact.failure(&self.asked));
+        }
+        BootstrapOutcome { answered: self.answered.clone(), failed, pending }
     }
 
     fn pong(&self) -> Result<Pong, Error> {
-        match (&self.first, self.outcome.silent.first(), self.outcome.unresolved.first()) {
-            (Some(pong), ..) => Ok(pong.clone()),
-            (None, Some(addr), _) => Err(Error::Silent { addr: *addr, within: self.timeout }),
-            (None, None, Some(Unresolved { contact, reason })) => {
-                Err(Error::Resolve { addr: contact.clone(), reason: reason.clone() })
-            }
-            (None, None, None) => Err(Error::Interrupted),
+        if let Some(pong) = &self.first {
+            return Ok(pong.clone());
         }
+        let failed = self.contacts.iter().find_map(|contact| contact.failure(&self.asked)).ok_or(Error::Interrupted)?;
+        Err(match (&failed.reason, failed.addresses.first()) {
+            (ContactFailure::Silent { within }, Some(addr)) => Error::Silent { addr: *addr, within: *within },
+            (ContactFailure::Unresolved { reason }, _) => {
+                Error::Resolve { addr: failed.contact, reason: reason.clone() }
+            }
+            _ => Error::Contact(Box::new(failed)),
+        })
     }
 
-    fn over(&mut self, addr: &SocketAddr, answered: Option<Pong>) {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting != addr);
-        if self.waiting.len() == before {
-            return;
-        }
-        match answered {
-            // Our own voice is no company.
-            Some(pong) if pong.peer.id == self.own => {
-                let reason = "it is this node itself".to_owned();
-                self.outcome.unresolved.push(Unresolved { contact: addr.to_string(), reason });
-            }
-            Some(pong) => {
-                self.outcome.answered.push(pong.peer);
+    /// The query to `addr` has ended.
+    fn ended(&mut self, addr: &SocketAddr, end: Result<Pong, ContactFailure>) {
+        let Some(asked) = self.asked.get_mut(addr).filter(|asked| **asked == Asked::Waiting) else { return };
+        match end {
+            Ok(pong) if pong.peer.id == self.own => *asked = Asked::Failed(ContactFailure::Itself),
+            Ok(pong) => {
+                *asked = Asked::Answered;
+                self.answered.push(pong.peer);
                 self.first.get_or_insert(pong);
+                if let Stage::Told { late } = &mut self.stage {
+                    *late = true;
+                }
             }
-            None => self.outcome.silent.push(*addr),
+            Err(failure) => *asked = Asked::Failed(failure),
         }
-    }
-}
-
-/// The addresses of one contact that this node can send to.
-async fn resolve(contact: String, bound: SocketAddr) -> Result<Vec<SocketAddr>, Unresolved> {
-    let unresolved = |reason: String| Unresolved { contact: contact.clone(), reason };
-    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(contact.as_str())).await;
-    let all: Vec<SocketAddr> = match found {
-        Ok(Ok(addresses)) => addresses.map(canonical).collect(),
-        Ok(Err(error)) => return Err(unresolved(error.to_string())),
-        Err(_) => return Err(unresolved(format!("its name did not resolve within {RESOLVE_TIMEOUT:?}"))),
-    };
-    let usable = |addr: &SocketAddr| {
-        addr.is_ipv4() == bound.is_ipv4() && check_unicast(addr).is_ok() && *addr != canonical(bound)
-    };
-    let addresses: Vec<SocketAddr> = all.iter().copied().filter(usable).take(ADDRESSES_PER_CONTACT).collect();
-    match all.first() {
-        None => Err(unresolved("its name has no address".to_owned())),
-        Some(own) if addresses.is_empty() && *own == canonical(bound) => {
-            Err(unresolved("it is this node itself".to_owned()))
-        }
-        Some(first) if addresses.is_empty() => Err(unresolved(format!("{first} cannot be asked from {bound}"))),
-        Some(_) => Ok(addresses),
     }
 }
 
@@ -201,10 +232,13 @@ impl Actor for Join {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         Alarm::spawn::<Self>(ctx);
-        let bound = self.bound;
-        let resolving = std::mem::take(&mut self.contacts).into_iter().map(move |contact| resolve(contact, bound));
-        let all = futures_util::future::join_all(resolving);
-        ctx.spawn(wrap_future::<_, Self>(all).map(|resolved, join, ctx| join.ping_all(resolved, ctx)));
+        for (at, contact) in self.contacts.iter().enumerate() {
+            let resolving =
+                addresses_of(contact.name.clone(), self.links.transport.clone(), self.links.resolver.clone());
+            ctx.spawn(wrap_future::<_, Self>(resolving).map(move |found, join, ctx| join.resolved(at, found, ctx)));
+        }
+        // Without a contact it is over at once.
+        self.go_on(ctx);
     }
 }
 
@@ -215,8 +249,9 @@ impl Alarmed for Join {
 
     fn alarm(&mut self, _: Instant, ctx: &mut Self::Context) {
         self.give_up = None;
-        for addr in std::mem::take(&mut self.waiting) {
-            self.outcome.silent.push(addr);
+        let silent = ContactFailure::Silent { within: self.timeout };
+        for asked in self.asked.values_mut().filter(|asked| **asked == Asked::Waiting) {
+            *asked = Asked::Failed(silent.clone());
         }
         self.go_on(ctx);
     }
@@ -226,11 +261,14 @@ impl Handler<QueryEvent> for Join {
     type Result = ();
 
     fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
-        match event.result {
-            QueryResult::Answered { peer, rtt, .. } => self.over(&event.to, Some(Pong { peer, rtt })),
+        let end = match event.result {
+            QueryResult::Answered { peer, rtt, .. } => Ok(Pong { peer, rtt }),
             QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => return,
-            QueryResult::Silent | QueryResult::WrongId { .. } | QueryResult::Unsent => self.over(&event.to, None),
-        }
+            QueryResult::Silent => Err(ContactFailure::Silent { within: self.timeout }),
+            QueryResult::WrongId { .. } => Err(ContactFailure::NoNode),
+            QueryResult::Unsent => Err(ContactFailure::NotAsked),
+        };
+        self.ended(&event.to, end);
         self.go_on(ctx);
     }
 }

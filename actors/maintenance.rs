@@ -1,7 +1,6 @@
 //! The scheduler: when refresh, republish, restore, expiry and rejoin are due, each with jitter so that nodes do not act in
 //! step. It does none of the work, it tells those who do.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Recipient, Supervised};
@@ -27,12 +26,11 @@ const CHECK_ROUND: Duration = Duration::from_secs(60);
 /// doubles with each one that brings nobody. A join sends two datagrams to each contact, which may both be lost.
 const FIRST_REJOIN: Duration = Duration::from_secs(2);
 /// The longest pause between rejoins.
-const LONGEST_REJOIN: Duration = Duration::from_secs(600);
+const LONGEST_REJOIN: Duration = Duration::from_secs(60);
 
 /// The actor that schedules.
 pub struct Maintenance {
     own: NodeId,
-    bound: SocketAddr,
     client: bool,
     config: Config,
     schedule: Schedule,
@@ -58,7 +56,6 @@ pub(crate) struct MaintenanceLinks {
 /// Who this node is, as far as joining needs it.
 pub(crate) struct Identity {
     pub(crate) own: NodeId,
-    pub(crate) bound: SocketAddr,
     pub(crate) client: bool,
 }
 
@@ -105,7 +102,6 @@ impl Maintenance {
         let schedule = Schedule { refresh: now, republish: now, expire: now, rejoin: now };
         let mut maintenance = Self {
             own: identity.own,
-            bound: identity.bound,
             client: identity.client,
             config,
             schedule,
@@ -145,9 +141,9 @@ impl Maintenance {
     }
 
     fn join(&self, contacts: Vec<String>, answer: Option<Answer<BootstrapOutcome>>) {
-        let (own, bound, client, query_timeout) = (self.own, self.bound, self.client, self.config.query_timeout);
+        let (own, client, query_timeout) = (self.own, self.client, self.config.query_timeout);
         let aim = Aim::Join { client, answer };
-        let plan = JoinPlan { own, bound, contacts, query_timeout, aim };
+        let plan = JoinPlan { own, contacts, query_timeout, aim };
         self.lifetime.run(Join::new(plan, self.events.clone(), self.links.join.clone()));
     }
 }

@@ -5,6 +5,7 @@
 
 mod assembly;
 pub mod audit;
+mod bootstrap;
 pub mod clock;
 pub mod compare;
 pub mod counters;

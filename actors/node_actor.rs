@@ -260,7 +260,6 @@ impl Handler<Ping> for NodeActor {
         let (answer, answered) = oneshot::channel();
         let plan = JoinPlan {
             own: self.id,
-            bound: self.addr,
             contacts: vec![ping.addr],
             query_timeout: self.config.query_timeout,
             aim: Aim::Ping(answer),

@@ -13,6 +13,7 @@ use kademlia_dynamic::protocol::store::{Class, StoreError};
 use kademlia_dynamic::protocol::value::Value;
 use serde::Serialize;
 
+pub use super::bootstrap::{BootstrapOutcome, ContactFailure, FailedContact, Pong};
 use super::supervision::StopReason;
 
 /// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
@@ -131,42 +132,6 @@ impl Health {
     }
 }
 
-/// What became of a bootstrap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BootstrapOutcome {
-    /// The contacts that answered, as the peers that they are.
-    pub answered: Vec<Peer>,
-    /// Addresses that did not answer in time.
-    pub silent: Vec<SocketAddr>,
-    /// Contacts that name no address, with the reason.
-    pub unresolved: Vec<Unresolved>,
-}
-
-/// A peer that answered a ping.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pong {
-    /// Who answered.
-    pub peer: Peer,
-    /// How long it took.
-    pub rtt: Duration,
-}
-
-/// A contact that names no address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unresolved {
-    /// The contact as it was given.
-    pub contact: String,
-    /// Why it names no address.
-    pub reason: String,
-}
-
-impl BootstrapOutcome {
-    /// Whether anybody answered, so that this node is part of a network now.
-    pub fn joined(&self) -> bool {
-        !self.answered.is_empty()
-    }
-}
-
 /// Why a request of an application failed. Unless the text says otherwise, nothing was changed by it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -252,6 +217,9 @@ pub enum Error {
         /// How long it was waited for.
         within: Duration,
     },
+    /// A contact cannot be asked, or what answers there is no node of this wire.
+    #[error("{0}")]
+    Contact(Box<FailedContact>),
     /// Too much is going on here. Try again later.
     #[error("too busy: {what} ({limit}) are all taken")]
     Busy {

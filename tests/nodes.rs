@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::actors::outcome::ContactFailure;
 use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
 use kademlia_dynamic::{Codec, Config, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
 
@@ -92,11 +93,12 @@ async fn a_host_name_that_does_not_resolve_and_a_silent_contact_are_named_in_the
     let node = Node::builder().config(config).start().await.unwrap();
     let (other, silent) = (Node::builder().start().await.unwrap(), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
     let silent = silent.local_addr().unwrap();
-    let contacts = [other.local_addr().to_string(), silent.to_string(), "no port".to_owned()];
-    let outcome = node.bootstrap(contacts).await.unwrap();
+    let failures = node.bootstrap([silent.to_string(), "no port".to_owned()]).await.unwrap().failed;
+    assert_eq!((failures[0].contact.as_str(), failures[1].contact.as_str()), (&*silent.to_string(), "no port"));
+    assert_eq!(failures[0].reason, ContactFailure::Silent { within: Duration::from_millis(200) });
+    assert!(matches!(failures[1].reason, ContactFailure::Unresolved { .. }), "{failures:?}");
+    let outcome = node.bootstrap([silent, other.local_addr()]).await.unwrap();
     assert_eq!(outcome.answered.iter().map(|peer| peer.id).collect::<Vec<_>>(), [other.id()]);
-    assert_eq!(outcome.silent, [silent]);
-    assert_eq!(outcome.unresolved[0].contact, "no port");
     assert!(node.ping(silent).await.is_err());
     assert_eq!(node.ping(other.local_addr()).await.unwrap().peer.id, other.id());
 }
@@ -151,7 +153,8 @@ async fn the_stream_of_events_ends_with_the_node() {
     while let Some(event) = events.next().await {
         told.push(event);
     }
-    assert!(told.contains(&Event::Joined { answered: 1 }), "{told:?}");
+    let joined = |event: &Event| matches!(event, Event::Joined(outcome) if outcome.answered[0].id == other.id());
+    assert!(told.iter().any(joined), "{told:?}");
     assert_eq!(events.next().await, None);
 }
 
@@ -161,5 +164,5 @@ async fn a_node_that_is_bound_to_all_addresses_is_no_company_for_itself() {
     let itself = format!("127.0.0.1:{}", node.local_addr().port());
     let outcome = node.bootstrap([itself]).await.unwrap();
     assert!(!outcome.joined(), "{outcome:?}");
-    assert_eq!(outcome.unresolved[0].reason, "it is this node itself");
+    assert_eq!(outcome.failed[0].reason, ContactFailure::Itself);
 }

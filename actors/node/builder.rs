@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::super::assembly::{self, Plan};
 use super::super::clock::generate_node_id;
+use super::super::join::resolver::Resolver;
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;
@@ -76,8 +77,9 @@ impl NodeBuilder {
         self
     }
 
-    /// Whom to join through, `host:port` each. Starting waits for their answers, but succeeds without: whoever is first
-    /// in a network has nobody to join. Joining is tried again while nobody is known.
+    /// The contacts to join through, `host:port` each. They are tried independently of each other: starting waits for the
+    /// first answer and for the lookup that makes this node known, or until each contact has failed, and succeeds then
+    /// too. While no peer is known, joining is tried again.
     pub fn bootstrap<C>(mut self, contacts: C) -> Self
     where
         C: IntoIterator,
@@ -200,7 +202,8 @@ impl NodeBuilder {
         if let Some(Recollection { peers, .. }) = known.clone().filter(|_| last_id != Some(id)) {
             store.remember(Recollection { id: Some(id), peers });
         }
-        let plan = Plan { id, codec, config: self.config, client: self.client, store, known, seed: self.seed };
+        let (config, client, seed, resolver) = (self.config, self.client, self.seed, Resolver::system());
+        let plan = Plan { id, codec, config, client, store, known, seed, resolver };
         let (house, ended) = assembly::assemble(plan, transport);
         (Node::new(house, (id, addr, codec), gone), self.contacts, ended)
     }
@@ -247,7 +250,7 @@ async fn join(node: Node, contacts: Vec<String>) -> Result<Node, Error> {
     if !contacts.is_empty() {
         let outcome = node.bootstrap(contacts).await?;
         if !outcome.joined() {
-            tracing::warn!(silent = ?outcome.silent, unresolved = ?outcome.unresolved, "no contact answered");
+            tracing::warn!(contacts = %outcome, "no contact answered");
         }
     }
     Ok(node)

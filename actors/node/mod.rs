@@ -104,11 +104,13 @@ impl Node {
         &self.inner.counters
     }
 
-    /// Joins a network through `contacts`, `host:port` each: all are resolved and asked at once. They are remembered for
-    /// when nobody is known any more.
+    /// Joins a network through `contacts`, `host:port` each. They are tried independently of each other, each name is resolved
+    /// once (within 10 s), and the first answer decides: this returns once this node is known in its neighbourhood, or each
+    /// contact has failed. Contacts that are [pending](BootstrapOutcome::pending) then are tried on. All are remembered for
+    /// when no peer is known any more, and resolved anew then.
     ///
     /// # Errors
-    /// Only where the node itself is not able to ask; that nobody answered is an outcome.
+    /// Only where the node itself is not able to ask; that no contact answered is an outcome.
     pub async fn bootstrap<C>(&self, contacts: C) -> Result<BootstrapOutcome, Error>
     where
         C: IntoIterator,
@@ -212,10 +214,10 @@ impl Node {
         self.ask(FindValue { key: key.as_ref().into() }).await
     }
 
-    /// Who answers at `addr` (`host:port`), and how fast.
+    /// The peer that answers at `addr` (`host:port`), and how fast.
     ///
     /// # Errors
-    /// [`Error::Silent`] or [`Error::Resolve`].
+    /// [`Error::Silent`], [`Error::Resolve`], or [`Error::Contact`] where it cannot be asked or is no node of this wire.
     pub async fn ping(&self, addr: impl ToString) -> Result<Pong, Error> {
         self.ask(Ping { addr: addr.to_string() }).await
     }

@@ -214,6 +214,8 @@ impl Handler<TransmitQuery> for Socket {
             self.lane.expect(query.to);
         }
         let sent = match self.codec.encode(&message) {
+            // No answer can come from there, and no peer is to blame for that.
+            Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
             Ok(payload) => self.send(query.to, payload),
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());

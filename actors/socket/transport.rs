@@ -35,6 +35,20 @@ pub trait Transport: 'static {
     /// What the system says. It may well go on working: the caller counts the error and calls again.
     fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>>;
 
+    /// Whether it carries datagrams to addresses of the family of `addr` at all.
+    fn speaks_family_of(&self, _addr: &SocketAddr) -> bool {
+        true
+    }
+
+    /// Whether a datagram could be sent to `addr` from the address that this is bound to, as far as the system can tell
+    /// without sending one.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_reach(&self, _addr: &SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Datagrams that the system has dropped since the start before they could be read. `None` where it does not say.
     fn lost(&self) -> Option<u64> {
         None

@@ -18,19 +18,33 @@ use super::transport::{Datagram, Sent, Transport};
 /// The longest datagram there is.
 const LONGEST: usize = 65_535;
 
+/// The families of addresses that a socket can send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Families {
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+    /// IPv6, and IPv4 in its IPv6-mapped form.
+    Both,
+}
+
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct UdpTransport {
     socket: UdpSocket,
     local: SocketAddr,
+    /// The families that it can send to.
+    families: Families,
     buffer: RefCell<Vec<u8>>,
     #[cfg(target_os = "linux")]
     losses: RefCell<Option<Losses>>,
 }
 
 impl UdpTransport {
-    /// Binds `addr`; port 0 is any free one. A port in use is an error: addresses are not shared. The system is asked for a
-    /// receive buffer of [`DEFAULT_RECEIVE_BUFFER`] bytes.
+    /// Binds `addr`; port 0 is any free one. A port in use is an error: addresses are not shared. `[::]` is all addresses of
+    /// both families, where the system can do that. The system is asked for a receive buffer of
+    /// [`DEFAULT_RECEIVE_BUFFER`] bytes.
     ///
     /// # Errors
     /// What the system says, above all [`io::ErrorKind::AddrInUse`]. It must be called within a tokio runtime.
@@ -43,6 +57,7 @@ impl UdpTransport {
     /// # Errors
     /// As [`UdpTransport::bind`].
     pub fn bind_with(addr: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
+        let addr = canonical(addr);
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // Less than asked for is no reason not to start.
@@ -53,6 +68,11 @@ impl UdpTransport {
             let hint = if cfg!(target_os = "linux") { " (net.core.rmem_max)" } else { "" };
             tracing::info!(given, asked = receive_buffer, "the system gives a smaller receive buffer{hint}");
         }
+        let families = match addr {
+            SocketAddr::V4(_) => Families::V4,
+            SocketAddr::V6(all) if all.ip().is_unspecified() && socket.set_only_v6(false).is_ok() => Families::Both,
+            SocketAddr::V6(_) => Families::V6,
+        };
         socket.bind(&addr.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
@@ -61,8 +81,17 @@ impl UdpTransport {
             losses: RefCell::new(Losses::of(&socket, local.is_ipv6())),
             socket,
             local,
+            families,
             buffer: RefCell::new(vec![0; LONGEST]),
         })
+    }
+
+    /// `addr` as the system wants it: a socket of IPv6 takes IPv4 addresses in their mapped form alone.
+    fn spelled(&self, addr: SocketAddr) -> SocketAddr {
+        match addr {
+            SocketAddr::V4(v4) if self.local.is_ipv6() => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+            addr => addr,
+        }
     }
 }
 
@@ -86,6 +115,23 @@ impl Transport for UdpTransport {
         Poll::Ready(Ok(()))
     }
 
+    fn speaks_family_of(&self, addr: &SocketAddr) -> bool {
+        match self.families {
+            Families::V4 => canonical(*addr).is_ipv4(),
+            Families::V6 => canonical(*addr).is_ipv6(),
+            Families::Both => true,
+        }
+    }
+
+    fn check_reach(&self, addr: &SocketAddr) -> io::Result<()> {
+        if !self.speaks_family_of(addr) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the socket does not speak its family"));
+        }
+        // To connect a UDP socket sends nothing: the system looks for a way from the one address to the other.
+        let trial = std::net::UdpSocket::bind(SocketAddr::new(self.local.ip(), 0))?;
+        trial.connect(self.spelled(*addr))
+    }
+
     #[cfg(target_os = "linux")]
     fn lost(&self) -> Option<u64> {
         self.losses.borrow_mut().as_mut().map(Losses::total)
@@ -93,7 +139,7 @@ impl Transport for UdpTransport {
 
     fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
         while let Some(next) = batch.front() {
-            match ready!(self.socket.poll_send_to(cx, &next.payload, next.addr)) {
+            match ready!(self.socket.poll_send_to(cx, &next.payload, self.spelled(next.addr))) {
                 Ok(_) => report.sent += 1,
                 Err(error) => {
                     tracing::debug!(to = %next.addr, %error, "not sent");

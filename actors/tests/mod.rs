@@ -6,6 +6,8 @@ pub(super) mod drill;
 #[cfg(feature = "sim")]
 mod failure;
 mod flood;
+#[cfg(feature = "sim")]
+mod joins;
 mod life;
 mod panics;
 #[cfg(feature = "sim")]
@@ -23,6 +25,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
 use super::assembly::{self, House, Plan};
+use super::join::resolver::Resolver;
 use super::socket::transport::Transport;
 use super::socket::udp::UdpTransport;
 use super::supervision::Ended;
@@ -68,8 +71,8 @@ fn house(name: &str, config: Config) -> (House, Ended, std::net::SocketAddr) {
 fn house_over(name: &str, config: Config, store: Box<dyn Store>) -> (House, Ended, std::net::SocketAddr) {
     let transport = Rc::new(UdpTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let addr = transport.local_addr();
-    let plan =
-        Plan { id: NodeId::of_key(name), codec: Codec::Json, config, client: false, store, known: None, seed: None };
+    let (id, codec, resolver) = (NodeId::of_key(name), Codec::Json, Resolver::system());
+    let plan = Plan { id, codec, config, client: false, store, known: None, seed: None, resolver };
     let (house, ended) = assembly::assemble(plan, transport);
     (house, ended, addr)
 }

@@ -104,9 +104,11 @@ Exit code 0: at least one holds it, be it not for long. 1: none does. 69: nobody
 const PING_EXAMPLES: &str = "\
 Examples:
   kad ping 127.0.0.1:8000
+  kad ping 192.0.2.7:8000 192.0.2.8:8000
   kad ping dht.example.org:8000 --wire bencode --json
 
-Exit code 69: nobody at all answered. `kad --help` lists all.";
+Each address is pinged by itself, and each answer is printed as it comes. Exit code 0: all answered. 69: at least one did \
+not; standard error names each of those. `kad --help` lists all.";
 
 const FIND_NODE_EXAMPLES: &str = "\
 Examples:

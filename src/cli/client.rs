@@ -1,14 +1,9 @@
 //! A node for the time of one command: it uses a network through its contacts, and is inserted into nobody's table.
 
-use std::net::SocketAddr;
-
-use futures_util::future::join_all;
-
 use super::args::Network;
-use super::contact::Contact;
+use super::contact::{Contact, Loopback};
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
-use super::wording::list;
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
@@ -45,7 +40,7 @@ async fn join(network: &Network) -> Result<Node, Failure> {
     let node = start(network.wire, &network.bootstrap).await?;
     let outcome = node.bootstrap(&network.bootstrap).await?;
     if outcome.joined() {
-        tracing::info!(answered = ?outcome.answered, silent = ?outcome.silent, "joined as a client");
+        tracing::info!(answered = ?outcome.answered, "joined as a client");
         return Ok(node);
     }
     Err(nobody_answered(&outcome, network.wire))
@@ -53,47 +48,41 @@ async fn join(network: &Network) -> Result<Node, Failure> {
 
 /// Starts a client that can ask `contacts`, but has not asked them yet.
 pub(super) async fn start(wire: Codec, contacts: &[Contact]) -> Result<Node, Failure> {
-    let resolved = join_all(contacts.iter().map(|contact| tokio::net::lookup_host(contact.as_str()))).await;
-    let (mut addresses, mut reasons) = (Vec::new(), Vec::new());
-    for (contact, found) in contacts.iter().zip(resolved) {
-        match found {
-            Ok(found) => addresses.extend(found),
-            Err(error) => reasons.push(format!("{contact}: {error}")),
-        }
+    let builder = || Node::builder().codec(wire).client(true);
+    match bind_for(contacts) {
+        // Where the system has no IPv6 there is IPv4 alone.
+        BOTH_FAMILIES => match builder().bind(BOTH_FAMILIES).start().await {
+            Err(Error::Bind { .. }) => Ok(builder().bind("0.0.0.0:0").start().await?),
+            started => Ok(started?),
+        },
+        bind => Ok(builder().bind(bind).start().await?),
     }
-    let bind = bind_for(&addresses).ok_or_else(|| unresolved(&reasons))?;
-    Ok(Node::builder().bind(bind).codec(wire).client(true).start().await?)
 }
 
-/// Where to bind in order to reach `addresses`: this machine alone if they are all on it. A socket speaks one family, and
-/// IPv4 goes first, as most nodes speak that.
-fn bind_for(addresses: &[SocketAddr]) -> Option<&'static str> {
-    let ipv4 = addresses.iter().any(SocketAddr::is_ipv4);
-    let mut asked = addresses.iter().filter(|addr| addr.is_ipv4() == ipv4).peekable();
-    asked.peek()?;
-    let local = asked.all(|addr| addr.ip().is_loopback());
-    Some(match (ipv4, local) {
-        (true, true) => "127.0.0.1:0",
-        (true, false) => "0.0.0.0:0",
-        (false, true) => "[::1]:0",
-        (false, false) => "[::]:0",
-    })
-}
+/// All addresses of this machine, those of IPv4 included.
+const BOTH_FAMILIES: &str = "[::]:0";
 
-fn unresolved(reasons: &[String]) -> Failure {
-    Failure::new(Exit::Unavailable, format!("there is nobody to ask: {}", list(reasons)))
+/// Where to bind in order to reach `contacts`: on this machine alone if they are all on it. It is read from their form,
+/// since names are resolved once, when they are asked.
+fn bind_for(contacts: &[Contact]) -> &'static str {
+    let all = |on: fn(&Contact) -> bool| contacts.iter().all(on);
+    if all(|contact| contact.loopback() == Some(Loopback::V4)) {
+        "127.0.0.1:0"
+    } else if all(|contact| contact.loopback() == Some(Loopback::V6)) {
+        "[::1]:0"
+    } else {
+        BOTH_FAMILIES
+    }
 }
 
 fn nobody_answered(outcome: &BootstrapOutcome, wire: Codec) -> Failure {
-    let unresolved = outcome.unresolved.iter().map(|failed| format!("{} ({})", failed.contact, failed.reason));
-    let tried = outcome.silent.iter().map(SocketAddr::to_string).chain(unresolved);
-    silence(&list(tried), wire)
+    silence(&outcome.to_string(), wire)
 }
 
-/// Nobody answered at `tried`: says what to do about it.
+/// No contact answered of those that `tried` names: says what to do about it.
 pub(super) fn silence(tried: &str, wire: Codec) -> Failure {
     let text = format!(
-        "nobody answered at {tried} ({wire} wire)\n\
+        "no contact answered: {tried} ({wire} wire)\n\
          Is a node running there, and on this wire? `kad node` starts one; \
          --bootstrap HOST:PORT asks another, --wire speaks another."
     );
@@ -112,25 +101,27 @@ pub(super) fn network_silent(asked: usize) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::outcome::Unresolved;
+    use std::time::Duration;
 
-    fn bind(addresses: &[&str]) -> Option<&'static str> {
-        bind_for(&addresses.iter().map(|addr| addr.parse().unwrap()).collect::<Vec<_>>())
+    use crate::actors::outcome::{ContactFailure, FailedContact};
+
+    fn bind(contacts: &[&str]) -> &'static str {
+        bind_for(&contacts.iter().map(|contact| contact.parse().unwrap()).collect::<Vec<_>>())
     }
 
     #[test]
     fn a_client_of_this_machine_alone_is_not_open_to_others() {
-        assert_eq!(bind(&["127.0.0.1:1", "127.0.0.2:1"]), Some("127.0.0.1:0"));
-        assert_eq!(bind(&["127.0.0.1:1", "192.0.2.1:1"]), Some("0.0.0.0:0"));
-        assert_eq!(bind(&["[::1]:1"]), Some("[::1]:0"));
-        assert_eq!(bind(&["[2001:db8::1]:1", "[::1]:1"]), Some("[::]:0"));
+        assert_eq!(bind(&["127.0.0.1:1", "127.0.0.2:1"]), "127.0.0.1:0");
+        assert_eq!(bind(&["localhost:1", "[::ffff:127.0.0.1]:1"]), "127.0.0.1:0");
+        assert_eq!(bind(&["127.0.0.1:1", "192.0.2.1:1"]), "[::]:0");
+        assert_eq!(bind(&["[::1]:1"]), "[::1]:0");
     }
 
     #[test]
-    fn a_name_with_addresses_of_both_families_is_asked_over_ipv4() {
-        assert_eq!(bind(&["[::1]:1", "127.0.0.1:1"]), Some("127.0.0.1:0"));
-        assert_eq!(bind(&["[2001:db8::1]:1", "127.0.0.1:1"]), Some("127.0.0.1:0"));
-        assert_eq!(bind(&[]), None);
+    fn contacts_of_both_families_and_names_are_asked_over_both() {
+        for contacts in [&["[::1]:1", "127.0.0.1:1"][..], &["dht.example.org:1"], &["[2001:db8::1]:1", "[::1]:1"]] {
+            assert_eq!(bind(contacts), "[::]:0", "{contacts:?}");
+        }
     }
 
     #[test]
@@ -142,16 +133,22 @@ mod tests {
 
     #[test]
     fn silence_names_who_was_asked_and_what_to_do() {
-        let unresolved = vec![Unresolved { contact: "nowhere:1".into(), reason: "no such name".into() }];
-        let silent = vec!["127.0.0.1:8000".parse().unwrap()];
-        let outcome = BootstrapOutcome { answered: Vec::new(), silent, unresolved };
-        let failure = nobody_answered(&outcome, Codec::Bencode);
+        let failed = |contact: &str, addresses: &[&str], reason| FailedContact {
+            contact: contact.to_owned(),
+            addresses: addresses.iter().map(|addr| addr.parse().unwrap()).collect(),
+            reason,
+        };
+        let silent = ContactFailure::Silent { within: Duration::from_secs(2) };
+        let failed = vec![
+            failed("127.0.0.1:8000", &["127.0.0.1:8000"], silent),
+            failed("nowhere:1", &[], ContactFailure::Unresolved { reason: "no such name".into() }),
+        ];
+        let failure = nobody_answered(&BootstrapOutcome { failed, ..Default::default() }, Codec::Bencode);
         assert_eq!(failure.exit, Exit::Unavailable);
         let text = failure.to_string();
-        assert!(
-            text.starts_with("nobody answered at 127.0.0.1:8000, nowhere:1 (no such name) (bencode wire)"),
-            "{text}"
-        );
+        let start =
+            "no contact answered: 127.0.0.1:8000 (no answer within 2s), nowhere:1 (no such name) (bencode wire)";
+        assert!(text.starts_with(start), "{text}");
         assert!(text.contains("kad node") && text.contains("--bootstrap"), "{text}");
     }
 }

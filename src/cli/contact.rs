@@ -27,9 +27,28 @@ pub(super) enum AddrError {
     Host(#[from] AddressError),
 }
 
+/// The family of a loopback address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loopback {
+    V4,
+    V6,
+}
+
 impl Contact {
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is on this machine by its form alone: a loopback address, or the name `localhost`, which stands for
+    /// 127.0.0.1 here.
+    pub(super) fn loopback(&self) -> Option<Loopback> {
+        if let Ok(addr) = self.0.parse::<SocketAddr>() {
+            let ip = addr.ip().to_canonical();
+            let family = if ip.is_ipv4() { Loopback::V4 } else { Loopback::V6 };
+            return ip.is_loopback().then_some(family);
+        }
+        let (host, _) = self.0.rsplit_once(':')?;
+        host.eq_ignore_ascii_case("localhost").then_some(Loopback::V4)
     }
 }
 

@@ -86,9 +86,11 @@ impl From<Error> for Failure {
         let exit = match &error {
             Error::Config(_) => Exit::Configuration,
             Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::Usage,
-            Error::Resolve { .. } | Error::NobodyAnswered { .. } | Error::Silent { .. } | Error::TookTooLong(_) => {
-                Exit::Unavailable
-            }
+            Error::Resolve { .. }
+            | Error::NobodyAnswered { .. }
+            | Error::Silent { .. }
+            | Error::Contact(_)
+            | Error::TookTooLong(_) => Exit::Unavailable,
             Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) => Exit::System,
             Error::UnsupportedValue { .. } => Exit::Data,
             Error::NotPublished { .. } => Exit::Usage,

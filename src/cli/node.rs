@@ -20,7 +20,7 @@ use super::watchdog::{Stranger, reach};
 use super::wording::{list, nodes};
 use super::{data_dir, journal, logging};
 use crate::actors::node::Node;
-use crate::actors::outcome::{BootstrapOutcome, Error};
+use crate::actors::outcome::{BootstrapOutcome, ContactFailure, Error};
 use crate::protocol::codec::Codec;
 use crate::protocol::id::NodeId;
 use crate::protocol::store::Store;
@@ -193,10 +193,13 @@ impl Started {
             Some(outcome) if outcome.joined() => {
                 tracing::info!(through = list(outcome.answered.iter().map(|peer| peer.addr)), "joined");
             }
-            Some(_) => tracing::warn!(
-                contacts = self.alone().unwrap_or_default(),
-                "nobody answered: the node goes on alone, and tries again by itself"
-            ),
+            Some(outcome) => {
+                let (contacts, listen) = (outcome.to_string(), self.listen_instead());
+                tracing::warn!(contacts, "no contact answered: the node goes on alone, and tries again by itself");
+                if let Some(listen) = listen {
+                    tracing::warn!("--listen {listen} lets it reach them");
+                }
+            }
             None if self.remembered > 0 => {
                 tracing::info!(known = self.remembered, "asking again the nodes that it knew")
             }
@@ -206,9 +209,15 @@ impl Started {
 
     /// The contacts that were tried in vain, if that were all of them.
     fn alone(&self) -> Option<String> {
-        let outcome = self.joined.as_ref().filter(|outcome| !outcome.joined())?;
-        let unresolved = outcome.unresolved.iter().map(|failed| format!("{} ({})", failed.contact, failed.reason));
-        Some(list(outcome.silent.iter().map(SocketAddr::to_string).chain(unresolved)))
+        Some(self.joined.as_ref().filter(|outcome| !outcome.joined())?.to_string())
+    }
+
+    /// The address to listen at, where another one is what its contacts take.
+    fn listen_instead(&self) -> Option<SocketAddr> {
+        self.joined.as_ref()?.failed.iter().find_map(|failed| match failed.reason {
+            ContactFailure::Unreachable { listen, .. } => listen,
+            _ => None,
+        })
     }
 
     fn banner(&self, program: &str) -> String {
@@ -248,7 +257,7 @@ impl Started {
             Some(outcome) if outcome.joined() => {
                 format!("joined through {}", list(outcome.answered.iter().map(|peer| peer.addr)))
             }
-            Some(_) => "nobody answered yet".to_owned(),
+            Some(_) => "no contact answered yet".to_owned(),
         }
     }
 
@@ -273,22 +282,29 @@ impl Started {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::outcome::Unresolved;
+    use crate::actors::outcome::FailedContact;
     use crate::cli::conclude;
     use crate::protocol::config::Config;
     use crate::protocol::peer::Peer;
     use crate::protocol::store::{Change, Committed, StoreError, StoredRecord};
+    use std::time::Duration;
 
     fn started(addr: &str, wire: Codec, joined: Option<BootstrapOutcome>) -> Started {
         Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined, remembered: 0, data_dir: None }
     }
 
     fn outcome(answered: &[&str], silent: &[&str]) -> BootstrapOutcome {
+        let silence = ContactFailure::Silent { within: Duration::from_secs(2) };
         BootstrapOutcome {
             answered: answered.iter().map(|addr| Peer::new(NodeId::ZERO, addr.parse().unwrap())).collect(),
-            silent: silent.iter().map(|addr| addr.parse().unwrap()).collect(),
-            unresolved: Vec::new(),
+            failed: silent.iter().map(|addr| failed(addr, silence.clone())).collect(),
+            pending: Vec::new(),
         }
+    }
+
+    fn failed(contact: &str, reason: ContactFailure) -> FailedContact {
+        let addresses = contact.parse().into_iter().collect();
+        FailedContact { contact: contact.to_owned(), addresses, reason }
     }
 
     #[test]
@@ -326,12 +342,17 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_nobody_answered_knows_whom_it_tried() {
+    fn a_node_without_an_answer_names_the_contacts_it_tried_and_what_helps() {
         let mut silent = outcome(&[], &["127.0.0.1:1"]);
-        silent.unresolved.push(Unresolved { contact: "nowhere:2".into(), reason: "no such name".into() });
-        let alone = started(DEFAULT_ADDR, Codec::Json, Some(silent));
-        assert_eq!(alone.alone().unwrap(), "127.0.0.1:1, nowhere:2 (no such name)");
-        assert!(alone.banner("kad").contains("nobody answered yet"));
+        silent.failed.push(failed("nowhere:2", ContactFailure::Unresolved { reason: "no such name".into() }));
+        let mut alone = started(DEFAULT_ADDR, Codec::Json, Some(silent.clone()));
+        assert_eq!(alone.alone().unwrap(), "127.0.0.1:1 (no answer within 2s), nowhere:2 (no such name)");
+        assert!(alone.banner("kad").contains("no contact answered yet") && alone.listen_instead().is_none());
+        let (bound, listen) = (alone.addr, "0.0.0.0:8000".parse().ok());
+        let reason = ContactFailure::Unreachable { bound, reason: "too far".into(), listen };
+        silent.failed.push(failed("192.0.2.1:8000", reason));
+        alone.joined = Some(silent);
+        assert_eq!(alone.listen_instead(), listen);
         assert_eq!(started(DEFAULT_ADDR, Codec::Json, None).alone(), None);
         assert_eq!(started(DEFAULT_ADDR, Codec::Json, Some(outcome(&["127.0.0.1:7000"], &[]))).alone(), None);
     }

@@ -1,6 +1,9 @@
-//! `kad ping`: who answers at an address, and how fast.
+//! `kad ping`: the nodes that answer at some addresses, and how fast. Each address is pinged and told by itself.
 
-use futures_util::future::join_all;
+use std::cell::RefCell;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
 use super::args::PingArgs;
@@ -17,36 +20,42 @@ pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
         network.bootstrap = addrs;
     }
     let deadline = Deadline::begin(&network);
-    let pinged = deadline
-        .ask(async || {
-            let node = client::start(network.wire, &network.bootstrap).await?;
-            let pinged = join_all(network.bootstrap.iter().map(|contact| node.ping(contact))).await;
-            if pinged.iter().all(Result::is_err) {
-                let failed = network
-                    .bootstrap
-                    .iter()
-                    .zip(&pinged)
-                    .filter_map(|(contact, ended)| Some((contact, ended.as_ref().err()?)));
-                return Err(client::silence(&list(failed.map(|(contact, error)| tried(contact, error))), network.wire));
-            }
-            Ok(pinged)
-        })
-        .await?;
-    for (contact, pinged) in network.bootstrap.iter().zip(pinged) {
+    let node = client::start(network.wire, &network.bootstrap).await?;
+    let ping = |contact: Contact| {
+        let (node, deadline) = (&node, &deadline);
+        async move {
+            let why = RefCell::new(format!("{contact} (not answered in time)"));
+            let pinged = deadline.ask(async || {
+                node.ping(&contact).await.map_err(|error| {
+                    why.replace(tried(&contact, &error));
+                    Failure::unanswered("no answer")
+                })
+            });
+            pinged.await.map_err(|_| why.into_inner()).map(|pong| (contact.clone(), pong))
+        }
+    };
+    // Each is told as soon as it is known: one that hangs keeps none of the others back.
+    let mut pings: FuturesUnordered<_> = network.bootstrap.iter().cloned().map(ping).collect();
+    let mut failed = Vec::new();
+    while let Some(pinged) = pings.next().await {
         match pinged {
-            Ok(pong) if network.json => deadline.print_json(&PongJson::new(contact, &pong)).await?,
-            Ok(pong) => deadline.print(report(&pong)).await?,
-            Err(error) => stderr::note(format_args!("nobody answered at {}", tried(contact, &error))),
+            Ok((contact, pong)) if network.json => deadline.print_json(&PongJson::new(&contact, &pong)).await?,
+            Ok((_, pong)) => deadline.print(report(&pong)).await?,
+            Err(why) => failed.push(why),
         }
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(client::silence(&list(failed), network.wire)) }
 }
 
 fn tried(contact: &Contact, error: &Error) -> String {
     match error {
-        Error::Silent { addr, .. } if addr.to_string() == contact.as_str() => contact.to_string(),
-        Error::Silent { addr, .. } => format!("{contact} ({addr})"),
+        Error::Silent { addr, within } if addr.to_string() == contact.as_str() => {
+            format!("{contact} (no answer within {within:?})")
+        }
+        Error::Silent { addr, within } => format!("{contact} at {addr} (no answer within {within:?})"),
+        Error::TookTooLong(within) => format!("{contact} (no answer within {within:?})"),
         Error::Resolve { reason, .. } => format!("{contact} ({reason})"),
+        Error::Contact(failed) => failed.to_string(),
         other => format!("{contact} ({other})"),
     }
 }
@@ -101,7 +110,8 @@ mod tests {
     fn silence_names_the_address_behind_a_name() {
         let silent = |addr: &str| Error::Silent { addr: addr.parse().unwrap(), within: Duration::from_secs(2) };
         let contact = |text: &str| text.parse::<Contact>().unwrap();
-        assert_eq!(tried(&contact("127.0.0.1:8"), &silent("127.0.0.1:8")), "127.0.0.1:8");
-        assert_eq!(tried(&contact("localhost:8"), &silent("127.0.0.1:8")), "localhost:8 (127.0.0.1:8)");
+        assert_eq!(tried(&contact("127.0.0.1:8"), &silent("127.0.0.1:8")), "127.0.0.1:8 (no answer within 2s)");
+        let behind_a_name = tried(&contact("localhost:8"), &silent("127.0.0.1:8"));
+        assert_eq!(behind_a_name, "localhost:8 at 127.0.0.1:8 (no answer within 2s)");
     }
 }

@@ -41,9 +41,26 @@ fn one_contact_that_answers_is_enough() {
     let output = kad(&["set", "k", "v", "--bootstrap", &addr, "--bootstrap", &node.addr]).output().unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(node.ok(&["get", "k"]), b"v");
-    let pinged = node.run(&["ping", &addr, &node.addr]);
-    assert!(code(&pinged) == 0 && stderr(&pinged).contains(&addr), "{}", stderr(&pinged));
-    assert!(String::from_utf8(pinged.stdout).unwrap().contains(&node.id));
+}
+
+#[test]
+fn ping_tells_of_each_address_and_ends_with_69_where_one_is_silent() {
+    let (node, second) = (Node::start("json", &[]), Node::start("json", &[]));
+    let (_held, addr) = silent();
+    let pinged = node.run(&["ping", &addr, &node.addr, &second.addr]);
+    assert_eq!(code(&pinged), 69);
+    assert!(stderr(&pinged).contains(&format!("no contact answered: {addr} (no answer within")), "{}", stderr(&pinged));
+    let said = String::from_utf8(pinged.stdout).unwrap();
+    assert!(said.contains(&node.id) && said.contains(&second.id), "{said}");
+    assert_eq!(code(&node.run(&["ping", &node.addr, &second.addr])), 0);
+}
+
+#[test]
+fn an_ipv4_mapped_contact_is_the_ipv4_address_that_it_spells() {
+    let node = Node::start("json", &[]);
+    let mapped = format!("[::ffff:127.0.0.1]:{}", node.addr.rsplit_once(':').unwrap().1);
+    let said = String::from_utf8(node.ok(&["ping", &mapped])).unwrap();
+    assert!(said.contains(&node.id), "{said}");
 }
 
 #[test]

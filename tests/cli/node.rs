@@ -37,7 +37,8 @@ fn a_node_that_nobody_answers_goes_on_and_says_so() {
     let (_held, addr) = silent();
     let mut node = Node::start("json", &["--bootstrap", &addr]);
     assert_eq!(node.started["joined"], false);
-    assert_eq!(node.started["bootstrap"]["silent"][0], addr);
+    let failed = &node.started["bootstrap"]["failed"][0];
+    assert_eq!((&failed["contact"], &failed["reason"]["kind"]), (&addr.as_str().into(), &"silent".into()));
     assert_eq!(node.json(&["ping", "--json"])["node_id"], node.id);
     node.process.child.kill().unwrap();
     let (_, errors) = node.process.end();

@@ -20,6 +20,7 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, MemoryTransport, Reply, Script
 use tokio::task::JoinHandle;
 
 use super::super::super::assembly::{self, House, Plan};
+use super::super::super::join::resolver::Resolver;
 use super::super::super::messages::{QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
 use super::super::super::outcome::{Error, GetOutcome};
@@ -138,6 +139,7 @@ impl Stage {
             store: Box::new(Lasting::default()),
             known: Some(Recollection::default()),
             seed: Some(seed),
+            resolver: Resolver::system(),
         };
         let (house, ended) = assembly::assemble(plan, transport);
         peers.on(script());
