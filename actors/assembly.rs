@@ -20,6 +20,7 @@ use super::hand_off::{HandOff, HandOffLinks};
 use super::handling::take_messages;
 use super::join::JoinLinks;
 use super::join::resolver::Resolver;
+use super::join_state::{Contacts, JoinState};
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
@@ -30,6 +31,7 @@ use super::routing_table::{RoutingTable, TableLinks};
 use super::socket::transport::Transport;
 use super::socket::{Socket, SocketLinks};
 use super::supervision::{Ended, Ender, Lifetime, Mailbox};
+use super::unreadable::Unreadable;
 use super::value_store::{StoreLinks, ValueStore};
 
 take_messages!(
@@ -71,6 +73,7 @@ pub(crate) struct House {
     pub(crate) ender: Ender,
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Events,
+    pub(crate) joined: JoinState,
     #[cfg(test)]
     pub(crate) rooms: Rooms,
 }
@@ -94,6 +97,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let Plan { id, codec, config, client, store: backend, known, seed, resolver } = plan;
     let counters = Arc::new(Counters::default());
     let events = Events::new();
+    let (joined, unreadable) = (JoinState::new(), Unreadable::default());
     let (lifetime, ender, ended) = Lifetime::new(&config, counters.clone());
     let addr = transport.local_addr();
     let entropy = |room: u64| -> Box<dyn Entropy> {
@@ -121,6 +125,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         refresh: table.addr().recipient(),
         resolver,
         transport: Rc::downgrade(&transport),
+        unreadable: unreadable.clone(),
     };
     let the_socket = Socket::new(
         transport,
@@ -141,6 +146,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         config.clone(),
         counters.clone(),
         DispatcherLinks {
+            unreadable,
             answer: socket.addr().recipient(),
             held: socket.addr().recipient(),
             response: queries.addr().recipient(),
@@ -179,6 +185,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         entropy(2),
         events.clone(),
         TableLinks {
+            joined: joined.clone(),
             answer: socket.addr().recipient(),
             ping: queries.addr().recipient(),
             newcomer: queries.addr().recipient(),
@@ -239,6 +246,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             republish: store.addr().recipient(),
             expire: store.addr().recipient(),
             join: join.clone(),
+            joined: joined.clone(),
         },
     );
     let the_keeper = Keeper::new(
@@ -289,6 +297,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             lookups: coordinator.addr().recipient(),
             leave: hand_off.addr().recipient(),
             ping: join,
+            joined: joined.clone(),
         },
     );
 
@@ -306,7 +315,8 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     if !once_known.is_empty() && !client {
         // Each of them is asked, and enters the table on its own answer. By asking, this node also announces its address, which
         // may be another one than they know.
-        maintenance.do_send(TableEmpty { once_known });
+        let attempt = Some(joined.attempt(Contacts::Remembered));
+        maintenance.do_send(TableEmpty { once_known, attempt });
     }
 
     #[cfg(test)]
@@ -318,6 +328,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         ender,
         counters,
         events,
+        joined,
         #[cfg(test)]
         rooms,
     };

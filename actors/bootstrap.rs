@@ -28,6 +28,12 @@ impl BootstrapOutcome {
     pub fn joined(&self) -> bool {
         !self.answered.is_empty()
     }
+
+    /// Whether this node is all that its contacts stand for.
+    pub(crate) fn is_itself_alone(&self) -> bool {
+        let others = self.failed.iter().any(|failed| failed.reason != ContactFailure::Itself);
+        !others && self.answered.is_empty() && self.pending.is_empty()
+    }
 }
 
 /// Names each contact that did not answer, and what came back.
@@ -103,6 +109,16 @@ pub enum ContactFailure {
     Itself,
     /// It was not asked: too many queries are in flight, or the network takes no more.
     NotAsked,
+}
+
+impl ContactFailure {
+    /// The wire that it answers in, where that is known and another one than this node's.
+    pub fn wire(&self) -> Option<Codec> {
+        match self {
+            Self::OtherWire { wire } => *wire,
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ContactFailure {

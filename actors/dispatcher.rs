@@ -23,6 +23,7 @@ use super::messages::{
     Incoming, PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
 };
 use super::poison::Poisons;
+use super::unreadable::Unreadable;
 
 /// What a datagram counts against its source's rate.
 const COST: u32 = 1;
@@ -46,6 +47,7 @@ pub struct Dispatcher {
 /// Whom the dispatcher tells.
 pub(crate) struct DispatcherLinks {
     pub(crate) answer: Recipient<TransmitAnswer>,
+    pub(crate) unreadable: Unreadable,
     pub(crate) held: Recipient<TransmitHeld>,
     pub(crate) response: Recipient<ResponseReceived>,
     pub(crate) ping: Recipient<PingPaid>,
@@ -60,7 +62,7 @@ pub(crate) struct DispatcherLinks {
 /// What waits until its address has proved itself.
 enum Held {
     /// An encoded answer.
-    Answer(SocketAddr, Vec<u8>),
+    Answer(TransmitHeld),
     /// A write, which takes effect with the proof.
     Write(StoreValue),
 }
@@ -68,7 +70,7 @@ enum Held {
 impl Held {
     fn addr(&self) -> SocketAddr {
         match self {
-            Held::Answer(addr, _) => *addr,
+            Held::Answer(answer) => answer.to,
             Held::Write(write) => write.to.addr,
         }
     }
@@ -88,7 +90,7 @@ impl Dispatcher {
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
-        let Incoming { from, payload, permit, asked } = incoming;
+        let Incoming { from, local, payload, permit, asked } = incoming;
         // Answers that we asked for are held to no rate, so with an address that we asked, the look inside comes first.
         if !asked && !self.admit(from, COST, now) {
             return;
@@ -100,6 +102,9 @@ impl Dispatcher {
         let message = match self.codec.decode(&payload) {
             Ok(message) => message,
             Err(error) => {
+                if asked {
+                    self.links.unreadable.note(from, &payload, self.codec);
+                }
                 self.counters.turned_away(counter_of(&error), from, &error, now);
                 return;
             }
@@ -120,7 +125,7 @@ impl Dispatcher {
                 if let Some(peer) = peer {
                     self.tell_of(PeerSeen { peer, version, origin: origin.clone() }, now);
                 }
-                let to = ReplyTo { addr: from, id, limit, permit, origin };
+                let to = ReplyTo { addr: from, local, id, limit, permit, origin };
                 self.route(request, to, version.is_none(), now);
             }
         }
@@ -226,7 +231,7 @@ impl Dispatcher {
 
     fn release(&mut self, held: Held, now: Instant) {
         match held {
-            Held::Answer(to, payload) => self.links.held.do_send(TransmitHeld { to, payload }),
+            Held::Answer(answer) => self.links.held.do_send(answer),
             Held::Write(mut write) => {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
@@ -325,13 +330,13 @@ impl Handler<AnswersReceived> for Dispatcher {
 impl Handler<HoldAnswer> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, answer: HoldAnswer, _: &mut Self::Context) {
-        let now = clock::now();
+    fn handle(&mut self, HoldAnswer { to, local, limit, payload }: HoldAnswer, _: &mut Self::Context) {
+        let (now, answer) = (clock::now(), TransmitHeld { to, local, payload });
         // It may have proved itself since the answer was made.
-        if self.admission.is_verified(answer.to, now) {
-            self.links.held.do_send(TransmitHeld { to: answer.to, payload: answer.payload });
+        if self.admission.is_verified(to, now) {
+            self.links.held.do_send(answer);
         } else {
-            self.hold(Held::Answer(answer.to, answer.payload), answer.limit, now);
+            self.hold(Held::Answer(answer), limit, now);
         }
     }
 }

@@ -21,9 +21,11 @@ use self::contact::{Asked, Contact, State};
 use self::resolver::{Resolver, addresses_of};
 use super::clock::{self, Alarm, Alarmed};
 use super::events::{Event, Events};
+use super::join_state::Attempt;
 use super::messages::{Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup};
 use super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
 use super::socket::transport::Transport;
+use super::unreadable::Unreadable;
 
 /// The actor that is one bootstrap.
 pub(crate) struct Join {
@@ -39,6 +41,8 @@ pub(crate) struct Join {
     give_up: Option<Instant>,
     /// `None` once the outcome has been told.
     aim: Option<Aim>,
+    /// `None` where only a pong is wanted.
+    attempt: Option<Attempt>,
     events: Events,
     links: JoinLinks,
 }
@@ -63,6 +67,7 @@ pub(crate) struct JoinLinks {
     pub(crate) resolver: Resolver,
     /// Tells which addresses can be reached. It belongs to the socket.
     pub(crate) transport: Weak<dyn Transport>,
+    pub(crate) unreadable: Unreadable,
 }
 
 /// What a bootstrap is constructed with.
@@ -71,6 +76,8 @@ pub(crate) struct JoinPlan {
     pub(crate) contacts: Vec<String>,
     pub(crate) query_timeout: Duration,
     pub(crate) aim: Aim,
+    /// Hears what comes of it; `None` for a ping.
+    pub(crate) attempt: Option<Attempt>,
 }
 
 /// What the contacts are asked for.
@@ -99,6 +106,7 @@ impl Join {
             stage: Stage::Trying,
             give_up: None,
             aim: Some(plan.aim),
+            attempt: plan.attempt,
             events,
             links,
         }
@@ -124,6 +132,7 @@ impl Join {
             return;
         }
         self.asked.insert(to, Asked::Waiting);
+        self.links.unreadable.forget(&to);
         // The queries end by themselves; this is for the case that their end gets lost.
         self.give_up = Some(clock::now() + self.timeout + self.timeout);
         let asker = Some(ctx.address().recipient());
@@ -142,13 +151,14 @@ impl Join {
             (Stage::Trying, _) if self.first.is_none() && !over => {}
             (Stage::Trying, Some(Aim::Join { client, .. })) => {
                 let client = *client;
+                self.report();
                 self.events.emit(Event::Joined(self.outcome()));
                 if client || self.first.is_none() { self.tell(ctx) } else { self.look_up(ctx) }
             }
             (Stage::Trying, _) => self.tell(ctx),
             (Stage::LookingUp, _) => {}
             (Stage::Told { late: true }, _) if over => self.look_up(ctx),
-            (Stage::Told { .. }, _) if over => ctx.stop(),
+            (Stage::Told { .. }, _) if over => self.end(ctx),
             (Stage::Told { .. }, _) => {}
         }
     }
@@ -180,7 +190,27 @@ impl Join {
         }
         self.stage = Stage::Told { late: false };
         if !keep_on || self.is_over() {
-            ctx.stop();
+            self.end(ctx);
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.report();
+        ctx.stop();
+    }
+
+    fn report(&mut self) {
+        let outcome = self.outcome();
+        if let Some(attempt) = &mut self.attempt {
+            attempt.report(outcome);
+        }
+    }
+
+    /// What no answer from `addr` within its time means.
+    fn silence(&self, addr: &SocketAddr) -> ContactFailure {
+        match self.links.unreadable.of(addr) {
+            Some(wire) => ContactFailure::OtherWire { wire },
+            None => ContactFailure::Silent { within: self.timeout },
         }
     }
 
@@ -249,9 +279,9 @@ impl Alarmed for Join {
 
     fn alarm(&mut self, _: Instant, ctx: &mut Self::Context) {
         self.give_up = None;
-        let silent = ContactFailure::Silent { within: self.timeout };
-        for asked in self.asked.values_mut().filter(|asked| **asked == Asked::Waiting) {
-            *asked = Asked::Failed(silent.clone());
+        let waiting = self.asked.iter().filter(|(_, asked)| **asked == Asked::Waiting);
+        for addr in waiting.map(|(addr, _)| *addr).collect::<Vec<_>>() {
+            self.ended(&addr, Err(self.silence(&addr)));
         }
         self.go_on(ctx);
     }
@@ -264,7 +294,7 @@ impl Handler<QueryEvent> for Join {
         let end = match event.result {
             QueryResult::Answered { peer, rtt, .. } => Ok(Pong { peer, rtt }),
             QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => return,
-            QueryResult::Silent => Err(ContactFailure::Silent { within: self.timeout }),
+            QueryResult::Silent => Err(self.silence(&event.to)),
             QueryResult::WrongId { .. } => Err(ContactFailure::NoNode),
             QueryResult::Unsent => Err(ContactFailure::NotAsked),
         };

@@ -12,6 +12,7 @@ use super::clock::{self, Alarm, Alarmed};
 use super::events::Events;
 use super::handling::Handler;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::join_state::{Attempt, Contacts, JoinState};
 use super::messages::{Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty};
 use super::outcome::BootstrapOutcome;
 use super::supervision::Lifetime;
@@ -51,6 +52,7 @@ pub(crate) struct MaintenanceLinks {
     pub(crate) republish: Recipient<RepublishDue>,
     pub(crate) expire: Recipient<ExpireValues>,
     pub(crate) join: JoinLinks,
+    pub(crate) joined: JoinState,
 }
 
 /// Who this node is, as far as joining needs it.
@@ -140,10 +142,10 @@ impl Maintenance {
         self.contacts.drain(..surplus);
     }
 
-    fn join(&self, contacts: Vec<String>, answer: Option<Answer<BootstrapOutcome>>) {
+    fn join(&self, contacts: Vec<String>, attempt: Attempt, answer: Option<Answer<BootstrapOutcome>>) {
         let (own, client, query_timeout) = (self.own, self.client, self.config.query_timeout);
         let aim = Aim::Join { client, answer };
-        let plan = JoinPlan { own, contacts, query_timeout, aim };
+        let plan = JoinPlan { own, contacts, query_timeout, aim, attempt: Some(attempt) };
         self.lifetime.run(Join::new(plan, self.events.clone(), self.links.join.clone()));
     }
 }
@@ -201,7 +203,7 @@ impl Handler<JoinNetwork> for Maintenance {
         // If this brings nobody, the next try is not far.
         self.rejoin_pause = FIRST_REJOIN;
         self.schedule.rejoin = clock::now() + self.jittered(FIRST_REJOIN);
-        self.join(join.contacts, join.answer);
+        self.join(join.contacts, join.attempt, join.answer);
     }
 }
 
@@ -220,6 +222,7 @@ impl Handler<TableEmpty> for Maintenance {
         self.rejoin_pause = (self.rejoin_pause * 2).min(LONGEST_REJOIN);
         self.schedule.rejoin = clock::now() + pause;
         tracing::info!(contacts = contacts.len(), next_in = ?pause, "nobody is known: joining again");
-        self.join(contacts, None);
+        let attempt = empty.attempt.unwrap_or_else(|| self.links.joined.attempt(Contacts::Again));
+        self.join(contacts, attempt, None);
     }
 }

@@ -15,6 +15,7 @@ pub mod hand_off;
 pub mod hand_over;
 pub mod handling;
 mod join;
+mod join_state;
 pub mod keeper;
 pub mod lookup;
 pub mod lookup_coordinator;
@@ -34,6 +35,7 @@ pub mod snapshot;
 pub mod socket;
 pub mod supervision;
 mod turns;
+mod unreadable;
 pub mod value_store;
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ use super::clock;
 use super::counters::Counters;
 use super::events::Events;
 use super::handling::Handler;
+use super::join::resolver::RESOLVE_TIMEOUT;
 use super::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::join_state::{Contacts, JoinState};
 use super::lookup_coordinator::patience;
 use super::messages::{
     Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore,
@@ -36,8 +38,6 @@ use super::value_store::check_key;
 
 /// How much longer than it may take a leave-taking is waited for.
 const GRACE: Duration = Duration::from_millis(250);
-/// The longest that a name may take to resolve, on top of what the network may take.
-const RESOLVING: Duration = Duration::from_secs(11);
 
 /// The actor that applications talk to.
 pub struct NodeActor {
@@ -77,6 +77,7 @@ pub(crate) struct NodeLinks {
     pub(crate) lookups: Recipient<CountLookups>,
     pub(crate) leave: Recipient<Leave>,
     pub(crate) ping: JoinLinks,
+    pub(crate) joined: JoinState,
 }
 
 /// Who this node is.
@@ -124,15 +125,31 @@ impl NodeActor {
         key.map_or(Ok(()), |key| check_key(key, &self.config))
     }
 
-    /// Waits for an answer that somebody was told to give.
+    /// The longest that it takes until a contact has answered or all have failed.
+    fn patience_for_contacts(&self) -> Duration {
+        RESOLVE_TIMEOUT + self.config.query_timeout * 3 + Duration::from_secs(1)
+    }
+
+    /// Waits for an answer that another actor was told to give.
     fn wait<T: 'static>(&self, answer: oneshot::Receiver<Result<T, Error>>, patience: Duration) -> Reply<T> {
         let ender = self.ender.clone();
+        Reply::of(async move { within(patience, answer).await?.unwrap_or_else(|_| Err(interrupted(&ender))) })
+    }
+
+    /// Begins what needs the network and waits for its answer: at once, or as soon as a bootstrap that is under way has
+    /// its first answer. Where contacts were given and none was reached it is not begun.
+    fn in_the_network<T: 'static>(&self, begin: impl FnOnce(Answer<T>) + 'static) -> Reply<T> {
+        let (answer, answered) = oneshot::channel();
+        if self.links.joined.is_open() {
+            begin(answer);
+            return self.wait(answered, self.patience());
+        }
+        let (joined, patience) = (self.links.joined.clone(), self.patience_for_contacts());
+        let answered = self.wait(answered, patience + self.patience());
         Reply::of(async move {
-            match tokio::time::timeout(patience, answer).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(interrupted(&ender)),
-                Err(_) => Err(Error::TookTooLong(patience)),
-            }
+            within(patience, joined.wait()).await??;
+            begin(answer);
+            answered.await
         })
     }
 
@@ -144,9 +161,23 @@ impl NodeActor {
         if let Err(error) = self.within_k("quorum", quorum) {
             return Reply::refused(error.into());
         }
+        let (read, of) = (self.links.read.clone(), key.clone());
+        let begin = move |answer| read.do_send(ReadValue { key: of, quorum, answer });
+        if self.links.joined.is_open() {
+            return self.in_the_network(begin);
+        }
+        // What is held here needs no network.
+        let (copy, ender) = (self.links.copy.send(FindCopy(key)), self.ender.clone());
         let (answer, answered) = oneshot::channel();
-        self.links.read.do_send(ReadValue { key, quorum, answer });
-        self.wait(answered, self.patience())
+        let (joined, patience) = (self.links.joined.clone(), self.patience_for_contacts());
+        let answered = self.wait(answered, patience + self.patience());
+        Reply::of(async move {
+            if copy.await.map_err(|_| interrupted(&ender))?.is_none() {
+                within(patience, joined.wait()).await??;
+            }
+            begin(answer);
+            answered.await
+        })
     }
 
     /// Whether a number of peers, called `name`, is one that the k nearest can reach.
@@ -159,11 +190,15 @@ impl NodeActor {
     }
 
     /// Has something looked up, and waits for it.
-    fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose) -> Reply<T> {
-        let (answer, answered) = oneshot::channel();
-        self.links.lookup.do_send(StartLookup { key, purpose: purpose(answer) });
-        self.wait(answered, self.patience())
+    fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose + 'static) -> Reply<T> {
+        let lookup = self.links.lookup.clone();
+        self.in_the_network(move |answer| lookup.do_send(StartLookup { key, purpose: purpose(answer) }))
     }
+}
+
+/// What `work` comes to, unless it takes longer than anything should.
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(patience, work).await.map_err(|_| Error::TookTooLong(patience))
 }
 
 /// An answer got lost: with the node, or with an actor that was restarted.
@@ -209,9 +244,8 @@ impl Handler<CheckHealth> for NodeActor {
         if let Err(error) = self.admit(Some(&check.key)) {
             return Reply::refused(error);
         }
-        let (answer, answered) = oneshot::channel();
-        self.links.audit.do_send(AuditKey { key: check.key, answer });
-        self.wait(answered, self.patience())
+        let audit = self.links.audit.clone();
+        self.in_the_network(move |answer| audit.do_send(AuditKey { key: check.key, answer }))
     }
 }
 
@@ -222,9 +256,8 @@ impl Handler<Set> for NodeActor {
         if let Err(error) = self.admit(None) {
             return Reply::refused(error);
         }
-        let (answer, answered) = oneshot::channel();
-        self.links.publish.do_send(PublishValue { key: set.key, value: set.value, answer });
-        self.wait(answered, self.patience())
+        let publish = self.links.publish.clone();
+        self.in_the_network(move |answer| publish.do_send(PublishValue { key: set.key, value: set.value, answer }))
     }
 }
 
@@ -263,9 +296,10 @@ impl Handler<Ping> for NodeActor {
             contacts: vec![ping.addr],
             query_timeout: self.config.query_timeout,
             aim: Aim::Ping(answer),
+            attempt: None,
         };
         self.lifetime.run(Join::new(plan, self.events.clone(), self.links.ping.clone()));
-        self.wait(answered, RESOLVING + self.config.query_timeout * 3)
+        self.wait(answered, self.patience_for_contacts())
     }
 }
 
@@ -277,8 +311,9 @@ impl Handler<Bootstrap> for NodeActor {
             return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
-        self.links.join.do_send(JoinNetwork { contacts: bootstrap.contacts, answer: Some(answer) });
-        self.wait(answered, RESOLVING + self.config.query_timeout * 3 + self.patience())
+        let attempt = self.links.joined.attempt(Contacts::Given);
+        self.links.join.do_send(JoinNetwork { contacts: bootstrap.contacts, attempt, answer: Some(answer) });
+        self.wait(answered, self.patience_for_contacts() + self.patience())
     }
 }
 

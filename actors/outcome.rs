@@ -203,6 +203,14 @@ pub enum Error {
         /// The first peer that gave it.
         holder: Peer,
     },
+    /// Contacts were given, and no network has been reached since the start: none of them has answered, nor has another peer
+    /// come. Nothing was asked and nothing was changed. What this node itself holds can be read all the same, and joining is
+    /// tried again by itself.
+    #[error("not joined: no contact has answered: {outcome}")]
+    NotJoined {
+        /// The contacts, and what came back.
+        outcome: Box<BootstrapOutcome>,
+    },
     /// Peers were asked, and none answered.
     #[error("none of the {asked} peers asked answered")]
     NobodyAnswered {

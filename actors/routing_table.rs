@@ -16,6 +16,7 @@ use kademlia_dynamic::protocol::store::{MAX_HALVINGS, MAX_REMEMBERED_PEERS};
 use super::clock;
 use super::events::{Event, Events};
 use super::handling::Handler;
+use super::join_state::JoinState;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
     PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, Purpose, RefreshBuckets, RememberPeers, SeedLookup,
@@ -58,6 +59,8 @@ enum Network {
 /// Whom the routing table tells.
 pub(crate) struct TableLinks {
     pub(crate) answer: Recipient<TransmitAnswer>,
+    /// Hears that this node has company.
+    pub(crate) joined: JoinState,
     pub(crate) ping: Recipient<SendQuery>,
     pub(crate) newcomer: Recipient<PingPaid>,
     pub(crate) launch: Recipient<LaunchLookup>,
@@ -169,8 +172,11 @@ impl Handler<PeerAnswered> for RoutingTable {
         }
         let (insertion, outcome) = self.table.peer_answered(answered.peer, answered.version, clock::now());
         self.carry_out(outcome);
-        if insertion == Insertion::Added && self.table.len() <= FEW {
-            self.remember();
+        if insertion == Insertion::Added {
+            self.links.joined.reached();
+            if self.table.len() <= FEW {
+                self.remember();
+            }
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
             let legacy = answered.version.is_none();
@@ -260,7 +266,7 @@ impl Handler<CheckTable> for RoutingTable {
                 self.network = Network::Lost;
                 self.events.emit(Event::NetworkLost);
             }
-            self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone() });
+            self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone(), attempt: None });
         }
         if !self.table.is_empty() {
             self.remember();

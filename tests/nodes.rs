@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::actors::outcome::ContactFailure;
 use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
-use kademlia_dynamic::{Codec, Config, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
+use kademlia_dynamic::protocol::config::AppliesTo;
+use kademlia_dynamic::{Codec, Config, Error, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
 
 #[tokio::test]
 async fn three_nodes_share_values_on_every_wire() {
@@ -165,4 +167,90 @@ async fn a_node_that_is_bound_to_all_addresses_is_no_company_for_itself() {
     let outcome = node.bootstrap([itself]).await.unwrap();
     assert!(!outcome.joined(), "{outcome:?}");
     assert_eq!(outcome.failed[0].reason, ContactFailure::Itself);
+}
+
+/// The addresses of all families that nodes of these tests bind: without IPv6 on the machine, those of IPv4.
+fn everywhere() -> Vec<&'static str> {
+    let ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    ["0.0.0.0:0", "[::]:0"].into_iter().take(if ipv6 { 2 } else { 1 }).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_node_on_all_addresses_answers_from_the_one_that_was_asked() {
+    for all in everywhere() {
+        // Answers to addresses that have not proved themselves wait for a ping, which leaves from the same address.
+        let config = Config::builder().source_verification(AppliesTo::Always).build().unwrap();
+        let node = Node::builder().bind(all).config(config).start().await.unwrap();
+        let large = Value::from(vec![7_u8; 40_000]);
+        assert_eq!(node.set("large", large.clone()).await.unwrap().asked, 0);
+        for host in ["127.0.0.1", "127.0.0.2"] {
+            let addr = format!("{host}:{}", node.local_addr().port());
+            let client = Node::builder().client(true).bootstrap([&addr]).start().await.unwrap();
+            assert_eq!(client.ping(&addr).await.unwrap().peer.addr.to_string(), addr, "{all}");
+            assert_eq!(client.get("large").await.unwrap(), Some(large.clone()), "{all} at {addr}");
+            assert_eq!(client.counters().get(Counter::WrongSource), 0, "{all} at {addr}");
+            assert_eq!(client.set(host, "v").await.unwrap().stored, 1, "{all} at {addr}");
+            assert_eq!(node.get(host).await.unwrap(), Some(Value::from("v")), "a write that waited as well");
+        }
+        assert!(node.counters().get(Counter::Held) > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_both_families_joins_through_either_and_keeps_them_apart() {
+    if everywhere().len() < 2 {
+        return;
+    }
+    let first = Node::builder().start().await.unwrap();
+    let mapped = format!("[::ffff:127.0.0.1]:{}", first.local_addr().port());
+    let both = Node::builder().bind("[::]:0").bootstrap([&mapped]).start().await.unwrap();
+    let outcome = both.joined().await.unwrap().unwrap();
+    assert_eq!(outcome.answered[0].addr, first.local_addr(), "it is the IPv4 address");
+    let port = both.local_addr().port();
+    let sixth = Node::builder().bind("[::1]:0").bootstrap([format!("[::1]:{port}")]).start().await.unwrap();
+    assert!(sixth.joined().await.unwrap().unwrap().joined());
+
+    let known: Vec<NodeId> = both.find_node(both.id()).await.unwrap().iter().map(|peer| peer.id).collect();
+    assert!(known.len() == 2 && known.contains(&first.id()) && known.contains(&sixth.id()), "{known:?}");
+    assert_eq!(both.set("key", "value").await.unwrap().stored, 2);
+    // IPv4 nodes never hear of IPv6 ones, which cannot be reached from there.
+    let peers = first.find_node(sixth.id()).await.unwrap();
+    assert_eq!(peers.iter().map(|peer| peer.id).collect::<Vec<_>>(), [both.id()]);
+    // And an IPv6 node that hears of an IPv4 one blames it for nothing.
+    assert_eq!(sixth.get("key").await.unwrap(), Some(Value::from("value")));
+    assert_eq!(sixth.find_node(first.id()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_is_required_and_fails_leaves_the_port_free_and_names_the_contact() {
+    let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
+    let (held, free) = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).into();
+    let (silent, bind) = (held.local_addr().unwrap(), free.local_addr().unwrap());
+    drop(free);
+    let builder = || Node::builder().bind(bind).config(config.clone());
+    let error = builder().bootstrap([silent]).require_bootstrap(true).start().await.unwrap_err();
+    let text = format!("not joined: no contact has answered: {silent} (no answer within 200ms)");
+    assert!(matches!(error, Error::NotJoined { .. }) && error.to_string() == text, "{error}");
+    drop(std::net::UdpSocket::bind(bind).expect("the port is free"));
+    let error = builder().require_bootstrap(true).start().await.unwrap_err();
+    assert!(matches!(&error, Error::NotJoined { outcome } if outcome.failed.is_empty()), "{error}");
+
+    let other = Node::builder().start().await.unwrap();
+    let node = builder().bootstrap([other.local_addr()]).require_bootstrap(true).start().await.unwrap();
+    assert_eq!(node.joined().await.unwrap().unwrap().answered[0].id, other.id());
+    assert_eq!(other.joined().await.unwrap(), None, "it was given no contacts");
+}
+
+#[tokio::test]
+async fn a_failed_bootstrap_is_an_event_and_what_came_of_it_can_be_asked() {
+    let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let node = Node::builder().config(config).start().await.unwrap();
+    let mut events = node.events();
+    let outcome = node.bootstrap([silent.local_addr().unwrap()]).await.unwrap();
+    assert_eq!(events.next().await, Some(Event::Joined(outcome.clone())));
+    assert_eq!(node.joined().await.unwrap(), Some(outcome));
+    node.stop().await;
+    assert!(matches!(node.joined().await, Err(Error::Stopped(_))));
 }

@@ -1,6 +1,6 @@
 //! What the dispatcher is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix::Message;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
@@ -12,6 +12,8 @@ use super::Permit;
 pub struct Incoming {
     /// Where it came from.
     pub from: SocketAddr,
+    /// The address of this machine that it came to, where the node is bound to several.
+    pub local: Option<IpAddr>,
     /// What it carries.
     pub payload: Vec<u8>,
     /// Its dispatch slot. `None` where none was free, but the address was asked something.
@@ -36,6 +38,8 @@ pub struct AnswersReceived(pub Vec<Incoming>);
 pub struct HoldAnswer {
     /// Where it goes.
     pub to: SocketAddr,
+    /// The address of this machine that was asked, where the node is bound to several: the answer leaves from it.
+    pub local: Option<IpAddr>,
     /// How many bytes may go there at once.
     pub limit: usize,
     /// The datagram.

@@ -3,6 +3,7 @@
 use actix::Message;
 use kademlia_dynamic::protocol::peer::Peer;
 
+use super::super::join_state::Attempt;
 use super::super::outcome::BootstrapOutcome;
 use super::Answer;
 
@@ -12,6 +13,8 @@ use super::Answer;
 pub struct JoinNetwork {
     /// `host:port` each, an IP address or a name.
     pub contacts: Vec<String>,
+    /// Tells the node how far it is.
+    pub attempt: Attempt,
     /// Where the outcome goes.
     pub answer: Option<Answer<BootstrapOutcome>>,
 }
@@ -23,4 +26,6 @@ pub struct JoinNetwork {
 pub struct TableEmpty {
     /// Peers that were in the table, most recently answered first.
     pub once_known: Vec<Peer>,
+    /// Tells the node how far the bootstrap at its start is; `None` later on.
+    pub attempt: Option<Attempt>,
 }

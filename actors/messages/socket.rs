@@ -1,6 +1,6 @@
 //! What the socket is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -49,6 +49,8 @@ pub struct TransmitAnswer {
 pub struct TransmitHeld {
     /// Where it goes.
     pub to: SocketAddr,
+    /// The address of this machine that was asked, where the node is bound to several: the answer leaves from it.
+    pub local: Option<IpAddr>,
     /// The datagram.
     pub payload: Vec<u8>,
 }
@@ -63,6 +65,8 @@ pub struct CountLosses;
 pub struct ReplyTo {
     /// The address that the query came from.
     pub addr: SocketAddr,
+    /// The address of this machine that was asked, where the node is bound to several: the answer leaves from it.
+    pub local: Option<IpAddr>,
     /// The query's id, to be repeated.
     pub id: QueryId,
     /// How many bytes may go to it at once; a larger answer waits until the address has proved itself.

@@ -37,6 +37,7 @@ pub struct NodeBuilder {
     store: Option<Box<dyn Store>>,
     seed: Option<u64>,
     on_failure: Option<OnFailure>,
+    require_bootstrap: bool,
 }
 
 /// Who is told when a node has failed.
@@ -54,6 +55,7 @@ impl Default for NodeBuilder {
             store: None,
             seed: None,
             on_failure: None,
+            require_bootstrap: false,
         }
     }
 }
@@ -86,6 +88,14 @@ impl NodeBuilder {
         C::Item: ToString,
     {
         self.contacts = contacts.into_iter().map(|contact| contact.to_string()).collect();
+        self
+    }
+
+    /// Whether starting fails where no network was reached: no contact answered, nor a peer that its store remembers, or
+    /// there are neither. The node is stopped then, and its port free. Defaults to `false`: it goes on alone and tries again,
+    /// and what applications ask of the network meanwhile ends in [`Error::NotJoined`].
+    pub fn require_bootstrap(mut self, required: bool) -> Self {
+        self.require_bootstrap = required;
         self
     }
 
@@ -128,10 +138,11 @@ impl NodeBuilder {
     /// Starts the node on a thread of its own, with any runtime around it.
     ///
     /// # Errors
-    /// A setting out of its range, an address that cannot be bound, a thread that cannot be started.
+    /// A setting out of its range, an address that cannot be bound, a thread that cannot be started; [`Error::NotJoined`]
+    /// where a bootstrap is [required](NodeBuilder::require_bootstrap).
     pub async fn start(mut self) -> Result<Node, Error> {
         self.config.validate()?;
-        let on_failure = self.on_failure.take();
+        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
         let (ready, started) = oneshot::channel();
         let (gone, is_gone) = watch::channel(false);
         let body = move || {
@@ -152,7 +163,7 @@ impl NodeBuilder {
         };
         thread::Builder::new().name("kademlia-node".to_owned()).spawn(body).map_err(Error::Thread)?;
         let (node, contacts) = started.await.map_err(|_| Error::Interrupted)??;
-        join(node, contacts).await
+        join(node, contacts, required).await
     }
 
     /// Starts the node on the current Arbiter: for tests, for simulation, and for many nodes in one process.
@@ -162,11 +173,11 @@ impl NodeBuilder {
     pub async fn start_local(mut self) -> Result<Node, Error> {
         self.config.validate()?;
         check_arbiter()?;
-        let on_failure = self.on_failure.take();
+        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
         let (gone, is_gone) = watch::channel(false);
         let (node, contacts, ended) = self.start_here(is_gone).await?;
         announce_end(ended, gone, on_failure, node.ender());
-        join(node, contacts).await
+        join(node, contacts, required).await
     }
 
     /// Starts the node on the current Arbiter, over a transport of the caller's: a network in memory, above all.
@@ -176,11 +187,11 @@ impl NodeBuilder {
     pub async fn start_local_over(mut self, transport: impl Transport) -> Result<Node, Error> {
         self.config.validate()?;
         check_arbiter()?;
-        let on_failure = self.on_failure.take();
+        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
         let (gone, is_gone) = watch::channel(false);
         let (node, contacts, ended) = self.assemble(Rc::new(transport), is_gone);
         announce_end(ended, gone, on_failure, node.ender());
-        join(node, contacts).await
+        join(node, contacts, required).await
     }
 
     async fn start_here(self, gone: watch::Receiver<bool>) -> Result<(Node, Vec<String>, Ended), Error> {
@@ -246,14 +257,24 @@ async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
     Ok(addr)
 }
 
-async fn join(node: Node, contacts: Vec<String>) -> Result<Node, Error> {
+/// Joins through the contacts, and sees to it that a network was reached where that is required.
+async fn join(node: Node, contacts: Vec<String>, required: bool) -> Result<Node, Error> {
     if !contacts.is_empty() {
         let outcome = node.bootstrap(contacts).await?;
         if !outcome.joined() {
             tracing::warn!(contacts = %outcome, "no contact answered");
         }
     }
-    Ok(node)
+    if !required {
+        return Ok(node);
+    }
+    let reached = match node.inner.joined.wait().await {
+        Ok(true) => return Ok(node),
+        Ok(false) => Err(Error::NotJoined { outcome: Box::new(node.joined().await?.unwrap_or_default()) }),
+        Err(error) => Err(error),
+    };
+    node.stop().await;
+    reached
 }
 
 impl fmt::Debug for NodeBuilder {

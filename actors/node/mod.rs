@@ -18,6 +18,7 @@ pub use self::builder::{DEFAULT_BIND, NodeBuilder};
 use super::assembly::House;
 use super::counters::Counters;
 use super::events::{EventStream, Events};
+use super::join_state::JoinState;
 use super::node_actor::NodeActor;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::requests::{
@@ -57,6 +58,7 @@ struct Inner {
     ender: Ender,
     counters: Arc<Counters>,
     events: Events,
+    joined: JoinState,
     /// Turns true when nothing of the node lives any more.
     gone: watch::Receiver<bool>,
 }
@@ -120,6 +122,26 @@ impl Node {
         self.ask(Bootstrap { contacts }).await
     }
 
+    /// What came of the latest bootstrap: of the one at the start, of one through [`Node::bootstrap`], or of one that the node
+    /// made by itself since it knew no peer. `None`: there was none. While one is under way that no contact has answered, it
+    /// is waited for: 14 s at most with the default settings. [`Event::Joined`](super::events::Event) tells of each later one.
+    ///
+    /// Contacts that were [pending](BootstrapOutcome::pending) at the first answer have answered or failed in what a later call
+    /// returns.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn joined(&self) -> Result<Option<BootstrapOutcome>, Error> {
+        let stopped = || Error::Stopped(self.inner.ender.reason().unwrap_or(StopReason::Asked));
+        let mut gone = self.inner.gone.clone();
+        tokio::select! {
+            biased;
+            // An error means that the sender is gone, and with it the node.
+            _ = gone.wait_for(|gone| *gone) => Err(stopped()),
+            outcome = self.inner.joined.outcome() => Ok(outcome),
+        }
+    }
+
     /// Publishes `value` under `key`: text stays text, bytes stay bytes. It is held here, placed in the network, and
     /// republished until the node stops or the key is [released](Node::release), or somebody else sets it. A node that comes back
     /// from a store on disk goes on with that, however long it was away.
@@ -129,7 +151,8 @@ impl Node {
     /// [`Config::max_waiting_lookups`](kademlia_dynamic::protocol::config::Config) is raised with them.
     ///
     /// # Errors
-    /// Where key or value are too long, or the node is too busy or stopped. That no peer took it is an outcome.
+    /// Where key or value are too long, or the node is too busy or stopped; [`Error::NotJoined`] where contacts were given and
+    /// none was reached. That no peer took it is an outcome.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<Value>) -> Result<SetOutcome, Error> {
         self.ask(Set { key: key.as_ref().into(), value: Arc::new(value.into()) }).await
     }
@@ -138,7 +161,8 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value;
-    /// [`Error::UnsupportedValue`] where it is neither text nor bytes.
+    /// [`Error::UnsupportedValue`] where it is neither text nor bytes; [`Error::NotJoined`] where contacts were given and none
+    /// was reached, unless this node itself holds the value.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
         match self.get_outcome(key).await? {
             GetOutcome::Found { value, .. } => Ok(Some(value)),
@@ -151,7 +175,7 @@ impl Node {
     /// The value of `key`, who had it, or how many peers said that they do not hold it.
     ///
     /// # Errors
-    /// Where the key is too long, or the node is too busy or stopped.
+    /// Where the key is too long, or the node is too busy or stopped; [`Error::NotJoined`] as for [`Node::get`].
     pub async fn get_outcome(&self, key: impl AsRef<str>) -> Result<GetOutcome, Error> {
         self.ask(Get { key: key.as_ref().into() }).await
     }
@@ -192,8 +216,8 @@ impl Node {
     /// placed or repaired. They are taken at their word, and say nothing of the value that they hold.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all kept silent; where the key is too long, or
-    /// the node is too busy or stopped.
+    /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all kept silent; [`Error::NotJoined`]; where the
+    /// key is too long, or the node is too busy or stopped.
     pub async fn health(&self, key: impl AsRef<str>) -> Result<Health, Error> {
         self.ask(CheckHealth { key: key.as_ref().into() }).await
     }
@@ -201,7 +225,7 @@ impl Node {
     /// The k nodes nearest to `target`, this one excepted, nearest first.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`], or where the node is too busy or stopped.
+    /// [`Error::NobodyAnswered`], [`Error::NotJoined`], or where the node is too busy or stopped.
     pub async fn find_node(&self, target: NodeId) -> Result<Vec<Peer>, Error> {
         self.ask(FindNode { target }).await
     }
@@ -315,8 +339,8 @@ impl Node {
 
     /// The handle to a node that has just been made. `gone` turns true when nothing of it lives any more.
     fn new(house: House, (id, addr, codec): (NodeId, SocketAddr, Codec), gone: watch::Receiver<bool>) -> Self {
-        let House { node: actor, ender, counters, events, .. } = house;
-        Self { inner: Arc::new(Inner { actor, id, addr, codec, ender, counters, events, gone }) }
+        let House { node: actor, ender, counters, events, joined, .. } = house;
+        Self { inner: Arc::new(Inner { actor, id, addr, codec, ender, counters, events, joined, gone }) }
     }
 
     async fn ask<M, T>(&self, request: M) -> Result<T, Error>

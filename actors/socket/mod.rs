@@ -4,13 +4,16 @@
 pub mod transport;
 pub mod udp;
 
+mod asked_at;
 mod lane;
 #[cfg(target_os = "linux")]
 mod losses;
+#[cfg(target_os = "linux")]
+mod packet_info;
 mod pump;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context as TaskContext;
@@ -24,6 +27,7 @@ use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Respo
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
 
+use self::asked_at::AskedAt;
 use self::lane::Lane;
 use self::pump::Pump;
 use self::transport::{Datagram, Sent, Transport};
@@ -47,6 +51,8 @@ pub struct Socket {
     slots: Arc<Semaphore>,
     all_slots: usize,
     lane: Lane,
+    /// Empty where the transport has one address.
+    asked_at: AskedAt,
     outbox: VecDeque<Datagram>,
     losses: Losses,
     counters: Arc<Counters>,
@@ -93,6 +99,7 @@ impl Socket {
             slots: Arc::new(Semaphore::new(config.max_dispatches)),
             all_slots: config.max_dispatches,
             lane: Lane::default(),
+            asked_at: AskedAt::default(),
             outbox: VecDeque::new(),
             losses,
             counters,
@@ -109,10 +116,13 @@ impl Socket {
         self.counters.add(Counter::Received, batch.len() as u64);
         let (mut strangers, mut answers) = (Vec::new(), Vec::new());
         let (mut beyond, mut last) = (0, None);
-        for Datagram { addr: from, payload } in batch.drain(..) {
+        for Datagram { addr: from, local, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
                 self.counters.turned_away(Counter::BadSource, from, &"its source cannot be answered", clock::now());
                 continue;
+            }
+            if let Some(local) = local {
+                self.asked_at.note(from, local);
             }
             // Beyond what a query of ours lets pass, whoever was asked is a stranger like any other.
             let asked = self.lane.take(&from);
@@ -121,7 +131,7 @@ impl Socket {
                 (beyond, last) = (beyond + 1, Some(from));
                 continue;
             }
-            let incoming = Incoming { from, payload, permit, asked };
+            let incoming = Incoming { from, local, payload, permit, asked };
             if asked { answers.push(incoming) } else { strangers.push(incoming) }
         }
         if let Some(from) = last {
@@ -159,10 +169,10 @@ impl Socket {
     }
 
     /// Puts a datagram on its way, if there is room.
-    fn send(&mut self, addr: SocketAddr, payload: Vec<u8>) -> bool {
+    fn send(&mut self, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
         let room = self.outbox.len() < OUTBOX;
         if room {
-            self.outbox.push_back(Datagram { addr, payload });
+            self.outbox.push_back(Datagram { addr, local, payload });
         } else {
             self.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
         }
@@ -216,7 +226,7 @@ impl Handler<TransmitQuery> for Socket {
         let sent = match self.codec.encode(&message) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
-            Ok(payload) => self.send(query.to, payload),
+            Ok(payload) => self.send(query.to, self.asked_at.of(&query.to), payload),
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
                 false
@@ -250,9 +260,9 @@ impl Handler<TransmitAnswer> for Socket {
         match self.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
                 self.counters.count(Counter::Answered);
-                self.send(to.addr, payload);
+                self.send(to.addr, to.local, payload);
             }
-            Ok(payload) => self.hold.do_send(HoldAnswer { to: to.addr, limit: to.limit, payload }),
+            Ok(payload) => self.hold.do_send(HoldAnswer { to: to.addr, local: to.local, limit: to.limit, payload }),
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
             }
@@ -265,7 +275,7 @@ impl Handler<TransmitHeld> for Socket {
 
     fn handle(&mut self, held: TransmitHeld, _: &mut Self::Context) {
         self.counters.count(Counter::Answered);
-        self.send(held.to, held.payload);
+        self.send(held.to, held.local, held.payload);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
 /// One datagram and the other side's address: where it came from, or where it goes.
@@ -11,8 +11,18 @@ use std::task::{Context, Poll};
 pub struct Datagram {
     /// The other side.
     pub addr: SocketAddr,
+    /// The address of this machine that it came to, or that it is to leave from, where the transport is bound to several.
+    /// `None`: the one that the transport is bound to, or that the system chooses.
+    pub local: Option<IpAddr>,
     /// What it carries, at most 65,507 bytes over IPv4.
     pub payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// A datagram of a transport with one address.
+    pub fn new(addr: SocketAddr, payload: Vec<u8>) -> Self {
+        Self { addr, local: None, payload }
+    }
 }
 
 /// What became of the datagrams that were handed to [`Transport::poll_send`].

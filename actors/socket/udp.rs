@@ -3,17 +3,19 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use kademlia_dynamic::protocol::config::DEFAULT_RECEIVE_BUFFER;
 use kademlia_dynamic::protocol::peer::canonical;
 use socket2::{Domain, Protocol, Socket, Type};
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-#[cfg(target_os = "linux")]
-use super::losses::Losses;
 use super::transport::{Datagram, Sent, Transport};
+#[cfg(target_os = "linux")]
+use super::{losses::Losses, packet_info};
 
 /// The longest datagram there is.
 const LONGEST: usize = 65_535;
@@ -36,6 +38,9 @@ pub struct UdpTransport {
     local: SocketAddr,
     /// The families that it can send to.
     families: Families,
+    /// Whether it is bound to all addresses of the machine, so that each datagram tells the one that it belongs to.
+    #[cfg(target_os = "linux")]
+    everywhere: bool,
     buffer: RefCell<Vec<u8>>,
     #[cfg(target_os = "linux")]
     losses: RefCell<Option<Losses>>,
@@ -79,11 +84,42 @@ impl UdpTransport {
         Ok(Self {
             #[cfg(target_os = "linux")]
             losses: RefCell::new(Losses::of(&socket, local.is_ipv6())),
+            #[cfg(target_os = "linux")]
+            everywhere: local.ip().is_unspecified() && packet_info::enable(&socket, local.is_ipv6()).is_ok(),
             socket,
             local,
             families,
             buffer: RefCell::new(vec![0; LONGEST]),
         })
+    }
+
+    /// Receives a datagram, and the address that it came to where that is told.
+    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
+        #[cfg(target_os = "linux")]
+        if self.everywhere {
+            return self.socket.try_io(Interest::READABLE, || packet_info::receive(&self.socket, buffer));
+        }
+        self.socket.try_recv_from(buffer).map(|(len, addr)| (len, addr, None))
+    }
+
+    /// Sends a datagram, from the address that it names if that can be.
+    fn poll_send_one(&self, cx: &mut Context<'_>, datagram: &Datagram) -> Poll<io::Result<usize>> {
+        let to = self.spelled(datagram.addr);
+        #[cfg(target_os = "linux")]
+        if let Some(from) = datagram.local.filter(|_| self.everywhere) {
+            loop {
+                let send = || packet_info::send(&self.socket, &datagram.payload, to, from);
+                match self.socket.try_io(Interest::WRITABLE, send) {
+                    Ok(len) => return Poll::Ready(Ok(len)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready!(self.socket.poll_send_ready(cx))?;
+                    }
+                    // The machine may have lost the address: better from another one than not at all.
+                    Err(_) => break,
+                }
+            }
+        }
+        self.socket.poll_send_to(cx, &datagram.payload, to)
     }
 
     /// `addr` as the system wants it: a socket of IPv6 takes IPv4 addresses in their mapped form alone.
@@ -105,8 +141,10 @@ impl Transport for UdpTransport {
         let before = batch.len();
         // Not `poll_recv_from`: it says that nothing has come when this task has read enough for its turn, by tokio's measure.
         while batch.len() < before + max {
-            match self.socket.try_recv_from(&mut buffer) {
-                Ok((len, addr)) => batch.push(Datagram { addr: canonical(addr), payload: buffer[..len].to_vec() }),
+            match self.try_receive(&mut buffer) {
+                Ok((len, addr, local)) => {
+                    batch.push(Datagram { addr: canonical(addr), local, payload: buffer[..len].to_vec() });
+                }
                 Err(_) if batch.len() > before => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_recv_ready(cx))?,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -139,7 +177,7 @@ impl Transport for UdpTransport {
 
     fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
         while let Some(next) = batch.front() {
-            match ready!(self.socket.poll_send_to(cx, &next.payload, self.spelled(next.addr))) {
+            match ready!(self.poll_send_one(cx, next)) {
                 Ok(_) => report.sent += 1,
                 Err(error) => {
                     tracing::debug!(to = %next.addr, %error, "not sent");

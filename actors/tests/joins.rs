@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::codec::Codec;
@@ -16,9 +17,10 @@ use tokio::time::Instant;
 use super::super::assembly::{self, House, Plan};
 use super::super::join::resolver::Resolver;
 use super::super::messages::DescribeTable;
-use super::super::outcome::{BootstrapOutcome, ContactFailure};
-use super::super::requests::{Bootstrap, Ping};
+use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetOutcome};
+use super::super::requests::{Bootstrap, CheckHealth, CopyOf, FindNode, FindValue, Get, Ping, Set};
 use super::super::supervision::Ended;
+use super::key;
 
 /// A name that is being resolved for ever.
 const HANGS: &str = "hangs.test:1";
@@ -57,6 +59,7 @@ fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver)
 struct Joined {
     house: House,
     _ended: Ended,
+    addr: SocketAddr,
     outcome: BootstrapOutcome,
     took: Duration,
     resolved: Resolved,
@@ -64,10 +67,12 @@ struct Joined {
 
 async fn join(network: &MemoryNetwork, client: bool, late: Option<SocketAddr>, contacts: &[String]) -> Joined {
     let resolved = Resolved::default();
-    let (house, _ended) = node("ours", network.endpoint(), client, resolver(resolved.clone(), late));
+    let endpoint = network.endpoint();
+    let addr = endpoint.addr();
+    let (house, _ended) = node("ours", endpoint, client, resolver(resolved.clone(), late));
     let begun = Instant::now();
     let outcome = house.node.send(Bootstrap { contacts: contacts.to_vec() }).await.unwrap().unwrap();
-    Joined { house, _ended, outcome, took: begun.elapsed(), resolved }
+    Joined { house, _ended, addr, outcome, took: begun.elapsed(), resolved }
 }
 
 /// A node that answers, and its address.
@@ -107,7 +112,7 @@ fn each_contact_is_resolved_once_and_fails_within_its_own_time() {
         let contacts = [HANGS, &dead.addr().to_string(), "nowhere.test:1", HANGS].map(str::to_owned);
         let joined = join(&network, true, None, &contacts).await;
         assert_eq!(joined.took.as_secs(), 10, "a name has 10 s");
-        assert_eq!(joined.resolved.borrow()[..3], contacts[..3]);
+        assert_eq!(joined.resolved.borrow()[..3], contacts[..3], "what follows is resolved by the rejoins");
         assert!(joined.outcome.pending.is_empty() && !joined.outcome.joined());
         let reasons: Vec<String> = joined.outcome.failed.iter().map(|failed| failed.reason.to_string()).collect();
         assert_eq!(reasons, ["its name did not resolve within 10s", "no answer within 2s", "no such name"]);
@@ -167,5 +172,110 @@ fn a_ping_resolves_once_and_says_why_there_is_no_answer() {
             assert!(error.to_string().starts_with(&format!("cannot resolve {addr:?}: ")), "{error}");
         }
         assert_eq!(joined.resolved.borrow().len(), 2);
+    });
+}
+
+fn set(name: &str) -> Set {
+    Set { key: key(name), value: Arc::new("v".into()) }
+}
+
+/// The text of what must be [`Error::NotJoined`].
+fn not_joined<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+    match outcome {
+        Err(error @ Error::NotJoined { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_nothing() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        let dead = network.endpoint();
+        let Joined { house, _ended, addr, .. } = join(&network, false, None, &[dead.addr().to_string()]).await;
+        let node = &house.node;
+        let text = format!("not joined: no contact has answered: {} (no answer within 2s)", dead.addr());
+        assert_eq!(not_joined(node.send(set("k")).await.unwrap()), text);
+        assert_eq!(not_joined(node.send(Get { key: key("k") }).await.unwrap()), text);
+        not_joined(node.send(FindValue { key: key("k") }).await.unwrap());
+        not_joined(node.send(FindNode { target: NodeId::ZERO }).await.unwrap());
+        not_joined(node.send(CheckHealth { key: key("k") }).await.unwrap());
+        assert_eq!(node.send(CopyOf { key: key("k") }).await.unwrap().unwrap(), None);
+
+        // A peer that comes by itself is a network as well.
+        let (other, _other_ended, _) = living(&network, "other");
+        other.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(node.send(set("k")).await.unwrap().unwrap().stored, 1);
+    });
+}
+
+#[test]
+fn what_a_node_holds_is_read_although_it_reached_none_of_its_contacts() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        let (dead, (house, _ended, _)) = (network.endpoint(), living(&network, "ours"));
+        house.node.send(set("held")).await.unwrap().unwrap();
+        let contacts = vec![dead.addr().to_string()];
+        let trying = actix_rt::spawn(house.node.send(Bootstrap { contacts }));
+        for _ in 0..2 {
+            let read = house.node.send(Get { key: key("held") }).await.unwrap().unwrap();
+            assert!(matches!(read, GetOutcome::Found { holder: None, .. }), "{read:?}");
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        not_joined(house.node.send(Get { key: key("absent") }).await.unwrap());
+        assert!(!trying.await.unwrap().unwrap().unwrap().joined());
+    });
+}
+
+#[test]
+fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        let (_other, _other_ended, addr) = living(&network, "other");
+        let resolver = resolver(Resolved::default(), Some(addr));
+        let (house, _ended) = node("ours", network.endpoint(), false, resolver);
+        let begun = Instant::now();
+        let _trying = actix_rt::spawn(house.node.send(Bootstrap { contacts: vec![LATE.0.to_owned()] }));
+        tokio::task::yield_now().await;
+        let read = house.node.send(Get { key: key("absent") }).await.unwrap().unwrap();
+        assert_eq!((read, begun.elapsed().as_secs()), (GetOutcome::NotFound { answered: 1 }, LATE.1.as_secs()));
+    });
+}
+
+#[test]
+fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        let (house, _ended, addr) = living(&network, "ours");
+        let outcome = house.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
+        assert_eq!(outcome.failed[0].reason, ContactFailure::Itself);
+        assert_eq!(house.node.send(set("k")).await.unwrap().unwrap().asked, 0);
+    });
+}
+
+#[test]
+fn a_contact_that_answers_in_another_wire_is_told_by_the_first_byte() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        for (bytes, told) in [
+            (&b"d2:id16:"[..], "it answers in another wire: bencode"),
+            (&[0x85, 0xa4], "it answers in another wire: msgpack"),
+            (b"HTTP/1.1 400", "what it answers is no message of any known wire"),
+        ] {
+            let foreign = network.endpoint();
+            let addr = foreign.addr();
+            actix_rt::spawn(async move {
+                loop {
+                    let asked = foreign.receive().await;
+                    foreign.send(asked.addr, bytes.to_vec());
+                }
+            });
+            let Joined { house, _ended, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
+            assert_eq!(outcome.to_string(), format!("{addr} ({told})"));
+            assert!(not_joined(house.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({told})")));
+            let error = house.node.send(Ping { addr: addr.to_string() }).await.unwrap().unwrap_err();
+            assert_eq!(error.to_string(), format!("{addr} ({told})"));
+        }
     });
 }

@@ -264,7 +264,13 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
         let body = Body::Request(Request::Ping);
         let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, body };
         let payload = Codec::Json.encode(&ping).unwrap();
-        ours.rooms.dispatcher.do_send(DatagramsReceived(vec![Incoming { from, payload, permit: None, asked: false }]));
+        ours.rooms.dispatcher.do_send(DatagramsReceived(vec![Incoming {
+            from,
+            local: None,
+            payload,
+            permit: None,
+            asked: false,
+        }]));
     }
     settle().await;
     let turned_away = ours.counters.get(Counter::NewsFull);

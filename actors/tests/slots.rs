@@ -23,6 +23,7 @@ use super::super::node::Node;
 use super::super::socket::transport::{Datagram, Sent, Transport};
 use super::super::socket::{Socket, SocketLinks};
 use super::super::supervision::{Lifetime, Mailbox};
+use super::super::unreadable::Unreadable;
 use super::settle;
 
 /// A transport that a test feeds by hand. What is sent is gone.
@@ -34,7 +35,7 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn push(&self, addr: SocketAddr, payload: Vec<u8>) {
-        self.waiting.borrow_mut().push_back(Datagram { addr, payload });
+        self.waiting.borrow_mut().push_back(Datagram::new(addr, payload));
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -143,6 +144,7 @@ fn stage(config: &Config) -> Stage {
         config.clone(),
         counters.clone(),
         DispatcherLinks {
+            unreadable: Unreadable::default(),
             answer: hoarder.clone().recipient(),
             held: hoarder.clone().recipient(),
             response: hoarder.clone().recipient(),

@@ -40,7 +40,7 @@ async fn join(network: &Network) -> Result<Node, Failure> {
     let node = start(network.wire, &network.bootstrap).await?;
     let outcome = node.bootstrap(&network.bootstrap).await?;
     if outcome.joined() {
-        tracing::info!(answered = ?outcome.answered, "joined as a client");
+        tracing::debug!(answered = ?outcome.answered, "joined as a client");
         return Ok(node);
     }
     Err(nobody_answered(&outcome, network.wire))
@@ -76,7 +76,11 @@ fn bind_for(contacts: &[Contact]) -> &'static str {
 }
 
 fn nobody_answered(outcome: &BootstrapOutcome, wire: Codec) -> Failure {
-    silence(&outcome.to_string(), wire)
+    let mut failure = silence(&outcome.to_string(), wire);
+    if let Some(other) = outcome.failed.iter().find_map(|failed| failed.reason.wire()) {
+        failure = Failure::unanswered(format!("{failure}\nTry --wire {other}."));
+    }
+    failure
 }
 
 /// No contact answered of those that `tried` names: says what to do about it.
@@ -133,15 +137,15 @@ mod tests {
 
     #[test]
     fn silence_names_who_was_asked_and_what_to_do() {
-        let failed = |contact: &str, addresses: &[&str], reason| FailedContact {
+        let failed_at = |contact: &str, addresses: &[&str], reason| FailedContact {
             contact: contact.to_owned(),
             addresses: addresses.iter().map(|addr| addr.parse().unwrap()).collect(),
             reason,
         };
         let silent = ContactFailure::Silent { within: Duration::from_secs(2) };
         let failed = vec![
-            failed("127.0.0.1:8000", &["127.0.0.1:8000"], silent),
-            failed("nowhere:1", &[], ContactFailure::Unresolved { reason: "no such name".into() }),
+            failed_at("127.0.0.1:8000", &["127.0.0.1:8000"], silent),
+            failed_at("nowhere:1", &[], ContactFailure::Unresolved { reason: "no such name".into() }),
         ];
         let failure = nobody_answered(&BootstrapOutcome { failed, ..Default::default() }, Codec::Bencode);
         assert_eq!(failure.exit, Exit::Unavailable);
@@ -150,5 +154,9 @@ mod tests {
             "no contact answered: 127.0.0.1:8000 (no answer within 2s), nowhere:1 (no such name) (bencode wire)";
         assert!(text.starts_with(start), "{text}");
         assert!(text.contains("kad node") && text.contains("--bootstrap"), "{text}");
+        let other_wire = ContactFailure::OtherWire { wire: Some(Codec::MessagePack) };
+        let failed = vec![failed_at("127.0.0.1:8000", &["127.0.0.1:8000"], other_wire)];
+        let text = nobody_answered(&BootstrapOutcome { failed, ..Default::default() }, Codec::Json).to_string();
+        assert!(text.ends_with("\nTry --wire msgpack."), "{text}");
     }
 }

@@ -90,6 +90,7 @@ impl From<Error> for Failure {
             | Error::NobodyAnswered { .. }
             | Error::Silent { .. }
             | Error::Contact(_)
+            | Error::NotJoined { .. }
             | Error::TookTooLong(_) => Exit::Unavailable,
             Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) => Exit::System,
             Error::UnsupportedValue { .. } => Exit::Data,
@@ -98,7 +99,7 @@ impl From<Error> for Failure {
                 Exit::Internal
             }
         };
-        let unanswered = matches!(error, Error::NobodyAnswered { .. } | Error::Silent { .. });
+        let unanswered = matches!(error, Error::NobodyAnswered { .. } | Error::NotJoined { .. } | Error::Silent { .. });
         Self { exit, text: error.to_string(), unanswered }
     }
 }
@@ -124,6 +125,7 @@ mod tests {
         assert_eq!(code(Error::KeyTooLong { len: 2, max: 1 }), 2);
         assert_eq!(code(Error::ValueTooLarge { len: 2, max: 1 }), 2);
         assert_eq!(code(Error::NobodyAnswered { asked: 3 }), 69);
+        assert_eq!(code(Error::NotJoined { outcome: Box::default() }), 69);
         assert_eq!(code(Error::Silent { addr, within: Duration::from_secs(2) }), 69);
         assert_eq!(code(Error::PortInUse { addr }), 71);
         assert_eq!(code(Error::Bind { addr, source: std::io::ErrorKind::PermissionDenied.into() }), 71);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 use super::stderr;
+use super::wording::list;
 use crate::actors::events::{Event, EventStream};
 use crate::actors::node::Node;
 use crate::actors::snapshot::Snapshot;
@@ -15,10 +16,14 @@ use crate::actors::snapshot::Snapshot;
 /// How often it says how it fares.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Logs what `events` tell, until the node has stopped.
-pub(super) async fn follow(events: &mut EventStream) {
+/// Logs what `events` tell, until the node has stopped. `alone`: no contact has answered it so far.
+pub(super) async fn follow(events: &mut EventStream, mut alone: bool) {
     while let Some(event) = events.next().await {
         match event {
+            Event::Joined(outcome) if outcome.joined() && std::mem::take(&mut alone) => {
+                let through = list(outcome.answered.iter().map(|peer| peer.addr));
+                tracing::info!(through, "joined: a contact answers now");
+            }
             Event::NetworkLost => tracing::warn!("the network is lost: no known peer answers"),
             Event::NetworkFound => tracing::info!("the network answers again"),
             Event::Superseded { key, by } => tracing::info!(key, %by, "superseded: another writer has set this key"),

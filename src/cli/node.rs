@@ -50,7 +50,7 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
         } else if io::stdout().is_terminal() {
             output::print(started.banner(program)).await?;
         }
-        journal::follow(&mut events).await;
+        journal::follow(&mut events, started.is_alone()).await;
         Ok(())
     };
     serve(&node, signals, &service, work).await
@@ -196,6 +196,9 @@ impl Started {
             Some(outcome) => {
                 let (contacts, listen) = (outcome.to_string(), self.listen_instead());
                 tracing::warn!(contacts, "no contact answered: the node goes on alone, and tries again by itself");
+                if let Some(wire) = outcome.failed.iter().find_map(|failed| failed.reason.wire()) {
+                    tracing::warn!("--wire {wire} is what a contact answers in");
+                }
                 if let Some(listen) = listen {
                     tracing::warn!("--listen {listen} lets it reach them");
                 }
@@ -207,9 +210,9 @@ impl Started {
         }
     }
 
-    /// The contacts that were tried in vain, if that were all of them.
-    fn alone(&self) -> Option<String> {
-        Some(self.joined.as_ref().filter(|outcome| !outcome.joined())?.to_string())
+    /// Whether there are contacts, and none has answered.
+    fn is_alone(&self) -> bool {
+        self.joined.as_ref().is_some_and(|outcome| !outcome.joined())
     }
 
     /// The address to listen at, where another one is what its contacts take.
@@ -346,15 +349,15 @@ mod tests {
         let mut silent = outcome(&[], &["127.0.0.1:1"]);
         silent.failed.push(failed("nowhere:2", ContactFailure::Unresolved { reason: "no such name".into() }));
         let mut alone = started(DEFAULT_ADDR, Codec::Json, Some(silent.clone()));
-        assert_eq!(alone.alone().unwrap(), "127.0.0.1:1 (no answer within 2s), nowhere:2 (no such name)");
-        assert!(alone.banner("kad").contains("no contact answered yet") && alone.listen_instead().is_none());
+        assert!(alone.is_alone() && alone.banner("kad").contains("no contact answered yet"));
+        assert_eq!(alone.listen_instead(), None);
         let (bound, listen) = (alone.addr, "0.0.0.0:8000".parse().ok());
         let reason = ContactFailure::Unreachable { bound, reason: "too far".into(), listen };
         silent.failed.push(failed("192.0.2.1:8000", reason));
         alone.joined = Some(silent);
         assert_eq!(alone.listen_instead(), listen);
-        assert_eq!(started(DEFAULT_ADDR, Codec::Json, None).alone(), None);
-        assert_eq!(started(DEFAULT_ADDR, Codec::Json, Some(outcome(&["127.0.0.1:7000"], &[]))).alone(), None);
+        let joined = Some(outcome(&["127.0.0.1:7000"], &[]));
+        assert!([None, joined].into_iter().all(|joined| !started(DEFAULT_ADDR, Codec::Json, joined).is_alone()));
     }
 
     /// Panics whenever it is to keep something.

@@ -7,11 +7,11 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
 use super::args::PingArgs;
+use super::client;
 use super::contact::Contact;
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::wording::list;
-use super::{client, stderr};
 use crate::actors::outcome::{Error, Pong};
 
 pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {

@@ -114,7 +114,7 @@ impl Transport for MemoryTransport {
 
     fn poll_send(&self, _: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
         let attached = self.is_attached();
-        for Datagram { addr, payload } in batch.drain(..) {
+        for Datagram { addr, payload, .. } in batch.drain(..) {
             // Who was taken off the network does not notice: its datagrams go nowhere.
             let taken = if attached { self.network.send(self.addr, addr, payload) } else { true };
             *if taken { &mut report.sent } else { &mut report.failed } += 1;

@@ -108,7 +108,7 @@ impl Inner {
 }
 
 impl Listener for Inner {
-    fn receive(&self, to: SocketAddr, Datagram { addr, payload }: Datagram) {
+    fn receive(&self, to: SocketAddr, Datagram { addr, payload, .. }: Datagram) {
         let Ok(message) = self.codec.decode(&payload) else { return };
         let Body::Request(request) = message.body else { return };
         let response = match request {

@@ -333,7 +333,7 @@ impl Inner {
     fn deliver(&self, delivery: Delivery) {
         let Delivery { from, to, payload, .. } = delivery;
         let endpoint = self.endpoints.borrow().get(&to).cloned();
-        let datagram = Datagram { addr: from, payload };
+        let datagram = Datagram::new(from, payload);
         let listener = match endpoint.as_deref() {
             None => None,
             Some(Endpoint::Listener(listener)) => listener.upgrade(),

@@ -316,7 +316,7 @@ impl Stage {
         }
     }
 
-    fn take(&self, to: SocketAddr, Datagram { addr: from, payload }: Datagram) {
+    fn take(&self, to: SocketAddr, Datagram { addr: from, payload, .. }: Datagram) {
         let Some(peer) = self.numbers.borrow().get(&to).copied() else { return };
         let Ok(message) = self.codec.decode(&payload) else { return };
         match message.body {

@@ -150,3 +150,33 @@ fn what_is_no_setting_in_the_environment_or_no_filter_in_rust_log_is_a_warning()
         assert!(told.lines().any(|line| line.contains("WARN") && line.contains(said)), "{said}: {told}");
     }
 }
+
+#[test]
+fn a_node_on_all_addresses_of_both_families_joins_through_ipv4_and_is_asked_at_any_of_them() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return;
+    }
+    let first = Node::start("json", &[]);
+    let args = ["node", "--json", "--ephemeral", "--listen", "[::]:0", "--bootstrap", &first.addr];
+    let mut both = Running::start(&args);
+    let started: Json = serde_json::from_str(&both.line()).unwrap();
+    assert_eq!(started["joined"], true, "{started}");
+    let port = started["address"].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned();
+    for host in ["127.0.0.1", "[::1]", if cfg!(target_os = "linux") { "127.0.0.2" } else { "127.0.0.1" }] {
+        let output = kad(&["ping", &format!("{host}:{port}")]).output().unwrap();
+        assert_eq!(code(&output), 0, "{host}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_contact_that_the_listen_address_cannot_reach_is_told_with_what_helps() {
+    let node = Node::start("json", &["--bootstrap", "192.0.2.1:8000"]);
+    let failed = &node.started["bootstrap"]["failed"][0]["reason"];
+    assert_eq!((&node.started["joined"], &failed["kind"]), (&false.into(), &"unreachable".into()));
+    let port = node.addr.rsplit_once(':').unwrap().1;
+    assert_eq!(failed["listen"], format!("0.0.0.0:{port}"));
+    let mut process = node.process;
+    process.child.kill().unwrap();
+    let (_, errors) = process.end();
+    assert!(errors.contains(&format!("--listen 0.0.0.0:{port} lets it reach them")), "{errors}");
+}

@@ -235,7 +235,7 @@ impl Transport for Line {
     }
 
     fn poll_send(&self, _: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
-        for Datagram { addr, payload } in batch.drain(..) {
+        for Datagram { addr, payload, .. } in batch.drain(..) {
             report.sent += 1;
             if let Some(answer) = self.world.borrow_mut().hear(addr, &payload) {
                 self.network.send(addr, self.inner.addr(), answer);

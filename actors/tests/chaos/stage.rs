@@ -197,7 +197,7 @@ impl Stage {
         requests.push(self.request(Release { key: "released".into() }));
         // What is hardly ever said where nothing is amiss.
         self.house.rooms.queries.do_send(QueryUnsent { id: QueryId::from_u64(round) });
-        self.house.rooms.maintenance.do_send(TableEmpty { once_known: Vec::new() });
+        self.house.rooms.maintenance.do_send(TableEmpty { once_known: Vec::new(), attempt: None });
         let all = futures_util::future::join_all(requests);
         let ended = tokio::time::timeout(PATIENCE, all).await.expect("every request comes to an end");
         assert!(ended.into_iter().all(|request| request.is_ok()), "none of them panics");

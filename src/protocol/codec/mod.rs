@@ -75,6 +75,17 @@ impl Codec {
         }
     }
 
+    /// The wire whose messages begin as `payload` does; `None` where none does. It tells nothing of the rest.
+    pub fn guess(payload: &[u8]) -> Option<Codec> {
+        match payload.first()? {
+            b'{' => Some(Codec::Json),
+            b'd' => Some(Codec::Bencode),
+            // A map of up to 15 entries, or one with its length in 2 or 4 bytes.
+            0x80..=0x8f | 0xde | 0xdf => Some(Codec::MessagePack),
+            _ => None,
+        }
+    }
+
     /// The one datagram that says `message`.
     ///
     /// # Errors

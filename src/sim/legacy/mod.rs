@@ -268,7 +268,7 @@ impl Inner {
 }
 
 impl Listener for Inner {
-    fn receive(&self, _: SocketAddr, Datagram { addr, payload }: Datagram) {
+    fn receive(&self, _: SocketAddr, Datagram { addr, payload, .. }: Datagram) {
         let Ok(message) = self.codec.decode(&payload) else { return };
         let sender = message.sender.id.map(|id| Peer::new(id, SocketAddr::new(addr.ip(), message.sender.port)));
         match message.body {
