@@ -14,6 +14,7 @@ use kademlia_dynamic::protocol::store::MemoryStore;
 
 use super::super::assembly::{self, House, Plan};
 use super::super::counters::Counter;
+use super::super::join::resolver::Resolver;
 use super::super::messages::AddressVerified;
 use super::super::supervision::Ended;
 use super::slots::{Fed, Feed, datagram};
@@ -23,7 +24,8 @@ use super::{Panic, settle};
 fn fed(config: Config) -> (House, Ended, Rc<Feed>) {
     let feed = Rc::new(Feed::default());
     let (id, store) = (NodeId::of_key("ours"), Box::new(MemoryStore::new()));
-    let plan = Plan { id, codec: Codec::Json, config, client: false, store, known: None, seed: Some(1) };
+    let resolver = Resolver::system();
+    let plan = Plan { id, codec: Codec::Json, config, client: false, store, known: None, seed: Some(1), resolver };
     let (house, ended) = assembly::assemble(plan, Rc::new(Fed(feed.clone())));
     (house, ended, feed)
 }

@@ -3,7 +3,7 @@
 use super::args::Network;
 use super::contact::{Contact, Loopback};
 use super::deadline::Deadline;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
@@ -105,6 +105,7 @@ pub(super) fn network_silent(asked: usize) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::failure::Exit;
     use std::time::Duration;
 
     use crate::actors::outcome::{ContactFailure, FailedContact};
