@@ -170,11 +170,12 @@ pub(crate) const RULES: &[Rule] = &[
         explains: |_, difference| matches!(difference, Field("size", ours, theirs) if ours.is_null() && !theirs.is_u64()),
     },
     Rule {
-        what: "bytes that nobody reads need not be base64",
+        what: "bytes that are not read, or are refused, need not be base64",
         on: Some(Codec::Json),
-        see: "WIRE.md, messages (unknown fields are ignored)",
+        see: "WIRE.md, messages (unknown fields are ignored); codec/mod.rs",
         explains: |case, difference| {
-            matches!(difference, TheyRefuse(name) if name == "Error") && count(&case.datagram, "__bytes_b64__") > 0
+            matches!(difference, TheyRefuse(name) if name == "Error" || name == "ValueError")
+                && count(&case.datagram, "__bytes_b64__") > 0
         },
     },
     Rule {
