@@ -268,3 +268,55 @@ fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
     let (code, text) = refused(&["node", "--listen", "127.0.0.1:1"]);
     assert!(code == 73 && text.contains("/dev/null") && text.contains("--data-dir"), "{code}: {text}");
 }
+
+/// Who listens at a port that another has made nothing.
+#[test]
+fn a_port_in_use_leaves_no_folder_behind() {
+    let other = Running::start(&["--ephemeral"]);
+    let home = tempfile::tempdir().unwrap();
+    let listen = other.addr.to_string();
+    let output = kad(&["node", "--listen", &listen]).env("XDG_DATA_HOME", home.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(71) && text.contains("in use"), "{text}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    let folder = home.path().join("folder");
+    let (code, text) = refused(&["node", "--listen", &listen, "--data-dir", folder.to_str().unwrap()]);
+    assert!(code == 71 && text.contains("in use") && !folder.exists(), "{code}: {text}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_node_whose_folder_is_removed_refuses_values_says_so_and_serves_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    let mut node = Running::in_folder(&folder);
+    let user = client(&node).await;
+    assert_eq!(user.set("before", "value").await.unwrap().stored, 1);
+    std::fs::remove_dir_all(&folder).unwrap();
+    for key in ["first", "second"] {
+        let outcome = user.set(key, "value").await.unwrap();
+        assert_eq!((outcome.stored, outcome.refused), (0, 1), "{key}");
+    }
+    let reader = client(&node).await;
+    assert!(matches!(ask(&reader, "before").await, GetOutcome::Found { .. }));
+    node.stop();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut node.child.stderr.take().unwrap(), &mut text).unwrap();
+    assert!(text.contains("removed, moved or replaced"), "{text}");
+    assert!(!folder.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, warned) in [(0o700, false), (0o755, true), (0o740, true)] {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut node = Running::in_folder(folder.path());
+        node.stop();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut node.child.stderr.take().unwrap(), &mut text).unwrap();
+        assert_eq!(text.contains("chmod 700"), warned, "{mode:o}: {text}");
+    }
+}

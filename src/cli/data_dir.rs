@@ -3,13 +3,29 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::contact::ListenAddr;
 use super::failure::{Exit, Failure};
+use super::node::cannot_start;
 use super::off_thread;
 use super::settings::NodeSettings;
+use super::wording::human;
+use crate::actors::node::Node;
+use crate::actors::outcome::Error;
+use crate::actors::socket::udp::UdpTransport;
 use crate::persist::{DiskStore, Durability, OpenError};
+use crate::protocol::peer::canonical;
+use crate::protocol::store::BackendState;
+
+/// How long the folder of a running node may be gone before the node ends.
+const GONE_FOR: Duration = Duration::from_secs(60);
+/// How often it is looked whether it is.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Opens the store in `folder`, on another thread: it takes seconds where millions of values are held, and as long as it
 /// likes where the disk hangs.
@@ -24,27 +40,82 @@ async fn open_by<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let (folder, durability) = (folder.to_owned(), args.durability);
     let opened = off_thread(move || open(folder, durability)).await?;
-    opened.map_err(|error| unusable(&error, args))
+    opened.map_err(|error| unusable(&error))
 }
 
-/// The folder of the node's store; `None` where it keeps nothing.
-pub(super) fn folder(args: &NodeSettings) -> Result<Option<PathBuf>, Failure> {
+/// The folder of the store of a node at `addr`; `None` where it keeps nothing.
+pub(super) async fn folder(args: &NodeSettings, addr: SocketAddr) -> Result<Option<PathBuf>, Failure> {
     if args.ephemeral {
         return Ok(None);
     }
     if let Some(folder) = &args.data_dir {
         return Ok(Some(folder.clone()));
     }
-    let listen = args.listen.to_string();
     // A node at any free port is another one each time.
-    if listen.ends_with(":0") {
+    if addr.port() == 0 {
         return Ok(None);
     }
     let home = platform(|name| std::env::var_os(name)).ok_or_else(|| {
         let text = "no folder is known to keep values in: name one with --data-dir DIR, or keep none with --ephemeral";
         Failure::new(Exit::Store, text)
     })?;
-    Ok(Some(home.join("kad").join(name(&listen))))
+    let (home, listen) = (home.join("kad"), args.listen.to_string());
+    off_thread(move || Some(for_address(&home, &listen, addr))).await
+}
+
+/// The folder in `home` of a node at `addr`: one for all spellings of an address, unless there is one for the very spelling
+/// `listen`, as earlier versions made it.
+fn for_address(home: &Path, listen: &str, addr: SocketAddr) -> PathBuf {
+    let spelled = home.join(name(listen));
+    if spelled.is_dir() {
+        return spelled;
+    }
+    // Who listens at all IPv6 addresses listens at all IPv4 addresses too.
+    let ip = if addr.ip().is_unspecified() { Ipv4Addr::UNSPECIFIED.into() } else { addr.ip().to_canonical() };
+    home.join(name(&SocketAddr::new(ip, addr.port()).to_string()))
+}
+
+/// The address that `listen` names: of a host's addresses an IPv4 one, as most nodes speak that.
+pub(super) async fn address(listen: &ListenAddr) -> Result<SocketAddr, Failure> {
+    let text = listen.to_string();
+    let found = off_thread(move || text.to_socket_addrs().map(|found| found.min_by_key(SocketAddr::is_ipv6))).await?;
+    let reason = match found {
+        Ok(Some(addr)) if addr.ip().to_canonical() != addr.ip() => return Ok(canonical(addr)),
+        Ok(Some(addr)) => return Ok(addr),
+        Ok(None) => "it has no address".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(cannot_start(Error::Resolve { addr: listen.to_string(), reason }))
+}
+
+/// Sees whether a node can listen at `addr`, before anything is made for one that cannot.
+pub(super) fn try_port(addr: SocketAddr) -> Result<(), Failure> {
+    UdpTransport::bind(addr).map(drop).map_err(|source| {
+        cannot_start(match source.kind() {
+            ErrorKind::AddrInUse => Error::PortInUse { addr },
+            _ => Error::Bind { addr, source },
+        })
+    })
+}
+
+/// Waits until the store of `node` has not been where it was opened, in `folder`, for [`GONE_FOR`]; it may be for ever.
+pub(super) async fn lost(node: &Node, folder: &Path) -> Failure {
+    let mut since = None;
+    loop {
+        if let Ok(snapshot) = node.snapshot().await {
+            let gone = snapshot.store.backend.state == BackendState::Gone;
+            since = if gone { since.or(Some(Instant::now())) } else { None };
+        }
+        if since.is_some_and(|since| since.elapsed() >= GONE_FOR) {
+            let text = format!(
+                "the folder {} was removed, moved or replaced while the node ran, and was not there again within {}",
+                folder.display(),
+                human(GONE_FOR)
+            );
+            return Failure::new(Exit::Store, text);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
 }
 
 /// The folder of programs' data. Relative paths in the environment are not believed.
@@ -65,12 +136,8 @@ fn name(listen: &str) -> String {
     listen.trim_start_matches('[').replace("]:", "_").chars().map(plain).collect()
 }
 
-fn unusable(error: &OpenError, args: &NodeSettings) -> Failure {
+fn unusable(error: &OpenError) -> Failure {
     let text = match error {
-        // Most likely it is the same command a second time, and then the port says it better.
-        OpenError::InUse { .. } if port_in_use(args) => {
-            return Failure::new(Exit::System, format!("the port of {} is in use (--listen ADDR:PORT)", args.listen));
-        }
         OpenError::InUse { .. } => format!("{error}: stop that one, or choose another folder with --data-dir DIR"),
         OpenError::Folder { .. } => format!("{error} (--data-dir DIR for another, --ephemeral for none)"),
         OpenError::Unusable { folder, .. } => {
@@ -89,18 +156,16 @@ fn file(folder: &Path) -> PathBuf {
     folder.join(crate::persist::STORE_FILE)
 }
 
-fn port_in_use(args: &NodeSettings) -> bool {
-    // Of the addresses of a host an IPv4 one, as the node would.
-    let addr = args.listen.to_string().to_socket_addrs().ok().and_then(|found| found.min_by_key(SocketAddr::is_ipv6));
-    addr.is_some_and(|addr| UdpSocket::bind(addr).is_err_and(|error| error.kind() == ErrorKind::AddrInUse))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command};
     use crate::cli::settings;
+    use crate::protocol::store::{BackendHealth, Change, Committed, Store, StoreError, StoredRecord};
+    use crate::sim::{MemoryNetwork, in_virtual_time};
     use clap::Parser;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[tokio::test]
     async fn a_store_is_opened_on_another_thread_than_the_one_that_hears_signals() {
@@ -115,6 +180,87 @@ mod tests {
         let in_use = |folder, _| Err::<(), _>(OpenError::InUse { folder });
         let failure = open_by(in_use, Path::new("/data"), &args).await.unwrap_err();
         assert!(failure.exit.code() == 73 && failure.to_string().contains("/data"), "{failure}");
+    }
+
+    #[test]
+    fn all_spellings_of_an_address_have_one_folder_unless_one_has_its_own_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |listen: &str, addr: &str| {
+            let folder = for_address(dir.path(), listen, addr.parse().unwrap());
+            folder.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        for (listen, addr) in [
+            ("127.0.0.1:8000", "127.0.0.1:8000"),
+            ("localhost:8000", "127.0.0.1:8000"),
+            ("LOCALHOST:08000", "127.0.0.1:8000"),
+            ("127.1:8000", "127.0.0.1:8000"),
+            ("[::ffff:127.0.0.1]:8000", "[::ffff:127.0.0.1]:8000"),
+        ] {
+            assert_eq!(of(listen, addr), "127.0.0.1_8000", "{listen}");
+        }
+        assert_eq!(of("[::]:8000", "[::]:8000"), of("0.0.0.0:8000", "0.0.0.0:8000"));
+        assert_eq!(of("[::1]:8000", "[::1]:8000"), "__1_8000");
+        assert_ne!(of("127.0.0.2:8000", "127.0.0.2:8000"), of("127.0.0.1:8000", "127.0.0.1:8000"));
+        std::fs::create_dir(dir.path().join("localhost_8000")).unwrap();
+        assert_eq!(of("localhost:8000", "127.0.0.1:8000"), "localhost_8000");
+        assert_eq!(of("127.0.0.1:8000", "127.0.0.1:8000"), "127.0.0.1_8000");
+    }
+
+    #[tokio::test]
+    async fn an_address_is_resolved_and_a_name_prefers_ipv4() {
+        for (listen, addr) in [
+            ("127.0.0.1:08000", "127.0.0.1:8000"),
+            ("localhost:8000", "127.0.0.1:8000"),
+            ("LOCALHOST:8000", "127.0.0.1:8000"),
+            ("[::ffff:127.0.0.1]:8000", "127.0.0.1:8000"),
+            ("[::1]:8000", "[::1]:8000"),
+        ] {
+            assert_eq!(address(&listen.parse().unwrap()).await.unwrap(), addr.parse().unwrap(), "{listen}");
+        }
+    }
+
+    /// A store whose folder is there or not, as a test wants it.
+    struct Flickering(Arc<AtomicBool>);
+
+    impl Store for Flickering {
+        fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&mut self, _: Vec<Change>, done: Committed) {
+            done(Ok(()));
+        }
+
+        fn health(&self) -> BackendHealth {
+            let state = if self.0.load(Ordering::Relaxed) { BackendState::Gone } else { BackendState::Healthy };
+            BackendHealth { state, ..BackendHealth::default() }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_for_a_minute_ends_a_node_and_one_that_comes_back_does_not() {
+        in_virtual_time(async {
+            let (gone, network) = (Arc::new(AtomicBool::new(false)), MemoryNetwork::new(7));
+            let node = Node::builder().store(Flickering(gone.clone()));
+            let node = node.start_local_over(network.endpoint()).await.unwrap();
+            let folder = Path::new("/data");
+            let wait = async |seconds| tokio::time::timeout(Duration::from_secs(seconds), lost(&node, folder)).await;
+            assert!(wait(1_000).await.is_err());
+            let flicker = async {
+                for _ in 0..10 {
+                    gone.store(true, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_secs(50)).await;
+                    gone.store(false, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+                gone.store(true, Ordering::Relaxed);
+                Instant::now()
+            };
+            let begun = Instant::now();
+            let (failure, since) = tokio::join!(lost(&node, folder), flicker);
+            assert!((60..63).contains(&since.elapsed().as_secs()), "{:?} of {:?}", since.elapsed(), begun.elapsed());
+            assert!(failure.exit.code() == 73 && failure.to_string().contains("/data"), "{failure}");
+        });
     }
 
     #[test]

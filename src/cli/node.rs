@@ -39,6 +39,13 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
         begun = begin(args, logging, &service) => begun?,
     };
     let Begun { node, args, remembered, data_dir } = begun;
+    let folder = data_dir.clone();
+    let lost = async {
+        match &folder {
+            Some(folder) => data_dir::lost(&node, folder).await,
+            None => std::future::pending().await,
+        }
+    };
     let work = async {
         let mut events = node.events();
         let joined = join(&node, &args).await?;
@@ -52,6 +59,12 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
         }
         journal::follow(&mut events, started.is_alone()).await;
         Ok(())
+    };
+    let work = async {
+        tokio::select! {
+            done = work => done,
+            failure = lost => Err(failure),
+        }
     };
     serve(&node, signals, &service, work).await
 }
@@ -70,13 +83,15 @@ async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<B
     let args = off_thread(move || settings::load(args)).await??;
     logging::start(logging, args.log_format, "info");
     args.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let mut builder = Node::builder().config(args.config.clone()).bind(&args.listen).codec(args.wire);
+    let addr = data_dir::address(&args.listen).await?;
+    let mut builder = Node::builder().config(args.config.clone()).bind(addr).codec(args.wire);
     if let Some(id) = args.node_id {
         builder = builder.node_id(id);
     }
     let mut remembered = 0;
-    let data_dir = data_dir::folder(&args)?;
+    let data_dir = data_dir::folder(&args, addr).await?;
     if let Some(folder) = &data_dir {
+        data_dir::try_port(addr)?;
         service.say_status(&format_args!("opening the store in {}", folder.display()));
         let mut store = data_dir::open(folder, &args).await?;
         remembered = store.recall().map_or(0, |known| known.peers.len());
@@ -134,7 +149,7 @@ async fn join(node: &Node, args: &NodeSettings) -> Result<Option<BootstrapOutcom
     Ok(Some(node.bootstrap(&args.bootstrap).await?))
 }
 
-fn cannot_start(error: Error) -> Failure {
+pub(super) fn cannot_start(error: Error) -> Failure {
     match error {
         Error::Resolve { .. } => Failure::new(Exit::System, format!("cannot listen: {error}")),
         Error::PortInUse { .. } => Failure::new(Exit::System, format!("{error} (--listen ADDR:PORT)")),

@@ -28,6 +28,9 @@ pub enum Failure {
     /// Another process has the file open. Two at once would spoil it.
     #[error("another process uses it")]
     InUse,
+    /// It is no longer where it was opened. Nothing was written there.
+    #[error("its folder was removed, moved or replaced while it was open")]
+    Gone,
     /// A later version of this program wrote it, in this form, which this one cannot read.
     #[error("a later version wrote it, in form {0}, which this version does not know")]
     Later(u8),
@@ -77,6 +80,11 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// Whether what was opened first is still where it was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.medium.is_in_place()
+    }
+
     /// Not open yet.
     pub(super) fn new(medium: Box<dyn Medium>) -> Self {
         Self { medium, database: None }

@@ -1,6 +1,6 @@
 //! Where a store's bytes are: a file in a folder. It opens and renames; what is in the file is the disk's business.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,9 @@ use redb::{Database, DatabaseError, StorageBackend};
 
 /// The file in a store's folder.
 pub const STORE_FILE: &str = "store.redb";
+/// What a store's file may be used for, and by whom: by its owner alone.
+#[cfg(unix)]
+const FILE_MODE: u32 = 0o600;
 /// Damaged files that are kept beside it. Beyond it the last one is replaced, so that a failing disk is not filled.
 const MAX_SET_ASIDE: usize = 9;
 /// Bytes of pages that redb keeps in memory. Records are served from memory anyway.
@@ -23,18 +26,45 @@ pub(super) trait Medium: Send {
     fn open(&mut self, checked: bool) -> Result<Database, DatabaseError>;
     /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
     fn set_aside(&mut self) -> io::Result<String>;
+    /// Whether the database that was opened first, or since one was set aside, is still the one that is opened here.
+    fn is_in_place(&self) -> bool {
+        true
+    }
+}
+
+/// Which file of this machine it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// `None` where the system does not tell it.
+    #[cfg(unix)]
+    fn of(file: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        Some(Self { device: file.dev(), inode: file.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Option<Self> {
+        None
+    }
 }
 
 /// A file.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     path: PathBuf,
+    /// The file that was opened, unless it was set aside: no other one may take its place.
+    opened: Option<Identity>,
 }
 
 impl StoreFile {
     /// The file in `folder`, which exists.
     pub(super) fn new(folder: &Path) -> Self {
-        Self { path: folder.join(STORE_FILE) }
+        Self { path: folder.join(STORE_FILE), opened: None }
     }
 
     fn aside(&self, number: usize) -> PathBuf {
@@ -49,21 +79,49 @@ impl Medium for StoreFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if file.metadata()?.len() == 0 {
+        let found = file.metadata()?;
+        if found.len() == 0 {
             return Ok(None);
         }
+        self.opened = Identity::of(&found);
         Ok(Some(Box::new(FileBackend::new(file)?)))
     }
 
     fn open(&mut self, checked: bool) -> Result<Database, DatabaseError> {
-        builder(checked).create(&self.path)
+        let mut options = File::options();
+        // Where there was one before, an empty one is no substitute.
+        options.read(true).write(true).create(self.opened.is_none()).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, FILE_MODE);
+        let file = options.open(&self.path)?;
+        let identity = Identity::of(&file.metadata()?);
+        if self.opened.is_some() && self.opened != identity {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file has taken its place").into());
+        }
+        self.opened = identity;
+        builder(checked).create_with_backend(FileBackend::new(file)?)
     }
 
     fn set_aside(&mut self) -> io::Result<String> {
         let mut free = (1..MAX_SET_ASIDE).map(|number| self.aside(number)).filter(|path| !path.exists());
         let aside = free.next().unwrap_or_else(|| self.aside(MAX_SET_ASIDE));
         fs::rename(&self.path, &aside)?;
+        self.opened = None;
+        #[cfg(unix)]
+        if let Err(error) = fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(FILE_MODE)) {
+            tracing::warn!(file = %aside.display(), %error, "others may be able to read a damaged store");
+        }
         Ok(aside.display().to_string())
+    }
+
+    fn is_in_place(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        let Some(opened) = self.opened else { return true };
+        match fs::metadata(&self.path) {
+            Ok(found) => Identity::of(&found) == Some(opened),
+            // Where this cannot be known, whatever uses the file tells what is wrong.
+            Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+        }
     }
 }
 

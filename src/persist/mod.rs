@@ -17,6 +17,7 @@ mod form;
 mod looking;
 mod measures;
 mod medium;
+mod occupied;
 mod store;
 mod times;
 mod worker;
@@ -28,4 +29,4 @@ pub use disk::Failure;
 #[doc(hidden)]
 pub use form::trial;
 pub use medium::STORE_FILE;
-pub use store::{DiskStore, Durability, OpenError, RELAXED_FLUSH};
+pub use store::{DiskStore, Durability, OpenError, RELAXED_FLUSH, REOPEN_WITHIN};

@@ -9,6 +9,7 @@ use std::{fmt, fs, io, thread};
 use super::disk::{Disk, Failure};
 use super::measures;
 use super::medium::{Medium, StoreFile};
+use super::occupied::Occupied;
 use super::times::{Clock, SystemClock};
 use super::worker::{Job, Shared, Worker};
 use crate::protocol::store::{
@@ -17,6 +18,8 @@ use crate::protocol::store::{
 
 /// How long a [relaxed](Durability::Relaxed) store leaves what it was told in memory.
 pub const RELAXED_FLUSH: Duration = Duration::from_secs(1);
+/// How long opening a store waits for one of the same process and folder to end: longer than that waits for its disk.
+pub const REOPEN_WITHIN: Duration = Duration::from_secs(3);
 /// How long an ending store waits for its disk.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -42,8 +45,8 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another process has it open.
-    #[error("the store in {} is used by another process", .folder.display())]
+    /// It is open elsewhere: in another process, or in a node of this one that has not ended within [`REOPEN_WITHIN`].
+    #[error("the store in {} is used by another process, or by another node of this one", .folder.display())]
     InUse {
         /// Its folder.
         folder: PathBuf,
@@ -80,8 +83,12 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the store in `folder`, which is made if need be. It blocks on the disk: some milliseconds, more where many
-    /// values are held.
+    /// Opens the store in `folder`, which is made if need be, for its owner alone. It blocks on the disk: some milliseconds,
+    /// more where many values are held. Where a node of this process has it open, which is dropped or has just been, it waits
+    /// until that has ended, for [`REOPEN_WITHIN`] at most; a node of the same thread cannot end meanwhile.
+    ///
+    /// On Unix, a limit on the size of files (`ulimit -f`) ends a process by SIGXFSZ unless the application ignores that signal
+    /// or handles it, as `kad` does: the limit then counts as a full disk.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -96,9 +103,11 @@ impl DiskStore {
     pub fn open_with(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, OpenError> {
         let folder = folder.as_ref();
         let error = |source| OpenError::Folder { folder: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(error)?;
+        make(folder).map_err(error)?;
+        let in_use = || OpenError::InUse { folder: folder.to_owned() };
+        let occupied = Occupied::take(folder, REOPEN_WITHIN).map_err(error)?.ok_or_else(in_use)?;
         let medium = Box::new(StoreFile::new(folder));
-        Self::over(medium, durability, Box::new(SystemClock)).map_err(|error| match error {
+        Self::occupying(medium, durability, Box::new(SystemClock), Some(occupied)).map_err(|error| match error {
             Unopened::Thread(source) => OpenError::Thread(source),
             Unopened::Disk(Failure::InUse) => OpenError::InUse { folder: folder.to_owned() },
             Unopened::Disk(Failure::Later(_)) => OpenError::LaterVersion { folder: folder.to_owned() },
@@ -107,10 +116,21 @@ impl DiskStore {
     }
 
     /// The store on `medium`.
+    #[cfg(test)]
     pub(super) fn over(
         medium: Box<dyn Medium>,
         durability: Durability,
         clock: Box<dyn Clock>,
+    ) -> Result<Self, Unopened> {
+        Self::occupying(medium, durability, clock, None)
+    }
+
+    /// The store on `medium`, which is `occupied` until it has ended.
+    fn occupying(
+        medium: Box<dyn Medium>,
+        durability: Durability,
+        clock: Box<dyn Clock>,
+        occupied: Option<Occupied>,
     ) -> Result<Self, Unopened> {
         let shared = Shared::default();
         let (jobs, inbox) = mpsc::channel();
@@ -120,6 +140,8 @@ impl DiskStore {
         let body = move || {
             // Dropped with the thread, which tells the store that it has ended.
             let _end: Sender<()> = end;
+            // Dropped before that, and after the worker, which has closed the disk.
+            let _occupied = occupied;
             match Worker::open(Disk::new(medium), durability, clock, theirs) {
                 Ok(worker) => {
                     // Whoever opens it waits for this.
@@ -152,6 +174,24 @@ impl DiskStore {
             }
         }
     }
+}
+
+/// Makes `folder`, with those above it, for its owner alone, or warns where others can read what is there.
+fn make(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        if let Ok(found) = fs::metadata(folder) {
+            let mode = found.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                let (folder, mode) = (folder.display(), format_args!("{mode:o}"));
+                tracing::warn!(%folder, %mode, "others on this machine may read the store's folder: chmod 700 prevents that");
+            }
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    }
+    #[cfg(not(unix))]
+    fs::create_dir_all(folder)
 }
 
 /// Why a store did not open.

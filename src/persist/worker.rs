@@ -20,6 +20,8 @@ use crate::protocol::store::{BackendHealth, BackendState, Change, Committed, Rec
 const MAX_GROUP: usize = 1_024;
 /// The pause after a failed write before the disk is opened again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the store is still where it was opened, beside each write.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the time is noted while nothing is written: by so much may a clock that jumps mislead.
 const MARK_INTERVAL: Duration = Duration::from_secs(300);
 /// Signs of damage, after each of which the file is opened again, before it is set aside.
@@ -120,6 +122,10 @@ pub(super) struct Worker {
     /// The last failure, and when the disk is tried again. Exactly while it is not open.
     broken: Option<(Failure, Instant)>,
     next_mark: Instant,
+    /// When it is looked again whether the store is in its place.
+    next_look: Instant,
+    /// Whether it was not when that was last looked at. Nothing is written then, and nothing opened.
+    gone: bool,
     /// When what was written without waiting for the disk is made to last.
     flush: Option<Instant>,
     measures: Measures,
@@ -150,6 +156,11 @@ impl Worker {
     }
 
     fn next_wakeup(&self) -> Instant {
+        if self.gone { self.next_look } else { self.next_look.min(self.next_write()) }
+    }
+
+    /// When something is written though nothing comes.
+    fn next_write(&self) -> Instant {
         match &self.broken {
             Some((_, retry)) => *retry,
             None => self.flush.map_or(self.next_mark, |flush| flush.min(self.next_mark)),
@@ -159,10 +170,39 @@ impl Worker {
     /// Nothing came for a while.
     fn tick(&mut self) {
         let now = self.clock.now().instant;
-        if self.next_wakeup() <= now {
+        let was_gone = self.gone;
+        if self.next_look <= now && self.look().is_err() {
+            return self.publish();
+        }
+        // What is back shows by a write that it works.
+        if was_gone || self.next_write() <= now {
             let _ = self.write(&[], true);
             self.publish();
         }
+    }
+
+    /// Looks whether the store is where it was opened, and tells of it when that has changed.
+    fn look(&mut self) -> Result<(), Failure> {
+        self.next_look = self.clock.now().instant + LOOK_INTERVAL;
+        let was_gone = std::mem::replace(&mut self.gone, !self.disk.is_in_place());
+        match (was_gone, self.gone) {
+            (false, false) => return Ok(()),
+            (true, false) => {
+                tracing::warn!("the folder of the store is there again: new values are taken");
+                self.broken = None;
+                return Ok(());
+            }
+            (false, true) => {
+                tracing::error!(
+                    "the folder of the store was removed, moved or replaced: new values are refused until it is there again"
+                );
+            }
+            (true, true) => {}
+        }
+        let health = &mut self.shared.lock().health;
+        health.failing = true;
+        health.state = BackendState::Gone;
+        Err(Failure::Gone)
     }
 
     /// Takes `job` and whatever else waits, as one group.
@@ -204,6 +244,7 @@ impl Worker {
 
     /// Writes a group, and mends what can be mended on the way.
     fn write(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
+        self.look()?;
         if let Some((failure, retry)) = &self.broken
             && self.clock.now().instant < *retry
         {
@@ -212,6 +253,11 @@ impl Worker {
         let mut attempts = 1;
         loop {
             let Err(failure) = self.try_write(changes, durable || !self.disk.is_open()) else { return Ok(()) };
+            if let Failure::Gone = failure {
+                // What was written is where nobody will look for it, unless that comes back.
+                self.unsure.extend(changes.iter().map(|change| change.key().clone()));
+                return self.look().and(Err(failure));
+            }
             self.close(changes);
             let mended = if attempts < MAX_ATTEMPTS { self.mend(failure) } else { Err(failure) };
             if let Err(failure) = mended {
@@ -242,6 +288,9 @@ impl Worker {
         }
         let batch = self.batch(changes);
         self.disk.write(&batch, durable)?;
+        if !self.disk.is_in_place() {
+            return Err(Failure::Gone);
+        }
         let mut shadow = self.shared.lock();
         for change in changes {
             match change {

@@ -55,6 +55,21 @@ fn a_second_store_in_the_same_folder_is_refused() {
     assert!(matches!(DiskStore::open(folder.path()), Err(OpenError::InUse { .. })));
 }
 
+#[tokio::test]
+async fn a_folder_can_be_opened_again_as_soon_as_its_node_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut id = None;
+    for round in 0..10 {
+        let store = DiskStore::open(folder.path()).unwrap();
+        let node = crate::Node::builder().store(store).start().await.unwrap();
+        assert_eq!(*id.get_or_insert(node.id()), node.id());
+        let _ = node.set("key", round.to_string()).await.unwrap();
+        drop(node);
+    }
+    let mut store = DiskStore::open(folder.path()).unwrap();
+    assert_eq!(values(&mut store), BTreeMap::from([("key".to_owned(), Value::from("9"))]));
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_an_error_and_so_is_a_folder_in_the_place_of_the_file() {
     let folder = tempfile::tempdir().unwrap();

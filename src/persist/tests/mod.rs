@@ -5,6 +5,8 @@ mod failures;
 mod laws;
 mod measures;
 mod medium;
+#[cfg(unix)]
+mod place;
 mod versions;
 #[cfg(feature = "sim")]
 mod whole_node;

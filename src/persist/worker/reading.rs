@@ -9,7 +9,7 @@ use super::super::form::{self, Damage, PeerForm};
 use super::super::measures::Measures;
 use super::super::store::Durability;
 use super::super::times::{Age, Clock, Mark};
-use super::{MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
+use super::{LOOK_INTERVAL, MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::{Recollection, StoredRecord};
@@ -29,6 +29,8 @@ impl Worker {
             durability,
             age: Age::since(None, &now),
             next_mark: now.instant + MARK_INTERVAL,
+            next_look: now.instant + LOOK_INTERVAL,
+            gone: false,
             clock,
             shared,
             unsure: BTreeSet::new(),

@@ -30,6 +30,9 @@ pub enum BackendState {
     Full,
     /// It cannot be written for another reason. New values are refused, and it tries again by itself.
     Failing,
+    /// It is no longer where it was opened: its folder was removed, moved or replaced. New values are refused, what is held is
+    /// served, and it goes on by itself once the same folder is there again.
+    Gone,
     /// It works. Since the start it failed at least once, and was opened again with all that was acknowledged.
     Reopened,
     /// It works. Since the start it was damaged, put aside, and begun anew with all that was still known.
@@ -39,7 +42,7 @@ pub enum BackendState {
 impl BackendState {
     /// Whether new values are taken.
     pub fn takes_values(self) -> bool {
-        !matches!(self, Self::Full | Self::Failing)
+        !matches!(self, Self::Full | Self::Failing | Self::Gone)
     }
 
     /// It as one word or two.
@@ -48,6 +51,7 @@ impl BackendState {
             Self::Healthy => "healthy",
             Self::Full => "full",
             Self::Failing => "failing",
+            Self::Gone => "gone",
             Self::Reopened => "reopened",
             Self::SetAside => "set aside",
         }
