@@ -17,6 +17,7 @@ pub mod handling;
 mod join;
 mod join_state;
 pub mod keeper;
+pub mod limits;
 pub mod lookup;
 pub mod lookup_coordinator;
 pub mod maintenance;

@@ -14,6 +14,7 @@ use kademlia_dynamic::protocol::value::Value;
 use serde::Serialize;
 
 pub use super::bootstrap::{BootstrapOutcome, ContactFailure, FailedContact, Pong};
+use super::limits::Limit;
 use super::supervision::StopReason;
 
 /// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
@@ -161,9 +162,12 @@ pub enum Error {
         /// The address.
         addr: SocketAddr,
     },
-    /// The thread of the node cannot be started.
+    /// The thread of the node, or its runtime, cannot be started.
     #[error("cannot start the node's thread: {0}")]
     Thread(io::Error),
+    /// A limit of the process leaves too little for a node.
+    #[error("cannot start the node: {0}")]
+    Limit(#[from] Limit),
     /// `start_local` was called outside an actix system.
     #[error("start_local needs a running actix System on this thread; start() brings its own")]
     NoArbiter,

@@ -12,7 +12,7 @@ use kademlia_dynamic::persist::DiskStore;
 use kademlia_dynamic::protocol::store::{
     BackendHealth, Change, Committed, Recollection, Store, StoreError, StoredRecord,
 };
-use kademlia_dynamic::{Config, Node, NodeId};
+use kademlia_dynamic::{Config, Error, Node, NodeId};
 
 /// Nodes, of which the first has a disk.
 const NODES: usize = 4;
@@ -97,4 +97,43 @@ async fn hundreds_of_operations_and_restarts_of_an_actor_leave_no_descriptor_ope
     assert_eq!(after, before);
     assert!(of_kernel <= 1 + NODES, "{of_kernel} for this count and for what each node reads at the moment");
     join_all(nodes.iter().map(Node::stop)).await;
+}
+
+/// The environment variable by which a test of this file knows that it is in a process of its own, with a limit.
+const LIMITED: &str = "KAD_TEST_LIMITED";
+
+/// An application whose process has but a few descriptors left: it gets a node, or an error that says what is missing.
+#[test]
+fn a_node_that_lacks_descriptors_is_an_error_that_says_so_and_no_panic() {
+    if std::env::var_os(LIMITED).is_some() {
+        return start_with_few();
+    }
+    let this = "a_node_that_lacks_descriptors_is_an_error_that_says_so_and_no_panic";
+    let mut process = std::process::Command::new("sh");
+    process.args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
+    let output = process.args(["--exact", this, "--nocapture"]).env(LIMITED, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+fn start_with_few() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut failed, mut began) = (0, 0);
+    for left in 0..=20 {
+        let mut open: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        open.truncate(open.len().saturating_sub(left));
+        match runtime.block_on(Node::builder().start()) {
+            Ok(node) => {
+                began += 1;
+                runtime.block_on(node.stop());
+            }
+            Err(error @ (Error::Limit(_) | Error::Thread(_) | Error::Bind { .. })) => {
+                failed += 1;
+                assert!(error.to_string().contains("ulimit -n"), "{left}: {error}");
+            }
+            Err(error) => panic!("{left}: {error}"),
+        }
+    }
+    assert!(failed > 0 && began > 0, "{failed} {began}");
 }

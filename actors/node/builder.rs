@@ -1,6 +1,7 @@
 //! Builds a node: what it is made of, where it runs, whom it joins.
 
 use std::net::SocketAddr;
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::{fmt, io, thread};
 
@@ -14,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use super::super::assembly::{self, Plan};
 use super::super::clock::generate_node_id;
 use super::super::join::resolver::Resolver;
+use super::super::limits;
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;
@@ -138,15 +140,20 @@ impl NodeBuilder {
     /// Starts the node on a thread of its own, with any runtime around it.
     ///
     /// # Errors
-    /// A setting out of its range, an address that cannot be bound, a thread that cannot be started; [`Error::NotJoined`]
-    /// where a bootstrap is [required](NodeBuilder::require_bootstrap).
+    /// A setting out of its range, an address that cannot be bound, a thread that cannot be started, or a limit of the
+    /// process that leaves too little for a node; [`Error::NotJoined`] where a bootstrap is [required](NodeBuilder::require_bootstrap).
     pub async fn start(mut self) -> Result<Node, Error> {
         self.config.validate()?;
+        limits::check(limits::NODE)?;
         let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
         let (ready, started) = oneshot::channel();
         let (gone, is_gone) = watch::channel(false);
         let body = move || {
-            actix::System::new().block_on(async move {
+            let runtime = match runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            actix::System::with_tokio_rt(move || runtime).block_on(async move {
                 match self.start_here(is_gone).await {
                     Ok((node, contacts, ended)) => {
                         let ender = node.ender();
@@ -217,6 +224,15 @@ impl NodeBuilder {
         let plan = Plan { id, codec, config, client, store, known, seed, resolver };
         let (house, ended) = assembly::assemble(plan, transport);
         (Node::new(house, (id, addr, codec), gone), self.contacts, ended)
+    }
+}
+
+/// The runtime of a node's thread. tokio panics where it lacks a descriptor for signals.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let build = || tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    match catch_unwind(build) {
+        Ok(built) => built.map_err(Error::Thread),
+        Err(_) => Err(Error::Thread(io::Error::other("its runtime panicked, for lack of a descriptor (ulimit -n)"))),
     }
 }
 

@@ -92,7 +92,7 @@ impl From<Error> for Failure {
             | Error::Contact(_)
             | Error::NotJoined { .. }
             | Error::TookTooLong(_) => Exit::Unavailable,
-            Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) => Exit::System,
+            Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) | Error::Limit(_) => Exit::System,
             Error::UnsupportedValue { .. } => Exit::Data,
             Error::NotPublished { .. } => Exit::Usage,
             Error::NoArbiter | Error::Busy { .. } | Error::Store(_) | Error::Interrupted | Error::Stopped(_) => {

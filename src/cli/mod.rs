@@ -34,18 +34,30 @@ mod watchdog;
 mod wording;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use self::args::{Cli, Command, LogFormat};
 use self::failure::{Exit, Failure};
+use crate::actors::limits::{self, Needs};
 
 /// The version of this program, with the commit that it was built from where that is known.
 const VERSION: &str = env!("KAD_VERSION");
 
+/// What a command needs beside what a node does: a runtime and threads of its own, and the files that it is given.
+const NEEDS: Needs =
+    Needs { descriptors: 2 * limits::NODE.descriptors, memory: limits::NODE.memory + limits::NODE.memory / 2 };
+
 /// Runs the command line `args`, the program's own name first, and returns what the process ends with.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before anything else: an allocation that fails ends the process without a note, and a note needs a thread.
+    if let Err(limit) = limits::check(NEEDS) {
+        // What cannot be written there is lost: the code says the same.
+        let _ = writeln!(io::stderr(), "kad: {limit}");
+        return ExitCode::from(Exit::System.code());
+    }
     let args: Vec<OsString> = args.into_iter().collect();
     let program = wording::program(args.first().map(OsString::as_os_str));
     let cli = match Cli::try_parse_from(args) {

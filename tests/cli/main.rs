@@ -3,6 +3,7 @@
 
 mod clients;
 mod files;
+mod limits;
 mod losses;
 mod node;
 mod process;
