@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use serde::Serialize;
 
@@ -107,6 +108,12 @@ pub enum ContactFailure {
     },
     /// It is this node itself.
     Itself,
+    /// Another node has the id of this one: its folder was copied, perhaps with a whole machine. Each takes the other's place
+    /// in the tables of others, until one of the two has another id.
+    Copied {
+        /// The id of both.
+        id: NodeId,
+    },
     /// It was not asked: too many queries are in flight, or the network takes no more.
     NotAsked,
 }
@@ -132,6 +139,11 @@ impl fmt::Display for ContactFailure {
             Self::Unreachable { reason, listen: None, .. } => f.write_str(reason),
             Self::Unreachable { reason, listen: Some(listen), .. } => write!(f, "{reason}: listen at {listen}"),
             Self::Itself => f.write_str("it is this node itself"),
+            Self::Copied { id } => write!(
+                f,
+                "another node there has the id of this one, {id}, as when a folder or a whole machine was copied: give one of the two \
+                 another id (--node-id HEX), or a new folder (--data-dir DIR)"
+            ),
             Self::NotAsked => f.write_str("not asked: too many queries are in flight"),
         }
     }

@@ -24,6 +24,7 @@ use super::events::{Event, Events};
 use super::join_state::Attempt;
 use super::messages::{Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup};
 use super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
+use super::own_id;
 use super::socket::transport::Transport;
 use super::unreadable::Unreadable;
 
@@ -243,7 +244,15 @@ impl Join {
     fn ended(&mut self, addr: &SocketAddr, end: Result<Pong, ContactFailure>) {
         let Some(asked) = self.asked.get_mut(addr).filter(|asked| **asked == Asked::Waiting) else { return };
         match end {
-            Ok(pong) if pong.peer.id == self.own => *asked = Asked::Failed(ContactFailure::Itself),
+            Ok(pong) if pong.peer.id == self.own => {
+                let bound = self.links.transport.upgrade().map(|transport| transport.local_addr());
+                let itself = bound.is_none_or(|bound| own_id::is_at(addr, bound));
+                let failure = if itself { ContactFailure::Itself } else { ContactFailure::Copied { id: self.own } };
+                if !itself {
+                    tracing::error!(%addr, "{failure}");
+                }
+                *asked = Asked::Failed(failure);
+            }
             Ok(pong) => {
                 *asked = Asked::Answered;
                 self.answered.push(pong.peer);

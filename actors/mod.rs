@@ -25,6 +25,7 @@ pub mod messages;
 pub mod node;
 pub mod node_actor;
 pub mod outcome;
+mod own_id;
 mod parked;
 pub mod poison;
 pub mod publish;

@@ -320,3 +320,23 @@ fn a_folder_that_others_can_read_is_a_warning() {
         assert_eq!(text.contains("chmod 700"), warned, "{mode:o}: {text}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_node_with_a_copied_folder_is_told_of_the_copy_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+    Running::in_folder(&first).stop();
+    std::fs::create_dir(&second).unwrap();
+    std::fs::copy(first.join(STORE_FILE), second.join(STORE_FILE)).unwrap();
+    let original = Running::in_folder(&first);
+    let mut copy = Running::start(&["--bootstrap", &original.addr.to_string(), "--data-dir", second.to_str().unwrap()]);
+    assert_eq!(copy.id, original.id);
+    copy.stop();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut copy.child.stderr.take().unwrap(), &mut text).unwrap();
+    for word in ["has the id of this one", "copied", "--node-id", "--data-dir"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("this node itself"), "{text}");
+}

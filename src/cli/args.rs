@@ -39,8 +39,8 @@ Exit codes:
   66  the file to read cannot be read
   69  nobody answered, or not in time
   70  an internal failure: a part of the node failed more often than it may be restarted
-  71  the port is in use, or the node cannot start for another reason of the system
-  73  the file to write cannot be written, or the store of a node cannot be used
+  71  the port is in use, a limit of the process leaves too little, or the system refuses something else
+  73  the file to write cannot be written, or the store of a node cannot be used, or is gone
   74  standard output cannot be written";
 
 const NODE_EXAMPLES: &str = "\
