@@ -258,6 +258,18 @@ fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
 }
 
 #[test]
+fn a_contact_with_this_nodes_id_at_another_address_is_a_copy_of_it() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(1);
+        let (house, _ended, _) = living(&network, "ours");
+        let (_copy, _copy_ended, addr) = living(&network, "ours");
+        let outcome = house.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
+        assert!(!outcome.joined() && matches!(outcome.failed[0].reason, ContactFailure::Copied { .. }), "{outcome}");
+        assert!(outcome.to_string().contains("--node-id"), "{outcome}");
+    });
+}
+
+#[test]
 fn a_contact_that_answers_in_another_wire_is_told_by_the_first_byte() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
