@@ -144,6 +144,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
         codec,
         id,
         config.clone(),
+        entropy(6),
         counters.clone(),
         DispatcherLinks {
             unreadable,

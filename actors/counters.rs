@@ -98,6 +98,8 @@ counters! {
     HeldFull => "kad_dropped_total", "held_full";
     /// Dropped: the pong that an answer or a write waited for did not come.
     NotVerified => "kad_dropped_total", "not_verified";
+    /// Dropped, or cut short: an answer to an address that shows no token, beyond the budget of its host or of all hosts.
+    OverBudget => "kad_dropped_total", "over_budget";
     /// Dropped: the socket's queue to the network is full.
     OutboxFull => "kad_dropped_total", "outbox_full";
     /// Dropped: the system refused to send it.
@@ -108,6 +110,10 @@ counters! {
     WriteRefused => "kad_refused_total", "write";
     /// Refused: a write whose value is neither text nor bytes.
     ValueUnsupported => "kad_refused_total", "unsupported_value";
+    /// Refused: a write without a token by a node that knows tokens. Mostly it comes again at once, with the token that it got.
+    NoToken => "kad_refused_total", "no_token";
+    /// Refused: a write of a legacy node whose host writes too fast for one that can show no token.
+    LegacyWrite => "kad_refused_total", "legacy_write";
     /// Refused: too many queries in flight.
     QueryRefused => "kad_refused_total", "query";
     /// Refused: a query to an address that has left enough of them unanswered.

@@ -7,11 +7,14 @@ use std::time::Instant;
 
 use actix::prelude::SendError;
 use actix::{Actor, Context, MessageResult, Recipient, Supervised};
-use kademlia_dynamic::protocol::admission::Admission;
+use kademlia_dynamic::protocol::admission::{Admission, Admitted, Standing, Tokens, WriteAdmission};
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{
+    Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, TOKEN_VERSION,
+};
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
@@ -30,11 +33,16 @@ const COST: u32 = 1;
 /// What a datagram that wants something stored counts in addition.
 const WRITE_COST: u32 = 3;
 
+/// Why an answer is not sent, or cut short.
+const OVER_BUDGET: &str = "the budget of its host, or that of all, is used up";
+
 /// The actor that decodes, admits and routes.
 pub struct Dispatcher {
     codec: Codec,
     own: NodeId,
     config: Config,
+    /// They outlive a panic: what was given stays valid.
+    tokens: Tokens,
     admission: Admission<Held>,
     /// A permit for each write whose address has proved itself, until it has been dealt with: as many as may wait for that.
     released: Arc<Semaphore>,
@@ -63,7 +71,7 @@ pub(crate) struct DispatcherLinks {
 enum Held {
     /// An encoded answer.
     Answer(TransmitHeld),
-    /// A write, which takes effect with the proof.
+    /// A write of a node without tokens, which takes effect with the pong.
     Write(StoreValue),
 }
 
@@ -81,19 +89,22 @@ impl Dispatcher {
         codec: Codec,
         own: NodeId,
         config: Config,
+        mut entropy: Box<dyn Entropy>,
         counters: Arc<Counters>,
         links: DispatcherLinks,
     ) -> Self {
-        let admission = Admission::new(&config, ping_len(codec));
+        let tokens = Tokens::new(&mut entropy, clock::now());
+        let admission = Admission::new(&config, ping_len(codec), tokens.clone());
         let released = Arc::new(Semaphore::new(config.max_held));
-        Self { codec, own, config, admission, released, poisons: Arc::default(), counters, links }
+        Self { codec, own, config, tokens, admission, released, poisons: Arc::default(), counters, links }
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
         let Incoming { from, local, payload, permit, asked } = incoming;
         // Answers that we asked for are held to no rate, so with an address that we asked, the look inside comes first.
-        if !asked && !self.admit(from, COST, now) {
-            return;
+        let admitted = if asked { Admitted::Yes } else { self.admission.admit(from, false, COST, now) };
+        if admitted == Admitted::No {
+            return self.too_fast(from, now);
         }
         let Some(origin) = self.poisons.admit(&payload) else {
             self.counters.turned_away(Counter::Poisoned, from, &"it made a part of the node panic before", now);
@@ -109,24 +120,26 @@ impl Dispatcher {
                 return;
             }
         };
-        let Message { id, sender, version, body } = message;
+        let Message { id, sender, version, token, body } = message;
         match body {
+            Body::Response(_) if admitted == Admitted::IfProved => self.too_fast(from, now),
             Body::Response(response) => {
                 drop(permit);
-                let received = ResponseReceived { from, id, sender: sender.id, version, response, origin };
+                let received = ResponseReceived { from, id, sender: sender.id, version, token, response, origin };
                 self.tell_queries(received, asked, now);
             }
             Body::Request(request) => {
-                if asked && !self.admit(from, COST, now) {
+                let (standing, token) = self.admission.judge(from, token, now);
+                if (asked || admitted == Admitted::IfProved) && !self.admit(from, standing, COST, now) {
                     return;
                 }
                 let peer = self.insertable(sender.id, from);
-                let limit = self.admission.answer_limit(from, payload.len(), peer.is_some(), now);
+                let limit = self.admission.answer_limit(standing, payload.len(), peer.is_some());
                 if let Some(peer) = peer {
                     self.tell_of(PeerSeen { peer, version, origin: origin.clone() }, now);
                 }
-                let to = ReplyTo { addr: from, local, id, limit, permit, origin };
-                self.route(request, to, version.is_none(), now);
+                let to = ReplyTo { addr: from, local, id, version, token, limit, cut: false, permit, origin };
+                self.route(request, to, standing, now);
             }
         }
     }
@@ -151,13 +164,18 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the rate of `from` bears `cost` more.
-    fn admit(&mut self, from: SocketAddr, cost: u32, now: Instant) -> bool {
-        let admitted = self.admission.admit(from, cost, now);
+    /// Whether the rate of `from`, from which came a request of this standing, bears `cost` more.
+    fn admit(&mut self, from: SocketAddr, standing: Standing, cost: u32, now: Instant) -> bool {
+        let proved = standing == Standing::Proved;
+        let admitted = self.admission.admit(from, proved, cost, now) == Admitted::Yes;
         if !admitted {
-            self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+            self.too_fast(from, now);
         }
         admitted
+    }
+
+    fn too_fast(&self, from: SocketAddr, now: Instant) {
+        self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
     }
 
     /// The sender of a query as a peer, unless it says that it is not to be inserted: by an empty id, or by ours.
@@ -165,7 +183,8 @@ impl Dispatcher {
         id.filter(|id| *id != self.own).map(|id| Peer::new(id, from))
     }
 
-    fn route(&mut self, request: Request, to: ReplyTo, legacy: bool, now: Instant) {
+    fn route(&mut self, request: Request, to: ReplyTo, standing: Standing, now: Instant) {
+        let legacy = to.version.is_none();
         let question = |question, key, to| AnswerFromStore { question, key, to };
         match request {
             Request::Ping => self.links.answer.do_send(TransmitAnswer { to, response: Response::Pong }),
@@ -178,39 +197,73 @@ impl Dispatcher {
                 self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
             }
             Request::Set { key, value, ttl, age } => {
-                self.write(StoreValue { key, value, ttl, age, cached: false, nearer: 0, legacy, to }, now);
+                let write = StoreValue { key, value, ttl, age, cached: false, nearer: 0, legacy, to };
+                self.write(write, standing, now);
             }
             // The key is hashed here, whatever the sender claims.
             Request::SetCached { key, value, ttl, .. } => {
-                self.write(StoreValue { key, value, ttl, age: None, cached: true, nearer: 0, legacy, to }, now);
+                let write = StoreValue { key, value, ttl, age: None, cached: true, nearer: 0, legacy, to };
+                self.write(write, standing, now);
             }
-            Request::SetUnsupported { cached } => self.refuse_unsupported(cached, to, now),
+            Request::SetUnsupported { cached } => self.refuse_unsupported(cached, to, standing, now),
         }
     }
 
     /// Acknowledges a write whose value is of a kind that no node of ours represents. It costs its source as any write does.
-    fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, now: Instant) {
-        if !self.admit(to.addr, WRITE_COST, now) {
-            return;
+    fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, standing: Standing, now: Instant) {
+        if self.admit(to.addr, standing, WRITE_COST, now) {
+            let why = "its value is neither text nor bytes";
+            self.counters.turned_away(Counter::ValueUnsupported, to.addr, &why, now);
+            self.refuse(cached, to);
         }
-        self.counters.turned_away(Counter::ValueUnsupported, to.addr, &"its value is neither text nor bytes", now);
+    }
+
+    fn write(&mut self, write: StoreValue, standing: Standing, now: Instant) {
+        // One that lacks a token costs its source no more than any request: it is to come again.
+        if standing.lacks_token(write.to.version) || self.admit(write.to.addr, standing, WRITE_COST, now) {
+            self.judge_write(write, standing, now);
+        }
+    }
+
+    fn judge_write(&mut self, mut write: StoreValue, standing: Standing, now: Instant) {
+        let from = write.to.addr;
+        match self.admission.admit_write(from, standing, write.to.version, now) {
+            WriteAdmission::Take => self.store(write),
+            WriteAdmission::NoToken => {
+                // A node of ours repeats it with the token that this answer brings: nothing to warn of.
+                self.counters.count(Counter::NoToken);
+                self.refuse(write.cached, write.to);
+            }
+            WriteAdmission::TooFast => {
+                let why = "its host writes too fast for one that can show no token";
+                self.counters.turned_away(Counter::LegacyWrite, from, &why, now);
+                self.refuse(write.cached, write.to);
+            }
+            WriteAdmission::Hold => {
+                // Who waits gives its slot back: spoofed writes must not block the node.
+                write.to.permit = None;
+                let credit = write.to.limit;
+                self.hold(Held::Write(write), credit, now);
+            }
+        }
+    }
+
+    /// A refused write is acknowledged: a legacy node drops a peer after one silent query.
+    fn refuse(&self, cached: bool, to: ReplyTo) {
         let response = if cached { Response::SetCached } else { Response::Set { stored: false, ttl: None } };
         self.links.answer.do_send(TransmitAnswer { to, response });
     }
 
-    fn write(&mut self, mut write: StoreValue, now: Instant) {
-        let from = write.to.addr;
-        if !self.admit(from, WRITE_COST, now) {
-            return;
-        }
-        if self.admission.is_verified(from, now) {
-            self.store(write);
-        } else {
-            // Who waits gives its slot back: spoofed writes must not block the node.
-            write.to.permit = None;
-            let credit = write.to.limit;
-            self.hold(Held::Write(write), credit, now);
-        }
+    /// An answer that the budget of its address does not bear: as much of it as is answered in any case.
+    fn shorten(&self, HoldAnswer { to, response, .. }: HoldAnswer, now: Instant) {
+        self.counters.turned_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
+        let response = match response {
+            Response::FindNode { .. } | Response::NoValue { .. } => response,
+            // A node that knows tokens takes an answer with nothing in it, but a token, for what it is, and asks again.
+            Response::Value { .. } if to.version >= Some(TOKEN_VERSION) => Response::NoValue { peers: Vec::new() },
+            _ => return,
+        };
+        self.links.answer.do_send(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
     }
 
     /// Holds what waits for the pong to a ping that `credit` bytes pay for.
@@ -231,7 +284,14 @@ impl Dispatcher {
 
     fn release(&mut self, held: Held, now: Instant) {
         match held {
-            Held::Answer(answer) => self.links.held.do_send(answer),
+            // The requests have paid for the pings; all else is on the budget.
+            Held::Answer(answer) => {
+                if self.admission.spend(answer.to, answer.payload.len(), now) {
+                    self.links.held.do_send(answer);
+                } else {
+                    self.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
+                }
+            }
             Held::Write(mut write) => {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
@@ -240,8 +300,9 @@ impl Dispatcher {
                     return;
                 };
                 write.to.permit = Some(permit);
-                write.to.limit = self.admission.answer_limit(write.to.addr, 0, false, now);
-                self.store(write);
+                write.to.limit = 0;
+                let standing = self.admission.standing(write.to.addr, None, now);
+                self.judge_write(write, standing, now);
             }
         }
     }
@@ -252,12 +313,13 @@ impl Dispatcher {
     }
 }
 
-/// Length of our ping in bytes, as it is spelled on this wire, at its longest.
+/// Length of a ping that shows no token in bytes, as it is spelled on this wire, at its longest.
 fn ping_len(codec: Codec) -> usize {
     let id = QueryId::from_u64(u64::MAX);
     let bound = SocketAddr::new(Ipv4Addr::BROADCAST.into(), u16::MAX);
     let sender = Sender::new(Some(NodeId::ZERO), bound);
-    let ping = Message { id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(Request::Ping) };
+    let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(Request::Ping));
+    let ping = Message { id, sender, version, token: None, body };
     codec.encode(&ping).expect("a ping fits a datagram").len()
 }
 
@@ -286,7 +348,7 @@ impl Actor for Dispatcher {
 
 impl Supervised for Dispatcher {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.admission = Admission::new(&self.config, ping_len(self.codec));
+        self.admission = Admission::new(&self.config, ping_len(self.codec), self.tokens.clone());
     }
 }
 
@@ -330,13 +392,15 @@ impl Handler<AnswersReceived> for Dispatcher {
 impl Handler<HoldAnswer> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, HoldAnswer { to, local, limit, payload }: HoldAnswer, _: &mut Self::Context) {
-        let (now, answer) = (clock::now(), TransmitHeld { to, local, payload });
-        // It may have proved itself since the answer was made.
-        if self.admission.is_verified(to, now) {
-            self.links.held.do_send(answer);
+    fn handle(&mut self, held: HoldAnswer, _: &mut Self::Context) {
+        let now = clock::now();
+        let ReplyTo { addr: to, local, limit, .. } = held.to;
+        if self.admission.standing(to, None, now) == Standing::Unknown {
+            self.hold(Held::Answer(TransmitHeld { to, local, payload: held.payload }), limit, now);
+        } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
+            self.links.held.do_send(TransmitHeld { to, local, payload: held.payload });
         } else {
-            self.hold(Held::Answer(answer), limit, now);
+            self.shorten(held, now);
         }
     }
 }
@@ -346,7 +410,7 @@ impl Handler<AddressVerified> for Dispatcher {
 
     fn handle(&mut self, verified: AddressVerified, _: &mut Self::Context) {
         let now = clock::now();
-        for held in self.admission.verified(verified.0, now) {
+        for held in self.admission.verified(verified.addr, verified.version, now) {
             self.release(held, now);
         }
     }

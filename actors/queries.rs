@@ -9,7 +9,7 @@ use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{QueryId, Request};
+use kademlia_dynamic::protocol::message::{QueryId, Request, Response, TOKEN_VERSION, Token};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::{Late, NamedBy, Pending, Reject, Target};
 
@@ -56,9 +56,34 @@ struct Waiting {
     named_by: NamedBy,
     /// What was sent: it is sent again as it is, so that it is the same datagram.
     query: Option<TransmitQuery>,
+    /// Whether it was sent anew, with the token that the first answer brought.
+    renewed: bool,
 }
 
 impl Waiting {
+    fn new(to: SocketAddr, id: Option<NodeId>, asker: Option<Recipient<QueryEvent>>, named_by: NamedBy) -> Self {
+        Self { to, id, asker, named_by, query: None, renewed: false }
+    }
+
+    /// The query, if it is to be sent once more with the token that its answer brought: the one that it showed did not count,
+    /// and so the write was refused, or the value was left out of the answer.
+    fn renew(&mut self, response: &Response, version: Option<u32>, given: Option<Token>) -> Option<Request> {
+        let query = self.query.as_ref()?;
+        let lacks_token = match response {
+            Response::Set { stored, .. } => !stored,
+            // It cannot say that it was refused. Twice does no harm.
+            Response::SetCached => true,
+            Response::NoValue { peers } => peers.is_empty(),
+            _ => false,
+        };
+        let brings_another = given.is_some() && given != query.token && version >= Some(TOKEN_VERSION);
+        if !lacks_token || !brings_another || self.renewed || self.is_moot() {
+            return None;
+        }
+        self.renewed = true;
+        Some(query.request.clone())
+    }
+
     /// What to send again. Not a write for which no placement waits any longer: it has been superseded, and would undo the
     /// later one at a peer that the first send did not reach. That a peer is silent is worth knowing in any case.
     fn again(&self) -> Option<TransmitQuery> {
@@ -110,7 +135,9 @@ impl Queries {
         let id = QueryId::from_u64(self.entropy.next_u64());
         let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by };
         let kind = request.name();
-        let query = TransmitQuery { id, to, claim: self.claim(asked), request, again: false };
+        // Each byte of what a request pays for counts.
+        let token = self.pending.token(to, now).filter(|_| waiting.named_by != NamedBy::Request);
+        let query = TransmitQuery { id, to, claim: self.claim(asked), token, request, again: false };
         let waiting = Waiting { query: Some(query.clone()), ..waiting };
         match self.pending.begin(id, target, kind, waiting, now) {
             Ok(()) => self.links.transmit.do_send(query),
@@ -205,7 +232,7 @@ impl Handler<SendQuery> for Queries {
         // Whom the application itself wants to reach is no victim of others.
         let own_wish = id.is_none() && asker.is_some();
         let named_by = if own_wish { NamedBy::Application } else { NamedBy::Others };
-        let waiting = Waiting { to, id, asker, named_by, query: None };
+        let waiting = Waiting::new(to, id, asker, named_by);
         let now = clock::now();
         if self.pending.was_silent(to, now) {
             waiting.tell(QueryResult::Doubted);
@@ -221,11 +248,7 @@ impl Handler<PingPaid> for Queries {
     type Result = ();
 
     fn handle(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
-        self.begin(
-            Request::Ping,
-            Waiting { to, id, asker: None, named_by: NamedBy::Request, query: None },
-            clock::now(),
-        );
+        self.begin(Request::Ping, Waiting::new(to, id, None, NamedBy::Request), clock::now());
     }
 }
 
@@ -245,7 +268,7 @@ impl Handler<ResponseReceived> for Queries {
     type Result = ();
 
     fn handle(&mut self, received: ResponseReceived, _: &mut Self::Context) {
-        let ResponseReceived { from, id, sender, version, response, origin } = received;
+        let ResponseReceived { from, id, sender, version, token, response, origin } = received;
         let now = clock::now();
         let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
             Ok(answered) => answered,
@@ -260,7 +283,10 @@ impl Handler<ResponseReceived> for Queries {
                 return;
             }
         };
-        let waiting = answered.waiter;
+        let mut waiting = answered.waiter;
+        if let Some(token) = token.filter(|_| from == waiting.to) {
+            self.pending.given(from, token, now);
+        }
         self.links.over.do_send(QueryOver { to: waiting.to });
         for (request, parked) in self.parked.release(&waiting.to) {
             if !parked.is_moot() {
@@ -269,7 +295,7 @@ impl Handler<ResponseReceived> for Queries {
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
         if from == waiting.to && self.config.source_verification.covers(&from.ip()) {
-            self.links.verified.do_send(AddressVerified(from));
+            self.links.verified.do_send(AddressVerified { addr: from, version });
         }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));
         match (peer, waiting.id) {
@@ -282,6 +308,11 @@ impl Handler<ResponseReceived> for Queries {
             }
             (Some(peer), _) => self.links.answered.do_send(PeerAnswered { peer, version, origin }),
             (None, _) => {}
+        }
+        if !answered.wrong_id
+            && let Some(request) = waiting.renew(&response, version, token.filter(|_| from == waiting.to))
+        {
+            return self.begin(request, waiting, now);
         }
         waiting.tell(match peer {
             Some(peer) if !answered.wrong_id => QueryResult::Answered { response, peer, version, rtt: answered.rtt },

@@ -79,6 +79,14 @@ pub struct AdmissionSnapshot {
     pub unanswered_addresses: usize,
     /// Global hosts that never answered, and are asked only so often: as many at most.
     pub unanswered_hosts: usize,
+    /// Hosts whose budget of answers is remembered: at most
+    /// [`MAX_BUDGETS`](kademlia_dynamic::protocol::admission::MAX_BUDGETS).
+    pub budgets: usize,
+    /// Hosts whose rate of legacy writes is remembered: at most
+    /// [`MAX_RATED_SOURCES`](kademlia_dynamic::protocol::admission::MAX_RATED_SOURCES).
+    pub legacy_writers: usize,
+    /// Addresses whose token is remembered: at most [`MAX_TOKENS`](kademlia_dynamic::protocol::pending::MAX_TOKENS).
+    pub tokens: usize,
     /// Queries that wait for what becomes of others to the same address: at most
     /// [`MAX_PARKED`](super::queries::MAX_PARKED).
     pub queries_parked: usize,
@@ -104,6 +112,9 @@ impl AdmissionSnapshot {
             answered_addresses: queries.answered_addresses,
             unanswered_addresses: queries.unanswered_addresses,
             unanswered_hosts: queries.unanswered_hosts,
+            budgets: admitted.budgets,
+            legacy_writers: admitted.legacy_writers,
+            tokens: queries.tokens,
             queries_parked,
         }
     }

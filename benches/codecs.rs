@@ -3,9 +3,13 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kademlia_dynamic::protocol::admission::{Admission, TOKEN_EPOCH, Tokens};
 use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
@@ -16,6 +20,7 @@ fn message(body: Body) -> Message {
         id: QueryId::from_u64(0x00c0_ffee_00c0_ffee),
         sender: Sender::new(Some(NodeId::of_key("sender")), SocketAddr::from(([192, 0, 2, 7], 49_152))),
         version: Some(PROTOCOL_VERSION),
+        token: None,
         body,
     }
 }
@@ -53,5 +58,19 @@ fn codecs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codecs);
+/// What a request from an address that must prove itself costs beside: the token for its answer, and the one that it shows.
+fn tokens(criterion: &mut Criterion) {
+    let now = Instant::now();
+    let tokens = Tokens::new(&mut SeededEntropy::new(1), now);
+    let admission: Admission<()> = Admission::new(&Config::default(), 150, tokens.clone());
+    let from = SocketAddr::from(([198, 51, 100, 1], 49_152));
+    let (shown, later) = (Some(tokens.make(from, now)), now + TOKEN_EPOCH);
+    let mut group = criterion.benchmark_group("token");
+    group.bench_function("made", |b| b.iter(|| admission.judge(black_box(from), None, now)));
+    group.bench_function("of_this_epoch", |b| b.iter(|| admission.judge(black_box(from), shown, now)));
+    group.bench_function("of_the_last_epoch", |b| b.iter(|| admission.judge(black_box(from), shown, later)));
+    group.finish();
+}
+
+criterion_group!(benches, codecs, tokens);
 criterion_main!(benches);

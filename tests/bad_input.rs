@@ -57,7 +57,7 @@ async fn a_datagram_that_is_no_message_is_counted_by_reason_and_answered_by_sile
         // The ping behind it is answered, and its pong is the first thing that comes back.
         let id = QueryId::from_u64(round as u64);
         let sender = Sender::new(None, stranger.local_addr().unwrap());
-        let ping = Message { id, sender, version: None, body: Body::Request(Request::Ping) };
+        let ping = Message { id, sender, version: None, token: None, body: Body::Request(Request::Ping) };
         stranger.send(&Codec::Json.encode(&ping).unwrap()).await.unwrap();
         let mut buffer = [0; 2_048];
         let answer = tokio::time::timeout(Duration::from_secs(10), stranger.recv(&mut buffer)).await;

@@ -75,7 +75,8 @@ fn flood(sim: &Sim, number: u64, entropy: &mut SeededEntropy) {
             },
         };
         let sender = Sender::new(Some(claimed), stranger.addr());
-        let message = Message { id: QueryId::from_u64(n), sender, version: None, body: Body::Request(request) };
+        let message =
+            Message { id: QueryId::from_u64(n), sender, version: None, token: None, body: Body::Request(request) };
         stranger.send(node.local_addr(), Codec::Json.encode(&message).unwrap());
     }
 }
@@ -132,7 +133,8 @@ impl Pinger {
     }
 
     fn say(&self, to: SocketAddr, id: QueryId, claimed: NodeId, body: Body) {
-        let message = Message { id, sender: Sender::new(Some(claimed), self.end.addr()), version: None, body };
+        let message =
+            Message { id, sender: Sender::new(Some(claimed), self.end.addr()), version: None, token: None, body };
         self.end.send(to, Codec::Json.encode(&message).unwrap());
     }
 

@@ -74,7 +74,7 @@ fn a_set_of_such_a_value_is_acknowledged_as_refused_on_every_wire() {
                     };
                     let id = QueryId::from_u64(refused);
                     let sender = Sender::new(None, stranger.addr());
-                    let message = Message { id, sender, version: None, body: Body::Request(request) };
+                    let message = Message { id, sender, version: None, token: None, body: Body::Request(request) };
                     stranger.send(node.local_addr(), with_value(codec, &message, value));
                     let answer = loop {
                         let heard = timeout(Duration::from_secs(5), stranger.receive()).await;
@@ -149,7 +149,7 @@ fn an_optional_field_of_another_type_reads_as_absent_and_the_query_is_answered()
                 let stranger = network.endpoint();
                 let sender = Sender::new(None, stranger.addr());
                 let id = QueryId::from_u64(1);
-                let ping = Message { id, sender, version: None, body: Body::Request(Request::Ping) };
+                let ping = Message { id, sender, version: None, token: None, body: Body::Request(Request::Ping) };
                 let mut datagram = codec.encode(&ping).unwrap();
                 match codec {
                     Codec::MessagePack => {

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix::Message;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
+use kademlia_dynamic::protocol::message::Response;
 
-use super::Permit;
+use super::{Permit, ReplyTo};
 
 /// A datagram on its way in.
 #[derive(Debug)]
@@ -32,24 +33,28 @@ pub struct DatagramsReceived(pub Vec<Incoming>);
 #[rtype(result = "()")]
 pub struct AnswersReceived(pub Vec<Incoming>);
 
-/// Socket → dispatcher: this answer is larger than an unverified address may be sent. Hold it until it has proved itself.
+/// Socket → dispatcher: this answer is larger than may be sent at once to an address that has not proved itself. Have its budget
+/// pay for it, or hold it until there is one.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct HoldAnswer {
-    /// Where it goes.
-    pub to: SocketAddr,
-    /// The address of this machine that was asked, where the node is bound to several: the answer leaves from it.
-    pub local: Option<IpAddr>,
-    /// How many bytes may go there at once.
-    pub limit: usize,
-    /// The datagram.
+    /// To whom, and what may be spent on it.
+    pub to: ReplyTo,
+    /// The answer.
+    pub response: Response,
+    /// The same as a datagram.
     pub payload: Vec<u8>,
 }
 
-/// Queries → dispatcher: this address echoed a query id of ours, so it is what it says.
+/// Queries → dispatcher: this address echoed a query id of ours, so a node lives there.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct AddressVerified(pub SocketAddr);
+pub struct AddressVerified {
+    /// Which.
+    pub addr: SocketAddr,
+    /// The protocol version that its answer named; `None` from a legacy node.
+    pub version: Option<u32>,
+}
 
 /// Node → dispatcher: how much is remembered of addresses, how much waits for them, and how many datagrams made an actor
 /// panic?

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
+use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::PendingCounts;
 
@@ -105,6 +105,8 @@ pub struct ResponseReceived {
     pub sender: Option<NodeId>,
     /// Its protocol version.
     pub version: Option<u32>,
+    /// What it gives us to show with later queries.
+    pub token: Option<Token>,
     /// The answer.
     pub response: Response,
     /// The datagram that it came in.

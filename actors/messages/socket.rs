@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{QueryId, Request, Response};
+use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 
 use super::super::poison::Origin;
 use super::Permit;
@@ -19,6 +19,8 @@ pub struct TransmitQuery {
     pub to: SocketAddr,
     /// Under which id we ask: our own, or that of the asked peer where we must not be inserted.
     pub claim: Option<NodeId>,
+    /// What the asked node gave us to show.
+    pub token: Option<Token>,
     /// The query.
     pub request: Request,
     /// Whether it was sent before, and is still in flight.
@@ -43,7 +45,7 @@ pub struct TransmitAnswer {
     pub response: Response,
 }
 
-/// Dispatcher → socket: send this encoded answer, which waited for its address to prove itself.
+/// Dispatcher → socket: send this encoded answer, which waited for its address to answer a ping, or was paid for.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TransmitHeld {
@@ -69,8 +71,15 @@ pub struct ReplyTo {
     pub local: Option<IpAddr>,
     /// The query's id, to be repeated.
     pub id: QueryId,
-    /// How many bytes may go to it at once; a larger answer waits until the address has proved itself.
+    /// The protocol version that the query named; `None` from a legacy node.
+    pub version: Option<u32>,
+    /// What the answer gives the asker to show with later queries, where its address must prove itself.
+    pub token: Option<Token>,
+    /// How many bytes may go to it at once; a larger answer is paid for by the address's budget, or waits until it has one.
     pub limit: usize,
+    /// Whether an answer that is too large is cut to the limit: its address has used up its budget. One that names fewer peers
+    /// is an answer all the same, and brings the token with which to ask again.
+    pub cut: bool,
     /// Its dispatch slot.
     pub permit: Option<Permit>,
     /// The datagram that it came in.

@@ -35,8 +35,8 @@ use super::clock;
 use super::counters::{Counter, Counters, LOG_EVERY};
 use super::handling::Handler;
 use super::messages::{
-    AnswersReceived, CountLosses, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, TransmitAnswer,
-    TransmitHeld, TransmitQuery,
+    AnswersReceived, CountLosses, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, ReplyTo,
+    TransmitAnswer, TransmitHeld, TransmitQuery,
 };
 
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
@@ -192,6 +192,13 @@ impl Socket {
         }
     }
 
+    /// What `response` says on the wire.
+    fn answer(&self, to: &ReplyTo, response: Response) -> Message {
+        let sender = Sender::new(self.own, self.transport.local_addr());
+        let (version, body) = (Some(PROTOCOL_VERSION), Body::Response(response));
+        Message { id: to.id, sender, version, token: to.token, body }
+    }
+
     /// The most bytes of an answer with peers: one frame to a global address, whatever fits a datagram nearby.
     fn room_for(&self, to: &SocketAddr) -> usize {
         if AddressScope::of(&to.ip()).is_global() { self.max_global_answer } else { usize::MAX }
@@ -218,8 +225,8 @@ impl Handler<TransmitQuery> for Socket {
 
     fn handle(&mut self, query: TransmitQuery, _: &mut Self::Context) {
         let sender = Sender::new(query.claim, self.transport.local_addr());
-        let message =
-            Message { id: query.id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(query.request) };
+        let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(query.request));
+        let message = Message { id: query.id, sender, version, token: query.token, body };
         if !query.again {
             self.lane.expect(query.to);
         }
@@ -255,14 +262,20 @@ impl Handler<TransmitAnswer> for Socket {
         let TransmitAnswer { to, response } = answer;
         let carries_peers = matches!(response, Response::FindNode { .. } | Response::NoValue { .. });
         let room = if carries_peers { self.room_for(&to.addr) } else { usize::MAX };
-        let sender = Sender::new(self.own, self.transport.local_addr());
-        let message = Message { id: to.id, sender, version: Some(PROTOCOL_VERSION), body: Body::Response(response) };
+        let room = if to.cut { room.min(to.limit) } else { room };
+        let message = self.answer(&to, response);
         match self.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
                 self.counters.count(Counter::Answered);
                 self.send(to.addr, to.local, payload);
             }
-            Ok(payload) => self.hold.do_send(HoldAnswer { to: to.addr, local: to.local, limit: to.limit, payload }),
+            Ok(payload) => {
+                let Body::Response(response) = message.body else { return };
+                // What waits gives its slot back.
+                self.hold.do_send(HoldAnswer { to: ReplyTo { permit: None, ..to }, response, payload });
+            }
+            // Not even an answer without peers fits: it has been counted.
+            Err(_) if to.cut => {}
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
             }

@@ -32,7 +32,7 @@ fn datagrams(from: &UdpSocket) -> Vec<Vec<u8>> {
         Body::Response(Response::Pong),
     ];
     let encoded = bodies.into_iter().map(|body| {
-        let message = Message { id: QueryId::from_u64(1), sender, version: None, body };
+        let message = Message { id: QueryId::from_u64(1), sender, version: None, token: None, body };
         Codec::Json.encode(&message).unwrap()
     });
     encoded.chain([b"no message".to_vec(), Vec::new()]).collect()

@@ -262,7 +262,7 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
         let from = ([127, 0, 0, 1], port).into();
         let sender = Sender::new(Some(NodeId::of_key(&port.to_string())), from);
         let body = Body::Request(Request::Ping);
-        let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, body };
+        let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, token: None, body };
         let payload = Codec::Json.encode(&ping).unwrap();
         ours.rooms.dispatcher.do_send(DatagramsReceived(vec![Incoming {
             from,

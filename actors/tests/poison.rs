@@ -31,7 +31,7 @@ impl Stage {
 
     fn datagram(&self, id: u64, body: Body) -> Vec<u8> {
         let sender = Sender::new(Some(NodeId::of_key("stranger")), self.stranger.addr());
-        Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, body }).unwrap()
+        Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, token: None, body }).unwrap()
     }
 
     async fn send(&self, payload: Vec<u8>) {

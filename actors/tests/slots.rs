@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Context, Handler};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use tracing_subscriber::fmt::MakeWriter;
@@ -142,6 +143,7 @@ fn stage(config: &Config) -> Stage {
         Codec::Json,
         own,
         config.clone(),
+        Box::new(SeededEntropy::new(1)),
         counters.clone(),
         DispatcherLinks {
             unreadable: Unreadable::default(),
@@ -167,7 +169,7 @@ fn addr(port: u16) -> SocketAddr {
 
 pub(super) fn datagram(id: u64, from: SocketAddr, body: Body) -> Vec<u8> {
     let sender = Sender::new(Some(NodeId::of_key(&from.to_string())), from);
-    Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, body }).unwrap()
+    Codec::Json.encode(&Message { id: QueryId::from_u64(id), sender, version: None, token: None, body }).unwrap()
 }
 
 fn find_node(id: u64, from: SocketAddr) -> Vec<u8> {
@@ -246,7 +248,7 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
     let id = QueryId::from_u64(1);
     stage
         .socket
-        .send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping, again: false })
+        .send(TransmitQuery { id, to: asked, claim: None, token: None, request: Request::Ping, again: false })
         .await
         .unwrap();
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
@@ -268,7 +270,7 @@ async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_
     let id = QueryId::from_u64(1);
     stage
         .socket
-        .send(TransmitQuery { id, to: asked, claim: None, request: Request::Ping, again: false })
+        .send(TransmitQuery { id, to: asked, claim: None, token: None, request: Request::Ping, again: false })
         .await
         .unwrap();
     const FLOOD: u64 = 20_000;

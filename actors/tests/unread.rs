@@ -78,7 +78,7 @@ async fn writes_that_have_their_proof_wait_within_a_bound_while_the_value_store_
         let set = Request::Set { key: n.to_string().into(), value: Arc::new("v".into()), ttl: None, age: None };
         feed.push(addr(n << 8), datagram(n.into(), addr(n << 8), Body::Request(set)));
         settle().await;
-        house.rooms.dispatcher.send(AddressVerified(addr(n << 8))).await.unwrap();
+        house.rooms.dispatcher.send(AddressVerified { addr: addr(n << 8), version: None }).await.unwrap();
     }
     let get = |counter| house.counters.get(counter);
     assert_eq!((get(Counter::Held), get(Counter::NoSlot)), (u64::from(WRITES), 0), "{:?}", house.counters);

@@ -122,14 +122,8 @@ impl Handler<StoreValue> for ValueStore {
         }
         let (key, cached) = (write.key.clone(), write.cached);
         let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
-        let mut to = ReplyTo {
-            addr: write.to.addr,
-            local: write.to.local,
-            id: write.to.id,
-            limit: write.to.limit,
-            permit,
-            origin,
-        };
+        let ReplyTo { addr, local, id, version, token, limit, cut, .. } = write.to;
+        let mut to = ReplyTo { addr, local, id, version, token, limit, cut, permit, origin };
         // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
         let _blamed = write.to.origin.clone();
         let before = self.records.checkpoint(&key);

@@ -92,6 +92,6 @@ pub(crate) fn datagram(n: u64, from: SocketAddr, entropy: &mut SeededEntropy) ->
         _ => return b"{\"type\": \"ping\", \"query_id\": ".to_vec(),
     };
     let sender = Sender::new(id, from);
-    let message = Message { id: QueryId::from_u64(n), sender, version: Some(PROTOCOL_VERSION), body };
+    let message = Message { id: QueryId::from_u64(n), sender, version: Some(PROTOCOL_VERSION), token: None, body };
     Codec::Json.encode(&message).expect("it fits")
 }

@@ -192,7 +192,7 @@ settings! {
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Span, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, max_unanswered: u32, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Span, max_verified_addresses: usize, verified_for: Span,
-    rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, receive_buffer: usize, max_global_answer: usize, max_values: usize,
+    legacy_write_rate: u32, rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, receive_buffer: usize, max_global_answer: usize, max_values: usize,
     max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
     publisher_conflict: PublisherConflict, audit_interval: Span, max_kept_keys: usize, hand_off_time: Span,
     hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,

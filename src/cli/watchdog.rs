@@ -55,7 +55,8 @@ impl Stranger {
         let id = QueryId::from_u64(self.asked.fetch_add(1, Ordering::Relaxed));
         // Without an id it is answered and not inserted (docs/wire.md, messages).
         let sender = Sender::new(None, self.socket.local_addr()?);
-        let ping = Message { id, sender, version: Some(PROTOCOL_VERSION), body: Body::Request(Request::Ping) };
+        let ping =
+            Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body: Body::Request(Request::Ping) };
         let payload = self.codec.encode(&ping).map_err(io::Error::other)?;
         self.socket.send(&payload).await?;
         let mut buffer = [0; LONGEST];

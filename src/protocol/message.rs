@@ -9,7 +9,34 @@ use super::peer::Peer;
 use super::value::Value;
 
 /// The version of this protocol that we write into the optional field `v`. A peer that sends one is not legacy.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
+
+/// The version from which on a node echoes the [`Token`]s that it is given, and repeats a write that lacked one.
+pub const TOKEN_VERSION: u32 = 2;
+
+/// What a node gives to an address that must prove itself, and gets back with its later queries: who knows it reads what goes
+/// to that address. It means nothing to anyone but its maker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(u64);
+
+impl Token {
+    /// The token with these 64 bits.
+    pub const fn from_u64(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Its 64 bits: on the wire 16 lower-case hex digits, or 8 bytes in MessagePack.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who reads it in a log could write in another's name.
+        f.write_str("Token(..)")
+    }
+}
 
 /// A query's id. A response repeats it exactly as it came, whatever its form: any string of up to 32 bytes.
 ///
@@ -92,6 +119,8 @@ pub struct Message {
     pub sender: Sender,
     /// The protocol version of a node of ours; `None` from a legacy one.
     pub version: Option<u32>,
+    /// In an answer: what the asker is to show with its later queries to this node. In a query: what it was given.
+    pub token: Option<Token>,
     /// What is said.
     pub body: Body,
 }

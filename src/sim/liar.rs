@@ -86,7 +86,8 @@ impl fmt::Debug for Liar {
 impl Inner {
     fn say(&self, from: SocketAddr, to: SocketAddr, id: QueryId, body: Body) {
         let as_whom = self.state.borrow().masks.get(&from).copied();
-        let message = Message { id, sender: Sender::new(as_whom, from), version: Some(PROTOCOL_VERSION), body };
+        let message =
+            Message { id, sender: Sender::new(as_whom, from), version: Some(PROTOCOL_VERSION), token: None, body };
         if let Ok(payload) = self.codec.encode(&message) {
             self.network.send(from, to, payload);
         }

@@ -20,7 +20,7 @@ use crate::protocol::codec::Codec;
 use crate::protocol::config::DEFAULT_QUERY_TIMEOUT;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use crate::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
@@ -138,6 +138,8 @@ struct Stage {
     heard: RefCell<VecDeque<Asked>>,
     /// Who waits for an answer.
     asking: RefCell<HashMap<QueryId, oneshot::Sender<Response>>>,
+    /// What each peer was given by each node, to be shown with its next query.
+    tokens: RefCell<HashMap<(SocketAddr, SocketAddr), Token>>,
     /// What a script panicked with.
     panic: RefCell<Option<Box<dyn Any + Send>>>,
 }
@@ -157,6 +159,7 @@ impl ScriptedPeers {
             script: RefCell::new(Some(Box::new(|_| Reply::Usual))),
             heard: RefCell::default(),
             asking: RefCell::default(),
+            tokens: RefCell::default(),
             panic: RefCell::default(),
         }))
     }
@@ -254,11 +257,21 @@ impl ScriptedPeers {
         self.0.heard.borrow_mut().clear();
     }
 
-    /// Lets peer `n` ask `to` something, and waits for the answer for as long as a node does (2 s).
+    /// Lets peer `n` ask `to` something, and waits for the answer for as long as a node does (2 s). It shows the token that it
+    /// was given, and repeats a write once that was refused for want of one, unless it is a legacy node.
     ///
     /// # Errors
     /// [`Silent`] if none came in time, or one that does not answer the question.
     pub async fn ask(&self, n: usize, to: SocketAddr, request: Request) -> Result<Response, Silent> {
+        let is_write = matches!(request, Request::Set { .. } | Request::SetCached { .. });
+        let shown = self.0.token(self.addr(n), to);
+        let response = self.ask_once(n, to, request.clone()).await?;
+        let given = self.0.token(self.addr(n), to);
+        let refused = matches!(response, Response::Set { stored: false, .. } | Response::SetCached);
+        if is_write && refused && given != shown { self.ask_once(n, to, request).await } else { Ok(response) }
+    }
+
+    async fn ask_once(&self, n: usize, to: SocketAddr, request: Request) -> Result<Response, Silent> {
         let within = DEFAULT_QUERY_TIMEOUT;
         let (answer, answered) = oneshot::channel();
         let kind = request.name();
@@ -304,12 +317,18 @@ impl Stage {
     fn say(&self, n: usize, claim: Option<NodeId>, to: SocketAddr, body: Body) -> QueryId {
         let id = QueryId::from_u64(self.entropy.borrow_mut().next_u64());
         let addr = self.usual.borrow().peers[n].addr;
-        self.network.send(addr, to, self.spell(addr, claim, id, body));
+        let token = if matches!(body, Body::Request(_)) { self.token(addr, to) } else { None };
+        self.network.send(addr, to, self.spell(addr, claim, id, token, body));
         id
     }
 
-    fn spell(&self, addr: SocketAddr, claim: Option<NodeId>, id: QueryId, body: Body) -> Vec<u8> {
-        let message = Message { id, sender: Sender::new(claim, addr), version: self.version.get(), body };
+    /// What `peer` shows to `to`: nothing where it is a legacy node.
+    fn token(&self, peer: SocketAddr, to: SocketAddr) -> Option<Token> {
+        self.version.get().and_then(|_| self.tokens.borrow().get(&(peer, to)).copied())
+    }
+
+    fn spell(&self, addr: SocketAddr, claim: Option<NodeId>, id: QueryId, token: Option<Token>, body: Body) -> Vec<u8> {
+        let message = Message { id, sender: Sender::new(claim, addr), version: self.version.get(), token, body };
         match self.codec.encode(&message) {
             Ok(payload) => payload,
             Err(error) => panic!("a scripted peer cannot say this: {error}"),
@@ -321,6 +340,9 @@ impl Stage {
         let Ok(message) = self.codec.decode(&payload) else { return };
         match message.body {
             Body::Response(response) => {
+                if let Some(token) = message.token {
+                    self.tokens.borrow_mut().insert((to, from), token);
+                }
                 if let Some(waiting) = self.asking.borrow_mut().remove(&message.id) {
                     // Whoever asked may have gone.
                     let _ = waiting.send(response);
@@ -369,7 +391,7 @@ impl Stage {
                 return;
             }
         };
-        let payload = self.spell(own, Some(id), asked.query, Body::Response(response));
+        let payload = self.spell(own, Some(id), asked.query, None, Body::Response(response));
         self.network.send_later(delay, own, asked.from, payload);
     }
 

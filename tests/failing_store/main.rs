@@ -86,8 +86,13 @@ fn a_write_that_comes_again_is_applied_once_and_acknowledged_with_the_first_not_
             store.is_now(Mood::Waits);
             let (node, peers) = node_and_peers(&store, 1).await;
             let sender = Sender::new(Some(peers.id(0)), peers.addr(0));
-            let message =
-                Message { id: QueryId::from_u64(1), sender, version: None, body: Body::Request(set("value")) };
+            let message = Message {
+                id: QueryId::from_u64(1),
+                sender,
+                version: None,
+                token: None,
+                body: Body::Request(set("value")),
+            };
             let datagram = Codec::Json.encode(&message).unwrap();
             let answered = || node.counters().get(Counter::Answered);
             let comes = async || {

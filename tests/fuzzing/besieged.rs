@@ -10,13 +10,13 @@ use std::time::Duration;
 use kademlia_dynamic::actors::poison::REMEMBERED;
 use kademlia_dynamic::actors::queries::MAX_PARKED;
 use kademlia_dynamic::actors::snapshot::{AdmissionSnapshot, Snapshot};
-use kademlia_dynamic::protocol::admission::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
+use kademlia_dynamic::protocol::admission::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, Subnet, check_unicast};
 use kademlia_dynamic::protocol::pending::{
-    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
+    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_TOKENS, MAX_UNANSWERED_ADDRESSES,
 };
 use kademlia_dynamic::sim::MemoryNetwork;
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Peer};
@@ -195,7 +195,7 @@ impl Besieged {
 
     fn spell(&self, from: SocketAddr, id: QueryId, body: Body) -> Vec<u8> {
         // Under the node's own id nobody is inserted.
-        self.encode(&Message { id, sender: Sender::new(Some(self.node.id()), from), version: None, body })
+        self.encode(&Message { id, sender: Sender::new(Some(self.node.id()), from), version: None, token: None, body })
     }
 
     /// An application's wish: one that makes the node send a query of this name.
@@ -302,6 +302,9 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         answered_addresses,
         unanswered_addresses,
         unanswered_hosts,
+        budgets,
+        legacy_writers,
+        tokens,
         queries_parked,
     } = *seen;
     let parts = [
@@ -316,6 +319,9 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         ("addresses that answered", answered_addresses, MAX_ANSWERED_ADDRESSES),
         ("addresses that never answered", unanswered_addresses, MAX_UNANSWERED_ADDRESSES),
         ("hosts that never answered", unanswered_hosts, MAX_UNANSWERED_ADDRESSES),
+        ("hosts with a budget", budgets, MAX_BUDGETS),
+        ("hosts with a rate of legacy writes", legacy_writers, MAX_RATED_SOURCES),
+        ("tokens of others", tokens, MAX_TOKENS),
         ("queries that wait for others", queries_parked, MAX_PARKED),
     ];
     parts.into_iter().try_for_each(|(what, found, bound)| within(what, found as u64, bound))

@@ -199,8 +199,13 @@ impl World {
         self.proves(Peer::new(id, to));
         let version = self.entropy.below(2) as u32;
         let sender = Sender::new(Some(id), to);
-        let message =
-            Message { id: query, sender, version: (version > 0).then_some(version), body: Body::Response(response) };
+        let message = Message {
+            id: query,
+            sender,
+            version: (version > 0).then_some(version),
+            token: None,
+            body: Body::Response(response),
+        };
         let answer = self.codec.encode(&message).expect("a short answer");
         self.says(to, answer.len());
         Some(answer)

@@ -81,7 +81,7 @@ async fn over_a_socket_too_a_ping_is_answered_after_each() {
             let before = expected.as_ref().err().map(|reason| dropped(&node, reason));
             stranger.send(datagram).await.unwrap();
             let (id, sender) = (QueryId::from_u64(n as u64), Sender::new(None, stranger.local_addr().unwrap()));
-            let ping = Message { id, sender, version: None, body: Body::Request(Request::Ping) };
+            let ping = Message { id, sender, version: None, token: None, body: Body::Request(Request::Ping) };
             stranger.send(&codec.encode(&ping).unwrap()).await.unwrap();
             loop {
                 let mut buffer = vec![0; 65_536];

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use kademlia_dynamic::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::message::PROTOCOL_VERSION;
 use kademlia_dynamic::protocol::peer::Peer;
 
 use crate::messages::{Subject, entry, every_message_type};
@@ -55,7 +56,7 @@ async fn subject(codec: Codec, neighbours: usize) -> (Subject, Vec<Ours>) {
         peer: nodes[0].peer,
         codec,
         neighbours: nodes[1..].iter().map(|node| node.peer).collect(),
-        own_fields: &["v", "ttl", "stored"],
+        own_fields: &["v", "ttl", "stored", "token"],
         answers_get: true,
         counts_cached_copies: false,
     };
@@ -118,7 +119,7 @@ async fn its_version_stands_in_every_answer(codec: Codec) {
         ("get", dict([key])),
     ] {
         let answer = client.ask(query, fields).await;
-        assert_eq!(answer.field("v"), Some(&Raw::Int(1)), "{answer:?}");
+        assert_eq!(answer.field("v"), Some(&Raw::Int(PROTOCOL_VERSION.into())), "{answer:?}");
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) const RULES: &[Rule] = &[
                     "ttl",
                     "v",
                     "stored",
+                    "token",
                 ]),
                 WeRefuse(BadSender) => {
                     sound_sender(case.codec, &case.theirs(&["sender"])) && doubled(&["node_id", "ip", "port"])

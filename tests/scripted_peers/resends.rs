@@ -121,7 +121,8 @@ fn a_set_that_is_superseded_is_not_sent_again() {
 /// A write as peer `n` sends it, under a query id of its own.
 fn write(peers: &ScriptedPeers, n: usize, id: u64, request: Request) -> Vec<u8> {
     let sender = Sender::new(Some(peers.id(n)), peers.addr(n));
-    let message = Message { id: QueryId::from_u64(id), sender, version: None, body: Body::Request(request) };
+    let message =
+        Message { id: QueryId::from_u64(id), sender, version: None, token: None, body: Body::Request(request) };
     Codec::Json.encode(&message).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::config::PublisherConflict::{self, Hold, Supersede};
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
@@ -45,8 +45,9 @@ async fn received(end: &MemoryTransport) -> Vec<Message> {
         .collect()
 }
 
+/// As a legacy node does, which knows no tokens.
 fn say(end: &MemoryTransport, to: &Node, id: QueryId, body: Body) {
-    let message = Message { id, sender: Sender::new(None, end.addr()), version: Some(PROTOCOL_VERSION), body };
+    let message = Message { id, sender: Sender::new(None, end.addr()), version: None, token: None, body };
     end.send(to.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
 }
 

@@ -48,7 +48,8 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
         let lie = || Response::Value { value: Arc::new("false".into()), ttl: None, age: None };
         let send = |from: SocketAddr, as_whom: NodeId, id: QueryId, response: Response| {
             let sender = Sender::new(Some(as_whom), from);
-            let message = Message { id, sender, version: Some(PROTOCOL_VERSION), body: Body::Response(response) };
+            let message =
+                Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body: Body::Response(response) };
             network.send(from, node.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
         };
         for n in 0..FORGED {

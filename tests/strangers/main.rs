@@ -1,10 +1,11 @@
 //! What strangers can do to a node, in numbers: what they make it believe (`quorum.rs`), whom they make it ask
-//! (`reflection.rs`) and for how long (`endless.rs`), what it sends to addresses in whose name they ask (`spoofed.rs`, `pings.rs`), what of
+//! (`reflection.rs`) and for how long (`endless.rs`), what it sends to addresses in whose name they ask (`spoofed.rs`, `pings.rs`, `participants.rs`), what of
 //! their writes and answers has effect (`conflict.rs`, `forged.rs`), and how far they fill its table (`table.rs`).
 
 mod conflict;
 mod endless;
 mod forged;
+mod participants;
 mod pings;
 mod quorum;
 mod reflection;
@@ -31,7 +32,7 @@ async fn start(network: &MemoryNetwork, builder: NodeBuilder) -> Node {
 /// The datagram of a sender that claims this id and says this version.
 fn spell(codec: Codec, from: SocketAddr, claim: Option<NodeId>, id: u64, version: Option<u32>, body: Body) -> Vec<u8> {
     let (id, sender) = (QueryId::from_u64(id), Sender::new(claim, from));
-    codec.encode(&Message { id, sender, version, body }).expect("it fits a datagram")
+    codec.encode(&Message { id, sender, version, token: None, body }).expect("it fits a datagram")
 }
 
 fn random_id(entropy: &mut SeededEntropy) -> NodeId {

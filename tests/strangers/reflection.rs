@@ -134,7 +134,7 @@ fn requests_in_an_addresss_name_bring_it_three_times_their_bytes_at_most_beside_
                 // Each a newcomer under an id of his own.
                 let sender = Sender::new(Some(random_id(&mut entropy)), victim.end.addr());
                 let id = QueryId::from_u64(entropy.next_u64());
-                let message = Message { id, sender, version: None, body: Body::Request(body) };
+                let message = Message { id, sender, version: None, token: None, body: Body::Request(body) };
                 let datagram = Codec::Json.encode(&message).unwrap();
                 bytes += datagram.len();
                 network.send(victim.end.addr(), node.local_addr(), datagram);

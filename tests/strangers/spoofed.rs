@@ -28,9 +28,9 @@ async fn house(codec: Codec) -> (MemoryNetwork, ScriptedPeers, Node) {
     (network, peers, node)
 }
 
-/// The datagram of a sender that says it is a node of ours.
-fn spell(codec: Codec, from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
-    super::spell(codec, from, claim, id, Some(PROTOCOL_VERSION), body)
+/// The datagram of a legacy node.
+fn legacy(from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
+    super::spell(Codec::Json, from, claim, id, None, body)
 }
 
 /// Any request there is.
@@ -65,7 +65,9 @@ fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_ou
                     1 => Some(NodeId::of_key(&victim.to_string())),
                     _ => Some(random_id(&mut entropy)),
                 };
-                let request = spell(codec, victim, claim, n, Body::Request(any_request(&mut entropy)));
+                // A legacy node, or one of ours.
+                let version = [None, Some(PROTOCOL_VERSION)][entropy.below(2) as usize];
+                let request = super::spell(codec, victim, claim, n, version, Body::Request(any_request(&mut entropy)));
                 bytes.entry(victim).or_default().0 += request.len();
                 network.send(victim, node.local_addr(), request);
                 sleep(Duration::from_millis(entropy.below(20))).await;
@@ -101,11 +103,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
                     0 => Request::Set { key, value, ttl: None, age: None },
                     _ => Request::SetCached { key, value, target: None, ttl: Some(600) },
                 };
-                network.send(
-                    writer.addr(),
-                    node.local_addr(),
-                    spell(Codec::Json, writer.addr(), None, sent, Body::Request(write)),
-                );
+                network.send(writer.addr(), node.local_addr(), legacy(writer.addr(), None, sent, Body::Request(write)));
                 sent += 1;
                 if sent % 5 == 0 {
                     sleep(Duration::from_millis(1)).await;
@@ -127,8 +125,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
             assert_eq!(pings.len(), 1, "one ping for all that waits: {pings:?}");
             assert_eq!(pings[0].body, Body::Request(Request::Ping));
             let pong = pings[0].id.as_u64().expect("an id of ours");
-            writer
-                .send(node.local_addr(), spell(Codec::Json, writer.addr(), None, pong, Body::Response(Response::Pong)));
+            writer.send(node.local_addr(), legacy(writer.addr(), None, pong, Body::Response(Response::Pong)));
             proved += 1;
         }
         sleep(Duration::from_millis(20)).await;
@@ -144,7 +141,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         for n in 0..20 {
             let write =
                 Request::Set { key: format!("one {n}").into(), value: Arc::new("v".into()), ttl: None, age: None };
-            network.send(one.addr(), node.local_addr(), spell(Codec::Json, one.addr(), None, n, Body::Request(write)));
+            network.send(one.addr(), node.local_addr(), legacy(one.addr(), None, n, Body::Request(write)));
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_millis(20)).await;

@@ -56,7 +56,7 @@ impl Sybils {
 
 fn say(end: &MemoryTransport, own: NodeId, to: SocketAddr, id: QueryId, body: Body) {
     let sender = Sender::new(Some(own), end.addr());
-    let message = Message { id, sender, version: Some(PROTOCOL_VERSION), body };
+    let message = Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body };
     end.send(to, Codec::MessagePack.encode(&message).expect("it fits a datagram"));
 }
 

@@ -70,7 +70,8 @@ fn twenty_thousand_strangers_in_a_second_displace_nobody_and_cost_few_pings() {
                 SocketAddr::from(([100 + (n >> 16) as u8, (n >> 8) as u8 & 0x3f, n as u8, 1 + (n >> 14) as u8], 7_000));
             let sender = Sender::new(Some(random_id(&mut entropy)), from);
             let body = Body::Request(Request::Ping);
-            let message = Message { id: QueryId::from_u64(n.into()), sender, version: Some(PROTOCOL_VERSION), body };
+            let message =
+                Message { id: QueryId::from_u64(n.into()), sender, version: Some(PROTOCOL_VERSION), token: None, body };
             network.send(from, node.local_addr(), Codec::MessagePack.encode(&message).unwrap());
             if n % 20 == 19 {
                 sleep(Duration::from_millis(1)).await;

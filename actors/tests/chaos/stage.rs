@@ -259,7 +259,7 @@ impl Stage {
         let sender = Sender::new(None, self.stranger.addr());
         let body = Body::Request(Request::FindNode { target: NodeId::ZERO });
         let id = QueryId::from_u64(round);
-        let message = message::Message { id, sender, version: None, body };
+        let message = message::Message { id, sender, version: None, token: None, body };
         self.stranger.send(self.addr, Codec::Json.encode(&message).unwrap());
     }
 

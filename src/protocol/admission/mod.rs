@@ -1,11 +1,15 @@
-//! Who may cost us what: rates per source, addresses that proved themselves, and what waits until they have.
+//! Who may cost us what: rates per source, addresses that proved themselves, budgets of those that only answered a ping, and
+//! what waits until they have.
 //!
-//! A source address is easily forged. Until one has echoed a query id of ours it gets at most 3 times the bytes of its
-//! request, our ping included, and nothing that it writes takes effect (DESIGN.md, return-routability). This module
-//! decides; it sends neither pings nor answers.
+//! A source address is easily forged. A request is proved by a token of ours (`tokens.rs`). An address that has echoed a query
+//! id of ours lives, but may not have sent the request: it has a budget of bytes (`budgets.rs`), and writes only as a node
+//! that knows no tokens. Until it has done even that it gets at most 3 times the bytes of its request, our pings included, and
+//! nothing that it writes takes effect (DESIGN.md, return-routability). This module decides; it sends neither pings nor answers.
 
+mod budgets;
 mod held;
 mod rates;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,15 +17,71 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::config::{AppliesTo, Config};
+use super::message::{TOKEN_VERSION, Token};
 use super::peer::canonical;
 use super::recency::RecencyMap;
+use budgets::Budgets;
+pub use budgets::{ALL_BUDGETS, ALL_BUDGETS_REFILL, HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
 use held::HeldItems;
 pub use held::HoldRefused;
-use rates::Rates;
-pub use rates::{MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
+pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
+use rates::{Rate, Rates, Source};
+pub use tokens::{TOKEN_EPOCH, Tokens};
 
 /// How many times its request's bytes an unverified address gets back.
 pub const MAX_AMPLIFICATION: usize = 3;
+/// For how many seconds of [`Config::legacy_write_rate`] a host may write at once.
+pub const LEGACY_WRITE_BURST: u32 = 16;
+
+/// What is known of a request's source address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It need not prove itself.
+    Exempt,
+    /// The request shows a token that went there.
+    Proved,
+    /// It has echoed a query id of ours within [`Config::verified_for`]: a node of this protocol version lives there, and may
+    /// not have sent this request.
+    Lives {
+        /// The version that its answer named; `None` from a legacy node.
+        version: Option<u32>,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+impl Standing {
+    /// Whether the request is its source's own, or is taken for that.
+    pub fn is_proved(self) -> bool {
+        matches!(self, Self::Exempt | Self::Proved)
+    }
+
+    /// Whether a write must show a token that this request does not: its sender says that it runs a `version` that knows tokens,
+    /// or such a node lives at its source, whatever the request says.
+    pub fn lacks_token(self, version: Option<u32>) -> bool {
+        let has_tokens = |version: Option<u32>| version >= Some(TOKEN_VERSION);
+        match self {
+            Self::Exempt | Self::Proved => false,
+            Self::Lives { version: lives } => has_tokens(lives) || has_tokens(version),
+            Self::Unknown => has_tokens(version),
+        }
+    }
+}
+
+/// What becomes of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum WriteAdmission {
+    /// It takes effect.
+    Take,
+    /// Its source, or who it says that it is, knows tokens, and it shows none that is valid: it is refused, and the answer
+    /// brings a token.
+    NoToken,
+    /// It comes from a legacy node whose host writes faster than [`Config::legacy_write_rate`]: it is refused.
+    TooFast,
+    /// It waits until its source has echoed a query id of ours.
+    Hold,
+}
 
 /// An item waits for its address to prove itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +99,20 @@ pub struct AdmissionCounts {
     pub rated_sources: usize,
     /// Networks whose rate is remembered: at most [`MAX_RATED_PREFIXES`].
     pub rated_prefixes: usize,
-    /// Addresses remembered as verified: at most [`Config::max_verified_addresses`].
+    /// Addresses remembered as having echoed a query id of ours: at most [`Config::max_verified_addresses`].
     pub verified_addresses: usize,
+    /// Hosts whose budget of answers is remembered: at most [`MAX_BUDGETS`].
+    pub budgets: usize,
+    /// Hosts whose rate of legacy writes is remembered: at most [`MAX_RATED_SOURCES`].
+    pub legacy_writers: usize,
     /// Items that wait for a pong: at most [`Config::max_held`].
     pub held: usize,
     /// Of these, those that wait for the address with the most of them: at most [`Config::max_held_per_address`].
     pub held_for_one_address: usize,
     /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
+    /// Answers that the budget of their host, or that of all, did not bear.
+    pub over_budget: u64,
     /// Items refused because too many wait in all.
     pub hold_full: u64,
     /// Items refused because too many wait for their address.
@@ -65,8 +131,11 @@ pub struct Admission<T> {
     verification: AppliesTo,
     verified_for: Duration,
     ping_len: usize,
-    /// When each address last proved itself, in that order.
-    verified: RecencyMap<SocketAddr, Instant>,
+    /// When each address last echoed a query id of ours, in that order, and the version that it named.
+    verified: RecencyMap<SocketAddr, (Instant, Option<u32>)>,
+    tokens: Tokens,
+    budgets: Budgets,
+    legacy_writes: Rate<Source>,
     held: HeldItems<T>,
     /// The events only; the sizes are filled in when it is read.
     counts: AdmissionCounts,
@@ -74,7 +143,8 @@ pub struct Admission<T> {
 
 impl<T> Admission<T> {
     /// Knows nobody. `ping_len` is the length of our ping in bytes, as it is spelled on this network.
-    pub fn new(config: &Config, ping_len: usize) -> Self {
+    pub fn new(config: &Config, ping_len: usize, tokens: Tokens) -> Self {
+        let (write_rate, write_burst) = (config.legacy_write_rate, config.legacy_write_rate * LEGACY_WRITE_BURST);
         Self {
             rate_limit: config.rate_limit,
             rates: Rates::new(config),
@@ -82,52 +152,108 @@ impl<T> Admission<T> {
             verified_for: config.verified_for,
             ping_len,
             verified: RecencyMap::new(config.max_verified_addresses),
+            tokens,
+            budgets: Budgets::new(),
+            legacy_writes: Rate::new(write_rate, write_burst, MAX_RATED_SOURCES),
             held: HeldItems::new(config.max_held, config.max_held_per_address, config.hold_time, ping_len),
             counts: AdmissionCounts::default(),
         }
     }
 
     /// Whether a datagram from `from` is within the rate of its source (an IPv4 address, an IPv6 /64) and of the network
-    /// that it is in (a /24, a /48), which only those are held to who have not proved their address. `cost` is what it counts: 1, and 4 for a `set`. One above a rate costs nothing further.
-    pub fn admit(&mut self, from: SocketAddr, cost: u32, now: Instant) -> bool {
+    /// that it is in (a /24, a /48), which those are not held to that live or have proved their address: where only the network
+    /// sends too fast, a token is worth a look. `cost` is what the datagram counts: 1, and 4 for a `set`. One above a rate costs
+    /// nothing further.
+    pub fn admit(&mut self, from: SocketAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
         let ip = from.ip().to_canonical();
-        let proved = self.verified.get(&canonical(from)).is_some_and(|at| self.is_fresh(at, now));
-        let admitted = !self.rate_limit.covers(&ip) || self.rates.admit(&ip, proved, cost, now);
-        self.counts.over_rate += u64::from(!admitted);
+        let lives = || self.version_at(canonical(from), now).is_some();
+        let admitted = if self.rate_limit.covers(&ip) {
+            let proved = proved || lives();
+            self.rates.admit(&ip, proved, cost, now)
+        } else {
+            Admitted::Yes
+        };
+        self.counts.over_rate += u64::from(admitted != Admitted::Yes);
         admitted
     }
 
-    /// Whether `addr` need not prove itself, or has done so within [`Config::verified_for`].
-    pub fn is_verified(&self, addr: SocketAddr, now: Instant) -> bool {
+    /// What is known of `addr`, from which came a request that shows this token.
+    pub fn standing(&self, addr: SocketAddr, shown: Option<Token>, now: Instant) -> Standing {
+        self.judge(addr, shown, now).0
+    }
+
+    /// What is known of `addr`, from which came a request that shows this token; and the token that the answer is to bring,
+    /// where the address must prove itself.
+    pub fn judge(&self, addr: SocketAddr, shown: Option<Token>, now: Instant) -> (Standing, Option<Token>) {
         let addr = canonical(addr);
-        !self.verification.covers(&addr.ip()) || self.verified.get(&addr).is_some_and(|at| self.is_fresh(at, now))
+        if !self.verification.covers(&addr.ip()) {
+            return (Standing::Exempt, None);
+        }
+        let token = self.tokens.make(addr, now);
+        let standing = if shown.is_some_and(|shown| self.tokens.is_valid(shown, token, addr, now)) {
+            Standing::Proved
+        } else {
+            self.version_at(addr, now).map_or(Standing::Unknown, |version| Standing::Lives { version })
+        };
+        (standing, Some(token))
     }
 
-    /// Whether what was proved then still counts.
-    fn is_fresh(&self, at: &Instant, now: Instant) -> bool {
-        now.saturating_duration_since(*at) < self.verified_for
+    /// The version that `addr` named in an answer to us within [`Config::verified_for`], if there was one.
+    fn version_at(&self, addr: SocketAddr, now: Instant) -> Option<Option<u32>> {
+        let (at, version) = self.verified.get(&addr)?;
+        (now.saturating_duration_since(*at) < self.verified_for).then_some(*version)
     }
 
-    /// Takes in that `addr` echoed a query id of ours, and releases what waited for it, in the order of its coming.
-    pub fn verified(&mut self, addr: SocketAddr, now: Instant) -> Vec<T> {
+    /// Takes in that `addr` echoed a query id of ours, and names this version, and releases what waited for it, in the order
+    /// of its coming.
+    pub fn verified(&mut self, addr: SocketAddr, version: Option<u32>, now: Instant) -> Vec<T> {
         let addr = canonical(addr);
         if self.verification.covers(&addr.ip()) {
             self.forget_outdated(now);
-            let forgotten = self.verified.touch(addr, now);
+            let forgotten = self.verified.touch(addr, (now, version));
             self.counts.verified_forgotten += u64::from(forgotten.is_some());
         }
         self.held.release(addr)
     }
 
-    /// How many bytes may be sent to `addr` at once in answer to a request of `request_len` bytes: any number to a
-    /// verified address, otherwise [`MAX_AMPLIFICATION`] times the request. Where it is `named`, so that the routing table may
-    /// ping its sender, less our ping.
-    pub fn answer_limit(&self, addr: SocketAddr, request_len: usize, named: bool, now: Instant) -> usize {
-        if self.is_verified(addr, now) {
+    /// How many bytes may be sent at once in answer to a request of `request_len` bytes from an address of this standing: any
+    /// number where it is proved, otherwise [`MAX_AMPLIFICATION`] times the request. Where it is `named`, so that the routing
+    /// table may ping its sender, less our ping.
+    pub fn answer_limit(&self, standing: Standing, request_len: usize, named: bool) -> usize {
+        if standing.is_proved() {
             return usize::MAX;
         }
         let ping = if named { self.ping_len } else { 0 };
         request_len.saturating_mul(MAX_AMPLIFICATION).saturating_sub(ping)
+    }
+
+    /// Whether the budget of `addr`, which [lives](Standing::Lives), bears `bytes` beyond [`Admission::answer_limit`]. If so, they
+    /// are taken out of it; if not, nothing is.
+    pub fn spend(&mut self, addr: SocketAddr, bytes: usize, now: Instant) -> bool {
+        let spent = self.budgets.spend(canonical(addr), bytes, now);
+        self.counts.over_budget += u64::from(!spent);
+        spent
+    }
+
+    /// What becomes of a write from `addr`, which has this standing, by a sender that says it runs `version`.
+    pub fn admit_write(
+        &mut self,
+        addr: SocketAddr,
+        standing: Standing,
+        version: Option<u32>,
+        now: Instant,
+    ) -> WriteAdmission {
+        match standing {
+            Standing::Exempt | Standing::Proved => WriteAdmission::Take,
+            _ if standing.lacks_token(version) => WriteAdmission::NoToken,
+            Standing::Lives { .. } => {
+                let host = Source::of(&addr.ip());
+                let Some(arrival) = self.legacy_writes.bears(&host, 1, now) else { return WriteAdmission::TooFast };
+                self.legacy_writes.take(host, arrival);
+                WriteAdmission::Take
+            }
+            Standing::Unknown => WriteAdmission::Hold,
+        }
     }
 
     /// Holds `item` until `addr` has proved itself, or [`Config::hold_time`] is over. `credit` is how many bytes may be sent
@@ -170,6 +296,8 @@ impl<T> Admission<T> {
             rated_sources: self.rates.sources(),
             rated_prefixes: self.rates.prefixes(),
             verified_addresses: self.verified.len(),
+            budgets: self.budgets.hosts(),
+            legacy_writers: self.legacy_writes.len(),
             held: self.held.len(),
             held_for_one_address: self.held.most_at_one_address(),
             ..self.counts
@@ -178,7 +306,8 @@ impl<T> Admission<T> {
 
     /// An address that proves itself again becomes the newest, so the outdated ones are the oldest.
     fn forget_outdated(&mut self, now: Instant) {
-        while self.verified.oldest().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.verified_for) {
+        while self.verified.oldest().is_some_and(|(_, (at, _))| now.saturating_duration_since(*at) >= self.verified_for)
+        {
             self.verified.pop_oldest();
         }
     }

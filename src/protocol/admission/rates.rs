@@ -15,13 +15,13 @@ pub const MAX_RATED_PREFIXES: usize = 16_384;
 
 /// Who has a rate: one IPv4 address, or one IPv6 /64, since a host is handed that many addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     V4([u8; 4]),
     V6([u8; 8]),
 }
 
 impl Source {
-    fn of(ip: &IpAddr) -> Self {
+    pub(super) fn of(ip: &IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4.octets()),
             IpAddr::V6(v6) => {
@@ -47,6 +47,18 @@ enum Prefix {
     V6([u8; 6]),
 }
 
+/// Whether a datagram is within the rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Admitted {
+    /// It is. It has been counted.
+    Yes,
+    /// Only if its sender has proved its address: its network sends too fast, it does not. It has not been counted.
+    IfProved,
+    /// Its source sends too fast. It has not been counted.
+    No,
+}
+
 /// The rates that sources, and the networks that they are in, have used up.
 #[derive(Debug)]
 pub(super) struct Rates {
@@ -66,32 +78,32 @@ impl Rates {
     /// Whether the rates of `ip` and of its network both bear `cost` more. If not, it costs neither of them anything: one
     /// source that sends too fast does not use up what its neighbours have. Whoever has `proved` its address is held to its own
     /// rate alone, as it may be the only honest one of a network in whose name another sends.
-    pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
         let source = Source::of(ip);
         let prefix = source.prefix();
-        let Some(arrival) = self.sources.bears(&source, cost, now) else { return false };
+        let Some(arrival) = self.sources.bears(&source, cost, now) else { return Admitted::No };
         if !proved {
-            let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return false };
+            let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return Admitted::IfProved };
             self.prefixes.take(prefix, together);
         }
         self.sources.take(source, arrival);
-        true
+        Admitted::Yes
     }
 
     /// Sources that are remembered.
     pub(super) fn sources(&self) -> usize {
-        self.sources.arrivals.len()
+        self.sources.len()
     }
 
     /// Networks that are remembered.
     pub(super) fn prefixes(&self) -> usize {
-        self.prefixes.arrivals.len()
+        self.prefixes.len()
     }
 }
 
 /// One rate that many have, each for itself.
 #[derive(Debug)]
-struct Rate<K> {
+pub(super) struct Rate<K> {
     /// The time that one datagram takes at the permitted rate.
     interval: Duration,
     /// How far ahead of `now` a time may run.
@@ -102,21 +114,27 @@ struct Rate<K> {
 }
 
 impl<K: Copy + Eq + Hash> Rate<K> {
-    /// `per_second` datagrams a second, `burst` of them at once, both at least 1; for `limit` at most.
-    fn new(per_second: u32, burst: u32, limit: usize) -> Self {
+    /// `per_second` datagrams, or bytes, a second, `burst` of them at once, both at least 1; for `limit` at most.
+    pub(super) fn new(per_second: u32, burst: u32, limit: usize) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self { interval, burst: interval * burst.max(1), arrivals: RecencyMap::new(limit) }
     }
 
     /// The time of `key` once it has used up `cost` more, if it may.
-    fn bears(&mut self, key: &K, cost: u32, now: Instant) -> Option<Instant> {
+    pub(super) fn bears(&mut self, key: &K, cost: u32, now: Instant) -> Option<Instant> {
         self.forget_past(now);
         let arrival = self.arrivals.get(key).map_or(now, |at| now.max(*at)) + self.interval * cost;
         (arrival.saturating_duration_since(now) <= self.burst).then_some(arrival)
     }
 
-    fn take(&mut self, key: K, arrival: Instant) {
+    /// Takes it that `key` has used up what [`Rate::bears`] said.
+    pub(super) fn take(&mut self, key: K, arrival: Instant) {
         self.arrivals.touch(key, arrival);
+    }
+
+    /// Those that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.arrivals.len()
     }
 
     /// Forgets those who have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an older one
@@ -158,7 +176,9 @@ mod tests {
         for [here, elsewhere] in networks {
             let mut rates = rates((10, 20), (100, 50));
             let mut admitted = |network: Network, at| {
-                let tries = (0..50).flat_map(|_| 0..=255).filter(|host| rates.admit(&network(*host), false, 1, at));
+                let tries = (0..50)
+                    .flat_map(|_| 0..=255)
+                    .filter(|host| rates.admit(&network(*host), false, 1, at) == Admitted::Yes);
                 tries.count()
             };
             assert_eq!(admitted(here, now), 50);
@@ -170,12 +190,24 @@ mod tests {
     #[test]
     fn one_source_that_sends_too_fast_uses_up_nothing_of_its_neighbours() {
         let (mut rates, now) = (rates((10, 20), (100, 50)), Instant::now());
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.1"), false, 1, now)).count(), 20);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.2"), false, 1, now)).count(), 20);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, now)).count(), 10);
+        assert_eq!(
+            (0..10_000).filter(|_| rates.admit(&ip("198.51.100.1"), false, 1, now) == Admitted::Yes).count(),
+            20
+        );
+        assert_eq!(
+            (0..10_000).filter(|_| rates.admit(&ip("198.51.100.2"), false, 1, now) == Admitted::Yes).count(),
+            20
+        );
+        assert_eq!(
+            (0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, now) == Admitted::Yes).count(),
+            10
+        );
         // And what the network does not bear costs the source nothing: it has its burst when the network has room again.
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, later)).count(), 20);
+        assert_eq!(
+            (0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, later) == Admitted::Yes).count(),
+            20
+        );
     }
 
     #[test]
@@ -183,10 +215,10 @@ mod tests {
         let (mut rates, now) = (rates((50, 100), (500, 1_000)), Instant::now());
         for network in 0..MAX_RATED_PREFIXES as u32 + 1_000 {
             let [_, a, b, c] = network.to_be_bytes();
-            assert!(rates.admit(&[50 + a, b, c, 1].into(), false, 1, now));
+            assert_eq!(rates.admit(&[50 + a, b, c, 1].into(), false, 1, now), Admitted::Yes);
         }
         assert_eq!((rates.sources(), rates.prefixes()), (MAX_RATED_SOURCES, MAX_RATED_PREFIXES));
-        assert!(rates.admit(&ip("198.51.100.1"), false, 1, now + Duration::from_secs(2)));
+        assert_eq!(rates.admit(&ip("198.51.100.1"), false, 1, now + Duration::from_secs(2)), Admitted::Yes);
         assert_eq!((rates.sources(), rates.prefixes()), (1, 1));
     }
 
@@ -200,7 +232,7 @@ mod tests {
             let (mut now, mut used) = (start, 0u64);
             for (gap, host, cost) in steps {
                 now += Duration::from_millis(gap);
-                if rates.admit(&[198, 51, 100, host].into(), false, cost, now) {
+                if rates.admit(&[198, 51, 100, host].into(), false, cost, now) == Admitted::Yes {
                     used += u64::from(cost);
                 }
                 let elapsed = (now - start).as_millis() as u64;

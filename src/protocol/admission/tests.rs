@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::config::DEFAULT_HOLD_TIME;
+use crate::protocol::entropy::SeededEntropy;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -11,6 +12,19 @@ fn global(host: u16, port: u16) -> SocketAddr {
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+fn tokens() -> Tokens {
+    Tokens::new(&mut SeededEntropy::new(1), Instant::now())
+}
+
+fn admit<T>(admission: &mut Admission<T>, from: SocketAddr, cost: u32, now: Instant) -> bool {
+    admission.admit(from, false, cost, now) == Admitted::Yes
+}
+
+/// Whether it need not prove itself, or has answered.
+fn lives<T>(admission: &Admission<T>, addr: SocketAddr, now: Instant) -> bool {
+    admission.standing(addr, None, now) != Standing::Unknown
 }
 
 fn secs(secs: u64) -> Duration {
@@ -42,7 +56,7 @@ proptest! {
         let config = Config::builder()
             .max_held(5).max_held_per_address(2).max_verified_addresses(3).verified_for(secs(2))
             .build().unwrap();
-        let mut admission: Admission<u64> = Admission::new(&config, PING_LEN);
+        let mut admission: Admission<u64> = Admission::new(&config, PING_LEN, tokens());
         let mut held: Vec<(u64, u16, Instant)> = Vec::new();
         let mut proved: HashMap<u16, Instant> = HashMap::new();
         // When an address for which something waits was last pinged.
@@ -69,10 +83,10 @@ proptest! {
                     let (released, left): (Vec<_>, Vec<_>) = held.iter().partition(|(_, h, _)| *h == host);
                     held = left;
                     let items: Vec<u64> = released.into_iter().map(|(item, _, _): (u64, u16, Instant)| item).collect();
-                    prop_assert_eq!(admission.verified(global(host, 9), now), items);
+                    prop_assert_eq!(admission.verified(global(host, 9), None, now), items);
                     proved.insert(host, now);
                     pinged.remove(&host);
-                    prop_assert!(admission.is_verified(global(host, 9), now));
+                    prop_assert!(lives(&admission, global(host, 9), now));
                 }
                 Step::Expire => {
                     let (over, left): (Vec<_>, Vec<_>) = held.iter().partition(|(_, _, at)| *at <= now);
@@ -96,7 +110,7 @@ proptest! {
             prop_assert_eq!(admission.next_wakeup(), due);
             for host in 0..6 {
                 let fresh = proved.get(&host).is_some_and(|at| now - *at < secs(2));
-                prop_assert!(fresh || !admission.is_verified(global(host, 9), now));
+                prop_assert!(fresh || !lives(&admission, global(host, 9), now));
             }
         }
     }
@@ -106,12 +120,12 @@ proptest! {
         gaps in prop::collection::vec((0u64..100, 1u32..5), 1..200),
     ) {
         let config = Config::builder().source_rate(50).source_burst(10).build().unwrap();
-        let mut admission: Admission<()> = Admission::new(&config, PING_LEN);
+        let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
         let start = Instant::now();
         let (mut now, mut used) = (start, 0u64);
         for (gap, cost) in gaps {
             now += Duration::from_millis(gap);
-            if admission.admit(global(1, 1), cost, now) {
+            if admit(&mut admission, global(1, 1), cost, now) {
                 used += u64::from(cost);
             }
             let elapsed = (now - start).as_millis() as u64;
@@ -122,24 +136,24 @@ proptest! {
 
 #[test]
 fn a_full_burst_is_admitted_and_then_the_rate() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    assert_eq!((0..1_000).filter(|_| admission.admit(global(1, 1), 1, now)).count(), 100);
+    assert_eq!((0..1_000).filter(|_| admit(&mut admission, global(1, 1), 1, now)).count(), 100);
     let later = now + secs(1);
-    assert_eq!((0..1_000).filter(|_| admission.admit(global(1, 1), 1, later)).count(), 50);
+    assert_eq!((0..1_000).filter(|_| admit(&mut admission, global(1, 1), 1, later)).count(), 50);
     assert_eq!(admission.counts().over_rate, 900 + 950);
-    assert_eq!((0..1_000).filter(|_| admission.admit(global(2, 1), 4, now)).count(), 25);
+    assert_eq!((0..1_000).filter(|_| admit(&mut admission, global(2, 1), 4, now)).count(), 25);
 }
 
 #[test]
 fn ports_of_one_host_and_addresses_of_one_ipv6_network_share_a_rate() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    assert_eq!((0..1_000).filter(|port| admission.admit(global(1, 1_000 + port), 1, now)).count(), 100);
+    assert_eq!((0..1_000).filter(|port| admit(&mut admission, global(1, 1_000 + port), 1, now)).count(), 100);
     let one_network = |n: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 1, 0, 0, 0, n], 1));
-    assert_eq!((0..1_000).filter(|n| admission.admit(one_network(*n), 1, now)).count(), 100);
-    assert!(admission.admit(addr("[2001:db8:0:2::1]:1"), 1, now));
-    assert!(!admission.admit(addr("[::ffff:198.51.0.1]:1"), 1, now), "a mapped address is its IPv4 address");
+    assert_eq!((0..1_000).filter(|n| admit(&mut admission, one_network(*n), 1, now)).count(), 100);
+    assert!(admit(&mut admission, addr("[2001:db8:0:2::1]:1"), 1, now));
+    assert!(!admit(&mut admission, addr("[::ffff:198.51.0.1]:1"), 1, now), "a mapped address is its IPv4 address");
 }
 
 #[test]
@@ -150,9 +164,9 @@ fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_told_so() 
     let off = Config::builder().rate_limit(AppliesTo::Off).source_verification(AppliesTo::Off).build().unwrap();
     let now = Instant::now();
     let run = |config: &Config, from: SocketAddr| {
-        let mut admission: Admission<()> = Admission::new(config, PING_LEN);
-        let admitted = (0..200).filter(|_| admission.admit(from, 1, now)).count();
-        (admitted, admission.is_verified(from, now))
+        let mut admission: Admission<()> = Admission::new(config, PING_LEN, tokens());
+        let admitted = (0..200).filter(|_| admit(&mut admission, from, 1, now)).count();
+        (admitted, lives(&admission, from, now))
     };
     for from in near {
         assert_eq!(run(&Config::default(), from), (200, true), "{from}");
@@ -164,51 +178,51 @@ fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_told_so() 
 
 #[test]
 fn the_sources_with_a_rate_are_bounded() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     for host in 0..MAX_RATED_SOURCES as u16 + 1_000 {
-        assert!(admission.admit(global(host, 1), 1, now));
+        assert!(admit(&mut admission, global(host, 1), 1, now));
     }
     assert_eq!(admission.counts().rated_sources, MAX_RATED_SOURCES);
 }
 
 #[test]
 fn a_source_that_has_its_whole_burst_again_is_forgotten() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    assert_eq!((0..1_000).filter(|_| admission.admit(global(0, 1), 1, now)).count(), 100);
+    assert_eq!((0..1_000).filter(|_| admit(&mut admission, global(0, 1), 1, now)).count(), 100);
     for host in 1..1_000 {
-        assert!(admission.admit(global(host, 1), 1, now));
+        assert!(admit(&mut admission, global(host, 1), 1, now));
     }
     let later = now + Duration::from_millis(1_999);
-    assert!(admission.admit(global(1_000, 1), 1, later));
+    assert!(admit(&mut admission, global(1_000, 1), 1, later));
     assert_eq!(admission.counts().rated_sources, 1_001, "the first one lacks a datagram, and is before the others");
-    assert!(admission.admit(global(1_000, 1), 1, now + secs(2)));
+    assert!(admit(&mut admission, global(1_000, 1), 1, now + secs(2)));
     assert_eq!(admission.counts().rated_sources, 1);
-    assert_eq!((0..1_000).filter(|_| admission.admit(global(0, 1), 1, now + secs(2))).count(), 100);
+    assert_eq!((0..1_000).filter(|_| admit(&mut admission, global(0, 1), 1, now + secs(2))).count(), 100);
 }
 
 #[test]
 fn at_the_bound_the_address_verified_longest_ago_is_forgotten() {
     let config = Config::builder().max_verified_addresses(2).build().unwrap();
-    let mut admission: Admission<()> = Admission::new(&config, PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
     let now = Instant::now();
     for host in [1, 2, 1, 3] {
-        admission.verified(global(host, 1), now);
+        admission.verified(global(host, 1), None, now);
     }
-    let verified: Vec<u16> = (1..=3).filter(|host| admission.is_verified(global(*host, 1), now)).collect();
+    let verified: Vec<u16> = (1..=3).filter(|host| lives(&admission, global(*host, 1), now)).collect();
     assert_eq!(verified, [1, 3]);
     assert_eq!(admission.counts().verified_forgotten, 1);
 }
 
 #[test]
 fn an_address_stays_verified_for_its_time_and_another_port_is_another_address() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    admission.verified(global(1, 1), now);
-    assert!(admission.is_verified(global(1, 1), now + secs(599)));
-    assert!(!admission.is_verified(global(1, 2), now));
-    assert!(!admission.is_verified(global(1, 1), now + secs(600)));
+    admission.verified(global(1, 1), None, now);
+    assert!(lives(&admission, global(1, 1), now + secs(599)));
+    assert!(!lives(&admission, global(1, 2), now));
+    assert!(!lives(&admission, global(1, 1), now + secs(600)));
     assert_eq!(admission.counts().verified_addresses, 1);
     admission.expire(now + secs(600));
     assert_eq!(admission.counts().verified_addresses, 0);
@@ -216,32 +230,90 @@ fn an_address_stays_verified_for_its_time_and_another_port_is_another_address() 
 
 #[test]
 fn whoever_proves_himself_drives_out_those_whose_time_is_over() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     for host in 0..1_000 {
-        admission.verified(global(host, 1), now);
+        admission.verified(global(host, 1), None, now);
     }
     assert_eq!(admission.counts().verified_addresses, 1_000);
-    admission.verified(global(2_000, 1), now + secs(600));
+    admission.verified(global(2_000, 1), None, now + secs(600));
     assert_eq!(admission.counts().verified_addresses, 1);
     assert_eq!(admission.counts().verified_forgotten, 0, "none of them before its time");
 }
 
 #[test]
-fn an_unverified_address_gets_three_times_its_request_less_a_ping_to_who_it_says_that_it_is() {
-    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN);
+fn what_shows_no_token_gets_three_times_its_request_less_a_ping_to_who_it_says_that_it_is() {
+    let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    assert_eq!(admission.answer_limit(global(1, 1), 150, false, now), 450);
-    assert_eq!(admission.answer_limit(global(1, 1), 150, true, now), 450 - PING_LEN);
-    assert_eq!(admission.answer_limit(global(1, 1), 10, true, now), 0);
-    admission.verified(global(1, 1), now);
-    assert_eq!(admission.answer_limit(global(1, 1), 10, true, now), usize::MAX);
-    assert_eq!(admission.answer_limit(addr("127.0.0.1:1"), 10, true, now), usize::MAX);
+    let limit = |admission: &Admission<()>, standing, len, named| admission.answer_limit(standing, len, named);
+    for standing in [Standing::Unknown, Standing::Lives { version: None }, Standing::Lives { version: Some(2) }] {
+        assert_eq!(limit(&admission, standing, 150, false), 450);
+        assert_eq!(limit(&admission, standing, 150, true), 450 - PING_LEN);
+        assert_eq!(limit(&admission, standing, 10, true), 0);
+    }
+    for standing in [Standing::Exempt, Standing::Proved] {
+        assert_eq!(limit(&admission, standing, 10, true), usize::MAX);
+    }
+    assert_eq!(admission.standing(global(1, 1), None, now), Standing::Unknown);
+    let _ = admission.verified(global(1, 1), Some(7), now);
+    assert_eq!(admission.standing(global(1, 1), None, now), Standing::Lives { version: Some(7) });
+    assert_eq!(admission.standing(addr("127.0.0.1:1"), None, now), Standing::Exempt);
+}
+
+#[test]
+fn a_token_proves_the_requests_of_its_address_whatever_else_is_forgotten_of_it() {
+    let config = Config::builder().max_verified_addresses(2).build().unwrap();
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
+    let now = Instant::now();
+    let (standing, token) = admission.judge(global(1, 1), None, now);
+    assert_eq!(standing, Standing::Unknown);
+    for host in 2..200 {
+        let _ = admission.verified(global(host, 1), None, now);
+    }
+    assert_eq!(admission.standing(global(1, 1), token, now + secs(299)), Standing::Proved);
+    assert_eq!(admission.standing(global(1, 2), token, now), Standing::Unknown, "another port");
+    assert_eq!(admission.standing(global(1, 1), token, now + secs(601)), Standing::Unknown);
+    // Where nobody must prove anything, no token is made.
+    assert_eq!(admission.judge(addr("10.0.0.1:1"), token, now), (Standing::Exempt, None));
+}
+
+#[test]
+fn a_write_without_a_token_waits_or_is_refused_or_is_a_legacy_nodes_within_its_rate() {
+    let config = Config::builder().legacy_write_rate(1).build().unwrap();
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
+    let (now, from) = (Instant::now(), global(1, 1));
+    let mut admit = |standing, version, at| admission.admit_write(from, standing, version, at);
+    for version in [None, Some(1), Some(2), Some(3)] {
+        assert_eq!(admit(Standing::Proved, version, now), WriteAdmission::Take);
+        assert_eq!(admit(Standing::Exempt, version, now), WriteAdmission::Take);
+        // Whatever it says that it is, a node that knows tokens lives there.
+        assert_eq!(admit(Standing::Lives { version: Some(2) }, version, now), WriteAdmission::NoToken);
+    }
+    for standing in [Standing::Unknown, Standing::Lives { version: None }] {
+        assert_eq!(admit(standing, Some(2), now), WriteAdmission::NoToken);
+    }
+    assert_eq!(admit(Standing::Unknown, None, now), WriteAdmission::Hold);
+    let mut taken = |at| {
+        let legacy = Standing::Lives { version: None };
+        (0..100).filter(|_| admit(legacy, None, at) == WriteAdmission::Take).count()
+    };
+    assert_eq!([taken(now), taken(now + secs(1)), taken(now + secs(5))], [16, 1, 4]);
+    assert_eq!(admission.counts().legacy_writers, 1);
+}
+
+#[test]
+fn a_network_that_sends_too_fast_costs_those_nothing_that_show_a_token() {
+    let config = Config::builder().prefix_rate(1).prefix_burst(4).build().unwrap();
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
+    let now = Instant::now();
+    assert_eq!((1..200).filter(|host| admit(&mut admission, global(*host, 1), 1, now)).count(), 4);
+    assert_eq!(admission.admit(global(200, 1), false, 1, now), Admitted::IfProved);
+    assert_eq!(admission.admit(global(200, 1), true, 1, now), Admitted::Yes);
 }
 
 #[test]
 fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence() {
-    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     let hold = |admission: &mut Admission<u8>, port, item, now| {
         admission.hold(global(1, port), item, 2 * PING_LEN, now).is_ok_and(|held| held.ping)
@@ -249,7 +321,7 @@ fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence(
     assert!(hold(&mut admission, 1, 1, now));
     assert!(!hold(&mut admission, 1, 2, now));
     assert!(hold(&mut admission, 2, 3, now));
-    assert_eq!(admission.verified(global(1, 2), now), [3]);
+    assert_eq!(admission.verified(global(1, 2), None, now), [3]);
     assert_eq!(admission.next_wakeup(), Some(now + DEFAULT_HOLD_TIME / 2));
     assert_eq!(admission.ping_again(now + DEFAULT_HOLD_TIME / 2), [global(1, 1)]);
     assert_eq!(admission.expire(now + secs(1)), [1, 2]);
@@ -260,7 +332,7 @@ fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence(
 
 #[test]
 fn an_address_is_pinged_only_as_often_as_the_requests_that_wait_for_it_pay_for() {
-    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN, tokens());
     let start = Instant::now();
     let hold = |admission: &mut Admission<u8>, item, credit, now| {
         admission.hold(global(1, 1), item, credit, now).expect("there is room").ping
@@ -277,7 +349,7 @@ fn an_address_is_pinged_only_as_often_as_the_requests_that_wait_for_it_pay_for()
 
 #[test]
 fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_it_answers() {
-    let mut admission: Admission<u64> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<u64> = Admission::new(&Config::default(), PING_LEN, tokens());
     let start = Instant::now();
     let mut pings = 0;
     for ms in 0..10_000 {
@@ -293,7 +365,7 @@ fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_i
 
 #[test]
 fn a_flood_of_forged_sources_fills_the_queue_and_no_more() {
-    let mut admission: Admission<u16> = Admission::new(&Config::default(), PING_LEN);
+    let mut admission: Admission<u16> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     let held = (0..10_000).filter(|host| admission.hold(global(*host, 1), *host, 2 * PING_LEN, now).is_ok()).count();
     assert_eq!(held, 256);

@@ -77,7 +77,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
 /// field at its longest. A legacy node's is the same without those fields.
 const FRAME: &str = concat!(
     "d3:agei4294967295e2:id16:00000000000000006:senderd2:ip15:255.255.255.2557:node_id40:0000000000000000000000000000000000000000",
-    "4:porti65535ee3:ttli4294967295e4:type14:find_value_res1:vi4294967295e5:valuee"
+    "4:porti65535ee5:token16:00000000000000003:ttli4294967295e4:type14:find_value_res1:vi4294967295e5:valuee"
 );
 
 pub(super) fn answer_len(value: &Value) -> usize {

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::MAX_PEERS_READ;
 use super::loose::{Form, Key, Leaf, LeafForm, Loose, Slot, skip_rest};
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{QueryId, Sender};
+use crate::protocol::message::{QueryId, Sender, Token};
 use crate::protocol::peer::{Peer, check_unicast};
 use crate::protocol::value::Value;
 
@@ -54,6 +54,11 @@ pub(super) trait Dialect: Sized {
     /// Reads a query id.
     fn query_id(leaf: Leaf<'_>) -> Option<QueryId> {
         QueryId::from_text(Self::text(leaf)?)
+    }
+
+    /// Reads a token: it is spelled as a query id of ours is.
+    fn token(leaf: Leaf<'_>) -> Option<Token> {
+        Self::query_id(leaf)?.as_u64().map(Token::from_u64)
     }
 
     /// Reads an address: one that is not literal is `Some(None)`.
@@ -249,6 +254,7 @@ pub(super) enum Field<'a> {
     Text(&'a str),
     NodeId(NodeId),
     QueryId(QueryId),
+    Token(Token),
     Sender(Sender),
     Peers(&'a [Peer]),
     Records(Vec<u8>),
@@ -266,6 +272,7 @@ impl<D: Dialect> Serialize for Spelled<'_, Field<'_>, D> {
             Field::Text(text) => serializer.serialize_str(text),
             Field::NodeId(id) => D::write_id(Some(*id), serializer),
             Field::QueryId(id) => D::write_query_id(*id, serializer),
+            Field::Token(token) => D::write_query_id(QueryId::from_u64(token.as_u64()), serializer),
             Field::Sender(Sender { id, ip, port }) => write_contact::<D, S>(*id, *ip, *port, serializer),
             Field::Peers(peers) => {
                 let mut list = serializer.serialize_seq(Some(peers.len()))?;

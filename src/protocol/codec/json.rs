@@ -149,7 +149,7 @@ const LEGACY_FRAME: &str = concat!(
 /// The same as we write it, with every optional field at its longest.
 const OWN_FRAME: &str = concat!(
     r#"{"type":"find_value_res","id":"0000000000000000","sender":{"node_id":"0000000000000000000000000000000000000000","#,
-    r#""ip":"255.255.255.255","port":65535},"value":,"ttl":4294967295,"age":4294967295,"v":4294967295}"#
+    r#""ip":"255.255.255.255","port":65535},"value":,"ttl":4294967295,"age":4294967295,"v":4294967295,"token":"0000000000000000"}"#
 );
 
 pub(super) fn answer_len(value: &Value) -> usize {

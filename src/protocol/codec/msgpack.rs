@@ -141,8 +141,9 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
 }
 
 /// Bytes of a `find_value_res` but for its value, with an IPv6 address and every optional field at its longest: the
-/// map, then names and contents of `type`, `id`, `sender`, `value`, `ttl`, `age` and `v`.
-const FRAME_LEN: usize = 1 + (5 + 15) + (3 + 10) + (7 + 1 + (8 + 22) + (3 + 18) + (5 + 3)) + 6 + 2 * (4 + 5) + (2 + 5);
+/// map, then names and contents of `type`, `id`, `sender`, `value`, `ttl`, `age`, `v` and `token`.
+const FRAME_LEN: usize =
+    1 + (5 + 15) + (3 + 10) + (7 + 1 + (8 + 22) + (3 + 18) + (5 + 3)) + 6 + 2 * (4 + 5) + (2 + 5) + (6 + 10);
 
 pub(super) fn answer_len(value: &Value) -> usize {
     FRAME_LEN

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{Body, QueryId, Request, Response, Sender};
+use crate::protocol::message::{Body, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::check_unicast;
 
 fn any_node_id() -> impl Strategy<Value = NodeId> {
@@ -93,12 +93,9 @@ fn any_body() -> impl Strategy<Value = Body> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    (any_query_id(), any_sender(), any::<Option<u32>>(), any_body()).prop_map(|(id, sender, version, body)| Message {
-        id,
-        sender,
-        version,
-        body,
-    })
+    (any_query_id(), any_sender(), any::<Option<u32>>(), any::<Option<u64>>(), any_body()).prop_map(
+        |(id, sender, version, token, body)| Message { id, sender, version, token: token.map(Token::from_u64), body },
+    )
 }
 
 fn any_codec() -> impl Strategy<Value = Codec> {
@@ -177,11 +174,13 @@ proptest! {
     #[test]
     fn an_answer_is_never_longer_than_its_value_lets_expect(
         codec in any_codec(), id: u64, port in 1u16.., value in any_value(), ttl: Option<u32>, age: Option<u32>, version: Option<u32>,
+        token: Option<u64>,
     ) {
         let message = Message {
             id: QueryId::from_u64(id),
             sender: Sender { id: Some(NodeId::ZERO), ip: Some([192, 168, 100, 200].into()), port },
             version,
+            token: token.map(Token::from_u64),
             body: Body::Response(Response::Value { value: Arc::new(value.clone()), ttl, age }),
         };
         prop_assert!(codec.encode(&message).unwrap().len() <= codec.legacy_answer_len(&value));
@@ -193,6 +192,7 @@ fn answer(value: Value) -> Message {
         id: QueryId::from_u64(u64::MAX),
         sender: Sender { id: Some(NodeId::ZERO), ip: Some([255; 4].into()), port: u16::MAX },
         version: Some(u32::MAX),
+        token: Some(Token::from_u64(u64::MAX)),
         body: Body::Response(Response::Value { value: Arc::new(value), ttl: Some(u32::MAX), age: Some(u32::MAX) }),
     }
 }
@@ -267,5 +267,22 @@ fn peers_of_both_families_keep_their_order_within_each_in_messagepack() {
     {
         let datagram = codec.encode(&message(vec![a, b, c, d])).unwrap();
         assert_eq!(codec.decode(&datagram).unwrap(), message(read), "{codec}");
+    }
+}
+
+#[test]
+fn a_token_of_another_type_or_form_reads_as_absent_and_costs_nothing_else() {
+    let ping =
+        |token: &str| format!(r#"{{"type":"ping","id":"x","sender":{{"node_id":"","port":1}},"token":{token}}}"#);
+    let read = |token| Codec::Json.decode(ping(token).as_bytes()).expect("the rest is a ping").token;
+    assert_eq!(read(r#""00c0ffee00c0ffee""#), Some(Token::from_u64(0x00c0_ffee_00c0_ffee)));
+    for other in ["null", "7", "true", "[]", "{}", r#""""#, r#""00C0FFEE00C0FFEE""#, r#""00c0ffee00c0ffee0""#] {
+        assert_eq!(read(other), None, "{other}");
+    }
+    let bencode = |token: &str| format!("d2:id1:x6:senderd7:node_id0:4:porti1ee5:token{token}4:type4:pinge");
+    let spellings = [("16:00c0ffee00c0ffee", Some(0x00c0_ffee_00c0_ffee)), ("i7e", None), ("le", None), ("2:00", None)];
+    for (spelled, token) in spellings {
+        let read = Codec::Bencode.decode(bencode(spelled).as_bytes()).expect("the rest is a ping");
+        assert_eq!(read.token, token.map(Token::from_u64), "{spelled}");
     }
 }

@@ -14,7 +14,7 @@ use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, sma
 use super::loose::{Form, Key, LeafForm, Loose, Slot};
 use super::{DecodeError, MAX_PEERS_READ};
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use crate::protocol::message::{Body, Message, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
@@ -80,6 +80,7 @@ enum Name {
     Ttl,
     Age,
     Version,
+    Token,
     Unknown,
 }
 
@@ -101,6 +102,7 @@ impl Name {
             "ttl" => Name::Ttl,
             "age" => Name::Age,
             "v" => Name::Version,
+            "token" => Name::Token,
             _ => Name::Unknown,
         }
     }
@@ -113,6 +115,7 @@ pub(super) struct Wire {
     id: Slot<QueryId>,
     sender: Slot<Sender>,
     version: Slot<u32>,
+    token: Slot<Token>,
     target: Slot<NodeId>,
     target_id: Slot<NodeId>,
     key: Slot<Arc<str>>,
@@ -143,6 +146,7 @@ impl<D: Dialect> Form for WireForm<D> {
                 Name::Id => wire.id.fill(fields.next_value_seed(leaf(D::query_id))?),
                 Name::Sender => wire.sender.fill(fields.next_value_seed(Loose(SenderForm::<D>(PhantomData)))?),
                 Name::Version => wire.version.fill(fields.next_value_seed(leaf(small_number))?),
+                Name::Token => wire.token.fill(fields.next_value_seed(leaf(D::token))?),
                 Name::Target => wire.target.fill(fields.next_value_seed(leaf(D::node_id))?),
                 Name::TargetId => wire.target_id.fill(fields.next_value_seed(leaf(D::node_id))?),
                 Name::Key => wire.key.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).map(Arc::from)))?),
@@ -211,6 +215,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     let sender = wire.sender.good().ok_or(DecodeError::BadSender)?;
     // The optional fields: another may use such a short name otherwise, so what is not one of ours reads as absent (WIRE.md).
     let (version, size, ttl, age) = (wire.version.good(), wire.size.good(), wire.ttl.good(), wire.age.good());
+    let token = wire.token.good();
 
     let key = |slot| required(slot, "key");
     let peers = |v4, v6: Slot<Vec<Peer>>| {
@@ -258,7 +263,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         Kind::GetRes => Body::Response(Response::Get { value: content(wire.value, "value")?.map(Arc::new) }),
         Kind::Unknown => return Err(DecodeError::UnknownType),
     };
-    Ok(Message { id, sender, version, body })
+    Ok(Message { id, sender, version, token, body })
 }
 
 /// The peers that an answer names; none if it is no such answer.
@@ -278,7 +283,7 @@ pub(super) struct Outgoing<'a, D> {
 impl<'a, D: Dialect> Outgoing<'a, D> {
     /// The fields of `message`, with `peers` in place of those that it names.
     pub(super) fn new(message: &'a Message, peers: &'a [Peer]) -> Self {
-        let mut fields = Vec::with_capacity(10);
+        let mut fields = Vec::with_capacity(11);
         fields.push(("type", Field::Text(message.body.name())));
         fields.push(("id", Field::QueryId(message.id)));
         fields.push(("sender", Field::Sender(message.sender)));
@@ -288,6 +293,9 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
             Body::Response(response) => outgoing.push_response(response, peers),
         }
         outgoing.push_number("v", message.version);
+        if let Some(token) = message.token {
+            outgoing.push("token", Field::Token(token));
+        }
         outgoing
     }
 

@@ -57,6 +57,8 @@ pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(1);
 pub const DEFAULT_MAX_VERIFIED_ADDRESSES: usize = 65_536;
 /// How long an address stays verified after it echoed a query id of ours.
 pub const DEFAULT_VERIFIED_FOR: Duration = Duration::from_secs(600);
+/// Writes a second of a legacy host whose address must prove itself. A further one is refused and counted.
+pub const DEFAULT_LEGACY_WRITE_RATE: u32 = 4;
 /// Datagrams a second from one global address. A further one is dropped and counted.
 pub const DEFAULT_SOURCE_RATE: u32 = 50;
 /// How many datagrams one global address may send at once.
@@ -215,6 +217,10 @@ pub struct Config {
     pub max_verified_addresses: usize,
     /// How long an address stays verified (1 s..=1 day). Defaults to [`DEFAULT_VERIFIED_FOR`].
     pub verified_for: Duration,
+    /// Writes a second of a legacy host that has answered a ping (1..=1,000,000), 16 seconds' worth of them at once: it can show
+    /// no token, so they may be forged. Further ones are refused. Those of nodes with tokens do not count. Defaults to
+    /// [`DEFAULT_LEGACY_WRITE_RATE`].
+    pub legacy_write_rate: u32,
     /// Which addresses, and which networks, have a rate. Defaults to global ones.
     pub rate_limit: AppliesTo,
     /// Datagrams a second from one address (1..=1,000,000); a `set` counts as four. Defaults to [`DEFAULT_SOURCE_RATE`].
@@ -303,6 +309,7 @@ impl Default for Config {
             hold_time: DEFAULT_HOLD_TIME,
             max_verified_addresses: DEFAULT_MAX_VERIFIED_ADDRESSES,
             verified_for: DEFAULT_VERIFIED_FOR,
+            legacy_write_rate: DEFAULT_LEGACY_WRITE_RATE,
             rate_limit: AppliesTo::Global,
             source_rate: DEFAULT_SOURCE_RATE,
             source_burst: DEFAULT_SOURCE_BURST,

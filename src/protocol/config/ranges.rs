@@ -33,6 +33,7 @@ impl Config {
         lasts("hold_time", self.hold_time, MS(10), MS(60_000))?;
         within("max_verified_addresses", self.max_verified_addresses, 1, 1 << 24)?;
         lasts("verified_for", self.verified_for, MS(1_000), DAYS(1))?;
+        within("legacy_write_rate", self.legacy_write_rate as usize, 1, 1_000_000)?;
         within("source_rate", self.source_rate as usize, 1, 1_000_000)?;
         within("source_burst", self.source_burst as usize, 4, 1_000_000)?;
         within("prefix_rate", self.prefix_rate as usize, 1, 1_000_000)?;

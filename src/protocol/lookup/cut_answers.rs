@@ -11,7 +11,7 @@ use crate::protocol::message::{Body, Message, QueryId, Response, Sender};
 fn cut(peers: Vec<Peer>, informant: &Peer, query: u64, codec: Codec) -> Vec<Peer> {
     let sender = Sender::new(Some(informant.id), informant.addr);
     let body = Body::Response(Response::FindNode { peers });
-    let answer = Message { id: QueryId::from_u64(query), sender, version: Some(1), body };
+    let answer = Message { id: QueryId::from_u64(query), sender, version: Some(1), token: None, body };
     let datagram = codec.encode_within(&answer, DEFAULT_MAX_GLOBAL_ANSWER).unwrap();
     match codec.decode(&datagram).unwrap().body {
         Body::Response(Response::FindNode { peers }) => peers,

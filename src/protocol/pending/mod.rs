@@ -3,6 +3,7 @@
 
 mod resends;
 mod round_trip;
+mod shown;
 mod silences;
 mod unanswered;
 
@@ -14,12 +15,14 @@ use serde::Serialize;
 
 use super::config::Config;
 use super::id::NodeId;
-use super::message::QueryId;
+use super::message::{QueryId, Token};
 use super::peer::canonical;
 use resends::AnsweredResends;
 pub use resends::{MAX_ANSWERED_RESENDS, MAX_SENDS, MAX_SENDS_UNANSWERED, NamedBy};
 use round_trip::RoundTrips;
 pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_RESEND_TIMEOUT};
+use shown::Shown;
+pub use shown::{MAX_TOKENS, TOKEN_FOR};
 use silences::Silences;
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
 use unanswered::Unanswered;
@@ -55,6 +58,8 @@ pub struct PendingCounts {
     pub unanswered_addresses: usize,
     /// Global hosts that never answered whose queries are counted: at most [`MAX_UNANSWERED_ADDRESSES`].
     pub unanswered_hosts: usize,
+    /// Addresses whose token is remembered: at most [`MAX_TOKENS`].
+    pub tokens: usize,
 }
 
 /// An answer that was accepted.
@@ -158,6 +163,7 @@ pub struct Pending<W> {
     silences: Silences,
     unanswered: Unanswered,
     resends: AnsweredResends,
+    shown: Shown,
     /// Queries in flight to each address that has any.
     awaited: HashMap<SocketAddr, usize>,
 }
@@ -177,6 +183,7 @@ impl<W> Pending<W> {
             silences: Silences::default(),
             unanswered: Unanswered::new(config.max_unanswered),
             resends: AnsweredResends::default(),
+            shown: Shown::default(),
             awaited: HashMap::new(),
         }
     }
@@ -201,6 +208,7 @@ impl<W> Pending<W> {
             answered_addresses,
             unanswered_addresses,
             unanswered_hosts,
+            tokens: self.shown.len(),
         }
     }
 
@@ -232,6 +240,16 @@ impl<W> Pending<W> {
     /// as often, unless somebody there is remembered to have answered. If it may, that counts.
     pub fn may_ask(&mut self, addr: SocketAddr, now: Instant) -> bool {
         self.unanswered.admit(canonical(addr), now)
+    }
+
+    /// What a query to `addr` is to show: the latest token that came from there, for [`TOKEN_FOR`].
+    pub fn token(&self, addr: SocketAddr, now: Instant) -> Option<Token> {
+        self.shown.to(canonical(addr), now)
+    }
+
+    /// Takes in the token that an answer from `addr` brought.
+    pub fn given(&mut self, addr: SocketAddr, token: Token, now: Instant) {
+        self.shown.given(canonical(addr), token, now);
     }
 
     /// Whether a query to `addr` is in flight.

@@ -212,7 +212,7 @@ impl Inner {
 
     fn say(&self, to: SocketAddr, id: QueryId, body: Body) {
         let sender = Sender::new(Some(self.own), self.endpoint.addr());
-        let message = Message { id, sender, version: None, body };
+        let message = Message { id, sender, version: None, token: None, body };
         // What is too large for a datagram is lost without a word.
         if let Ok(payload) = self.codec.encode(&message) {
             self.endpoint.send(to, payload);

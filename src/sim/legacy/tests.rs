@@ -20,7 +20,7 @@ impl Holder {
 
     fn say(&self, to: &LegacyNode, id: QueryId, body: Body) {
         let sender = Sender::new(Some(self.id), self.endpoint.addr());
-        let payload = Codec::Json.encode(&Message { id, sender, version: None, body }).unwrap();
+        let payload = Codec::Json.encode(&Message { id, sender, version: None, token: None, body }).unwrap();
         assert!(self.endpoint.send(to.peer().addr, payload));
     }
 
