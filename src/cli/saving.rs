@@ -71,7 +71,8 @@ fn descriptor(path: &Path) -> Option<io::Result<Box<dyn Write>>> {
     let number: u32 = path.file_name()?.to_str()?.parse().ok()?;
     let folder = fs::canonicalize(path.parent()?).ok()?;
     let ours = fs::canonicalize("/dev/fd").is_ok_and(|ours| ours == folder);
-    if !ours && !(folder.starts_with("/proc") && folder.ends_with("fd")) {
+    let of_another = folder.starts_with("/proc") && folder.ends_with("fd");
+    if !ours && !of_another {
         return None;
     }
     let open = match number {

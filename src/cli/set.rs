@@ -188,13 +188,12 @@ async fn tell(event: Option<Event>, node: &Node, key: &str, network: &Network) -
         Some(Event::Republished { key: republished, stored }) if republished == key => {
             if network.json {
                 return output::print_json(&RepublishedJson { republished: key, stored }).await;
-            } else {
-                return output::print(format!("Republished on {}.\n", nodes(stored))).await;
             }
+            output::print(format!("Republished on {}.\n", nodes(stored))).await
         }
         Some(Event::Superseded { key: superseded, by }) if superseded == key => {
             let text = format!("{by} has set another value for {key:?}: it is no longer republished from here");
-            return Err(Failure::new(Exit::NotFound, text));
+            Err(Failure::new(Exit::NotFound, text))
         }
         Some(_) => Ok(()),
         None => Err(node.stopped().await.into()),
