@@ -68,6 +68,8 @@ struct Liars<'a> {
     lies: Vec<bool>,
     kinds: Vec<Lie>,
     named: Vec<(SocketAddr, Behind)>,
+    /// What honest informants named.
+    honest: Vec<(Peer, Vec<Peer>)>,
     dice: SeededEntropy,
 }
 
@@ -155,7 +157,11 @@ impl Liars<'_> {
             let there = self.network.peers[place];
             return match (there.id == asked.id, self.lies[place]) {
                 _ if !self.network.alive[place] => Reply::Fails(Failure::Silent),
-                (true, false) => Reply::Peers(self.network.answer(&there.id, &self.target, true)),
+                (true, false) => {
+                    let named = self.network.answer(&there.id, &self.target, true);
+                    self.honest.push((there, named.clone()));
+                    Reply::Peers(named)
+                }
                 (true, true) => Reply::Peers(self.lie(asked)),
                 (false, _) => Reply::Fails(Failure::WrongId { actual: there.id }),
             };
@@ -199,7 +205,8 @@ fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f6
     let seeds = network.answer(&own.id, &target, true);
     let kinds = kinds.to_vec();
     let dice = SeededEntropy::new(!seed);
-    let mut liars = Liars { network: &network, target, truth, lies, kinds, named: Vec::new(), dice };
+    let mut liars =
+        Liars { network: &network, target, truth, lies, kinds, named: Vec::new(), honest: Vec::new(), dice };
     let start = Instant::now();
     let goal = if seed % 2 == 0 { Goal::Nodes } else { Goal::Value };
     let mut lookup = Lookup::new(own.id, target, goal, config, false, &seeds, start);
@@ -222,9 +229,11 @@ fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f6
     living.sort_by_key(|id| id.distance(&target));
     living.dedup();
     let nearest: HashSet<NodeId> = living.into_iter().take(config.k).collect();
-    let named: HashSet<Peer> = honest
+    let named: HashSet<Peer> = liars
+        .honest
         .iter()
-        .flat_map(|informant| network.answer(&informant.id, &target, true).into_iter().take(MAX_PEERS_READ))
+        .filter(|(informant, _)| answered.contains(informant))
+        .flat_map(|(_, named)| named.iter().take(MAX_PEERS_READ).copied())
         .chain(seeds)
         .filter(|peer| nearest.contains(&peer.id))
         .collect();
@@ -250,17 +259,17 @@ fn fewer_than_half_of_the_informants_hide_none_whom_an_honest_one_named_however_
     let (mut hidden, mut named) = (0, 0);
     for (number, kinds) in (0..).zip(ways()) {
         let mut figures = Figures::default();
-        for seed in 0..600 {
+        for seed in 0..300 {
             let mut dice = SeededEntropy::new(seed);
             let k = 2 + dice.below(7) as usize;
             let config = Config::builder().k(k).alpha(1 + dice.below(5) as usize).build().unwrap();
             look(&mut figures, seed * 101 + number, 5 + dice.below(76) as usize, &config, 0.0, kinds);
         }
-        for seed in 600..660 {
+        for seed in 300..324 {
             look(&mut figures, seed * 101 + number, 200, &Config::default(), 0.0, kinds);
         }
         println!("{kinds:?}: {figures:?}");
-        assert!(figures.tried > 30 && figures.hidden == figures.beyond, "{kinds:?}: {figures:?}");
+        assert!(figures.tried > 15 && figures.hidden == figures.beyond, "{kinds:?}: {figures:?}");
         (hidden, named) = (hidden + figures.hidden, named + figures.named);
     }
     // A liar costs its own query and that of a lie, since before the first lie has failed it is like an honest one. So where
@@ -272,7 +281,7 @@ fn fewer_than_half_of_the_informants_hide_none_whom_an_honest_one_named_however_
 fn dead_peers_beside_the_liars_hide_hardly_any_of_the_nearest() {
     let mut figures = Figures::default();
     for (number, kinds) in (0..).zip(ways()) {
-        for seed in 0..60 {
+        for seed in 0..24 {
             look(&mut figures, seed * 101 + number, 200, &Config::default(), 0.2, kinds);
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Candidate {
     /// How it became known first.
     pub(super) origin: Origin,
     distance: Distance,
+    /// Where the number of a subnet's peers is limited.
+    subnet: Option<Subnet>,
     /// All that named it, each once: places in the trace, or our own table.
     informants: Vec<Option<usize>>,
     /// The address gave this id itself when it was asked by another one.
@@ -216,7 +218,7 @@ impl Shortlist {
         if self.iter().any(|other| other.peer.addr == peer.addr && !other.is_open()) {
             return Offer::AddressInUse;
         }
-        if self.is_subnet_full(&peer, |other| other.is_answered()) {
+        if self.is_subnet_full(self.subnet_of(&peer), Candidate::is_answered) {
             return Offer::SubnetFull;
         }
         self.insert(peer, origin, vec![origin.named_by], false);
@@ -235,9 +237,9 @@ impl Shortlist {
         candidate.state = State::Answered { with_value };
         let origin = candidate.origin;
         self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr);
-        if self.is_subnet_full(peer, Candidate::is_answered) {
-            let subnet = Subnet::of(&peer.addr.ip());
-            self.drop_where(Offer::SubnetFull, |other| Subnet::of(&other.peer.addr.ip()) == subnet);
+        let subnet = self.subnet_of(peer);
+        if self.is_subnet_full(subnet, Candidate::is_answered) {
+            self.drop_where(Offer::SubnetFull, |other| other.subnet == subnet);
         }
         Some((entry, origin))
     }
@@ -259,7 +261,7 @@ impl Shortlist {
         let Some(itself) = itself else { return };
         match self.find(&itself) {
             Some(at) => self.candidates[at].by_own_word = true,
-            None if self.is_subnet_full(&itself, Candidate::is_answered) => {}
+            None if self.is_subnet_full(self.subnet_of(&itself), Candidate::is_answered) => {}
             None => self.insert(itself, origin, informants, true),
         }
     }
@@ -342,7 +344,7 @@ impl Shortlist {
     fn may_be_asked(&self, candidate: &Candidate) -> bool {
         let holds_place = |other: &Candidate| other.is_answered() || other.hope() == Some(Hope::Sound);
         let is_asked = |other: &Candidate| other.peer.addr == candidate.peer.addr && other.hope().is_some();
-        !self.iter().any(is_asked) && !self.is_subnet_full(&candidate.peer, holds_place)
+        !self.iter().any(is_asked) && !self.is_subnet_full(candidate.subnet, holds_place)
     }
 
     /// The candidates up to a distance, or all.
@@ -367,22 +369,25 @@ impl Shortlist {
             if nearest.len() == width {
                 break;
             }
-            if !self.is_full(&candidate.peer, nearest.iter().copied()) {
+            if !self.is_full(candidate.subnet, nearest.iter().copied()) {
                 nearest.push(candidate);
             }
         }
         nearest
     }
 
-    /// Whether of the subnet of `peer` as many `hold` a place as there are.
-    fn is_subnet_full(&self, peer: &Peer, holds: impl Fn(&Candidate) -> bool) -> bool {
-        self.is_full(peer, self.iter().filter(|candidate| holds(candidate)))
+    fn subnet_of(&self, peer: &Peer) -> Option<Subnet> {
+        let ip = peer.addr.ip();
+        self.diversity.covers(&ip).then(|| Subnet::of(&ip))
     }
 
-    fn is_full<'a>(&self, peer: &Peer, others: impl Iterator<Item = &'a Candidate>) -> bool {
-        let (ip, subnet) = (peer.addr.ip(), Subnet::of(&peer.addr.ip()));
-        self.diversity.covers(&ip)
-            && others.filter(|other| Subnet::of(&other.peer.addr.ip()) == subnet).count() >= self.max_per_subnet
+    /// Whether of a subnet as many `hold` a place as there are.
+    fn is_subnet_full(&self, subnet: Option<Subnet>, holds: impl Fn(&Candidate) -> bool) -> bool {
+        self.is_full(subnet, self.iter().filter(|candidate| holds(candidate)))
+    }
+
+    fn is_full<'a>(&self, subnet: Option<Subnet>, others: impl Iterator<Item = &'a Candidate>) -> bool {
+        subnet.is_some() && others.filter(|other| other.subnet == subnet).count() >= self.max_per_subnet
     }
 
     fn drop_where(&mut self, why: Offer, goes: impl Fn(&Candidate) -> bool) {
@@ -414,7 +419,8 @@ impl Shortlist {
     fn insert(&mut self, peer: Peer, origin: Origin, informants: Vec<Option<usize>>, by_own_word: bool) {
         let distance = peer.id.distance(&self.target);
         let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
-        let candidate = Candidate { peer, state: State::Fresh, origin, distance, informants, by_own_word };
+        let subnet = self.subnet_of(&peer);
+        let candidate = Candidate { peer, state: State::Fresh, origin, distance, subnet, informants, by_own_word };
         self.candidates.insert(at, candidate);
     }
 }

@@ -51,6 +51,31 @@ fn alpha_queries_hold_slots_and_the_nearest_are_asked_first() {
 }
 
 #[test]
+fn once_nothing_nearer_comes_a_read_asks_all_of_the_k_nearest_at_once() {
+    let now = Instant::now();
+    for goal in [Goal::Nodes, Goal::Value] {
+        let mut lookup = start(goal, &config(5, 2), &all_near(1..9), now);
+        assert_eq!(asks(&mut lookup, now), all_near(1..3));
+        lookup.handle_peers(&near(2), &[], now);
+        assert_eq!(asks(&mut lookup, now), [near(3)], "a nearer one may still name one that is nearer still");
+        lookup.handle_peers(&near(1), &[near(0)], now);
+        assert_eq!(asks(&mut lookup, now), [near(0)]);
+        lookup.handle_peers(&near(3), &[], now);
+        assert_eq!(asks(&mut lookup, now), [near(4)]);
+        lookup.handle_failure(&near(4), Failure::Silent, now);
+        lookup.handle_peers(&near(0), &[], now);
+        assert_eq!(asks(&mut lookup, now).len(), 1, "{goal:?}: four have answered, and five are wanted");
+    }
+    for (goal, expected) in [(Goal::Nodes, 2), (Goal::Value, 4)] {
+        let mut lookup = start(goal, &config(5, 2), &all_near(1..9), now);
+        assert_eq!(asks(&mut lookup, now).len(), 2);
+        lookup.handle_peers(&near(1), &[], now);
+        // One is under way already.
+        assert_eq!(1 + asks(&mut lookup, now).len(), expected, "{goal:?}");
+    }
+}
+
+#[test]
 fn without_anybody_to_ask_there_are_no_peers() {
     let now = Instant::now();
     assert_eq!(start(Goal::Nodes, &config(4, 2), &[], now).next(now), Next::Finished(Ending::NoPeers));
