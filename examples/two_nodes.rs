@@ -19,7 +19,8 @@ async fn main() -> Result<(), Error> {
     println!("  stored  at {} of {} asked, for {:?} at least", outcome.stored, outcome.asked, outcome.expires_in);
     assert_eq!((outcome.asked, outcome.stored), (1, 1));
 
-    // A `get` tells "nobody holds it" from "nobody answered": the one is a fact, the other is a network to look after.
+    // A `get` tells "none of the nearest holds it" from "some were not heard" and from "none answered": the first is a fact, the
+    // others are a network to look after.
     println!("\nget, at the second:");
     for key in ["greeting", "farewell"] {
         match second.get_outcome(key).await? {
