@@ -21,7 +21,7 @@ fn succeed(node: &Node, loses: Loses, runs: u64, args: &[&str]) -> (u64, Vec<Str
     (runs - failed.len() as u64, failed)
 }
 
-/// More of them with `KAD_RUNS=40`, as the README's figures have it.
+/// Runs of each command; more of them with `KAD_RUNS=40`.
 fn runs() -> u64 {
     std::env::var("KAD_RUNS").map_or(10, |runs| runs.parse().unwrap())
 }

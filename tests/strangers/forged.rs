@@ -87,7 +87,9 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
         let known: Vec<Peer> = table.buckets.iter().flat_map(|bucket| &bucket.peers).map(|entry| entry.peer).collect();
         assert_eq!(known, [holder], "nor is anybody met by it");
 
-        // A true answer that comes again is an answer to nothing.
+        // The query was sent three times, and the other true answers come as well. After them it is an answer to nothing.
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(node.counters().get(Counter::RepeatedAnswer), 2);
         let spent = node.counters().get(Counter::UnknownQuery);
         send(holder.addr, holder.id, query, lie());
         sleep(Duration::from_millis(20)).await;

@@ -18,7 +18,7 @@ use super::id::NodeId;
 use super::message::{QueryId, Token};
 use super::peer::canonical;
 use resends::AnsweredResends;
-pub use resends::{MAX_ANSWERED_RESENDS, MAX_SENDS, MAX_SENDS_UNANSWERED, NamedBy};
+pub use resends::{MAX_ANSWERED_RESENDS, MAX_RESENT_AT_ONCE, MAX_SENDS, MAX_SENDS_UNANSWERED, NamedBy};
 use round_trip::RoundTrips;
 pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_RESEND_TIMEOUT};
 use shown::Shown;
@@ -147,6 +147,14 @@ struct Query<W> {
     sends: u32,
 }
 
+/// What is in flight to one address.
+#[derive(Debug, Clone, Copy, Default)]
+struct Awaited {
+    queries: usize,
+    /// Of these, those that were sent again.
+    resent: usize,
+}
+
 /// The queries in flight, each with the one who waits for it.
 ///
 /// Invariant: each query is in `timeouts` under its `(timeout_at, sequence)`, and in `late` exactly if its own `late` is
@@ -164,8 +172,8 @@ pub struct Pending<W> {
     unanswered: Unanswered,
     resends: AnsweredResends,
     shown: Shown,
-    /// Queries in flight to each address that has any.
-    awaited: HashMap<SocketAddr, usize>,
+    /// What is in flight to each address that has any.
+    awaited: HashMap<SocketAddr, Awaited>,
 }
 
 impl<W> Pending<W> {
@@ -292,7 +300,7 @@ impl<W> Pending<W> {
         if let Some((at, _)) = late {
             self.late.insert((at, sequence), id);
         }
-        *self.awaited.entry(target.addr).or_default() += 1;
+        self.awaited.entry(target.addr).or_default().queries += 1;
         let query = Query {
             target,
             kind,
@@ -360,10 +368,15 @@ impl<W> Pending<W> {
             let id = entry.remove();
             let Some(query) = self.queries.get_mut(&id) else { continue };
             let Some((_, late)) = query.late.take() else { continue };
+            let Some(awaited) = self.awaited.get_mut(&query.target.addr) else { continue };
             let (report, next) = match late {
                 Late::Slow => (true, query.resend_at.take()),
                 Late::Resend if stalled => (false, Some(now + STALL)),
+                Late::Resend if query.sends == 1 && awaited.resent >= MAX_RESENT_AT_ONCE => {
+                    (false, Some(now + query.resend_timeout))
+                }
                 Late::Resend if self.unanswered.may_send_again(&query.target, query.sends, now) => {
+                    awaited.resent += usize::from(query.sends == 1);
                     query.sends += 1;
                     (true, resends::next_send(now, query.resend_timeout, query.sends))
                 }
@@ -414,8 +427,9 @@ impl<W> Pending<W> {
             self.late.remove(&(at, query.sequence));
         }
         if let Some(awaited) = self.awaited.get_mut(&query.target.addr) {
-            *awaited -= 1;
-            if *awaited == 0 {
+            awaited.queries -= 1;
+            awaited.resent -= usize::from(query.sends > 1);
+            if awaited.queries == 0 {
                 self.awaited.remove(&query.target.addr);
             }
         }

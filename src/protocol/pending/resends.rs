@@ -11,6 +11,9 @@ use crate::protocol::recency::RecencyMap;
 pub const MAX_SENDS: u32 = 3;
 /// Sends of one query, the first included, to an address that has never answered: nothing may live there.
 pub const MAX_SENDS_UNANSWERED: u32 = 2;
+/// Queries in flight to one address that are sent again at the same time; the others wait for a further timeout. Where more
+/// are late together, the peer is more likely gone, or drops what comes too fast, than all of them lost.
+pub const MAX_RESENT_AT_ONCE: usize = 4;
 /// Queries that are remembered as sent several times and answered. Beyond it the one answered longest ago is forgotten, and
 /// a further answer to it counts as an answer to no query.
 pub const MAX_ANSWERED_RESENDS: usize = 4_096;
