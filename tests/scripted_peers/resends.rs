@@ -123,7 +123,7 @@ fn write(peers: &ScriptedPeers, n: usize, id: u64, request: Request) -> Vec<u8> 
     let sender = Sender::new(Some(peers.id(n)), peers.addr(n));
     let message =
         Message { id: QueryId::from_u64(id), sender, version: None, token: None, body: Body::Request(request) };
-    Codec::Json.encode(&message).unwrap()
+    Codec::Json.encode(&message).expect("it fits a datagram")
 }
 
 #[test]
@@ -168,10 +168,10 @@ async fn lossy(loss: f64) -> (MemoryNetwork, Vec<Node>) {
         if let Some(first) = nodes.first() {
             builder = builder.bootstrap([first.local_addr()]);
         }
-        nodes.push(builder.start_local_over(network.endpoint()).await.unwrap());
+        nodes.push(builder.start_local_over(network.endpoint()).await.expect("a node starts"));
     }
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(nodes[0].set("read", "value").await.unwrap().stored, 7);
+    assert_eq!(nodes[0].set("read", "value").await.expect("it is placed").stored, 7);
     network.set_link(network.link().with_loss(loss));
     (network, nodes)
 }
@@ -184,7 +184,7 @@ async fn succeed(loss: f64, work: impl AsyncFn(&Node, usize) -> bool) -> usize {
         let tries = async {
             loop {
                 let client = Node::builder().client(true).seed(100 + n as u64);
-                let client = client.start_local_over(network.endpoint()).await.unwrap();
+                let client = client.start_local_over(network.endpoint()).await.expect("a node starts");
                 let joined = client.bootstrap([nodes[n % 8].local_addr()]).await.is_ok_and(|outcome| outcome.joined());
                 if joined && work(&client, n).await {
                     break;
