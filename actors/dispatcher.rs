@@ -120,6 +120,7 @@ impl Dispatcher {
                 return;
             }
         };
+        tracing::trace!(%from, bytes = payload.len(), message = message.body.name(), id = ?message.id, "message received");
         let Message { id, sender, version, token, body } = message;
         match body {
             Body::Response(_) if admitted == Admitted::IfProved => self.too_fast(from, now),
@@ -129,6 +130,7 @@ impl Dispatcher {
                 self.tell_queries(received, asked, now);
             }
             Body::Request(request) => {
+                tracing::debug!(%from, query = request.name(), "query received");
                 let (standing, token) = self.admission.judge(from, token, now);
                 if (asked || admitted == Admitted::IfProved) && !self.admit(from, standing, COST, now) {
                     return;

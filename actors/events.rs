@@ -105,6 +105,7 @@ impl Events {
 
     /// Tells whoever listens. Nobody listening is normal.
     pub(crate) fn emit(&self, event: Event) {
+        tracing::debug!(?event);
         if let Some(listeners) = self.0.get() {
             let _ = listeners.send(event);
         }

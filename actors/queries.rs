@@ -122,6 +122,7 @@ impl Queries {
 
     fn silent(&mut self, waiting: &Waiting) {
         self.counters.count(Counter::Silent);
+        tracing::debug!(to = %waiting.to, "query not answered in time");
         self.links.over.do_send(QueryOver { to: waiting.to });
         if let Some(id) = waiting.id {
             self.links.silent.do_send(PeerSilent(Peer::new(id, waiting.to)));
@@ -140,7 +141,10 @@ impl Queries {
         let query = TransmitQuery { id, to, claim: self.claim(asked), token, request, again: false };
         let waiting = Waiting { query: Some(query.clone()), ..waiting };
         match self.pending.begin(id, target, kind, waiting, now) {
-            Ok(()) => self.links.transmit.do_send(query),
+            Ok(()) => {
+                tracing::debug!(%to, query = kind, "query sent");
+                self.links.transmit.do_send(query);
+            }
             Err((waiting, why)) => {
                 self.counters.turned_away(Counter::QueryRefused, to, &why, now);
                 waiting.tell(QueryResult::Unsent);
@@ -284,6 +288,7 @@ impl Handler<ResponseReceived> for Queries {
             }
         };
         let mut waiting = answered.waiter;
+        tracing::debug!(%from, answer = response.name(), rtt = ?answered.rtt, "query answered");
         if let Some(token) = token.filter(|_| from == waiting.to) {
             self.pending.given(from, token, now);
         }

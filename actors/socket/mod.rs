@@ -230,6 +230,7 @@ impl Handler<TransmitQuery> for Socket {
         if !query.again {
             self.lane.expect(query.to);
         }
+        tracing::trace!(to = %query.to, message = message.body.name(), id = ?query.id, "message sent");
         let sent = match self.codec.encode(&message) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
@@ -266,6 +267,7 @@ impl Handler<TransmitAnswer> for Socket {
         let message = self.answer(&to, response);
         match self.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
+                tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
                 self.counters.count(Counter::Answered);
                 self.send(to.addr, to.local, payload);
             }

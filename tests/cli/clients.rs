@@ -169,5 +169,5 @@ fn help_has_examples_and_exit_codes() {
     }
     let text = help(&["--help"]);
     assert!(text.contains("Examples:") && text.contains("Exit codes:"), "{text}");
-    assert_eq!(help(&["--version"]).trim(), format!("kad {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(help(&["--version"]).trim(), format!("kad {}", env!("KAD_VERSION")));
 }
