@@ -9,6 +9,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::peer::{canonical, check_unicast};
 
 use super::super::outcome::ContactFailure;
+use super::super::own_id;
 use super::super::socket::transport::Transport;
 
 /// How long a name may take to resolve.
@@ -64,9 +65,7 @@ pub(super) async fn addresses_of(
 fn check(addr: &SocketAddr, transport: &dyn Transport) -> Result<(), ContactFailure> {
     check_unicast(addr).map_err(|error| ContactFailure::Unresolved { reason: error.to_string() })?;
     let bound = transport.local_addr();
-    // Bound to all addresses, a node finds itself elsewhere by the id that answers.
-    let everywhere = bound.ip().is_unspecified() && addr.ip().is_loopback() && addr.port() == bound.port();
-    if *addr == bound || (everywhere && transport.speaks_family_of(addr)) {
+    if transport.speaks_family_of(addr) && own_id::is_at(addr, bound) {
         return Err(ContactFailure::Itself);
     }
     transport.check_reach(addr).map_err(|error| unreachable(addr, bound, &error))
