@@ -8,6 +8,7 @@ use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::actors::outcome::ContactFailure;
 use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
 use kademlia_dynamic::protocol::config::AppliesTo;
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::{Codec, Config, Error, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
 
 #[tokio::test]
@@ -191,9 +192,36 @@ async fn a_node_on_all_addresses_answers_from_the_one_that_was_asked() {
             assert_eq!(client.get("large").await.unwrap(), Some(large.clone()), "{all} at {addr}");
             assert_eq!(client.counters().get(Counter::WrongSource), 0, "{all} at {addr}");
             assert_eq!(client.set(host, "v").await.unwrap().stored, 1, "{all} at {addr}");
-            assert_eq!(node.get(host).await.unwrap(), Some(Value::from("v")), "a write that waited as well");
+            assert_eq!(node.get(host).await.unwrap(), Some(Value::from("v")));
+            let held = node.counters().get(Counter::Held);
+            let asked = tokio::time::timeout(Duration::from_secs(60), ask_without_a_token(&addr, "large"));
+            assert_eq!(asked.await.expect("it comes from there"), large, "{all} at {addr}");
+            assert_eq!(node.counters().get(Counter::Held), held + 1, "it waited for the pong");
         }
-        assert!(node.counters().get(Counter::Held) > 0);
+    }
+}
+
+/// The value of `key` at `addr`, asked for by a node that shows no token: its answer waits for the pong to a ping. What comes
+/// from another address is not heard.
+#[cfg(target_os = "linux")]
+async fn ask_without_a_token(addr: &str, key: &str) -> Value {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(addr).await.unwrap();
+    let sender = Sender::new(None, socket.local_addr().unwrap());
+    let spell = |id, body| Codec::Json.encode(&Message { id, sender, version: None, token: None, body }).unwrap();
+    let question = spell(QueryId::from_u64(1), Body::Request(Request::FindValue { key: key.into() }));
+    socket.send(&question).await.unwrap();
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let len = socket.recv(&mut buffer).await.unwrap();
+        let message = Codec::Json.decode(&buffer[..len]).unwrap();
+        match message.body {
+            Body::Request(Request::Ping) => {
+                drop(socket.send(&spell(message.id, Body::Response(Response::Pong))).await.unwrap());
+            }
+            Body::Response(Response::Value { value, .. }) => return (*value).clone(),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

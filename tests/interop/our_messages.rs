@@ -262,8 +262,6 @@ async fn garbage_is_not_answered(codec: Codec) {
         ("find_node", "target", "-1".into()),
         ("find_node", "target", "0x".into()),
         ("find_node", "target", Raw::Int(0)),
-        ("set", "value", Raw::Int(1)),
-        ("set", "value", Raw::List(vec![])),
         ("find_value", "sender", "nobody".into()),
         ("find_value", "sender", bad_sender("-1", client.addr())),
         ("find_value", "sender", bad_sender(&"g".repeat(40), client.addr())),
@@ -272,6 +270,13 @@ async fn garbage_is_not_answered(codec: Codec) {
         fields.insert("key".to_owned(), "x".into());
         fields.insert(field.to_owned(), form);
         client.ask_in_vain(&Raw::Dict(fields).spelled(codec)).await;
+    }
+
+    // A value that cannot be held is no garbage among nodes of the package: it is refused, and acknowledged.
+    for value in [Raw::Int(1), Raw::List(vec![])] {
+        let id = client.query_id();
+        client.send(&client.message("set", &id, [("key", "x".into()), ("value", value)])).await;
+        assert!(client.answer_to(&id).await.says("type", "set_res"));
     }
 
     // Deep enough to overflow the stack of whoever recurses.

@@ -208,7 +208,7 @@ fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f6
     let mut liars =
         Liars { network: &network, target, truth, lies, kinds, named: Vec::new(), honest: Vec::new(), dice };
     let start = Instant::now();
-    let goal = if seed % 2 == 0 { Goal::Nodes } else { Goal::Value };
+    let goal = if seed.is_multiple_of(2) { Goal::Nodes } else { Goal::Value };
     let mut lookup = Lookup::new(own.id, target, goal, config, false, &seeds, start);
     let run = run(&mut lookup, config, start, &mut entropy, |asked| liars.reply(asked));
 
