@@ -224,9 +224,10 @@ fn all_victims_together_get_a_megabyte_a_second_at_most() {
 async fn ask(end: &MemoryTransport, node: &Node, n: u64, token: Option<Token>, request: Request) -> Vec<Message> {
     let (id, sender) = (QueryId::from_u64(n), Sender::new(Some(NodeId::of_key("asker")), end.addr()));
     let message = Message { id, sender, version: Some(PROTOCOL_VERSION), token, body: Body::Request(request) };
-    end.send(node.local_addr(), Codec::Json.encode(&message).unwrap());
+    end.send(node.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
     sleep(Duration::from_millis(50)).await;
-    let came = std::iter::from_fn(|| end.try_receive()).map(|it| Codec::Json.decode(&it.payload).unwrap());
+    let came = std::iter::from_fn(|| end.try_receive())
+        .map(|it| Codec::Json.decode(&it.payload).expect("our node speaks JSON"));
     came.filter(|message| message.id == id).collect()
 }
 
