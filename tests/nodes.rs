@@ -217,7 +217,7 @@ async fn ask_without_a_token(addr: &str, key: &str) -> Value {
         let message = Codec::Json.decode(&buffer[..len]).unwrap();
         match message.body {
             Body::Request(Request::Ping) => {
-                drop(socket.send(&spell(message.id, Body::Response(Response::Pong))).await.unwrap());
+                let _ = socket.send(&spell(message.id, Body::Response(Response::Pong))).await.unwrap();
             }
             Body::Response(Response::Value { value, .. }) => return (*value).clone(),
             other => panic!("{other:?}"),
