@@ -349,7 +349,7 @@ impl<W> Pending<W> {
         match query.sends {
             _ if now >= query.timeout_at => {}
             1 => self.round_trips.measured(addr, rtt),
-            _ if query.resend_timeout >= self.round_trips.resend_timeout(addr) => self.round_trips.ambiguous(addr),
+            _ if query.resend_timeout >= self.round_trips.resend_timeout(addr) => self.round_trips.ambiguous(addr, rtt),
             _ => {}
         }
         self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);

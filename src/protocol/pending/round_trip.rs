@@ -110,8 +110,13 @@ impl RoundTrips {
         self.overall = Known::measured(Estimate::after(overall, usual));
     }
 
-    /// Takes in that `addr` answered a query that was sent more than once.
-    pub(super) fn ambiguous(&mut self, addr: SocketAddr) {
+    /// Takes in that `addr` answered a query that was sent more than once, `rtt` after it was sent first. It is taken for the
+    /// round trip only where the timeout has been doubled as often as it may be: an address that takes longer than that would
+    /// never be measured, and be sent each query twice for ever.
+    pub(super) fn ambiguous(&mut self, addr: SocketAddr, rtt: Duration) {
+        if self.by_address.get(&addr).is_some_and(|known| known.doublings >= MAX_DOUBLINGS) {
+            return self.measured(addr, rtt);
+        }
         self.by_address.update(addr, |known| known.copied().unwrap_or_default().backed_off());
         self.overall = self.overall.backed_off();
     }
@@ -173,7 +178,7 @@ mod tests {
             for (host, ms, sent_once) in answers {
                 match sent_once {
                     true => trips.measured(addr(host), Duration::from_millis(ms)),
-                    false => trips.ambiguous(addr(host)),
+                    false => trips.ambiguous(addr(host), Duration::from_millis(ms)),
                 }
                 for host in 0..5 {
                     let expected = trips.expected(addr(host));
@@ -250,10 +255,9 @@ mod tests {
             (trips.expected(addr(1)), |trips: &RoundTrips| trips.resend_timeout(addr(1)).as_millis());
         assert_eq!(resend(&trips), 200);
         // It has become slower than that: the second send, or the third, is answered.
-        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1), Duration::from_millis(300));
         assert_eq!(resend(&trips), 400);
-        trips.ambiguous(addr(1));
-        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1), Duration::from_millis(300));
         assert_eq!((resend(&trips), trips.expected(addr(1))), (800, expected));
         assert_eq!(trips.resend_timeout(addr(2)).as_millis(), 400, "the others may have become slower with it");
         trips.measured(addr(1), Duration::from_millis(300));
@@ -261,14 +265,26 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_takes_longer_than_any_doubled_timeout_is_measured_all_the_same() {
+        let mut trips = RoundTrips::new(TIMEOUT);
+        let far = Duration::from_millis(1_500);
+        for _ in 0..MAX_DOUBLINGS {
+            trips.ambiguous(addr(1), far);
+            assert_eq!(trips.expected(addr(1)), INITIAL_EXPECTED_RTT);
+        }
+        trips.ambiguous(addr(1), far);
+        assert!(trips.expected(addr(1)) >= far && trips.resend_timeout(addr(1)) > far);
+    }
+
+    #[test]
     fn a_timeout_that_is_backed_off_leaves_room_for_another_send_and_a_measured_one_is_never_cut() {
         let mut trips = RoundTrips::new(TIMEOUT);
-        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1), Duration::from_millis(300));
         assert_eq!(trips.resend_timeout(addr(1)), TIMEOUT / 4);
-        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1), Duration::from_millis(300));
         assert_eq!(trips.resend_timeout(addr(1)), TIMEOUT / 2);
         trips.measured(addr(1), Duration::from_millis(600));
-        trips.ambiguous(addr(1));
+        trips.ambiguous(addr(1), Duration::from_millis(300));
         assert_eq!(trips.resend_timeout(addr(1)), Duration::from_millis(1_800));
     }
 
