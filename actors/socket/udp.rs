@@ -62,7 +62,8 @@ impl UdpTransport {
     /// # Errors
     /// As [`UdpTransport::bind`].
     pub fn bind_with(addr: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
-        let addr = canonical(addr);
+        // A mapped address is one of IPv4. One of IPv6 keeps its scope.
+        let addr = if canonical(addr).is_ipv4() { canonical(addr) } else { addr };
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // Less than asked for is no reason not to start.
