@@ -282,3 +282,20 @@ async fn a_failed_bootstrap_is_an_event_and_what_came_of_it_can_be_asked() {
     node.stop().await;
     assert!(matches!(node.joined().await, Err(Error::Stopped(_))));
 }
+
+#[tokio::test]
+async fn what_is_no_address_is_told_what_one_looks_like_and_a_ping_to_itself_says_so() {
+    for wrong in ["8000", "localhost", "127.0.0.1:port", ":8000"] {
+        let error = Node::builder().bind(wrong).start().await.unwrap_err().to_string();
+        assert!(error.contains("an address is host:port, such as 127.0.0.1:8000"), "{wrong}: {error}");
+    }
+    for many in ["224.0.0.1:8000", "255.255.255.255:8000"] {
+        let error = Node::builder().bind(many).start().await.unwrap_err().to_string();
+        assert!(error.contains("is not the address of one host"), "{many}: {error}");
+    }
+    let node = Node::builder().start().await.unwrap();
+    let outcome = node.bootstrap(["8000"]).await.unwrap();
+    assert!(outcome.to_string().contains("an address is host:port"), "{outcome}");
+    let error = node.ping(node.local_addr()).await.unwrap_err().to_string();
+    assert!(error.contains("this node itself"), "{error}");
+}

@@ -37,6 +37,14 @@ impl Resolver {
     }
 }
 
+/// What an address looks like, for what is none.
+pub(crate) const ADDRESS_FORM: &str = "an address is host:port, such as 127.0.0.1:8000 or [::1]:8000";
+
+/// Whether `text` has the form of an address: whether there is such a host is the resolver's word.
+pub(crate) fn has_form(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 /// The addresses of `contact` that a node over `transport` can ask: at least one.
 pub(super) async fn addresses_of(
     contact: String,
@@ -44,6 +52,9 @@ pub(super) async fn addresses_of(
     resolver: Resolver,
 ) -> Result<Vec<SocketAddr>, ContactFailure> {
     let unresolved = |reason: String| ContactFailure::Unresolved { reason };
+    if !has_form(&contact) {
+        return Err(unresolved(ADDRESS_FORM.to_owned()));
+    }
     let all: Vec<SocketAddr> = match tokio::time::timeout(RESOLVE_TIMEOUT, (resolver.0)(contact)).await {
         Ok(Ok(addresses)) => addresses.into_iter().map(canonical).collect(),
         Ok(Err(error)) => return Err(unresolved(error.to_string())),

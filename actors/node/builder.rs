@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::super::assembly::{self, Plan};
 use super::super::clock::generate_node_id;
-use super::super::join::resolver::Resolver;
+use super::super::join::resolver::{ADDRESS_FORM, Resolver, has_form};
 use super::super::limits;
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
@@ -24,8 +24,6 @@ use super::Node;
 
 /// Where a node listens unless it is told otherwise: on this machine only, at any free port.
 pub const DEFAULT_BIND: &str = "127.0.0.1:0";
-/// What is said of an address that is none.
-const ADDRESS_FORM: &str = "an address is host:port, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one";
 
 /// Builds a [`Node`].
 #[must_use = "a builder does nothing until it is started"]
@@ -258,9 +256,8 @@ fn tell(on_failure: Option<OnFailure>, ender: &Ender) {
 
 async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
     let error = |reason: String| Error::Resolve { addr: bind.to_owned(), reason };
-    let (host, port) = bind.rsplit_once(':').unwrap_or_default();
-    if host.is_empty() || port.parse::<u16>().is_err() {
-        return Err(error(ADDRESS_FORM.to_owned()));
+    if !has_form(bind) {
+        return Err(error(format!("{ADDRESS_FORM}; port 0 is any free one")));
     }
     let found = tokio::net::lookup_host(bind).await.map_err(|found| error(found.to_string()))?;
     // Of a name with addresses of both families the IPv4 one: most of the network speaks nothing else.

@@ -234,7 +234,11 @@ impl Handler<TransmitQuery> for Socket {
         let sent = match self.codec.encode(&message) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
-            Ok(payload) => self.send(query.to, self.asked_at.of(&query.to), payload),
+            Ok(payload) => {
+                // Where the peer reached us last may be forged, or a way that is gone: a second send takes the system's choice.
+                let local = self.asked_at.of(&query.to).filter(|_| !query.again);
+                self.send(query.to, local, payload)
+            }
             Err(error) => {
                 self.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
                 false

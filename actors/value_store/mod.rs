@@ -161,7 +161,8 @@ impl Supervised for ValueStore {
         // Whoever waits for a commit sees its answer dropped, which is an error.
         self.waiting.clear();
         self.backlog = Backlog::new(self.config.max_values);
-        self.recent = RecentWrites::new(self.config.query_timeout);
+        // What was acknowledged stays so. What was under way is not known to have been applied.
+        self.recent.forget_unacknowledged();
     }
 }
 

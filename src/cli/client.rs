@@ -26,9 +26,14 @@ pub(super) async fn with_client<T>(
     deadline
         .ask(async || {
             if let Some(client) = &joined {
-                // It may have lost its contacts meanwhile.
-                let (_, ended) = tokio::join!(client.bootstrap(&network.bootstrap), work(client));
-                return ended;
+                // It may have lost its contacts meanwhile. They are asked beside the work, which does not wait for them.
+                let work = work(client);
+                tokio::pin!(work);
+                return tokio::select! {
+                    biased;
+                    ended = &mut work => ended,
+                    _ = client.bootstrap(&network.bootstrap) => work.await,
+                };
             }
             work(joined.insert(join(network).await?)).await
         })

@@ -215,13 +215,20 @@ impl Shortlist {
         if self.of_id(&peer.id).iter().any(|candidate| candidate.informants.contains(&origin.named_by)) {
             return Offer::Known;
         }
-        if self.iter().any(|other| other.peer.addr == peer.addr && !other.is_open()) {
+        let is_there =
+            |is: fn(&State) -> bool| self.iter().any(|other| other.peer.addr == peer.addr && is(&other.state));
+        if is_there(|state| matches!(state, State::Answered { .. } | State::Failed(Failure::WrongId { .. }))) {
             return Offer::AddressInUse;
         }
         if self.is_subnet_full(self.subnet_of(&peer), Candidate::is_answered) {
             return Offer::SubnetFull;
         }
-        self.insert(peer, origin, vec![origin.named_by], false);
+        if is_there(|state| *state == State::Failed(Failure::Silent)) {
+            // Nothing answers there, so it is not asked; and it has not been heard.
+            self.insert(peer, State::Failed(Failure::Silent), origin, vec![origin.named_by], false);
+            return Offer::AddressInUse;
+        }
+        self.insert(peer, State::Fresh, origin, vec![origin.named_by], false);
         Offer::Taken
     }
 
@@ -244,8 +251,9 @@ impl Shortlist {
         Some((entry, origin))
     }
 
-    /// The query to `peer` failed, and so would one by another id at its address. Only the id that the address gave itself
-    /// is asked there, once: otherwise a liar that names a peer's address with a false id would keep the peer out.
+    /// The query to `peer` failed. Where nothing answered, one by another id at its address would fail as well: the peers of
+    /// these ids count as unheard. Where another id answered, that one alone is asked there, once: otherwise a liar that names a
+    /// peer's address with a false id would keep the peer out. What was not sent says nothing of the address.
     pub(super) fn failed(&mut self, peer: &Peer, why: Failure) {
         let Some(candidate) = self.in_flight(peer) else { return };
         let State::InFlight { entry, .. } = candidate.state else { return };
@@ -254,15 +262,16 @@ impl Shortlist {
         let origin = Origin { named_by: Some(entry), ..candidate.origin };
         self.unsent += usize::from(why == Failure::Unsent);
         let itself = match why {
-            Failure::WrongId { actual } if !again && actual != self.own => Some(Peer::new(actual, peer.addr)),
-            _ => None,
+            Failure::Unsent => return,
+            Failure::Silent => return self.fail_all_at(peer.addr),
+            Failure::WrongId { actual } => Some(Peer::new(actual, peer.addr)).filter(|it| !again && it.id != self.own),
         };
         self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr && Some(other.peer) != itself);
         let Some(itself) = itself else { return };
         match self.find(&itself) {
             Some(at) => self.candidates[at].by_own_word = true,
             None if self.is_subnet_full(self.subnet_of(&itself), Candidate::is_answered) => {}
-            None => self.insert(itself, origin, informants, true),
+            None => self.insert(itself, State::Fresh, origin, informants, true),
         }
     }
 
@@ -401,6 +410,15 @@ impl Shortlist {
         });
     }
 
+    /// Nothing answers at `addr`: the ids that it was named with and not asked by fail with the one that was.
+    fn fail_all_at(&mut self, addr: SocketAddr) {
+        let fresh = |candidate: &&mut Candidate| candidate.peer.addr == addr && candidate.state == State::Fresh;
+        for candidate in self.candidates.iter_mut().filter(fresh) {
+            candidate.state = State::Failed(Failure::Silent);
+            self.dropped.push((candidate.peer, candidate.origin.named_by, Offer::AddressInUse));
+        }
+    }
+
     /// The candidates of an id, in the order of naming.
     fn of_id(&self, id: &NodeId) -> &[Candidate] {
         let distance = id.distance(&self.target);
@@ -416,11 +434,11 @@ impl Shortlist {
         of_id.iter().position(|candidate| candidate.peer == *peer).map(|at| start + at)
     }
 
-    fn insert(&mut self, peer: Peer, origin: Origin, informants: Vec<Option<usize>>, by_own_word: bool) {
+    fn insert(&mut self, peer: Peer, state: State, origin: Origin, informants: Vec<Option<usize>>, by_own_word: bool) {
         let distance = peer.id.distance(&self.target);
         let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
         let subnet = self.subnet_of(&peer);
-        let candidate = Candidate { peer, state: State::Fresh, origin, distance, subnet, informants, by_own_word };
+        let candidate = Candidate { peer, state, origin, distance, subnet, informants, by_own_word };
         self.candidates.insert(at, candidate);
     }
 }

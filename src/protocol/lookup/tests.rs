@@ -516,3 +516,27 @@ fn a_trace_tells_hops_distances_and_times() {
     assert_eq!((&json["ending"], &json["lasted_us"]), (&"complete".into(), &2_050_000.into()));
     assert_eq!(lookup.trace().asked[1].took(), Some(LOST));
 }
+
+#[test]
+fn an_id_at_an_address_that_was_silent_under_another_one_is_not_asked_and_counts_as_unheard() {
+    // A liar names the holder's address under a false id, farther than all others; an honest peer names the holder.
+    let (holder, honest, liar) = (near(1), near(30), near(40));
+    let false_id = Peer::new(near(200).id, holder.addr);
+    for named_late in [false, true] {
+        let (config, now) = (config(3, 3), Instant::now());
+        let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config, false, &[honest, liar], now);
+        assert_eq!(asks(&mut lookup, now).len(), 2);
+        let mut named = vec![holder];
+        lookup.handle_peers(&liar, &[false_id], now);
+        assert_eq!(asks(&mut lookup, now), [false_id]);
+        if !named_late {
+            lookup.handle_peers(&honest, &std::mem::take(&mut named), now);
+            assert!(asks(&mut lookup, now).is_empty(), "its address is being asked");
+        }
+        lookup.handle_failure(&false_id, Failure::Silent, now);
+        lookup.handle_peers(&honest, &named, now);
+        assert!(asks(&mut lookup, now).is_empty());
+        assert!(matches!(lookup.next(now), Next::Finished(Ending::Complete)));
+        assert_eq!(lookup.trace().unheard, 2, "the false id and the holder, named late: {named_late}");
+    }
+}

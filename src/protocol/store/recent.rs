@@ -73,6 +73,14 @@ impl RecentWrites {
         }
     }
 
+    /// Forgets the writes that are not acknowledged: their owner has lost them.
+    pub fn forget_unacknowledged(&mut self) {
+        let writes: Vec<_> = std::iter::from_fn(|| self.writes.pop_oldest()).collect();
+        for (query, write) in writes.into_iter().filter(|(_, write)| write.stored.is_some()) {
+            self.writes.touch(query, write);
+        }
+    }
+
     /// The write that came from `from` as the query `id` is acknowledged: whether the value was stored.
     pub fn ended(&mut self, from: SocketAddr, id: QueryId, stored: bool) {
         let query = (canonical(from), id);
@@ -135,5 +143,18 @@ mod tests {
         assert_eq!(writes.came(addr(1), QueryId::from_u64(11), "key", &"v".into(), now), Seen::UnderWay);
         assert_eq!(writes.came(addr(1), QueryId::from_u64(0), "key", &"v".into(), now + TIMEOUT * 3), Seen::New);
         assert_eq!(writes.writes.len(), 1);
+    }
+
+    #[test]
+    fn what_was_acknowledged_outlives_a_restart_and_what_was_under_way_is_new_then() {
+        let (mut writes, now) = (RecentWrites::new(TIMEOUT), Instant::now());
+        let value: Value = "v".into();
+        for id in [1, 2] {
+            assert_eq!(writes.came(addr(1), QueryId::from_u64(id), "key", &value, now), Seen::New);
+        }
+        writes.ended(addr(1), QueryId::from_u64(1), true);
+        writes.forget_unacknowledged();
+        let came = [1, 2].map(|id| writes.came(addr(1), QueryId::from_u64(id), "key", &value, now));
+        assert_eq!(came, [Seen::Acknowledged { stored: true }, Seen::New]);
     }
 }
