@@ -5,6 +5,8 @@
 //! another says. So an id may be a candidate at several addresses and an address under several ids, and what is true is found
 //! out by asking. Those go first whose informants have named the fewest that failed.
 
+use std::net::SocketAddr;
+
 use super::Failure;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{Distance, NodeId};
