@@ -123,8 +123,11 @@ async fn serve(
     };
     match ended {
         Ok(number) => {
+            tracing::info!(signal = number, "stopping");
             service.stopping(&stopped_by(number));
-            signals.stop(node).await
+            signals.stop(node).await?;
+            tracing::info!("stopped");
+            Ok(())
         }
         // Without a signal it ends only where it has failed.
         Err(done) => {

@@ -1,7 +1,7 @@
 //! `kad node`: what it says at the start, and how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 
 use serde_json::Value as Json;
@@ -62,8 +62,9 @@ fn on_a_terminal_the_banner_names_the_node_and_commands_that_work_when_copied() 
     assert_eq!(copied(" get ").stdout, b"hello");
 }
 
+#[cfg(unix)]
 #[test]
-fn anything_else_than_a_terminal_gets_no_banner_and_the_log_says_where_the_node_is() {
+fn anything_else_than_a_terminal_gets_no_banner_and_the_log_says_where_the_node_is_and_that_it_stops() {
     let mut node = kad(&["node", "--ephemeral", "--listen", "127.0.0.1:0", "--log-format", "json"]).spawn().unwrap();
     let mut log = BufReader::new(node.stderr.take().unwrap());
     let mut line = String::new();
@@ -71,7 +72,13 @@ fn anything_else_than_a_terminal_gets_no_banner_and_the_log_says_where_the_node_
     let started: Json = serde_json::from_str(&line).unwrap();
     assert_eq!((&started["level"], &started["message"]), (&"INFO".into(), &"started".into()), "{line}");
     assert!(started["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
-    node.kill().unwrap();
+    let kill = std::process::Command::new("kill").args(["-TERM", &node.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    let messages: Vec<String> =
+        rest.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["message"].to_string()).collect();
+    assert_eq!(messages[messages.len() - 2..], ["\"stopping\"", "\"stopped\""], "{rest}");
     assert_eq!(node.wait_with_output().unwrap().stdout, b"");
 }
 
