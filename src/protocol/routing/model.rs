@@ -487,7 +487,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
     let mut model =
         Model { own, config, splits: 0, known: Vec::new(), log: Vec::new(), losses: Vec::new(), away: Vec::new() };
     let mut told = Told::default();
-    for _ in 0..60 {
+    for _ in 0..75 {
         let longest = [200, 4_000][below(2) as usize];
         now += Duration::from_millis(1 + below(longest));
         let mut peer = peers[below(16) as usize];
