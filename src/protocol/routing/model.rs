@@ -562,6 +562,5 @@ fn the_table_is_its_naive_model_over_ten_thousand_histories() {
     }
     let Met { added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored } = met;
     let least = [added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored].into_iter().min();
-    // An id that is given back takes four steps that fit together: it is met least often.
-    assert!(least > Some(100), "{met:?}");
+    assert!(least > Some(250), "{met:?}");
 }
