@@ -284,11 +284,12 @@ impl Dispatcher {
         }
     }
 
-    fn release(&mut self, held: Held, now: Instant) {
+    /// `limit` is what its request still bears; the rest is on the budget.
+    fn release(&mut self, held: Held, limit: usize, now: Instant) {
         match held {
-            // The requests have paid for the pings; all else is on the budget.
             Held::Answer(answer) => {
-                if self.admission.spend(answer.to, answer.payload.len(), now) {
+                let beyond = answer.payload.len().saturating_sub(limit);
+                if beyond == 0 || self.admission.spend(answer.to, beyond, now) {
                     self.links.held.do_send(answer);
                 } else {
                     self.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
@@ -302,7 +303,7 @@ impl Dispatcher {
                     return;
                 };
                 write.to.permit = Some(permit);
-                write.to.limit = 0;
+                write.to.limit = limit;
                 let standing = self.admission.standing(write.to.addr, None, now);
                 self.judge_write(write, standing, now);
             }
@@ -412,8 +413,9 @@ impl Handler<AddressVerified> for Dispatcher {
 
     fn handle(&mut self, verified: AddressVerified, _: &mut Self::Context) {
         let now = clock::now();
+        let limit = self.admission.released_limit(verified.addr);
         for held in self.admission.verified(verified.addr, verified.version, now) {
-            self.release(held, now);
+            self.release(held, limit, now);
         }
     }
 }

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Body, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
-use kademlia_dynamic::{Codec, Node, NodeId};
+use kademlia_dynamic::{Codec, Config, Node, NodeId};
 use tokio::time::sleep;
 
 use super::{spell, start};
@@ -134,4 +135,53 @@ fn a_newcomer_is_pinged_whatever_was_sent_in_the_names_of_its_neighbours_and_the
             assert!(pings >= 1, "it was pinged");
         });
     }
+}
+
+#[test]
+fn the_first_write_of_a_legacy_node_is_acknowledged_although_the_budget_of_its_host_is_used_up() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+        // No rate stands in the way.
+        let config =
+            Config::builder().source_rate(10_000).source_burst(10_000).prefix_rate(10_000).prefix_burst(10_000);
+        let node = start(&network, Node::builder().config(config.build().unwrap())).await;
+        let newcomer = network.endpoint();
+        let neighbour = network.endpoint_at(SocketAddr::new(newcomer.addr().ip(), 9)).expect("it is free");
+        let over_budget = || node.counters().get(Counter::OverBudget);
+        // Ever smaller values, so that nothing is left of the budget in the end.
+        for size in [50_000, 5_000, 600, 200, 160, 150, 140] {
+            let key = size.to_string();
+            node.set(&key, "x".repeat(size)).await.unwrap();
+            let before = over_budget();
+            for n in 0..100 {
+                let read = Body::Request(Request::FindValue { key: key.as_str().into() });
+                neighbour.send(node.local_addr(), legacy(neighbour.addr(), None, n, read));
+                sleep(Duration::from_millis(1)).await;
+                answer_pings(&neighbour, &node, None, &mut 0);
+                sleep(Duration::from_millis(1)).await;
+                if over_budget() > before {
+                    break;
+                }
+            }
+            assert!(over_budget() > before, "{size}");
+        }
+        newcomer.send(node.local_addr(), legacy(newcomer.addr(), None, 1, Body::Request(set("first".to_owned()))));
+        let mut acknowledged = None;
+        for _ in 0..20 {
+            sleep(Duration::from_millis(1)).await;
+            while let Some(datagram) = newcomer.try_receive() {
+                let message = Codec::Json.decode(&datagram.payload).unwrap();
+                match message.body {
+                    Body::Request(Request::Ping) => {
+                        let pong = Body::Response(Response::Pong);
+                        let id = message.id.as_u64().unwrap();
+                        newcomer.send(node.local_addr(), legacy(newcomer.addr(), None, id, pong));
+                    }
+                    Body::Response(Response::Set { stored, .. }) => acknowledged = Some(stored),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(acknowledged, Some(true), "a legacy node drops a peer after one silent query");
+    });
 }

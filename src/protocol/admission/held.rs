@@ -117,6 +117,11 @@ impl<T> HeldItems<T> {
         true
     }
 
+    /// What pings have left of the credit of `addr`, for each of the items that wait for it.
+    pub(super) fn share(&self, addr: SocketAddr) -> usize {
+        self.by_address.get(&addr).map_or(0, |account| account.credit / account.sequences.len().max(1))
+    }
+
     pub(super) fn release(&mut self, addr: SocketAddr) -> Vec<T> {
         let account = self.forget(addr);
         account

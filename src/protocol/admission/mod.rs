@@ -227,6 +227,12 @@ impl<T> Admission<T> {
         request_len.saturating_mul(MAX_AMPLIFICATION).saturating_sub(ping)
     }
 
+    /// How many bytes may be sent for each item that waits for `addr` once that has answered, without a budget: what our pings
+    /// have left of [`Admission::answer_limit`]. To be read before [`Admission::verified`].
+    pub fn released_limit(&self, addr: SocketAddr) -> usize {
+        self.held.share(canonical(addr))
+    }
+
     /// Whether the budget of `addr`, which [lives](Standing::Lives), bears `bytes` beyond [`Admission::answer_limit`]. If so, they
     /// are taken out of it; if not, nothing is.
     pub fn spend(&mut self, addr: SocketAddr, bytes: usize, now: Instant) -> bool {

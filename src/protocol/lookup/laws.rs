@@ -304,15 +304,33 @@ fn liars_that_invent_ever_nearer_peers_end_a_lookup_within_its_budget() {
     }
 }
 
+/// The first that a lookup asks names `lies` besides what it knows, all others tell the truth: the true nearest are found.
+fn one_liar_hides_none(case: &mut Case, mut lies: Vec<Peer>, truth: Vec<Peer>, seed: u64) {
+    let mut lookup = case.lookup(Goal::Nodes);
+    let (network, target) = (&case.network, case.target);
+    let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
+        let mut named = std::mem::take(&mut lies);
+        match network.peers.iter().find(|peer| peer.addr == asked.addr) {
+            Some(there) if there.id == asked.id => {
+                named.extend(network.answer(&asked.id, &target, true));
+                Reply::Peers(named)
+            }
+            Some(there) => Reply::Fails(Failure::WrongId { actual: there.id }),
+            None => Reply::Fails(Failure::Silent),
+        }
+    });
+    assert_eq!((run.ending, lookup.closest()), (Ending::Complete, truth), "network {seed}");
+}
+
 #[test]
 fn a_liar_cannot_hide_the_nearest_behind_false_addresses_or_false_ids() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.0);
         let truth = case.truth();
         let mut dice = SeededEntropy::new(!seed);
-        let (network, target) = (&case.network, case.target);
+        let target = case.target;
         // The liar is the first to be asked; besides what it knows it names each of the nearest falsely.
-        let mut lies: Vec<Peer> = truth
+        let lies: Vec<Peer> = truth
             .iter()
             .enumerate()
             .map(|(number, honest)| match dice.below(2) {
@@ -320,19 +338,7 @@ fn a_liar_cannot_hide_the_nearest_behind_false_addresses_or_false_ids() {
                 _ => Peer::new(Prefix::of(&target, 100).random_id(&mut dice), honest.addr),
             })
             .collect();
-        let mut lookup = case.lookup(Goal::Nodes);
-        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
-            let mut named = std::mem::take(&mut lies);
-            match network.peers.iter().find(|peer| peer.addr == asked.addr) {
-                Some(there) if there.id == asked.id => {
-                    named.extend(network.answer(&asked.id, &target, true));
-                    Reply::Peers(named)
-                }
-                Some(there) => Reply::Fails(Failure::WrongId { actual: there.id }),
-                None => Reply::Fails(Failure::Silent),
-            }
-        });
-        assert_eq!((run.ending, lookup.closest()), (Ending::Complete, truth), "network {seed}");
+        one_liar_hides_none(&mut case, lies, truth, seed);
     }
 }
 
@@ -341,24 +347,11 @@ fn a_liar_that_names_two_false_addresses_for_each_of_the_nearest_hides_none() {
     for seed in 0..2_000 {
         let mut case = case(seed, 0.0);
         let truth = case.truth();
-        let (network, target) = (&case.network, case.target);
         let false_addresses = |(number, honest): (usize, &Peer)| {
             [2_000, 3_000].map(|first| Peer::new(honest.id, address(first + number)))
         };
         // The liar is the first to be asked.
-        let mut lies: Vec<Peer> = truth.iter().enumerate().flat_map(false_addresses).collect();
-        let mut lookup = case.lookup(Goal::Nodes);
-        let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
-            let mut named = std::mem::take(&mut lies);
-            match network.peers.iter().find(|peer| peer.addr == asked.addr) {
-                Some(there) if there.id == asked.id => {
-                    named.extend(network.answer(&asked.id, &target, true));
-                    Reply::Peers(named)
-                }
-                Some(there) => Reply::Fails(Failure::WrongId { actual: there.id }),
-                None => Reply::Fails(Failure::Silent),
-            }
-        });
-        assert_eq!((run.ending, lookup.closest()), (Ending::Complete, truth), "network {seed}");
+        let lies: Vec<Peer> = truth.iter().enumerate().flat_map(false_addresses).collect();
+        one_liar_hides_none(&mut case, lies, truth, seed);
     }
 }
