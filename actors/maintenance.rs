@@ -24,7 +24,7 @@ const MAX_CONTACTS: usize = 200;
 /// How often the table is looked at, whether anybody is in it.
 const CHECK_ROUND: Duration = Duration::from_secs(60);
 /// The pause between a join and the look whether it brought anybody, and between the first rejoin and the second; it
-/// doubles with each one that brings nobody. A join sends two datagrams to each contact, which may both be lost.
+/// doubles with each one that reaches no peer. A join sends two datagrams to each contact, which may both be lost.
 const FIRST_REJOIN: Duration = Duration::from_secs(2);
 /// The longest pause between rejoins.
 const LONGEST_REJOIN: Duration = Duration::from_secs(60);

@@ -59,7 +59,7 @@
 #![cfg_attr(not(feature = "node"), doc = "[`Node::actor`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`Node::events`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`Node::snapshot`]: #features")]
-// They panic where nobody can be written to: what a person is told goes through `cli::output` and `cli::stderr`.
+// They panic where the output cannot be written: what a person is told goes through `cli::output` and `cli::stderr`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 // The actors name the core as any embedder does, so that they can use nothing of it that is not public.

@@ -143,7 +143,7 @@ fn with_a_fifth_of_the_peers_dead_a_read_that_finds_takes_at_most_twice_as_long_
         let [[healthy_present, healthy_absent], [ill_present, ill_absent]] = [&healthy, &ill];
         assert!(ill_present.quantile(0.5) <= 2 * healthy_present.quantile(0.5), "{latency:?}: the median");
         assert!(ill_present.quantile(0.99) <= 5 * healthy_present.quantile(0.99), "{latency:?}: the 99th percentile");
-        assert!(healthy_absent.quantile(1.0) < DEFAULT_QUERY_TIMEOUT, "{latency:?}: nobody is waited for in vain");
+        assert!(healthy_absent.quantile(1.0) < DEFAULT_QUERY_TIMEOUT, "{latency:?}: no peer is waited for in vain");
         assert!(ill_absent.quantile(0.5) <= ABSENT_MEDIAN, "{latency:?}: {:?}", ill_absent.quantile(0.5));
         assert!(ill_absent.quantile(0.99) <= ABSENT_P99, "{latency:?}: {:?}", ill_absent.quantile(0.99));
         let [[_, healthy], [_, ill]] = [healthy, ill];

@@ -28,7 +28,7 @@ pub struct SendQuery {
 }
 
 /// Dispatcher, routing table → queries: ping this address. A request that came from it has paid for that with its bytes, so the
-/// ping does not count as one to an address that never answered, and is sent once. Nobody is told what becomes of it.
+/// ping does not count as one to an address that never answered, and is sent once. No actor is told what becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct PingPaid {

@@ -119,7 +119,7 @@ fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
     outcome
 }
 
-/// Does `work`, which may block, on a thread of its own. Whoever no longer waits for it leaves it to itself.
+/// Does `work`, which may block, on a thread of its own. A caller that no longer waits for it leaves it to itself.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let (done, outcome) = tokio::sync::oneshot::channel();
     // Not tokio's own threads: it panics where one cannot be started.

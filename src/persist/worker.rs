@@ -254,7 +254,7 @@ impl Worker {
         loop {
             let Err(failure) = self.try_write(changes, durable || !self.disk.is_open()) else { return Ok(()) };
             if let Failure::Gone = failure {
-                // What was written is where nobody will look for it, unless that comes back.
+                // What was written is not found again, unless that folder comes back.
                 self.unsure.extend(changes.iter().map(|change| change.key().clone()));
                 return self.look().and(Err(failure));
             }

@@ -74,7 +74,7 @@ fn a_set_says_the_shortest_life_that_a_holder_told_and_none_where_none_did() {
     in_virtual_time(async {
         let (_, peers, node) = house(3).await;
         let expires_in = node.set("key", "value").await.unwrap().expires_in;
-        assert_eq!(expires_in, None, "whoever tells nothing may have any setting");
+        assert_eq!(expires_in, None, "a holder that tells nothing may have any setting");
         peers.on(|asked| match (&asked.request, asked.peer) {
             (Request::Set { .. }, 0) => Response::Set { stored: true, ttl: Some(7_200) }.into(),
             (Request::Set { .. }, 1) => Response::Set { stored: true, ttl: Some(3_600) }.into(),

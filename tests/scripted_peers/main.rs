@@ -1,6 +1,6 @@
 //! How an application is tested against scripted peers (`application.rs`), and what our node does when its peers lie, keep
 //! silent, or are not who they say (`behaviour.rs`), what it does not go on with (`bounds.rs`), when
-//! somebody sends in another's name (`addresses.rs`), and when datagrams get lost (`resends.rs`).
+//! a stranger sends in another's name (`addresses.rs`), and when datagrams get lost (`resends.rs`).
 
 mod addresses;
 mod application;

@@ -273,7 +273,7 @@ fn a_token_proves_the_requests_of_its_address_whatever_else_is_forgotten_of_it()
     assert_eq!(admission.standing(global(1, 1), token, now + secs(299)), Standing::Proved);
     assert_eq!(admission.standing(global(1, 2), token, now), Standing::Unknown, "another port");
     assert_eq!(admission.standing(global(1, 1), token, now + secs(601)), Standing::Unknown);
-    // Where nobody must prove anything, no token is made.
+    // Where no address must prove itself, no token is made.
     assert_eq!(admission.judge(addr("10.0.0.1:1"), token, now), (Standing::Exempt, None));
 }
 

@@ -104,7 +104,7 @@ fn read(text: &str) -> Result<Slot<Wire>, serde_json::Error> {
 }
 
 /// `text` with a fraction in the place of each number that no float holds, and of Python's `NaN` and `Infinity`: none of them
-/// is a number of this wire, and each may be a part of a value that somebody sets. `None` if there are none.
+/// is a number of this wire, and each may be a part of a value that a node sets. `None` if there are none.
 fn with_finite_numbers(text: &str) -> Option<String> {
     let is_infinite = |word: &str| {
         let number = || serde_json::from_str::<IgnoredAny>(word).is_ok();

@@ -236,7 +236,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
                 value => {
                     let value = Arc::new(required(value, "value")?);
                     if cached {
-                        // Nobody trusts the target, so whatever stands there is no reason to drop the message.
+                        // The target is not trusted, so nothing that stands there is a reason to drop the message.
                         Request::SetCached { key, value, target: wire.target_id.good(), ttl }
                     } else {
                         Request::Set { key, value, ttl, age }

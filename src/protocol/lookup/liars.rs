@@ -1,4 +1,4 @@
-//! The law of liars: informants of whom fewer than half lie hide nobody whom an honest one has named.
+//! The law of liars: informants of which fewer than half lie hide no peer that an honest one has named.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -82,7 +82,7 @@ impl Liars<'_> {
         self.place(peer).is_some_and(|place| !self.lies[place] && self.network.peers[place].id == peer.id)
     }
 
-    /// An address that nobody has named so far, of a subnet of its own or of that of `beside`.
+    /// An address that was not named so far, of a subnet of its own or of that of `beside`.
     fn name(&mut self, behind: Behind, beside: Option<&Peer>) -> SocketAddr {
         let mut addr = address(2_000 + self.named.len());
         if let Some(SocketAddr::V4(beside)) = beside.map(|peer| peer.addr) {
@@ -223,7 +223,7 @@ fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f6
     if honest.len() == answered.len() || 2 * (answered.len() - honest.len()) >= answered.len() {
         return;
     }
-    // Whoever answered is among the living, accomplices included.
+    // All that answered are among the living, accomplices included.
     let mut living: Vec<NodeId> =
         network.living(&target).iter().chain(&answered).map(|peer| peer.id).filter(|id| *id != own.id).collect();
     living.sort_by_key(|id| id.distance(&target));

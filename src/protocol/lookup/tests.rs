@@ -314,7 +314,7 @@ fn a_lookup_takes_three_of_one_global_subnet_the_nearest_before_they_are_asked()
     let crowd: Vec<Peer> = (0..6).rev().map(|number| in_subnet(number, "198.51.100")).collect();
     let (mut lookup, now) = told(&config(8, 4), &crowd);
     assert_eq!(asks(&mut lookup, now), [crowd[5], crowd[4], crowd[3]]);
-    // Whoever is late or fails makes room: three that do not exist keep no other one out.
+    // A peer that is late or fails makes room: three that do not exist keep no other one out.
     lookup.handle_slow(&crowd[5]);
     assert_eq!(asks(&mut lookup, now), [crowd[2]]);
     lookup.handle_failure(&crowd[4], Failure::Silent, now);
