@@ -115,7 +115,7 @@ impl Queries {
         Self { config, own, pending, parked: Parked::default(), entropy, counters, links }
     }
 
-    /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (WIRE.md, messages).
+    /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (docs/wire.md, 2.4).
     fn claim(&self, asked: Option<NodeId>) -> Option<NodeId> {
         self.own.or(asked)
     }

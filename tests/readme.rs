@@ -1,7 +1,7 @@
-//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, and tests that are named. The README's
-//! programs are documentation tests of the library.
+//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, and tests that are named; and that the
+//! sections of docs/wire.md exist that the code cites. The README's programs are documentation tests of the library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::{
@@ -93,4 +93,44 @@ fn every_threat_names_a_test_and_each_of_them_is_there() {
             assert!(is_suite || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
         }
     }
+}
+
+/// Adds the `.rs` files below `folder` to `found`.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the sources") {
+        let path = entry.expect("an entry of it").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_section_of_the_specification_that_the_code_cites_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let headings: Vec<&str> = include_str!("../docs/wire.md")
+        .lines()
+        .filter(|line| line.starts_with("##"))
+        .filter_map(|line| line.trim_start_matches('#').split_whitespace().next())
+        .map(|number| number.trim_end_matches('.'))
+        .collect();
+    let mut files = Vec::new();
+    for folder in ["src", "actors", "tests"] {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut cited = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for rest in text.split("docs/wire.md, ").skip(1) {
+            let end = rest.find(|next: char| !next.is_ascii_digit() && next != '.').unwrap_or(rest.len());
+            let section = rest[..end].trim_end_matches('.');
+            if !section.is_empty() {
+                assert!(headings.contains(&section), "{} cites {section}", file.display());
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 0);
 }

@@ -224,7 +224,7 @@ fn legacy_nodes_are_of_the_version_that_was_asked_for() {
             let asker = ScriptedPeers::new(sim.network(), Codec::Json).with(1);
             for place in sim.legacy_places() {
                 let to = sim.legacy_node(place).unwrap().peer().addr;
-                // Only 1.0.0 answers that (WIRE.md).
+                // Only 1.0.0 answers that (docs/wire.md, 3.2).
                 let answer = asker.ask(0, to, Request::Get { key: "key".into() }).await;
                 assert_eq!(answer.is_ok(), version == LegacyVersion::V1_0_0, "{answer:?}");
             }

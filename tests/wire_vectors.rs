@@ -167,3 +167,31 @@ fn a_key_lies_where_the_legacy_network_looks_for_it() {
         assert_eq!(NodeId::of_key(key).to_string(), line["node_id"], "{key:?}");
     }
 }
+
+/// The contents of the blocks of `document` that are marked as `language`.
+fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("\n```{language}\n");
+    document.split(&start).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
+#[test]
+fn the_examples_in_the_specification_are_vectors() {
+    let document = include_str!("../docs/wire.md");
+    let hex_of = |block: &str| -> String {
+        let digits = block.lines().filter_map(|line| line.split('#').next());
+        digits.flat_map(str::chars).filter(|character| !character.is_whitespace()).collect()
+    };
+    let as_lines = |block: &str| block.lines().map(|line| hex::encode(line.replace(r"\x00", "\0"))).collect();
+    for (language, file, as_hex) in [
+        ("json", "json.jsonl", &as_lines as &dyn Fn(&str) -> Vec<String>),
+        ("bencode", "bencode.jsonl", &as_lines),
+        ("msgpack", "msgpack.jsonl", &|block| vec![hex_of(block)]),
+    ] {
+        let vectors: Vec<String> = vectors(file).iter().map(|vector| hex::encode(&vector.datagram)).collect();
+        let blocks = blocks(document, language);
+        assert!(!blocks.is_empty(), "no example of {language}");
+        for block in blocks {
+            assert!(as_hex(block).iter().all(|example| vectors.contains(example)), "{block}");
+        }
+    }
+}

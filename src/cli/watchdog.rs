@@ -53,7 +53,7 @@ impl Stranger {
 
     async fn ask(&self) -> io::Result<()> {
         let id = QueryId::from_u64(self.asked.fetch_add(1, Ordering::Relaxed));
-        // Without an id it is answered and not inserted (docs/wire.md, messages).
+        // Without an id it is answered and not inserted (docs/wire.md, 2.4).
         let sender = Sender::new(None, self.socket.local_addr()?);
         let ping =
             Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body: Body::Request(Request::Ping) };

@@ -15,7 +15,7 @@ pub const NODE_ID_BITS: u32 = 160;
 /// The place of a node or of a key in the network: 160 bits, compared as one unsigned big-endian integer.
 ///
 /// It prints as 40 lower-case hex digits; [`NodeId::short`] prints the first 8 for log lines. Text is read in either
-/// case, so two spellings of one id cannot exist beside each other (WIRE.md, envelope).
+/// case, so two spellings of one id cannot exist beside each other (docs/wire.md, 2.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NodeId([u8; NODE_ID_BYTES]);
 
@@ -33,7 +33,7 @@ impl NodeId {
         &self.0
     }
 
-    /// The place of `key`: SHA-1 of its UTF-8 (WIRE.md, envelope).
+    /// The place of `key`: SHA-1 of its UTF-8 (docs/wire.md, 2.2).
     pub fn of_key(key: &str) -> Self {
         Self(Sha1::digest(key.as_bytes()).into())
     }

@@ -1,4 +1,4 @@
-//! The wire's vocabulary: what nodes say to each other (WIRE.md, messages). How it is spelled is the codecs' business.
+//! The wire's vocabulary: what nodes say to each other (docs/wire.md, 3). How it is spelled is the codecs' business.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -94,7 +94,7 @@ impl fmt::Debug for QueryId {
 /// Who a message says that it is from. Only the id is believed: the address is where the datagram came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
-    /// The sender's id. `None` is an empty id: "do not insert me" (WIRE.md, messages).
+    /// The sender's id. `None` is an empty id: "do not insert me" (docs/wire.md, 2.4).
     pub id: Option<NodeId>,
     /// The address that the sender believes to have; `None` if it is not a literal one (a legacy node bound to a host
     /// name writes that). Never used for sending.
@@ -155,7 +155,7 @@ pub enum Request {
         key: Arc<str>,
         /// The value.
         value: Arc<Value>,
-        /// Absent: a publication, with full expiry. Present: a restore, with the seconds left (DESIGN.md, renewal).
+        /// Absent: a publication, with full expiry. Present: a restore, with the seconds left (docs/wire.md, 9.7).
         ttl: Option<u32>,
         /// In a restore: seconds since the value was last published, where the holder knows.
         age: Option<u32>,

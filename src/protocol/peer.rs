@@ -10,7 +10,7 @@ use super::id::NodeId;
 
 /// A node of the network: its id and the address it answers at.
 ///
-/// With serde it is the wire's dictionary `{"node_id": 40 hex, "ip": string, "port": integer}` (WIRE.md, envelope).
+/// With serde it is the wire's dictionary `{"node_id": 40 hex, "ip": string, "port": integer}` (docs/wire.md, 2.4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "PeerDictionary", try_from = "PeerDictionary")]
 pub struct Peer {
@@ -72,7 +72,7 @@ pub enum AddressError {
     #[error("{0} is not the address of one host")]
     NotUnicast(IpAddr),
     /// The address cannot be reached from where it was named: loopback is taken from loopback only, a private address
-    /// from private or loopback (DESIGN.md, addresses).
+    /// from private or loopback (docs/wire.md, 9.1).
     #[error("{named:?} address named by a {informant:?} one")]
     TooNarrow {
         /// The scope of the address that was named.
@@ -142,7 +142,7 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// The network that one owner is likely to hold whole: an IPv4 /24 or an IPv6 /64 (DESIGN.md, table).
+/// The network that one owner is likely to hold whole: an IPv4 /24 or an IPv6 /64 (docs/wire.md, 9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subnet {
     /// The first 24 bits.

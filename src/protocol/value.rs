@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A value of the network. Text stays text and bytes stay bytes, from the `set` to every `get` (WIRE.md).
+/// A value of the network. Text stays text and bytes stay bytes, from the `set` to every `get` (docs/wire.md, 3.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Unicode text. It may be empty.

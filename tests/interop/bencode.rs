@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::raw::Raw;
 
-/// What stands before a byte-string value (WIRE.md, bencode).
+/// What stands before a byte-string value (docs/wire.md, 5.3).
 const BYTES: &[u8] = b"\0bytes\0";
 
 pub(crate) fn write(raw: &Raw) -> Vec<u8> {

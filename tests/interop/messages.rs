@@ -1,4 +1,4 @@
-//! Every message type of the wire, sent by hand to one node, with every field of the answer looked at (WIRE.md, messages).
+//! Every message type of the wire, sent by hand to one node, with every field of the answer looked at (docs/wire.md, 3).
 //! One suite for every kind of node; here legacy nodes go through it, which shows that the suite is right.
 
 use std::net::SocketAddr;

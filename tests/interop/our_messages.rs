@@ -1,5 +1,5 @@
 //! Our node on the wire, asked by hand: the suite of `messages.rs`, and what ours does otherwise than a legacy node
-//! (WIRE.md, last table; DESIGN.md, rules of the protocol).
+//! (docs/wire.md, 9 and 10).
 
 use std::net::SocketAddr;
 

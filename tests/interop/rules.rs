@@ -45,7 +45,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a message is a dictionary",
         on: None,
-        see: "WIRE.md, envelope",
+        see: "docs/wire.md, 2.1",
         explains: |case, difference| {
             matches!(difference, WeRefuse(Malformed(_)))
                 && case.theirs.as_ref().is_ok_and(|read| read.get("dict").is_none())
@@ -54,7 +54,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a lone surrogate is no letter, but in a value",
         on: Some(Codec::Json),
-        see: "codec/mod.rs; DESIGN.md, codec facts",
+        see: "docs/wire.md, 5.2",
         explains: |case, difference| {
             let escaped = case.datagram.windows(3).any(|w| w[..2] == *b"\\u" && w[2].eq_ignore_ascii_case(&b'd'));
             matches!(difference, WeRefuse(Malformed(_))) && escaped
@@ -63,7 +63,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "JSON has a field once, where Python takes the last",
         on: Some(Codec::Json),
-        see: "codec/mod.rs",
+        see: "docs/wire.md, 5.2",
         explains: |case, difference| {
             let doubled = |names: &[&str]| names.iter().any(|name| count(&case.datagram, &format!("\"{name}\"")) > 1);
             match difference {
@@ -93,7 +93,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "bencode is read in its one canonical form",
         on: Some(Codec::Bencode),
-        see: "WIRE.md, bencode (sorted keys); codec/bencode_form.rs",
+        see: "docs/wire.md, 5.3",
         explains: |case, difference| {
             matches!(difference, WeRefuse(Malformed(_) | Duplicate)) && bencode::read(&case.datagram).is_err()
         },
@@ -101,7 +101,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a message nests no deeper than eight levels",
         on: Some(Codec::Bencode),
-        see: "codec/mod.rs, MAX_DEPTH; no message needs more than 3",
+        see: "docs/wire.md, 5.3",
         explains: |case, difference| {
             matches!(difference, WeRefuse(TooDeep)) && case.theirs.as_ref().is_ok_and(|read| depth(read) > MAX_DEPTH)
         },
@@ -109,7 +109,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "an unknown type is ignored later on",
         on: None,
-        see: "WIRE.md, messages",
+        see: "docs/wire.md, 2.5",
         explains: |case, difference| {
             let kind = case.theirs(&["type"]);
             match difference {
@@ -123,7 +123,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a query id is a string of at most 32 bytes",
         on: None,
-        see: "WIRE.md, envelope; DESIGN.md, codec facts",
+        see: "docs/wire.md, 2.3",
         explains: |case, difference| {
             matches!(difference, WeRefuse(QueryId)) && case.theirs(&["id"]).as_str().is_none_or(|id| id.len() > 32)
         },
@@ -131,7 +131,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a sender has 40 hex digits or none, a port, and an address that is text",
         on: None,
-        see: "WIRE.md, last table (takes any string for a node id and any port)",
+        see: "docs/wire.md, 2.4",
         explains: |case, difference| {
             matches!(difference, WeRefuse(BadSender)) && !sound_sender(case.codec, &case.theirs(&["sender"]))
         },
@@ -139,13 +139,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a query without what it asks for says nothing",
         on: None,
-        see: "WIRE.md, messages",
+        see: "docs/wire.md, 3.1",
         explains: |case, difference| matches!(difference, WeRefuse(Missing(name)) if case.theirs(&[name]).is_null()),
     },
     Rule {
         what: "a field holds what it must hold",
         on: None,
-        see: "WIRE.md, messages; last table",
+        see: "docs/wire.md, 3.1 and 5.5",
         explains: |case, difference| match difference {
             WeRefuse(BadField(name)) => !fits(case.codec, name, &case.theirs(&[name])),
             _ => false,
@@ -154,7 +154,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a value is text or bytes; any other is acknowledged as refused, or reported",
         on: None,
-        see: "codec/mod.rs; DESIGN.md, codec facts",
+        see: "docs/wire.md, 3.3",
         explains: |case, difference| match difference {
             Field("value", ours, theirs) => {
                 let noncanonical = theirs.get("bytes").is_some_and(|bytes| !spelled_in(&case.datagram, bytes));
@@ -167,13 +167,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "an optional field of another type reads as absent",
         on: None,
-        see: "WIRE.md, our own optional fields",
+        see: "docs/wire.md, 4",
         explains: |_, difference| matches!(difference, Field("size", ours, theirs) if ours.is_null() && !theirs.is_u64()),
     },
     Rule {
         what: "bytes that are not read, or are refused, need not be base64",
         on: Some(Codec::Json),
-        see: "WIRE.md, messages (unknown fields are ignored); codec/mod.rs",
+        see: "docs/wire.md, 2.5 and 3.3",
         explains: |case, difference| {
             matches!(difference, TheyRefuse(name) if name == "Error" || name == "ValueError")
                 && count(&case.datagram, "__bytes_b64__") > 0
@@ -182,13 +182,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "a legacy node ends where Python's recursion does",
         on: Some(Codec::Json),
-        see: "DESIGN.md, codec facts",
+        see: "docs/wire.md, 5.2",
         explains: |_, difference| matches!(difference, TheyRefuse(name) if name == "RecursionError"),
     },
     Rule {
         what: "an id in capitals is the same id",
         on: None,
-        see: "WIRE.md, last table; DESIGN.md, codec facts",
+        see: "docs/wire.md, 2.2",
         explains: |_, difference| match difference {
             Field("sender.node_id" | "target" | "target_id", ours, theirs) => {
                 hex_id(theirs) && theirs.as_str().map(str::to_ascii_lowercase).as_deref() == ours.as_str()
@@ -199,7 +199,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "an address is literal, and has one spelling",
         on: None,
-        see: "WIRE.md, envelope (the receiver replaces ip); last table",
+        see: "docs/wire.md, 2.4",
         explains: |_, difference| match difference {
             Field("sender.ip", ours, theirs) => {
                 let literal = theirs.as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
@@ -211,7 +211,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "of the peers named, the first 32 are read, and of those the ones that can be peers",
         on: None,
-        see: "WIRE.md, last table (a bad entry is dropped, the rest stands); DESIGN.md, lookup",
+        see: "docs/wire.md, 3.4",
         explains: |case, difference| match difference {
             Field("peers", ours, theirs) => {
                 let named = theirs.as_array().map_or(&[][..], Vec::as_slice);
@@ -224,13 +224,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "nobody believes what key's hash a cached copy claims",
         on: None,
-        see: "WIRE.md, last table (trusts the sender's target_id)",
+        see: "docs/wire.md, 3.1",
         explains: |_, difference| matches!(difference, Field("target_id", ours, theirs) if ours.is_null() && !hex_id(theirs)),
     },
     Rule {
         what: "has_key is true or false, and false where it is missing",
         on: None,
-        see: "WIRE.md, messages; bencode (i1e, i0e)",
+        see: "docs/wire.md, 3.1 and 5.3",
         explains: |case, difference| match difference {
             Field("has_key", ours, theirs) => match case.codec {
                 Codec::Bencode => theirs.as_u64().is_some_and(|flag| json!(flag == 1) == *ours) || theirs.is_null(),
@@ -242,7 +242,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         what: "the mark of bytes means something in front of a value only",
         on: Some(Codec::Bencode),
-        see: "WIRE.md, bencode (a byte-string value is sent with the prefix)",
+        see: "docs/wire.md, 5.3",
         explains: |_, difference| match difference {
             Field("key" | "id", ours, theirs) => {
                 theirs["bytes"].as_str().and_then(|bytes| String::from_utf8(hex::decode(bytes).ok()?).ok())

@@ -4,7 +4,7 @@
 //! A source address is easily forged. A request is proved by a token of ours (`tokens.rs`). An address that has echoed a query
 //! id of ours lives, but may not have sent the request: it has a budget of bytes (`budgets.rs`), and writes only as a node
 //! that knows no tokens. Until it has done even that it gets at most 3 times the bytes of its request, our pings included, and
-//! nothing that it writes takes effect (DESIGN.md, return-routability). This module decides; it sends neither pings nor answers.
+//! nothing that it writes takes effect (docs/wire.md, 9.2). This module decides; it sends neither pings nor answers.
 
 mod budgets;
 mod held;

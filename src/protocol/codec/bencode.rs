@@ -1,4 +1,4 @@
-//! The bencode wire: sorted keys, ids in hex, bytes behind a prefix (WIRE.md, bencode).
+//! The bencode wire: sorted keys, ids in hex, bytes behind a prefix (docs/wire.md, 5.3).
 //!
 //! What Python's encoder cannot tell apart cannot be told apart here either: a *text* value that begins with the
 //! prefix is read as bytes, and a byte string is text or bytes by whether it is UTF-8. Such a text is written as it is.

@@ -1,4 +1,4 @@
-//! The JSON wire: UTF-8, ids in hex, bytes as a dictionary of base64 (WIRE.md, JSON).
+//! The JSON wire: UTF-8, ids in hex, bytes as a dictionary of base64 (docs/wire.md, 5.2).
 //!
 //! We write it without spaces and without `\uXXXX`; legacy nodes read any JSON. Unknown fields are skipped by
 //! `serde_json` without recursion, however deep they nest.

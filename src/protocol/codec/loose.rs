@@ -13,7 +13,7 @@ pub(super) enum Slot<T> {
     /// Nothing.
     #[default]
     Absent,
-    /// An explicit null, which reads as nothing (WIRE.md, messages).
+    /// An explicit null, which reads as nothing (docs/wire.md, 2.5).
     Null,
     /// Something else than belongs here.
     Bad,

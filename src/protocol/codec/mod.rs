@@ -1,4 +1,4 @@
-//! The three spellings of one vocabulary: JSON, bencode and MessagePack (WIRE.md). What the messages mean is not
+//! The three spellings of one vocabulary: JSON, bencode and MessagePack (docs/wire.md). What the messages mean is not
 //! known here.
 //!
 //! Reading is strict where the wire gives room, since what comes in is a stranger's; writing is canonical. No codec
@@ -132,7 +132,7 @@ impl Codec {
     /// The message that `datagram` says.
     ///
     /// Never panics and never recurses on its input, whatever that is. Peers that cannot be peers are dropped from an
-    /// answer, the rest of it stands (WIRE.md, last table); only the first [`MAX_PEERS_READ`] are read.
+    /// answer, the rest of it stands (docs/wire.md, 3.4); only the first [`MAX_PEERS_READ`] are read.
     ///
     /// # Errors
     /// If it is no message of this wire: see [`DecodeError`].
@@ -151,7 +151,7 @@ impl Codec {
     /// (JSON with spaces, `\uXXXX` and base64), or as we do with every optional field, whichever is longer.
     ///
     /// A value for which this is above [`MAX_DATAGRAM`] must be refused: a legacy holder could not serve it and would
-    /// not say so (WIRE.md, sizes).
+    /// not say so (docs/wire.md, 6).
     pub fn legacy_answer_len(self, value: &Value) -> usize {
         match self {
             Codec::Json => json::answer_len(value),

@@ -1,4 +1,4 @@
-//! The MessagePack wire: the same names, but ids, query ids and peers as raw bytes (docs/messagepack.md). For networks
+//! The MessagePack wire: the same names, but ids, query ids and peers as raw bytes (docs/wire.md, 5.4). For networks
 //! of ours alone: no legacy node speaks it.
 
 use std::marker::PhantomData;

@@ -2,7 +2,7 @@
 //! datagram: `rmp-serde` ignores what follows a message, and takes text that is not UTF-8 for bytes.
 //!
 //! What passes is one map and nothing after it, nested at most [`MAX_DEPTH`] levels, its keys strings, its strings
-//! UTF-8 (docs/messagepack.md).
+//! UTF-8 (docs/wire.md, 5.4).
 
 use super::{DecodeError, MAX_DEPTH};
 

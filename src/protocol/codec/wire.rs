@@ -1,5 +1,5 @@
 //! The one flat struct of all messages: which names stand in a datagram, which of them each type of message reads and
-//! writes, and what it means when one is missing (WIRE.md, messages). How the leaves are spelled is the dialects'
+//! writes, and what it means when one is missing (docs/wire.md, 3.1). How the leaves are spelled is the dialects'
 //! business.
 
 use std::marker::PhantomData;
@@ -213,7 +213,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     }
     let id = wire.id.good().ok_or(DecodeError::QueryId)?;
     let sender = wire.sender.good().ok_or(DecodeError::BadSender)?;
-    // The optional fields: another may use such a short name otherwise, so what is not one of ours reads as absent (WIRE.md).
+    // The optional fields: another may use such a short name otherwise, so what is not one of ours reads as absent (docs/wire.md, 4).
     let (version, size, ttl, age) = (wire.version.good(), wire.size.good(), wire.ttl.good(), wire.age.good());
     let token = wire.token.good();
 

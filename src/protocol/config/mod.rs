@@ -14,21 +14,21 @@ use super::store::CacheTtl;
 pub use builder::ConfigBuilder;
 pub use ranges::ConfigError;
 
-/// Peers per bucket and replicas per value (WIRE.md, defaults).
+/// Peers per bucket and replicas per value (docs/wire.md, 7).
 pub const DEFAULT_K: usize = 20;
-/// Parallel queries of a lookup (WIRE.md, defaults).
+/// Parallel queries of a lookup (docs/wire.md, 7).
 pub const DEFAULT_ALPHA: usize = 3;
-/// How long a query waits for its answer (WIRE.md, defaults).
+/// How long a query waits for its answer (docs/wire.md, 7).
 pub const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a bucket may go without a lookup before it is refreshed (WIRE.md, defaults).
+/// How long a bucket may go without a lookup before it is refreshed (docs/wire.md, 7).
 pub const DEFAULT_BUCKET_REFRESH_INTERVAL: Duration = Duration::from_secs(3_600);
-/// How long a published value lives (WIRE.md, defaults).
+/// How long a published value lives (docs/wire.md, 7).
 pub const DEFAULT_KEY_EXPIRY: Duration = Duration::from_secs(86_410);
-/// How often a holder that is not the publisher restores a value (WIRE.md, defaults).
+/// How often a holder that is not the publisher restores a value (docs/wire.md, 7).
 pub const DEFAULT_RESTORE_INTERVAL: Duration = Duration::from_secs(3_600);
-/// How often a publisher republishes at the latest (WIRE.md, defaults).
+/// How often a publisher republishes at the latest (docs/wire.md, 7).
 pub const DEFAULT_REPUBLISH_INTERVAL: Duration = Duration::from_secs(86_400);
-/// The shortest life of a cached copy (WIRE.md, defaults).
+/// The shortest life of a cached copy (docs/wire.md, 7).
 pub const DEFAULT_MIN_CACHE_TTL: Duration = Duration::from_secs(600);
 /// Datagrams of strangers taken in and not yet dealt with. The next one is dropped and counted.
 pub const DEFAULT_MAX_DISPATCHES: usize = 64;
@@ -82,7 +82,7 @@ pub const DEFAULT_MAX_KEY_LEN: usize = 1_024;
 pub const DEFAULT_MAX_VALUE_LEN: usize = 60_000;
 /// Above this many bytes a value's answer no longer fits one Ethernet frame, and a `set` logs a warning.
 pub const LARGE_VALUE_LEN: usize = 1_200;
-/// The largest UDP payload over IPv4 (WIRE.md, sizes).
+/// The largest UDP payload over IPv4 (docs/wire.md, 6).
 pub const MAX_DATAGRAM: usize = 65_507;
 
 /// How often the replicas of a kept key are counted.
@@ -182,10 +182,10 @@ pub struct Config {
     pub verify_response_source: bool,
 
     /// While legacy peers are in the table, store on the k nearest *and* on the k nearest of the own table, where
-    /// legacy readers look (WIRE.md, placement). Defaults to `true`.
+    /// legacy readers look (docs/wire.md, 9.8). Defaults to `true`.
     pub mixed_placement: bool,
     /// On a miss, read on past the k nearest to 5 k, where legacy writers may have put the value, while legacy peers
-    /// are in the table (WIRE.md, placement). Defaults to `true`.
+    /// are in the table (docs/wire.md, 9.8). Defaults to `true`.
     pub read_on: bool,
     /// How long a lookup may take (10 ms..=10 min). Defaults to [`DEFAULT_LOOKUP_DEADLINE`].
     pub lookup_deadline: Duration,

@@ -126,7 +126,7 @@ pub struct Lookup {
 
 impl Lookup {
     /// A lookup of `target` that starts from `seeds`: the nearest of our own table, whose addresses are not checked
-    /// again. With `read_on` a lookup for a value asks on past the k nearest to 5 k on a miss (WIRE.md, placement).
+    /// again. With `read_on` a lookup for a value asks on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
     pub fn new(
         own: NodeId,
         target: NodeId,

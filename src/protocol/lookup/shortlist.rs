@@ -12,7 +12,7 @@ use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::peer::{Peer, Subnet};
 
-/// How far a lookup for a value reads on past the k nearest, in multiples of k (WIRE.md, placement).
+/// How far a lookup for a value reads on past the k nearest, in multiples of k (docs/wire.md, 9.8).
 pub(super) const READ_ON: usize = 5;
 
 /// The unit in which debts are counted.

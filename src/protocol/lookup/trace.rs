@@ -143,7 +143,7 @@ pub struct TurnedAway {
     pub known: usize,
     /// Our own id.
     pub own_id: usize,
-    /// An address that is not one host's, or narrower than the informant's (DESIGN.md, addresses).
+    /// An address that is not one host's, or narrower than the informant's (docs/wire.md, 9.1).
     pub bad_address: usize,
     /// An address that was asked under another id before, or since. The latter counts among those that were taken as well.
     pub address_in_use: usize,

@@ -73,7 +73,7 @@ pub struct Answered<W> {
     pub rtt: Duration,
     /// The id that was expected there.
     pub expected_id: Option<NodeId>,
-    /// Whether the answerer is not who was expected: the old id is to be dropped (WIRE.md, last table).
+    /// Whether the answerer is not who was expected: the old id is to be dropped (docs/wire.md, 9.4).
     pub wrong_id: bool,
 }
 

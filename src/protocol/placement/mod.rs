@@ -14,7 +14,7 @@ use super::lookup::Failure;
 use super::peer::Peer;
 
 /// The peers that a value at `key` goes to, nearest first: the k nearest of `closest`, what a lookup found; with `mixed`
-/// also the k nearest of `own_table`, where legacy readers look (WIRE.md, placement). At most 2 k; no id and no address
+/// also the k nearest of `own_table`, where legacy readers look (docs/wire.md, 9.8). At most 2 k; no id and no address
 /// twice, and where the two disagree about an address, the lookup is right: that peer has just answered.
 pub fn targets(key: &NodeId, k: usize, closest: &[Peer], own_table: &[Peer], mixed: bool) -> Vec<Peer> {
     let nearest = |peers: &[Peer]| {

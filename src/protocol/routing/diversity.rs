@@ -1,4 +1,4 @@
-//! How many peers of one subnet the table holds: one owner must not fill it from one network (DESIGN.md, table).
+//! How many peers of one subnet the table holds: one owner must not fill it from one network (docs/wire.md, 9.6).
 //! It counts verified peers only, because only those ever enter the table.
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::Distance;
 use crate::protocol::peer::Subnet;
 
-/// One subnet fills at most this part of the store, and so do cached copies (DESIGN.md, bounds).
+/// One subnet fills at most this part of the store, and so do cached copies (docs/wire.md, 9.10).
 pub(super) const SHARE: usize = 10;
 
 /// Keys in the order of something; the key itself breaks ties.

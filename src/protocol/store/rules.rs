@@ -1,4 +1,4 @@
-//! Who wins when a stranger's `set` meets a full copy (DESIGN.md, renewal). It decides and changes nothing.
+//! Who wins when a stranger's `set` meets a full copy (docs/wire.md, 9.7). It decides and changes nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

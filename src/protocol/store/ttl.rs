@@ -1,5 +1,5 @@
 //! How long a cached copy lives: the shorter, the farther its key is from the node that caches it
-//! (Kademlia paper, 2.3; WIRE.md, defaults). There are two formulas, and a setting chooses.
+//! (Kademlia paper, 2.3; docs/wire.md, 7). There are two formulas, and a setting chooses.
 
 use std::fmt;
 use std::str::FromStr;

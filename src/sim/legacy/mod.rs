@@ -1,5 +1,5 @@
-//! A legacy node in a simulation: it does what a node of the Python package does, where that matters to others (WIRE.md,
-//! last table, left column), so that networks of both kinds can be tried without Python. Its table is `table.rs`, whom
+//! A legacy node in a simulation: it does what a node of the Python package does, where that matters to others (docs/wire.md,
+//! 8 and 10), so that networks of both kinds can be tried without Python. Its table is `table.rs`, whom
 //! it asks is `lookup.rs`, what it does by itself is `upkeep.rs`. A test compares it with the package.
 
 mod lookup;
