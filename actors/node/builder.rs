@@ -166,7 +166,10 @@ impl NodeBuilder {
                 }
             });
         };
-        thread::Builder::new().name("kademlia-node".to_owned()).spawn(body).map_err(Error::Thread)?;
+        thread::Builder::new().name("kademlia-node".to_owned()).spawn(body).map_err(|error| {
+            let limits = "(ulimit -u, or ulimit -v for its stack)";
+            Error::Thread(io::Error::new(error.kind(), format!("{error} {limits}")))
+        })?;
         let (node, contacts) = started.await.map_err(|_| Error::Interrupted)??;
         join(node, contacts, required).await
     }

@@ -123,9 +123,8 @@ fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let (done, outcome) = tokio::sync::oneshot::channel();
     // Not tokio's own threads: it panics where one cannot be started.
-    std::thread::Builder::new()
-        .name("kad-file".to_owned())
-        .spawn(move || done.send(work()))
-        .map_err(|error| Failure::new(Exit::System, format!("cannot start a thread: {error}")))?;
+    std::thread::Builder::new().name("kad-file".to_owned()).spawn(move || done.send(work())).map_err(|error| {
+        Failure::new(Exit::System, format!("cannot start a thread (ulimit -u, or ulimit -v for its stack): {error}"))
+    })?;
     outcome.await.map_err(|_| Failure::new(Exit::Internal, "a thread that reads or writes a file panicked"))
 }

@@ -66,7 +66,7 @@ pub enum OpenError {
         failure: Failure,
     },
     /// Its thread could not be started.
-    #[error("no thread for the store could be started: {0}")]
+    #[error("no thread for the store can be started (ulimit -u, or ulimit -v for its stack): {0}")]
     Thread(io::Error),
 }
 
