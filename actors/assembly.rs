@@ -18,14 +18,14 @@ use super::dispatcher::{Dispatcher, DispatcherLinks};
 use super::events::Events;
 use super::hand_off::{HandOff, HandOffLinks};
 use super::handling::take_messages;
-use super::join::JoinLinks;
-use super::join::resolver::Resolver;
 use super::join_state::{Contacts, JoinState};
 use super::keeper::{Keeper, KeeperLinks};
 use super::lookup_coordinator::{CoordinatorLinks, LookupCoordinator};
 use super::maintenance::{Identity, Maintenance, MaintenanceLinks};
 use super::messages::TableEmpty;
 use super::node_actor::{Description, NodeActor, NodeLinks};
+use super::operations::join::JoinLinks;
+use super::operations::join::resolver::Resolver;
 use super::queries::{Queries, QueriesLinks};
 use super::routing_table::{RoutingTable, TableLinks};
 use super::socket::transport::Transport;
@@ -120,7 +120,6 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
     let node = Mailbox::<NodeActor>::new(MAILBOX);
 
     let join = JoinLinks {
-        query: queries.addr().recipient(),
         lookup: coordinator.addr().recipient(),
         refresh: table.addr().recipient(),
         resolver,
@@ -216,7 +215,6 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             unwatch: keeper.addr().recipient(),
             ended: keeper.addr().recipient(),
             end: coordinator.addr().recipient(),
-            query: queries.addr().recipient(),
             selected: hand_off.addr().recipient(),
         },
     );
@@ -246,6 +244,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             check: table.addr().recipient(),
             republish: store.addr().recipient(),
             expire: store.addr().recipient(),
+            query: queries.addr().recipient(),
             join: join.clone(),
             joined: joined.clone(),
         },
@@ -297,6 +296,7 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             losses: socket.addr().recipient(),
             lookups: coordinator.addr().recipient(),
             leave: hand_off.addr().recipient(),
+            query: queries.addr().recipient(),
             ping: join,
             joined: joined.clone(),
         },

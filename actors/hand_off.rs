@@ -7,17 +7,19 @@ use std::time::Instant;
 use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::hand_off::{Farewell, Newcomers};
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
-use super::hand_over::{HandOver, HandOverLinks};
 use super::handling::Handler;
 use super::messages::{
-    Answer, FindNeighbours, GiveValue, HandOffCause, HandOverEnded, HeirSlow, Leave, PeerEntered, QueryEvent,
-    QueryResult, SendQuery, ValuesSelected,
+    Answer, Asker, Failed, FindNeighbours, GiveValue, HandOffCause, HandOverEnded, HeirSlow, Late, Leave, PeerEntered,
+    QueryEvent, QueryResult, SendQuery, ValuesSelected,
 };
+use super::operations::runner::Runner;
+use super::operations::transfer::{Transfer, TransferLinks};
 use super::supervision::Lifetime;
 
 /// The actor that hands over.
@@ -59,6 +61,13 @@ impl HandOff {
         Self { config, client, newcomers, leaving: None, lifetime, counters, links }
     }
 
+    /// Asks whether `peer` is there.
+    fn call(&self, peer: Peer, ctx: &mut Context<Self>) {
+        let asker = Some(Asker::new(ctx.address().recipient()));
+        let request = Request::Ping;
+        self.links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
+    }
+
     fn farewell(&mut self) -> Option<&mut Farewell> {
         self.leaving.as_mut()?.farewell.as_mut()
     }
@@ -68,20 +77,22 @@ impl HandOff {
         if let Some(look) = self.newcomers.look(now) {
             self.links.find.do_send(FindNeighbours(HandOffCause::Newcomers(look)));
         }
-        let links = || HandOverLinks {
-            query: self.links.query.clone(),
-            give: self.links.give.clone(),
-            slow: ctx.address().recipient(),
-            ended: ctx.address().recipient(),
+        let transfer = |key: Arc<str>, to: &[Peer], newcomer: Option<NodeId>| {
+            let links = TransferLinks {
+                give: self.links.give.clone(),
+                slow: ctx.address().recipient(),
+                ended: ctx.address().recipient(),
+            };
+            let transfer = Transfer::new(&self.config, key, to, newcomer, links);
+            self.lifetime.run(Runner::new(transfer, self.links.query.clone()));
         };
         while let Some((to, gift)) = self.newcomers.next(now) {
-            let newcomer = Some(to.peer.id);
-            self.lifetime.run(HandOver::new(&self.config, gift.key, &[to.peer], newcomer, links()));
+            transfer(gift.key, &[to.peer], Some(to.peer.id));
         }
         let Some(Leaving { until, farewell, answers }) = &mut self.leaving else { return };
         if let Some(farewell) = farewell {
             while let Some((key, heirs)) = farewell.next(now) {
-                self.lifetime.run(HandOver::new(&self.config, key, &heirs, None, links()));
+                transfer(key, &heirs, None);
             }
         }
         if *until <= now || farewell.as_ref().is_some_and(Farewell::is_over) {
@@ -91,12 +102,6 @@ impl HandOff {
             }
         }
     }
-}
-
-/// The question whether `peer` is there.
-fn roll_call(peer: Peer, ctx: &mut Context<HandOff>) -> SendQuery {
-    let asker = Some(ctx.address().recipient());
-    SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker }
 }
 
 impl Actor for HandOff {
@@ -179,10 +184,9 @@ impl Handler<ValuesSelected> for HandOff {
             }
             (ValuesSelected::ForFarewell { values, neighbours }, Some(leaving)) => {
                 let mut farewell = Farewell::new(values, neighbours, &self.config, now);
-                for peer in farewell.roll_call() {
-                    self.links.query.do_send(roll_call(peer, ctx));
-                }
+                let called = farewell.roll_call();
                 leaving.farewell = Some(farewell);
+                called.into_iter().for_each(|peer| self.call(peer, ctx));
             }
             _ => {}
         }
@@ -207,14 +211,14 @@ impl Handler<QueryEvent> for HandOff {
     fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
         if let (Some(farewell), Some(called)) = (self.farewell(), event.id) {
             match event.result {
-                QueryResult::Answered { .. } => farewell.is_there(&called),
-                QueryResult::Parked | QueryResult::Slow | QueryResult::Silent => {
+                QueryResult::Answered(_) => farewell.is_there(&called),
+                QueryResult::Late(Late::Deferred | Late::Slow) | QueryResult::Failed(Failed::Silent) => {
                     if let Some(peer) = farewell.is_late(&called) {
-                        self.links.query.do_send(roll_call(peer, ctx));
+                        self.call(peer, ctx);
                     }
                 }
-                QueryResult::WrongId { .. } | QueryResult::Unsent => farewell.is_slow(&called),
-                QueryResult::Doubted | QueryResult::Resent => {}
+                QueryResult::Failed(_) => farewell.is_slow(&called),
+                QueryResult::Late(_) => {}
             }
         }
         self.go_on(clock::now(), ctx);

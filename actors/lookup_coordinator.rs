@@ -5,25 +5,27 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::audit::{Audit, AuditLinks};
 use super::clock::{self, Alarm, Alarmed};
-use super::compare::{Compare, CompareLinks};
 use super::counters::{Counter, Counters};
 use super::events::{Event, Events};
 use super::handling::Handler;
-use super::lookup::{Lookup, LookupLinks};
 use super::messages::{
     Auditing, Compared, CountLookups, Electing, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone,
     LookupFinished, LookupKey, LookupResult, PlacesFound, Placing, PublishDone, PublishFinished, Purpose, SeedLookup,
     SendQuery, StartLookup, Supersede,
 };
+use super::operations::audit::Audit;
+use super::operations::compare::Compare;
+use super::operations::lookup::{Lookup, LookupLinks};
+use super::operations::operation::Operation;
+use super::operations::place::{Place, PlaceLinks};
+use super::operations::runner::Runner;
 use super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
-use super::publish::{Publish, PublishLinks};
 use super::supervision::Lifetime;
 use super::turns::{Turns, Urgency};
 
@@ -101,6 +103,10 @@ impl LookupCoordinator {
         }
     }
 
+    fn run<O: Operation>(&self, operation: O) -> Addr<Runner<O>> {
+        self.lifetime.run(Runner::new(operation, self.links.query.clone()))
+    }
+
     /// Starts those whose turn it is.
     fn start_next(&mut self, now: Instant) {
         while let Some((key, urgency)) = self.turns.next() {
@@ -176,8 +182,7 @@ impl LookupCoordinator {
                 let _ = audit.answer.send(Err(Error::NobodyAnswered { asked: result.asked }));
             }
         } else if let Some(key) = audits.first().map(|audit| audit.key.clone()) {
-            let links = AuditLinks { query: self.links.query.clone() };
-            self.lifetime.run(Audit::new(&self.config, key, audits, result, links));
+            self.run(Audit::new(&self.config, key, audits, result));
         }
     }
 
@@ -342,7 +347,7 @@ impl Handler<LaunchLookup> for LookupCoordinator {
                 _ => None,
             });
             let links = LookupLinks { query: self.links.query.clone(), finished: ctx.address().recipient() };
-            self.lifetime.run(Lookup::new(self.own, &self.config, launch, here, links));
+            self.run(Lookup::new(self.own, &self.config, launch, here, links));
         }
     }
 }
@@ -359,8 +364,7 @@ impl Handler<LaunchCompare> for LookupCoordinator {
     type Result = ();
 
     fn handle(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
-        let links = CompareLinks { query: self.links.query.clone(), compared: self.links.compared.clone() };
-        self.lifetime.run(Compare::new(&self.config, launch, links));
+        self.run(Compare::new(&self.config, launch, self.links.compared.clone()));
     }
 }
 
@@ -370,8 +374,7 @@ impl Handler<LaunchPublish> for LookupCoordinator {
     fn handle(&mut self, launch: LaunchPublish, ctx: &mut Self::Context) {
         let key = launch.key.clone();
         self.placed += 1;
-        let links = PublishLinks {
-            query: self.links.query.clone(),
+        let links = PlaceLinks {
             finished: ctx.address().recipient(),
             done: self.links.published.clone(),
             events: self.events.clone(),
@@ -379,8 +382,8 @@ impl Handler<LaunchPublish> for LookupCoordinator {
         if let Some((_, older)) = self.placements.get(&key) {
             older.do_send(Supersede);
         }
-        let publish = self.lifetime.run(Publish::new(&self.config, self.placed, launch, links));
-        self.placements.insert(key, (self.placed, publish.recipient()));
+        let place = self.run(Place::new(&self.config, self.placed, launch, links));
+        self.placements.insert(key, (self.placed, place.recipient()));
     }
 }
 

@@ -11,9 +11,12 @@ use kademlia_dynamic::protocol::id::NodeId;
 use super::clock::{self, Alarm, Alarmed};
 use super::events::Events;
 use super::handling::Handler;
-use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::join_state::{Attempt, Contacts, JoinState};
-use super::messages::{Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty};
+use super::messages::{
+    Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, SendQuery, TableEmpty,
+};
+use super::operations::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::operations::runner::Runner;
 use super::outcome::BootstrapOutcome;
 use super::supervision::Lifetime;
 
@@ -51,6 +54,7 @@ pub(crate) struct MaintenanceLinks {
     pub(crate) check: Recipient<CheckTable>,
     pub(crate) republish: Recipient<RepublishDue>,
     pub(crate) expire: Recipient<ExpireValues>,
+    pub(crate) query: Recipient<SendQuery>,
     pub(crate) join: JoinLinks,
     pub(crate) joined: JoinState,
 }
@@ -146,7 +150,8 @@ impl Maintenance {
         let (own, client, query_timeout) = (self.own, self.client, self.config.query_timeout);
         let aim = Aim::Join { client, answer };
         let plan = JoinPlan { own, contacts, query_timeout, aim, attempt: Some(attempt) };
-        self.lifetime.run(Join::new(plan, self.events.clone(), self.links.join.clone()));
+        let join = Join::new(plan, self.events.clone(), self.links.join.clone());
+        self.lifetime.run(Runner::new(join, self.links.query.clone()));
     }
 }
 

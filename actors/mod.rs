@@ -4,31 +4,26 @@
 //! it talks to: it holds a `Recipient` of the message. [`node::Node`] is what an application holds.
 
 mod assembly;
-pub mod audit;
 mod bootstrap;
 pub mod clock;
-pub mod compare;
 pub mod counters;
 pub mod dispatcher;
 pub mod events;
 pub mod hand_off;
-pub mod hand_over;
 pub mod handling;
-mod join;
 mod join_state;
 pub mod keeper;
 pub mod limits;
-pub mod lookup;
 pub mod lookup_coordinator;
 pub mod maintenance;
 pub mod messages;
 pub mod node;
 pub mod node_actor;
+mod operations;
 pub mod outcome;
 mod own_id;
 mod parked;
 pub mod poison;
-pub mod publish;
 pub mod queries;
 pub mod reply;
 pub mod requests;

@@ -17,15 +17,16 @@ use super::clock;
 use super::counters::Counters;
 use super::events::Events;
 use super::handling::Handler;
-use super::join::resolver::RESOLVE_TIMEOUT;
-use super::join::{Aim, Join, JoinLinks, JoinPlan};
 use super::join_state::{Contacts, JoinState};
 use super::lookup_coordinator::patience;
 use super::messages::{
     Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore,
     DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue,
-    ReleaseKey, StartLookup, UnkeepKey,
+    ReleaseKey, SendQuery, StartLookup, UnkeepKey,
 };
+use super::operations::join::resolver::RESOLVE_TIMEOUT;
+use super::operations::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::operations::runner::Runner;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::reply::Reply;
 use super::requests::{
@@ -76,6 +77,7 @@ pub(crate) struct NodeLinks {
     pub(crate) losses: Recipient<CountLosses>,
     pub(crate) lookups: Recipient<CountLookups>,
     pub(crate) leave: Recipient<Leave>,
+    pub(crate) query: Recipient<SendQuery>,
     pub(crate) ping: JoinLinks,
     pub(crate) joined: JoinState,
 }
@@ -298,7 +300,8 @@ impl Handler<Ping> for NodeActor {
             aim: Aim::Ping(answer),
             attempt: None,
         };
-        self.lifetime.run(Join::new(plan, self.events.clone(), self.links.ping.clone()));
+        let join = Join::new(plan, self.events.clone(), self.links.ping.clone());
+        self.lifetime.run(Runner::new(join, self.links.query.clone()));
         self.wait(answered, self.patience_for_contacts())
     }
 }

@@ -17,8 +17,8 @@ use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
 use super::handling::Handler;
 use super::messages::{
-    AddressVerified, CountQueries, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver,
-    QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
+    self, AddressVerified, Answered, Asker, CountQueries, Failed, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent,
+    PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
 pub use super::parked::MAX_PARKED;
 use super::parked::Parked;
@@ -51,7 +51,7 @@ pub(crate) struct QueriesLinks {
 struct Waiting {
     to: SocketAddr,
     id: Option<NodeId>,
-    asker: Option<Recipient<QueryEvent>>,
+    asker: Option<Asker>,
     /// Where its address is known from.
     named_by: NamedBy,
     /// What was sent: it is sent again as it is, so that it is the same datagram.
@@ -61,7 +61,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(to: SocketAddr, id: Option<NodeId>, asker: Option<Recipient<QueryEvent>>, named_by: NamedBy) -> Self {
+    fn new(to: SocketAddr, id: Option<NodeId>, asker: Option<Asker>, named_by: NamedBy) -> Self {
         Self { to, id, asker, named_by, query: None, renewed: false }
     }
 
@@ -93,12 +93,12 @@ impl Waiting {
 
     /// Whether whoever asked has ended meanwhile.
     fn is_moot(&self) -> bool {
-        self.asker.as_ref().is_some_and(|asker| !asker.connected())
+        self.asker.as_ref().is_some_and(Asker::is_gone)
     }
 
     fn tell(&self, result: QueryResult) {
         if let Some(asker) = &self.asker {
-            asker.do_send(QueryEvent { to: self.to, id: self.id, result });
+            asker.report(QueryEvent { to: self.to, id: self.id, result });
         }
     }
 }
@@ -127,7 +127,7 @@ impl Queries {
         if let Some(id) = waiting.id {
             self.links.silent.do_send(PeerSilent(Peer::new(id, waiting.to)));
         }
-        waiting.tell(QueryResult::Silent);
+        waiting.tell(QueryResult::Failed(Failed::Silent));
     }
 
     /// Sends a query, or says at once that it does not go.
@@ -147,7 +147,7 @@ impl Queries {
             }
             Err((waiting, why)) => {
                 self.counters.turned_away(Counter::QueryRefused, to, &why, now);
-                waiting.tell(QueryResult::Unsent);
+                waiting.tell(QueryResult::Failed(Failed::Unsent));
             }
         }
     }
@@ -156,7 +156,7 @@ impl Queries {
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let to = waiting.to;
         let refused = if self.pending.is_awaited(to) {
-            waiting.tell(QueryResult::Parked);
+            waiting.tell(QueryResult::Late(messages::Late::Deferred));
             self.parked.park(to, (request, waiting)).err()
         } else {
             Some((request, waiting))
@@ -178,7 +178,7 @@ impl Queries {
     fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
         let why = "it was sent enough queries, and never answered";
         self.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
-        waiting.tell(QueryResult::Unsent);
+        waiting.tell(QueryResult::Failed(Failed::Unsent));
     }
 }
 
@@ -195,10 +195,10 @@ impl Supervised for Queries {
         // What was in flight is not known to be right any more: who waits is told, and no peer is blamed.
         for waiting in self.pending.fail_all() {
             self.links.over.do_send(QueryOver { to: waiting.to });
-            waiting.tell(QueryResult::Unsent);
+            waiting.tell(QueryResult::Failed(Failed::Unsent));
         }
         for (_, waiting) in self.parked.release_all() {
-            waiting.tell(QueryResult::Unsent);
+            waiting.tell(QueryResult::Failed(Failed::Unsent));
         }
         self.pending = Pending::new(&self.config);
     }
@@ -212,11 +212,11 @@ impl Alarmed for Queries {
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for (waiting, late) in self.pending.late(now) {
             match late {
-                Late::Slow => waiting.tell(QueryResult::Slow),
+                Late::Slow => waiting.tell(QueryResult::Late(messages::Late::Slow)),
                 Late::Resend => {
                     if let Some(query) = waiting.again() {
                         self.links.transmit.do_send(query);
-                        waiting.tell(QueryResult::Resent);
+                        waiting.tell(QueryResult::Late(messages::Late::Resent));
                     }
                 }
             }
@@ -239,7 +239,7 @@ impl Handler<SendQuery> for Queries {
         let waiting = Waiting::new(to, id, asker, named_by);
         let now = clock::now();
         if self.pending.was_silent(to, now) {
-            waiting.tell(QueryResult::Doubted);
+            waiting.tell(QueryResult::Late(messages::Late::Suspect));
         }
         if named_by == NamedBy::Others && !self.pending.may_ask(to, now) {
             return self.wait_for_others(request, waiting, now);
@@ -262,7 +262,7 @@ impl Handler<QueryUnsent> for Queries {
     fn handle(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
             self.links.over.do_send(QueryOver { to: waiting.to });
-            waiting.tell(QueryResult::Unsent);
+            waiting.tell(QueryResult::Failed(Failed::Unsent));
             self.give_up_waiting(waiting.to, clock::now());
         }
     }
@@ -320,8 +320,11 @@ impl Handler<ResponseReceived> for Queries {
             return self.begin(request, waiting, now);
         }
         waiting.tell(match peer {
-            Some(peer) if !answered.wrong_id => QueryResult::Answered { response, peer, version, rtt: answered.rtt },
-            _ => QueryResult::WrongId { actual: sender },
+            Some(peer) if !answered.wrong_id => {
+                QueryResult::Answered(Answered { response, peer, version, rtt: answered.rtt })
+            }
+            Some(Peer { id: actual, .. }) => QueryResult::Failed(Failed::WrongId { actual }),
+            None => QueryResult::Failed(Failed::NoId),
         });
     }
 }

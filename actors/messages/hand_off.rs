@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use actix::{Message, Recipient};
+use actix::Message;
 use kademlia_dynamic::protocol::hand_off::{Gift, Look, Neighbour, Neighbours, Parting};
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::message::Request;
+use tokio::sync::oneshot;
 
-use super::{Answer, QueryEvent};
+use super::Answer;
 
 /// Routing table → hand-off: this peer has entered the table by an answer of its own. Whoever is promoted from a replacement
 /// cache in another's stead has been here before, and is none.
@@ -62,26 +63,25 @@ pub enum ValuesSelected {
     },
 }
 
-/// Hand-over → value store: this peer lacks the key, so send it what is held now, with the time that it has left.
+/// Transfer → value store: a peer lacks this key, so hand out the write that brings it there: what is stored now, with the time
+/// that it has left.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct GiveValue {
     /// The key.
     pub key: Arc<str>,
-    /// Who lacks it.
-    pub to: Peer,
-    /// Whether that is a legacy node.
+    /// Whether the peer is a legacy node.
     pub legacy: bool,
-    /// Who wants to know what became of it. `Unsent` where there is nothing to give.
-    pub asker: Recipient<QueryEvent>,
+    /// Where the write goes. Dropped where there is nothing to send.
+    pub answer: oneshot::Sender<Request>,
 }
 
-/// Hand-over → hand-off: this peer is so late that no answer is to be expected, or silent.
+/// Transfer → hand-off: this peer is so late that no answer is to be expected, or silent.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct HeirSlow(pub NodeId);
 
-/// Hand-over → hand-off: it is over.
+/// Transfer → hand-off: it is over.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct HandOverEnded {

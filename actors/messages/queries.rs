@@ -1,18 +1,20 @@
 //! What the queries are told, and what they tell whoever asked.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Message, Recipient};
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::PendingCounts;
 
 use super::super::poison::Origin;
 
-/// Whoever wants to know something of a peer → queries. Ends in exactly one [`QueryEvent`] that is neither
-/// `Doubted` nor `Parked` nor `Slow` nor `Resent`.
+/// Any actor that wants to know something of a peer → queries. It ends in exactly one [`QueryEvent`] that is not
+/// [`QueryResult::Late`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SendQuery {
@@ -23,8 +25,30 @@ pub struct SendQuery {
     pub id: Option<NodeId>,
     /// The query.
     pub request: Request,
-    /// Who wants to know. `None`: the answer only serves the routing table.
-    pub asker: Option<Recipient<QueryEvent>>,
+    /// The actor that waits for the end. `None`: the answer only serves the routing table.
+    pub asker: Option<Asker>,
+}
+
+/// The actor that waits for the end of a query. It is made once for each actor: a clone of a `Recipient` for each query costs
+/// an allocation and more.
+#[derive(Debug, Clone)]
+pub struct Asker(Arc<Recipient<QueryEvent>>);
+
+impl Asker {
+    /// Reports the end to this actor.
+    pub fn new(actor: Recipient<QueryEvent>) -> Self {
+        Self(Arc::new(actor))
+    }
+
+    /// Reports what became of a query.
+    pub fn report(&self, event: QueryEvent) {
+        self.0.do_send(event);
+    }
+
+    /// Whether the actor has ended, so that nothing waits for the answer any more.
+    pub fn is_gone(&self) -> bool {
+        !self.0.connected()
+    }
 }
 
 /// Dispatcher, routing table → queries: ping this address. A request that came from it has paid for that with its bytes, so the
@@ -54,35 +78,65 @@ pub struct QueryEvent {
 #[derive(Debug)]
 pub enum QueryResult {
     /// The peer answered.
-    Answered {
-        /// Its answer.
-        response: Response,
-        /// Who it is, by its own word.
-        peer: Peer,
-        /// Its protocol version; `None` from a legacy node.
-        version: Option<u32>,
-        /// How long it took.
-        rtt: Duration,
-    },
-    /// The last query to this address timed out: do not count on an answer. Said at once. The end is still to come.
-    Doubted,
-    /// It waits here, as too many went to this address, which never answered, and one of them may still be answered. If it is,
-    /// this one is sent. The end is still to come.
-    Parked,
-    /// It takes longer than this peer usually needs. The end is still to come.
+    Answered(Answered),
+    /// No answer has come yet. The end is still to come.
+    Late(Late),
+    /// No answer will come.
+    Failed(Failed),
+}
+
+/// The answer of a peer, from the address and with the id that were asked.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer, of the kind that was asked for.
+    pub response: Response,
+    /// The peer, by the id that it gives.
+    pub peer: Peer,
+    /// Its protocol version; `None` from a legacy node.
+    pub version: Option<u32>,
+    /// How long it took.
+    pub rtt: Duration,
+}
+
+/// Why an answer is not to be expected, or not soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// The last query to this address timed out. Reported at once.
+    Suspect,
+    /// The query is deferred: enough went to this address, which never answered, and one of them may still be answered. If
+    /// that happens, this one is sent.
+    Deferred,
+    /// It takes longer than this peer usually needs.
     Slow,
-    /// It takes so long that it, or its answer, is most likely lost, or the peer gone: it was sent again. The end is still to
-    /// come.
+    /// It takes so long that it, or its answer, is most likely lost, or the peer gone: it was sent again.
     Resent,
+}
+
+/// Why a query brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
     /// No answer came in time.
     Silent,
-    /// Somebody else answers there.
+    /// Another node answers at that address.
     WrongId {
-        /// The id it gave, if any.
-        actual: Option<NodeId>,
+        /// The id that it gave.
+        actual: NodeId,
     },
+    /// What answers at that address gives no node id.
+    NoId,
     /// It was not sent: too many queries are in flight, or too many went to this address, which never answered.
     Unsent,
+}
+
+/// A peer without an id counts as one that is silent.
+impl From<Failed> for Failure {
+    fn from(why: Failed) -> Self {
+        match why {
+            Failed::Silent | Failed::NoId => Self::Silent,
+            Failed::WrongId { actual } => Self::WrongId { actual },
+            Failed::Unsent => Self::Unsent,
+        }
+    }
 }
 
 /// Socket → queries: this query never left: it cannot be encoded, or the network takes no more.

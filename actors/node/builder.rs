@@ -14,8 +14,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::super::assembly::{self, Plan};
 use super::super::clock::generate_node_id;
-use super::super::join::resolver::{ADDRESS_FORM, Resolver, has_form};
 use super::super::limits;
+use super::super::operations::join::resolver::{ADDRESS_FORM, Resolver, has_form};
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;

@@ -15,8 +15,8 @@ use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
 use tokio::time::Instant;
 
 use super::super::assembly::{self, House, Plan};
-use super::super::join::resolver::Resolver;
 use super::super::messages::DescribeTable;
+use super::super::operations::join::resolver::Resolver;
 use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetOutcome};
 use super::super::requests::{Bootstrap, CheckHealth, CopyOf, FindNode, FindValue, Get, Ping, Set};
 use super::super::supervision::Ended;

@@ -25,7 +25,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
 use super::assembly::{self, House, Plan};
-use super::join::resolver::Resolver;
+use super::operations::join::resolver::Resolver;
 use super::socket::transport::Transport;
 use super::socket::udp::UdpTransport;
 use super::supervision::Ended;

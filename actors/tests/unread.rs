@@ -14,8 +14,8 @@ use kademlia_dynamic::protocol::store::MemoryStore;
 
 use super::super::assembly::{self, House, Plan};
 use super::super::counters::Counter;
-use super::super::join::resolver::Resolver;
 use super::super::messages::AddressVerified;
+use super::super::operations::join::resolver::Resolver;
 use super::super::supervision::Ended;
 use super::slots::{Fed, Feed, datagram};
 use super::{Panic, settle};

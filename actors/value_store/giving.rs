@@ -10,9 +10,7 @@ use kademlia_dynamic::protocol::store::Class;
 
 use super::super::clock;
 use super::super::handling::Handler;
-use super::super::messages::{
-    GiveValue, HandOffCause, QueryEvent, QueryResult, SelectValues, SendQuery, ValuesSelected,
-};
+use super::super::messages::{GiveValue, HandOffCause, SelectValues, ValuesSelected};
 use super::ValueStore;
 
 impl Handler<SelectValues> for ValueStore {
@@ -52,17 +50,14 @@ impl Handler<GiveValue> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, give: GiveValue, _: &mut Self::Context) {
-        let GiveValue { key, to, legacy, asker } = give;
+        let GiveValue { key, legacy, answer } = give;
         let least = if legacy { self.config.nearly_expired() } else { Duration::from_secs(1) };
         let now = self.now();
         let copy = self.records.get(&key, now).filter(|copy| copy.class != Class::Cached);
-        match copy.filter(|copy| copy.ttl_left >= least) {
-            Some(copy) => {
-                let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());
-                let request = Request::Set { key, value: copy.value, ttl, age };
-                self.links.query.do_send(SendQuery { to: to.addr, id: Some(to.id), request, asker: Some(asker) });
-            }
-            None => asker.do_send(QueryEvent { to: to.addr, id: Some(to.id), result: QueryResult::Unsent }),
+        if let Some(copy) = copy.filter(|copy| copy.ttl_left >= least) {
+            let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());
+            // The transfer may have ended.
+            let _ = answer.send(Request::Set { key, value: copy.value, ttl, age });
         }
     }
 }

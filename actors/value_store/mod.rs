@@ -37,7 +37,7 @@ use super::handling::Handler;
 use super::messages::{
     Answer, AnswerFromStore, AnswerNearest, Compared, DescribeStore, Electing, EndPlacement, FindCopy, LaunchCompare,
     LaunchPublish, LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers,
-    SendQuery, StartLookup, StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
+    StartLookup, StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
 
@@ -76,7 +76,6 @@ pub(crate) struct StoreLinks {
     pub(crate) unwatch: Recipient<UnwatchKey>,
     pub(crate) ended: Recipient<PublicationEnded>,
     pub(crate) end: Recipient<EndPlacement>,
-    pub(crate) query: Recipient<SendQuery>,
     pub(crate) selected: Recipient<ValuesSelected>,
 }
 

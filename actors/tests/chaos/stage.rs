@@ -20,9 +20,9 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, MemoryTransport, Reply, Script
 use tokio::task::JoinHandle;
 
 use super::super::super::assembly::{self, House, Plan};
-use super::super::super::join::resolver::Resolver;
 use super::super::super::messages::{QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
+use super::super::super::operations::join::resolver::Resolver;
 use super::super::super::outcome::{Error, GetOutcome};
 use super::super::super::requests::{
     Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,

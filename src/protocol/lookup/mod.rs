@@ -307,6 +307,11 @@ impl Lookup {
         &self.trace
     }
 
+    /// All that it did, once it is over.
+    pub fn into_trace(self) -> Trace {
+        self.trace
+    }
+
     /// How many queries may hold a slot. All of the k nearest have to be heard before a value is said to be absent: once
     /// nothing nearer comes they are asked at once, so that the dead among them are waited for together.
     fn slots(&self) -> usize {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::peer::{canonical, check_unicast};
 
-use super::super::outcome::ContactFailure;
-use super::super::own_id;
-use super::super::socket::transport::Transport;
+use super::super::super::outcome::ContactFailure;
+use super::super::super::own_id;
+use super::super::super::socket::transport::Transport;
 
 /// How long a name may take to resolve.
 pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ fn unreachable(addr: &SocketAddr, bound: SocketAddr, error: &io::Error) -> Conta
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::socket::udp::UdpTransport;
+    use super::super::super::super::socket::udp::UdpTransport;
     use super::*;
 
     fn failure(bind: &str, contact: &str) -> Option<String> {

@@ -1,17 +1,17 @@
-//! One bootstrap as a short-lived actor. It tries its contacts independently of each other: each is resolved once and
-//! pinged, and the first answer decides. Then it has the own id looked up, so that the neighbourhood gets to know this
-//! node, and the buckets filled. It goes on until each contact has answered or failed.
+//! One bootstrap. It tries its contacts independently of each other: each is resolved once and pinged, and the first answer
+//! decides. Then it has the own id looked up, so that the neighbourhood gets to know this node, and the buckets filled. It
+//! goes on until each contact has answered or failed.
 
 mod contact;
 pub(crate) mod resolver;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Weak;
 use std::time::{Duration, Instant};
 
-use actix::fut::wrap_future;
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient};
+use actix::Recipient;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
@@ -19,28 +19,33 @@ use tokio::sync::oneshot;
 
 use self::contact::{Asked, Contact, State};
 use self::resolver::{Resolver, addresses_of};
-use super::clock::{self, Alarm, Alarmed};
-use super::events::{Event, Events};
-use super::join_state::Attempt;
-use super::messages::{Answer, LookupKey, Purpose, QueryEvent, QueryResult, RefreshBuckets, SendQuery, StartLookup};
-use super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
-use super::own_id;
-use super::socket::transport::Transport;
-use super::unreadable::Unreadable;
+use super::super::events::{Event, Events};
+use super::super::join_state::Attempt;
+use super::super::messages::{Answer, Answered, Failed, LookupKey, Purpose, RefreshBuckets, StartLookup};
+use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
+use super::super::own_id;
+use super::super::socket::transport::Transport;
+use super::super::unreadable::Unreadable;
+use super::operation::{End, Operation, Step};
 
-/// The actor that is one bootstrap.
+/// A bootstrap under way.
 pub(crate) struct Join {
     own: NodeId,
     timeout: Duration,
     contacts: Vec<Contact>,
-    /// The addresses that were asked. An address that two contacts stand for is asked once.
+    /// The contacts whose names are to be resolved yet.
+    unresolved: VecDeque<usize>,
+    /// The addresses that are to be asked yet.
+    unasked: VecDeque<SocketAddr>,
+    /// The addresses that were asked, or are about to be.
     asked: BTreeMap<SocketAddr, Asked>,
     answered: Vec<Peer>,
     /// The first answer.
     first: Option<Pong>,
     stage: Stage,
+    /// When the queries count as lost, in the case that their end gets lost.
     give_up: Option<Instant>,
-    /// `None` once the outcome has been told.
+    /// `None` once the outcome has been reported.
     aim: Option<Aim>,
     /// `None` where only a pong is wanted.
     attempt: Option<Attempt>,
@@ -55,14 +60,13 @@ enum Stage {
     Trying,
     /// The own id is being looked up.
     LookingUp,
-    /// The outcome has been told. `late`: a contact has answered since then, so the lookup did not start from it.
+    /// The outcome has been reported. `late`: a contact has answered since then, so the lookup did not start from it.
     Told { late: bool },
 }
 
 /// The actors that a bootstrap tells.
 #[derive(Clone)]
 pub(crate) struct JoinLinks {
-    pub(crate) query: Recipient<SendQuery>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) refresh: Recipient<RefreshBuckets>,
     pub(crate) resolver: Resolver,
@@ -100,6 +104,8 @@ impl Join {
         Self {
             own: plan.own,
             timeout: plan.query_timeout,
+            unresolved: (0..contacts.len()).collect(),
+            unasked: VecDeque::new(),
             contacts,
             asked: BTreeMap::new(),
             answered: Vec::new(),
@@ -113,31 +119,43 @@ impl Join {
         }
     }
 
+    /// Has the name of one contact resolved.
+    fn resolve(&self, contact: usize) -> Step<Self> {
+        let (transport, resolver) = (self.links.transport.clone(), self.links.resolver.clone());
+        let addresses = addresses_of(self.contacts[contact].name.clone(), transport, resolver);
+        Step::after(addresses, move |join: &mut Self, found, _| join.resolved(contact, found))
+    }
+
     /// The name of one contact has been resolved, or stands for nothing that can be asked.
-    fn resolved(&mut self, contact: usize, found: Result<Vec<SocketAddr>, ContactFailure>, ctx: &mut Context<Self>) {
-        let state = match found {
+    fn resolved(&mut self, contact: usize, found: Result<Vec<SocketAddr>, ContactFailure>) {
+        self.contacts[contact].state = match found {
             Ok(addresses) => {
-                addresses.iter().for_each(|addr| self.ask(*addr, ctx));
+                for addr in &addresses {
+                    // An address that two contacts stand for is asked once.
+                    if let Entry::Vacant(unasked) = self.asked.entry(*addr) {
+                        unasked.insert(Asked::Waiting);
+                        self.unasked.push_back(*addr);
+                    }
+                }
                 State::Resolved(addresses)
             }
             Err(failure) => State::Failed(failure),
         };
-        if let Some(contact) = self.contacts.get_mut(contact) {
-            contact.state = state;
-        }
-        self.go_on(ctx);
     }
 
-    fn ask(&mut self, to: SocketAddr, ctx: &mut Context<Self>) {
-        if self.asked.contains_key(&to) {
-            return;
-        }
-        self.asked.insert(to, Asked::Waiting);
+    fn ask(&mut self, to: SocketAddr, now: Instant) -> Step<Self> {
         self.links.unreadable.forget(&to);
-        // The queries end by themselves; this is for the case that their end gets lost.
-        self.give_up = Some(clock::now() + self.timeout + self.timeout);
-        let asker = Some(ctx.address().recipient());
-        self.links.query.do_send(SendQuery { to, id: None, request: Request::Ping, asker });
+        self.give_up = Some(now + self.timeout + self.timeout);
+        Step::Query(to, Request::Ping)
+    }
+
+    /// The queries that have not ended by now have been lost.
+    fn give_up(&mut self) {
+        self.give_up = None;
+        let waiting = self.asked.iter().filter(|(_, asked)| **asked == Asked::Waiting);
+        for addr in waiting.map(|(addr, _)| *addr).collect::<Vec<_>>() {
+            self.ended(&addr, Err(self.silence(&addr)));
+        }
     }
 
     /// Whether each contact has answered or failed.
@@ -145,41 +163,21 @@ impl Join {
         self.contacts.iter().all(|contact| contact.is_over(&self.asked))
     }
 
-    /// Tells the outcome with the first answer, or once there can be none, and ends once each contact is over.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        let over = self.is_over();
-        match (self.stage, &self.aim) {
-            (Stage::Trying, _) if self.first.is_none() && !over => {}
-            (Stage::Trying, Some(Aim::Join { client, .. })) => {
-                let client = *client;
-                self.report();
-                self.events.emit(Event::Joined(self.outcome()));
-                if client || self.first.is_none() { self.tell(ctx) } else { self.look_up(ctx) }
-            }
-            (Stage::Trying, _) => self.tell(ctx),
-            (Stage::LookingUp, _) => {}
-            (Stage::Told { late: true }, _) if over => self.look_up(ctx),
-            (Stage::Told { .. }, _) if over => self.end(ctx),
-            (Stage::Told { .. }, _) => {}
-        }
-    }
-
     /// Looks up the own id, and has the buckets filled.
-    fn look_up(&mut self, ctx: &mut Context<Self>) {
+    fn look_up(&mut self) -> Step<Self> {
         self.stage = Stage::LookingUp;
         let (done, looked_up) = oneshot::channel();
         let purpose = Purpose::FindNode(done);
         self.links.lookup.do_send(StartLookup { key: LookupKey::Nodes(self.own), purpose });
-        let end = wrap_future::<_, Self>(looked_up).map(|_, join, ctx| {
+        Step::after(looked_up, |join: &mut Self, _, _| {
             join.links.refresh.do_send(RefreshBuckets { all: true });
-            join.tell(ctx);
-        });
-        ctx.spawn(end);
+            join.tell();
+        })
     }
 
-    /// Tells the outcome to the caller, which may have gone.
-    fn tell(&mut self, ctx: &mut Context<Self>) {
-        let keep_on = matches!(self.aim, None | Some(Aim::Join { .. }));
+    /// Reports the outcome to the caller, which may have gone.
+    fn tell(&mut self) {
+        self.stage = Stage::Told { late: false };
         match self.aim.take() {
             Some(Aim::Join { answer: Some(answer), .. }) => {
                 let _ = answer.send(Ok(self.outcome()));
@@ -189,15 +187,6 @@ impl Join {
             }
             Some(Aim::Join { answer: None, .. }) | None => {}
         }
-        self.stage = Stage::Told { late: false };
-        if !keep_on || self.is_over() {
-            self.end(ctx);
-        }
-    }
-
-    fn end(&mut self, ctx: &mut Context<Self>) {
-        self.report();
-        ctx.stop();
     }
 
     fn report(&mut self) {
@@ -266,48 +255,56 @@ impl Join {
     }
 }
 
-impl Actor for Join {
-    type Context = Context<Self>;
+impl Operation for Join {
+    type Target = SocketAddr;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-        for (at, contact) in self.contacts.iter().enumerate() {
-            let resolving =
-                addresses_of(contact.name.clone(), self.links.transport.clone(), self.links.resolver.clone());
-            ctx.spawn(wrap_future::<_, Self>(resolving).map(move |found, join, ctx| join.resolved(at, found, ctx)));
+    fn step(&mut self, now: Instant) -> Step<Self> {
+        if let Some(contact) = self.unresolved.pop_front() {
+            return self.resolve(contact);
         }
-        // Without a contact it is over at once.
-        self.go_on(ctx);
-    }
-}
-
-impl Alarmed for Join {
-    fn next_alarm(&self) -> Option<Instant> {
-        self.give_up
-    }
-
-    fn alarm(&mut self, _: Instant, ctx: &mut Self::Context) {
-        self.give_up = None;
-        let waiting = self.asked.iter().filter(|(_, asked)| **asked == Asked::Waiting);
-        for addr in waiting.map(|(addr, _)| *addr).collect::<Vec<_>>() {
-            self.ended(&addr, Err(self.silence(&addr)));
+        if let Some(addr) = self.unasked.pop_front() {
+            return self.ask(addr, now);
         }
-        self.go_on(ctx);
+        if self.give_up.is_some_and(|at| at <= now) {
+            self.give_up();
+        }
+        let over = self.is_over();
+        // The outcome is reported with the first answer, or once there can be none.
+        if self.stage == Stage::Trying && (self.first.is_some() || over) {
+            let Some(Aim::Join { client, .. }) = self.aim else {
+                self.tell();
+                return Step::Finished;
+            };
+            self.report();
+            self.events.emit(Event::Joined(self.outcome()));
+            if !client && self.first.is_some() {
+                return self.look_up();
+            }
+            self.tell();
+        }
+        match self.stage {
+            Stage::Told { late: true } if over => self.look_up(),
+            Stage::Told { .. } if over => Step::Finished,
+            Stage::Trying | Stage::LookingUp | Stage::Told { .. } => Step::Wait { until: self.give_up },
+        }
     }
-}
 
-impl Handler<QueryEvent> for Join {
-    type Result = ();
+    fn answer(&mut self, from: SocketAddr, answer: Answered, _: Instant) {
+        self.ended(&from, Ok(Pong { peer: answer.peer, rtt: answer.rtt }));
+    }
 
-    fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
-        let end = match event.result {
-            QueryResult::Answered { peer, rtt, .. } => Ok(Pong { peer, rtt }),
-            QueryResult::Doubted | QueryResult::Parked | QueryResult::Slow | QueryResult::Resent => return,
-            QueryResult::Silent => Err(self.silence(&event.to)),
-            QueryResult::WrongId { .. } => Err(ContactFailure::NoNode),
-            QueryResult::Unsent => Err(ContactFailure::NotAsked),
+    fn failure(&mut self, from: SocketAddr, why: Failed, _: Instant) {
+        let failure = match why {
+            Failed::Silent => self.silence(&from),
+            Failed::WrongId { .. } | Failed::NoId => ContactFailure::NoNode,
+            Failed::Unsent => ContactFailure::NotAsked,
         };
-        self.ended(&event.to, end);
-        self.go_on(ctx);
+        self.ended(&from, Err(failure));
+    }
+
+    fn finish(mut self, end: End) {
+        if end == End::Complete {
+            self.report();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::super::outcome::{ContactFailure, FailedContact};
+use super::super::super::outcome::{ContactFailure, FailedContact};
 
 /// A contact and how far it is.
 #[derive(Debug)]

@@ -1,0 +1,178 @@
+//! One lookup. It keeps alpha queries in flight and ends in exactly one [`LookupFinished`]. Which peer to ask next is the
+//! protocol's decision.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Recipient;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Goal, Next, Vote, Votes};
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::{StoredCopy, ValueDigest};
+use kademlia_dynamic::protocol::value::Value;
+
+use super::super::clock;
+use super::super::messages::{
+    Answered, Failed, Found, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
+};
+use super::operation::{End, Operation, Step};
+
+/// A lookup under way.
+pub(crate) struct Lookup {
+    /// The address of this node, under any id that a peer may name it.
+    bound: SocketAddr,
+    key: LookupKey,
+    request: Request,
+    machine: protocol::Lookup,
+    own_table: Vec<Peer>,
+    legacy: bool,
+    /// The peers that answered and are no legacy nodes.
+    of_ours: HashSet<NodeId>,
+    value: Option<Found>,
+    /// The first peer that gave a value which this node cannot represent.
+    unsupported: Option<Peer>,
+    /// The values that peers gave, where several are to be heard.
+    ballot: Option<Ballot>,
+    links: LookupLinks,
+}
+
+/// The actors that a lookup reports to.
+pub(crate) struct LookupLinks {
+    /// Takes the copy that is cached after the end.
+    pub(crate) query: Recipient<SendQuery>,
+    pub(crate) finished: Recipient<LookupFinished>,
+}
+
+impl Lookup {
+    /// `here` is the copy that this node has a vote for, where votes are counted.
+    pub(crate) fn new(
+        own: Peer,
+        config: &Config,
+        launch: LaunchLookup,
+        here: Option<StoredCopy>,
+        links: LookupLinks,
+    ) -> Self {
+        let LaunchLookup { key, seeds, legacy } = launch;
+        let target = key.target();
+        let (goal, request) = match &key {
+            LookupKey::Nodes(_) => (Goal::Nodes, Request::FindNode { target }),
+            LookupKey::Value(key) | LookupKey::Votes(key, _) => (Goal::Value, Request::FindValue { key: key.clone() }),
+        };
+        // Only legacy writers put values where a reader must read on to find them.
+        let read_on = config.read_on && legacy;
+        let mut machine = protocol::Lookup::new(own.id, target, goal, config, read_on, &seeds, clock::now());
+        let mut ballot = match &key {
+            LookupKey::Votes(_, wanted) => Some(Ballot::new(target, *wanted, config)),
+            _ => None,
+        };
+        if let (Some(ballot), Some(copy)) = (&mut ballot, here) {
+            ballot.vote(None, &copy.value, Some(copy.ttl_seconds()));
+            machine.voted_here(ValueDigest::of(&copy.value));
+        }
+        Self {
+            bound: own.addr,
+            key,
+            request,
+            machine,
+            own_table: seeds,
+            legacy,
+            of_ours: HashSet::new(),
+            value: None,
+            unsupported: None,
+            ballot,
+            links,
+        }
+    }
+
+    fn take_value(&mut self, asked: &Peer, value: Arc<Value>, ttl: Option<u32>, holder: Peer, now: Instant) {
+        let Some(ballot) = &mut self.ballot else {
+            // The first one is the lookup's; a later one comes from a query that was under way.
+            self.value.get_or_insert(Found { value, ttl, holder: Some(holder), votes: Votes::SINGLE });
+            return self.machine.handle_value(asked, now);
+        };
+        let counted = ballot.vote(Some(holder), &value, ttl);
+        self.machine.handle_vote(asked, Vote { value: ValueDigest::of(&value), counted }, now);
+        if ballot.is_decided() {
+            self.machine.found(now);
+        }
+    }
+}
+
+impl Operation for Lookup {
+    type Target = Peer;
+
+    fn step(&mut self, now: Instant) -> Step<Self> {
+        match self.machine.next(now) {
+            Next::Query(peer) => Step::Query(peer, self.request.clone()),
+            Next::Wait { until } => Step::Wait { until: Some(until) },
+            Next::Finished(_) => Step::Finished,
+        }
+    }
+
+    fn answer(&mut self, from: Peer, answer: Answered, now: Instant) {
+        if answer.version.is_some() {
+            self.of_ours.insert(answer.peer.id);
+        }
+        match answer.response {
+            Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
+                peers.retain(|named| named.addr != self.bound);
+                self.machine.handle_peers(&from, &peers, now);
+            }
+            Response::Value { value, ttl, .. } => self.take_value(&from, value, ttl, answer.peer, now),
+            Response::UnsupportedValue => {
+                self.unsupported.get_or_insert(answer.peer);
+                self.machine.handle_unsupported(&from, now);
+            }
+            _ => self.machine.handle_failure(&from, Failure::Silent, now),
+        }
+    }
+
+    fn late(&mut self, from: Peer, how: Late) {
+        match how {
+            Late::Suspect => self.machine.handle_doubted(&from),
+            Late::Deferred | Late::Slow | Late::Resent => self.machine.handle_slow(&from),
+        }
+    }
+
+    fn failure(&mut self, from: Peer, why: Failed, now: Instant) {
+        self.machine.handle_failure(&from, why.into(), now);
+    }
+
+    fn finish(self, end: End) {
+        let Self { key, machine, own_table, legacy, of_ours, value, unsupported, ballot, links, .. } = self;
+        if end == End::Broken {
+            return links.finished.do_send(LookupFinished { key, result: None });
+        }
+        let tally = machine.tally();
+        let elected = ballot.and_then(|ballot| ballot.elected());
+        let elected = elected.map(|won| Found { value: won.value, ttl: won.ttl, holder: won.holder, votes: won.votes });
+        let value = elected.or(value);
+        let cached_at = value.clone().zip(machine.nearest_without_value());
+        let closest = machine.closest();
+        links.finished.do_send(LookupFinished {
+            key: key.clone(),
+            result: Some(LookupResult {
+                of_ours: closest.iter().filter(|peer| of_ours.contains(&peer.id)).copied().collect(),
+                closest,
+                own_table,
+                legacy,
+                value,
+                unsupported,
+                asked: tally.asked,
+                answered: tally.answered,
+                unheard: machine.trace().unheard,
+                trace: Arc::new(machine.into_trace()),
+            }),
+        });
+        // The answer is on its way; now leave a copy at the nearest peer that had none (Kademlia paper, section 2.3).
+        if let (Some((found, peer)), LookupKey::Value(name) | LookupKey::Votes(name, _)) = (cached_at, &key) {
+            let target = Some(key.target());
+            let request = Request::SetCached { key: name.clone(), value: found.value, target, ttl: found.ttl };
+            links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
+        }
+    }
+}

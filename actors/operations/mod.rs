@@ -1,0 +1,11 @@
+//! Operations: the short-lived jobs that query peers. Each is a state machine that says what to do next ([`operation`]); one
+//! [`runner`] carries all of them out.
+
+pub(crate) mod audit;
+pub(crate) mod compare;
+pub(crate) mod join;
+pub(crate) mod lookup;
+pub(crate) mod operation;
+pub(crate) mod place;
+pub(crate) mod runner;
+pub(crate) mod transfer;

@@ -1,0 +1,126 @@
+//! One transfer of a value: it asks one peer after the other whether it lacks the value, and sends it to the first that does.
+//! Which peers are asked is decided elsewhere, and the value itself stays with its owner until it is sent.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Recipient;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Failure;
+use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::placement::{self, Mode, Placement};
+use tokio::sync::oneshot;
+
+use super::super::clock;
+use super::super::messages::{Answered, Failed, GiveValue, HandOverEnded, HeirSlow, Late};
+use super::operation::{End, Operation, Step};
+
+/// A transfer under way.
+pub(crate) struct Transfer {
+    key: Arc<str>,
+    newcomer: Option<NodeId>,
+    placement: Placement,
+    /// The legacy nodes among the peers that answered.
+    legacy: BTreeSet<NodeId>,
+    /// What the value store has handed out, and is to be sent.
+    handed_out: VecDeque<(Peer, Request)>,
+    links: TransferLinks,
+}
+
+/// The actors that a transfer reports to.
+#[derive(Clone)]
+pub(crate) struct TransferLinks {
+    pub(crate) give: Recipient<GiveValue>,
+    pub(crate) slow: Recipient<HeirSlow>,
+    pub(crate) ended: Recipient<HandOverEnded>,
+}
+
+impl Transfer {
+    /// The transfer of `key` to the first of `recipients` that lacks it, which is the `newcomer` if there is one.
+    pub(crate) fn new(
+        config: &Config,
+        key: Arc<str>,
+        recipients: &[Peer],
+        newcomer: Option<NodeId>,
+        links: TransferLinks,
+    ) -> Self {
+        let placement = Placement::new(Mode::HandOver, recipients, config, clock::now());
+        Self { key, newcomer, placement, legacy: BTreeSet::new(), handed_out: VecDeque::new(), links }
+    }
+
+    /// Asks the value store for what `to` is to be sent.
+    fn send(&self, to: Peer) -> Step<Self> {
+        let (answer, handed_out) = oneshot::channel();
+        let legacy = self.legacy.contains(&to.id);
+        self.links.give.do_send(GiveValue { key: self.key.clone(), legacy, answer });
+        Step::after(handed_out, move |transfer: &mut Self, request, _| match request {
+            Ok(request) => transfer.handed_out.push_back((to, request)),
+            // There is nothing to send, or the value store was restarted.
+            Err(_) => transfer.placement.handle_failure(&to.id, Failure::Unsent),
+        })
+    }
+}
+
+impl Operation for Transfer {
+    type Target = Peer;
+
+    fn step(&mut self, now: Instant) -> Step<Self> {
+        if let Some((to, request)) = self.handed_out.pop_front() {
+            return Step::Query(to, request);
+        }
+        match self.placement.next(now) {
+            placement::Step::Check(peer) => {
+                Step::Query(peer, Request::CheckStore { key: self.key.clone(), size: None })
+            }
+            placement::Step::Store(to) => self.send(to),
+            placement::Step::Wait { until } => Step::Wait { until: Some(until) },
+            placement::Step::Finished => Step::Finished,
+        }
+    }
+
+    fn answer(&mut self, from: Peer, answer: Answered, now: Instant) {
+        match answer.response {
+            Response::CheckStore { has_key, ttl, .. } => {
+                if answer.version.is_none() {
+                    self.legacy.insert(from.id);
+                }
+                // A copy that ends before its next restore is one all the same.
+                self.placement.handle_checked(&from.id, has_key || ttl.is_some());
+            }
+            Response::Set { stored, .. } => self.placement.handle_stored(&from.id, stored),
+            _ => self.failure(from, Failed::Silent, now),
+        }
+    }
+
+    fn late(&mut self, from: Peer, how: Late) {
+        match how {
+            Late::Suspect => return,
+            // Every tenth answer or so is slower than expected: that alone does not mean that a peer has gone.
+            Late::Deferred | Late::Slow => {}
+            Late::Resent => self.links.slow.do_send(HeirSlow(from.id)),
+        }
+        self.placement.handle_slow(&from.id);
+    }
+
+    fn failure(&mut self, from: Peer, why: Failed, _: Instant) {
+        let why = why.into();
+        if why == Failure::Silent {
+            self.links.slow.do_send(HeirSlow(from.id));
+        }
+        self.placement.handle_failure(&from.id, why);
+    }
+
+    fn finish(self, end: End) {
+        let placed = self.placement.outcome();
+        let complete = end == End::Complete;
+        let silent = placed.asked > 0 && placed.asked == placed.silent + placed.wrong_id;
+        self.links.ended.do_send(HandOverEnded {
+            newcomer: self.newcomer,
+            stored: complete && placed.stored > 0,
+            silent: complete && silent,
+        });
+    }
+}
