@@ -1,5 +1,5 @@
 //! What a stranger's `set` or `set_cached` of another value does to the copy that is held: each case by its name. That it
-//! takes effect only once its source has proved itself is the dispatcher's part (`tests/strangers/conflict.rs`).
+//! takes effect only once its source has proved itself is the dispatcher's part (`tests/it/strangers/conflict.rs`).
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! A store that fails, or takes its time: nothing is acknowledged that is not committed, and nothing else is lost.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod behind;
 mod moody;

@@ -1,5 +1,4 @@
 //! More values than one publisher can renew in time: what is said of it, and that none is lost. In virtual time.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,8 +1,6 @@
 //! What is set anew is what is read: an overwrite reaches the copies that it missed, and a publisher learns of another's. In
 //! virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

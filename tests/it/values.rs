@@ -1,8 +1,6 @@
 //! How long values live, and which of two wins: what is renewed, what never is, and that nothing old comes back. In virtual
 //! time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

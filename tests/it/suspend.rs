@@ -1,7 +1,5 @@
 //! A machine that sleeps: no timer runs meanwhile, and what counts real time goes on. In virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::{Request, Response};

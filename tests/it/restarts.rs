@@ -1,5 +1,4 @@
 //! A node that comes back from its store: what it goes on publishing and keeping, and what it does not. In virtual time.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Nodes that come back at another address, others that want their place, and what a node tells of who comes and goes. In
 //! virtual time.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,5 @@
 //! Who restores a value that others published: a holder among the k nearest, and nobody else. In virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::comparison::COMPARED;

@@ -1,7 +1,6 @@
 //! How long reads take where a fifth of the peers in the tables is dead, against the same network with all of them alive.
 //! Time is virtual, so these durations are the same on every machine.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

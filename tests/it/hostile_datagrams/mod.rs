@@ -1,21 +1,20 @@
 //! Datagrams that no honest node sends, and what becomes of each: dropped with a reason, or read as far as it is sound. The
 //! table (`table.rs`) says them by name on every wire that can say them; `json.rs`, `bencode.rs` and `msgpack.rs` add what
 //! one wire alone can spell; `node.rs` sends them all to nodes that run.
-#![allow(clippy::unwrap_used, reason = "clippy sees no test in the helpers of one")]
 
 mod bencode;
-#[path = "../fuzzing/besieged.rs"]
+#[path = "../../fuzzing/besieged.rs"]
 mod besieged;
 mod json;
-#[path = "../fuzzing/keeping.rs"]
+#[path = "../../fuzzing/keeping.rs"]
 mod keeping;
 mod msgpack;
 mod node;
-#[path = "../fuzzing/siege.rs"]
+#[path = "../../fuzzing/siege.rs"]
 mod siege;
 mod table;
 mod wild;
-#[path = "../fuzzing/world.rs"]
+#[path = "../../fuzzing/world.rs"]
 mod world;
 
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! The golden datagrams in `vectors/`, in both directions: those of the legacy package, and our own of MessagePack.
-#![allow(clippy::unwrap_used, reason = "clippy sees no test in the helpers of one")]
 
 use std::path::Path;
 
@@ -176,7 +175,7 @@ fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
 
 #[test]
 fn the_examples_in_the_specification_are_vectors() {
-    let document = include_str!("../docs/wire.md");
+    let document = include_str!("../../docs/wire.md");
     let hex_of = |block: &str| -> String {
         let digits = block.lines().filter_map(|line| line.split('#').next());
         digits.flat_map(str::chars).filter(|character| !character.is_whitespace()).collect()

@@ -1,8 +1,6 @@
 //! Values go from hand to hand: what a node that leaves politely held stays as often as it was, and who comes nearer is
 //! given what it should hold, at a bounded rate. In virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

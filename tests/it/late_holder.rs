@@ -1,6 +1,5 @@
 //! A value is found though its only holder answers far later than the round trips measured so far let expect.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::Request;

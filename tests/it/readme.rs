@@ -10,8 +10,8 @@ use kademlia_dynamic::protocol::config::{
 };
 use kademlia_dynamic::{Codec, Value};
 
-const README: &str = include_str!("../README.md");
-const SECURITY: &str = include_str!("../SECURITY.md");
+const README: &str = include_str!("../../README.md");
+const SECURITY: &str = include_str!("../../SECURITY.md");
 
 /// 60000 as the README writes it: 60,000.
 fn grouped(number: usize) -> String {
@@ -53,25 +53,27 @@ fn every_metric_is_named() {
     }
 }
 
-#[test]
-fn every_link_into_the_source_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
-        assert!(root.join(target).exists(), "the README links to {target}, which is not there");
-    }
+/// The anchors of the headings of a page, as GitHub makes them.
+fn anchors(page: &str) -> Vec<String> {
+    let anchor = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    page.lines().filter(|line| line.starts_with('#')).map(anchor).collect()
 }
 
 #[test]
-fn every_link_within_the_page_leads_to_a_heading() {
-    let anchors: Vec<String> = README
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
-        .collect();
-    let targets = README.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
-    for target in targets {
-        assert!(anchors.iter().any(|anchor| anchor == target), "no heading makes the anchor #{target}");
+fn every_link_leads_to_a_file_that_exists_and_to_a_heading_that_it_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for target in targets.filter(|target| !target.starts_with("http")) {
+        let (file, heading) = target.split_once('#').map_or((target, None), |(file, heading)| (file, Some(heading)));
+        let file = root.join(if file.is_empty() { "README.md" } else { file });
+        assert!(file.exists(), "the README links to {target}, which is not there");
+        if let Some(heading) = heading {
+            let headings = anchors(&std::fs::read_to_string(file).unwrap());
+            assert!(headings.iter().any(|anchor| anchor == heading), "no heading makes the anchor of {target}");
+        }
     }
 }
 
@@ -110,7 +112,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_section_of_the_specification_that_the_code_cites_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let headings: Vec<&str> = include_str!("../docs/wire.md")
+    let headings: Vec<&str> = include_str!("../../docs/wire.md")
         .lines()
         .filter(|line| line.starts_with("##"))
         .filter_map(|line| line.trim_start_matches('#').split_whitespace().next())

@@ -1,8 +1,6 @@
 //! Values that are neither text nor bytes, or text with a lone surrogate. They work among legacy nodes: whoever sets one here
 //! is told that it is refused, and whoever reads one from a holder is told that it is there. In virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! What outlives the process: values that were acknowledged, the node's id and whom it knew. Processes are killed here.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,6 +1,4 @@
 //! `kad node` as a service manager has it: signals, exit codes, and what it says by `sd_notify(3)`. Processes only.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};

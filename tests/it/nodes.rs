@@ -1,5 +1,4 @@
 //! Nodes of ours among themselves, over UDP on this machine, used as an application uses them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 

@@ -1,0 +1,25 @@
+//! How nodes behave: one file or folder for each subject. Most run in virtual time, on a network in memory; `nodes`,
+//! `bad_input` and a part of `hostile_datagrams` use sockets of this machine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod failing_store;
+mod hand_off;
+mod hostile_datagrams;
+mod late_holder;
+mod latency;
+mod many_values;
+mod memory_network;
+mod moves;
+mod nodes;
+mod overwrites;
+mod readme;
+mod replicas;
+mod restarts;
+mod restores;
+mod scripted_peers;
+mod strangers;
+mod suspend;
+mod unsupported_values;
+mod values;
+mod wire_vectors;
