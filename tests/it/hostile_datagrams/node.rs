@@ -123,5 +123,5 @@ fn nothing_that_comes_over_the_wire_can_reach_the_resolver() {
         }
     }
     resolving.sort();
-    assert_eq!(resolving, ["actors/join/resolver.rs", "actors/node/builder.rs"]);
+    assert_eq!(resolving, ["actors/node/builder.rs", "actors/operations/join/resolver.rs"]);
 }
