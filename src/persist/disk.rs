@@ -1,5 +1,5 @@
-//! The database: one transaction at a time, and what its failures mean. redb may panic on a damaged file, so whatever touches
-//! it is caught here. When to try again is the worker's decision.
+//! The database: one transaction at a time, and what its failures mean. redb may panic on a damaged file, so panics of it are
+//! caught here. The worker decides when to try again.
 
 use std::any::Any;
 use std::io;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::looking::{Looking, later_format};
 use super::medium::{Medium, builder};
+use super::overlay::{Overlay, later_format};
 
 /// Keys and their records.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -37,7 +37,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether there is no room: it passes once somebody makes some.
+    /// Whether there is no room: it passes once there is some again.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let Self::Medium(error) = self else { return false };
@@ -94,17 +94,15 @@ impl Disk {
         self.database.is_some()
     }
 
-    /// Opens it to be read, and changes nothing of it: what is written goes nowhere. `false` where there is nothing yet.
-    pub(super) fn look(&mut self) -> Result<bool, Failure> {
+    /// Opens it to be read, and changes nothing of it: writes go no further than memory. `false` where there is nothing yet.
+    pub(super) fn view(&mut self) -> Result<bool, Failure> {
         self.close();
-        let beneath = caught(|| self.medium.look())?;
-        let Some(beneath) = beneath else { return Ok(false) };
+        let Some(beneath) = caught(|| self.medium.view())? else { return Ok(false) };
         if let Some(form) = caught(|| later_format(&*beneath))? {
             return Err(Failure::Later(form));
         }
-        self.database = Some(caught(|| -> Result<Database, redb::Error> {
-            with_tables(builder(false).create_with_backend(Looking::at(beneath)?)?)
-        })?);
+        let overlay = caught(|| Overlay::over(beneath))?;
+        self.database = Some(caught(|| with_tables(builder(false).create_with_backend(overlay)?))?);
         Ok(true)
     }
 
@@ -120,10 +118,7 @@ impl Disk {
     /// Closes it. A handle that failed once fails for ever.
     pub(super) fn close(&mut self) {
         if let Some(database) = self.database.take() {
-            let _ = caught(|| -> Result<(), redb::Error> {
-                drop(database);
-                Ok(())
-            });
+            let _ = caught(|| Ok::<(), redb::Error>(drop(database)));
         }
     }
 
@@ -219,5 +214,5 @@ fn caught<T, E: Into<redb::Error>>(work: impl FnOnce() -> Result<T, E>) -> Resul
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

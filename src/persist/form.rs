@@ -1,4 +1,4 @@
-//! Records as bytes: a version, a checksum, and MessagePack. It reads what it wrote, and nothing that was changed since.
+//! Records as bytes: a version, a checksum, and MessagePack. Bytes that were changed since they were written are refused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::times::{Age, Moment, Times, millis};
 use crate::protocol::store::{Class, Replaced, StoredRecord, ValueDigest, Writer};
 use crate::protocol::value::Value;
 
-/// The form that is written. A reader of a later version reads this one too, and adds an arm to [`unseal`].
+/// The form that is written. A later version of this program reads this one too, by an arm of [`unseal`].
 const VERSION: u8 = 2;
 /// The version, and the checksum behind it, which covers the version too. So it stays in all later versions: this one then
 /// knows what it cannot read from what is damaged.
 const HEADER: usize = 5;
 
-/// What was kept cannot be used any more.
+/// What was stored cannot be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Damage {
     /// Its checksum is another, or it is too short to have one.
@@ -31,7 +31,7 @@ pub(super) enum Damage {
     Form,
 }
 
-/// A record as it is kept. Its key stands beside it, under the same checksum.
+/// A record as it is stored. Its key stands beside it, under the same checksum.
 #[derive(Serialize, Deserialize)]
 struct RecordForm<'a> {
     #[serde(borrow)]
@@ -40,40 +40,13 @@ struct RecordForm<'a> {
     published: bool,
     keep: bool,
     version: u64,
-    writer: WriterForm,
+    writer: Writer,
     source: Option<SocketAddr>,
     times: Times,
-    replaced: Vec<([u8; 20], WriterForm)>,
+    replaced: Vec<([u8; 20], Writer)>,
     /// How long before it was written the value had been published, in milliseconds, at least. Form 1 did not say.
     #[serde(default)]
     published_ms: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum WriterForm {
-    Own,
-    Peer(SocketAddr),
-    Unknown,
-}
-
-impl From<Writer> for WriterForm {
-    fn from(writer: Writer) -> Self {
-        match writer {
-            Writer::Own => Self::Own,
-            Writer::Peer(addr) => Self::Peer(addr),
-            Writer::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<WriterForm> for Writer {
-    fn from(writer: WriterForm) -> Self {
-        match writer {
-            WriterForm::Own => Self::Own,
-            WriterForm::Peer(addr) => Self::Peer(addr),
-            WriterForm::Unknown => Self::Unknown,
-        }
-    }
 }
 
 fn checksum(version: u8, name: &[u8], payload: &[u8]) -> [u8; 4] {
@@ -108,7 +81,7 @@ pub(super) fn unseal<'a, T: Deserialize<'a>>(name: &[u8], bytes: &'a [u8]) -> Re
     }
 }
 
-/// `record` as it is kept under its key.
+/// `record` as it is stored under its key.
 pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> {
     let form = RecordForm {
         value: Bytes::new(record.value.as_bytes()),
@@ -116,16 +89,16 @@ pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> 
         published: record.class == Class::Published,
         keep: record.keep,
         version: record.version,
-        writer: record.writer.into(),
+        writer: record.writer,
         source: record.source,
         times: Times::of(record.stored_at, record.expires_at, age, now),
         published_ms: Some(millis(now.instant.saturating_duration_since(record.published_at))),
-        replaced: record.replaced.iter().map(|replaced| (replaced.digest.0, replaced.writer.into())).collect(),
+        replaced: record.replaced.iter().map(|replaced| (replaced.digest.0, replaced.writer)).collect(),
     };
     seal(record.key.as_bytes(), &form)
 }
 
-/// The record that was kept under `key`, with its times as they are now.
+/// The record that was stored under `key`, with its times as they are now.
 pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) -> Result<StoredRecord, Damage> {
     let form: RecordForm = unseal(key, bytes)?;
     let key = std::str::from_utf8(key).map_err(|_| Damage::Form)?;
@@ -136,15 +109,14 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
     };
     let (stored_at, expires_at) = form.times.restore(age, now);
     let published = form.published_ms.map(|ms| Duration::from_millis(ms).saturating_add(form.times.passed(age, now)));
-    let replaced =
-        |(digest, writer): ([u8; 20], WriterForm)| Replaced { digest: ValueDigest(digest), writer: writer.into() };
+    let replaced = |(digest, writer)| Replaced { digest: ValueDigest(digest), writer };
     Ok(StoredRecord {
         key: key.into(),
         value: Arc::new(value),
         class: if form.published { Class::Published } else { Class::Held },
         keep: form.keep,
         version: form.version,
-        writer: form.writer.into(),
+        writer: form.writer,
         source: form.source,
         stored_at,
         expires_at,
@@ -156,7 +128,7 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
     })
 }
 
-/// What fuzzers and the test of their corpus need of this file: nothing else names it.
+/// What fuzzers and the test of their corpus need of this file: nothing else uses it.
 #[doc(hidden)]
 pub mod trial {
     use std::time::Instant;
@@ -168,7 +140,7 @@ pub mod trial {
         [&[VERSION][..], &checksum(VERSION, key, content), content].concat()
     }
 
-    /// `bytes` read as the record of `key` and kept again, twice over. `None` if they are none.
+    /// `bytes` read as the record of `key` and written again, twice over. `None` if they are none.
     pub fn rewritten(key: &[u8], bytes: &[u8]) -> Option<[Vec<u8>; 2]> {
         let now = Moment { instant: Instant::now(), wall_ms: 0, boot: None };
         let age = Age::since(None, &now);
@@ -179,7 +151,7 @@ pub mod trial {
     }
 }
 
-/// A peer as it is kept.
+/// A peer as it is stored.
 pub(super) type PeerForm = ([u8; 20], SocketAddr);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! How the stores of a process fare, as the `metrics` facade has it: for whatever recorder the application installs. The
-//! numbers themselves are kept by each worker; here they become sums over all stores.
+//! The health of the stores of a process for the `metrics` facade, and so for the recorder that the application installs.
+//! Each worker has its own numbers; here they become sums over all stores.
 
 use crate::protocol::store::BackendHealth;
 
@@ -13,25 +13,25 @@ pub(super) fn died() {
     level("kad_store_failing", 0.0, 1.0);
 }
 
-/// What was told of one store. Only differences are, since the other stores of the process add to the same numbers. When it
-/// is dropped, what its store no longer is goes with it.
+/// What was published of one store. Only differences are, since the other stores of the process add to the same numbers. Once
+/// it is dropped, its store counts neither as waiting nor as failing.
 #[derive(Debug, Default)]
 pub(super) struct Measures {
-    told: BackendHealth,
+    before: BackendHealth,
 }
 
 impl Measures {
-    /// The store fares like this now.
+    /// Publishes the store's health as it is now.
     pub(super) fn publish(&mut self, health: BackendHealth) {
-        let told = std::mem::replace(&mut self.told, health);
-        count("kad_store_commits_total", told.commits, health.commits);
-        count("kad_store_writes_total", told.grouped, health.grouped);
-        count("kad_store_failures_total", told.failures, health.failures);
-        count("kad_store_reopened_total", told.reopened, health.reopened);
-        count("kad_store_set_aside_total", told.set_aside, health.set_aside);
-        count("kad_store_damaged_records_total", told.damaged, health.damaged);
-        level("kad_store_waiting", told.waiting as f64, health.waiting as f64);
-        level("kad_store_failing", told.failing.into(), health.failing.into());
+        let before = std::mem::replace(&mut self.before, health);
+        count("kad_store_commits_total", before.commits, health.commits);
+        count("kad_store_writes_total", before.grouped, health.grouped);
+        count("kad_store_failures_total", before.failures, health.failures);
+        count("kad_store_reopened_total", before.reopened, health.reopened);
+        count("kad_store_set_aside_total", before.set_aside, health.set_aside);
+        count("kad_store_damaged_records_total", before.damaged, health.damaged);
+        level("kad_store_waiting", before.waiting as f64, health.waiting as f64);
+        level("kad_store_failing", before.failing.into(), health.failing.into());
     }
 }
 
@@ -41,14 +41,14 @@ impl Drop for Measures {
         if std::thread::panicking() {
             return;
         }
-        self.publish(BackendHealth { waiting: 0, failing: false, ..self.told });
+        self.publish(BackendHealth { waiting: 0, failing: false, ..self.before });
     }
 }
 
-fn count(name: &'static str, told: u64, now: u64) {
-    metrics::counter!(name).increment(now.saturating_sub(told));
+fn count(name: &'static str, before: u64, now: u64) {
+    metrics::counter!(name).increment(now.saturating_sub(before));
 }
 
-fn level(name: &'static str, told: f64, now: f64) {
-    metrics::gauge!(name).increment(now - told);
+fn level(name: &'static str, before: f64, now: f64) {
+    metrics::gauge!(name).increment(now - before);
 }

@@ -1,7 +1,10 @@
-//! Where a store's bytes are: a file in a folder. It opens and renames; what is in the file is the disk's business.
+//! Where a store's bytes are: a file in a folder, which is opened and renamed here. [`Disk`](super::disk::Disk) reads and
+//! writes it.
 
 use std::fs::{self, File, Metadata};
 use std::io;
+#[cfg(unix)]
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
@@ -9,18 +12,18 @@ use redb::{Database, DatabaseError, StorageBackend};
 
 /// The file in a store's folder.
 pub const STORE_FILE: &str = "store.redb";
-/// What a store's file may be used for, and by whom: by its owner alone.
+/// A store's file is for its owner alone.
 #[cfg(unix)]
 const FILE_MODE: u32 = 0o600;
-/// Damaged files that are kept beside it. Beyond it the last one is replaced, so that a failing disk is not filled.
+/// Damaged files that stay beside it. A further one replaces the last, so that a failing disk is not filled.
 const MAX_SET_ASIDE: usize = 9;
 /// Bytes of pages that redb keeps in memory. Records are served from memory anyway.
 const PAGE_CACHE: usize = 8 << 20;
 
 /// Something that holds a database.
 pub(super) trait Medium: Send {
-    /// What is there, for a look at it. `None` where there is nothing yet.
-    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError>;
+    /// What is there, to be read without a change. `None` where there is nothing yet.
+    fn view(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError>;
     /// Opens the database, or makes an empty one. One that is `checked` opens only if every page is as it was written, for
     /// which all of it is read.
     fn open(&mut self, checked: bool) -> Result<Database, DatabaseError>;
@@ -32,25 +35,12 @@ pub(super) trait Medium: Send {
     }
 }
 
-/// Which file of this machine it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    /// `None` where the system does not tell it.
+/// Which file of this machine it is, whatever its name: device and inode. `None` where the system does not say.
+fn identity(file: &Metadata) -> Option<(u64, u64)> {
     #[cfg(unix)]
-    fn of(file: &Metadata) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt;
-        Some(Self { device: file.dev(), inode: file.ino() })
-    }
-
+    return Some((file.dev(), file.ino()));
     #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Option<Self> {
-        None
-    }
+    None
 }
 
 /// A file.
@@ -58,7 +48,7 @@ impl Identity {
 pub(super) struct StoreFile {
     path: PathBuf,
     /// The file that was opened, unless it was set aside: no other one may take its place.
-    opened: Option<Identity>,
+    opened: Option<(u64, u64)>,
 }
 
 impl StoreFile {
@@ -73,7 +63,7 @@ impl StoreFile {
 }
 
 impl Medium for StoreFile {
-    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
+    fn view(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
         // Only what may be written can be locked.
         let file = match File::options().read(true).write(true).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -83,7 +73,7 @@ impl Medium for StoreFile {
         if found.len() == 0 {
             return Ok(None);
         }
-        self.opened = Identity::of(&found);
+        self.opened = identity(&found);
         Ok(Some(Box::new(FileBackend::new(file)?)))
     }
 
@@ -92,9 +82,9 @@ impl Medium for StoreFile {
         // Where there was one before, an empty one is no substitute.
         options.read(true).write(true).create(self.opened.is_none()).truncate(false);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, FILE_MODE);
+        options.mode(FILE_MODE);
         let file = options.open(&self.path)?;
-        let identity = Identity::of(&file.metadata()?);
+        let identity = identity(&file.metadata()?);
         if self.opened.is_some() && self.opened != identity {
             return Err(io::Error::new(io::ErrorKind::NotFound, "another file has taken its place").into());
         }
@@ -108,7 +98,7 @@ impl Medium for StoreFile {
         fs::rename(&self.path, &aside)?;
         self.opened = None;
         #[cfg(unix)]
-        if let Err(error) = fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(FILE_MODE)) {
+        if let Err(error) = fs::set_permissions(&aside, fs::Permissions::from_mode(FILE_MODE)) {
             tracing::warn!(file = %aside.display(), %error, "others may be able to read a damaged store");
         }
         Ok(aside.display().to_string())
@@ -118,14 +108,14 @@ impl Medium for StoreFile {
         use io::ErrorKind::{NotADirectory, NotFound};
         let Some(opened) = self.opened else { return true };
         match fs::metadata(&self.path) {
-            Ok(found) => Identity::of(&found) == Some(opened),
-            // Where this cannot be known, whatever uses the file tells what is wrong.
+            Ok(found) => identity(&found) == Some(opened),
+            // Where this cannot be known, the next use of the file fails with the reason.
             Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
         }
     }
 }
 
-/// How every database of this room is opened.
+/// How every database is opened.
 pub(super) fn builder(checked: bool) -> redb::Builder {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(PAGE_CACHE).set_check_integrity_on_open(checked);

@@ -1,5 +1,5 @@
-//! Values that survive the process: a [`Store`](crate::protocol::store::Store) in one file, on redb. It keeps what it is
-//! told to and decides nothing; who wins, and what is worth keeping, is the protocol's business.
+//! Values that survive the process: a [`Store`](crate::protocol::store::Store) in one file, on redb. It stores what it is given:
+//! the protocol decides which value wins, and which are stored.
 //!
 //! ```no_run
 //! use kademlia_dynamic::persist::DiskStore;
@@ -13,11 +13,15 @@
 //! ```
 
 mod disk;
+mod durability;
 mod form;
-mod looking;
 mod measures;
 mod medium;
 mod occupied;
+mod outstanding;
+mod overlay;
+mod reading;
+mod shared;
 mod store;
 mod times;
 mod worker;
@@ -26,7 +30,8 @@ mod worker;
 mod tests;
 
 pub use disk::Failure;
+pub use durability::{Durability, RELAXED_FLUSH};
 #[doc(hidden)]
 pub use form::trial;
 pub use medium::STORE_FILE;
-pub use store::{DiskStore, Durability, OpenError, RELAXED_FLUSH, REOPEN_WITHIN};
+pub use store::{DiskStore, OpenError, REOPEN_WITHIN};

@@ -1,5 +1,5 @@
-//! Which folders stores of this process have open. A node that is dropped needs a moment to close its store; who opens the same
-//! folder meanwhile waits for that, which the lock on its file does not tell from another process.
+//! The folders that stores of this process have open. A node that is dropped needs a moment to close its store, and the next
+//! store in that folder waits for it. The lock on the file alone would not tell it from another process.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// Told whenever one is left.
+/// Notified whenever one is free again.
 static LEFT: Condvar = Condvar::new();
 
 /// A folder that a store of this process has open, until this is dropped.
@@ -21,7 +21,7 @@ impl Occupied {
         let folder = fs::canonicalize(folder)?;
         let waited = LEFT.wait_timeout_while(folders(), patience, |folders| folders.contains(&folder));
         let (mut folders, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        // Made only where it was taken: dropped, it leaves.
+        // Made only where the folder was taken: dropping it frees the folder.
         Ok(folders.insert(folder.clone()).then(|| Self(folder)))
     }
 }

@@ -2,37 +2,27 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use super::disk::{Disk, Failure};
+use super::durability::Durability;
 use super::measures;
 use super::medium::{Medium, StoreFile};
 use super::occupied::Occupied;
+use super::shared::{Job, Shared};
 use super::times::{Clock, SystemClock};
-use super::worker::{Job, Shared, Worker};
+use super::worker::Worker;
 use crate::protocol::store::{
     BackendHealth, Change, Committed, MAX_REMEMBERED_PEERS, Recollection, Store, StoreError, StoredRecord,
 };
 
-/// How long a [relaxed](Durability::Relaxed) store leaves what it was told in memory.
-pub const RELAXED_FLUSH: Duration = Duration::from_secs(1);
 /// How long opening a store waits for one of the same process and folder to end: longer than that waits for its disk.
 pub const REOPEN_WITHIN: Duration = Duration::from_secs(3);
-/// How long an ending store waits for its disk.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// When a write counts as committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// Once the disk says that it is safe: 3 to 75 ms a group of writes. It survives a kill and a power cut.
-    #[default]
-    Durable,
-    /// At once; the disk follows within [`RELAXED_FLUSH`]. A kill or a power cut loses what was acknowledged since, and
-    /// nothing else: an older value is then there again, or none.
-    Relaxed,
-}
+/// How long a store that is dropped waits for its disk.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// The store cannot be opened. Nothing was changed, except that a damaged file may have been renamed.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +66,7 @@ pub enum OpenError {
 /// damaged file is set aside, as `store.redb.damaged-1` and so on, and begun anew from what is still known. Wrong bytes are
 /// never given out.
 pub struct DiskStore {
-    shared: Shared,
+    shared: Arc<Shared>,
     /// `None` once it has ended.
     jobs: Option<Sender<Job>>,
     ended: Receiver<()>,
@@ -107,12 +97,7 @@ impl DiskStore {
         let in_use = || OpenError::InUse { folder: folder.to_owned() };
         let occupied = Occupied::take(folder, REOPEN_WITHIN).map_err(error)?.ok_or_else(in_use)?;
         let medium = Box::new(StoreFile::new(folder));
-        Self::occupying(medium, durability, Box::new(SystemClock), Some(occupied)).map_err(|error| match error {
-            Unopened::Thread(source) => OpenError::Thread(source),
-            Unopened::Disk(Failure::InUse) => OpenError::InUse { folder: folder.to_owned() },
-            Unopened::Disk(Failure::Later(_)) => OpenError::LaterVersion { folder: folder.to_owned() },
-            Unopened::Disk(failure) => OpenError::Unusable { folder: folder.to_owned(), failure },
-        })
+        Self::occupying(folder, medium, durability, Box::new(SystemClock), Some(occupied))
     }
 
     /// The store on `medium`.
@@ -121,54 +106,58 @@ impl DiskStore {
         medium: Box<dyn Medium>,
         durability: Durability,
         clock: Box<dyn Clock>,
-    ) -> Result<Self, Unopened> {
-        Self::occupying(medium, durability, clock, None)
+    ) -> Result<Self, OpenError> {
+        Self::occupying(Path::new("a test's medium"), medium, durability, clock, None)
     }
 
-    /// The store on `medium`, which is `occupied` until it has ended.
+    /// The store on `medium`, in `folder`, which is `occupied` until it has ended.
     fn occupying(
+        folder: &Path,
         medium: Box<dyn Medium>,
         durability: Durability,
         clock: Box<dyn Clock>,
         occupied: Option<Occupied>,
-    ) -> Result<Self, Unopened> {
-        let shared = Shared::default();
+    ) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::default());
         let (jobs, inbox) = mpsc::channel();
         let (opened, outcome) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let (theirs, ours) = (shared.clone(), shared.clone());
+        let of_thread = shared.clone();
         let body = move || {
-            // Dropped with the thread, which tells the store that it has ended.
+            // Dropped with the thread, which shows the store that it has ended.
             let _end: Sender<()> = end;
             // Dropped before that, and after the worker, which has closed the disk.
             let _occupied = occupied;
-            match Worker::open(Disk::new(medium), durability, clock, theirs) {
-                Ok(worker) => {
-                    // Whoever opens it waits for this.
-                    let _ = opened.send(Ok(()));
-                    drop(opened);
-                    let worked = catch_unwind(AssertUnwindSafe(|| worker.run(&inbox)));
-                    // From here on a job cannot be sent, and those that waited are told by being dropped.
-                    drop(inbox);
-                    if worked.is_err() {
-                        tracing::error!("the thread of the store panicked: nothing is written any more");
-                        ours.died();
-                        measures::died();
-                    }
-                }
-                Err(failure) => drop(opened.send(Err(failure))),
+            let worker = match Worker::open(Disk::new(medium), durability, clock, of_thread.clone()) {
+                Ok(worker) => worker,
+                Err(failure) => return drop(opened.send(Err(failure))),
+            };
+            let _ = opened.send(Ok(()));
+            drop(opened);
+            let worked = catch_unwind(AssertUnwindSafe(|| worker.run(&inbox)));
+            // From here on no job can be sent, and those that waited are dropped, which their senders notice.
+            drop(inbox);
+            if worked.is_err() {
+                tracing::error!("the thread of the store panicked: nothing is written any more");
+                of_thread.died();
+                measures::died();
             }
         };
-        thread::Builder::new().name("kademlia-store".to_owned()).spawn(body).map_err(Unopened::Thread)?;
+        thread::Builder::new().name("kademlia-store".to_owned()).spawn(body).map_err(OpenError::Thread)?;
         let died = || Failure::Damaged("its thread has died".to_owned());
-        outcome.recv().unwrap_or_else(|_| Err(died())).map_err(Unopened::Disk)?;
+        let folder = || folder.to_owned();
+        outcome.recv().unwrap_or_else(|_| Err(died())).map_err(|failure| match failure {
+            Failure::InUse => OpenError::InUse { folder: folder() },
+            Failure::Later(_) => OpenError::LaterVersion { folder: folder() },
+            failure => OpenError::Unusable { folder: folder(), failure },
+        })?;
         Ok(Self { shared, jobs: Some(jobs), ended })
     }
 
-    fn tell(&self, job: Job) {
+    fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             self.shared.queue(&job);
-            // A thread that has died drops whoever waits, which tells them.
+            // A thread that has died drops the job, which its sender notices.
             if jobs.send(job).is_err() {
                 self.shared.died();
             }
@@ -194,20 +183,13 @@ fn make(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// Why a store did not open.
-#[derive(Debug)]
-pub(super) enum Unopened {
-    Thread(io::Error),
-    Disk(Failure),
-}
-
 impl Store for DiskStore {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
         Ok(self.shared.lock().records.values().cloned().collect())
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
-        self.tell(Job::Commit(changes, done));
+        self.send(Job::Commit(changes, done));
     }
 
     fn recall(&mut self) -> Option<Recollection> {
@@ -216,7 +198,7 @@ impl Store for DiskStore {
 
     fn remember(&mut self, mut recollection: Recollection) {
         recollection.peers.truncate(MAX_REMEMBERED_PEERS);
-        self.tell(Job::Remember(recollection));
+        self.send(Job::Remember(recollection));
     }
 
     fn health(&self) -> BackendHealth {
@@ -225,10 +207,10 @@ impl Store for DiskStore {
 }
 
 impl Drop for DiskStore {
-    /// Waits until the disk has all that was said, but not for ever.
+    /// Waits until the disk has all that was committed, but not for ever.
     fn drop(&mut self) {
         self.jobs = None;
-        let _ = self.ended.recv_timeout(FAREWELL);
+        let _ = self.ended.recv_timeout(END_WITHIN);
     }
 }
 

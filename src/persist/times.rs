@@ -1,5 +1,5 @@
-//! Times that outlive a process: how old the store is, counted by the node's clock while it runs and by the best clock
-//! there is while it does not. Nothing else reads the wall clock.
+//! Times that outlive a process: the age of the store, counted by the node's clock while it runs and by the best clock there
+//! is while it does not. No other file reads the wall clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,11 +13,11 @@ const SET: u64 = 1_735_689_600_000;
 /// The same moment by every clock there is.
 #[derive(Debug, Clone)]
 pub(super) struct Moment {
-    /// As the node has it: with what the machine has slept.
+    /// By the node's clock, which includes the time that the machine has slept.
     pub(super) instant: Instant,
     /// Milliseconds since 1970 by the wall clock, which may jump.
     pub(super) wall_ms: u64,
-    /// By a clock that nobody sets, where the system has one.
+    /// By a clock that cannot be set, where the system has one.
     pub(super) boot: Option<Boot>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Boot {
     up_ms: u64,
 }
 
-/// Tells the time.
+/// A source of the time.
 pub(super) trait Clock: Send {
     fn now(&self) -> Moment;
 }
@@ -47,7 +47,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// On Linux; elsewhere the wall clock has to do.
+/// Linux has it; elsewhere the wall clock has to do.
 fn boot() -> Option<Boot> {
     let read = |path| std::fs::read_to_string(path).ok();
     let id = read("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
@@ -55,7 +55,7 @@ fn boot() -> Option<Boot> {
     Some(Boot { id, up_ms: millis(Duration::try_from_secs_f64(up).ok()?) })
 }
 
-/// How old the store was at some moment, and what the clocks said. One is kept with each commit.
+/// How old the store was at some moment, and what the clocks said. One is stored with each commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     age_ms: u64,
@@ -98,7 +98,7 @@ impl Age {
     }
 }
 
-/// The times of one record as they are kept: when it was written, by the store's age and by the wall clock, and what was
+/// The times of one record as they are stored: when it was written, by the store's age and by the wall clock, and what was
 /// left of its life then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Times {

@@ -5,7 +5,8 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use super::*;
 use crate::persist::disk::Disk;
 use crate::persist::measures::Measures;
-use crate::persist::worker::{Job, Shared, Worker};
+use crate::persist::shared::{Job, Shared};
+use crate::persist::worker::Worker;
 use crate::protocol::store::BackendHealth;
 
 /// What a recorder was told, summed up.
@@ -54,14 +55,14 @@ fn the_stores_of_a_process_add_to_the_same_numbers_and_one_that_ends_leaves_only
 /// A store whose disk work is done by whoever runs it, so that this thread's recorder hears of it.
 struct Bench {
     worker: Worker,
-    shared: Shared,
+    shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
     inbox: mpsc::Receiver<Job>,
 }
 
 impl Bench {
     fn open(medium: &TestMedium) -> Self {
-        let (shared, (jobs, inbox)) = (Shared::default(), mpsc::channel());
+        let (shared, (jobs, inbox)) = (Arc::new(Shared::default()), mpsc::channel());
         let (disk, clock) = (Disk::new(Box::new(medium.clone())), Box::new(TestClock::default()));
         let worker = Worker::open(disk, Durability::Durable, clock, shared.clone()).unwrap();
         Self { worker, shared, jobs, inbox }

@@ -116,7 +116,7 @@ impl TestMedium {
 }
 
 impl Medium for TestMedium {
-    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
+    fn view(&mut self) -> Result<Option<Box<dyn StorageBackend>>, DatabaseError> {
         Ok((self.len()? > 0).then(|| Box::new(self.clone()) as _))
     }
 

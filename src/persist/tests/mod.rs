@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use self::medium::TestMedium;
-use super::store::{DiskStore, Durability};
+use super::durability::Durability;
+use super::store::DiskStore;
 use super::times::{Clock, Moment, SystemClock};
 use crate::protocol::store::contract::record;
 use crate::protocol::store::{BackendState, Change, Store, StoreError, StoredRecord};

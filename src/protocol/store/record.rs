@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
 use crate::protocol::id::{Distance, NodeId};
@@ -26,8 +26,8 @@ pub enum Class {
     Cached,
 }
 
-/// Who published the value that a record holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Who published the value that a record holds. A store on disk writes these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Writer {
     /// This node.
     Own,

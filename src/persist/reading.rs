@@ -1,15 +1,16 @@
-//! How the thread of a store begins: it looks at what is there, takes it in, and only then has it opened to be written.
+//! How the thread of a store begins: it reads what is there without a change, and only then opens it for writing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::disk::{Disk, Failure};
-use super::super::form::{self, Damage, PeerForm};
-use super::super::measures::Measures;
-use super::super::store::Durability;
-use super::super::times::{Age, Clock, Mark};
-use super::{LOOK_INTERVAL, MARK, MARK_INTERVAL, MAX_ATTEMPTS, Mended, NODE_ID, PEERS, Shared, Worker};
+use super::disk::{Disk, Failure};
+use super::durability::Durability;
+use super::form::{self, Damage, PeerForm};
+use super::outstanding::{MARK, NODE_ID, PEERS};
+use super::shared::Shared;
+use super::times::{Age, Clock, Mark};
+use super::worker::{MAX_ATTEMPTS, Mended, Worker};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::{Recollection, StoredRecord};
@@ -17,32 +18,13 @@ use crate::protocol::store::{Recollection, StoredRecord};
 impl Worker {
     /// Opens the disk and reads it. What is damaged is dropped and counted, or set aside with the file. What a later
     /// version wrote is left as it is. Where there is no room, it is read and not open yet.
-    pub(in crate::persist) fn open(
+    pub(super) fn open(
         disk: Disk,
         durability: Durability,
         clock: Box<dyn Clock>,
-        shared: Shared,
+        shared: Arc<Shared>,
     ) -> Result<Self, Failure> {
-        let now = clock.now();
-        let mut worker = Self {
-            disk,
-            durability,
-            age: Age::since(None, &now),
-            next_mark: now.instant + MARK_INTERVAL,
-            next_look: now.instant + LOOK_INTERVAL,
-            gone: false,
-            clock,
-            shared,
-            unsure: BTreeSet::new(),
-            unflushed: BTreeSet::new(),
-            unusable: Vec::new(),
-            recollection: None,
-            strikes: 0,
-            suspect: false,
-            broken: None,
-            flush: None,
-            measures: Measures::default(),
-        };
+        let mut worker = Self::new(disk, durability, clock, shared);
         let mut mended = None;
         for _ in 0..MAX_ATTEMPTS {
             let Err(failure) = worker.try_open(mended == Some(Mended::Anew)) else {
@@ -51,7 +33,7 @@ impl Worker {
             };
             match worker.mend(failure) {
                 Ok(how) => mended = Some(how),
-                // As when it becomes full later: what was read is served, and whatever comes is refused until there is room.
+                // As when it becomes full later: what was read is served, and new values are refused until there is room.
                 Err(failure) if failure.is_full() => {
                     worker.close(&[]);
                     worker.fail(&failure);
@@ -64,14 +46,14 @@ impl Worker {
         Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
     }
 
-    /// Takes in what the disk holds, unless it is new, and opens it.
+    /// Reads what the disk holds, unless it is new, and opens it.
     fn try_open(&mut self, new: bool) -> Result<(), Failure> {
-        if !new && self.disk.look()? {
+        if !new && self.disk.view()? {
             self.read()?;
         }
         self.disk.open(false)?;
         // It also shows that the disk can be written.
-        self.disk.write(&self.batch(&[]), true)?;
+        self.write_once(&[], true)?;
         self.written(true);
         self.suspect = false;
         Ok(())
@@ -83,12 +65,11 @@ impl Worker {
         let mark: Option<Mark> = self.read_note(MARK)?;
         let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
         let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
-        let known = mark.is_some();
         self.age = Age::since(mark.as_ref(), &now);
-        let age = known.then_some(&self.age);
-        self.unusable.clear();
+        let age = mark.is_some().then_some(&self.age);
+        self.outstanding.unusable.clear();
         let (mut damaged, mut first, mut later) = (0, None::<Damage>, None);
-        let (shared, unusable) = (&self.shared, &mut self.unusable);
+        let (shared, unusable) = (&self.shared, &mut self.outstanding.unusable);
         let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
             Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
             Err(Damage::Later(form)) => later = Some(form),
@@ -104,19 +85,15 @@ impl Worker {
         let mut shadow = self.shared.lock();
         shadow.recollection = Recollection {
             id: id.map(NodeId::from_bytes).or(shadow.recollection.id),
-            peers: peers
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr))
-                .collect(),
+            peers: peers.into_iter().flatten().map(|(id, addr)| Peer::new(NodeId::from_bytes(id), addr)).collect(),
         };
         shadow.health.damaged = damaged;
         if let Some(why) = first {
             tracing::error!(records = damaged, %why, "damaged records were dropped from the store");
         }
-        if !known {
-            // Their times are by an age that nobody knows any more.
-            self.unsure = shadow.records.keys().cloned().collect();
+        if mark.is_none() {
+            // Their times count from an age that is lost.
+            self.outstanding.unsure = shadow.records.keys().cloned().collect();
         }
         read
     }
@@ -134,7 +111,7 @@ impl Worker {
         }
     }
 
-    /// After a sign of damage in a file that is open again: whatever it does not hold as it should goes with the next write.
+    /// After a sign of damage in a file that is open again: the next write replaces what the file does not hold as it should.
     /// All that is acknowledged is in memory, and would be lost with the process.
     pub(super) fn compare(&mut self) -> Result<(), Failure> {
         let now = self.clock.now();
@@ -142,7 +119,7 @@ impl Worker {
         let mut unknown = Vec::new();
         let (shared, age) = (&self.shared, &self.age);
         self.disk.records(|key, bytes| {
-            // One at a time: the node is not to wait while the file is read.
+            // One at a time: the node must not wait while the file is read.
             let known = std::str::from_utf8(key).ok().and_then(|key| shared.lock().records.get(key).cloned());
             match (known, form::decode(key, bytes, Some(age), &now)) {
                 (Some(known), Ok(found)) if is_as_known(&found, &known) => drop(missing.remove(&known.key)),
@@ -150,19 +127,16 @@ impl Worker {
                 (None, _) => unknown.push(key.to_vec()),
             }
         })?;
-        tracing::warn!(
-            missing = missing.len(),
-            unknown = unknown.len(),
-            "the store on disk was compared with what is known"
-        );
-        self.unsure.append(&mut missing);
-        self.unusable = unknown;
+        let (lost, left_over) = (missing.len(), unknown.len());
+        tracing::warn!(missing = lost, unknown = left_over, "the store on disk was compared with what is committed");
+        self.outstanding.unsure.append(&mut missing);
+        self.outstanding.unusable = unknown;
         self.suspect = false;
         Ok(())
     }
 }
 
-/// Whether `found` is what was written for `known`. Times are kept in milliseconds, and the date of a publication is not kept.
+/// Whether `found` is what was written for `known`. Times are stored in milliseconds, and the date of a publication is not stored.
 fn is_as_known(found: &StoredRecord, known: &StoredRecord) -> bool {
     let near = |a: Instant, b: Instant| a.max(b) - a.min(b) < Duration::from_secs(1);
     let StoredRecord { stored_at, expires_at, published_at, dated, .. } = *known;
@@ -174,8 +148,8 @@ fn is_as_known(found: &StoredRecord, known: &StoredRecord) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::times::Moment;
     use super::*;
+    use crate::persist::times::Moment;
     use crate::protocol::store::contract;
 
     /// What is read 3 ms after `known` was written, which takes a fraction of a millisecond from its times.

@@ -1,0 +1,63 @@
+//! What a store and its thread share: the jobs of the thread, and the state that is committed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::protocol::store::{BackendHealth, BackendState, Change, Committed, Recollection, StoredRecord};
+
+/// A job of the thread.
+pub(super) enum Job {
+    /// Commit these changes, and say so.
+    Commit(Vec<Change>, Committed),
+    /// Note this.
+    Remember(Recollection),
+}
+
+/// What is committed, as the node reads it: without waiting for a disk. Values are shared with the node's, not copied. A
+/// damaged file is replaced from it, too.
+#[derive(Debug, Default)]
+pub(super) struct Shadow {
+    pub(super) records: BTreeMap<Arc<str>, StoredRecord>,
+    pub(super) recollection: Recollection,
+    pub(super) health: BackendHealth,
+}
+
+/// What the store and its thread share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    shadow: Mutex<Shadow>,
+    /// Commits that the thread has not begun.
+    waiting: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shadow> {
+        // Nothing panics between two changes that belong together.
+        self.shadow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `job` is about to be sent to the thread.
+    pub(super) fn queue(&self, job: &Job) {
+        if matches!(job, Job::Commit(..)) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The thread begins so many commits.
+    pub(super) fn taken(&self, commits: usize) {
+        self.waiting.fetch_sub(commits, Ordering::Relaxed);
+    }
+
+    /// The thread has ended: nothing is written again, and nothing waits for it.
+    pub(super) fn died(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        let health = &mut self.lock().health;
+        health.failing = true;
+        health.state = BackendState::Failing;
+    }
+
+    pub(super) fn health(&self) -> BackendHealth {
+        BackendHealth { waiting: self.waiting.load(Ordering::Relaxed), ..self.lock().health }
+    }
+}
