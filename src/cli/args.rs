@@ -1,11 +1,12 @@
-//! The command line as clap sees it: every option with its default, its range and its help. Nothing is done here.
+//! The command line as clap sees it: every option with its default, its range and its help.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use super::contact::{Contact, ListenAddr};
 use super::sim_args::{SIM_EXAMPLES, SimArgs};
@@ -15,12 +16,14 @@ use crate::protocol::codec::Codec;
 use crate::protocol::config::DEFAULT_K;
 use crate::protocol::id::NodeId;
 
-/// Where a node listens, and where a client looks for one, unless told otherwise.
+/// Where a node listens, and where a client contacts one, by default.
 pub(super) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
-/// The shortest `--timeout` in seconds: less is over before one answer can come from far away.
+/// The shortest `--timeout` in seconds: an answer from far away takes longer than less.
 const MIN_TIMEOUT: f64 = 0.1;
 /// The longest `--timeout` in seconds.
 const MAX_TIMEOUT: f64 = 3_600.0;
+
+const WIRES: &[&str] = &["json", "bencode", "msgpack"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,10 +39,11 @@ Exit codes:
    1  not found; or refused by every node that answered
    2  wrong usage, or a key or value that is too large
   64  a setting of a node, from a file or the environment, is not permitted
+  65  the value that was found is neither text nor bytes
   66  the file to read cannot be read
-  69  nobody answered, or not in time
+  69  no node answered, or not in time
   70  an internal failure: a part of the node failed more often than it may be restarted
-  71  the port is in use, a limit of the process leaves too little, or the system refuses something else
+  71  the port is in use, a limit of the process is too low, or the system refuses something else
   73  the file to write cannot be written, or the store of a node cannot be used, or is gone
   74  standard output cannot be written";
 
@@ -51,14 +55,15 @@ Examples:
   kad node --listen 0.0.0.0:8000 --bootstrap dht.example.org:8000
                                         # reachable from other machines
   kad node --wire bencode               # among nodes that speak bencode
-  kad node --data-dir /var/lib/kad      # what it keeps, in a folder of your choice
+  kad node --data-dir /var/lib/kad      # its values in a folder of your choice
 
-A node keeps its values, its id and the nodes that it knows in a folder: it says which. The next node there goes on from \
-it, without --bootstrap too. --data-dir names another folder; --ephemeral, or port 0, keeps nothing.
-Ctrl-C or SIGTERM stops it (exit code 0) within 3 seconds: it hands what it holds to other nodes first. A second one ends \
-it at once (exit code 130 or 143). A service manager is told by sd_notify (NOTIFY_SOCKET, WATCHDOG_USEC) when it is ready, \
-how it fares, and that node and disk live.
-If nobody answers at --bootstrap, the node goes on alone and tries again by itself.";
+A node stores its values, its id and the nodes that it knows in a folder, and says which. The next node with this folder \
+continues from there, also without --bootstrap. --data-dir sets another folder; with --ephemeral nothing is stored, and at \
+port 0 only with --data-dir.
+Ctrl-C or SIGTERM stops it (exit code 0) within 3 seconds, in which it hands its values off to other nodes. A second one \
+ends it at once (exit code 130 or 143). It reports to a service manager by sd_notify (NOTIFY_SOCKET, WATCHDOG_USEC) when it \
+is ready, its status, and that node and disk are alive.
+If no node answers at --bootstrap, the node goes on alone and tries again by itself.";
 
 const SET_USAGE: &str = "\
 kad set [OPTIONS] <KEY> <VALUE>
@@ -73,11 +78,12 @@ Examples:
   kad set greeting \"hello\"
   kad set photo --file photo.jpg        # not UTF-8, so it is stored as bytes
   date | kad set now --file -
-  kad set service 192.0.2.7:443 --keep  # stays, and republishes until Ctrl-C
+  kad set service 192.0.2.7:443 --republish
+                                        # stays, and republishes until Ctrl-C
   kad set -- -k -v                      # key and value that begin with a hyphen
 
-Nodes forget a value 24 hours after its last publication. This command is gone by then, unless --keep makes it stay.
-Exit code 1: every node that answered refused the value. 69: nobody answered. `kad --help` lists all.";
+Nodes drop a value 24 hours after its last publication. With --republish this command stays, and publishes it in time.
+Exit code 1: every node that answered refused the value. 69: no node answered. `kad --help` lists all.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -86,20 +92,20 @@ Examples:
   kad get photo | sha256sum             # a pipe gets the bytes as they are
   kad get greeting --json               # {\"kind\":\"text\",\"value\":\"hello\",…}
   kad get photo --json                  # {\"kind\":\"bytes\",\"value_base64\":\"…\",…}
-  kad get greeting --trace              # and how it was found, to standard error
+  kad get greeting --trace              # and how it was found, on standard error
 
 A terminal gets text with a line end, and bytes as hex. A pipe or a file gets exactly what was stored.
-Exit code 1: not found. 69: nobody answered, which says nothing of the value. `kad --help` lists all.";
+Exit code 1: not found. 69: no node answered, which says nothing about the value. `kad --help` lists all.";
 
 const HEALTH_EXAMPLES: &str = "\
 Examples:
   kad health greeting
   kad health greeting --json            # {\"key\":\"greeting\",\"confirmed\":20,…}
 
-The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is what it says; \
-\"expiring\" is a copy that ends soon, as all do when their publisher has gone. Nodes of the Python package do not say when \
-theirs ends.
-Exit code 0: at least one holds it, be it not for long. 1: none does. 69: nobody answered. `kad --help` lists all.";
+The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is the node's own \
+answer; \"expiring\" is a copy that ends soon, as all copies do once their publisher is gone. Nodes of the Python package \
+do not say when their copy ends.
+Exit code 0: at least one holds it, even if not for long. 1: none does. 69: no node answered. `kad --help` lists all.";
 
 const PING_EXAMPLES: &str = "\
 Examples:
@@ -116,7 +122,7 @@ Examples:
   kad find-node --key greeting          # the nodes that hold, or would hold, the key
 
 The distance of two ids is their XOR; shown is its length in bits, 0 to 160: one bit less is half as far.
-Exit code 69: nobody answered. `kad --help` lists all.";
+Exit code 69: no node answered. `kad --help` lists all.";
 
 /// A node of a Kademlia network, and the tools to use one
 ///
@@ -141,10 +147,10 @@ pub(super) enum Command {
     /// Read the value of a key
     #[command(after_help = GET_EXAMPLES)]
     Get(GetArgs),
-    /// See which nodes hold a key, and for how long
+    /// Show which nodes hold a key, and for how long
     #[command(after_help = HEALTH_EXAMPLES)]
     Health(HealthArgs),
-    /// See who answers at an address, and how fast
+    /// Check whether a node answers at an address, and how fast
     #[command(after_help = PING_EXAMPLES)]
     Ping(PingArgs),
     /// List the nodes nearest to an id or a key
@@ -158,82 +164,83 @@ pub(super) enum Command {
 /// What is logged, to standard error.
 #[derive(Debug, Default, Args)]
 pub(super) struct Logging {
-    /// Log more, to standard error: -v each query and what became of it, each lookup, peers that come and go; -vv each
-    /// message; -vvv what libraries log too. RUST_LOG chooses more finely
+    /// Log more, to standard error: -v each query and its result, each lookup, peers added and removed; -vv each message;
+    /// -vvv libraries too. RUST_LOG selects more finely
     #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet", display_order = 900)]
     pub(super) verbose: u8,
-    /// Log nothing; failures are still told
+    /// Log nothing; failures are still reported
     #[arg(short, long, global = true, display_order = 901)]
     pub(super) quiet: bool,
 }
 
-/// How lines of the log are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LogFormat {
-    /// For people.
+    /// Lines of text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Each is a setting as well, by its name with `_` for `-`. What has a default there has none here.
+/// Each is a setting as well, by its name with `_` for `-`. The defaults are those of the settings.
 #[derive(Debug, Args)]
 pub(super) struct NodeArgs {
     /// Where to listen; port 0 is any free port [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Option<ListenAddr>,
-    /// How messages are spelled: all nodes of a network do it alike [default: json] [possible values: json, bencode,
+    /// How messages are encoded: the same for all nodes of a network [default: json] [possible values: json, bencode,
     /// msgpack]
-    #[arg(long, value_name = "WIRE", value_parser = wire(), hide_possible_values = true)]
+    #[arg(long, value_name = "WIRE", value_parser = one_of::<Codec>(WIRES), hide_possible_values = true)]
     pub(super) wire: Option<Codec>,
-    /// A node to join through; give it again for more. Without it, the node is the first of its network
+    /// A node to join through; may be repeated. Without it, and without known nodes, the node is the first of its network
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) bootstrap: Vec<Contact>,
     /// The node's id, 40 hex digits [default: that of the last run, or a random one]
     #[arg(long, value_name = "HEX")]
     pub(super) node_id: Option<NodeId>,
-    /// The folder to keep values, the id and known nodes in [default: one for each address in the platform's data
+    /// The folder for values, the id and known nodes [default: one for each address in the platform's data
     /// directory; none at port 0]
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Keep nothing on disk
+    /// Store nothing on disk
     #[arg(long)]
     pub(super) ephemeral: bool,
-    /// When a value counts as kept: durable, once the disk has it; relaxed, a second earlier, which a crash may cost
-    /// [default: durable]
-    #[arg(long, value_name = "WHEN", value_parser = durability(), hide_possible_values = true, conflicts_with = "ephemeral")]
+    /// When a value counts as stored: durable, once it is on the disk; relaxed, up to a second before, so that a crash may
+    /// lose it [default: durable]
+    #[arg(long, value_name = "WHEN", value_parser = one_of::<Durability>(&["durable", "relaxed"]))]
+    #[arg(hide_possible_values = true, conflicts_with = "ephemeral")]
     pub(super) durability: Option<Durability>,
-    /// How lines of the log are written [default: text] [possible values: text, json]
-    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    /// The format of the log [default: text] [possible values: text, json]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<LogFormat>(&["text", "json"]), hide_possible_values = true)]
     pub(super) log_format: Option<LogFormat>,
-    /// A TOML file with settings, as `max_values = 10000` and `query_timeout = "2s"`; KAD_NODE_CONFIG names one too.
-    /// KAD_NODE_MAX_VALUES and so on in the environment go before it, options before both. docs/operations.md lists all
+    /// A TOML file with settings, such as `max_values = 10000` and `query_timeout = "2s"`; KAD_NODE_CONFIG names one too.
+    /// KAD_NODE_MAX_VALUES and so on in the environment override it, and options override both. docs/operations.md lists all
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Any setting, as `--set max_values=10000`; give it again for more
+    /// Any setting, such as `--set max_values=10000`; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(super) set: Vec<(String, String)>,
-    /// Print one line of JSON at the start, once the node serves. Without it a terminal gets a few lines for a person,
-    /// and anything else nothing: the log says it
+    /// Print one line of JSON once the node serves. Without it a terminal shows a few lines of text, and a pipe or a file
+    /// gets nothing: the log says the same
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// What all clients take.
+/// The options of all clients.
 #[derive(Debug, Args)]
 pub(super) struct Network {
-    /// A node of the network to use; give it again for more: all are asked
+    /// A node of the network; may be repeated: all are asked
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDR)]
     pub(super) bootstrap: Vec<Contact>,
-    /// How messages are spelled: the same as the network's nodes
-    #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = wire())]
+    /// How messages are encoded: the same as the network's nodes
+    #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = one_of::<Codec>(WIRES))]
     pub(super) wire: Codec,
-    /// The longest the command may take: seconds, or with a unit as 500ms or 2m; 0.1 to 3600 seconds
+    /// How long the command may take, in seconds or with a unit, such as 500ms or 2m; 0.1 to 3600 seconds
     #[arg(long, value_name = "TIME", default_value = "10", value_parser = timeout)]
     pub(super) timeout: Duration,
-    /// Print JSON, one object a line. Failures are told on standard error, as ever
+    /// Print JSON, one object per line. Failures are reported on standard error as text
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -254,7 +261,7 @@ pub(super) struct SetArgs {
     pub(super) bytes: bool,
     /// Stay, and republish the value until Ctrl-C
     #[arg(long)]
-    pub(super) keep: bool,
+    pub(super) republish: bool,
     #[command(flatten)]
     pub(super) network: Network,
 }
@@ -263,14 +270,15 @@ pub(super) struct SetArgs {
 pub(super) struct GetArgs {
     /// The key
     pub(super) key: String,
-    /// Write the value to a file, exactly as it was stored; an existing one is replaced once the value is there,
-    /// and keeps its owner and mode; a link, a pipe or a device is written through
+    /// Write the value to a file, exactly as it was stored; an existing file is replaced once all of the value has been
+    /// written, and keeps its owner and mode; links are followed, pipes and devices written to
     #[arg(long, short, value_name = "PATH", conflicts_with = "json")]
     pub(super) output: Option<PathBuf>,
-    /// Tell on standard error how the value was looked for: who was asked, what came back. With --json, as a field
+    /// Report on standard error how the value was looked up: which nodes were asked, what they answered. With --json, as a
+    /// field
     #[arg(long)]
     pub(super) trace: bool,
-    /// Hear so many holders, each of another network, and take the value that most of them give
+    /// Read this many copies, from holders in different networks, and take the value that most of them have
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=DEFAULT_K as i64))]
     pub(super) quorum: u8,
     #[command(flatten)]
@@ -287,7 +295,7 @@ pub(super) struct HealthArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PingArgs {
-    /// Whom to ping, one or more; without it, every --bootstrap address
+    /// The addresses to ping; without any, those of --bootstrap
     #[arg(value_name = "HOST:PORT")]
     pub(super) addrs: Vec<Contact>,
     #[command(flatten)]
@@ -307,15 +315,12 @@ pub(super) struct FindNodeArgs {
     pub(super) network: Network,
 }
 
-fn durability() -> impl TypedValueParser<Value = Durability> {
-    PossibleValuesParser::new(["durable", "relaxed"]).map(|name| match name.as_str() {
-        "relaxed" => Durability::Relaxed,
-        _ => Durability::Durable,
-    })
-}
-
-fn wire() -> impl TypedValueParser<Value = Codec> {
-    PossibleValuesParser::new(Codec::ALL.map(Codec::name)).try_map(|name| name.parse::<Codec>())
+/// One of `names`, as serde reads it.
+fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    names: &[&'static str],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(names.iter().copied())
+        .try_map(|name| T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(name)))
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,9 @@
-//! A node for the time of one command: it uses a network through its contacts, and is inserted into nobody's table.
+//! A node that runs for one command: it uses a network through its contacts, and enters no routing table.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::args::Network;
-use super::contact::{Contact, Loopback};
+use super::contact::Contact;
 use super::deadline::Deadline;
 use super::failure::Failure;
 use crate::actors::node::Node;
@@ -9,102 +11,78 @@ use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
 use crate::protocol::config::DEFAULT_MAX_KEY_LEN;
 
-/// Refuses a key that no node takes, in the library's words.
+/// Refuses a key that no node accepts, with the library's own error.
 pub(super) fn check_key(key: &str) -> Result<(), Failure> {
     let (len, max) = (key.len(), DEFAULT_MAX_KEY_LEN);
     if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
 }
 
 /// Does `work` with a client of the network, as [`Deadline::ask`] does. The client stays the same once it has joined: it then
-/// knows who has answered, and how long answers take.
+/// knows which peers have answered, and how long answers take.
 pub(super) async fn with_client<T>(
     deadline: &Deadline<'_>,
-    network: &Network,
     work: impl AsyncFn(&Node) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let network = deadline.network;
     let mut joined: Option<Node> = None;
-    deadline
-        .ask(async || {
-            if let Some(client) = &joined {
-                // It may have lost its contacts meanwhile. They are asked beside the work, which does not wait for them.
-                let work = work(client);
-                tokio::pin!(work);
-                return tokio::select! {
-                    biased;
-                    ended = &mut work => ended,
-                    _ = client.bootstrap(&network.bootstrap) => work.await,
-                };
-            }
-            work(joined.insert(join(network).await?)).await
-        })
-        .await
+    let attempt = async || {
+        let Some(client) = &joined else { return work(joined.insert(join(network).await?)).await };
+        // It may have lost its contacts meanwhile. They are asked beside the work, which does not wait for them.
+        let work = work(client);
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            ended = &mut work => ended,
+            _ = client.bootstrap(&network.bootstrap) => work.await,
+        }
+    };
+    deadline.ask(|| deadline.too_slow(), attempt).await
 }
 
 /// Joins the network as a client.
 async fn join(network: &Network) -> Result<Node, Failure> {
-    let node = start(network.wire, &network.bootstrap).await?;
+    let node = start(network).await?;
     let outcome = node.bootstrap(&network.bootstrap).await?;
     if outcome.joined() {
         tracing::debug!(answered = ?outcome.answered, "joined as a client");
         return Ok(node);
     }
-    Err(nobody_answered(&outcome, network.wire))
+    Err(no_contact(&outcome, network.wire))
 }
 
-/// Starts a client that can ask `contacts`, but has not asked them yet.
-pub(super) async fn start(wire: Codec, contacts: &[Contact]) -> Result<Node, Failure> {
-    let builder = || Node::builder().codec(wire).client(true);
-    match bind_for(contacts) {
-        // Where the system has no IPv6 there is IPv4 alone.
-        BOTH_FAMILIES => match builder().bind(BOTH_FAMILIES).start().await {
-            Err(Error::Bind { .. }) => Ok(builder().bind("0.0.0.0:0").start().await?),
-            started => Ok(started?),
-        },
-        bind => Ok(builder().bind(bind).start().await?),
+/// Starts a client that can ask the contacts of `network`, but has not asked them yet.
+pub(super) async fn start(network: &Network) -> Result<Node, Failure> {
+    let start = async |addr: SocketAddr| Node::builder().codec(network.wire).client(true).bind(addr).start().await;
+    match start(bind_for(&network.bootstrap)).await {
+        // Where the system has no IPv6, IPv4 alone has to do.
+        Err(Error::Bind { addr, .. }) if addr.ip() == Ipv6Addr::UNSPECIFIED => Ok(start(([0; 4], 0).into()).await?),
+        started => Ok(started?),
     }
 }
 
-/// All addresses of this machine, those of IPv4 included.
-const BOTH_FAMILIES: &str = "[::]:0";
-
-/// Where to bind in order to reach `contacts`: on this machine alone if they are all on it. It is read from their form,
-/// since names are resolved once, when they are asked.
-fn bind_for(contacts: &[Contact]) -> &'static str {
-    let all = |on: fn(&Contact) -> bool| contacts.iter().all(on);
-    if all(|contact| contact.loopback() == Some(Loopback::V4)) {
-        "127.0.0.1:0"
-    } else if all(|contact| contact.loopback() == Some(Loopback::V6)) {
-        "[::1]:0"
-    } else {
-        BOTH_FAMILIES
-    }
+/// Where to bind in order to reach `contacts`: on this machine alone if they are all on it, at all addresses otherwise, those
+/// of IPv4 included. Only their form is looked at: names are resolved once, when they are asked.
+fn bind_for(contacts: &[Contact]) -> SocketAddr {
+    let mut loopbacks = contacts.iter().map(Contact::loopback);
+    let first = loopbacks.next().flatten().filter(|first| loopbacks.all(|other| other == Some(*first)));
+    SocketAddr::new(first.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), 0)
 }
 
-fn nobody_answered(outcome: &BootstrapOutcome, wire: Codec) -> Failure {
-    let mut failure = silence(&outcome.to_string(), wire);
-    if let Some(other) = outcome.failed.iter().find_map(|failed| failed.reason.wire()) {
-        failure = Failure::unanswered(format!("{failure}\nTry --wire {other}."));
+fn no_contact(outcome: &BootstrapOutcome, wire: Codec) -> Failure {
+    let failure = silence(&outcome.to_string(), wire);
+    match outcome.failed.iter().find_map(|failed| failed.reason.wire()) {
+        Some(other) => Failure::unanswered(format!("{failure}\nTry --wire {other}.")),
+        None => failure,
     }
-    failure
 }
 
 /// No contact answered of those that `tried` names: says what to do about it.
 pub(super) fn silence(tried: &str, wire: Codec) -> Failure {
-    let text = format!(
+    Failure::unanswered(format!(
         "no contact answered: {tried} ({wire} wire)\n\
          Is a node running there, and on this wire? `kad node` starts one; \
          --bootstrap HOST:PORT asks another, --wire speaks another."
-    );
-    Failure::unanswered(text)
-}
-
-/// The contacts answered, and then none of the nodes that they named.
-pub(super) fn network_silent(asked: usize) -> Failure {
-    let text = format!(
-        "nobody answered: {asked} asked, after a contact had answered\n\
-         The network may be busy or cut off. Try again, or through another --bootstrap HOST:PORT."
-    );
-    Failure::unanswered(text)
+    ))
 }
 
 #[cfg(test)]
@@ -115,8 +93,8 @@ mod tests {
 
     use crate::actors::outcome::{ContactFailure, FailedContact};
 
-    fn bind(contacts: &[&str]) -> &'static str {
-        bind_for(&contacts.iter().map(|contact| contact.parse().unwrap()).collect::<Vec<_>>())
+    fn bind(contacts: &[&str]) -> String {
+        bind_for(&contacts.iter().map(|contact| contact.parse().unwrap()).collect::<Vec<_>>()).to_string()
     }
 
     #[test]
@@ -135,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_no_node_takes_is_refused_in_the_librarys_words() {
+    fn a_key_that_no_node_takes_is_refused_with_the_librarys_error() {
         assert!(check_key(&"k".repeat(1_024)).is_ok());
         let failure = check_key(&"k".repeat(1_025)).unwrap_err();
-        assert_eq!((failure.exit, failure.to_string().contains("1025 bytes")), (Exit::Usage, true), "{failure}");
+        assert_eq!((failure.exit, failure.to_string().contains("1025 bytes")), (Exit::USAGE, true), "{failure}");
     }
 
     #[test]
-    fn silence_names_who_was_asked_and_what_to_do() {
+    fn silence_names_the_contacts_and_what_to_do() {
         let failed_at = |contact: &str, addresses: &[&str], reason| FailedContact {
             contact: contact.to_owned(),
             addresses: addresses.iter().map(|addr| addr.parse().unwrap()).collect(),
@@ -153,8 +131,8 @@ mod tests {
             failed_at("127.0.0.1:8000", &["127.0.0.1:8000"], silent),
             failed_at("nowhere:1", &[], ContactFailure::Unresolved { reason: "no such name".into() }),
         ];
-        let failure = nobody_answered(&BootstrapOutcome { failed, ..Default::default() }, Codec::Bencode);
-        assert_eq!(failure.exit, Exit::Unavailable);
+        let failure = no_contact(&BootstrapOutcome { failed, ..Default::default() }, Codec::Bencode);
+        assert_eq!(failure.exit, Exit::UNAVAILABLE);
         let text = failure.to_string();
         let start =
             "no contact answered: 127.0.0.1:8000 (no answer within 2s), nowhere:1 (no such name) (bencode wire)";
@@ -162,7 +140,7 @@ mod tests {
         assert!(text.contains("kad node") && text.contains("--bootstrap"), "{text}");
         let other_wire = ContactFailure::OtherWire { wire: Some(Codec::MessagePack) };
         let failed = vec![failed_at("127.0.0.1:8000", &["127.0.0.1:8000"], other_wire)];
-        let text = nobody_answered(&BootstrapOutcome { failed, ..Default::default() }, Codec::Json).to_string();
+        let text = no_contact(&BootstrapOutcome { failed, ..Default::default() }, Codec::Json).to_string();
         assert!(text.ends_with("\nTry --wire msgpack."), "{text}");
     }
 }

@@ -1,19 +1,20 @@
-//! Addresses as a person types them: `host:port`. They are checked for their form only; names are resolved later.
+//! Addresses as users type them: `host:port`. Only their form is checked; names are resolved later.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::protocol::peer::{AddressError, check_unicast};
 
-/// An address to ask somebody at: a name or an IP address (IPv6 in brackets), and a port of 1..=65535.
+/// The address of a node to contact: a name or an IP address (IPv6 in brackets), and a port of 1..=65535.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contact(String);
 
 /// An address to listen at: as a [`Contact`], but port 0 stands for any free one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(super) struct ListenAddr(String);
 
 /// The text is no address.
@@ -27,28 +28,18 @@ pub(super) enum AddrError {
     Host(#[from] AddressError),
 }
 
-/// The family of a loopback address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loopback {
-    V4,
-    V6,
-}
-
 impl Contact {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is on this machine by its form alone: a loopback address, or the name `localhost`, which stands for
-    /// 127.0.0.1 here.
-    pub(super) fn loopback(&self) -> Option<Loopback> {
-        if let Ok(addr) = self.0.parse::<SocketAddr>() {
-            let ip = addr.ip().to_canonical();
-            let family = if ip.is_ipv4() { Loopback::V4 } else { Loopback::V6 };
-            return ip.is_loopback().then_some(family);
-        }
+    /// The loopback address that it names by its form alone: one of either family, or `localhost`, which stands for 127.0.0.1
+    /// here. The address is the usual one of its family.
+    pub(super) fn loopback(&self) -> Option<IpAddr> {
         let (host, _) = self.0.rsplit_once(':')?;
-        host.eq_ignore_ascii_case("localhost").then_some(Loopback::V4)
+        let ip = match self.0.parse::<SocketAddr>() {
+            Ok(addr) => addr.ip().to_canonical(),
+            Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+            Err(_) => return None,
+        };
+        let usual = if ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        ip.is_loopback().then_some(usual)
     }
 }
 
@@ -64,30 +55,32 @@ impl FromStr for Contact {
     }
 }
 
-impl FromStr for ListenAddr {
-    type Err = AddrError;
+impl TryFrom<String> for ListenAddr {
+    type Error = AddrError;
 
-    fn from_str(text: &str) -> Result<Self, AddrError> {
-        check(text, 0)?;
+    fn try_from(text: String) -> Result<Self, AddrError> {
+        check(&text, 0)?;
         // Unlike a contact it may be all addresses of this machine.
         if let Ok(addr) = text.parse::<SocketAddr>()
             && !addr.ip().to_canonical().is_unspecified()
         {
             check_unicast(&SocketAddr::new(addr.ip(), 1))?;
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
+    }
+}
+
+impl FromStr for ListenAddr {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<Self, AddrError> {
+        text.to_owned().try_into()
     }
 }
 
 impl fmt::Display for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for ListenAddr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -99,14 +92,13 @@ impl fmt::Display for ListenAddr {
 
 fn check(text: &str, least: u16) -> Result<(), AddrError> {
     let (host, port) = text.rsplit_once(':').ok_or(AddrError::Form)?;
-    // Without brackets it would be anyone's guess where an IPv6 address ends.
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    let form = if bracketed {
+    // Without brackets the end of an IPv6 address would be ambiguous.
+    let well_formed = if host.starts_with('[') && host.ends_with(']') {
         format!("{host}:1").parse::<SocketAddr>().is_ok()
     } else {
         !host.is_empty() && !host.contains([':', '[', ']', '/', '@']) && !host.contains(char::is_whitespace)
     };
-    if !form {
+    if !well_formed {
         return Err(AddrError::Form);
     }
     match port.parse::<u16>() {
@@ -127,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_host_and_port_is_told_what_is() {
+    fn what_is_not_host_and_port_is_refused_with_the_form() {
         for bad in ["", "8000", "localhost", ":8000", "::1:8000", "[::1]", "[x]:1", "http://a:1", "a b:1", "@a:1"] {
             assert_eq!(bad.parse::<Contact>(), Err(AddrError::Form), "{bad:?}");
         }
     }
 
     #[test]
-    fn nobody_is_asked_at_an_address_that_is_not_one_hosts() {
+    fn a_contact_is_the_address_of_one_host() {
         let error = "0.0.0.0:8000".parse::<Contact>().unwrap_err();
         assert_eq!(error.to_string(), "0.0.0.0 is not the address of one host");
         assert!("[::]:8000".parse::<Contact>().is_err() && "0.0.0.0:8000".parse::<ListenAddr>().is_ok());
@@ -154,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_out_of_range_is_told_the_range() {
+    fn a_port_out_of_range_is_refused_with_the_range() {
         for port in ["", "0", "65536", "-1", "+1", "http"] {
             let error = format!("a:{port}").parse::<Contact>().unwrap_err();
             assert_eq!(error.to_string(), format!("a port is 1 to 65535, not {port:?}"));

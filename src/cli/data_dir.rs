@@ -1,5 +1,5 @@
-//! Where `kad node` keeps what outlives it: the folder that is asked for, or one for each address in the platform's data
-//! directory, so that two nodes of one machine never share one.
+//! Where `kad node` listens, and the folder of its store: the one that is asked for, or one for each address in the
+//! platform's data directory, so that two nodes of one machine never share one.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -11,55 +11,50 @@ use tokio::time::Instant;
 
 use super::contact::ListenAddr;
 use super::failure::{Exit, Failure};
-use super::node::cannot_start;
 use super::off_thread;
 use super::settings::NodeSettings;
 use super::wording::human;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
 use crate::actors::socket::udp::UdpTransport;
-use crate::persist::{DiskStore, Durability, OpenError};
+use crate::persist::{DiskStore, Durability, OpenError, STORE_FILE};
 use crate::protocol::peer::canonical;
 use crate::protocol::store::BackendState;
 
 /// How long the folder of a running node may be gone before the node ends.
 const GONE_FOR: Duration = Duration::from_secs(60);
-/// How often it is looked whether it is.
+/// How often that is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens the store in `folder`, on another thread: it takes seconds where millions of values are held, and as long as it
-/// likes where the disk hangs.
-pub(super) async fn open(folder: &Path, args: &NodeSettings) -> Result<DiskStore, Failure> {
-    open_by(DiskStore::open_with, folder, args).await
+/// Opens the store in `folder`, on another thread: that takes seconds where millions of values are stored, and has no limit
+/// where the disk hangs.
+pub(super) async fn open(folder: &Path, durability: Durability) -> Result<DiskStore, Failure> {
+    open_by(DiskStore::open_with, folder, durability).await
 }
 
 async fn open_by<T: Send + 'static>(
     open: impl FnOnce(PathBuf, Durability) -> Result<T, OpenError> + Send + 'static,
     folder: &Path,
-    args: &NodeSettings,
+    durability: Durability,
 ) -> Result<T, Failure> {
-    let (folder, durability) = (folder.to_owned(), args.durability);
-    let opened = off_thread(move || open(folder, durability)).await?;
-    opened.map_err(|error| unusable(&error))
+    let folder = folder.to_owned();
+    off_thread(move || open(folder, durability)).await?.map_err(|error| unusable(&error))
 }
 
-/// The folder of the store of a node at `addr`; `None` where it keeps nothing.
-pub(super) async fn folder(args: &NodeSettings, addr: SocketAddr) -> Result<Option<PathBuf>, Failure> {
-    if args.ephemeral {
+/// The folder of the store of a node at `addr`; `None` where it has none.
+pub(super) async fn folder(settings: &NodeSettings, addr: SocketAddr) -> Result<Option<PathBuf>, Failure> {
+    if settings.ephemeral {
         return Ok(None);
-    }
-    if let Some(folder) = &args.data_dir {
-        return Ok(Some(folder.clone()));
     }
     // A node at any free port is another one each time.
-    if addr.port() == 0 {
-        return Ok(None);
+    if settings.data_dir.is_some() || addr.port() == 0 {
+        return Ok(settings.data_dir.clone());
     }
     let home = platform(|name| std::env::var_os(name)).ok_or_else(|| {
-        let text = "no folder is known to keep values in: name one with --data-dir DIR, or keep none with --ephemeral";
-        Failure::new(Exit::Store, text)
+        let text = "no folder for values is known: name one with --data-dir DIR, or store none with --ephemeral";
+        Failure::new(Exit::CANNOT_CREATE, text)
     })?;
-    let (home, listen) = (home.join("kad"), args.listen.to_string());
+    let (home, listen) = (home.join("kad"), settings.listen.to_string());
     off_thread(move || Some(for_address(&home, &listen, addr))).await
 }
 
@@ -70,7 +65,7 @@ fn for_address(home: &Path, listen: &str, addr: SocketAddr) -> PathBuf {
     if spelled.is_dir() {
         return spelled;
     }
-    // Who listens at all IPv6 addresses listens at all IPv4 addresses too.
+    // A node at all IPv6 addresses listens at all IPv4 addresses too.
     let ip = if addr.ip().is_unspecified() { Ipv4Addr::UNSPECIFIED.into() } else { addr.ip().to_canonical() };
     home.join(name(&SocketAddr::new(ip, addr.port()).to_string()))
 }
@@ -88,7 +83,7 @@ pub(super) async fn address(listen: &ListenAddr) -> Result<SocketAddr, Failure> 
     Err(cannot_start(Error::Resolve { addr: listen.to_string(), reason }))
 }
 
-/// Sees whether a node can listen at `addr`, before anything is made for one that cannot.
+/// Checks that a node can listen at `addr`, before anything is created for one that cannot.
 pub(super) fn try_port(addr: SocketAddr) -> Result<(), Failure> {
     UdpTransport::bind(addr).map(drop).map_err(|source| {
         cannot_start(match source.kind() {
@@ -98,27 +93,36 @@ pub(super) fn try_port(addr: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-/// Waits until the store of `node` has not been where it was opened, in `folder`, for [`GONE_FOR`]; it may be for ever.
-pub(super) async fn lost(node: &Node, folder: &Path) -> Failure {
-    let mut since = None;
-    loop {
-        if let Ok(snapshot) = node.snapshot().await {
-            let gone = snapshot.store.backend.state == BackendState::Gone;
-            since = if gone { since.or(Some(Instant::now())) } else { None };
-        }
-        if since.is_some_and(|since| since.elapsed() >= GONE_FOR) {
-            let text = format!(
-                "the folder {} was removed, moved or replaced while the node ran, and was not there again within {}",
-                folder.display(),
-                human(GONE_FOR)
-            );
-            return Failure::new(Exit::Store, text);
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+/// A node could not be started, because of `error`.
+pub(super) fn cannot_start(error: Error) -> Failure {
+    match error {
+        Error::Resolve { .. } => Failure::new(Exit::SYSTEM, format!("cannot listen: {error}")),
+        Error::PortInUse { .. } => Failure::new(Exit::SYSTEM, format!("{error} (--listen ADDR:PORT)")),
+        other => other.into(),
     }
 }
 
-/// The folder of programs' data. Relative paths in the environment are not believed.
+/// Waits until the store of `node` has been missing from `folder`, where it was opened, for [`GONE_FOR`]; without a folder for
+/// ever.
+pub(super) async fn lost(node: &Node, folder: Option<&Path>) -> Failure {
+    let Some(folder) = folder else { return std::future::pending().await };
+    let mut since: Option<Instant> = None;
+    while since.is_none_or(|since| since.elapsed() < GONE_FOR) {
+        if let Ok(snapshot) = node.snapshot().await {
+            let gone = snapshot.store.backend.state == BackendState::Gone;
+            since = gone.then(|| since.unwrap_or_else(Instant::now));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    let text = format!(
+        "the folder {} was removed, moved or replaced while the node ran, and did not come back within {}",
+        folder.display(),
+        human(GONE_FOR)
+    );
+    Failure::new(Exit::CANNOT_CREATE, text)
+}
+
+/// The folder for data of programs. Relative paths in the environment are ignored.
 fn platform(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if cfg!(windows) {
@@ -137,48 +141,38 @@ fn name(listen: &str) -> String {
 }
 
 fn unusable(error: &OpenError) -> Failure {
-    let text = match error {
-        OpenError::InUse { .. } => format!("{error}: stop that one, or choose another folder with --data-dir DIR"),
-        OpenError::Folder { .. } => format!("{error} (--data-dir DIR for another, --ephemeral for none)"),
-        OpenError::Unusable { folder, .. } => {
-            let hint = "see that the disk has room and the folder may be written";
-            format!("{error}: {hint}, or move {} away (--data-dir DIR, --ephemeral)", file(folder).display())
-        }
+    let hint = match error {
+        OpenError::InUse { .. } => ": stop that one, or choose another folder with --data-dir DIR".to_owned(),
+        OpenError::Folder { .. } => " (--data-dir DIR for another, --ephemeral for none)".to_owned(),
+        OpenError::Unusable { folder, .. } => format!(
+            ": check that the disk has room and the folder is writable, or move {} away (--data-dir DIR, --ephemeral)",
+            folder.join(STORE_FILE).display()
+        ),
         OpenError::LaterVersion { .. } => {
-            format!("{error}: run that version, or choose another folder (--data-dir DIR, --ephemeral for none)")
+            ": run that version, or choose another folder (--data-dir DIR, --ephemeral for none)".to_owned()
         }
-        OpenError::Thread(_) => return Failure::new(Exit::System, error.to_string()),
+        OpenError::Thread(_) => return Failure::new(Exit::SYSTEM, error.to_string()),
     };
-    Failure::new(Exit::Store, text)
-}
-
-fn file(folder: &Path) -> PathBuf {
-    folder.join(crate::persist::STORE_FILE)
+    Failure::new(Exit::CANNOT_CREATE, format!("{error}{hint}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Command};
-    use crate::cli::settings;
     use crate::protocol::store::{BackendHealth, Change, Committed, Store, StoreError, StoredRecord};
     use crate::sim::{MemoryNetwork, in_virtual_time};
-    use clap::Parser;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[tokio::test]
     async fn a_store_is_opened_on_another_thread_than_the_one_that_hears_signals() {
         // A port that is taken, by this test alone, would be the better reason for a folder in use.
-        let cli = Cli::try_parse_from(["kad", "node", "--durability", "relaxed", "--listen", "127.0.0.1:0"]).unwrap();
-        let Command::Node(args) = cli.command else { panic!("{cli:?}") };
-        let args = settings::load(args).unwrap();
         let seen = |folder, durability| Ok((std::thread::current().id(), folder, durability));
-        let (thread, folder, durability) = open_by(seen, Path::new("/data"), &args).await.unwrap();
+        let (thread, folder, durability) = open_by(seen, Path::new("/data"), Durability::Relaxed).await.unwrap();
         assert_ne!(thread, std::thread::current().id());
         assert_eq!((folder, durability), (PathBuf::from("/data"), Durability::Relaxed));
         let in_use = |folder, _| Err::<(), _>(OpenError::InUse { folder });
-        let failure = open_by(in_use, Path::new("/data"), &args).await.unwrap_err();
+        let failure = open_by(in_use, Path::new("/data"), Durability::Durable).await.unwrap_err();
         assert!(failure.exit.code() == 73 && failure.to_string().contains("/data"), "{failure}");
     }
 
@@ -244,7 +238,8 @@ mod tests {
             let node = Node::builder().store(Flickering(gone.clone()));
             let node = node.start_local_over(network.endpoint()).await.unwrap();
             let folder = Path::new("/data");
-            let wait = async |seconds| tokio::time::timeout(Duration::from_secs(seconds), lost(&node, folder)).await;
+            let wait =
+                async |seconds| tokio::time::timeout(Duration::from_secs(seconds), lost(&node, Some(folder))).await;
             assert!(wait(1_000).await.is_err());
             let flicker = async {
                 for _ in 0..10 {
@@ -257,7 +252,7 @@ mod tests {
                 Instant::now()
             };
             let begun = Instant::now();
-            let (failure, since) = tokio::join!(lost(&node, folder), flicker);
+            let (failure, since) = tokio::join!(lost(&node, Some(folder)), flicker);
             assert!((60..63).contains(&since.elapsed().as_secs()), "{:?} of {:?}", since.elapsed(), begun.elapsed());
             assert!(failure.exit.code() == 73 && failure.to_string().contains("/data"), "{failure}");
         });

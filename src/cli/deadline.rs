@@ -1,24 +1,24 @@
-//! The time that a command has: `--timeout`, from its start to its end, whatever it waits for.
+//! The time that a command has, `--timeout` from its start to its end, and all that it does within that time: requests to
+//! the network, files, output.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::args::Network;
-use super::contact::Contact;
 use super::failure::{Exit, Failure};
 use super::wording::{human, list};
 use super::{off_thread, output, saving};
 
-/// The pause before another try: what fails at once is not tried at once again.
+/// The pause before another attempt: a request that fails at once is not repeated at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The time of one command. What does not end within it is left to itself: the process is about to end.
+/// The time of one command. Work that does not end within it is abandoned: the process is about to end.
 pub(super) struct Deadline<'a> {
-    network: &'a Network,
+    pub(super) network: &'a Network,
     end: Instant,
 }
 
@@ -28,10 +28,15 @@ impl<'a> Deadline<'a> {
         Self { network, end: Instant::now() + network.timeout }
     }
 
-    /// Does `work` in the network, from its beginning again while no answer comes. Fails as the last try that had an end.
-    pub(super) async fn ask<T>(&self, mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Does `work` in the network, and repeats it while no answer comes. Fails as the last attempt that ended, or as `late`
+    /// where none did.
+    pub(super) async fn ask<T>(
+        &self,
+        late: impl FnOnce() -> Failure,
+        mut work: impl AsyncFnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let unanswered = Cell::new(None);
-        let tries = async {
+        let attempts = async {
             loop {
                 match work().await {
                     Err(failure) if failure.unanswered => unanswered.set(Some(failure)),
@@ -40,36 +45,46 @@ impl<'a> Deadline<'a> {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let late = || unanswered.take().unwrap_or_else(|| too_slow(self.network.timeout, &self.network.bootstrap));
-        self.bound(tries, late).await
+        self.bound(attempts, || unanswered.take().unwrap_or_else(late)).await
     }
 
-    /// Reads what `source` is called, on another thread.
+    /// No attempt ended in time.
+    pub(super) fn too_slow(&self) -> Failure {
+        let (within, contacts) = (human(self.network.timeout), list(&self.network.bootstrap));
+        let text = format!(
+            "not done within {within}, through {contacts}: no node has answered, or too few\n\
+             --timeout SECONDS sets a longer limit; `kad ping HOST:PORT` shows whether a node answers there."
+        );
+        Failure::new(Exit::UNAVAILABLE, text)
+    }
+
+    /// Reads `source` on another thread.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         source: &str,
         read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let late = || self.late(Exit::NoInput, &format!("cannot read {source}: it has not ended"));
+        let late = || self.late(Exit::NO_INPUT, &format!("cannot read {source}: it did not end"));
         self.bound(async { off_thread(read).await? }, late).await
     }
 
     /// Prints `bytes`.
     pub(super) async fn print(&self, bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
-        let late = || self.late(Exit::Output, "cannot write to standard output: it has not taken all");
+        let late = || self.late(Exit::OUTPUT, "cannot write to standard output: it did not accept all of it");
         self.bound(output::print(bytes), late).await
     }
 
-    /// Prints `value` as one line of JSON.
-    pub(super) async fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.print(format!("{}\n", output::json(value))).await
+    /// Prints `json` as one line where `--json` asks for that, and `text` otherwise.
+    pub(super) async fn report(&self, json: &impl Serialize, text: impl Into<Vec<u8>>) -> Result<(), Failure> {
+        if self.network.json { self.print(output::json(json) + "\n").await } else { self.print(text).await }
     }
 
     /// Saves `bytes` as [`saving::save`] does, on another thread.
     pub(super) async fn save(&self, path: &Path, bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
-        let (target, bytes): (PathBuf, Vec<u8>) = (path.to_owned(), bytes.into());
-        let late = || self.late(Exit::CannotCreate, &format!("cannot write {}: it has not taken all", path.display()));
-        self.bound(async { off_thread(move || saving::save(&target, &bytes)).await? }, late).await
+        let (target, bytes) = (path.to_owned(), bytes.into());
+        let what = || format!("cannot write {}: it did not accept all of it", path.display());
+        let save = async { off_thread(move || saving::save(&target, &bytes)).await? };
+        self.bound(save, || self.late(Exit::CANNOT_CREATE, &what())).await
     }
 
     async fn bound<T>(
@@ -82,18 +97,8 @@ impl<'a> Deadline<'a> {
 
     fn late(&self, exit: Exit, what: &str) -> Failure {
         let within = human(self.network.timeout);
-        Failure::new(exit, format!("{what} within the {within} of the command (--timeout SECONDS gives it longer)"))
+        Failure::new(exit, format!("{what} within the {within} of the command (--timeout SECONDS sets a longer limit)"))
     }
-}
-
-fn too_slow(timeout: Duration, contacts: &[Contact]) -> Failure {
-    let text = format!(
-        "not done within {}, through {}: nobody answered so far, or not enough\n\
-         --timeout SECONDS gives it longer; `kad ping HOST:PORT` tells whether somebody is there.",
-        human(timeout),
-        list(contacts)
-    );
-    Failure::new(Exit::Unavailable, text)
 }
 
 #[cfg(test)]
@@ -107,16 +112,19 @@ mod tests {
         Network { bootstrap, wire: Codec::Json, timeout: Duration::from_secs(10), json: false }
     }
 
-    /// What becomes of work whose tries end so, and how many there were.
+    /// What becomes of work whose attempts end so, and how many there were.
     async fn after(mut ends: impl FnMut(u32) -> Result<(), Failure>) -> (Result<(), Failure>, u32) {
         let (network, mut tries) = (network(), 0);
-        let ended = Deadline::begin(&network)
-            .ask(async || {
+        let deadline = Deadline::begin(&network);
+        let ended = deadline.ask(
+            || deadline.too_slow(),
+            async || {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 tries += 1;
                 ends(tries)
-            })
-            .await;
+            },
+        );
+        let ended = ended.await;
         (ended, tries)
     }
 
@@ -125,7 +133,7 @@ mod tests {
         let silent = |tried: u32| client::silence(&tried.to_string(), Codec::Json);
         assert_eq!(after(|tries| if tries == 3 { Ok(()) } else { Err(silent(tries)) }).await, (Ok(()), 3));
         assert_eq!(after(|tries| Err(silent(tries))).await, (Err(silent(4)), 4));
-        let refused = Failure::new(Exit::NotFound, "none holds it");
+        let refused = Failure::new(Exit::NOT_FOUND, "none holds it");
         assert_eq!(after(|_| Err(refused.clone())).await, (Err(refused.clone()), 1));
     }
 }

@@ -1,66 +1,55 @@
-//! How a command fails: the sentence for the person, and the exit code for the script.
+//! How a command fails: the text for the user, and the exit code for scripts.
 
-use std::fmt;
+use std::fmt::Display;
 
 use crate::actors::outcome::Error;
 use crate::actors::supervision::StopReason;
 
-/// What the process ends with, after `sysexits.h` where that has a word for it.
+/// An exit code of the process, from `sysexits.h` where one fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
-    /// Nobody holds the key, or nobody took the value.
-    NotFound,
-    /// The command line, or what it names, is not permitted.
-    Usage,
-    /// A setting, or the environment, is nothing that a node can work with. By the number it is `EX_USAGE`, which is taken:
-    /// what reads a command line here says 2, as most programs do.
-    Configuration,
-    /// `EX_DATAERR`: what was found cannot be represented.
-    Data,
-    /// `EX_NOINPUT`: the file to read cannot be read.
-    NoInput,
-    /// `EX_UNAVAILABLE`: nobody answered, or not in time.
-    Unavailable,
-    /// `EX_SOFTWARE`: a part of the node failed.
-    Internal,
-    /// `EX_OSERR`: the port is in use, or the system refuses something else that a node needs.
-    System,
-    /// `EX_CANTCREAT`: the file to write cannot be written.
-    CannotCreate,
-    /// `EX_CANTCREAT` too: the store of a node cannot be used.
-    Store,
-    /// `EX_IOERR`: standard output cannot be written.
-    Output,
-    /// A signal ended the process before it was done (a second one, where the first only stops a node): 128 and the
-    /// signal's number, as a shell has it.
-    Signal(u8),
-}
+pub(super) struct Exit(u8);
 
 impl Exit {
+    /// No node holds the key, or none accepted the value.
+    pub(super) const NOT_FOUND: Self = Self(1);
+    /// The command line, or what it names, is not permitted.
+    pub(super) const USAGE: Self = Self(2);
+    /// A setting, or the environment, is not permitted. The number is that of `EX_USAGE`: for wrong usage itself most programs
+    /// exit with 2.
+    pub(super) const CONFIGURATION: Self = Self(64);
+    /// `EX_DATAERR`: the value that was found cannot be represented.
+    pub(super) const DATA: Self = Self(65);
+    /// `EX_NOINPUT`: the file to read cannot be read.
+    pub(super) const NO_INPUT: Self = Self(66);
+    /// `EX_UNAVAILABLE`: no node answered, or not in time.
+    pub(super) const UNAVAILABLE: Self = Self(69);
+    /// `EX_SOFTWARE`: a part of the node failed.
+    pub(super) const INTERNAL: Self = Self(70);
+    /// `EX_OSERR`: the port is in use, or the system refuses something else that a node needs.
+    pub(super) const SYSTEM: Self = Self(71);
+    /// `EX_CANTCREAT`: the file to write cannot be written, or the store of a node cannot be used.
+    pub(super) const CANNOT_CREATE: Self = Self(73);
+    /// `EX_IOERR`: standard output cannot be written.
+    pub(super) const OUTPUT: Self = Self(74);
+
+    /// Signal `number` ended the process before it was done: 128 and the number, as a shell has it.
+    pub(super) const fn signal(number: u8) -> Self {
+        Self(128 + number)
+    }
+
     /// The number.
-    pub(super) fn code(self) -> u8 {
-        match self {
-            Self::NotFound => 1,
-            Self::Usage => 2,
-            Self::Configuration => 64,
-            Self::Data => 65,
-            Self::NoInput => 66,
-            Self::Unavailable => 69,
-            Self::Internal => 70,
-            Self::System => 71,
-            Self::CannotCreate | Self::Store => 73,
-            Self::Output => 74,
-            Self::Signal(number) => 128 + number,
-        }
+    pub(super) const fn code(self) -> u8 {
+        self.0
     }
 }
 
 /// Why a command failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub(super) struct Failure {
     pub(super) exit: Exit,
     text: String,
-    /// Whether no answer came, so that another try may succeed.
+    /// Whether no answer came, so that another attempt may succeed.
     pub(super) unanswered: bool,
 }
 
@@ -69,44 +58,44 @@ impl Failure {
         Self { exit, text: text.into(), unanswered: false }
     }
 
-    /// No answer came: another try may succeed.
-    pub(super) fn unanswered(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Unavailable, text: text.into(), unanswered: true }
+    /// For `map_err`: `what` failed, and the error says why.
+    pub(super) fn of<E: Display>(exit: Exit, what: impl Display) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(exit, format!("{what}: {error}"))
     }
-}
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+    /// No answer came: another attempt may succeed.
+    pub(super) fn unanswered(text: impl Into<String>) -> Self {
+        Self { exit: Exit::UNAVAILABLE, text: text.into(), unanswered: true }
+    }
+
+    /// A contact answered, and then none of the `asked` nodes that it named.
+    pub(super) fn network_silent(asked: usize) -> Self {
+        Self::unanswered(format!(
+            "no node answered: {asked} asked, after a contact had answered\n\
+             The network may be busy or cut off. Try again, or through another --bootstrap HOST:PORT."
+        ))
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Config(_) => Exit::Configuration,
-            Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::Usage,
-            Error::Resolve { .. }
-            | Error::NobodyAnswered { .. }
-            | Error::Silent { .. }
-            | Error::Contact(_)
-            | Error::NotJoined { .. }
-            | Error::TookTooLong(_) => Exit::Unavailable,
-            Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) | Error::Limit(_) => Exit::System,
-            Error::UnsupportedValue { .. } => Exit::Data,
-            Error::NotPublished { .. } => Exit::Usage,
-            Error::NoArbiter | Error::Busy { .. } | Error::Store(_) | Error::Interrupted | Error::Stopped(_) => {
-                Exit::Internal
-            }
+            Error::NobodyAnswered { asked } => return Self::network_silent(*asked),
+            Error::Config(_) => Exit::CONFIGURATION,
+            Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::USAGE,
+            Error::UnsupportedValue { .. } => Exit::DATA,
+            Error::Bind { .. } | Error::PortInUse { .. } | Error::Thread(_) | Error::Limit(_) => Exit::SYSTEM,
+            Error::NotJoined { .. } | Error::Silent { .. } => return Self::unanswered(error.to_string()),
+            Error::Resolve { .. } | Error::Contact(_) | Error::TookTooLong(_) => Exit::UNAVAILABLE,
+            _ => Exit::INTERNAL,
         };
-        let unanswered = matches!(error, Error::NobodyAnswered { .. } | Error::NotJoined { .. } | Error::Silent { .. });
-        Self { exit, text: error.to_string(), unanswered }
+        Self::new(exit, error.to_string())
     }
 }
 
 impl From<StopReason> for Failure {
     fn from(reason: StopReason) -> Self {
-        Self::new(Exit::Internal, format!("the node has stopped: {reason}"))
+        Self::new(Exit::INTERNAL, format!("the node has stopped: {reason}"))
     }
 }
 
@@ -130,7 +119,7 @@ mod tests {
         assert_eq!(code(Error::PortInUse { addr }), 71);
         assert_eq!(code(Error::Bind { addr, source: std::io::ErrorKind::PermissionDenied.into() }), 71);
         assert_eq!(code(Error::Interrupted), 70);
-        assert_eq!(Exit::Signal(15).code(), 143);
+        assert_eq!(Exit::signal(15).code(), 143);
     }
 
     #[test]

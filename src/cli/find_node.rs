@@ -1,4 +1,4 @@
-//! `kad find-node`: the nodes nearest to an id or to a key's place, as a table.
+//! `kad find-node`: the nodes nearest to an id or a key, as a table.
 
 use serde::Serialize;
 
@@ -6,8 +6,8 @@ use super::args::FindNodeArgs;
 use super::client;
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
-use super::wording::nodes;
-use crate::actors::outcome::Error;
+use super::near::Near;
+use super::wording::{columns, nodes};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 
@@ -18,60 +18,32 @@ pub(super) async fn run(args: FindNodeArgs) -> Result<(), Failure> {
             client::check_key(key)?;
             NodeId::of_key(key)
         }
-        (None, None) => return Err(Failure::new(Exit::Usage, "a target is needed: ID or --key KEY")),
+        (None, None) => return Err(Failure::new(Exit::USAGE, "a target is needed: ID or --key KEY")),
     };
     let deadline = Deadline::begin(&args.network);
-    let peers = client::with_client(&deadline, &args.network, async |client| {
-        client.find_node(target).await.map_err(|error| match error {
-            Error::NobodyAnswered { asked } => client::network_silent(asked),
-            other => other.into(),
-        })
-    })
-    .await?;
-    if args.network.json {
-        return deadline.print_json(&NearestJson::new(target, &peers)).await;
-    }
-    deadline.print(table(target, args.key.as_deref(), &peers)).await
+    let peers = client::with_client(&deadline, async |client| Ok(client.find_node(target).await?)).await?;
+    let nearest = Nearest::new(target, &peers);
+    deadline.report(&nearest, nearest.table(args.key.as_deref())).await
 }
 
-fn bits(target: NodeId, peer: &Peer) -> u32 {
-    target.distance(&peer.id).bits()
-}
-
-fn table(target: NodeId, key: Option<&str>, peers: &[Peer]) -> String {
-    let what = key.map_or_else(|| target.to_string(), |key| format!("{target}, the place of {key:?}"));
-    let mut text = format!("{} nearest to {what}\n\n", nodes(peers.len()));
-    let addresses: Vec<String> = peers.iter().map(|peer| peer.addr.to_string()).collect();
-    let width = addresses.iter().map(String::len).max().unwrap_or(0).max("ADDRESS".len());
-    text += &format!("{:40}  {:width$}  DISTANCE\n", "ID", "ADDRESS");
-    for (peer, addr) in peers.iter().zip(&addresses) {
-        text += &format!("{}  {addr:width$}  {:>3} bits\n", peer.id, bits(target, peer));
-    }
-    text
-}
-
-/// The nearest nodes for machines. Fields may be added.
+/// The nodes nearest to a target, the nearest first. As JSON, fields may be added.
 #[derive(Serialize)]
-struct NearestJson {
+struct Nearest {
     target: NodeId,
-    nodes: Vec<NearJson>,
+    nodes: Vec<Near>,
 }
 
-#[derive(Serialize)]
-struct NearJson {
-    node_id: NodeId,
-    address: String,
-    distance_bits: u32,
-}
-
-impl NearestJson {
+impl Nearest {
     fn new(target: NodeId, peers: &[Peer]) -> Self {
-        let near = |peer: &Peer| NearJson {
-            node_id: peer.id,
-            address: peer.addr.to_string(),
-            distance_bits: bits(target, peer),
-        };
-        Self { target, nodes: peers.iter().map(near).collect() }
+        Self { target, nodes: peers.iter().map(|peer| Near::new(peer, target)).collect() }
+    }
+
+    fn table(&self, key: Option<&str>) -> String {
+        let target = self.target;
+        let target = key.map_or_else(|| target.to_string(), |key| format!("{target}, the place of {key:?}"));
+        let mut rows = vec![["ID", "ADDRESS", "DISTANCE"].map(str::to_owned)];
+        rows.extend(self.nodes.iter().map(Near::cells));
+        format!("{} nearest to {target}\n\n{}", nodes(self.nodes.len()), columns(&rows).concat())
     }
 }
 
@@ -88,21 +60,22 @@ mod tests {
 
     #[test]
     fn a_table_lines_up_and_shows_distances_in_bits() {
-        let text = table(NodeId::ZERO, None, &peers());
+        let text = Nearest::new(NodeId::ZERO, &peers()).table(None);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], format!("2 nodes nearest to {}", "0".repeat(40)));
         assert_eq!(lines[2], format!("{:40}  {:19}  DISTANCE", "ID", "ADDRESS"));
         assert_eq!(lines[3], format!("{}1  {:19}    1 bits", "0".repeat(39), "127.0.0.1:8000"));
         assert_eq!(lines[4], format!("8{}  [2001:db8::1]:65535  160 bits", "0".repeat(39)));
         assert!(
-            table(NodeId::ZERO, Some("k"), &[])
+            Nearest::new(NodeId::ZERO, &[])
+                .table(Some("k"))
                 .starts_with(&format!("0 nodes nearest to {}, the place of \"k\"", NodeId::ZERO))
         );
     }
 
     #[test]
     fn json_has_the_target_and_each_node() {
-        let text = output::json(&NearestJson::new(NodeId::ZERO, &peers()[..1]));
+        let text = output::json(&Nearest::new(NodeId::ZERO, &peers()[..1]));
         assert_eq!(
             text,
             format!(

@@ -1,4 +1,4 @@
-//! `kad get`: reads a value. A pipe or a file gets exactly what was stored; a terminal gets something to look at.
+//! `kad get`: reads a value. A pipe or a file gets exactly the bytes that were stored; a terminal gets readable text.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal};
@@ -22,55 +22,60 @@ use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
 pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
-    client::check_key(&args.key)?;
-    let deadline = Deadline::begin(&args.network);
-    // Of the last try that came so far.
+    let GetArgs { key, output, network, .. } = &args;
+    client::check_key(key)?;
+    let deadline = Deadline::begin(network);
+    // Of the last attempt that came so far.
     let traced = Cell::new(None);
-    let found = client::with_client(&deadline, &args.network, async |client| {
+    let found = client::with_client(&deadline, async |client| {
         let options = GetOptions::default().quorum(args.quorum.into());
-        let TracedGet { outcome, trace } = client.get_with(&args.key, options).await?;
+        let TracedGet { outcome, trace } = client.get_with(key, options).await?;
         traced.set(Some(trace));
-        found(&args.key, outcome)
+        Found::of(key, outcome)
     })
     .await;
     let traced = traced.take().filter(|_| args.trace);
-    if let Some(trace) = traced.as_ref().filter(|_| !args.network.json) {
-        let told = trace.as_ref().map_or_else(|| trace::not_looked_up(&args.key), |it| trace::report(&args.key, it));
-        stderr::line(told);
+    if network.json {
+        return print_json(&deadline, key, found, traced.flatten()).await;
     }
-    let trace = traced.flatten();
-    let found = match found {
-        Ok(found) => found,
-        Err(failure) => {
-            if let Some(trace) = trace.filter(|_| args.network.json) {
-                deadline.print_json(&MissedJson { kind: None, key: &args.key, trace }).await?;
-            }
-            return Err(failure);
-        }
-    };
-    if found.votes.wanted > 1 && !args.network.json {
-        stderr::note(agreement(&found.votes));
+    if let Some(trace) = traced {
+        stderr::line(trace.map_or_else(|| trace::no_lookup(key), |trace| trace::report(key, &trace)));
     }
-    match &args.output {
-        _ if args.network.json => deadline.print_json(&found.json(&args.key, trace)).await,
+    let Found { value, votes, .. } = found?;
+    if votes.wanted > 1 {
+        stderr::note(agreement(&votes));
+    }
+    let what = kind_and_length(&value);
+    match output {
         Some(path) if path != Path::new("-") => {
-            deadline.save(path, found.value.as_bytes()).await?;
-            stderr::note(format_args!("wrote {} ({})", path.display(), kind_and_length(&found.value)));
+            deadline.save(path, value.as_bytes()).await?;
+            stderr::note(format_args!("wrote {} ({what})", path.display()));
             Ok(())
         }
         _ if io::stdout().is_terminal() => {
-            if let Value::Bytes(_) = found.value {
-                stderr::note(format_args!(
-                    "{} as hex; --output PATH or a pipe gets them raw",
-                    kind_and_length(&found.value)
-                ));
+            if let Value::Bytes(_) = value {
+                stderr::note(format_args!("{what} as hex; --output PATH or a pipe gets them raw"));
             }
-            deadline.print(for_terminal(&found.value)).await
+            deadline.print(for_terminal(&value)).await
         }
-        _ => deadline.print(found.value.as_bytes()).await,
+        _ => deadline.print(value.as_bytes()).await,
     }
 }
 
+async fn print_json(
+    deadline: &Deadline<'_>,
+    key: &str,
+    found: Result<Found, Failure>,
+    trace: Option<Arc<Trace>>,
+) -> Result<(), Failure> {
+    // Without a value there is nothing but a trace to print.
+    if found.is_ok() || trace.is_some() {
+        deadline.report(&GetJson::new(key, found.as_ref().ok(), trace), "").await?;
+    }
+    found.map(drop)
+}
+
+/// A value that was found.
 struct Found {
     value: Value,
     holder: Option<Peer>,
@@ -78,18 +83,42 @@ struct Found {
     votes: Votes,
 }
 
-/// A found value for machines. Fields may be added.
+impl Found {
+    fn of(key: &str, outcome: GetOutcome) -> Result<Self, Failure> {
+        match outcome {
+            GetOutcome::Found { value, holder, expires_in, votes } => Ok(Self { value, holder, expires_in, votes }),
+            GetOutcome::Unsupported { holder } => {
+                let text = format!(
+                    "{key:?} is held at {}, with a value that is neither text nor bytes: this node cannot represent it",
+                    holder.addr
+                );
+                Err(Failure::new(Exit::DATA, text))
+            }
+            // This node has just joined: if it knows no peer, those that it knew are gone.
+            GetOutcome::NotFound { answered: 0, .. } => Err(Failure::network_silent(0)),
+            GetOutcome::NotFound { answered, unheard } => {
+                let nearer =
+                    if unheard > 0 { format!("; {} nearer did not answer", nodes(unheard)) } else { String::new() };
+                let text = format!("{key:?} was not found: {} answered, and none holds it{nearer}", nodes(answered));
+                Err(Failure::new(Exit::NOT_FOUND, text))
+            }
+            GetOutcome::NobodyAnswered { asked } => Err(Failure::network_silent(asked)),
+        }
+    }
+}
+
+/// A read as JSON. Fields may be added.
 #[derive(Serialize)]
-struct FoundJson<'a> {
-    kind: &'static str,
+struct GetJson<'a> {
+    /// Null where no value was found.
+    kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     key: &'a str,
-    bytes: usize,
-    holder: Option<Peer>,
-    expires_in_seconds: Option<u64>,
+    #[serde(flatten)]
+    copy: Option<CopyJson>,
     /// With `--quorum`.
     #[serde(skip_serializing_if = "Option::is_none")]
     votes: Option<Votes>,
@@ -98,62 +127,42 @@ struct FoundJson<'a> {
     trace: Option<Arc<Trace>>,
 }
 
-/// How a value was looked for in vain, for machines that asked for a trace.
+/// The copy that was read.
 #[derive(Serialize)]
-struct MissedJson<'a> {
-    /// Always null: there is no value.
-    kind: Option<&'static str>,
-    key: &'a str,
-    trace: Arc<Trace>,
+struct CopyJson {
+    bytes: usize,
+    holder: Option<Peer>,
+    expires_in_seconds: Option<u64>,
 }
 
-impl Found {
-    fn json<'a>(&'a self, key: &'a str, trace: Option<Arc<Trace>>) -> FoundJson<'a> {
-        let (value, value_base64) = match &self.value {
-            Value::Text(text) => (Some(text.as_str()), None),
-            Value::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
+impl<'a> GetJson<'a> {
+    fn new(key: &'a str, found: Option<&'a Found>, trace: Option<Arc<Trace>>) -> Self {
+        let (value, value_base64) = match found.map(|found| &found.value) {
+            Some(Value::Text(text)) => (Some(text.as_str()), None),
+            Some(Value::Bytes(bytes)) => (None, Some(BASE64.encode(bytes))),
+            None => (None, None),
         };
-        FoundJson {
-            kind: self.value.kind(),
+        let copy = |found: &Found| CopyJson {
+            bytes: found.value.len(),
+            holder: found.holder,
+            expires_in_seconds: found.expires_in.map(|expires_in| expires_in.as_secs()),
+        };
+        Self {
+            kind: found.map(|found| found.value.kind()),
             value,
             value_base64,
             key,
-            bytes: self.value.len(),
-            holder: self.holder,
-            expires_in_seconds: self.expires_in.map(|expires_in| expires_in.as_secs()),
-            votes: Some(self.votes).filter(|votes| votes.wanted > 1),
+            copy: found.map(copy),
+            votes: found.map(|found| found.votes).filter(|votes| votes.wanted > 1),
             trace,
         }
     }
 }
 
-/// What there is of the agreement that was asked for.
-fn agreement(votes: &Votes) -> String {
-    let Votes { agreed, cast, wanted } = *votes;
+/// How many holders gave the value, where several were asked for.
+fn agreement(&Votes { agreed, cast, wanted }: &Votes) -> String {
     let missing = if cast < wanted { format!("; {wanted} were wanted, and no more found") } else { String::new() };
-    format!("{agreed} of {} heard gave this value{missing}", nodes(cast))
-}
-
-fn found(key: &str, outcome: GetOutcome) -> Result<Found, Failure> {
-    match outcome {
-        GetOutcome::Found { value, holder, expires_in, votes } => Ok(Found { value, holder, expires_in, votes }),
-        GetOutcome::Unsupported { holder } => {
-            let text = format!(
-                "{key:?} is held at {}, with a value that is neither text nor bytes: this node cannot represent it",
-                holder.addr
-            );
-            Err(Failure::new(Exit::Data, text))
-        }
-        // This node has just joined, so that it knows nobody means that those it knew are gone.
-        GetOutcome::NotFound { answered: 0, .. } => Err(client::network_silent(0)),
-        GetOutcome::NotFound { answered, unheard } => {
-            let nearer =
-                if unheard > 0 { format!("; {} nearer did not answer", nodes(unheard)) } else { String::new() };
-            let text = format!("{key:?} was not found: {} answered, and none holds it{nearer}", nodes(answered));
-            Err(Failure::new(Exit::NotFound, text))
-        }
-        GetOutcome::NobodyAnswered { asked } => Err(client::network_silent(asked)),
-    }
+    format!("{agreed} of {cast} {} gave this value{missing}", if cast == 1 { "holder" } else { "holders" })
 }
 
 /// What a terminal shows: text that ends its line, bytes as hex.
@@ -173,7 +182,7 @@ mod tests {
     fn json(value: Value) -> String {
         let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));
         let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)), votes: Votes::SINGLE };
-        output::json(&found.json("k", None))
+        output::json(&GetJson::new("k", Some(&found), None))
     }
 
     #[test]
@@ -189,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn how_many_agreed_is_told_where_several_were_heard() {
-        let told = |agreed, cast| agreement(&Votes { agreed, cast, wanted: 3 });
-        assert_eq!(told(2, 3), "2 of 3 nodes heard gave this value");
-        assert_eq!(told(1, 1), "1 of 1 node heard gave this value; 3 were wanted, and no more found");
+    fn how_many_agreed_is_reported_where_several_were_asked_for() {
+        let text = |agreed, cast| agreement(&Votes { agreed, cast, wanted: 3 });
+        assert_eq!(text(2, 3), "2 of 3 holders gave this value");
+        assert_eq!(text(1, 1), "1 of 1 holder gave this value; 3 were wanted, and no more found");
         let votes = Votes { agreed: 2, cast: 3, wanted: 3 };
         let found = Found { value: "v".into(), holder: None, expires_in: None, votes };
-        let text = output::json(&found.json("k", None));
+        let text = output::json(&GetJson::new("k", Some(&found), None));
         assert!(text.ends_with(r#""votes":{"agreed":2,"cast":3,"wanted":3}}"#), "{text}");
     }
 
@@ -208,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn not_found_and_nobody_answered_are_told_apart() {
-        let end = |outcome| found("k", outcome).err().map(|failure| (failure.exit.code(), failure.to_string()));
+    fn not_found_and_no_answer_are_different_failures() {
+        let end = |outcome| Found::of("k", outcome).err().map(|failure| (failure.exit.code(), failure.to_string()));
         let (code, text) = end(GetOutcome::NotFound { answered: 1, unheard: 0 }).unwrap();
         assert_eq!((code, text.as_str()), (1, "\"k\" was not found: 1 node answered, and none holds it"));
         let (code, text) = end(GetOutcome::NotFound { answered: 20, unheard: 2 }).unwrap();

@@ -1,5 +1,5 @@
-//! What `kad node` logs of its life, for the operator: that it started and where, that the network is lost and found, and
-//! every five minutes how it fares. What a part of the node logs of itself is not repeated here.
+//! What `kad node` logs about its life, for the operator: that the network is lost and found, and every five minutes how it
+//! fares. What a part of the node logs itself is not repeated here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,10 +13,10 @@ use crate::actors::events::{Event, EventStream};
 use crate::actors::node::Node;
 use crate::actors::snapshot::Snapshot;
 
-/// How often it says how it fares.
+/// How often the status is logged.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Logs what `events` tell, until the node has stopped. `alone`: no contact has answered it so far.
+/// Logs `events` until the node has stopped. `alone`: no contact has answered the node so far.
 pub(super) async fn follow(events: &mut EventStream, mut alone: bool) {
     while let Some(event) = events.next().await {
         match event {
@@ -28,22 +28,22 @@ pub(super) async fn follow(events: &mut EventStream, mut alone: bool) {
             Event::NetworkFound => tracing::info!("the network answers again"),
             Event::Superseded { key, by } => tracing::info!(key, %by, "superseded: another writer has set this key"),
             Event::ReplicasLow { key, confirmed, min_replicas } => {
-                tracing::warn!(key, confirmed, min_replicas, "too few replicas of a kept key");
+                tracing::warn!(key, confirmed, min_replicas, "too few replicas of a pinned key");
             }
-            Event::Lost { key } => tracing::warn!(key, "no replica of a kept key was found"),
-            Event::NoLongerKept { key } => tracing::warn!(key, "a key is kept no longer: its store lost it"),
+            Event::Lost { key } => tracing::warn!(key, "no replica of a pinned key was found"),
+            Event::NoLongerKept { key } => tracing::warn!(key, "a key is no longer pinned: the store lost it"),
             _ => {}
         }
     }
 }
 
-/// Logs every five minutes how `node` fares.
+/// Logs the status of `node` every five minutes.
 pub(super) async fn report(node: &Node) -> Infallible {
     let mut before = BTreeMap::new();
     let mut ticks = interval_at(Instant::now() + STATUS_INTERVAL, STATUS_INTERVAL);
     loop {
         ticks.tick().await;
-        // A part that is being restarted is asked again the next time.
+        // A part that is being restarted is reported the next time.
         if let Ok(snapshot) = node.snapshot().await {
             status(&snapshot, &before);
             before = snapshot.counters;
@@ -51,11 +51,20 @@ pub(super) async fn report(node: &Node) -> Infallible {
     }
 }
 
-/// One line: what is known and held now, and what was counted since `before`.
+/// One line: the peers and values at this moment, and what was counted since `before`.
 fn status(snapshot: &Snapshot, before: &BTreeMap<String, u64>) {
     let since = |name: &str| {
-        let now = snapshot.counters.get(name).copied().unwrap_or(0);
-        now.saturating_sub(before.get(name).copied().unwrap_or(0))
+        let count = |counters: &BTreeMap<String, u64>| counters.get(name).copied().unwrap_or(0);
+        count(&snapshot.counters).saturating_sub(count(before))
+    };
+    // `malformed 3, too_fast 20`; `none` where nothing was counted.
+    let by_reason = |name: &str| {
+        let reason = |counter: &'_ String| {
+            let reason = counter.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?;
+            Some(format!("{reason} {}", Some(since(counter)).filter(|count| *count > 0)?))
+        };
+        let listed = list(snapshot.counters.keys().filter_map(reason));
+        if listed.is_empty() { "none".to_owned() } else { listed }
     };
     tracing::info!(
         peers = snapshot.table.peers,
@@ -64,20 +73,11 @@ fn status(snapshot: &Snapshot, before: &BTreeMap<String, u64>) {
         asked = since("kad_queries_sent_total"),
         silent = since("kad_queries_silent_total"),
         answered = since("kad_queries_answered_total"),
-        dropped = by_reason(snapshot, &since, "kad_dropped_total"),
-        refused = by_reason(snapshot, &since, "kad_refused_total"),
+        dropped = by_reason("kad_dropped_total"),
+        refused = by_reason("kad_refused_total"),
         log_lines_dropped = stderr::dropped(),
         "status",
     );
-}
-
-/// `malformed 3, too_fast 20`; `none` where nothing was counted.
-fn by_reason(snapshot: &Snapshot, since: &impl Fn(&str) -> u64, name: &str) -> String {
-    let reason = |counter: &str| Some(counter.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?.to_owned());
-    let counted = snapshot.counters.keys().filter_map(|counter| Some((reason(counter)?, since(counter))));
-    let listed: Vec<String> =
-        counted.filter(|(_, count)| *count > 0).map(|(reason, count)| format!("{reason} {count}")).collect();
-    if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
 }
 
 #[cfg(test)]

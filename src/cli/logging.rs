@@ -1,4 +1,4 @@
-//! The log, on standard error: what `-v`, `-q`, `--log-format` and `RUST_LOG` ask for.
+//! The log, on standard error, as `-v`, `-q`, `--log-format` and `RUST_LOG` set it.
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::args::{LogFormat, Logging};
 use super::stderr;
 
-/// Starts the log of this process. `-v` and `-q` go before `RUST_LOG`, and that before `usual`, a level.
+/// Starts the log of this process. `-v` and `-q` take precedence over `RUST_LOG`, and that over `usual`, a level.
 pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|text| level(logging).is_none() && !text.trim().is_empty());
     let (filter, wrong) = match wanted.map(|text| (EnvFilter::try_new(&text), text)) {
@@ -17,7 +17,7 @@ pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
         None => (EnvFilter::new(level(logging).unwrap_or(usual)), None),
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr::Log).log_internal_errors(false);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr::lines).log_internal_errors(false);
     // An error means that this process has a log already.
     let _ = match format {
         LogFormat::Text => logs.with_ansi(colours).finish().try_init(),

@@ -1,5 +1,5 @@
-//! The `kad` command: it reads the command line, starts a node or a client, and says what came of it. What a node does is
-//! not its business: it uses the same [`Node`](crate::actors::node::Node) as any application.
+//! The `kad` command: it reads the command line, starts a node or a client, and reports the outcome. It uses the same
+//! [`Node`](crate::actors::node::Node) as any application.
 
 mod args;
 mod axis;
@@ -15,6 +15,7 @@ mod health;
 mod hints;
 mod journal;
 mod logging;
+mod near;
 mod node;
 mod output;
 mod ping;
@@ -27,6 +28,7 @@ mod signals;
 mod sim;
 mod sim_args;
 mod span;
+mod started;
 mod stderr;
 mod streams;
 mod trace;
@@ -46,39 +48,38 @@ use crate::actors::limits::{self, Needs};
 /// The version of this program, with the commit that it was built from where that is known.
 const VERSION: &str = env!("KAD_VERSION");
 
-/// What a command needs beside what a node does: a runtime and threads of its own, and the files that it is given.
+/// What a command needs beside a node: a runtime and threads of its own, and the files that it is given.
 const NEEDS: Needs =
     Needs { descriptors: 2 * limits::NODE.descriptors, memory: limits::NODE.memory + limits::NODE.memory / 2 };
 
-/// Runs the command line `args`, the program's own name first, and returns what the process ends with.
+/// Runs the command line `args`, the program's own name first, and returns the exit code of the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Before anything else: an allocation that fails ends the process without a note, and a note needs a thread.
     if let Err(limit) = limits::check(NEEDS) {
-        // What cannot be written there is lost: the code says the same.
+        // Where standard error cannot be written, the code says the same.
         let _ = writeln!(io::stderr(), "kad: {limit}");
-        return ExitCode::from(Exit::System.code());
+        return ExitCode::from(Exit::SYSTEM.code());
     }
     let args: Vec<OsString> = args.into_iter().collect();
-    let program = wording::program(args.first().map(OsString::as_os_str));
+    let program = &wording::program(args.first().map(OsString::as_os_str));
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" with code 0. That nobody reads them is no failure of ours.
+            // Help and version are "errors" with code 0. That they cannot be printed is no failure.
             let error = hints::suggest(error);
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { 0 });
+            return ExitCode::from(if error.use_stderr() { Exit::USAGE.code() } else { 0 });
         }
     };
     stderr::take_panics();
     match cli.command {
-        // It starts its log itself: how, is a setting.
+        // It starts its log itself: the format is a setting.
         Command::Node(_) => {}
-        // What the nodes of a simulation warn of is what was simulated.
+        // Warnings of simulated nodes belong to the simulation.
         Command::Sim(_) => logging::start(&cli.logging, LogFormat::Text, "error"),
         _ => logging::start(&cli.logging, LogFormat::Text, "warn"),
     }
-    let program = &program;
-    let code = conclude(async {
+    ExitCode::from(conclude(async {
         match cli.command {
             Command::Node(args) => node::run(args, &cli.logging, program).await,
             Command::Set(args) => set::run(args).await,
@@ -88,43 +89,40 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::FindNode(args) => find_node::run(args).await,
             Command::Sim(args) => sim::run(args).await,
         }
-    });
-    ExitCode::from(code)
+    }))
 }
 
-/// Runs `command`, tells of its failure, and says what the process ends with.
+/// Runs `command`, reports its failure, and returns the exit code of the process.
 fn conclude(command: impl Future<Output = Result<(), Failure>>) -> u8 {
-    let code = match execute(command) {
-        Ok(()) => 0,
-        Err(failure) => {
-            stderr::note(&failure);
-            failure.exit.code()
-        }
-    };
+    let outcome = execute(command);
+    if let Err(failure) = &outcome {
+        stderr::note(failure);
+    }
     stderr::flush();
-    code
+    outcome.map_or_else(|failure| failure.exit.code(), |()| 0)
 }
 
 fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::System, format!("cannot start: {error}")))?;
+        .map_err(Failure::of(Exit::SYSTEM, "cannot start"))?;
     let outcome = runtime.block_on(async {
         signals::outlive_file_size_limit()?;
         command.await
     });
-    // A name that is still being resolved, or a disk that hangs, must not hold the process.
+    // A name that is still being resolved, or a disk that hangs, must not delay the end of the process.
     runtime.shutdown_background();
     outcome
 }
 
-/// Does `work`, which may block, on a thread of its own. A caller that no longer waits for it leaves it to itself.
+/// Does `work`, which may block, on a thread of its own. Where the caller no longer waits for it, it goes on alone.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let (done, outcome) = tokio::sync::oneshot::channel();
     // Not tokio's own threads: it panics where one cannot be started.
-    std::thread::Builder::new().name("kad-file".to_owned()).spawn(move || done.send(work())).map_err(|error| {
-        Failure::new(Exit::System, format!("cannot start a thread (ulimit -u, or ulimit -v for its stack): {error}"))
-    })?;
-    outcome.await.map_err(|_| Failure::new(Exit::Internal, "a thread that reads or writes a file panicked"))
+    std::thread::Builder::new()
+        .name("kad-file".to_owned())
+        .spawn(move || done.send(work()))
+        .map_err(Failure::of(Exit::SYSTEM, "cannot start a thread (ulimit -u, or ulimit -v for its stack)"))?;
+    outcome.await.map_err(|_| Failure::new(Exit::INTERNAL, "a thread that reads or writes a file panicked"))
 }

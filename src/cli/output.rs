@@ -1,4 +1,4 @@
-//! What is printed: results on standard output. What they say is written elsewhere.
+//! Standard output: the results of commands.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::failure::{Exit, Failure};
 use super::{off_thread, printable, stderr, streams};
 
-/// Writes `bytes` to standard output, however long that takes: as they are, but [`shown`] where that is a terminal. A reader that has gone, as `head` does, has all
-/// that it wanted. Who no longer waits for it has to end the process: a thread may go on with it. What was noted on standard
-/// error comes before it, as both may be one terminal.
+/// Writes `bytes` to standard output, however long that takes: as they are, or as [`shown`] to a terminal. That a reader such
+/// as `head` closes the pipe early is no error. A caller that stops waiting has to end the process, since a thread may still be
+/// writing. Earlier notes on standard error are written first, as both may be one terminal.
 ///
 /// # Errors
-/// [`Exit::Output`].
+/// [`Exit::OUTPUT`].
 pub(super) async fn print(bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
     let bytes = bytes.into();
     let write = move || {
@@ -22,33 +22,25 @@ pub(super) async fn print(bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
     };
     match off_thread(write).await? {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}")))
+            Err(Failure::of(Exit::OUTPUT, "cannot write to standard output")(error))
         }
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// `bytes` as they are, or where they go to a terminal as text with all escaped that this would obey: keys, values and names in
-/// it may be of others.
+/// `bytes` as they are; for a terminal as text whose control characters are escaped, since keys, values and names in it may
+/// come from others.
 fn shown(bytes: &[u8], terminal: bool) -> Cow<'_, [u8]> {
     if !terminal {
         return Cow::Borrowed(bytes);
     }
-    Cow::Owned(printable::for_terminal(&String::from_utf8_lossy(bytes)).into_owned().into_bytes())
+    Cow::Owned(printable::for_terminal(&String::from_utf8_lossy(bytes)).into_bytes())
 }
 
-/// Writes `value` to standard output as one line of JSON.
-///
-/// # Errors
-/// As [`print`].
-pub(super) async fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    print(format!("{}\n", json(value))).await
-}
-
-/// `value` as one line of JSON, in which a terminal finds nothing to obey.
+/// `value` as JSON on one line, without control characters.
 pub(super) fn json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value);
-    printable::json(json.expect("what is printed has only strings as keys, and no paths: no way to fail"))
+    printable::json(&json.expect("what is printed has only strings as keys, and no paths: no way to fail"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `kad ping`: the nodes that answer at some addresses, and how fast. Each address is pinged and told by itself.
+//! `kad ping`: which nodes answer at some addresses, and how fast. Each address is pinged and reported by itself.
 
-use std::cell::RefCell;
+use std::net::SocketAddr;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -13,35 +13,26 @@ use super::deadline::Deadline;
 use super::failure::Failure;
 use super::wording::list;
 use crate::actors::outcome::{Error, Pong};
+use crate::protocol::id::NodeId;
 
-pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
-    let PingArgs { addrs, mut network } = args;
+pub(super) async fn run(PingArgs { addrs, mut network }: PingArgs) -> Result<(), Failure> {
     if !addrs.is_empty() {
         network.bootstrap = addrs;
     }
-    let deadline = Deadline::begin(&network);
-    let node = client::start(network.wire, &network.bootstrap).await?;
-    let ping = |contact: Contact| {
-        let (node, deadline) = (&node, &deadline);
-        async move {
-            let why = RefCell::new(format!("{contact} (not answered in time)"));
-            let pinged = deadline.ask(async || {
-                node.ping(&contact).await.map_err(|error| {
-                    why.replace(tried(&contact, &error));
-                    Failure::unanswered("no answer")
-                })
-            });
-            pinged.await.map_err(|_| why.into_inner()).map(|pong| (contact.clone(), pong))
-        }
+    let deadline = &Deadline::begin(&network);
+    let node = &client::start(&network).await?;
+    // Each is printed as soon as it is known: one that hangs delays none of the others.
+    let ping = async |contact| {
+        let late = || Failure::unanswered(format!("{contact} (not answered in time)"));
+        let attempt = async || node.ping(contact).await.map_err(|error| Failure::unanswered(tried(contact, &error)));
+        deadline.ask(late, attempt).await.map(|pong| Answer::new(contact, &pong))
     };
-    // Each is told as soon as it is known: one that hangs keeps none of the others back.
-    let mut pings: FuturesUnordered<_> = network.bootstrap.iter().cloned().map(ping).collect();
+    let mut answers: FuturesUnordered<_> = network.bootstrap.iter().map(ping).collect();
     let mut failed = Vec::new();
-    while let Some(pinged) = pings.next().await {
-        match pinged {
-            Ok((contact, pong)) if network.json => deadline.print_json(&PongJson::new(&contact, &pong)).await?,
-            Ok((_, pong)) => deadline.print(report(&pong)).await?,
-            Err(why) => failed.push(why),
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(answer) => deadline.report(&answer, answer.line()).await?,
+            Err(failure) => failed.push(failure),
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(client::silence(&list(failed), network.wire)) }
@@ -49,38 +40,33 @@ pub(super) async fn run(args: PingArgs) -> Result<(), Failure> {
 
 fn tried(contact: &Contact, error: &Error) -> String {
     match error {
-        Error::Silent { addr, within } if addr.to_string() == contact.as_str() => {
-            format!("{contact} (no answer within {within:?})")
+        Error::Silent { addr, within } if addr.to_string() != contact.to_string() => {
+            format!("{contact} at {addr} (no answer within {within:?})")
         }
-        Error::Silent { addr, within } => format!("{contact} at {addr} (no answer within {within:?})"),
-        Error::TookTooLong(within) => format!("{contact} (no answer within {within:?})"),
+        Error::Silent { within, .. } | Error::TookTooLong(within) => format!("{contact} (no answer within {within:?})"),
         Error::Resolve { reason, .. } => format!("{contact} ({reason})"),
         Error::Contact(failed) => failed.to_string(),
         other => format!("{contact} ({other})"),
     }
 }
 
-fn millis(pong: &Pong) -> f64 {
-    (pong.rtt.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn report(pong: &Pong) -> String {
-    format!("{} answered from {} in {:.3} ms\n", pong.peer.id, pong.peer.addr, millis(pong))
-}
-
-/// An answer for machines. Fields may be added.
+/// The answer of a contact. As JSON, fields may be added.
 #[derive(Serialize)]
-struct PongJson<'a> {
-    contact: &'a str,
-    node_id: String,
-    address: String,
+struct Answer {
+    contact: String,
+    node_id: NodeId,
+    address: SocketAddr,
     rtt_ms: f64,
 }
 
-impl<'a> PongJson<'a> {
-    fn new(contact: &'a Contact, pong: &Pong) -> Self {
-        let (node_id, address) = (pong.peer.id.to_string(), pong.peer.addr.to_string());
-        Self { contact: contact.as_str(), node_id, address, rtt_ms: millis(pong) }
+impl Answer {
+    fn new(contact: &Contact, Pong { peer, rtt }: &Pong) -> Self {
+        let rtt_ms = (rtt.as_secs_f64() * 1e6).round() / 1e3;
+        Self { contact: contact.to_string(), node_id: peer.id, address: peer.addr, rtt_ms }
+    }
+
+    fn line(&self) -> String {
+        format!("{} answered from {} in {:.3} ms\n", self.node_id, self.address, self.rtt_ms)
     }
 }
 
@@ -88,7 +74,6 @@ impl<'a> PongJson<'a> {
 mod tests {
     use super::*;
     use crate::cli::output;
-    use crate::protocol::id::NodeId;
     use crate::protocol::peer::Peer;
     use std::time::Duration;
 
@@ -97,11 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_who_from_where_and_how_fast() {
+    fn an_answer_says_which_node_from_where_and_how_fast() {
         let id = "0".repeat(40);
-        assert_eq!(report(&pong()), format!("{id} answered from 127.0.0.1:8000 in 1.235 ms\n"));
+        let answer = Answer::new(&"localhost:8000".parse().unwrap(), &pong());
+        assert_eq!(answer.line(), format!("{id} answered from 127.0.0.1:8000 in 1.235 ms\n"));
         assert_eq!(
-            output::json(&PongJson::new(&"localhost:8000".parse().unwrap(), &pong())),
+            output::json(&answer),
             format!(r#"{{"contact":"localhost:8000","node_id":"{id}","address":"127.0.0.1:8000","rtt_ms":1.235}}"#)
         );
     }

@@ -1,12 +1,11 @@
-//! Text that others chose, made safe to look at: what a terminal would obey, or an eye would not see, is escaped. A pipe and a
-//! file get text as it is.
+//! Text of others made safe to show: characters that control a terminal, or are invisible, are escaped. Pipes and files get
+//! text as it is.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Whether a terminal may obey `character` instead of showing it, or shows nothing of it: C0, DEL and C1, marks that reverse
-/// or isolate text, line and paragraph separators, and what has no width. The joiners U+200C and U+200D are not among them:
-/// words and emoji are spelled with these.
+/// or isolate text, line and paragraph separators, and characters without width. The joiners U+200C and U+200D are not among
+/// them: words and emoji are spelled with these.
 fn is_unsafe(character: char) -> bool {
     let hidden = matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -14,31 +13,24 @@ fn is_unsafe(character: char) -> bool {
     character.is_control() || hidden
 }
 
-/// `text` as a terminal may show it: with `\u{1b}` in the place of what is unsafe. Its line ends and tabs stay; a carriage
-/// return, which would let one line hide another, does not.
-pub(super) fn for_terminal(text: &str) -> Cow<'_, str> {
-    let escaped = |character: char| is_unsafe(character) && !matches!(character, '\n' | '\t');
-    if !text.contains(escaped) {
-        return Cow::Borrowed(text);
-    }
-    let shown = text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
-        if escaped(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
+/// `text` as a terminal may show it: unsafe characters as `\u{1b}`. Line ends and tabs stay; a carriage return, with which one
+/// line could hide another, does not.
+pub(super) fn for_terminal(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            _ if is_unsafe(character) => shown.extend(character.escape_unicode()),
+            _ => shown.push(character),
         }
-        shown
-    });
-    Cow::Owned(shown)
+    }
+    shown
 }
 
-/// The JSON text `json` with `\u001b` in the place of what is unsafe, which means the same. Within strings, for nothing of that
-/// stands between them.
-pub(super) fn json(json: String) -> String {
-    if !json.contains(is_unsafe) {
-        return json;
-    }
-    json.chars().fold(String::with_capacity(json.len()), |mut safe, character| {
+/// The JSON text `json` with unsafe characters as `\u001b`, which means the same: they stand within strings only.
+pub(super) fn json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
         if is_unsafe(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 write!(safe, "\\u{unit:04x}").expect("a string takes any text");
@@ -46,8 +38,8 @@ pub(super) fn json(json: String) -> String {
         } else {
             safe.push(character);
         }
-        safe
-    })
+    }
+    safe
 }
 
 #[cfg(test)]
@@ -83,22 +75,22 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_escaped_and_the_rest_stays() {
         for character in UNSAFE {
-            let shown = for_terminal(&format!("a{character}b")).into_owned();
+            let shown = for_terminal(&format!("a{character}b"));
             assert_eq!(shown, format!("a\\u{{{:x}}}b", u32::from(character)));
         }
         assert_eq!(for_terminal("\x1b]0;owned\x07\x1b[2K\rok"), "\\u{1b}]0;owned\\u{7}\\u{1b}[2K\\u{d}ok");
         let plain = "two lines,\n\ta tab, ключ, e\u{301}, \u{3000}, \u{1f468}\u{200d}\u{1f469}, \\u{1b}\n";
-        assert!(matches!(for_terminal(plain), Cow::Borrowed(same) if same == plain));
+        assert_eq!(for_terminal(plain), plain);
     }
 
     #[test]
     fn json_is_safe_everywhere_and_means_the_same() {
         for character in UNSAFE {
             let text = format!("a{character}\n\"b");
-            let safe = json(serde_json::to_string(&text).unwrap());
+            let safe = json(&serde_json::to_string(&text).unwrap());
             assert!(!safe.contains(is_unsafe), "{safe:?}");
             assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
         }
-        assert_eq!(json("\"\u{9b}\u{e0041}\"".to_owned()), r#""\u009b\udb40\udc41""#);
+        assert_eq!(json("\"\u{9b}\u{e0041}\""), r#""\u009b\udb40\udc41""#);
     }
 }

@@ -1,28 +1,28 @@
-//! Files that a command writes. They end up where a shell's `>` would write, and are replaced whole or not at all wherever
-//! that leaves all else as it is.
+//! Files that a command writes. They end up where a shell's `>` would write, and are replaced as a whole or not at all where
+//! everything else about the file can stay as it is.
 
+use std::error::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::failure::{Exit, Failure};
 use super::streams;
 
-/// Links that lead to one another, before they are taken for a circle. Linux has the same limit.
+/// Links that lead to one another, before they count as a circle. Linux has the same limit.
 const MAX_LINKS: usize = 40;
-/// Names that are tried for a draft, where others are left from processes that were killed.
-const MAX_DRAFTS: usize = 100;
 
-/// Writes `bytes` to the file at `path`. A regular file that was there is replaced once they are all written, and otherwise
-/// stays; it keeps its owner and its mode. It is written in place where a new one could not have these, or where it has
-/// other names. A link is followed, also to what is not there yet. What is no regular file (a device, a pipe, a descriptor as
-/// `/dev/stdout`) is written to as it is. A new file can be read by its owner alone.
+/// Writes `bytes` to the file at `path`. A regular file that exists is replaced once they are all written, and otherwise stays
+/// as it was; it keeps its owner and its mode. It is written in place where a new one could not have these, or where it has
+/// other names. Links are followed, also to a file that does not exist yet. What is not a regular file (a device, a pipe, a
+/// descriptor such as `/dev/stdout`) is written to as it is. A new file can be read by its owner alone.
 ///
 /// # Errors
-/// [`Exit::CannotCreate`].
+/// [`Exit::CANNOT_CREATE`].
 pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    write(path, bytes)
-        .map_err(|error| Failure::new(Exit::CannotCreate, format!("cannot write {}: {error}", path.display())))
+    write(path, bytes).map_err(Failure::of(Exit::CANNOT_CREATE, format_args!("cannot write {}", path.display())))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -33,7 +33,12 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::metadata(&target) {
         Ok(there) if there.is_file() => replace(&target, &there, bytes),
         Ok(_) => streams::patient(OpenOptions::new().write(true).open(&target)?).write_all(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(&target, bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut draft = draft(&target)?;
+            fill(&mut draft, bytes)?;
+            draft.persist(&target)?;
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -45,7 +50,7 @@ enum Target {
     Descriptor(Box<dyn Write>),
 }
 
-/// What `path` leads to, if it is a link. The last one may lead to nothing yet.
+/// What `path` leads to, if it is a link. The last one may lead to a file that does not exist yet.
 fn followed(path: &Path) -> io::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -65,7 +70,7 @@ fn followed(path: &Path) -> io::Result<Target> {
     Err(io::Error::other("its links lead in a circle"))
 }
 
-/// The descriptor that `path` names, as `/dev/fd/1` does. It is written to where it stands: others may write there too.
+/// The descriptor that `path` names, as `/dev/fd/1` does. It is written to at its current position: others may write there too.
 #[cfg(unix)]
 fn descriptor(path: &Path) -> Option<io::Result<Box<dyn Write>>> {
     let number: u32 = path.file_name()?.to_str()?.parse().ok()?;
@@ -83,97 +88,62 @@ fn descriptor(path: &Path) -> Option<io::Result<Box<dyn Write>>> {
     Some(open.map(|open| Box::new(open) as Box<dyn Write>))
 }
 
-fn create(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::beside(target)?;
-    draft.write(bytes)?;
-    draft.become_file(target)
-}
-
 fn replace(target: &Path, there: &Metadata, bytes: &[u8]) -> io::Result<()> {
     // Where a shell may not write, this may not either, even if it might replace the file.
     let mut open = OpenOptions::new().write(true).open(target)?;
     if !has_other_names(there)
-        && let Ok(mut draft) = Draft::beside(target)
-        && draft.resemble(there).is_ok()
+        && let Ok(mut draft) = draft(target)
+        && resemble(draft.as_file(), there).is_ok()
     {
-        draft.write(bytes)?;
-        if draft.become_file(target).is_ok() {
+        fill(&mut draft, bytes)?;
+        if draft.persist(target).is_ok() {
             return Ok(());
         }
-        // It may be mounted where it is, for one.
+        // A file that is a mount point, for one, cannot be replaced.
     }
     open.set_len(0)?;
     open.write_all(bytes)
 }
 
-#[cfg(unix)]
 fn has_other_names(file: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(file) > 1
-}
-
-#[cfg(not(unix))]
-fn has_other_names(_: &Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::nlink(file) > 1;
+    #[cfg(not(unix))]
     false
 }
 
-/// A file beside the one that it is to become, so that it stays within one file system. It is gone with this, unless it has
-/// become that one.
-struct Draft {
-    path: PathBuf,
-    file: File,
+/// A file beside `target`, so that it stays within one file system, which its owner alone can read. It is removed unless it
+/// becomes `target`.
+fn draft(target: &Path) -> io::Result<NamedTempFile> {
+    let (Some(_), Some(folder)) = (target.file_name(), target.parent()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let draft = tempfile::Builder::new().prefix(".kad-").suffix(".part").tempfile_in(folder);
+    draft.map_err(|error| match error.source() {
+        // Without the name of the draft.
+        Some(cause) => io::Error::other(cause.to_string()),
+        None => error,
+    })
 }
 
-impl Draft {
-    /// An empty one, which its owner alone can read.
-    fn beside(target: &Path) -> io::Result<Self> {
-        if target.file_name().is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
+/// Gives `draft` the owner and the mode of `other`, while it is empty.
+fn resemble(draft: &File, other: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let own = draft.metadata()?;
+        if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
+            fchown(draft, Some(other.uid()), Some(other.gid()))?;
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        for number in 0..MAX_DRAFTS {
-            // Not after the file: its own name may be as long as names can be.
-            let path = target.with_file_name(format!(".kad-{}-{number}.part", std::process::id()));
-            match options.open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                opened => return opened.map(|file| Self { path, file }),
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many drafts beside it (.kad-….part)"))
     }
-
-    /// Takes the owner and the mode of `other`, before anything is in it that could be read.
-    fn resemble(&self, other: &Metadata) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::{MetadataExt, fchown};
-            let own = self.file.metadata()?;
-            if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
-                fchown(&self.file, Some(other.uid()), Some(other.gid()))?;
-            }
-        }
-        self.file.set_permissions(other.permissions())
-    }
-
-    /// Writes `bytes`, as far as the disk.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.sync_all()
-    }
-
-    fn become_file(&self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)
-    }
+    draft.set_permissions(other.permissions())
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // Where it has become the file it is not there any more, and where it cannot be removed the first error is the one to
-        // tell.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Writes `bytes`, as far as the disk.
+fn fill(draft: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()
 }
 
 #[cfg(test)]
@@ -196,16 +166,16 @@ mod tests {
     fn what_cannot_be_written_is_named_and_nothing_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let failure = save(dir.path(), b"x").unwrap_err();
-        assert_eq!(failure.exit, Exit::CannotCreate);
+        assert_eq!(failure.exit, Exit::CANNOT_CREATE);
         assert!(failure.to_string().contains(&dir.path().display().to_string()), "{failure}");
-        assert_eq!(save(&dir.path().join("absent/value"), b"x").unwrap_err().exit, Exit::CannotCreate);
+        assert_eq!(save(&dir.path().join("absent/value"), b"x").unwrap_err().exit, Exit::CANNOT_CREATE);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn a_name_may_be_as_long_as_names_can_be_and_drafts_of_others_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let left = dir.path().join(format!(".kad-{}-0.part", std::process::id()));
+        let left = dir.path().join(".kad-left.part");
         fs::write(&left, "left by a process that was killed").unwrap();
         let path = dir.path().join("n".repeat(255));
         save(&path, b"first").unwrap();
@@ -259,16 +229,16 @@ mod tests {
             save(&file, b"new").unwrap();
             assert_eq!(mode(&file), 0o600);
             fs::set_permissions(&file, fs::Permissions::from_mode(0o200)).unwrap();
-            let draft = Draft::beside(&file).unwrap();
-            assert_eq!(mode(&draft.path), 0o600);
-            draft.resemble(&fs::metadata(&file).unwrap()).unwrap();
-            assert_eq!((mode(&draft.path), draft.file.metadata().unwrap().len()), (0o200, 0));
+            let draft = draft(&file).unwrap();
+            assert_eq!(mode(draft.path()), 0o600);
+            resemble(draft.as_file(), &fs::metadata(&file).unwrap()).unwrap();
+            assert_eq!((mode(draft.path()), draft.as_file().metadata().unwrap().len()), (0o200, 0));
             drop(draft);
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         }
 
         #[test]
-        fn links_to_what_is_not_there_yet_create_it_and_circles_are_told() {
+        fn links_to_what_is_not_there_yet_create_it_and_circles_are_reported() {
             let dir = tempfile::tempdir().unwrap();
             let inner = dir.path().join("inner");
             fs::create_dir(&inner).unwrap();

@@ -1,12 +1,12 @@
-//! What a service manager is told of `kad node`, in the manner of `sd_notify(3)`: that it is ready, how it fares, that it
-//! is alive as far as its disk, that it stops. Whoever has none loses nothing.
+//! What `kad node` reports to a service manager, as `sd_notify(3)` defines it: that it is ready, its status, that it is alive
+//! as far as its disk, that it stops. Without a service manager nothing is sent.
 //!
-//! The socket is spoken to here, and not by a crate: those take it from the environment with each message.
+//! The socket is used here directly: the crates for it read its name from the environment with each message.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
-use std::fmt;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
+use std::{fmt, io};
 
 use super::failure::{Exit, Failure};
 use super::watchdog::Stranger;
@@ -16,21 +16,24 @@ use crate::actors::outcome::Error;
 use crate::actors::snapshot::Snapshot;
 use crate::protocol::store::BackendState;
 
-/// How often it says how it fares.
+/// How often the status is sent.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often it asks for twice that time while it starts.
+/// How often the service manager is asked for twice that time while the node starts.
 const START_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it does so: a start of ten minutes is one that hangs, and the service manager's own limit then counts.
 const START_EXTENSIONS: u32 = 60;
 
-/// The line to the service manager.
+/// The connection to the service manager.
 pub(super) struct Service {
     /// `None` where there is no service manager.
-    socket: Option<Socket>,
-    /// Within which time it wants to hear that the node lives.
+    send: Option<Send>,
+    /// The time within which it wants to hear that the node is alive.
     watchdog: Option<Duration>,
 }
+
+/// Sends a message.
+type Send = Box<dyn Fn(&str) -> io::Result<()>>;
 
 impl Service {
     /// As the environment has it.
@@ -40,44 +43,39 @@ impl Service {
 
     /// As an environment with these variables has it.
     pub(super) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
-        let Some(name) = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
-            return Ok(Self { socket: None, watchdog: None });
+        let Some(socket) = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
+            return Ok(Self { send: None, watchdog: None });
         };
-        let wrong = |name: &str, value: &OsString, why: &dyn fmt::Display| {
-            let value = value.to_string_lossy();
-            Failure::new(Exit::Configuration, format!("{name}={value} in the environment: {why}"))
-        };
-        let socket = Socket::open(&name).map_err(|why| wrong("NOTIFY_SOCKET", &name, &why))?;
-        let number = |name: &str| match variable(name) {
-            None => Ok(None),
-            Some(value) => match value.to_string_lossy().parse::<u64>() {
-                Ok(number) => Ok(Some(number)),
-                Err(error) => Err(wrong(name, &value, &error)),
-            },
+        let what = |name: &str, value: &OsStr| format!("{name}={} in the environment", value.to_string_lossy());
+        let send = connect(&socket).map_err(Failure::of(Exit::CONFIGURATION, what("NOTIFY_SOCKET", &socket)))?;
+        let number = |name: &str| {
+            let parse = |value: OsString| {
+                let number = value.to_string_lossy().parse::<u64>();
+                number.map_err(Failure::of(Exit::CONFIGURATION, what(name, &value)))
+            };
+            variable(name).map(parse).transpose()
         };
         let ours = number("WATCHDOG_PID")?.is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC")?.filter(|usec| ours && *usec > 0).map(Duration::from_micros);
-        Ok(Self { socket: Some(socket), watchdog })
+        Ok(Self { send: Some(send), watchdog })
     }
 
-    fn say(&self, state: &str) {
-        if let Some(socket) = &self.socket
-            && let Err(error) = socket.send(state)
-        {
-            tracing::debug!(%error, state, "the service manager does not hear");
+    fn notify(&self, state: &str) {
+        if let Some(Err(error)) = self.send.as_ref().map(|send| send(state)) {
+            tracing::debug!(%error, state, "the service manager cannot be reached");
         }
     }
 
-    /// It is about to do this.
-    pub(super) fn say_status(&self, what: &dyn fmt::Display) {
-        self.say(&format!("STATUS={}", one_line(what)));
+    /// Reports what the node is about to do.
+    pub(super) fn status(&self, what: &dyn fmt::Display) {
+        self.notify(&format!("STATUS={}", one_line(what)));
     }
 
-    /// Says that the node is starting, and asks for patience with that, for as long as it is polled.
+    /// Reports that the node is starting, and asks for time for that, for as long as it is polled.
     pub(super) async fn starting(&self) -> Infallible {
-        self.say_status(&"starting");
+        self.status(&"starting");
         for _ in 0..START_EXTENSIONS {
-            self.say(&format!("EXTEND_TIMEOUT_USEC={}", (2 * START_INTERVAL).as_micros()));
+            self.notify(&format!("EXTEND_TIMEOUT_USEC={}", (2 * START_INTERVAL).as_micros()));
             tokio::time::sleep(START_INTERVAL).await;
         }
         std::future::pending().await
@@ -85,55 +83,58 @@ impl Service {
 
     /// The port is bound and the store open.
     pub(super) fn ready(&self) {
-        self.say("READY=1");
+        self.notify("READY=1");
     }
 
-    /// It is about to stop, for this reason.
+    /// The node is about to stop, for this reason.
     pub(super) fn stopping(&self, why: &dyn fmt::Display) {
-        self.say(&format!("STOPPING=1\nSTATUS={}", one_line(why)));
+        self.notify(&format!("STOPPING=1\nSTATUS={}", one_line(why)));
     }
 
-    /// Says how `node` fares, and that it is alive, for as long as it is polled. `stranger` asks it from outside.
-    pub(super) async fn report(&self, node: &Node, stranger: Option<&Stranger>) {
-        if self.socket.is_none() {
+    /// Reports the status of `node`, and that it is alive, for as long as it is polled. `stranger` asks it from outside.
+    pub(super) async fn report(&self, node: &Node, stranger: Option<&Stranger>) -> Infallible {
+        if self.send.is_none() {
             return std::future::pending().await;
         }
-        tokio::join!(self.report_status(node), self.feed_watchdog(node, stranger));
+        tokio::select! {
+            never = self.report_status(node) => never,
+            never = self.feed_watchdog(node, stranger) => never,
+        }
     }
 
-    async fn report_status(&self, node: &Node) {
+    async fn report_status(&self, node: &Node) -> Infallible {
         loop {
-            // A part that is being restarted is heard of the next time.
+            // A part that is being restarted is reported the next time.
             if let Ok(snapshot) = node.snapshot().await {
-                self.say_status(&status(&snapshot));
+                self.status(&status(&snapshot));
             }
             tokio::time::sleep(STATUS_INTERVAL).await;
         }
     }
 
     /// At half of the time, but only after a stranger's round trip through socket and dispatcher, and one through the node
-    /// and its store: whatever hangs there, this says no more.
-    async fn feed_watchdog(&self, node: &Node, stranger: Option<&Stranger>) {
-        let Some(limit) = self.watchdog else { return };
+    /// and its store: where any of these hangs, nothing is sent any more.
+    async fn feed_watchdog(&self, node: &Node, stranger: Option<&Stranger>) -> Infallible {
+        let Some(limit) = self.watchdog else { return std::future::pending().await };
         loop {
-            if let Some(stranger) = stranger
-                && !stranger.is_answered(node, limit / 4).await
-            {
-                tracing::warn!("the watchdog has to wait: the node answers nothing");
-                tokio::time::sleep(limit / 8).await;
-                continue;
-            }
-            match node.probe().await {
-                // A disk that is full has answered: another process would have no more room.
-                Ok(()) | Err(Error::Store(_)) => {
-                    self.say("WATCHDOG=1");
-                    tokio::time::sleep(limit / 2).await;
+            let alive = match stranger {
+                Some(stranger) if !stranger.is_answered(node, limit / 4).await => {
+                    tracing::warn!("the watchdog has to wait: the node answers no query");
+                    false
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "the watchdog has to wait");
-                    tokio::time::sleep(limit / 8).await;
-                }
+                _ => match node.probe().await {
+                    // A disk that is full has answered: another process would have no more room.
+                    Ok(()) | Err(Error::Store(_)) => true,
+                    Err(error) => {
+                        tracing::warn!(%error, "the watchdog has to wait");
+                        false
+                    }
+                },
+            };
+            if alive {
+                self.notify("WATCHDOG=1");
             }
+            tokio::time::sleep(if alive { limit / 2 } else { limit / 8 }).await;
         }
     }
 }
@@ -153,65 +154,28 @@ fn status(snapshot: &Snapshot) -> String {
     format!("{known} known; values: {published} published, {held} held; restarts: {restarts}{store}")
 }
 
+/// The socket `name` of the service manager: a path or, on Linux, a name without one after `@`.
 #[cfg(unix)]
-use unix::Socket;
-
-#[cfg(unix)]
-mod unix {
-    use std::ffi::OsStr;
-    use std::io;
+fn connect(name: &OsStr) -> io::Result<Send> {
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    /// Where the service manager listens.
-    pub(super) struct Socket {
-        socket: UnixDatagram,
-        to: SocketAddr,
-    }
-
-    impl Socket {
-        /// A path, or after `@` a name without one.
-        pub(super) fn open(name: &OsStr) -> io::Result<Self> {
-            let to = match name.as_bytes() {
-                [b'/', ..] => SocketAddr::from_pathname(name)?,
-                [b'@', name @ ..] => of_name(name)?,
-                _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a path nor a name after @")),
-            };
-            let socket = UnixDatagram::unbound()?;
-            // A manager that hangs must not hold the node.
-            socket.set_nonblocking(true)?;
-            Ok(Self { socket, to })
-        }
-
-        pub(super) fn send(&self, state: &str) -> io::Result<()> {
-            self.socket.send_to_addr(state.as_bytes(), &self.to).map(drop)
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn of_name(name: &[u8]) -> io::Result<SocketAddr> {
-        use std::os::linux::net::SocketAddrExt;
-        SocketAddr::from_abstract_name(name)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn of_name(_: &[u8]) -> io::Result<SocketAddr> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "names without a path are Linux's"))
-    }
+    let to = match name.as_bytes() {
+        [b'/', ..] => SocketAddr::from_pathname(name)?,
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a path nor a name after @")),
+    };
+    let socket = UnixDatagram::unbound()?;
+    // A service manager that hangs must not block the node.
+    socket.set_nonblocking(true)?;
+    Ok(Box::new(move |state| socket.send_to_addr(state.as_bytes(), &to).map(drop)))
 }
 
 #[cfg(not(unix))]
-struct Socket(std::convert::Infallible);
-
-#[cfg(not(unix))]
-impl Socket {
-    fn open(_: &std::ffi::OsStr) -> std::io::Result<Self> {
-        Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this system has no such sockets"))
-    }
-
-    fn send(&self, _: &str) -> std::io::Result<()> {
-        match self.0 {}
-    }
+fn connect(_: &OsStr) -> io::Result<Send> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such sockets"))
 }
 
 #[cfg(unix)]
@@ -223,7 +187,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::sync::{Arc, Mutex};
 
-    /// A service manager, and the service that speaks to it.
+    /// A service manager, and the service that reports to it.
     fn service(watchdog_usec: Option<&str>) -> (tempfile::TempDir, UnixDatagram, Result<Service, Failure>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
@@ -237,7 +201,7 @@ mod tests {
         (dir, manager, service)
     }
 
-    /// What has been said and not yet heard.
+    /// What was sent and not yet received.
     fn heard(manager: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 512];
         std::iter::from_fn(|| {
@@ -246,7 +210,7 @@ mod tests {
         .collect()
     }
 
-    /// Commits, or keeps whoever waits for it.
+    /// Commits, or leaves commits without an answer.
     #[derive(Clone, Default)]
     struct Hanging(Arc<Mutex<(bool, Vec<Committed>)>>);
 
@@ -296,7 +260,7 @@ mod tests {
                 assert_eq!(fed(), 4, "it goes on at once");
             };
             tokio::select! {
-                () = service.report(&node, None) => {}
+                never = service.report(&node, None) => match never {},
                 () = reporting => {}
             }
         });
@@ -335,7 +299,7 @@ mod tests {
                 assert_eq!(asked, 59);
             };
             tokio::select! {
-                _ = service.starting() => {}
+                never = service.starting() => match never {},
                 () = hangs => {}
             }
         });
@@ -345,7 +309,7 @@ mod tests {
     fn what_makes_no_sense_in_the_environment_is_a_configuration_error_that_names_it() {
         let (_dir, _manager, bad) = service(Some("soon"));
         let failure = bad.err().unwrap();
-        assert_eq!((failure.exit, failure.exit.code()), (Exit::Configuration, 64));
+        assert_eq!((failure.exit, failure.exit.code()), (Exit::CONFIGURATION, 64));
         assert!(failure.to_string().contains("WATCHDOG_USEC=soon"), "{failure}");
         let relative = Service::new(|name| (name == "NOTIFY_SOCKET").then(|| "notify".into()));
         assert!(relative.err().unwrap().to_string().contains("NOTIFY_SOCKET=notify"));
@@ -364,7 +328,7 @@ mod tests {
         });
         let of_another = of_another.unwrap();
         assert!(of_another.watchdog.is_none());
-        // Nobody listens there: that is no reason to fail.
+        // No socket is there: that is no reason to fail.
         of_another.ready();
     }
 }

@@ -1,6 +1,5 @@
-//! What a node is run with: options of the command line go before the environment, that before a file, and that before the
-//! defaults. Every field of [`Config`] is a setting, by its name, and so are the options of `kad node`. Which values make
-//! sense is the business of [`Config`].
+//! What a node is run with: options of the command line override the environment, that a file, and that the defaults. Every
+//! field of [`Config`] is a setting, by its name, and so are the options of `kad node`. [`Config`] checks their ranges.
 
 mod sources;
 
@@ -13,7 +12,7 @@ use figment::providers::{Format, Toml};
 use figment::{Figment, Metadata};
 use serde::{Deserialize, Deserializer};
 
-use self::sources::{ContactList, Layer, Named};
+use self::sources::{ContactList, Layer};
 use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
 use super::contact::{Contact, ListenAddr};
 use super::failure::{Exit, Failure};
@@ -41,7 +40,7 @@ pub(super) struct NodeSettings {
     pub(super) log_format: LogFormat,
     pub(super) json: bool,
     pub(super) config: Config,
-    /// What was found and is not used. It is to be logged once there is a log.
+    /// What the environment has and is not used. It is to be logged once there is a log.
     pub(super) warnings: Vec<String>,
 }
 
@@ -58,16 +57,16 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
     let mut figment = Figment::new();
     if let Some(path) = &file {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display())))?;
+            .map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", path.display())))?;
         figment = figment.merge(Toml::string(&text));
     }
     let (environment, warnings) = Layer::of_environment(&variables);
     figment = figment.merge(environment).merge(Layer::of_options(&args.set));
     let (set, config) = read(&figment, file.as_deref())?;
-    let keeps = args.data_dir.is_some();
-    if !keeps && !args.ephemeral && set.ephemeral == Some(true) && set.data_dir.is_some() {
-        let text = "the settings ephemeral and data_dir exclude each other: a node that keeps nothing needs no folder";
-        return Err(Failure::new(Exit::Configuration, text));
+    let stores = args.data_dir.is_some();
+    if !stores && !args.ephemeral && set.ephemeral == Some(true) && set.data_dir.is_some() {
+        let text = "the settings ephemeral and data_dir exclude each other: a node that stores nothing needs no folder";
+        return Err(Failure::new(Exit::CONFIGURATION, text));
     }
     let bootstrap = if args.bootstrap.is_empty() { set.bootstrap.map(|list| list.0) } else { Some(args.bootstrap) };
     Ok(NodeSettings {
@@ -76,8 +75,8 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
         bootstrap: bootstrap.unwrap_or_default(),
         node_id: args.node_id.or(set.node_id),
         data_dir: args.data_dir.or(set.data_dir),
-        ephemeral: args.ephemeral || (!keeps && set.ephemeral.unwrap_or(false)),
-        durability: args.durability.or(set.durability.map(|named| named.0)).unwrap_or_default(),
+        ephemeral: args.ephemeral || (!stores && set.ephemeral.unwrap_or(false)),
+        durability: args.durability.or(set.durability).unwrap_or_default(),
         log_format: args.log_format.or(set.log_format).unwrap_or_default(),
         json: args.json,
         config,
@@ -94,7 +93,7 @@ fn read(figment: &Figment, file: Option<&Path>) -> Result<(Settings, Config), Fa
     let settings: Settings = figment.extract().map_err(|error| not_permitted(&error, file))?;
     let config = settings.apply(Config::builder()).build().map_err(|error| {
         let place = figment.find_metadata(error.name).map_or("the settings".to_owned(), |found| place(found, file));
-        Failure::new(Exit::Configuration, format!("in {place}: {error}"))
+        Failure::new(Exit::CONFIGURATION, format!("in {place}: {error}"))
     })?;
     Ok((settings, config))
 }
@@ -125,7 +124,7 @@ fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
         other if name.is_empty() => other.to_string(),
         other => format!("{name}: {other}"),
     };
-    Failure::new(Exit::Configuration, format!("in {place}: {why}"))
+    Failure::new(Exit::CONFIGURATION, format!("in {place}: {why}"))
 }
 
 /// How the setting that is meant by `option`, as `--max-values`, is written on the command line, if there is one.
@@ -140,7 +139,7 @@ fn unknown(field: &str) -> String {
     format!("there is no setting {field}{hint}; docs/operations.md lists all")
 }
 
-/// A duration as people write it.
+/// A duration as a number and its unit.
 #[derive(Debug, Clone, Copy)]
 struct Span(Duration);
 
@@ -186,7 +185,7 @@ macro_rules! settings {
 
 settings! {
     listen: ListenAddr, wire: Codec, bootstrap: ContactList, node_id: NodeId, data_dir: PathBuf, ephemeral: bool,
-    durability: Named, log_format: LogFormat;
+    durability: Durability, log_format: LogFormat;
     k: usize, alpha: usize, query_timeout: Span, bucket_refresh_interval: Span, key_expiry: Span,
     restore_interval: Span, republish_interval: Span, min_cache_ttl: Span, cache_ttl: CacheTtl, max_dispatches: usize,
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Span, max_lookups: usize,

@@ -3,17 +3,16 @@
 
 use std::time::Duration;
 
+#[cfg(unix)]
+use nix::sys::signal::Signal;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::failure::{Exit, Failure};
 use super::stderr;
 use crate::actors::node::Node;
 
-#[cfg(unix)]
-const SIGHUP: u8 = 1;
-const SIGINT: u8 = 2;
-#[cfg(unix)]
-const SIGTERM: u8 = 15;
 /// How long a node may take to stop. It needs a good two seconds at most, unless its disk hangs.
 const STOP_WITHIN: Duration = Duration::from_millis(2_800);
 
@@ -23,29 +22,21 @@ const SAME_REQUEST: Duration = Duration::from_millis(200);
 
 /// The signals of this process, from the moment it was made: none of them ends the process by itself any more.
 pub(super) struct Signals {
+    /// By number.
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    /// `None` where it is not listened for: it was ignored when the process began, as `nohup` has it.
-    #[cfg(unix)]
-    hang_up: Option<tokio::signal::unix::Signal>,
+    streams: Vec<(u8, tokio::signal::unix::Signal)>,
     /// When the last request to stop began.
     requested: Option<Instant>,
 }
 
 impl Signals {
+    /// Listens from now on. SIGHUP stays ignored where it was when the process began, as `nohup` has it.
     #[cfg(unix)]
     pub(super) fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(cannot_listen);
-        let heeds_hang_up = !is_ignored(SIGHUP);
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hang_up: heeds_hang_up.then(|| listen(SignalKind::hangup())).transpose()?,
-            requested: None,
-        })
+        let kinds = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+        let heeded = kinds.into_iter().filter(|kind| *kind != Signal::SIGHUP || !is_ignored(*kind));
+        let streams = heeded.map(|kind| Ok((kind as u8, listen_for(kind)?)));
+        Ok(Self { streams: streams.collect::<Result<_, Failure>>()?, requested: None })
     }
 
     #[cfg(not(unix))]
@@ -53,7 +44,7 @@ impl Signals {
         Ok(Self { requested: None })
     }
 
-    /// The number of the next signal that asks to stop: one that comes within [`SAME_REQUEST`] of such a one asks nothing more.
+    /// The number of the next signal that requests a stop: one that comes within [`SAME_REQUEST`] of another one does not.
     pub(super) async fn next(&mut self) -> u8 {
         loop {
             let number = self.next_of_all().await;
@@ -65,17 +56,14 @@ impl Signals {
 
     #[cfg(unix)]
     async fn next_of_all(&mut self) -> u8 {
-        let hang_up = async {
-            match &mut self.hang_up {
-                Some(hang_up) => hang_up.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => SIGINT,
-            _ = self.terminate.recv() => SIGTERM,
-            _ = hang_up => SIGHUP,
-        }
+        std::future::poll_fn(|context| {
+            let mut ready = self
+                .streams
+                .iter_mut()
+                .filter_map(|(number, stream)| stream.poll_recv(context).is_ready().then_some(*number));
+            ready.next().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
     }
 
     #[cfg(not(unix))]
@@ -84,19 +72,19 @@ impl Signals {
             tracing::error!(%error, "cannot listen for Ctrl-C");
             std::future::pending::<()>().await;
         }
-        SIGINT
+        2
     }
 
-    /// Stops `node` after a first request, unless a second one comes before it is done. It is cut short rather than late.
+    /// Stops `node` after a first request, unless a second one comes before that is done, or it takes longer than it may.
     pub(super) async fn stop(mut self, node: &Node) -> Result<(), Failure> {
         let stopped = tokio::select! {
             biased;
-            number = self.next() => return Err(Failure::new(Exit::Signal(number), "ended before the node had stopped")),
+            number = self.next() => return Err(Failure::new(Exit::signal(number), "ended before the node had stopped")),
             stopped = stop_in_time(node) => stopped,
         };
         if !stopped {
             stderr::note(format_args!(
-                "the node was cut short after {STOP_WITHIN:?}: it had not handed over, or its disk not taken, all that it held"
+                "the node was ended after {STOP_WITHIN:?}, before all of its values were handed off and on the disk"
             ));
         }
         Ok(())
@@ -112,50 +100,39 @@ fn is_request(requested: &mut Option<Instant>, now: Instant) -> bool {
     true
 }
 
-/// Whether this process ignored signal `number` before it listened for any. Only Linux tells.
-#[cfg(target_os = "linux")]
-fn is_ignored(number: u8) -> bool {
-    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, number))
+#[cfg(unix)]
+fn listen_for(kind: Signal) -> Result<tokio::signal::unix::Signal, Failure> {
+    signal(SignalKind::from_raw(kind as i32)).map_err(Failure::of(Exit::SYSTEM, "cannot listen for signals"))
 }
 
-/// Elsewhere it counts as ignored, so that it does what it always did: it ends a process, or nothing under `nohup`.
-#[cfg(all(unix, not(target_os = "linux")))]
-fn is_ignored(_: u8) -> bool {
-    true
+/// Whether this process ignored signal `kind` before it listened for any. Only Linux says. Elsewhere it counts as ignored, so
+/// that it does what it always did: it ends a process, or nothing under `nohup`.
+#[cfg(unix)]
+fn is_ignored(kind: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status");
+    !cfg!(target_os = "linux") || status.is_ok_and(|status| ignores(&status, kind))
 }
 
-/// Whether `status`, as `/proc/self/status` has it, says that signal `number` is ignored.
-#[cfg(target_os = "linux")]
-fn ignores(status: &str, number: u8) -> bool {
+/// Whether `status`, as `/proc/self/status` has it, says that signal `kind` is ignored.
+#[cfg(unix)]
+fn ignores(status: &str, kind: Signal) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+    mask.is_some_and(|mask| mask >> (kind as i32 - 1) & 1 == 1)
 }
 
-/// Has a file that grows beyond the limit of this process (`ulimit -f`) fail like a full disk. The signal that tells of it
-/// would end the process otherwise.
-#[cfg(unix)]
+/// Has a file that grows beyond the limit of this process (`ulimit -f`) fail like a full disk. SIGXFSZ, which reports it, would
+/// end the process otherwise. Only Unix has it.
 pub(super) fn outlive_file_size_limit() -> Result<(), Failure> {
-    use nix::sys::signal::Signal;
-    use tokio::signal::unix::{SignalKind, signal};
     // The handler stays for as long as the process.
-    signal(SignalKind::from_raw(Signal::SIGXFSZ as i32)).map(drop).map_err(cannot_listen)
-}
-
-/// There is no such signal here.
-#[cfg(not(unix))]
-pub(super) fn outlive_file_size_limit() -> Result<(), Failure> {
+    #[cfg(unix)]
+    let _ = listen_for(Signal::SIGXFSZ)?;
     Ok(())
 }
 
 /// Stops `node`; `false` if it needs longer than it may.
 async fn stop_in_time(node: &Node) -> bool {
     tokio::time::timeout(STOP_WITHIN, node.stop()).await.is_ok()
-}
-
-#[cfg(unix)]
-fn cannot_listen(error: std::io::Error) -> Failure {
-    Failure::new(Exit::System, format!("cannot listen for signals: {error}"))
 }
 
 #[cfg(test)]
@@ -177,11 +154,12 @@ mod tests {
     #[test]
     fn the_kernel_says_which_signals_were_ignored_at_the_start() {
         let status = |mask| format!("Name:\tkad\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t0\n");
-        // SIGPIPE is 13: a program in Rust ignores it.
-        assert!(!ignores(&status("0000000000001000"), SIGHUP) && ignores(&status("0000000000001000"), 13));
-        assert!(ignores(&status("0000000000001001"), SIGHUP) && !ignores(&status("0000000000001001"), SIGTERM));
-        assert!(!ignores("no such line", SIGHUP));
-        assert!(is_ignored(13) && !is_ignored(9));
+        // A program in Rust ignores SIGPIPE.
+        let (one, two) = (status("0000000000001000"), status("0000000000001001"));
+        assert!(!ignores(&one, Signal::SIGHUP) && ignores(&one, Signal::SIGPIPE));
+        assert!(ignores(&two, Signal::SIGHUP) && !ignores(&two, Signal::SIGTERM));
+        assert!(!ignores("no such line", Signal::SIGHUP));
+        assert!(is_ignored(Signal::SIGPIPE) && !is_ignored(Signal::SIGKILL));
     }
 
     #[test]

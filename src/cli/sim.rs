@@ -42,18 +42,18 @@ pub(super) async fn run(args: SimArgs) -> Result<(), Failure> {
                     stop.store(true, Ordering::Relaxed);
                     stopped_by = Some(number);
                 }
-                Some(_) => return Err(Failure::new(Exit::Signal(number), "ended before the simulation had stopped")),
+                Some(_) => return Err(Failure::new(Exit::signal(number), "ended before the simulation had stopped")),
             },
             // Nothing is sent only by a thread that panicked.
             ended = &mut simulation => match ended {
                 Ok(outcome) => break outcome.map_err(Failure::from)?,
-                Err(_) => return Err(Failure::new(Exit::Internal, "the simulation broke")),
+                Err(_) => return Err(Failure::new(Exit::INTERNAL, "the simulation broke")),
             },
         }
     };
     let tell = async {
         if json {
-            output::print_json(&report).await?;
+            output::print(output::json(&report) + "\n").await?;
         } else {
             output::print(report.to_string()).await?;
         }
@@ -64,11 +64,11 @@ pub(super) async fn run(args: SimArgs) -> Result<(), Failure> {
     };
     tokio::select! {
         biased;
-        number = signals.next() => return Err(Failure::new(Exit::Signal(number), "ended before all was printed")),
+        number = signals.next() => return Err(Failure::new(Exit::signal(number), "ended before all was printed")),
         told = tell => told?,
     }
     match stopped_by {
-        Some(number) => Err(Failure::new(Exit::Signal(number), "stopped early; the report is of what ran so far")),
+        Some(number) => Err(Failure::new(Exit::signal(number), "stopped early; the report is of what ran so far")),
         None => Ok(()),
     }
 }
@@ -90,7 +90,7 @@ fn start(args: SimArgs, stop: Arc<AtomicBool>) -> Result<oneshot::Receiver<Outco
     thread::Builder::new()
         .name("simulation".to_owned())
         .spawn(simulate)
-        .map_err(|error| Failure::new(Exit::System, format!("cannot start a thread: {error}")))?;
+        .map_err(|error| Failure::new(Exit::SYSTEM, format!("cannot start a thread: {error}")))?;
     Ok(receiver)
 }
 
@@ -116,14 +116,14 @@ fn draw(report: &Report, dir: &Path) -> Result<(), Failure> {
 }
 
 fn cannot_create(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::CannotCreate, format!("cannot create the directory {}: {error}", dir.display()))
+    Failure::new(Exit::CANNOT_CREATE, format!("cannot create the directory {}: {error}", dir.display()))
 }
 
 impl From<ExperimentError> for Failure {
     fn from(error: ExperimentError) -> Self {
         match error {
             ExperimentError::Node(error) => error.into(),
-            out_of_range => Self::new(Exit::Usage, out_of_range.to_string()),
+            out_of_range => Self::new(Exit::USAGE, out_of_range.to_string()),
         }
     }
 }

@@ -1,44 +1,38 @@
 //! Standard error of the process: the lines of the log and the notes of commands. A thread of its own writes them, so that
-//! a full disk, a reader that is gone or a pipe that blocks changes nothing of what the process does. What cannot be
-//! written is dropped, counted, and reported with the next line that can be.
+//! a full disk, a closed pipe or one that blocks changes nothing of what the process does. Lines that cannot be written are
+//! dropped and counted, and the next line that can be written reports how many.
 
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
+use super::{printable, streams};
 
-use super::printable;
-
-/// Lines that wait to be written, a few hundred kB at most. A further one is dropped.
+/// Lines that wait to be written, a few hundred kB at most. Further ones are dropped.
 const QUEUE: usize = 1_024;
-/// How long the end of the process waits for lines that are still to be written: a pipe that blocks must not hold it.
+/// How long the end of the process waits for lines that are not written yet: a pipe that blocks must not delay it longer.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
-/// How often a line is tried on a standard error that does not block and takes no more, and the pause before each.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where the lines of this process go, once it was asked for.
+/// The lines of this process, from their first use on.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
-/// Writes `text` as a line that begins with `kad: `. A second line of `text` is written as it is.
+/// Writes `text` as a line that begins with `kad: `. Further lines of `text` are written as they are.
 pub(super) fn note(text: impl fmt::Display) {
     line(format_args!("kad: {text}"));
 }
 
-/// Writes `text` and a line end; to a terminal with all escaped that this would obey, since keys and names in it may be of
-/// others.
+/// Writes `text` and a line end; to a terminal without control characters, since keys and names in it may come from others.
 pub(super) fn line(text: impl fmt::Display) {
     let text = format!("{text}\n");
-    let shown = if io::stderr().is_terminal() { printable::for_terminal(&text).into_owned() } else { text };
+    let shown = if io::stderr().is_terminal() { printable::for_terminal(&text) } else { text };
     lines().push(shown.into_bytes());
 }
 
-/// Waits until all lines so far are written, but no longer than [`FLUSH_WITHIN`].
+/// Waits until all lines so far are written, at most for [`FLUSH_WITHIN`].
 pub(super) fn flush() {
     lines().flush(FLUSH_WITHIN);
 }
@@ -48,14 +42,17 @@ pub(super) fn dropped() -> u64 {
     lines().dropped.load(Ordering::Relaxed)
 }
 
-/// Panics are told by a note: the usual hook would block where standard error does.
+/// Has panics reported by a note: the usual hook would block where standard error does.
 pub(super) fn take_panics() {
     std::panic::set_hook(Box::new(|panic| note(panic)));
 }
 
-/// The lines of this process, as a writer of the log.
+/// The lines of this process, as a writer for the log.
 pub(super) fn lines() -> &'static Lines {
-    LINES.get_or_init(|| Lines::to(io::stderr()))
+    LINES.get_or_init(|| match streams::errors() {
+        Ok(errors) => Lines::to(errors),
+        Err(_) => Lines::to(io::stderr()),
+    })
 }
 
 /// A bounded queue of lines, and the thread that writes them.
@@ -73,7 +70,7 @@ enum Job {
 }
 
 impl Lines {
-    /// Lines that are written to `out`. Where the system gives no thread, all are dropped and counted.
+    /// Lines that are written to `out`. Where no thread can be started, all are dropped and counted.
     fn to(out: impl Write + Send + 'static) -> Self {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -91,62 +88,18 @@ impl Lines {
 
     fn flush(&self, within: Duration) {
         let (done, written) = mpsc::sync_channel(1);
-        match self.queue.try_send(Job::Flush(done)) {
-            Ok(()) => drop(written.recv_timeout(within)),
-            // A full queue is one that is not being written, or is so slowly that its end is not worth waiting for.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        // A full queue is not being written, or so slowly that it is not worth waiting for.
+        if self.queue.try_send(Job::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(within);
         }
     }
 }
 
-/// Writes what comes until the process ends.
-fn work(jobs: &Receiver<Job>, mut out: impl Write, dropped: &AtomicU64) {
-    let mut reported = 0;
-    while let Ok(job) = jobs.recv() {
-        match job {
-            Job::Line(line) => {
-                let lost = dropped.load(Ordering::Relaxed);
-                if lost > reported && write(&mut out, &missing(lost - reported)).is_ok() {
-                    reported = lost;
-                }
-                if write(&mut out, &line).is_err() {
-                    dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Job::Flush(done) => drop(done.try_send(())),
-        }
-    }
-}
-
-fn missing(lines: u64) -> Vec<u8> {
-    format!("kad: {lines} lines before this one could not be written\n").into_bytes()
-}
-
-/// Writes all of `line`, also where `out` does not block.
-fn write(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
-    let mut tries = 0;
-    while !line.is_empty() {
-        match out.write(line) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => line = &line[written..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock && tries < TRIES => {
-                tries += 1;
-                thread::sleep(PAUSE);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    out.flush()
-}
-
-/// One line of the log on its way.
-pub(super) struct LogLine(Vec<u8>);
-
-impl Write for LogLine {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+/// Each write is one line: the log makes it as a whole.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line.to_vec());
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -154,21 +107,26 @@ impl Write for LogLine {
     }
 }
 
-impl Drop for LogLine {
-    fn drop(&mut self) {
-        lines().push(std::mem::take(&mut self.0));
-    }
-}
-
-/// Makes a writer for each line of the log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Log;
-
-impl MakeWriter<'_> for Log {
-    type Writer = LogLine;
-
-    fn make_writer(&self) -> LogLine {
-        LogLine(Vec::new())
+/// Writes lines until the process ends.
+fn work(jobs: &Receiver<Job>, mut out: impl Write, dropped: &AtomicU64) {
+    let mut reported = 0;
+    let mut write = |line: &[u8]| out.write_all(line).and_then(|()| out.flush());
+    while let Ok(job) = jobs.recv() {
+        let line = match job {
+            Job::Line(line) => line,
+            Job::Flush(done) => {
+                let _ = done.try_send(());
+                continue;
+            }
+        };
+        let lost = dropped.load(Ordering::Relaxed);
+        let report = format!("kad: {} lines before this one could not be written\n", lost - reported);
+        if lost > reported && write(report.as_bytes()).is_ok() {
+            reported = lost;
+        }
+        if write(&line).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -186,8 +144,6 @@ mod tests {
         text: Vec<u8>,
         full: bool,
         blocks: bool,
-        /// How often it says that it would block.
-        busy: u32,
     }
 
     impl Paper {
@@ -205,11 +161,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut state = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.blocks).unwrap();
             if state.full {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            if state.busy > 0 {
-                state.busy -= 1;
-                return Err(ErrorKind::WouldBlock.into());
+                return Err(io::ErrorKind::StorageFull.into());
             }
             let some = bytes.len().min(7);
             state.text.extend_from_slice(&bytes[..some]);
@@ -261,15 +213,5 @@ mod tests {
         let text = paper.text();
         assert!(text.lines().position(|line| line == "0") < text.lines().position(|line| line == "1"), "{text}");
         assert!(text.contains(" lines before this one could not be written\n"), "{text}");
-    }
-
-    #[test]
-    fn a_standard_error_that_does_not_block_is_tried_again() {
-        let paper = Paper::default();
-        let lines = Lines::to(paper.clone());
-        paper.set(|state| state.busy = 3);
-        line(&lines, "a line that is longer than what is taken at once");
-        assert_eq!(paper.text(), "a line that is longer than what is taken at once\n");
-        assert_eq!(lines.dropped.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,26 +1,29 @@
-//! Standard input and output as the files that they are. The standard library takes one that is closed, or open the other way
-//! round, for one at its end; and one that does not block fails where it has to wait.
+//! Standard input and output as the files that they are. The standard library reads one that is closed, or open the other way
+//! round, as one at its end; and one that does not block fails where it would have to wait.
 
 #[cfg(unix)]
 pub(super) use unix::{errors, input, output, patient};
+
+#[cfg(not(unix))]
+pub(super) use elsewhere::{errors, input, output, patient};
 
 #[cfg(unix)]
 mod unix {
     use std::fs::{self, File};
     use std::io::{self, Read, Write};
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::AsFd;
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
     use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-    /// A file that is waited for wherever it is not ready, also where it does not block.
+    /// A file whose reads and writes wait until it is ready, also where it does not block.
     #[derive(Debug)]
-    pub(in super::super) struct Patient(File);
+    pub(in crate::cli) struct Patient(File);
 
     /// `file`, waited for.
-    pub(in super::super) fn patient(file: File) -> Patient {
+    pub(in crate::cli) fn patient(file: File) -> Patient {
         Patient(file)
     }
 
@@ -28,78 +31,65 @@ mod unix {
     ///
     /// # Errors
     /// It was closed when this process began.
-    pub(in super::super) fn input() -> io::Result<Patient> {
-        let file = clone(io::stdin().as_fd())?;
-        if is_stopgap(&file)? {
-            return Err(io::Error::other("it is closed"));
-        }
-        Ok(Patient(file))
+    pub(in crate::cli) fn input() -> io::Result<Patient> {
+        let input = of(io::stdin())?;
+        if is_stopgap(&input.0)? { Err(io::Error::other("it is closed")) } else { Ok(input) }
     }
 
     /// Standard output.
     ///
     /// # Errors
     /// The process may open no further file.
-    pub(in super::super) fn output() -> io::Result<Patient> {
-        clone(io::stdout().as_fd()).map(Patient)
+    pub(in crate::cli) fn output() -> io::Result<Patient> {
+        of(io::stdout())
     }
 
     /// Standard error.
     ///
     /// # Errors
     /// As [`output`].
-    pub(in super::super) fn errors() -> io::Result<Patient> {
-        clone(io::stderr().as_fd()).map(Patient)
+    pub(in crate::cli) fn errors() -> io::Result<Patient> {
+        of(io::stderr())
     }
 
-    fn clone(descriptor: BorrowedFd<'_>) -> io::Result<File> {
-        descriptor.try_clone_to_owned().map(File::from)
+    fn of(stream: impl AsFd) -> io::Result<Patient> {
+        stream.as_fd().try_clone_to_owned().map(|descriptor| Patient(descriptor.into()))
     }
 
-    /// Whether it is what Rust puts in the place of a standard stream that is closed: `/dev/null`, to be read and written. A
+    /// Whether it is Rust's substitute for a standard stream that was closed: `/dev/null`, open for both reading and writing. A
     /// shell opens `/dev/null` for one of the two.
     fn is_stopgap(file: &File) -> io::Result<bool> {
-        let found = file.metadata()?;
-        if !found.file_type().is_char_device() {
-            return Ok(false);
-        }
+        let (found, null) = (file.metadata()?, fs::metadata("/dev/null")?);
         let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
-        let null = fs::metadata("/dev/null")?;
-        Ok(found.rdev() == null.rdev() && flags & OFlag::O_ACCMODE == OFlag::O_RDWR)
+        let is_null = found.file_type().is_char_device() && found.rdev() == null.rdev();
+        Ok(is_null && flags & OFlag::O_ACCMODE == OFlag::O_RDWR)
     }
 
     impl Patient {
-        /// Whether `outcome` says to wait; it has waited then.
-        fn has_waited<T>(&self, outcome: &io::Result<T>, readiness: PollFlags) -> io::Result<bool> {
-            if !matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                return Ok(false);
-            }
-            match poll(&mut [PollFd::new(self.0.as_fd(), readiness)], PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => Ok(true),
-                Err(error) => Err(error.into()),
+        /// Repeats `work` on the file for as long as that would block.
+        fn wait<T>(&mut self, for_what: PollFlags, mut work: impl FnMut(&mut File) -> io::Result<T>) -> io::Result<T> {
+            loop {
+                match work(&mut self.0) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    ended => return ended,
+                }
+                match poll(&mut [PollFd::new(self.0.as_fd(), for_what)], PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }
 
     impl Read for Patient {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            loop {
-                let outcome = self.0.read(buffer);
-                if !self.has_waited(&outcome, PollFlags::POLLIN)? {
-                    return outcome;
-                }
-            }
+            self.wait(PollFlags::POLLIN, |file| file.read(buffer))
         }
     }
 
     impl Write for Patient {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            loop {
-                let outcome = self.0.write(bytes);
-                if !self.has_waited(&outcome, PollFlags::POLLOUT)? {
-                    return outcome;
-                }
-            }
+            self.wait(PollFlags::POLLOUT, |file| file.write(bytes))
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -146,15 +136,12 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::{input, output, patient};
-
-#[cfg(not(unix))]
 mod elsewhere {
     use std::fs::File;
     use std::io;
 
     /// `file` as it is.
-    pub(in super::super) fn patient(file: File) -> File {
+    pub(in crate::cli) fn patient(file: File) -> File {
         file
     }
 
@@ -162,7 +149,7 @@ mod elsewhere {
     ///
     /// # Errors
     /// None here.
-    pub(in super::super) fn input() -> io::Result<io::Stdin> {
+    pub(in crate::cli) fn input() -> io::Result<io::Stdin> {
         Ok(io::stdin())
     }
 
@@ -170,7 +157,15 @@ mod elsewhere {
     ///
     /// # Errors
     /// None here.
-    pub(in super::super) fn output() -> io::Result<io::Stdout> {
+    pub(in crate::cli) fn output() -> io::Result<io::Stdout> {
         Ok(io::stdout())
+    }
+
+    /// Standard error.
+    ///
+    /// # Errors
+    /// None here.
+    pub(in crate::cli) fn errors() -> io::Result<io::Stderr> {
+        Ok(io::stderr())
     }
 }

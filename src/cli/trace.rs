@@ -1,11 +1,10 @@
-//! A lookup's trace for people: whom it asked, as a table; who named whom, as a tree; and how it ended. Nothing is looked
-//! up here.
+//! A lookup's trace as text: the nodes that it asked, as a table; which node named which, as a tree; and how it ended.
 
-use super::wording::nodes;
+use super::wording::{columns, counts, nodes};
 use crate::protocol::lookup::{Asked, CameBack, Ending, Rejected, Rejection, Trace, TurnedAway, Vote};
 
-/// A tree is drawn no deeper than this many characters, so that its lines stay within 100 columns. What is named deeper
-/// stands below its informant all the same.
+/// The tree is indented by no more than this many characters, so that its lines stay within 100 columns. Nodes named deeper
+/// stand below their informant all the same.
 const DEEPEST: usize = 45;
 
 /// The trace of the lookup of `key`, in lines of at most 100 columns with IPv4 addresses.
@@ -14,44 +13,39 @@ pub(super) fn report(key: &str, trace: &Trace) -> String {
 }
 
 /// That no lookup was needed.
-pub(super) fn not_looked_up(key: &str) -> String {
-    format!("{key:?} is held here: nobody was asked\n")
+pub(super) fn no_lookup(key: &str) -> String {
+    format!("{key:?} is stored here: no node was asked\n")
 }
 
 fn headline(key: &str, trace: &Trace) -> String {
     let tally = trace.tally();
-    let mut counts = vec![format!("{} asked", nodes(tally.asked)), format!("{} answered", tally.answered)];
-    for (count, what) in [
+    let came_back = |what| trace.asked.iter().any(|asked| asked.came_back == what);
+    // However it ended: fewer holders than were wanted may have it.
+    let found = trace.here.is_some() || came_back(CameBack::Value);
+    let others = counts([
         (tally.silent, "silent"),
-        (tally.wrong_id, "somebody else"),
+        (tally.wrong_id, "with another id"),
         (tally.unsent, "not sent"),
         (tally.pending, "not waited for"),
-    ] {
-        if count > 0 {
-            counts.push(format!("{count} {what}"));
-        }
-    }
-    // However it ended: fewer than were wanted may have it.
-    let found = trace.here.is_some() || trace.asked.iter().any(|asked| asked.came_back == CameBack::Value);
-    if trace.unheard > 0 && !found {
-        counts.push(format!("{} of the nearest not heard", trace.unheard));
-    }
+        (if found { 0 } else { trace.unheard }, "of the nearest without an answer"),
+    ]);
+    let others = if others.is_empty() { others } else { format!(", {others}") };
     let (without, because) = match trace.ending {
         Some(Ending::Found) => ("Found", ""),
         Some(Ending::Complete) => ("Not found", ": the nearest nodes have all answered or failed"),
-        Some(Ending::NoPeers) => ("Not found", ": there was nobody left to ask"),
-        Some(Ending::OutOfQueries) => ("Given up", ": all its queries were spent"),
+        Some(Ending::NoPeers) => ("Not found", ": there was no node left to ask"),
+        Some(Ending::OutOfQueries) => ("Given up", ": all its queries were used"),
         Some(Ending::DeadlinePassed) => ("Given up", ": its time was over"),
         None => ("Still running", ""),
     };
-    let unsupported = trace.asked.iter().any(|asked| asked.came_back == CameBack::Unsupported);
     let ended = match trace.ending {
         Some(_) if found => "Found",
-        Some(_) if unsupported => "Found, but not supported",
+        Some(_) if came_back(CameBack::Unsupported) => "Found, but not supported",
         _ => without,
     };
     let lasted = trace.lasted_us.map_or(String::new(), |us| format!(" after {}", time(us)));
-    format!("Lookup of {key:?}, at {}\n{ended}{lasted}{because}\n{}", trace.target, counts.join(", "))
+    let (target, asked, answered) = (trace.target, nodes(tally.asked), tally.answered);
+    format!("Lookup of {key:?}, at {target}\n{ended}{lasted}{because}\n{asked} asked, {answered} answered{others}")
 }
 
 /// `0.4 ms`, `12 ms`, `2.0 s`.
@@ -64,7 +58,7 @@ fn time(us: u64) -> String {
 }
 
 fn came_back(asked: &Asked) -> String {
-    let said = match asked.came_back {
+    let text = match asked.came_back {
         CameBack::Pending => "not waited for".to_owned(),
         CameBack::Peers { named: 0, .. } => "no nodes".to_owned(),
         CameBack::Peers { named, taken } => format!("{}, {taken} new", nodes(named)),
@@ -79,34 +73,34 @@ fn came_back(asked: &Asked) -> String {
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),
         CameBack::Unsent => "not sent".to_owned(),
     };
-    // Of one that never answered, that it was slow goes without saying.
+    // That a node was slow is obvious where it never answered.
     let slow = asked.slow && !matches!(asked.came_back, CameBack::Silent | CameBack::Pending);
-    if slow { format!("{said} (slow)") } else { said }
+    if slow { format!("{text} (slow)") } else { text }
 }
 
 fn table(trace: &Trace) -> String {
     if trace.asked.is_empty() {
-        return "Nobody was asked.\n".to_owned();
+        return "No node was asked.\n".to_owned();
     }
-    let addresses: Vec<String> = trace.asked.iter().map(|asked| asked.peer.addr.to_string()).collect();
-    let width = addresses.iter().map(String::len).max().unwrap_or(0).max("ADDRESS".len());
-    let mut text = format!("  #  HOP  DISTANCE  NODE      {:width$}  ASKED AT      TOOK  WHAT CAME BACK\n", "ADDRESS");
-    for (number, (asked, addr)) in trace.asked.iter().zip(&addresses).enumerate() {
+    let heading = ["  #", "HOP", "DISTANCE", "NODE", "ADDRESS", "ASKED AT", "    TOOK", "WHAT CAME BACK"];
+    let mut rows = vec![heading.map(str::to_owned)];
+    rows.extend(trace.asked.iter().zip(1..).map(|(asked, number)| {
         let took = asked.took().map_or("-".to_owned(), |took| time(took.as_micros() as u64));
-        text += &format!(
-            "{:>3}  {:>3}  {:>3} bits  {}  {addr:width$}  {:>8}  {took:>8}  {}\n",
-            number + 1,
-            asked.hop,
-            asked.bits,
+        [
+            format!("{number:>3}"),
+            format!("{:>3}", asked.hop),
+            format!("{:>3} bits", asked.bits),
             asked.peer.id.short(),
-            time(asked.asked_us),
+            asked.peer.addr.to_string(),
+            format!("{:>8}", time(asked.asked_us)),
+            format!("{took:>8}"),
             came_back(asked),
-        );
-    }
-    text
+        ]
+    }));
+    columns(&rows).concat()
 }
 
-/// How many, why in words, and how those are marked that the trace names.
+/// How many, the reason as text, and how the trace marks those that it names.
 type Reason = (fn(&TurnedAway) -> usize, &'static str, Option<Rejection>);
 
 /// Most frequent first in an honest network; the first two are normal there.
@@ -118,6 +112,8 @@ const REASONS: [Reason; 6] = [
     (|away| away.bad_address, "at an address that its informant cannot vouch for", Some(Rejection::BadAddress)),
     (|away| away.unread, "beyond what is read of one answer", None),
 ];
+/// How many of them are normal: near nodes name each other, and the node that asks.
+const NORMAL: usize = 2;
 
 /// Informants that one reason lists.
 const INFORMANTS: usize = 8;
@@ -126,36 +122,27 @@ const REJECTED: usize = 8;
 
 fn turned_away(trace: &Trace) -> String {
     let mut text = String::new();
-    for (count_of, reason, mark) in REASONS {
+    for (at, (count_of, reason, mark)) in REASONS.into_iter().enumerate() {
         let count = count_of(&trace.turned_away);
         if count == 0 {
             continue;
         }
-        if text.is_empty() {
-            text += "\nNamed, but not followed\n";
+        let informants = trace.asked.iter().zip(1..).filter(|(asked, _)| count_of(&asked.turned_away) > 0);
+        let mut by: Vec<String> = informants.map(|(_, number)| format!("#{number}")).collect();
+        if by.len() > INFORMANTS {
+            by.truncate(INFORMANTS);
+            by.push("…".to_owned());
         }
-        text += &format!("{count:>5}  {reason}");
-        // Near nodes name each other and whoever asks: only the rest says something of who named it.
-        if !matches!(reason, "known already" | "this node itself") {
-            let by: Vec<String> = (1..)
-                .zip(&trace.asked)
-                .filter(|(_, asked)| count_of(&asked.turned_away) > 0)
-                .map(|(number, _)| format!("#{number}"))
-                .collect();
-            let more = if by.len() > INFORMANTS { ", …" } else { "" };
-            if !by.is_empty() {
-                text += &format!(", by {}{more}", by[..by.len().min(INFORMANTS)].join(", "));
-            }
-        }
-        text.push('\n');
+        let by = if at < NORMAL || by.is_empty() { String::new() } else { format!(", by {}", by.join(", ")) };
+        text += &format!("{count:>5}  {reason}{by}\n");
         let rejected = trace.rejected.iter().filter(|rejected| Some(rejected.why) == mark);
         let listed: Vec<String> = rejected.take(REJECTED).map(one_rejected).collect();
-        text.extend(listed.iter().map(String::as_str));
+        text += &listed.concat();
         if !listed.is_empty() && listed.len() < count {
             text += &format!("       and {} more\n", count - listed.len());
         }
     }
-    text
+    if text.is_empty() { text } else { format!("\nNamed, but not followed\n{text}") }
 }
 
 fn one_rejected(Rejected { peer, named_by, .. }: &Rejected) -> String {
@@ -167,7 +154,7 @@ fn tree(trace: &Trace) -> String {
     if trace.asked.is_empty() {
         return String::new();
     }
-    let mut text = "\nWho named whom\nthis node's own table\n".to_owned();
+    let mut text = "\nWhich node named which\nthis node's own table\n".to_owned();
     branches(trace, None, "", &mut text);
     text
 }
@@ -177,16 +164,11 @@ fn branches(trace: &Trace, informant: Option<usize>, indent: &str, text: &mut St
     let of_informant = |(_, asked): &(usize, &Asked)| asked.named_by == informant;
     let mut named = trace.asked.iter().enumerate().filter(of_informant).peekable();
     while let Some((at, asked)) = named.next() {
-        let last = named.peek().is_none();
-        let branch = if last { "└─ " } else { "├─ " };
+        let (branch, below) = if named.peek().is_some() { ("├─ ", "│  ") } else { ("└─ ", "   ") };
         let Asked { bits, peer, .. } = asked;
         *text += &format!("{indent}{branch}#{} {}, {bits} bits: {}\n", at + 1, peer.id.short(), came_back(asked));
-        let deeper = match last {
-            _ if indent.chars().count() + 3 > DEEPEST => indent.to_owned(),
-            true => format!("{indent}   "),
-            false => format!("{indent}│  "),
-        };
-        branches(trace, Some(at), &deeper, text);
+        let below = if indent.chars().count() + 3 > DEEPEST { "" } else { below };
+        branches(trace, Some(at), &format!("{indent}{below}"), text);
     }
 }
 
@@ -249,7 +231,7 @@ Named, but not followed
     1  at an address that its informant cannot vouch for, by #1
        02000000 at 0.0.0.0:1, named by #1
 
-Who named whom
+Which node named which
 this node's own table
 ├─ #1 40000000, 159 bits: 4 nodes, 2 new
 │  ├─ #3 01000000, 153 bits: 2 nodes, 1 new
@@ -261,7 +243,7 @@ this node's own table
     }
 
     #[test]
-    fn of_many_rejected_peers_the_first_are_listed_with_whoever_named_them() {
+    fn of_many_rejected_peers_the_first_are_listed_with_their_informants() {
         let now = Instant::now();
         let config = Config::default();
         let first = peer(0xff);
@@ -289,13 +271,13 @@ this node's own table
     }
 
     #[test]
-    fn a_lookup_without_anybody_to_ask_says_so() {
+    fn a_lookup_without_a_node_to_ask_says_so() {
         let now = Instant::now();
         let config = Config::default();
         let mut lookup = Lookup::new(NodeId::of_key("own"), NodeId::ZERO, Goal::Value, &config, false, &[], now);
         let _ = lookup.next(now);
         let text = report("k", lookup.trace());
-        assert!(text.contains("nobody left to ask") && text.ends_with("Nobody was asked.\n"), "{text}");
+        assert!(text.contains("no node left to ask") && text.ends_with("No node was asked.\n"), "{text}");
     }
 
     #[test]

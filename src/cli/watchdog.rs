@@ -1,5 +1,5 @@
-//! A stranger's question to the node of this process: a ping over UDP, which passes its socket and its dispatcher as any
-//! other does. The watchdog is fed only while it is answered.
+//! A ping to the node of this process over UDP, which passes its socket and its dispatcher as any other does. The watchdog is
+//! fed only while it is answered.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,7 @@ use crate::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request
 /// The longest answer to a ping, with room to spare.
 const LONGEST: usize = 1_024;
 
-/// A socket of its own, connected to the node.
+/// A stranger to the node: a socket of its own, connected to it.
 #[derive(Debug)]
 pub(super) struct Stranger {
     socket: UdpSocket,
@@ -27,7 +27,14 @@ pub(super) struct Stranger {
 impl Stranger {
     /// A stranger to `node`. `None`, with a line in the log, where the system gives no socket.
     pub(super) async fn to(node: &Node) -> Option<Self> {
-        match Self::connect(reach(node.local_addr())).await {
+        let to = reach(node.local_addr());
+        let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let connect = async {
+            let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+            socket.connect(to).await?;
+            io::Result::Ok(socket)
+        };
+        match connect.await {
             Ok(socket) => Some(Self { socket, codec: node.codec(), asked: AtomicU64::new(0) }),
             Err(error) => {
                 tracing::warn!(%error, "the watchdog asks the node from within only: it has no socket");
@@ -36,14 +43,7 @@ impl Stranger {
         }
     }
 
-    async fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
-        let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-        socket.connect(to).await?;
-        Ok(socket)
-    }
-
-    /// Whether the node answers within `patience`, be it this question or another: in a flood this one may be dropped, and a
+    /// Whether the node answers within `patience`, be it this query or another: in a flood this one may be dropped, and a
     /// node that answers others is alive.
     pub(super) async fn is_answered(&self, node: &Node, patience: Duration) -> bool {
         let before = node.counters().get(Counter::Answered);
@@ -53,7 +53,7 @@ impl Stranger {
 
     async fn ask(&self) -> io::Result<()> {
         let id = QueryId::from_u64(self.asked.fetch_add(1, Ordering::Relaxed));
-        // Without an id it is answered and not inserted (docs/wire.md, 2.4).
+        // Without a node id it is answered and not inserted (docs/wire.md, 2.4).
         let sender = Sender::new(None, self.socket.local_addr()?);
         let ping =
             Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body: Body::Request(Request::Ping) };
@@ -73,8 +73,8 @@ impl Stranger {
 /// Where a node that is bound to `addr` is reached from this machine.
 pub(super) fn reach(addr: SocketAddr) -> SocketAddr {
     let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, addr.port())

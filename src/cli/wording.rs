@@ -1,11 +1,11 @@
-//! Words that several commands say alike: durations, counts, values, and commands to copy.
+//! How several commands word durations, counts, values and tables.
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::protocol::value::Value;
 
-/// `duration` for a person: its largest unit, rounded down, and from 1 s on without decimals of note.
+/// `duration` in its largest unit, rounded down; below a minute with a decimal where there is one.
 pub(super) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -29,9 +29,25 @@ pub(super) fn kind_and_length(value: &Value) -> String {
     format!("{kind}, {len} {}", if len == 1 { "byte" } else { "bytes" })
 }
 
-/// Several things in one sentence.
+/// `a, b, c`.
 pub(super) fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// `3 missing, 1 silent`: the counts that are not zero.
+pub(super) fn counts<'a>(counted: impl IntoIterator<Item = (usize, &'a str)>) -> String {
+    list(counted.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")))
+}
+
+/// `rows` as lines whose cells stand below each other, flush left, each column as wide as its longest cell.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The one of `names` that is most like `typed`, if any is much like it.
@@ -41,18 +57,14 @@ pub(super) fn nearest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
     (likeness(&best) > 0.8).then_some(best)
 }
 
-/// The program's own name as it was called, so that a command that is printed can be copied to the same shell.
+/// The program's own name as it was called, quoted for a shell, so that a printed command can be copied.
 pub(super) fn program(called: Option<&OsStr>) -> String {
-    match called.and_then(OsStr::to_str) {
-        Some(name) if !name.is_empty() => quoted(name),
-        _ => "kad".to_owned(),
-    }
-}
-
-/// `word` as one word of a shell.
-fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,+@%\\".contains(&byte);
-    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    match called.and_then(OsStr::to_str) {
+        None | Some("") => "kad".to_owned(),
+        Some(name) if name.bytes().all(plain) => name.to_owned(),
+        Some(name) => format!("'{}'", name.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +83,13 @@ mod tests {
         assert_eq!([0, 1, 2].map(nodes), ["0 nodes", "1 node", "2 nodes"]);
         assert_eq!(kind_and_length(&Value::from("a")), "text, 1 byte");
         assert_eq!(kind_and_length(&Value::from(b"")), "bytes, 0 bytes");
+    }
+
+    #[test]
+    fn cells_of_a_column_stand_below_each_other_and_no_line_ends_with_spaces() {
+        let rows = [["A", "LONG", ""], ["ключ", "x", "last"]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), ["A     LONG\n", "ключ  x     last\n"]);
+        assert_eq!(counts([(0, "gone"), (2, "silent"), (1, "missing")]), "2 silent, 1 missing");
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn signals_stop_a_node_cleanly_and_free_its_port() {
 #[test]
 fn a_kept_value_is_kept_until_a_signal_comes() {
     let node = Node::start("json", &[]);
-    let mut keeper = Running::start(&["set", "k", "v", "--keep", "--json", "--bootstrap", &node.addr]);
+    let mut keeper = Running::start(&["set", "k", "v", "--republish", "--json", "--bootstrap", &node.addr]);
     let stored: Json = serde_json::from_str(&keeper.line()).unwrap();
     assert_eq!(stored["stored"], 1);
     keeper.signal("-TERM");

@@ -11,7 +11,7 @@ fn text_and_bytes_come_back_exactly_on_every_wire() {
     for wire in WIRES {
         let node = Node::start(wire, &[]);
         let said = String::from_utf8(node.ok(&["set", "greeting", "hello"])).unwrap();
-        assert!(said.contains("on 1 node") && said.contains("24 h") && said.contains("--keep"), "{wire}: {said}");
+        assert!(said.contains("on 1 node") && said.contains("24 h") && said.contains("--republish"), "{wire}: {said}");
         assert_eq!(node.ok(&["get", "greeting"]), b"hello", "{wire}");
         node.ok(&["set", "ключ ✓", "wörld\n"]);
         assert_eq!(node.ok(&["get", "ключ ✓"]), "wörld\n".as_bytes(), "{wire}");
@@ -56,8 +56,8 @@ fn values_and_keys_may_begin_with_a_hyphen() {
     let node = Node::start("json", &[]);
     node.ok(&["set", "temperature", "-5"]);
     assert_eq!(node.ok(&["get", "temperature"]), b"-5");
-    node.ok(&["set", "--", "-k", "--keep"]);
-    assert_eq!(node.ok(&["get", "--", "-k"]), b"--keep");
+    node.ok(&["set", "--", "-k", "--republish"]);
+    assert_eq!(node.ok(&["get", "--", "-k"]), b"--republish");
 }
 
 #[test]
@@ -68,7 +68,8 @@ fn a_trace_goes_to_standard_error_and_the_value_alone_to_standard_output() {
     let got = node.run(&["get", "k", "--trace"]);
     assert_eq!((code(&got), &got.stdout[..]), (0, &b"v"[..]));
     let trace = stderr(&got);
-    for word in ["Lookup of \"k\"", "Found after", "ASKED AT", "WHAT CAME BACK", "the value", "Who named whom", "└─ #"]
+    for word in
+        ["Lookup of \"k\"", "Found after", "ASKED AT", "WHAT CAME BACK", "the value", "Which node named which", "└─ #"]
     {
         assert!(trace.contains(word), "{word}: {trace}");
     }

@@ -1,17 +1,14 @@
-//! Where settings come from as text: the environment and `--set`; and how what is no number or name is read from it.
+//! Settings that come as text: the environment and `--set`.
 
 use std::ffi::OsString;
-use std::fmt;
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{ENV_FILE, Settings};
 use crate::cli::contact::Contact;
 use crate::cli::wording::nearest;
-use crate::persist::Durability;
 
 /// What the names of environment variables begin with; the name of the setting follows, in upper case.
 const ENV_PREFIX: &str = "KAD_NODE_";
@@ -57,7 +54,7 @@ impl Layer {
     }
 }
 
-/// `text` as a value of the setting `field`. Whatever is no number and no flag stays text.
+/// `text` as a value of the setting `field`: a number or a flag where the setting is one, text otherwise.
 fn value_of(field: &str, text: &str) -> Value {
     let text = text.trim();
     let at = Settings::NAMES.iter().position(|name| *name == field);
@@ -83,46 +80,26 @@ impl Provider for Layer {
 }
 
 /// Contacts: a list, or one text with commas or spaces between them.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "OneOrMore")]
 pub(super) struct ContactList(pub(super) Vec<Contact>);
 
-struct Contacts;
-
-impl<'de> Visitor<'de> for Contacts {
-    type Value = Vec<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of addresses such as [\"192.0.2.7:8000\"]")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
-        let separates = |c: char| c == ',' || c.is_whitespace();
-        Ok(text.split(separates).filter(|part| !part.is_empty()).map(str::to_owned).collect())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
-        std::iter::from_fn(|| list.next_element().transpose()).collect()
-    }
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of addresses is needed, such as [\"192.0.2.7:8000\"]")]
+enum OneOrMore {
+    Text(String),
+    List(Vec<String>),
 }
 
-impl<'de> Deserialize<'de> for ContactList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let texts = deserializer.deserialize_any(Contacts)?;
-        let contact = |text: &String| text.parse().map_err(|error| Error::custom(format!("{text:?}: {error}")));
-        texts.iter().map(contact).collect::<Result<_, _>>().map(Self)
-    }
-}
+impl TryFrom<OneOrMore> for ContactList {
+    type Error = String;
 
-/// A [`Durability`] by its name.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Named(pub(super) Durability);
-
-impl<'de> Deserialize<'de> for Named {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "durable" => Ok(Self(Durability::Durable)),
-            "relaxed" => Ok(Self(Durability::Relaxed)),
-            other => Err(Error::custom(format!("{other:?} is neither durable nor relaxed"))),
-        }
+    fn try_from(contacts: OneOrMore) -> Result<Self, String> {
+        let texts = match contacts {
+            OneOrMore::Text(text) => text.split([',', ' ', '\t', '\n']).map(str::to_owned).collect(),
+            OneOrMore::List(texts) => texts,
+        };
+        let contact = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
+        texts.iter().filter(|text| !text.is_empty()).map(contact).collect::<Result<_, _>>().map(Self)
     }
 }
