@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use kademlia_dynamic::sim::{Churn, Latency, Sim};
+use kademlia_dynamic::sim::{Churn, Latency, Sim, SimError};
 use kademlia_dynamic::{Error, GetOutcome, Node, Value};
 
 /// The application: it owns a node and knows nothing of simulations.
@@ -71,7 +71,7 @@ impl Handler<Read> for Board {
     }
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), SimError> {
     let builder = Sim::builder()
         .nodes(50)
         .seed(7)

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use super::contact::{Contact, ListenAddr};
-use super::sim_args::{SIM_EXAMPLES, SimArgs};
 use super::span::span;
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
@@ -32,7 +31,6 @@ Examples:
   kad get greeting                      # prints hello
   kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
                                         # a second node, at any free port, joins the first
-  kad sim --churn 1h --plot charts      # a whole network in virtual time, with charts
 
 Exit codes:
    0  done
@@ -156,9 +154,6 @@ pub(super) enum Command {
     /// List the nodes nearest to an id or a key
     #[command(after_help = FIND_NODE_EXAMPLES, override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
-    /// Simulate a network in virtual time, and measure it
-    #[command(after_help = SIM_EXAMPLES)]
-    Sim(SimArgs),
 }
 
 /// What is logged, to standard error.

@@ -11,7 +11,6 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("find-node", &["lookup", "find_node"]),
     ("node", &["start", "run", "serve", "server", "daemon"]),
     ("health", &["check"]),
-    ("sim", &["simulate"]),
 ];
 
 /// Our options, and what other programs call them.

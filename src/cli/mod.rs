@@ -2,8 +2,6 @@
 //! [`Node`](crate::actors::node::Node) as any application.
 
 mod args;
-mod axis;
-mod charts;
 mod client;
 mod contact;
 mod data_dir;
@@ -25,8 +23,6 @@ mod service;
 mod set;
 mod settings;
 mod signals;
-mod sim;
-mod sim_args;
 mod span;
 mod started;
 mod stderr;
@@ -75,8 +71,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         // It starts its log itself: the format is a setting.
         Command::Node(_) => {}
-        // Warnings of simulated nodes belong to the simulation.
-        Command::Sim(_) => logging::start(&cli.logging, LogFormat::Text, "error"),
         _ => logging::start(&cli.logging, LogFormat::Text, "warn"),
     }
     ExitCode::from(conclude(async {
@@ -87,7 +81,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
-            Command::Sim(args) => sim::run(args).await,
         }
     }))
 }

@@ -2,7 +2,7 @@
 //!
 //! No socket, no clock, no entropy of its own, no actix, no tokio. Time comes in as a
 //! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
-//! `cargo check --lib --no-default-features` builds this module alone, which proves it.
+//! `cargo check -p kademlia-dynamic --lib --no-default-features` builds this module alone, which proves it.
 
 pub mod admission;
 pub mod audit;

@@ -64,6 +64,9 @@ pub enum Latency {
 }
 
 impl Latency {
+    /// About what a datagram takes on the internet: 40 ms in the middle, one way, and rarely more than 100 ms.
+    pub const INTERNET: Self = Self::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
+
     /// The latency of one datagram.
     pub(super) fn sample(&self, entropy: &mut dyn Entropy) -> Duration {
         match *self {

@@ -4,27 +4,24 @@
 //! - [`MemoryNetwork`] carries datagrams between its [endpoints](MemoryNetwork::endpoint): with latency, loss,
 //!   duplication and partitions, and by its seed always alike.
 //! - [`ScriptedPeers`] are peers without a node behind them, which say what a test wants said.
-//! - [`Sim`] is a whole network of nodes, with churn, loss and bad company, to run for days and to ask.
-//! - [`experiment`] measures what the users of such a network see.
+//! - [`Sim`] is a whole network of nodes, with churn, loss and [other participants](Others), to run for days and to query.
 //! - [`in_virtual_time`] runs weeks in seconds; [`VirtualTime`] is the same for several runs; [`suspend`] lets the machine sleep.
 
 mod addresses;
 mod delivery;
 mod endpoint;
-pub mod experiment;
-mod legacy;
-mod liar;
 mod link;
 mod network;
 mod scripted;
 mod simulation;
 mod time;
+mod transport;
 mod usual;
 
-pub use endpoint::{INBOX, MemoryTransport};
-pub use legacy::{LegacyNode, LegacyVersion};
+pub use endpoint::INBOX;
 pub use link::{Latency, Link};
 pub use network::{AddressTaken, MemoryNetwork, NetworkCounters};
 pub use scripted::{Asked, HEARD, Reply, ScriptedPeers, Silent};
-pub use simulation::{Churn, Population, Sim, SimBuilder, WEIBULL_SHAPE};
+pub use simulation::{Churn, Others, Participant, Population, Sim, SimBuilder, SimError, Site, WEIBULL_SHAPE};
 pub use time::{VirtualTime, in_virtual_time, suspend};
+pub use transport::MemoryTransport;

@@ -1,5 +1,5 @@
-//! The network in memory: one heap of datagrams under way, one timer, and somebody at each address. What happens on the
-//! way is `link.rs`, who takes what arrives is `endpoint.rs`; what a datagram says is not known here.
+//! The network in memory: one heap of datagrams under way, one timer, and an endpoint at each address. What happens on the
+//! way is `link.rs`, what takes the datagrams that arrive is `endpoint.rs`; what a datagram says is not known here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, HashMap};
@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::addresses::Addresses;
 use super::delivery::{Delivery, fingerprint};
-use super::endpoint::{Endpoint, Listener, MemoryTransport};
+use super::endpoint::{Endpoint, Listener};
 use super::link::Link;
+use super::transport::{Carrier, MemoryTransport};
 use crate::actors::socket::transport::Datagram;
 use crate::protocol::config::MAX_DATAGRAM;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
@@ -249,12 +250,21 @@ impl MemoryNetwork {
     fn attach(&self, addr: SocketAddr, endpoint: Endpoint) -> MemoryTransport {
         let endpoint = Rc::new(endpoint);
         self.0.endpoints.borrow_mut().insert(addr, endpoint.clone());
-        MemoryTransport::new(self.clone(), addr, endpoint)
+        MemoryTransport::new(Rc::new(self.clone()), addr, endpoint)
+    }
+}
+
+impl Carrier for MemoryNetwork {
+    fn carry(&self, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) -> bool {
+        self.send(from, to, payload)
     }
 
-    /// Whether it is this endpoint that is at `addr`.
-    pub(super) fn has(&self, addr: &SocketAddr, endpoint: &Rc<Endpoint>) -> bool {
+    fn has(&self, addr: &SocketAddr, endpoint: &Rc<Endpoint>) -> bool {
         self.0.endpoints.borrow().get(addr).is_some_and(|there| Rc::ptr_eq(there, endpoint))
+    }
+
+    fn detach(&self, addr: SocketAddr) {
+        self.remove(addr);
     }
 }
 

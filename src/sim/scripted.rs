@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::endpoint::{Listener, MemoryTransport};
+use super::endpoint::Listener;
 use super::network::MemoryNetwork;
+use super::transport::MemoryTransport;
 use super::usual::Usual;
 use crate::actors::socket::transport::Datagram;
 use crate::protocol::codec::Codec;

@@ -79,7 +79,6 @@ mod tests {
 
     use super::*;
     use crate::sim::Sim;
-    use crate::sim::experiment::{CachingSeries, Experiment, SizeSeries};
 
     fn said(panic: Box<dyn Any + Send>) -> String {
         match panic.downcast::<String>() {
@@ -89,14 +88,11 @@ mod tests {
     }
 
     /// All that begins virtual time of its own.
-    fn all() -> [(&'static str, fn()); 6] {
+    fn all() -> [(&'static str, fn()); 3] {
         [
             ("in_virtual_time", || in_virtual_time(async {})),
             ("VirtualTime", || drop(VirtualTime::new())),
             ("Sim", || drop(Sim::run(Sim::builder().nodes(2), async |_| ()))),
-            ("Experiment", || drop(Experiment::default().run())),
-            ("SizeSeries", || drop(SizeSeries::default().run())),
-            ("CachingSeries", || drop(CachingSeries::default().run())),
         ]
     }
 

@@ -8,6 +8,5 @@ mod losses;
 mod node;
 mod process;
 mod relay;
-mod sim;
 mod unwritable;
 mod values;

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,7 +69,7 @@ impl Legacy {
         let mut child = Command::new(interpreter)
             // Without -u Python would keep its answers to itself.
             .arg("-u")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/legacy.py"))
+            .arg(python::script("legacy.py"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONIOENCODING", "utf-8")
             .stdin(Stdio::piped())

@@ -30,6 +30,7 @@ mod crowd;
 #[path = "../fuzzing/decoders.rs"]
 mod decoders;
 mod differential;
+mod environment;
 mod joins;
 #[path = "../fuzzing/keeping.rs"]
 mod keeping;
@@ -45,6 +46,5 @@ mod raw;
 mod recording;
 mod replicas;
 mod rules;
-mod simulated;
 mod traffic;
 mod values;

@@ -74,16 +74,23 @@ pub(crate) async fn with_package(version: Version) -> Result<PathBuf, String> {
     made.await.clone()
 }
 
+/// The script of this name beside this file. Tests of the laboratory, whose package is a folder further down, use them too.
+pub(crate) fn script(name: &str) -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut packages = package.ancestors().take(2).map(|package| package.join("tests/interop").join(name));
+    packages.find(|script| script.exists()).expect("a checkout, and the package, have the scripts")
+}
+
 /// `target/interop`.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().unwrap_or(tmp).join("interop")
 }
 
 /// Makes the environment in `folder` unless it is there; says whether it was made just now.
-async fn make(folder: &Path, version: Version) -> Result<(PathBuf, bool), String> {
+pub(crate) async fn make(folder: &Path, version: Version) -> Result<(PathBuf, bool), String> {
     let system = find(&NAMES).await?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/venv.py");
+    let script = script("venv.py");
     let args = [script.as_os_str(), folder.as_os_str(), OsStr::new(version.number())];
     let output = run(system, &args, MAKING).await.map_err(|why| advice(&format!("{system} venv.py: {why}")))?;
     if !output.status.success() {
@@ -95,7 +102,7 @@ async fn make(folder: &Path, version: Version) -> Result<(PathBuf, bool), String
 }
 
 /// The first of `names` that is a Python new enough.
-async fn find(names: &[&'static str]) -> Result<&'static str, String> {
+pub(crate) async fn find(names: &[&'static str]) -> Result<&'static str, String> {
     let check = ["-c", "import sys; sys.exit(sys.version_info < (3, 8))"].map(OsStr::new);
     for &name in names {
         if run(name, &check, Duration::from_secs(30)).await.is_ok_and(|output| output.status.success()) {
@@ -120,38 +127,4 @@ async fn run(program: &str, args: &[&OsStr], limit: Duration) -> Result<Output, 
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("not done after {limit:?}")),
     }
-}
-
-#[tokio::test]
-async fn without_python_the_failure_says_what_to_install_or_to_set() {
-    let why = find(&["no-such-python"]).await.unwrap_err();
-    assert!(
-        why.contains("no-such-python") && why.contains("python3-venv") && why.contains("KAD_SKIP_INTEROP=1"),
-        "{why}"
-    );
-}
-
-#[tokio::test]
-async fn a_half_made_environment_is_made_anew_and_only_once_however_many_race() {
-    if left_out() {
-        return;
-    }
-    let folder = root().join("raced");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(folder.join("bin")).unwrap();
-    std::fs::write(folder.join("bin/python"), "half a file").unwrap();
-
-    let racers: Vec<_> = (0..3)
-        .map(|_| {
-            let folder = folder.clone();
-            tokio::spawn(async move { make(&folder, Version::V1_0_0).await })
-        })
-        .collect();
-    let mut made = 0;
-    for racer in racers {
-        let (interpreter, by_this_one) = racer.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
-        assert!(interpreter.exists());
-        made += usize::from(by_this_one);
-    }
-    assert_eq!(made, 1);
 }

@@ -8,8 +8,7 @@ use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::experiment::LATENCY;
-use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
+use kademlia_dynamic::sim::{Asked, Latency, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
@@ -81,7 +80,7 @@ fn a_value_survives_the_polite_leave_of_many_more_holders_than_it_has_and_not_th
 /// Answers take longer now and then, and who is slow once is no heir. A copy may be lost by that, but none of k.
 #[test]
 fn over_lines_of_uneven_speed_a_leaving_node_hands_over_nearly_all_that_it_held() {
-    let builder = Sim::builder().nodes(60).seed(1).latency(LATENCY).config(k(5));
+    let builder = Sim::builder().nodes(60).seed(1).latency(Latency::INTERNET).config(k(5));
     let run = Sim::run(builder, async |sim| {
         let (leaving, keys) = (sim.random_node(), (0..1_000).map(|n| format!("key {n}")));
         let mut held = Vec::new();

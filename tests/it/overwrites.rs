@@ -8,7 +8,7 @@ use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::config::PublisherConflict;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{LegacyVersion, MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
+use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
@@ -296,23 +296,5 @@ fn a_publication_that_gives_way_to_no_other_tells_nobody_how_old_it_is() {
             let Response::CheckStore { has_key: true, age, .. } = answer else { panic!("{answer:?}") };
             assert_eq!(age.is_none(), hold, "{age:?}");
         });
-    }
-}
-
-#[test]
-fn legacy_nodes_that_are_nearest_do_not_hide_what_ours_hold_beyond_them() {
-    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
-        let builder = Sim::builder().nodes(60).seed(5).legacy(0.7).legacy_version(version).config(k(8));
-        let run = Sim::run(builder, async |sim| {
-            let nearest = sim.true_closest(&NodeId::of_key("key"), 20);
-            let far = |place: &usize| !nearest.iter().any(|peer| peer.id == sim.node(*place).unwrap().id());
-            let far: Vec<usize> = sim.places().into_iter().filter(far).collect();
-            let mut events = sim.node(far[0]).unwrap().events();
-            sim.set(far[0], "key", "old").await.unwrap();
-            sim.run_for(HOUR).await;
-            sim.set(far[1], "key", "new").await.unwrap();
-            superseded(&mut events, "key", 14 * HOUR).await
-        });
-        assert!(run.unwrap(), "{version:?}");
     }
 }

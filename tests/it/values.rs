@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
-use kademlia_dynamic::protocol::store::{CacheTtl, Class, MAX_HALVINGS, halving_cache_ttl};
-use kademlia_dynamic::sim::{
-    Asked, LegacyNode, LegacyVersion, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time,
-};
+use kademlia_dynamic::protocol::store::{Class, cache_ttl};
+use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -56,33 +54,6 @@ fn a_publication_that_is_repeated_renews_the_copies_of_its_holders() {
         assert!(renewed >= 5, "{renewed}");
     })
     .unwrap();
-}
-
-#[test]
-fn a_publication_that_is_repeated_renews_the_copies_of_legacy_holders_too() {
-    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
-        in_virtual_time(async {
-            let network = MemoryNetwork::new(5);
-            // They restore nothing by themselves: what they hold after a day was renewed by its publisher.
-            let idle = Config::builder().k(5).restore_interval(720 * HOUR).build().unwrap();
-            let publisher = Node::builder().codec(Codec::Json).config(k(5)).seed(1);
-            let publisher = publisher.start_local_over(network.endpoint()).await.unwrap();
-            let mut legacy = Vec::new();
-            for _ in 0..6 {
-                let node = LegacyNode::start(&network, Codec::Json, &idle, version);
-                node.bootstrap(&[publisher.local_addr()]).await;
-                legacy.push(node);
-                sleep(5 * SECOND).await;
-            }
-            assert!(publisher.set("key", "value").await.unwrap().stored >= 5);
-            sleep(30 * HOUR).await;
-            let held = legacy.iter().filter(|node| node.held("key").is_some()).count();
-            assert!(held >= 5, "{version:?}: {held}");
-            publisher.stop().await;
-            sleep(25 * HOUR).await;
-            assert!(legacy.iter().all(|node| node.held("key").is_none()), "{version:?}");
-        });
-    }
 }
 
 /// A small network in which a value lives for ten minutes, whose publisher dies or leaves soon, and in which others come and
@@ -319,31 +290,21 @@ fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
 }
 
 #[test]
-fn where_it_is_so_configured_a_cached_copy_lives_by_the_known_nodes_that_are_nearer() {
-    for cache_ttl in CacheTtl::ALL {
-        in_virtual_time(async {
-            let config = Config::builder().k(8).cache_ttl(cache_ttl).min_cache_ttl(Duration::ZERO).build().unwrap();
-            let (peers, node) = house(8, config.clone()).await;
-            assert_eq!(node.snapshot().await.unwrap().table.peers, 8);
-            let mut lives = Vec::new();
-            for n in 0..30 {
-                let key = format!("key {n}");
-                let place = NodeId::of_key(&key);
-                let nearer = |peer: &usize| peers.id(*peer).distance(&place) < node.id().distance(&place);
-                let nearer = (0..8).filter(nearer).count();
-                let (to, value) = (node.local_addr(), Value::from("v").into());
-                let cached = Request::SetCached { key: key.as_str().into(), value, target: None, ttl: None };
-                assert_eq!(peers.ask(0, to, cached).await, Ok(Response::SetCached));
-                let life = node.copy_of(&key).await.unwrap().unwrap().ttl_left.as_secs_f64().round() as u64;
-                lives.push((life, nearer));
-            }
-            let halved = |nearer| halving_cache_ttl(nearer, config.key_expiry, Duration::ZERO).as_secs();
-            let all_halved = lives.iter().all(|(life, nearer)| *life == halved(*nearer));
-            assert_eq!(all_halved, cache_ttl == CacheTtl::Halving, "{lives:?}");
-            assert!(lives.iter().any(|(_, nearer)| *nearer == 0) && lives.iter().any(|(_, nearer)| *nearer > 3));
-            assert!(lives.iter().all(|(_, nearer)| *nearer < MAX_HALVINGS));
-        });
-    }
+fn a_cached_copy_lives_by_the_distance_of_its_key_however_many_known_nodes_are_nearer() {
+    in_virtual_time(async {
+        let config = Config::builder().k(8).min_cache_ttl(Duration::ZERO).build().unwrap();
+        let (peers, node) = house(8, config.clone()).await;
+        assert_eq!(node.snapshot().await.unwrap().table.peers, 8);
+        for n in 0..30 {
+            let key = format!("key {n}");
+            let (to, value) = (node.local_addr(), Value::from("v").into());
+            let cached = Request::SetCached { key: key.as_str().into(), value, target: None, ttl: None };
+            assert_eq!(peers.ask(0, to, cached).await, Ok(Response::SetCached));
+            let life = node.copy_of(&key).await.unwrap().unwrap().ttl_left.as_secs_f64().round();
+            let by_distance = cache_ttl(&node.id(), &NodeId::of_key(&key), config.key_expiry, Duration::ZERO);
+            assert_eq!(life, by_distance.as_secs_f64(), "{key}");
+        }
+    });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Says what a simulated network is made of, and builds it: in waves, over a line that loses nothing.
+//! The builder of a simulated network: what it is made of. It builds in waves, over a line that loses nothing.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,21 +8,26 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::churn::{self, Churn};
+use super::error::{SimError, within};
+use super::others::Others;
+use super::population::Population;
+use super::sim::Sim;
 use super::world::{Persona, World};
-use super::{Population, Sim};
 use crate::actors::outcome::Error;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::peer::AddressScope;
-use crate::sim::legacy::LegacyVersion;
 use crate::sim::link::{Latency, Link};
 use crate::sim::network::MemoryNetwork;
+use crate::sim::time::in_virtual_time;
 
 /// The most nodes that join at once: those who join together find each other only later.
 const WAVE: usize = 64;
 /// What passes between the last join and the start: the nodes fill their tables meanwhile.
 const SETTLING: Duration = Duration::from_secs(60);
+/// The most nodes of one network: at 300 kB each they fill the memory of most machines long before.
+const MAX_NODES: usize = 1_000_000;
 
 /// Builds a [`Sim`].
 #[derive(Debug, Clone)]
@@ -32,15 +37,13 @@ pub struct SimBuilder {
     seed: u64,
     link: Link,
     scope: AddressScope,
-    codec: Option<Codec>,
+    codec: Codec,
     config: Config,
     churn: Option<Churn>,
     dead: f64,
     slow: f64,
     delay: Duration,
-    legacy: f64,
-    version: LegacyVersion,
-    liars: f64,
+    others: Vec<Others>,
 }
 
 impl Default for SimBuilder {
@@ -50,21 +53,38 @@ impl Default for SimBuilder {
             seed: 1,
             link: Link::new(Latency::Constant(Duration::from_millis(20))),
             scope: AddressScope::Global,
-            codec: None,
+            codec: Codec::MessagePack,
             config: Config::default(),
             churn: None,
             dead: 0.0,
             slow: 0.0,
             delay: Duration::ZERO,
-            legacy: 0.0,
-            version: LegacyVersion::default(),
-            liars: 0.0,
+            others: Vec::new(),
         }
     }
 }
 
+impl Sim {
+    /// A builder with the defaults: 50 nodes of ours, seed 1, 20 ms one way, nothing lost, nobody leaves.
+    pub fn builder() -> SimBuilder {
+        SimBuilder::default()
+    }
+
+    /// Builds a network in [virtual time](in_virtual_time) of its own, and runs `story` with it.
+    ///
+    /// # Errors
+    /// As [`SimBuilder::build`].
+    ///
+    /// # Panics
+    /// Where a runtime runs on this thread already, as [`in_virtual_time`] does: within a test under `#[tokio::test]` or
+    /// `#[actix::test]`, say. In virtual time already, await [`SimBuilder::build`] instead. Where `story` panics.
+    pub fn run<T>(builder: SimBuilder, story: impl AsyncFnOnce(Sim) -> T) -> Result<T, SimError> {
+        in_virtual_time(async move { Ok(story(builder.build().await?).await) })
+    }
+}
+
 impl SimBuilder {
-    /// How many places there are. Defaults to 50.
+    /// How many places there are (1..=1,000,000). Defaults to 50.
     pub fn nodes(self, nodes: usize) -> Self {
         Self { nodes, ..self }
     }
@@ -97,9 +117,9 @@ impl SimBuilder {
         Self { scope, ..self }
     }
 
-    /// How the nodes spell their messages. Defaults to MessagePack, or to JSON where there are legacy nodes.
+    /// The wire of the network. Defaults to MessagePack.
     pub fn codec(self, codec: Codec) -> Self {
-        Self { codec: Some(codec), ..self }
+        Self { codec, ..self }
     }
 
     /// The settings of the nodes. Defaults to [`Config::default`].
@@ -124,42 +144,38 @@ impl SimBuilder {
         Self { slow: share, delay, ..self }
     }
 
-    /// The share of places (0..=1) at which a legacy node lives.
-    pub fn legacy(self, share: f64) -> Self {
-        Self { legacy: share, ..self }
-    }
-
-    /// Which version of the Python package those are like. Defaults to 1.1.1.
-    pub fn legacy_version(self, version: LegacyVersion) -> Self {
-        Self { version, ..self }
-    }
-
-    /// The share of places (0..=1) at which somebody invents ever nearer peers, answers in their names, and stores nothing.
-    pub fn liars(self, share: f64) -> Self {
-        Self { liars: share, ..self }
+    /// Lets participants that are no nodes of this crate live at a share of the places; again for another kind. All shares
+    /// together, slow nodes included, are at most 1.
+    pub fn others(mut self, others: Others) -> Self {
+        self.others.push(others);
+        self
     }
 
     /// Builds the network: all nodes have joined when this returns.
     ///
     /// # Errors
-    /// A setting out of its range; [`Error::NoArbiter`] outside an actix system. In anything but
-    /// [virtual time](crate::sim::in_virtual_time) it takes minutes.
-    pub async fn build(self) -> Result<Sim, Error> {
+    /// [`SimError::OutOfRange`] for what is out of its range, [`SimError::Node`] for a [`Config`] that is, and
+    /// [`Error::NoArbiter`] in it outside an actix system. In anything but [virtual time](crate::sim::in_virtual_time) it
+    /// takes minutes.
+    pub async fn build(self) -> Result<Sim, SimError> {
         self.build_counting(&Cell::new(0)).await
     }
 
-    /// The same; `joined` is how many nodes have joined so far.
-    pub(crate) async fn build_counting(self, joined: &Cell<usize>) -> Result<Sim, Error> {
-        self.config.validate()?;
+    /// The same; `joined` is how many nodes have joined so far, for whoever shows it meanwhile.
+    ///
+    /// # Errors
+    /// As [`SimBuilder::build`].
+    pub async fn build_counting(self, joined: &Cell<usize>) -> Result<Sim, SimError> {
+        self.validate()?;
         let mut entropy = SeededEntropy::new(self.seed);
         let good = Link { loss: 0.0, duplication: 0.0, ..self.link };
         let network = MemoryNetwork::new(entropy.next_u64()).with_scope(self.scope).with_link(good);
         let personas = self.cast(&mut entropy);
         let world = Rc::new(World {
             network,
-            codec: self.codec.unwrap_or(if self.legacy > 0.0 { Codec::Json } else { Codec::MessagePack }),
+            codec: self.codec,
             config: self.config.clone(),
-            version: self.version,
+            others: self.others.clone(),
             delay: self.delay,
             entropy: RefCell::new(entropy),
             places: RefCell::new(personas.into_iter().map(Into::into).collect()),
@@ -167,10 +183,13 @@ impl SimBuilder {
             is_built: Cell::new(false),
             population: Cell::default(),
         });
-        // Liars come last: who builds a network is honest.
-        let is_liar = |place: &usize| world.places.borrow()[*place].persona == Persona::Liar;
-        let (liars, honest): (Vec<usize>, Vec<usize>) = (0..self.nodes).partition(is_liar);
-        let order: Vec<usize> = honest.into_iter().chain(liars).collect();
+        // Dishonest ones come last: a network is built by honest ones.
+        let is_honest = |place: &usize| match world.places.borrow()[*place].persona {
+            Persona::Ours | Persona::Slow => true,
+            Persona::Other(kind) => world.others[kind].honest,
+        };
+        let (honest, dishonest): (Vec<usize>, Vec<usize>) = (0..self.nodes).partition(is_honest);
+        let order: Vec<usize> = honest.into_iter().chain(dishonest).collect();
         while joined.get() < self.nodes {
             let wave = &order[joined.get()..][..joined.get().clamp(1, WAVE).min(self.nodes - joined.get())];
             let seated = wave.iter().map(async |place| {
@@ -182,16 +201,29 @@ impl SimBuilder {
         }
         tokio::time::sleep(SETTLING).await;
         self.start(&world);
-        Ok(Sim(world))
+        Ok(Sim::of(world))
+    }
+
+    fn validate(&self) -> Result<(), SimError> {
+        self.config.validate().map_err(Error::from)?;
+        within("the number of nodes", self.nodes as f64, 1.0, MAX_NODES as f64)?;
+        within("the share of datagrams lost", self.link.loss, 0.0, 1.0)?;
+        within("the share of datagrams that arrive twice", self.link.duplication, 0.0, 1.0)?;
+        within("the share of dead places", self.dead, 0.0, 1.0)?;
+        within("the share of slow places", self.slow, 0.0, 1.0)?;
+        for others in &self.others {
+            within("a share of other participants", others.share, 0.0, 1.0)?;
+        }
+        let others: f64 = self.others.iter().map(|others| others.share).sum();
+        within("the shares of slow places and other participants together", self.slow + others, 0.0, 1.0 + 1e-9)
     }
 
     /// Who takes which place.
     fn cast(&self, entropy: &mut SeededEntropy) -> Vec<Persona> {
         let mut cast = vec![Persona::Ours; self.nodes];
         let mut rest = cast.as_mut_slice();
-        for (persona, share) in
-            [(Persona::Legacy, self.legacy), (Persona::Liar, self.liars), (Persona::Slow, self.slow)]
-        {
+        let others = self.others.iter().enumerate().map(|(kind, others)| (Persona::Other(kind), others.share));
+        for (persona, share) in others.chain([(Persona::Slow, self.slow)]) {
             let taken = count(share, self.nodes).min(rest.len());
             let (these, others) = rest.split_at_mut(taken);
             these.fill(persona);
@@ -221,9 +253,9 @@ impl SimBuilder {
     }
 }
 
-/// This share of `of`, to the nearest whole one.
+/// This share (0..=1) of `of`, to the nearest whole one.
 fn count(share: f64, of: usize) -> usize {
-    (share.clamp(0.0, 1.0) * of as f64).round() as usize
+    (share * of as f64).round() as usize
 }
 
 fn shuffle<T>(of: &mut [T], entropy: &mut SeededEntropy) {

@@ -1,12 +1,15 @@
-//! The places of a simulated network: who is at each, how somebody gets there and how he goes.
+//! The places of a simulated network: which participant lives at each, how it gets there and how it goes.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Population;
+use super::others::{Others, Participant, Site};
+use super::population::Population;
 use crate::actors::node::{Node, NodeBuilder};
 use crate::actors::outcome::Error;
 use crate::protocol::codec::Codec;
@@ -14,21 +17,17 @@ use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
-use crate::sim::legacy::{LegacyNode, LegacyVersion};
-use crate::sim::liar::Liar;
 use crate::sim::network::MemoryNetwork;
 
-/// Whom a newcomer joins through.
+/// Contacts that a new node joins through.
 const CONTACTS: usize = 3;
-/// Whom a liar asks, so as to be known.
-const VICTIMS: usize = 20;
 
 pub(super) struct World {
     pub(super) network: MemoryNetwork,
     pub(super) codec: Codec,
     pub(super) config: Config,
-    /// Of legacy nodes.
-    pub(super) version: LegacyVersion,
+    /// The kinds of participants that are no nodes of this crate.
+    pub(super) others: Vec<Others>,
     /// Of slow lines.
     pub(super) delay: Duration,
     pub(super) entropy: RefCell<SeededEntropy>,
@@ -39,17 +38,15 @@ pub(super) struct World {
     pub(super) population: Cell<Population>,
 }
 
-/// Who belongs at a place: whoever comes after another is of the same kind.
+/// The kind that belongs at a place: each of its occupants is of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Persona {
     /// A node of ours.
     Ours,
     /// One on a slow line.
     Slow,
-    /// A node that behaves as one of the Python package.
-    Legacy,
-    /// Somebody who invents peers.
-    Liar,
+    /// A participant of this kind among the others.
+    Other(usize),
 }
 
 pub(super) struct Place {
@@ -60,8 +57,7 @@ pub(super) struct Place {
 pub(super) enum Occupant {
     Nobody,
     Ours(Node),
-    Legacy(LegacyNode),
-    Liar(Liar),
+    Other { participant: Rc<dyn Participant>, honest: bool },
 }
 
 impl From<Persona> for Place {
@@ -73,14 +69,22 @@ impl From<Persona> for Place {
 impl Occupant {
     /// Whether it takes part in the network as it should.
     pub(super) fn is_honest(&self) -> bool {
-        matches!(self, Self::Ours(_) | Self::Legacy(_))
+        matches!(self, Self::Ours(_) | Self::Other { honest: true, .. })
     }
 
     /// All addresses that it has.
     pub(super) fn addrs(&self) -> Vec<SocketAddr> {
         match self {
-            Self::Liar(liar) => liar.addrs(),
+            Self::Other { participant, .. } => participant.addrs(),
             other => other.peer().map(|peer| peer.addr).into_iter().collect(),
+        }
+    }
+
+    /// The participant of kind `P`, if it is one.
+    pub(super) fn other<P: Participant>(&self) -> Option<Rc<P>> {
+        match self {
+            Self::Other { participant, .. } => (participant.clone() as Rc<dyn Any>).downcast().ok(),
+            Self::Nobody | Self::Ours(_) => None,
         }
     }
 
@@ -88,8 +92,7 @@ impl Occupant {
         match self {
             Self::Nobody => None,
             Self::Ours(node) => Some(Peer::new(node.id(), node.local_addr())),
-            Self::Legacy(node) => Some(node.peer()),
-            Self::Liar(liar) => Some(liar.peer()),
+            Self::Other { participant, .. } => Some(participant.peer()),
         }
     }
 }
@@ -135,18 +138,12 @@ impl World {
         peers
     }
 
-    /// Lets a fresh somebody of the right kind join at this place. It is there once it has joined.
+    /// Lets a fresh participant of the right kind join at this place. It is there once it has joined.
     pub(super) async fn seat(&self, place: usize) -> Result<(), Error> {
-        let contacts = self.contacts();
         let persona = self.places.borrow()[place].persona;
         let occupant = match persona {
-            Persona::Ours | Persona::Slow => Occupant::Ours(self.start_ours(contacts).await?),
-            Persona::Legacy => Occupant::Legacy(self.start_legacy(contacts).await),
-            Persona::Liar => {
-                let liar = Liar::start(&self.network, self.codec);
-                liar.ingratiate(&self.some(VICTIMS));
-                Occupant::Liar(liar)
-            }
+            Persona::Ours | Persona::Slow => Occupant::Ours(self.start_ours().await?),
+            Persona::Other(kind) => self.start_other(&self.others[kind]).await,
         };
         self.places.borrow_mut()[place].occupant = occupant;
         self.count(|population| population.joined += 1);
@@ -156,13 +153,22 @@ impl World {
         Ok(())
     }
 
-    async fn start_ours(&self, contacts: Vec<SocketAddr>) -> Result<Node, Error> {
+    async fn start_ours(&self) -> Result<Node, Error> {
+        let contacts = self.some(CONTACTS);
         self.builder().bootstrap(contacts).start_local_over(self.network.endpoint()).await
+    }
+
+    async fn start_other(&self, kind: &Others) -> Occupant {
+        let contacts = self.some(kind.contacts);
+        let (network, codec, config) = (self.network.clone(), self.codec, self.config.clone());
+        let seed = self.entropy.borrow_mut().next_u64();
+        let participant = (kind.start)(Site { network, codec, config, contacts, seed }).await;
+        Occupant::Other { participant, honest: kind.honest }
     }
 
     /// A fresh client, at no place.
     pub(super) async fn start_client(&self) -> Result<Node, Error> {
-        self.builder().client(true).bootstrap(self.contacts()).start_local_over(self.network.endpoint()).await
+        self.builder().client(true).bootstrap(self.some(CONTACTS)).start_local_over(self.network.endpoint()).await
     }
 
     fn builder(&self) -> NodeBuilder {
@@ -170,18 +176,7 @@ impl World {
         Node::builder().node_id(id).seed(seed).codec(self.codec).config(self.config.clone())
     }
 
-    /// A legacy node takes the first contact that answers: with each it would do all of its joining again.
-    async fn start_legacy(&self, contacts: Vec<SocketAddr>) -> LegacyNode {
-        let node = LegacyNode::start(&self.network, self.codec, &self.config, self.version);
-        for contact in contacts {
-            if node.table().is_empty() {
-                node.bootstrap(&[contact]).await;
-            }
-        }
-        node
-    }
-
-    /// Gives whoever is at this place the line that its kind has.
+    /// Gives the participant at this place the line that its kind has.
     pub(super) fn slow_down(&self, place: usize) {
         let slow = self.places.borrow()[place].persona == Persona::Slow;
         if let Some(peer) = self.peer(place).filter(|_| slow) {
@@ -205,8 +200,8 @@ impl World {
         self.count(|population| population.left += 1);
         match occupant {
             Occupant::Ours(node) => node.stop().await,
-            Occupant::Legacy(node) => node.stop(),
-            Occupant::Nobody | Occupant::Liar(_) => {}
+            Occupant::Other { participant, .. } => participant.stop(),
+            Occupant::Nobody => {}
         }
         true
     }
@@ -224,11 +219,7 @@ impl World {
         self.population.set(population);
     }
 
-    /// Some who live, for a newcomer to join through; none if none does.
-    fn contacts(&self) -> Vec<SocketAddr> {
-        self.some(CONTACTS)
-    }
-
+    /// The addresses of so many random honest participants, or of all if there are fewer.
     fn some(&self, wanted: usize) -> Vec<SocketAddr> {
         let living = self.places_where(Occupant::is_honest);
         let wanted = wanted.min(living.len());

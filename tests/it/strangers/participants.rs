@@ -16,9 +16,7 @@ use kademlia_dynamic::protocol::admission::{HOST_BUDGET, HOST_BUDGET_REFILL};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
 use kademlia_dynamic::protocol::peer::AddressScope;
-use kademlia_dynamic::sim::{
-    LegacyNode, LegacyVersion, MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time,
-};
+use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
@@ -73,7 +71,7 @@ enum Victim {
 /// Who lives at the victim's address.
 enum Lives {
     Nothing { _end: MemoryTransport },
-    Legacy(LegacyNode),
+    Legacy(ScriptedPeers),
     Ours(Node),
 }
 
@@ -81,9 +79,7 @@ impl Lives {
     async fn new(victim: Victim, network: &MemoryNetwork, codec: Codec) -> Self {
         match victim {
             Victim::Silent => Self::Nothing { _end: network.endpoint() },
-            Victim::Legacy => {
-                Self::Legacy(LegacyNode::start(network, codec, &Config::default(), LegacyVersion::V1_1_1))
-            }
+            Victim::Legacy => Self::Legacy(ScriptedPeers::new(network, codec).legacy().with(1)),
             Victim::Ours => {
                 let node = Node::builder().codec(codec).seed(2).client(true);
                 Self::Ours(node.start_local_over(network.endpoint()).await.expect("a node starts"))
@@ -94,7 +90,7 @@ impl Lives {
     fn addr(&self) -> SocketAddr {
         match self {
             Self::Nothing { _end } => _end.addr(),
-            Self::Legacy(legacy) => legacy.peer().addr,
+            Self::Legacy(legacy) => legacy.addr(0),
             Self::Ours(node) => node.local_addr(),
         }
     }
@@ -197,23 +193,20 @@ fn forged_reads_of_a_large_value_in_a_participants_name_bring_it_a_budget_and_fo
 fn all_victims_together_get_a_megabyte_a_second_at_most() {
     in_virtual_time(async {
         let (network, _peers, node, bytes) = house(Codec::Bencode, Config::default()).await;
-        let mut living = Vec::new();
-        for _ in 0..200 {
-            living.push(LegacyNode::start(&network, Codec::Bencode, &Config::default(), LegacyVersion::V1_1_1));
-        }
+        let living = ScriptedPeers::new(&network, Codec::Bencode).legacy().with(200);
         let (mut forged, mut n) = (0, 0);
         for _ in 0..60 {
-            for legacy in &living {
+            for legacy in living.all() {
                 n += 1;
                 let body = Body::Request(Request::FindValue { key: "large".into() });
-                let request = spell(Codec::Bencode, legacy.peer().addr, None, n, None, body);
+                let request = spell(Codec::Bencode, legacy.addr, None, n, None, body);
                 forged += request.len();
-                network.send(legacy.peer().addr, node.local_addr(), request);
+                network.send(legacy.addr, node.local_addr(), request);
                 sleep(Duration::from_millis(5)).await;
             }
         }
         sleep(Duration::from_secs(1)).await;
-        let got: usize = living.iter().map(|legacy| bytes.borrow()[&legacy.peer().addr]).sum();
+        let got: usize = living.all().iter().map(|legacy| bytes.borrow()[&legacy.addr]).sum();
         println!("{forged} bytes forged in 61 s in the names of 200 hosts brought them {got}");
         assert!(got <= 3 * forged + 4_000_000 + 1_000_000 * 61, "{got}");
         assert!(got > 50_000_000, "what the budgets bear is sent: {got}");
@@ -331,30 +324,6 @@ fn a_node_of_ours_whose_budget_others_have_used_up_reads_and_writes_all_the_same
             assert!(reader.set(reader.id().to_string(), "v").await.unwrap().stored >= 10);
         }
         assert_eq!(node.snapshot().await.unwrap().store.held.values, 2);
-    });
-}
-
-#[test]
-fn legacy_nodes_read_fifty_kilobytes_each_fifteen_seconds_for_an_hour() {
-    in_virtual_time(async {
-        let (network, _peers, node, _) = house(Codec::Json, Config::default()).await;
-        let (mut read, mut all) = (0, 0);
-        let mut legacy = Vec::new();
-        for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1].into_iter().cycle().take(6) {
-            let node_of_theirs = LegacyNode::start(&network, Codec::Json, &Config::default(), version);
-            node_of_theirs.bootstrap(&[node.local_addr()]).await;
-            legacy.push(node_of_theirs);
-        }
-        for _ in 0..240 {
-            for reader in &legacy {
-                // It asks our node itself: what it has cached it would serve to itself.
-                let asked = LegacyNode::get(reader, "large");
-                all += 1;
-                read += usize::from(asked.await.is_some_and(|value| value.len() == 50_000));
-            }
-            sleep(Duration::from_secs(15)).await;
-        }
-        assert_eq!((read, node.counters().get(Counter::OverBudget)), (all, 0));
     });
 }
 

@@ -11,8 +11,7 @@ use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::prefix::Prefix;
-use kademlia_dynamic::sim::experiment::LATENCY;
-use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Sim, in_virtual_time};
+use kademlia_dynamic::sim::{Latency, MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Node, NodeId, Peer};
 use tokio::time::{Instant, sleep};
 
@@ -177,7 +176,7 @@ fn whoever_has_answered_before_is_asked_by_any_number_of_reads_although_a_packet
 
 #[test]
 fn hundreds_of_values_set_at_once_by_a_node_that_has_just_come_reach_their_k_holders() {
-    let run = Sim::run(Sim::builder().nodes(200).seed(1).latency(LATENCY), async |sim| {
+    let run = Sim::run(Sim::builder().nodes(200).seed(1).latency(Latency::INTERNET), async |sim| {
         let writer = sim.node(sim.join().await.expect("there is room for one more")).expect("it lives");
         let keys: Vec<String> = (0..400).map(|n| format!("key {n}")).collect();
         let sets = futures_util::future::join_all(keys.iter().map(|key| writer.set(key, "value"))).await;

@@ -10,9 +10,7 @@ use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DE
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
-use kademlia_dynamic::sim::{
-    LegacyNode, LegacyVersion, MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time,
-};
+use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
@@ -147,30 +145,4 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         sleep(Duration::from_millis(20)).await;
         assert_eq!(counted(Counter::HeldFull) - before, 20 - DEFAULT_MAX_HELD_PER_ADDRESS as u64);
     });
-}
-
-#[test]
-fn legacy_nodes_that_bootstrap_from_us_and_read_50_kilobytes_all_succeed() {
-    for version in [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1] {
-        in_virtual_time(async {
-            let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
-            let node = start(&network, Node::builder()).await;
-            let large = Value::from("x".repeat(50_000));
-            let _ = node.set("large", large.clone()).await.unwrap();
-            let (mut joined, mut read, mut staying) = (0, 0, Vec::new());
-            for n in 0..60 {
-                let legacy = LegacyNode::start(&network, Codec::Json, &Config::default(), version);
-                legacy.bootstrap(&[node.local_addr()]).await;
-                joined += usize::from(!legacy.table().is_empty());
-                read += usize::from(legacy.get("large").await.as_ref() == Some(&large));
-                // Every other one stays, so that there are many and also some that are dead.
-                if n % 2 == 0 {
-                    legacy.stop();
-                } else {
-                    staying.push(legacy);
-                }
-            }
-            assert_eq!((joined, read), (60, 60), "{version:?}");
-        });
-    }
 }

@@ -1,0 +1,62 @@
+//! The command line of `kad-lab`.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::sim;
+use crate::sim_args::{SIM_EXAMPLES, SimArgs};
+
+/// Experiments on Kademlia networks of `kademlia-dynamic`
+#[derive(Debug, Parser)]
+#[command(name = "kad-lab", max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Log more to standard error. RUST_LOG chooses more finely
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Simulate a network in virtual time, and measure it
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(SimArgs),
+}
+
+/// Runs the command line `args`, the program's own name first, and returns what the process ends with.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" with code 0.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    start_log(cli.verbose);
+    let done = match cli.command {
+        Command::Sim(args) => sim::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "kad-lab: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// What the nodes of a simulation warn of is what was simulated, so only errors are logged unless more is wanted.
+fn start_log(verbose: bool) {
+    let usual = if verbose { "info" } else { "error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An error means that this process has a log already.
+    let _ = log.with_ansi(io::stderr().is_terminal()).finish().try_init();
+}

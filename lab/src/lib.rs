@@ -1,0 +1,16 @@
+//! The laboratory: experiments on whole simulated networks of `kademlia-dynamic`, what their users see in figures and
+//! charts, and participants of other kinds to try them among. It is not published; `kad-lab` is its command.
+
+pub mod command;
+pub mod experiment;
+pub mod figures;
+pub mod legacy;
+pub mod liar;
+pub mod mixed;
+
+mod charts;
+mod failure;
+mod interrupt;
+mod progress;
+mod sim;
+mod sim_args;

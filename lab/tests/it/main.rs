@@ -1,0 +1,7 @@
+//! What simulated networks come to, with nodes of the Python package and liars among ours; and the command that runs them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod figures;
+mod legacy;
+mod mixed;
+mod sim;
