@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{CacheTtl, Recollection, Store};
+use kademlia_dynamic::protocol::store::{Recollection, Store};
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
@@ -155,10 +155,6 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             nearest: table.addr().recipient(),
             from_store: store.addr().recipient(),
             store: store.addr().recipient(),
-            cache: match config.cache_ttl {
-                CacheTtl::Package => store.addr().recipient(),
-                CacheTtl::Halving => table.addr().recipient(),
-            },
         },
     );
     let the_queries = Queries::new(
@@ -192,7 +188,6 @@ pub(crate) fn assemble(plan: Plan, transport: Rc<dyn Transport>) -> (House, Ende
             launch: coordinator.addr().recipient(),
             lookup: coordinator.addr().recipient(),
             empty: maintenance.addr().recipient(),
-            store: store.addr().recipient(),
             entered: hand_off.addr().recipient(),
             select: store.addr().recipient(),
             remember: lasting.then(|| store.addr().recipient()),

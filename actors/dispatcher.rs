@@ -63,8 +63,6 @@ pub(crate) struct DispatcherLinks {
     pub(crate) nearest: Recipient<AnswerNearest>,
     pub(crate) from_store: Recipient<AnswerFromStore>,
     pub(crate) store: Recipient<StoreValue>,
-    /// Where cached copies go: to the value store, or first to whoever knows how long they may live.
-    pub(crate) cache: Recipient<StoreValue>,
 }
 
 /// What waits until its address has proved itself.
@@ -199,12 +197,12 @@ impl Dispatcher {
                 self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
             }
             Request::Set { key, value, ttl, age } => {
-                let write = StoreValue { key, value, ttl, age, cached: false, nearer: 0, legacy, to };
+                let write = StoreValue { key, value, ttl, age, cached: false, legacy, to };
                 self.write(write, standing, now);
             }
             // The key is hashed here, whatever the sender claims.
             Request::SetCached { key, value, ttl, .. } => {
-                let write = StoreValue { key, value, ttl, age: None, cached: true, nearer: 0, legacy, to };
+                let write = StoreValue { key, value, ttl, age: None, cached: true, legacy, to };
                 self.write(write, standing, now);
             }
             Request::SetUnsupported { cached } => self.refuse_unsupported(cached, to, standing, now),
@@ -311,8 +309,7 @@ impl Dispatcher {
     }
 
     fn store(&self, write: StoreValue) {
-        let owner = if write.cached { &self.links.cache } else { &self.links.store };
-        owner.do_send(write);
+        self.links.store.do_send(write);
     }
 }
 

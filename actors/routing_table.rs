@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting};
-use kademlia_dynamic::protocol::store::{MAX_HALVINGS, MAX_REMEMBERED_PEERS};
+use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
 
 use super::clock;
 use super::events::{Event, Events};
@@ -20,7 +20,7 @@ use super::join_state::JoinState;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
     PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, Purpose, RefreshBuckets, RememberPeers, SeedLookup,
-    SelectValues, SendQuery, StartLookup, StoreValue, TableEmpty, TransmitAnswer,
+    SelectValues, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
 };
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
@@ -66,7 +66,6 @@ pub(crate) struct TableLinks {
     pub(crate) launch: Recipient<LaunchLookup>,
     pub(crate) lookup: Recipient<StartLookup>,
     pub(crate) empty: Recipient<TableEmpty>,
-    pub(crate) store: Recipient<StoreValue>,
     pub(crate) entered: Recipient<PeerEntered>,
     pub(crate) select: Recipient<SelectValues>,
     /// `None` where nothing outlives the process.
@@ -210,15 +209,6 @@ impl Handler<AnswerNearest> for RoutingTable {
         let peers = self.table.nearest_for(&asked.target, self.config.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
         self.links.answer.do_send(TransmitAnswer { to: asked.to, response });
-    }
-}
-
-impl Handler<StoreValue> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, mut copy: StoreValue, _: &mut Self::Context) {
-        copy.nearer = self.table.nearer_than_own(&NodeId::of_key(&copy.key), MAX_HALVINGS);
-        self.links.store.do_send(copy);
     }
 }
 

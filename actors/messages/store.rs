@@ -10,8 +10,7 @@ use kademlia_dynamic::protocol::value::Value;
 use super::super::outcome::{Health, SetOutcome, TracedGet};
 use super::{Answer, LookupResult, Placing, ReplyTo};
 
-/// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`]. A cached copy walks by way of the
-/// routing table where the table has a say in its life ([`Config::cache_ttl`](kademlia_dynamic::protocol::config::Config)).
+/// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StoreValue {
@@ -25,8 +24,6 @@ pub struct StoreValue {
     pub age: Option<u32>,
     /// Whether it is a cached copy.
     pub cached: bool,
-    /// How many known nodes are nearer to the key than this one, where the routing table has counted them.
-    pub nearer: usize,
     /// Whether its sender is a legacy node.
     pub legacy: bool,
     /// Where the answer goes.

@@ -154,8 +154,7 @@ fn stage(config: &Config) -> Stage {
             seen: hoarder.clone().recipient(),
             nearest: hoarder.clone().recipient(),
             from_store: hoarder.clone().recipient(),
-            store: hoarder.clone().recipient(),
-            cache: hoarder.recipient(),
+            store: hoarder.recipient(),
         },
     );
     let socket = socket.supervise(&lifetime, "socket", the_socket);

@@ -30,10 +30,10 @@ struct Taken {
 impl ValueStore {
     /// What became of the write; `None` if it was refused.
     fn write(&mut self, write: StoreValue, now: Instant) -> Option<Taken> {
-        let StoreValue { key, value, ttl, age, cached, nearer, legacy, to } = write;
+        let StoreValue { key, value, ttl, age, cached, legacy, to } = write;
         let outcome = self.check_remote(&key, &value).map(|()| {
             if cached {
-                self.records.set_cached(key, value, ttl, nearer, to.addr, now)
+                self.records.set_cached(key, value, ttl, to.addr, now)
             } else {
                 let write = RemoteWrite { key, value, ttl, age, from: to.addr, legacy };
                 self.records.set(write, now, &mut *self.entropy)

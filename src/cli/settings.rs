@@ -22,7 +22,6 @@ use crate::persist::Durability;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::{AppliesTo, Config, ConfigBuilder, PublisherConflict};
 use crate::protocol::id::NodeId;
-use crate::protocol::store::CacheTtl;
 
 /// The variable that names the file, as `--config` does. It is none of the settings.
 const ENV_FILE: &str = "KAD_NODE_CONFIG";
@@ -187,7 +186,7 @@ settings! {
     listen: ListenAddr, wire: Codec, bootstrap: ContactList, node_id: NodeId, data_dir: PathBuf, ephemeral: bool,
     durability: Durability, log_format: LogFormat;
     k: usize, alpha: usize, query_timeout: Span, bucket_refresh_interval: Span, key_expiry: Span,
-    restore_interval: Span, republish_interval: Span, min_cache_ttl: Span, cache_ttl: CacheTtl, max_dispatches: usize,
+    restore_interval: Span, republish_interval: Span, min_cache_ttl: Span, max_dispatches: usize,
     verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Span, max_lookups: usize,
     max_waiting_lookups: usize, max_queries_in_flight: usize, max_unanswered: u32, source_verification: AppliesTo, max_held: usize,
     max_held_per_address: usize, hold_time: Span, max_verified_addresses: usize, verified_for: Span,

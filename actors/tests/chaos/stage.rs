@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::config::{AppliesTo, Config};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{self, Body, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::store::{
-    CacheTtl, Change, Committed, MemoryStore, Recollection, Store, StoreError, StoredRecord,
+    Change, Committed, MemoryStore, Recollection, Store, StoreError, StoredRecord,
 };
 use kademlia_dynamic::protocol::value::Value;
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Silent};
@@ -121,7 +121,6 @@ impl Stage {
             .max_restarts(1_000_000)
             .restart_window(WINDOW)
             .source_verification(AppliesTo::Always)
-            .cache_ttl(CacheTtl::Halving)
             .bucket_refresh_interval(seconds(60))
             .restore_interval(seconds(150))
             .republish_interval(seconds(150))

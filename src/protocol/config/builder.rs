@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{AppliesTo, Config, ConfigError, DEFAULT_MIN_CACHE_TTL, PublisherConflict};
-use crate::protocol::store::CacheTtl;
 
 impl Config {
     /// A builder that starts from the defaults.
@@ -37,7 +36,7 @@ macro_rules! setters {
 
 setters! {
     k: usize, alpha: usize, query_timeout: Duration, bucket_refresh_interval: Duration, key_expiry: Duration,
-    restore_interval: Duration, republish_interval: Duration, cache_ttl: CacheTtl, max_dispatches: usize,
+    restore_interval: Duration, republish_interval: Duration, max_dispatches: usize,
     receive_buffer: usize, verify_response_source: bool, mixed_placement: bool, read_on: bool,
     lookup_deadline: Duration, max_lookups: usize, max_waiting_lookups: usize, max_queries_in_flight: usize,
     max_unanswered: u32, source_verification: AppliesTo, max_held: usize, max_held_per_address: usize,

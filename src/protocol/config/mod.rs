@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::peer::AddressScope;
-use super::store::CacheTtl;
 pub use builder::ConfigBuilder;
 pub use ranges::ConfigError;
 
@@ -168,8 +167,6 @@ pub struct Config {
     /// The shortest life of a cached copy (0..=[`Config::key_expiry`]). Defaults to [`DEFAULT_MIN_CACHE_TTL`], or to
     /// the key expiry where that is shorter.
     pub min_cache_ttl: Duration,
-    /// How the life of a cached copy is computed. Defaults to the Python package's formula.
-    pub cache_ttl: CacheTtl,
     /// Datagrams of strangers taken in and not yet dealt with (1..=65,536). Defaults to [`DEFAULT_MAX_DISPATCHES`].
     pub max_dispatches: usize,
     /// Bytes that the system is asked for to hold datagrams until they are read (4,096..=1 GiB). It bears what comes while the
@@ -292,7 +289,6 @@ impl Default for Config {
             restore_interval: DEFAULT_RESTORE_INTERVAL,
             republish_interval: DEFAULT_REPUBLISH_INTERVAL,
             min_cache_ttl: DEFAULT_MIN_CACHE_TTL,
-            cache_ttl: CacheTtl::Package,
             max_dispatches: DEFAULT_MAX_DISPATCHES,
             receive_buffer: DEFAULT_RECEIVE_BUFFER,
             verify_response_source: true,

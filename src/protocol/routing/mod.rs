@@ -170,13 +170,6 @@ impl RoutingTable {
         })
     }
 
-    /// How many entries are nearer to `target` than we are, counted up to `most`; those that have just been silent do not
-    /// count.
-    pub fn nearer_than_own(&self, target: &NodeId, most: usize) -> usize {
-        let own = self.own.distance(target);
-        self.nearest_where(target, most, |entry| entry.failures() == 0 && entry.peer.id.distance(target) < own).len()
-    }
-
     fn nearest_where(&self, target: &NodeId, count: usize, told: impl Fn(&Entry) -> bool) -> Vec<Peer> {
         let mut found = Vec::with_capacity(count.min(self.len) + self.k);
         for at in nearest::order(&self.own, target, self.buckets.len()) {

@@ -30,7 +30,7 @@ pub use recent::{MAX_RECENT_WRITES, REMEMBERED_TIMEOUTS, RecentWrites, Seen};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
 pub use records::Records;
 pub use rules::{RemoteWrite, is_later};
-pub use ttl::{CacheTtl, MAX_HALVINGS, ParseCacheTtlError, cache_ttl, halving_cache_ttl};
+pub use ttl::cache_ttl;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use super::quota::Claim;
 use super::record::{Class, Record, Writer};
 use super::records::Records;
 use super::rules::{RemoteWrite, Verdict, judge, judge_lapsed};
+use super::ttl::cache_ttl;
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::canonical;
@@ -65,17 +66,13 @@ impl Records {
         }
     }
 
-    /// Takes a `set_cached` from the network: `ttl` is what it says is left in the copy that it was made from, `nearer` how
-    /// many known nodes are nearer to the key, which matters where [`Config::cache_ttl`] asks for it. A full copy stays as
-    /// it is; a cached one of another value gives way, since the one that comes was read later.
-    ///
-    /// [`Config::cache_ttl`]: crate::protocol::config::Config::cache_ttl
+    /// Takes a `set_cached` from the network: `ttl` is what it says is left in the copy that it was made from. A full copy
+    /// stays as it is; a cached one of another value gives way, since the one that comes was read later.
     pub fn set_cached(
         &mut self,
         key: Arc<str>,
         value: Arc<Value>,
         ttl: Option<u32>,
-        nearer: usize,
         from: SocketAddr,
         now: Instant,
     ) -> WriteOutcome {
@@ -88,7 +85,8 @@ impl Records {
             self.refused.stale += u64::from(!same);
             return if same { WriteOutcome::Unchanged } else { WriteOutcome::Stale };
         }
-        let life = self.config.cache_ttl.life(&self.own, &NodeId::of_key(&key), nearer, &self.config);
+        let (expiry, min) = (self.config.key_expiry, self.config.min_cache_ttl);
+        let life = cache_ttl(&self.own, &NodeId::of_key(&key), expiry, min);
         let life = ttl.map_or(life, |ttl| life.min(Duration::from_secs(u64::from(ttl))));
         let before = self.holdings.take(&key);
         let same = before.as_ref().is_some_and(|record| record.holds(&value));

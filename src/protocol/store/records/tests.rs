@@ -3,7 +3,7 @@
 use super::*;
 use crate::protocol::config::{AppliesTo, PublisherConflict};
 use crate::protocol::entropy::SeededEntropy;
-use crate::protocol::store::{CacheTtl, MemoryStore, Refusal, RemoteWrite, Store, WriteOutcome};
+use crate::protocol::store::{MemoryStore, Refusal, RemoteWrite, Store, WriteOutcome};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn cache(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8) -> WriteOutcome {
-        self.records.set_cached(key.into(), value(text), ttl, 0, source(from), self.now)
+        self.records.set_cached(key.into(), value(text), ttl, source(from), self.now)
     }
 
     fn due(&mut self, limit: usize) -> Vec<Due> {
@@ -255,7 +255,7 @@ proptest! {
                     let key: Arc<str> = key.to_string().into();
                     let held = bench.records.get(&key, now);
                     let value = text(t, len);
-                    let outcome = bench.records.set_cached(key.clone(), value.clone(), ttl, 0, source(from), now);
+                    let outcome = bench.records.set_cached(key.clone(), value.clone(), ttl, source(from), now);
                     let after = bench.records.get(&key, now);
                     if held.as_ref().is_some_and(|copy| copy.class != Class::Cached) {
                         prop_assert_eq!(&after, &held);

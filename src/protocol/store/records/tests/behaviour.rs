@@ -160,27 +160,14 @@ fn a_cached_copy_lives_by_distance_and_claim_and_gives_way_to_a_full_one() {
 }
 
 #[test]
-fn where_it_is_so_configured_each_nearer_node_halves_the_life_of_a_cached_copy_but_not_beyond_what_is_left() {
-    let mut bench = Bench::new(Config::builder().cache_ttl(CacheTtl::Halving).build().unwrap());
-    let (now, from) = (bench.now, source(5));
-    for (nearer, left, life) in [
-        (0, None, 86_410),
-        (1, None, 43_205),
-        (1, Some(80_000), 43_205),
-        (1, Some(7_000), 7_000),
-        (30, None, 600),
-        (30, Some(601), 600),
-        (30, Some(7), 7),
-    ] {
-        let key = format!("{nearer} {left:?}");
-        let outcome = bench.records.set_cached(key.as_str().into(), value("v"), left, nearer, from, now);
-        assert_eq!((outcome, bench.seconds_left(&key)), (WriteOutcome::Stored, Some(life)), "{key}");
-    }
-    let mut package = Bench::new(Config::default());
-    for (key, nearer) in [("a", 0), ("b", 9)] {
-        let now = package.now;
-        assert!(package.records.set_cached(key.into(), value("v"), None, nearer, from, now).holds_value());
-        assert_eq!(package.seconds_left(key), Some(cache_ttl_of(&package, key).as_secs()), "by distance alone");
+fn a_cached_copy_lives_by_the_distance_of_its_key_but_not_beyond_what_is_left() {
+    let mut bench = Bench::new(Config::default());
+    for (key, left) in [("a", None), ("b", None), ("c", Some(80_000)), ("d", Some(601)), ("e", Some(7))] {
+        assert_eq!(bench.cache(key, "v", left, 5), WriteOutcome::Stored);
+        let by_distance = cache_ttl_of(&bench, key).as_secs();
+        assert!((600..80_000).contains(&by_distance), "{by_distance}");
+        let life = left.map_or(by_distance, |left| by_distance.min(u64::from(left)));
+        assert_eq!(bench.seconds_left(key), Some(life), "{key}");
     }
 }
 

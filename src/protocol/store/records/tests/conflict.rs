@@ -109,7 +109,7 @@ fn a_kept_value_stands_against_a_hundred_thousand_foreign_writes() {
                 now,
                 &mut bench.entropy,
             ),
-            _ => bench.records.set_cached(key, value, Some(9_999), 0, from, now),
+            _ => bench.records.set_cached(key, value, Some(9_999), from, now),
         };
         assert!(!outcome.holds_value());
     }
