@@ -9,9 +9,10 @@ use actix::{Actor, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::liveness::NamedBy;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, TOKEN_VERSION, Token};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, NamedBy, Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::{Counter, Counters};
@@ -221,9 +222,9 @@ impl Alarmed for Queries {
                 }
             }
         }
-        for expired in self.pending.expire(now) {
-            self.silent(&expired.waiter);
-            self.give_up_waiting(expired.waiter.to, now);
+        for waiting in self.pending.expire(now) {
+            self.silent(&waiting);
+            self.give_up_waiting(waiting.to, now);
         }
     }
 }

@@ -66,16 +66,16 @@ pub struct AdmissionSnapshot {
     /// [`REMEMBERED`](super::poison::REMEMBERED).
     pub poisonous_datagrams: usize,
     /// Addresses whose round-trip times are remembered: at most
-    /// [`MAX_MEASURED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_MEASURED_ADDRESSES).
+    /// [`MAX_MEASURED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_MEASURED_ADDRESSES).
     pub measured_addresses: usize,
     /// Addresses that were silent when they were asked last: at most
-    /// [`MAX_SILENT_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_SILENT_ADDRESSES).
+    /// [`MAX_SILENT_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_SILENT_ADDRESSES).
     pub silent_addresses: usize,
     /// Addresses that are known to have answered: at most
-    /// [`MAX_ANSWERED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_ANSWERED_ADDRESSES).
+    /// [`MAX_ANSWERED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_ANSWERED_ADDRESSES).
     pub answered_addresses: usize,
     /// Addresses that never answered, and are asked only so often: at most
-    /// [`MAX_UNANSWERED_ADDRESSES`](kademlia_dynamic::protocol::pending::MAX_UNANSWERED_ADDRESSES).
+    /// [`MAX_UNANSWERED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_UNANSWERED_ADDRESSES).
     pub unanswered_addresses: usize,
     /// Global hosts that never answered, and are asked only so often: as many at most.
     pub unanswered_hosts: usize,

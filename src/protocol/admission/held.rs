@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Held;
-
 /// Why an item is not held. Nothing was changed; the item is to be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HoldRefused {
@@ -17,8 +15,17 @@ pub enum HoldRefused {
     AddressFull,
 }
 
+/// An item waits for its address to prove itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "what waits for an address waits for a pong that only a ping brings"]
+pub struct Held {
+    /// Whether the address is to be pinged now: nothing waited for it, or what did could not pay for a ping. All others
+    /// wait for the same pong, and for a second ping after half of the hold time ([`Admission::ping_again`](super::Admission::ping_again)).
+    pub ping: bool,
+}
+
 #[derive(Debug)]
-struct Waiting<T> {
+struct HeldItem<T> {
     addr: SocketAddr,
     expires_at: Instant,
     item: T,
@@ -45,7 +52,7 @@ pub(super) struct HeldItems<T> {
     limit_per_address: usize,
     hold_time: Duration,
     ping_len: usize,
-    queue: BTreeMap<u64, Waiting<T>>,
+    queue: BTreeMap<u64, HeldItem<T>>,
     by_address: HashMap<SocketAddr, Account>,
     pings: BTreeSet<(Instant, SocketAddr)>,
     sequence: u64,
@@ -83,7 +90,7 @@ impl<T> HeldItems<T> {
         }
         let sequence = self.sequence;
         self.sequence += 1;
-        self.queue.insert(sequence, Waiting { addr, expires_at: now + self.hold_time, item });
+        self.queue.insert(sequence, HeldItem { addr, expires_at: now + self.hold_time, item });
         let account = self.by_address.entry(addr).or_default();
         account.sequences.push_back(sequence);
         account.credit = account.credit.saturating_add(credit);
@@ -135,7 +142,7 @@ impl<T> HeldItems<T> {
     pub(super) fn expire(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.get().expires_at <= now) {
-            let Waiting { addr, item, .. } = entry.remove();
+            let HeldItem { addr, item, .. } = entry.remove();
             if let Some(account) = self.by_address.get_mut(&addr) {
                 account.sequences.pop_front();
                 if account.sequences.is_empty() {

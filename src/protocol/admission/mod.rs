@@ -12,18 +12,18 @@ mod rates;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use super::config::{AppliesTo, Config};
+use super::lru::Expiring;
 use super::message::{TOKEN_VERSION, Token};
 use super::peer::canonical;
-use super::recency::RecencyMap;
 use budgets::Budgets;
 pub use budgets::{ALL_BUDGETS, ALL_BUDGETS_REFILL, HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
 use held::HeldItems;
-pub use held::HoldRefused;
+pub use held::{Held, HoldRefused};
 pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use rates::{Rate, Rates, Source};
 pub use tokens::{TOKEN_EPOCH, Tokens};
@@ -83,15 +83,6 @@ pub enum WriteAdmission {
     Hold,
 }
 
-/// An item waits for its address to prove itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "what waits for an address waits for a pong that only a ping brings"]
-pub struct Held {
-    /// Whether the address is to be pinged now: nothing waited for it, or what did could not pay for a ping. All others
-    /// wait for the same pong, and for a second ping after half of the hold time ([`Admission::ping_again`]).
-    pub ping: bool,
-}
-
 /// What is remembered, what waits, and what was turned away since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AdmissionCounts {
@@ -129,10 +120,9 @@ pub struct Admission<T> {
     rate_limit: AppliesTo,
     rates: Rates,
     verification: AppliesTo,
-    verified_for: Duration,
     ping_len: usize,
-    /// When each address last echoed a query id of ours, in that order, and the version that it named.
-    verified: RecencyMap<SocketAddr, (Instant, Option<u32>)>,
+    /// The addresses that have echoed a query id of ours, each with the version that it named.
+    verified: Expiring<SocketAddr, Option<u32>>,
     tokens: Tokens,
     budgets: Budgets,
     legacy_writes: Rate<Source>,
@@ -149,9 +139,8 @@ impl<T> Admission<T> {
             rate_limit: config.rate_limit,
             rates: Rates::new(config),
             verification: config.source_verification,
-            verified_for: config.verified_for,
             ping_len,
-            verified: RecencyMap::new(config.max_verified_addresses),
+            verified: Expiring::new(config.max_verified_addresses, config.verified_for),
             tokens,
             budgets: Budgets::new(),
             legacy_writes: Rate::new(write_rate, write_burst, MAX_RATED_SOURCES),
@@ -200,8 +189,7 @@ impl<T> Admission<T> {
 
     /// The version that `addr` named in an answer to us within [`Config::verified_for`], if there was one.
     fn version_at(&self, addr: SocketAddr, now: Instant) -> Option<Option<u32>> {
-        let (at, version) = self.verified.get(&addr)?;
-        (now.saturating_duration_since(*at) < self.verified_for).then_some(*version)
+        self.verified.get(&addr, now).copied()
     }
 
     /// Takes in that `addr` echoed a query id of ours, and names this version, and releases what waited for it, in the order
@@ -209,9 +197,7 @@ impl<T> Admission<T> {
     pub fn verified(&mut self, addr: SocketAddr, version: Option<u32>, now: Instant) -> Vec<T> {
         let addr = canonical(addr);
         if self.verification.covers(&addr.ip()) {
-            self.forget_outdated(now);
-            let forgotten = self.verified.touch(addr, (now, version));
-            self.counts.verified_forgotten += u64::from(forgotten.is_some());
+            self.counts.verified_forgotten += u64::from(self.verified.insert(addr, version, now));
         }
         self.held.release(addr)
     }
@@ -279,7 +265,7 @@ impl<T> Admission<T> {
 
     /// Gives up the items whose pong has not come in time, the oldest first, and forgets outdated addresses.
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
-        self.forget_outdated(now);
+        self.verified.forget_outdated(now);
         let expired = self.held.expire(now);
         self.counts.hold_expired += expired.len() as u64;
         expired
@@ -307,14 +293,6 @@ impl<T> Admission<T> {
             held: self.held.len(),
             held_for_one_address: self.held.most_at_one_address(),
             ..self.counts
-        }
-    }
-
-    /// An address that proves itself again becomes the newest, so the outdated ones are the oldest.
-    fn forget_outdated(&mut self, now: Instant) {
-        while self.verified.oldest().is_some_and(|(_, (at, _))| now.saturating_duration_since(*at) >= self.verified_for)
-        {
-            self.verified.pop_oldest();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::protocol::config::Config;
-use crate::protocol::recency::RecencyMap;
+use crate::protocol::lru::Lru;
 
 /// Sources whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
 pub const MAX_RATED_SOURCES: usize = 16_384;
@@ -32,17 +32,17 @@ impl Source {
     }
 
     /// The network that it is in.
-    fn prefix(self) -> Prefix {
+    fn network(self) -> SourceNetwork {
         match self {
-            Self::V4([a, b, c, _]) => Prefix::V4([a, b, c]),
-            Self::V6([a, b, c, d, e, f, ..]) => Prefix::V6([a, b, c, d, e, f]),
+            Self::V4([a, b, c, _]) => SourceNetwork::V4([a, b, c]),
+            Self::V6([a, b, c, d, e, f, ..]) => SourceNetwork::V6([a, b, c, d, e, f]),
         }
     }
 }
 
 /// Who has a rate together: one IPv4 /24, or one IPv6 /48, the least that one owner usually has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Prefix {
+enum SourceNetwork {
     V4([u8; 3]),
     V6([u8; 6]),
 }
@@ -63,7 +63,7 @@ pub enum Admitted {
 #[derive(Debug)]
 pub(super) struct Rates {
     sources: Rate<Source>,
-    prefixes: Rate<Prefix>,
+    prefixes: Rate<SourceNetwork>,
 }
 
 impl Rates {
@@ -80,11 +80,11 @@ impl Rates {
     /// rate alone, as it may be the only honest one of a network in whose name another sends.
     pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
         let source = Source::of(ip);
-        let prefix = source.prefix();
+        let network = source.network();
         let Some(arrival) = self.sources.bears(&source, cost, now) else { return Admitted::No };
         if !proved {
-            let Some(together) = self.prefixes.bears(&prefix, cost, now) else { return Admitted::IfProved };
-            self.prefixes.take(prefix, together);
+            let Some(together) = self.prefixes.bears(&network, cost, now) else { return Admitted::IfProved };
+            self.prefixes.take(network, together);
         }
         self.sources.take(source, arrival);
         Admitted::Yes
@@ -110,14 +110,14 @@ pub(super) struct Rate<K> {
     burst: Duration,
     /// When each one's datagrams so far would all have come, had they come at the permitted rate. A time that is past
     /// means nothing any more: who has one has its whole burst, as one that is not known.
-    arrivals: RecencyMap<K, Instant>,
+    arrivals: Lru<K, Instant>,
 }
 
 impl<K: Copy + Eq + Hash> Rate<K> {
     /// `per_second` datagrams, or bytes, a second, `burst` of them at once, both at least 1; for `limit` at most.
     pub(super) fn new(per_second: u32, burst: u32, limit: usize) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
-        Self { interval, burst: interval * burst.max(1), arrivals: RecencyMap::new(limit) }
+        Self { interval, burst: interval * burst.max(1), arrivals: Lru::new(limit) }
     }
 
     /// The time of `key` once it has used up `cost` more, if it may.
@@ -129,7 +129,7 @@ impl<K: Copy + Eq + Hash> Rate<K> {
 
     /// Takes it that `key` has used up what [`Rate::bears`] said.
     pub(super) fn take(&mut self, key: K, arrival: Instant) {
-        self.arrivals.touch(key, arrival);
+        self.arrivals.insert(key, arrival);
     }
 
     /// Those that are remembered.
@@ -140,9 +140,7 @@ impl<K: Copy + Eq + Hash> Rate<K> {
     /// Forgets those who have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an older one
     /// that is not past yet goes soon after.
     fn forget_past(&mut self, now: Instant) {
-        while self.arrivals.oldest().is_some_and(|(_, arrival)| *arrival <= now) {
-            self.arrivals.pop_oldest();
-        }
+        self.arrivals.forget_while(|arrival| *arrival <= now);
     }
 }
 

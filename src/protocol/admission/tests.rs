@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::protocol::config::DEFAULT_HOLD_TIME;
 use crate::protocol::entropy::SeededEntropy;

@@ -1,132 +1,42 @@
-//! Queries in flight: which answer belongs to which query, whether it may be believed, when to send a query again, and when
-//! to stop waiting. It sends nothing and reads no clock; who waits for an answer is its caller's business.
+//! Queries in flight: which answer belongs to which query, whether it is authentic, when a query is sent again, and when it times
+//! out. It sends nothing and reads no clock; the caller knows who waits for an answer.
 
-mod resends;
-mod round_trip;
-mod shown;
-mod silences;
-mod unanswered;
+mod outcome;
+mod repeats;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+pub use outcome::{Answered, Late, NotBegun, PendingCounts, Reject};
+use repeats::AnsweredResends;
+pub use repeats::{MAX_ANSWERED_RESENDS, MAX_RESENT_AT_ONCE};
 
 use super::config::Config;
 use super::id::NodeId;
+use super::liveness::{MAX_SILENT_ADDRESSES, NamedBy, RoundTrips, SILENT_FOR, Unanswered};
+use super::lru::Expiring;
 use super::message::{QueryId, Token};
 use super::peer::canonical;
-use resends::AnsweredResends;
-pub use resends::{MAX_ANSWERED_RESENDS, MAX_RESENT_AT_ONCE, MAX_SENDS, MAX_SENDS_UNANSWERED, NamedBy};
-use round_trip::RoundTrips;
-pub use round_trip::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_RESEND_TIMEOUT};
-use shown::Shown;
-pub use shown::{MAX_TOKENS, TOKEN_FOR};
-use silences::Silences;
-pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
-use unanswered::Unanswered;
-pub use unanswered::{MAX_ANSWERED_ADDRESSES, MAX_UNANSWERED_ADDRESSES, PORTS_TOGETHER, UNANSWERED_WINDOW};
 
+/// Addresses whose token is remembered. Beyond it the one that was given longest ago is forgotten: its node then gives
+/// another one, at the cost of a round trip.
+pub const MAX_TOKENS: usize = 16_384;
+/// How long a token is sent along: as long as one can be valid.
+pub const TOKEN_FOR: Duration = Duration::from_secs(600);
 /// A caller that looks for late answers later than this was busy, and answers may have come that are not read yet. So
-/// nothing is sent again before this much more has passed: a stall of our own must not be answered with more traffic.
+/// nothing is sent again before this much more has passed: a stall of our own must not cause more traffic.
 pub const STALL: Duration = Duration::from_millis(50);
 
-/// Whom a query goes to.
+/// The destination of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// The address asked.
+    /// The address queried.
     pub addr: SocketAddr,
-    /// The id that we believe to be there; `None` for a contact known by its address only.
+    /// The id expected there; `None` for a contact known by its address only.
     pub expected_id: Option<NodeId>,
-    /// Where the address is known from.
+    /// The source of the address.
     pub named_by: NamedBy,
-}
-
-/// How many queries are in flight, and how many addresses are remembered for what became of earlier ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct PendingCounts {
-    /// Queries in flight: at most [`Config::max_queries_in_flight`].
-    pub in_flight: usize,
-    /// Addresses whose round-trip times are remembered: at most [`MAX_MEASURED_ADDRESSES`].
-    pub measured_addresses: usize,
-    /// Addresses remembered as silent: at most [`MAX_SILENT_ADDRESSES`].
-    pub silent_addresses: usize,
-    /// Addresses remembered as having answered: at most [`MAX_ANSWERED_ADDRESSES`].
-    pub answered_addresses: usize,
-    /// Addresses that never answered whose queries are counted: at most [`MAX_UNANSWERED_ADDRESSES`].
-    pub unanswered_addresses: usize,
-    /// Global hosts that never answered whose queries are counted: at most [`MAX_UNANSWERED_ADDRESSES`].
-    pub unanswered_hosts: usize,
-    /// Addresses whose token is remembered: at most [`MAX_TOKENS`].
-    pub tokens: usize,
-}
-
-/// An answer that was accepted.
-#[derive(Debug)]
-pub struct Answered<W> {
-    /// Who waits for it.
-    pub waiter: W,
-    /// The address that was asked.
-    pub addr: SocketAddr,
-    /// How long the answer took since the query was first sent.
-    pub rtt: Duration,
-    /// The id that was expected there.
-    pub expected_id: Option<NodeId>,
-    /// Whether the answerer is not who was expected: the old id is to be dropped (docs/wire.md, 9.4).
-    pub wrong_id: bool,
-}
-
-/// A query that nobody answered in time.
-#[derive(Debug)]
-pub struct Expired<W> {
-    /// Who waits for it. It may have gone meanwhile: then the peer is not to blame.
-    pub waiter: W,
-    /// The address that was asked.
-    pub addr: SocketAddr,
-    /// The id that was expected there.
-    pub expected_id: Option<NodeId>,
-    /// The wire's name of the query.
-    pub kind: &'static str,
-}
-
-/// How late an answer is. It may still come until the query times out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
-    /// It takes longer than [expected](Pending::expected_rtt). Not said where the last query to that address
-    /// [timed out](Pending::was_silent).
-    Slow,
-    /// It takes longer than the [retransmission timeout](Pending::resend_timeout): the query is to be sent again now, under
-    /// the same id, so that either answer counts.
-    Resend,
-}
-
-/// Why a query was not begun. Nothing was changed, and nothing must be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotBegun {
-    /// [`Config::max_queries_in_flight`] are in flight. Normal under load.
-    #[error("too many queries in flight")]
-    Full,
-    /// A query with this id is in flight. With 64 random bits this means that the entropy is broken.
-    #[error("a query with this id is in flight already")]
-    DuplicateId,
-}
-
-/// Why an answer was not accepted. The query, if there is one, stays in flight and may still be answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reject {
-    /// No query of this id is in flight: too late, or never asked.
-    #[error("no query with this id is in flight")]
-    UnknownQuery,
-    /// The query was sent several times, and another answer was taken. Normal where datagrams are late.
-    #[error("the query was sent several times and is answered already")]
-    Repeated,
-    /// It came from another address than the query went to.
-    #[error("answered from another address than was asked")]
-    WrongSource,
-    /// It answers another kind of query.
-    #[error("an answer to another kind of query")]
-    WrongKind,
 }
 
 struct Query<W> {
@@ -137,17 +47,15 @@ struct Query<W> {
     /// Orders queries of the same instant, and finds this one in both maps.
     sequence: u64,
     timeout_at: Instant,
-    /// What is to be reported next, and when: never after the timeout.
+    /// The next report, and when it is due: never after the timeout.
     late: Option<(Instant, Late)>,
-    /// When it is to be sent again, if it turns slow before.
-    resend_at: Option<Instant>,
     /// The retransmission timeout when it was first sent.
     resend_timeout: Duration,
-    /// How often it was sent.
+    /// The number of sends.
     sends: u32,
 }
 
-/// What is in flight to one address.
+/// The queries in flight to one address.
 #[derive(Debug, Clone, Copy, Default)]
 struct Awaited {
     queries: usize,
@@ -155,7 +63,7 @@ struct Awaited {
     resent: usize,
 }
 
-/// The queries in flight, each with the one who waits for it.
+/// The queries in flight, each with its waiter.
 ///
 /// Invariant: each query is in `timeouts` under its `(timeout_at, sequence)`, and in `late` exactly if its own `late` is
 /// set, under that instant.
@@ -168,11 +76,13 @@ pub struct Pending<W> {
     late: BTreeMap<(Instant, u64), QueryId>,
     sequence: u64,
     round_trips: RoundTrips,
-    silences: Silences,
+    /// The addresses whose last query timed out.
+    silent: Expiring<SocketAddr, ()>,
     unanswered: Unanswered,
     resends: AnsweredResends,
-    shown: Shown,
-    /// What is in flight to each address that has any.
+    /// The latest token of each address.
+    tokens: Expiring<SocketAddr, Token>,
+    /// The queries in flight by address; no address without any.
     awaited: HashMap<SocketAddr, Awaited>,
 }
 
@@ -188,79 +98,58 @@ impl<W> Pending<W> {
             late: BTreeMap::new(),
             sequence: 0,
             round_trips: RoundTrips::new(config.query_timeout),
-            silences: Silences::default(),
+            silent: Expiring::new(MAX_SILENT_ADDRESSES, SILENT_FOR),
             unanswered: Unanswered::new(config.max_unanswered),
             resends: AnsweredResends::default(),
-            shown: Shown::default(),
+            tokens: Expiring::new(MAX_TOKENS, TOKEN_FOR),
             awaited: HashMap::new(),
         }
     }
 
-    /// How many queries are in flight.
-    pub fn len(&self) -> usize {
-        self.queries.len()
-    }
-
-    /// Whether no query is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.queries.is_empty()
-    }
-
-    /// What is in flight, and what is remembered.
+    /// Counts of the queries in flight, and of what is remembered.
     pub fn counts(&self) -> PendingCounts {
         let [answered_addresses, unanswered_addresses, unanswered_hosts] = self.unanswered.sizes();
         PendingCounts {
             in_flight: self.queries.len(),
             measured_addresses: self.round_trips.len(),
-            silent_addresses: self.silences.len(),
+            silent_addresses: self.silent.len(),
             answered_addresses,
             unanswered_addresses,
             unanswered_hosts,
-            tokens: self.shown.len(),
+            tokens: self.tokens.len(),
         }
     }
 
-    /// When the next query turns late or times out: when to call [`Pending::late`] and [`Pending::expire`].
+    /// The time at which the next query turns late or times out: when to call [`Pending::late`] and [`Pending::expire`].
     pub fn next_wakeup(&self) -> Option<Instant> {
         let first = |map: &BTreeMap<(Instant, u64), QueryId>| map.keys().next().map(|(at, _)| *at);
         first(&self.timeouts).into_iter().chain(first(&self.late)).min()
     }
 
-    /// How long an answer from `addr` is expected to take: from what was measured there, otherwise from what was
-    /// measured anywhere; at least [`MIN_EXPECTED_RTT`], at most the query timeout.
-    pub fn expected_rtt(&self, addr: SocketAddr) -> Duration {
-        self.round_trips.expected(canonical(addr))
-    }
-
-    /// How long to wait for an answer from `addr` before the query is sent again: the retransmission timeout of RFC 6298, its
-    /// own or that over all addresses, whichever is longer; at least [`MIN_RESEND_TIMEOUT`], at most the query timeout.
-    pub fn resend_timeout(&self, addr: SocketAddr) -> Duration {
-        self.round_trips.resend_timeout(canonical(addr))
-    }
-
-    /// Whether the last query to `addr` timed out, within [`SILENT_FOR`]: a peer there is likely to be gone.
+    /// Returns whether the last query to `addr` timed out, within [`SILENT_FOR`]: a peer there is likely to be gone.
     pub fn was_silent(&self, addr: SocketAddr, now: Instant) -> bool {
-        self.silences.was_silent(canonical(addr), now)
+        self.silent.get(&canonical(addr), now).is_some()
     }
 
-    /// Whether `addr`, which others named to us or sent in the name of, may be asked once more: at most
-    /// [`Config::max_unanswered`] times within [`UNANSWERED_WINDOW`], and all ports of a global host [`PORTS_TOGETHER`] times
-    /// as often, unless somebody there is remembered to have answered. If it may, that counts.
+    /// Returns whether `addr`, which other nodes named or which a request came from, may be queried once more: at most
+    /// [`Config::max_unanswered`] times within [`UNANSWERED_WINDOW`](super::liveness::UNANSWERED_WINDOW), and all ports of a
+    /// global host [`PORTS_TOGETHER`](super::liveness::PORTS_TOGETHER) times as often, unless an answer from there is
+    /// remembered. If it may, that counts.
     pub fn may_ask(&mut self, addr: SocketAddr, now: Instant) -> bool {
         self.unanswered.admit(canonical(addr), now)
     }
 
-    /// What a query to `addr` is to show: the latest token that came from there, for [`TOKEN_FOR`].
+    /// The token that a query to `addr` is to carry: the latest that came from there, for [`TOKEN_FOR`].
     pub fn token(&self, addr: SocketAddr, now: Instant) -> Option<Token> {
-        self.shown.to(canonical(addr), now)
+        self.tokens.get(&canonical(addr), now).copied()
     }
 
-    /// Takes in the token that an answer from `addr` brought.
+    /// Remembers the token that an answer from `addr` brought.
     pub fn given(&mut self, addr: SocketAddr, token: Token, now: Instant) {
-        self.shown.given(canonical(addr), token, now);
+        self.tokens.insert(canonical(addr), token, now);
     }
 
-    /// Whether a query to `addr` is in flight.
+    /// Returns whether a query to `addr` is in flight.
     pub fn is_awaited(&self, addr: SocketAddr) -> bool {
         self.awaited.contains_key(&canonical(addr))
     }
@@ -284,15 +173,12 @@ impl<W> Pending<W> {
             return Err((waiter, NotBegun::DuplicateId));
         }
         let target = Target { addr: canonical(to.addr), ..to };
-        let within_timeout = |wait: Duration| (wait < self.timeout).then(|| now + wait);
         let resend_timeout = self.round_trips.resend_timeout(target.addr);
-        let resend_at = within_timeout(resend_timeout);
-        let silent = self.silences.was_silent(target.addr, now);
-        let slow_at = if silent { None } else { within_timeout(self.round_trips.expected(target.addr)) };
-        let (late, resend_at) = match slow_at {
-            Some(at) => (Some((at, Late::Slow)), resend_at),
-            None => (resend_at.map(|at| (at, Late::Resend)), None),
+        let (wait, first) = match self.was_silent(target.addr, now) {
+            true => (resend_timeout, Late::Resend),
+            false => (self.round_trips.expected(target.addr), Late::Slow),
         };
+        let late = (wait < self.timeout).then(|| (now + wait, first));
         let timeout_at = now + self.timeout;
         let sequence = self.sequence;
         self.sequence += 1;
@@ -301,24 +187,13 @@ impl<W> Pending<W> {
             self.late.insert((at, sequence), id);
         }
         self.awaited.entry(target.addr).or_default().queries += 1;
-        let query = Query {
-            target,
-            kind,
-            waiter,
-            sent_at: now,
-            sequence,
-            timeout_at,
-            late,
-            resend_at,
-            resend_timeout,
-            sends: 1,
-        };
+        let query = Query { target, kind, waiter, sent_at: now, sequence, timeout_at, late, resend_timeout, sends: 1 };
         self.queries.insert(id, query);
         Ok(())
     }
 
-    /// Takes an answer that came from `from`, answers a query of the kind `answers` (the wire's name), and says that
-    /// it is from `sender_id`. An answer without an id where one was expected is from the wrong one.
+    /// Takes an answer that came from `from`, answers a query of the kind `answers` (the wire's name), and claims to be from
+    /// `sender_id`. An answer without an id where one was expected is from the wrong node.
     ///
     /// # Errors
     /// [`Reject`]; a query in flight stays so.
@@ -353,10 +228,10 @@ impl<W> Pending<W> {
             _ => {}
         }
         self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);
-        self.silences.answered(addr);
+        self.silent.remove(&addr);
         self.unanswered.answered(addr);
         let wrong_id = expected_id.is_some_and(|expected| sender_id != Some(expected));
-        Ok(Answered { waiter: query.waiter, addr, rtt, expected_id, wrong_id })
+        Ok(Answered { waiter: query.waiter, rtt, wrong_id })
     }
 
     /// The waiters of the queries whose answer has just become late, in the order in which that happened. They may still be
@@ -368,17 +243,18 @@ impl<W> Pending<W> {
             let id = entry.remove();
             let Some(query) = self.queries.get_mut(&id) else { continue };
             let Some((_, late)) = query.late.take() else { continue };
-            let Some(awaited) = self.awaited.get_mut(&query.target.addr) else { continue };
+            let Target { addr, named_by, .. } = query.target;
+            let Some(awaited) = self.awaited.get_mut(&addr) else { continue };
             let (report, next) = match late {
-                Late::Slow => (true, query.resend_at.take()),
+                Late::Slow => (true, Some(query.sent_at + query.resend_timeout)),
                 Late::Resend if stalled => (false, Some(now + STALL)),
                 Late::Resend if query.sends == 1 && awaited.resent >= MAX_RESENT_AT_ONCE => {
                     (false, Some(now + query.resend_timeout))
                 }
-                Late::Resend if self.unanswered.may_send_again(&query.target, query.sends, now) => {
+                Late::Resend if self.unanswered.may_send_again(addr, named_by, query.sends, now) => {
                     awaited.resent += usize::from(query.sends == 1);
                     query.sends += 1;
-                    (true, resends::next_send(now, query.resend_timeout, query.sends))
+                    (true, repeats::next_send(now, query.resend_timeout, query.sends))
                 }
                 Late::Resend => (false, None),
             };
@@ -394,15 +270,15 @@ impl<W> Pending<W> {
         ids.into_iter().filter_map(waiter).collect()
     }
 
-    /// Ends the queries whose time is up, in the order in which they were sent.
-    pub fn expire(&mut self, now: Instant) -> Vec<Expired<W>> {
+    /// Ends the queries that have timed out, and returns their waiters in the order of sending. A waiter may have gone meanwhile:
+    /// then the peer is not to blame.
+    pub fn expire(&mut self, now: Instant) -> Vec<W> {
         let mut expired = Vec::new();
-        while let Some(((_, _), id)) = self.timeouts.first_key_value().filter(|((at, _), _)| *at <= now) {
+        while let Some((_, id)) = self.timeouts.first_key_value().filter(|((at, _), _)| *at <= now) {
             let id = *id;
             let Some(query) = self.take(&id) else { break };
-            let Target { addr, expected_id, .. } = query.target;
-            self.silences.silent(addr, now);
-            expired.push(Expired { waiter: query.waiter, addr, expected_id, kind: query.kind });
+            self.silent.insert(query.target.addr, (), now);
+            expired.push(query.waiter);
         }
         expired
     }
@@ -412,7 +288,7 @@ impl<W> Pending<W> {
         self.take(id).map(|query| query.waiter)
     }
 
-    /// Ends all queries, in the order in which they were sent, so that each waiter can be told.
+    /// Ends all queries, and returns their waiters in the order of sending.
     pub fn fail_all(&mut self) -> Vec<W> {
         self.late.clear();
         self.awaited.clear();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::claims::Claim;
 use crate::protocol::id::NodeId;
+use crate::protocol::liveness::Streak;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
 
@@ -24,14 +25,6 @@ pub struct Entry {
     pub(super) claim: Option<Box<Claim>>,
 }
 
-/// Queries in a row without an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Streak {
-    pub(super) count: u32,
-    pub(super) since: Instant,
-    pub(super) last: Instant,
-}
-
 impl Entry {
     pub(super) fn new(peer: Peer, version: Option<u32>, now: Instant) -> Self {
         Self { peer, version, answered: now, streak: None, claim: None }
@@ -42,19 +35,9 @@ impl Entry {
         self.peer
     }
 
-    /// The protocol version that its last answer named; legacy nodes name none.
-    pub fn version(&self) -> Option<u32> {
-        self.version
-    }
-
     /// Whether its last answer was a legacy node's.
     pub fn is_legacy(&self) -> bool {
         self.version.is_none()
-    }
-
-    /// When it answered last.
-    pub fn answered(&self) -> Instant {
-        self.answered
     }
 
     /// How many queries in a row it has left unanswered. Queries that were in flight together count once.
@@ -68,14 +51,9 @@ impl Entry {
         claimants.map(|addr| Peer { addr: *addr, ..self.peer })
     }
 
-    /// Counts a silence and says whether it counted: a query that was already in flight when the previous silence was
-    /// noticed tells nothing new, since one lost burst of packets takes all of them.
+    /// Counts a silence. Returns the streak, or `None` if the silence [does not count](Streak::after).
     pub(super) fn count_silence(&mut self, now: Instant, query_timeout: Duration) -> Option<Streak> {
-        let streak = match self.streak.as_deref().copied() {
-            None => Streak { count: 1, since: now, last: now },
-            Some(streak) if now.saturating_duration_since(streak.last) < query_timeout => return None,
-            Some(streak) => Streak { count: streak.count.saturating_add(1), last: now, ..streak },
-        };
+        let streak = Streak::after(self.streak.as_deref().copied(), query_timeout, now)?;
         self.streak = Some(Box::new(streak));
         Some(streak)
     }

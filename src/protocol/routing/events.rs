@@ -1,14 +1,13 @@
 //! The table's events (a peer answered, asked, was silent, was replaced) and what they change. Reading the table is
-//! `mod.rs`; when a silence is to be blamed on the peer is `reach.rs`; ids that change their address are `moves.rs`.
+//! `mod.rs`; when a silence is to be blamed on the peer is `liveness`; ids that change their address are `moves.rs`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::bucket::{Bucket, Entry, Place};
-use super::losses::Losses;
 use super::outcome::{Change, Insertion, Outcome, Refusal, Sighting};
-use super::reach::Reach;
 use super::{FAILURES_BEFORE_REPLACEMENT, MAX_BUCKETS, RoutingTable};
+use crate::protocol::liveness::{LossRate, Outages};
 use crate::protocol::peer::{AddressScope, Peer};
 use crate::protocol::prefix::Prefix;
 
@@ -80,8 +79,8 @@ impl RoutingTable {
         self.buckets = vec![Bucket::new(Prefix::ALL, now)];
         self.ids.clear();
         self.diversity.clear();
-        self.reach = Reach::new(self.query_timeout);
-        self.losses = Losses::default();
+        self.outages = Outages::new(self.query_timeout);
+        self.losses = LossRate::default();
         (self.len, self.legacy) = (0, 0);
         outcome
     }
@@ -98,7 +97,7 @@ impl RoutingTable {
         if peer.id == self.own {
             return Insertion::Refused(Refusal::Own);
         }
-        self.reach.answered(AddressScope::of(&peer.addr.ip()), now);
+        self.outages.answered(AddressScope::of(&peer.addr.ip()), now);
         if let Some(id) = self.ids.get(&peer.addr).copied().filter(|id| *id != peer.id) {
             self.replace(&Peer { id, ..peer });
         }
@@ -126,12 +125,12 @@ impl RoutingTable {
     fn silent(&mut self, at: usize, place: Place, now: Instant) {
         let peer = self.buckets[at].entry(place).peer;
         let scope = AddressScope::of(&peer.addr.ip());
-        self.reach.silent(scope, now);
+        self.outages.silent(scope, now);
         let counted = self.buckets[at].entry_mut(place).count_silence(now, self.query_timeout);
         if self.missed(at, place, now) {
             return;
         }
-        let Some(streak) = counted.filter(|streak| self.reach.blames(scope, streak.since, now)) else { return };
+        let Some(streak) = counted.filter(|streak| self.outages.blames(scope, streak.since, now)) else { return };
         let patience = self.losses.patience();
         let yields = streak.count >= self.yields_after().max(patience);
         match place {

@@ -13,26 +13,19 @@
 //! - An address holds one id. A peer that answers under a new id has restarted: the old id goes.
 //! - An entry whose id is used from another address is asked at once. The id moves when the known address has missed
 //!   [`MISSED_QUERIES`] queries in a row and the other one answers under it. Since silence can be made by a flood, it moves
-//!   back if the earlier address answers within [`DISPLACED_FOR`].
+//!   back if the earlier address answers within [`DISPLACED_FOR`](super::liveness::DISPLACED_FOR).
 //! - Each event's [`Outcome`] tells which entries came and went: all of them together are the table.
 //! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
 
 mod bucket;
 mod claims;
-mod departed;
 mod diversity;
 mod events;
-mod losses;
 mod moves;
 mod nearest;
 mod outcome;
-mod reach;
 mod snapshot;
 
-#[cfg(test)]
-mod flood;
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;
 
@@ -42,19 +35,16 @@ use std::time::{Duration, Instant};
 
 pub use bucket::{CHECK_INTERVAL, Entry};
 pub use claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
-pub use departed::{DEPARTED_FOR, DISPLACED_FOR, MAX_DEPARTED, MAX_DISPLACED};
 pub use outcome::{Change, Insertion, Outcome, Refusal, Sighting, TableCounters};
 pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
 
 use super::config::Config;
 use super::id::{NODE_ID_BITS, NodeId};
+use super::liveness::{Departed, LossRate, Outages};
 use super::peer::{AddressScope, Peer, canonical};
 use super::prefix::Prefix;
 use bucket::Bucket;
-use departed::Departed;
 use diversity::Diversity;
-use losses::Losses;
-use reach::Reach;
 
 /// Buckets at most: one for each bit of an id, since only the bucket that covers our own id splits.
 pub const MAX_BUCKETS: usize = NODE_ID_BITS as usize;
@@ -75,8 +65,8 @@ pub struct RoutingTable {
     /// The id at each address, of all live and waiting peers: exactly one each.
     ids: BTreeMap<SocketAddr, NodeId>,
     diversity: Diversity,
-    reach: Reach,
-    losses: Losses,
+    outages: Outages,
+    losses: LossRate,
     departed: Departed,
     /// What is to be told of the event under way; empty between events.
     outcome: Outcome,
@@ -100,19 +90,14 @@ impl RoutingTable {
             buckets: vec![Bucket::new(Prefix::ALL, now)],
             ids: BTreeMap::new(),
             diversity: Diversity::new(config),
-            reach: Reach::new(config.query_timeout),
-            losses: Losses::default(),
+            outages: Outages::new(config.query_timeout),
+            losses: LossRate::default(),
             departed: Departed::default(),
             outcome: Outcome::default(),
             len: 0,
             legacy: 0,
             counters: TableCounters::default(),
         }
-    }
-
-    /// Our own id.
-    pub fn own(&self) -> &NodeId {
-        &self.own
     }
 
     /// How many entries there are, waiting replacements not counted.
@@ -128,21 +113,6 @@ impl RoutingTable {
     /// Whether an entry's last answer was a legacy node's.
     pub fn has_legacy(&self) -> bool {
         self.legacy > 0
-    }
-
-    /// What was turned away or let go since the table was made.
-    pub fn counters(&self) -> TableCounters {
-        self.counters
-    }
-
-    /// The entry of `id`. Peers that wait in a replacement cache have none.
-    pub fn get(&self, id: &NodeId) -> Option<&Entry> {
-        self.buckets[self.index(id)].live.iter().find(|entry| entry.peer.id == *id)
-    }
-
-    /// Whether `id` has an entry.
-    pub fn contains(&self, id: &NodeId) -> bool {
-        self.get(id).is_some()
     }
 
     /// All entries, by bucket.
@@ -219,12 +189,6 @@ impl RoutingTable {
                 bucket.prefix
             })
             .collect()
-    }
-
-    /// When [`RoutingTable::stale`] will next name a bucket, if nothing touches it before.
-    pub fn next_stale(&self) -> Option<Instant> {
-        let oldest = self.buckets.iter().map(|bucket| bucket.touched).min()?;
-        (!self.is_empty()).then(|| oldest + self.refresh_interval)
     }
 
     /// A lookup for `target` has ended: its bucket is fresh.

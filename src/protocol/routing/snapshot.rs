@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::RoutingTable;
+use super::bucket::{Bucket, Entry};
 use super::outcome::TableCounters;
-use super::{Bucket, Entry, RoutingTable};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 

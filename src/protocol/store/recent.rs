@@ -6,9 +6,9 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::protocol::lru::Lru;
 use crate::protocol::message::QueryId;
 use crate::protocol::peer::canonical;
-use crate::protocol::recency::RecencyMap;
 use crate::protocol::value::Value;
 
 /// Writes that are remembered. Beyond it the oldest is forgotten, and if it comes again, it is applied again: with a `set`
@@ -36,7 +36,7 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct RecentWrites {
     remembered_for: Duration,
-    writes: RecencyMap<(SocketAddr, QueryId), Write>,
+    writes: Lru<(SocketAddr, QueryId), Write>,
     hasher: RandomState,
 }
 
@@ -52,22 +52,20 @@ impl RecentWrites {
     /// None yet, on a network with this query timeout.
     pub fn new(query_timeout: Duration) -> Self {
         let remembered_for = query_timeout * REMEMBERED_TIMEOUTS;
-        Self { remembered_for, writes: RecencyMap::new(MAX_RECENT_WRITES), hasher: RandomState::new() }
+        Self { remembered_for, writes: Lru::new(MAX_RECENT_WRITES), hasher: RandomState::new() }
     }
 
     /// A write of `value` under `key` comes from `from`, as the query `id`. It is remembered.
     pub fn came(&mut self, from: SocketAddr, id: QueryId, key: &str, value: &Value, now: Instant) -> Seen {
         let is_over = |write: &Write| now.saturating_duration_since(write.at) >= self.remembered_for;
-        while self.writes.oldest().is_some_and(|(_, write)| is_over(write)) {
-            self.writes.pop_oldest();
-        }
+        self.writes.forget_while(is_over);
         let (query, content) = ((canonical(from), id), self.hasher.hash_one((key, value)));
         match self.writes.get(&query) {
             Some(write) if write.content == content && !is_over(write) => {
                 write.stored.map_or(Seen::UnderWay, |stored| Seen::Acknowledged { stored })
             }
             _ => {
-                self.writes.touch(query, Write { at: now, content, stored: None });
+                self.writes.insert(query, Write { at: now, content, stored: None });
                 Seen::New
             }
         }
@@ -77,7 +75,7 @@ impl RecentWrites {
     pub fn forget_unacknowledged(&mut self) {
         let writes: Vec<_> = std::iter::from_fn(|| self.writes.pop_oldest()).collect();
         for (query, write) in writes.into_iter().filter(|(_, write)| write.stored.is_some()) {
-            self.writes.touch(query, write);
+            self.writes.insert(query, write);
         }
     }
 
@@ -85,7 +83,7 @@ impl RecentWrites {
     pub fn ended(&mut self, from: SocketAddr, id: QueryId, stored: bool) {
         let query = (canonical(from), id);
         if let Some(write) = self.writes.get(&query).copied() {
-            self.writes.touch(query, Write { stored: Some(stored), ..write });
+            self.writes.insert(query, Write { stored: Some(stored), ..write });
         }
     }
 }

@@ -48,7 +48,7 @@ fn a_live_entry_cannot_be_stolen_from_another_address() {
     assert_eq!(story.answers(far(0)), Insertion::Refreshed);
     assert_eq!(story.answers(thief), Insertion::Contested);
     assert_eq!(known_at(&story), far(0));
-    assert_eq!(story.table.counters().moved, 0);
+    assert_eq!(story.table.counters.moved, 0);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_peer_that_moved_is_found_at_its_new_address_once_the_old_one_has_missed_thr
     assert!(story.now - began < Duration::from_secs(7));
     assert_eq!(known_at(&story), moved);
     assert_eq!(story.is_silent(far(0)), []);
-    assert_eq!((story.table.len(), story.table.counters().moved), (5, 1));
+    assert_eq!((story.table.len(), story.table.counters.moved), (5, 1));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_flooded_victim_gets_its_id_back_when_it_answers_within_the_hour() {
         let (insertion, outcome) = story.table.peer_answered(far(0), V, story.now);
         assert_eq!(insertion, Insertion::Moved { from: claimant(1).addr }, "after {minutes} minutes");
         assert_eq!(outcome.changes, [Change::Left(claimant(1)), Change::Entered(far(0))]);
-        assert_eq!((known_at(&story), story.table.counters().restored), (far(0), 1));
+        assert_eq!((known_at(&story), story.table.counters.restored), (far(0), 1));
         // The one that lost it has no such claim.
         assert_eq!(story.answers(claimant(1)), Insertion::Contested);
     }

@@ -56,7 +56,7 @@ fn evicting_twice_promotes_once() {
     assert_eq!(story.is_replaced(far(0)), []);
     assert_eq!(story.table.len(), 5);
     assert!(!story.table.contains(&far(10).id));
-    assert_eq!(story.table.counters().evicted, 1);
+    assert_eq!(story.table.counters.evicted, 1);
 }
 
 #[test]

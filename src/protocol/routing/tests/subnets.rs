@@ -25,7 +25,7 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
     // Who could not enter is not pinged for having asked.
     let stranger = at(peer(0x80, 20_255), "198.51.100.255:1");
     assert_eq!(story.asks(stranger), Sighting::Ignored);
-    assert_eq!(story.table.counters().refused_by_subnet, 6);
+    assert_eq!(story.table.counters.refused_by_subnet, 6);
     // A place that becomes free can be taken again.
     let first = at(peer(0x80, 20_001), "198.51.100.1:1");
     assert_eq!(story.is_replaced(first), [Change::Left(first)]);

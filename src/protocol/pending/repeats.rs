@@ -1,16 +1,12 @@
-//! How often a query is sent, and which further answers that brings. It sends nothing.
+//! Repeats: when a query is sent again, and which further answers that brings.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::protocol::liveness::MAX_SENDS;
+use crate::protocol::lru::Lru;
 use crate::protocol::message::QueryId;
-use crate::protocol::recency::RecencyMap;
 
-/// Sends of one query, the first included, to an address that has answered before. A line that loses a tenth each way
-/// fails one query in 150 then, and one in five that is sent once.
-pub const MAX_SENDS: u32 = 3;
-/// Sends of one query, the first included, to an address that has never answered: nothing may live there.
-pub const MAX_SENDS_UNANSWERED: u32 = 2;
 /// Queries in flight to one address that are sent again at the same time; the others wait for a further timeout. Where more
 /// are late together, the peer is more likely gone, or drops what comes too fast, than all of them lost.
 pub const MAX_RESENT_AT_ONCE: usize = 4;
@@ -18,36 +14,14 @@ pub const MAX_RESENT_AT_ONCE: usize = 4;
 /// a further answer to it counts as an answer to no query.
 pub const MAX_ANSWERED_RESENDS: usize = 4_096;
 
-/// Where the address that a query goes to is known from, which decides how often it may be sent something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedBy {
-    /// The application named it: the queries to it have no budget.
-    Application,
-    /// Other nodes named it: until it has answered, each send counts in its [budget](super::Pending::may_ask).
-    Others,
-    /// A request came in its name. What it is sent is paid for with that request's bytes, so a query is sent once.
-    Request,
-}
-
-impl NamedBy {
-    /// Sends of one query, the first included, to an address that has `answered` before, or has not.
-    pub(super) fn max_sends(self, answered: bool) -> u32 {
-        match self {
-            NamedBy::Application | NamedBy::Others if answered => MAX_SENDS,
-            NamedBy::Application | NamedBy::Others => MAX_SENDS_UNANSWERED,
-            NamedBy::Request => 1,
-        }
-    }
-}
-
 /// When a query that was last sent at `now`, for the `sends`th time, is to be sent again: RFC 6298, 5.5, doubles the wait.
 pub(super) fn next_send(now: Instant, timeout: Duration, sends: u32) -> Option<Instant> {
     (sends < MAX_SENDS).then(|| now + timeout * (1 << (sends - 1)))
 }
 
-/// The queries that were sent several times and are answered: which further answers are to be expected.
+/// The queries that were sent several times and are answered, with the further answers that are expected.
 #[derive(Debug)]
-pub(super) struct AnsweredResends(RecencyMap<QueryId, Further>);
+pub(super) struct AnsweredResends(Lru<QueryId, Further>);
 
 #[derive(Debug, Clone, Copy)]
 struct Further {
@@ -58,29 +32,27 @@ struct Further {
 
 impl Default for AnsweredResends {
     fn default() -> Self {
-        Self(RecencyMap::new(MAX_ANSWERED_RESENDS))
+        Self(Lru::new(MAX_ANSWERED_RESENDS))
     }
 }
 
 impl AnsweredResends {
-    /// The query `id`, sent `sends` times to `from`, is answered: the other answers may come until then.
+    /// The query `id`, sent `sends` times to `from`, is answered. The other answers may come before `until`.
     pub(super) fn answered(&mut self, id: QueryId, from: SocketAddr, sends: u32, now: Instant, until: Instant) {
-        while self.0.oldest().is_some_and(|(_, further)| further.until <= now) {
-            self.0.pop_oldest();
-        }
+        self.0.forget_while(|further| further.until <= now);
         if sends > 1 {
-            self.0.touch(id, Further { from, until, left: sends - 1 });
+            self.0.insert(id, Further { from, until, left: sends - 1 });
         }
     }
 
-    /// Whether this is one more answer to an answered query. Each send brings one, and no more.
+    /// Returns whether an answer to `id` that came from `from` is one more to an answered query. Each send brings one, and no more.
     pub(super) fn expects(&mut self, id: &QueryId, from: SocketAddr, now: Instant) -> bool {
         let known = self.0.get(id).copied();
         let Some(further) = known.filter(|further| further.from == from && further.until > now) else { return false };
         if further.left == 1 {
             self.0.remove(id);
         } else {
-            self.0.touch(*id, Further { left: further.left - 1, ..further });
+            self.0.insert(*id, Further { left: further.left - 1, ..further });
         }
         true
     }

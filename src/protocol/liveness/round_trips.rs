@@ -1,12 +1,13 @@
-//! How long answers take: smoothed round-trip times per address, after RFC 6298, section 2. An answer to a query that was
-//! sent several times is not measured, since it may answer any of the sends (Karn's algorithm): the timeout is
-//! backed off instead, until one is measured (section 5.5), so that a peer that has become slower is not sent everything
-//! twice for ever.
+//! Round-trip times: how long an address is expected to take to answer, and after what time a query is sent again.
+//!
+//! The times are smoothed per address, after RFC 6298, section 2. An answer to a query that was sent several times is not
+//! measured, since it may answer any of the sends (Karn's algorithm): the timeout is backed off instead, until one is measured
+//! (section 5.5), so that a peer that has become slower is not sent everything twice for ever.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::protocol::recency::RecencyMap;
+use crate::protocol::lru::Lru;
 
 /// The least that an answer is expected to take: below it, scheduling decides more than the network.
 pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
@@ -14,10 +15,10 @@ pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
 /// acknowledgements, which there are none of here; Linux waits 200 ms, which outlasts what garbage collection, a busy
 /// event loop or a radio's wake-up usually adds to a round trip, and no estimate has seen yet.
 pub const MIN_RESEND_TIMEOUT: Duration = Duration::from_millis(200);
-/// What an answer is expected to take before anything was measured.
+/// The time that an answer is expected to take before any was measured.
 pub const INITIAL_EXPECTED_RTT: Duration = Duration::from_millis(500);
-/// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten. Whoever is asked
-/// again is mostly in the routing table, which holds fewer.
+/// Addresses whose round-trip times are remembered. Beyond it the one measured longest ago is forgotten. Peers that are queried
+/// again are mostly in the routing table, which holds fewer.
 pub const MAX_MEASURED_ADDRESSES: usize = 1_024;
 
 /// A smoothed round-trip time and its variation, in microseconds: there is one for each address.
@@ -28,7 +29,7 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// What was known, if anything was, and then `rtt`.
+    /// The estimate that follows from the one `known`, if there is one, and `rtt`.
     fn after(known: Option<Self>, rtt: Duration) -> Self {
         let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
         known.map_or(Self { smoothed: rtt, variation: rtt / 2 }, |estimate| estimate.next(rtt))
@@ -46,12 +47,12 @@ impl Estimate {
         }
     }
 
-    /// Within this most answers come: about nine in ten, as round trips are distributed on the internet.
+    /// The time within which most answers come: about nine in ten, as round trips are distributed on the internet.
     fn expected(self) -> Duration {
         self.after_variations(2)
     }
 
-    /// RFC 6298, 2.3: the retransmission timeout. Within this all but about one in a hundred come.
+    /// The retransmission timeout of RFC 6298, 2.3. All but about one answer in a hundred come within it.
     fn timeout(self) -> Duration {
         self.after_variations(4)
     }
@@ -61,7 +62,7 @@ impl Estimate {
     }
 }
 
-/// What is known of one address, or over all of them.
+/// The knowledge of one address, or over all of them.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     /// `None` before the first measurement.
@@ -85,27 +86,25 @@ const MAX_DOUBLINGS: u32 = 2;
 
 /// The estimates of each address, and one over all of them.
 #[derive(Debug)]
-pub(super) struct RoundTrips {
+pub(crate) struct RoundTrips {
     ceiling: Duration,
-    by_address: RecencyMap<SocketAddr, Known>,
+    by_address: Lru<SocketAddr, Known>,
     overall: Known,
 }
 
 impl RoundTrips {
-    /// Nothing measured; nothing is ever expected to take longer than `ceiling`.
-    pub(super) fn new(ceiling: Duration) -> Self {
-        Self { ceiling, by_address: RecencyMap::new(MAX_MEASURED_ADDRESSES), overall: Known::default() }
+    /// Estimates of nothing yet. No answer is ever expected to take longer than `ceiling`.
+    pub(crate) fn new(ceiling: Duration) -> Self {
+        Self { ceiling, by_address: Lru::new(MAX_MEASURED_ADDRESSES), overall: Known::default() }
     }
 
     /// Takes in that an answer from `addr` took `rtt`.
-    pub(super) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
+    pub(crate) fn measured(&mut self, addr: SocketAddr, rtt: Duration) {
         // An answer read late, after the timeout, must not teach us to wait longer than that.
         let rtt = rtt.min(self.ceiling);
         let overall = self.overall.estimate;
-        self.by_address.update(addr, |known| {
-            Known::measured(Estimate::after(known.and_then(|known| known.estimate).or(overall), rtt))
-        });
-        // One that is far slower than the others says something of itself, and little of them.
+        self.by_address.insert(addr, Known::measured(Estimate::after(self.known(&addr), rtt)));
+        // One address that is far slower than the others shows little of them.
         let usual = overall.map_or(rtt, |overall| rtt.min((overall.timeout() * 2).max(MIN_RESEND_TIMEOUT)));
         self.overall = Known::measured(Estimate::after(overall, usual));
     }
@@ -113,36 +112,39 @@ impl RoundTrips {
     /// Takes in that `addr` answered a query that was sent more than once, `rtt` after it was sent first. It is taken for the
     /// round trip only where the timeout has been doubled as often as it may be: an address that takes longer than that would
     /// never be measured, and be sent each query twice for ever.
-    pub(super) fn ambiguous(&mut self, addr: SocketAddr, rtt: Duration) {
-        if self.by_address.get(&addr).is_some_and(|known| known.doublings >= MAX_DOUBLINGS) {
+    pub(crate) fn ambiguous(&mut self, addr: SocketAddr, rtt: Duration) {
+        let known = self.by_address.get(&addr).copied().unwrap_or_default();
+        if known.doublings >= MAX_DOUBLINGS {
             return self.measured(addr, rtt);
         }
-        self.by_address.update(addr, |known| known.copied().unwrap_or_default().backed_off());
+        self.by_address.insert(addr, known.backed_off());
         self.overall = self.overall.backed_off();
     }
 
-    /// How long an answer from `addr` is expected to take.
-    pub(super) fn expected(&self, addr: SocketAddr) -> Duration {
+    /// The time that an answer from `addr` is expected to take: from what was measured there, otherwise from what was measured
+    /// anywhere; at least [`MIN_EXPECTED_RTT`], at most the ceiling.
+    pub(crate) fn expected(&self, addr: SocketAddr) -> Duration {
         let expected = self.known(&addr).map_or(INITIAL_EXPECTED_RTT, Estimate::expected);
         expected.max(MIN_EXPECTED_RTT).min(self.ceiling)
     }
 
-    /// What is known of `addr`: of one that was never measured, that it is like the others. Its first round trip says
-    /// less of it than theirs do of how much such times vary.
+    /// The estimate for `addr`; where it was never measured, that over all addresses. Its first round trip shows less of it than
+    /// theirs show of how much such times vary.
     fn known(&self, addr: &SocketAddr) -> Option<Estimate> {
         self.by_address.get(addr).and_then(|known| known.estimate).or(self.overall.estimate)
     }
 
-    /// How long to wait for an answer from `addr` before the query is sent again: the retransmission timeout, its own or that
+    /// The time to wait for an answer from `addr` before the query is sent again: the retransmission timeout, its own or that
     /// over all addresses, whichever is longer, since an address that has been steady so far is as likely as the others to be
-    /// late for once. Backed off once it is at most a quarter of the query timeout, and twice at most half of it, unless it was
-    /// measured to be longer: the query can then still be sent three times, and twice.
-    pub(super) fn resend_timeout(&self, addr: SocketAddr) -> Duration {
+    /// late for once; at least [`MIN_RESEND_TIMEOUT`], at most the ceiling. Backed off once it is at most a quarter of the
+    /// ceiling, and twice at most half of it, unless it was measured to be longer: the query can then still be sent three times,
+    /// and twice.
+    pub(crate) fn resend_timeout(&self, addr: SocketAddr) -> Duration {
         let own = self.by_address.get(&addr);
         let estimates = [own.and_then(|own| own.estimate), self.overall.estimate];
         let measured = estimates.into_iter().flatten().map(Estimate::timeout).max();
         let timeout = measured.unwrap_or(INITIAL_EXPECTED_RTT).max(MIN_RESEND_TIMEOUT);
-        // That the others' answers could not be measured says something of an address of which nothing is known.
+        // That the others' answers could not be measured concerns an address of which nothing is known, too.
         let doublings = own.map_or(self.overall.doublings.min(1), |own| own.doublings);
         let backed_off = match doublings {
             0 => timeout,
@@ -152,8 +154,8 @@ impl RoundTrips {
         backed_off.max(timeout).min(self.ceiling)
     }
 
-    /// Addresses that are remembered.
-    pub(super) fn len(&self) -> usize {
+    /// The number of addresses that are remembered.
+    pub(crate) fn len(&self) -> usize {
         self.by_address.len()
     }
 }

@@ -258,7 +258,7 @@ impl Model {
     }
 
     fn patience(&self) -> usize {
-        let mut losses = Losses::default();
+        let mut losses = LossRate::default();
         self.losses.iter().for_each(|silences| losses.answered(*silences));
         losses.patience() as usize
     }
@@ -546,7 +546,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
         let asker = addresses[below(12) as usize];
         assert_eq!(table.nearest_for(&target, count, &asker), model.nearest(&target, count, Some(&asker)));
     }
-    met.restored += table.counters().restored as u32;
+    met.restored += table.counters.restored as u32;
 }
 
 #[test]

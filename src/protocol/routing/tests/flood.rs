@@ -5,8 +5,9 @@ use std::mem::size_of;
 
 use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
+use crate::protocol::liveness::{MAX_UNANSWERED_ADDRESSES, NamedBy};
 use crate::protocol::message::QueryId;
-use crate::protocol::pending::{MAX_UNANSWERED_ADDRESSES, NamedBy, Pending, Target};
+use crate::protocol::pending::{Pending, Target};
 
 const RATE: u64 = 20_000;
 const SECONDS: u64 = 60;
@@ -64,7 +65,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
             }
         }
         for expired in pending.expire(now) {
-            let _ = table.peer_silent(&expired.waiter, now);
+            let _ = table.peer_silent(&expired, now);
         }
         let peer = random_peer(&mut entropy, (1 << 16) + stranger);
         if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {
@@ -78,7 +79,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
             }
         }
         if stranger % RATE == 0 {
-            let queries = pending.len() * 2 * size_of::<(QueryId, Peer, Target, [Instant; 8])>();
+            let queries = pending.counts().in_flight * 2 * size_of::<(QueryId, Peer, Target, [Instant; 8])>();
             // An answer takes its address out of those that are counted.
             let silent = (pings as f64 * (1.0 - answering)) as usize;
             // Of an address and of its host: the first entry of a queue makes room for four.

@@ -1,48 +1,74 @@
-//! How often an address is asked that never answered: whoever names a victim's address to us, or sends in its name, must
-//! not have us send it more than it can bear.
+//! Unanswered queries: how many go to an address that has never answered. A node that names a victim's address to us, or
+//! forges it as its own, must not have us send there more than the victim can bear.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::Target;
-use super::resends::NamedBy;
+use crate::protocol::lru::Lru;
 use crate::protocol::peer::AddressScope;
-use crate::protocol::recency::RecencyMap;
 
-/// Addresses without an answer whose queries are counted, and as many hosts. Beyond it the one asked longest ago starts
-/// afresh: the queries of 136 lookups within a minute, all to different addresses at which nobody is.
+/// Sends of one query, the first included, to an address that has answered before. A line that loses a tenth each way
+/// fails one query in 150 then, and one in five that is sent once.
+pub const MAX_SENDS: u32 = 3;
+/// Sends of one query, the first included, to an address that has never answered: there may be no node.
+pub const MAX_SENDS_UNANSWERED: u32 = 2;
+/// Addresses without an answer whose queries are counted, and as many hosts. Beyond it the one queried longest ago starts
+/// afresh: the queries of 136 lookups within a minute, all to different addresses without a node.
 pub const MAX_UNANSWERED_ADDRESSES: usize = 8_192;
-/// Addresses that are remembered as having answered, which are asked as often as anybody likes. Beyond it the one that
-/// answered longest ago is forgotten.
+/// Addresses that are remembered as having answered, which are queried without a limit. Beyond it the one that answered
+/// longest ago is forgotten.
 pub const MAX_ANSWERED_ADDRESSES: usize = 16_384;
-/// In what time [`Config::max_unanswered`](crate::protocol::config::Config::max_unanswered) may be sent.
+/// The time within which [`Config::max_unanswered`](crate::protocol::config::Config::max_unanswered) queries may be sent.
 pub const UNANSWERED_WINDOW: Duration = Duration::from_secs(60);
-/// How many times as much as one address all ports of a global host get at which nobody has answered.
+/// The queries that all ports of a global host get together before any of them has answered, in multiples of what one gets.
 pub const PORTS_TOGETHER: usize = 3;
 
-/// Who has answered, and what each of the others was sent within the window.
+/// The source of the address that a query goes to, which decides how often it may be sent something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The application named it: the queries to it have no budget.
+    Application,
+    /// Other nodes named it: until it has answered, each send counts in its
+    /// [budget](crate::protocol::pending::Pending::may_ask).
+    Others,
+    /// A request came in its name. That request's bytes pay for what is sent to it, so a query is sent once.
+    Request,
+}
+
+impl NamedBy {
+    /// Sends of one query, the first included, to an address that has `answered` before, or has not.
+    fn max_sends(self, answered: bool) -> u32 {
+        match self {
+            NamedBy::Application | NamedBy::Others if answered => MAX_SENDS,
+            NamedBy::Application | NamedBy::Others => MAX_SENDS_UNANSWERED,
+            NamedBy::Request => 1,
+        }
+    }
+}
+
+/// The addresses that have answered, and what each of the others was sent within the window.
 #[derive(Debug)]
-pub(super) struct Unanswered {
-    answered: RecencyMap<SocketAddr, ()>,
+pub(crate) struct Unanswered {
+    answered: Lru<SocketAddr, ()>,
     addresses: Sent<SocketAddr>,
     hosts: Sent<IpAddr>,
 }
 
 impl Unanswered {
-    /// At most `limit` queries in [`UNANSWERED_WINDOW`].
-    pub(super) fn new(limit: u32) -> Self {
+    /// A budget of `limit` queries to one address in [`UNANSWERED_WINDOW`].
+    pub(crate) fn new(limit: u32) -> Self {
         let limit = limit as usize;
         Self {
-            answered: RecencyMap::new(MAX_ANSWERED_ADDRESSES),
+            answered: Lru::new(MAX_ANSWERED_ADDRESSES),
             addresses: Sent::new(limit),
             hosts: Sent::new(limit.saturating_mul(PORTS_TOGETHER)),
         }
     }
 
-    /// Whether one more query may go to `addr`; if so, and nobody is known to have answered there, it counts.
-    pub(super) fn admit(&mut self, addr: SocketAddr, now: Instant) -> bool {
+    /// Returns whether one more query may go to `addr`. If so, and no answer from there is known, it counts.
+    pub(crate) fn admit(&mut self, addr: SocketAddr, now: Instant) -> bool {
         if self.answered.get(&addr).is_some() {
             return true;
         }
@@ -58,28 +84,27 @@ impl Unanswered {
         true
     }
 
-    /// Whether a query that was sent `sends` times to `target` may be sent once more. If so, and nothing is known to have
-    /// answered there, it counts as another query does.
-    pub(super) fn may_send_again(&mut self, target: &Target, sends: u32, now: Instant) -> bool {
-        let answered = self.answered.get(&target.addr).is_some();
-        sends < target.named_by.max_sends(answered)
-            && (target.named_by == NamedBy::Application || self.admit(target.addr, now))
+    /// Returns whether a query that was sent `sends` times to `addr` may be sent once more. If so, and no answer from there is
+    /// known, it counts as another query does.
+    pub(crate) fn may_send_again(&mut self, addr: SocketAddr, named_by: NamedBy, sends: u32, now: Instant) -> bool {
+        sends < named_by.max_sends(self.answered.get(&addr).is_some())
+            && (named_by == NamedBy::Application || self.admit(addr, now))
     }
 
-    /// How many are remembered: of those who have answered, of the other addresses, and of their hosts.
-    pub(super) fn sizes(&self) -> [usize; 3] {
+    /// The number of addresses that have answered, of the others, and of the hosts of those.
+    pub(crate) fn sizes(&self) -> [usize; 3] {
         [self.answered.len(), self.addresses.at.len(), self.hosts.at.len()]
     }
 
-    /// Somebody at `addr` answered.
-    pub(super) fn answered(&mut self, addr: SocketAddr) {
-        self.answered.touch(addr, ());
-        self.addresses.forget(&addr);
-        self.hosts.forget(&host(addr.ip()));
+    /// An answer came from `addr`.
+    pub(crate) fn answered(&mut self, addr: SocketAddr) {
+        self.answered.insert(addr, ());
+        self.addresses.at.remove(&addr);
+        self.hosts.at.remove(&host(addr.ip()));
     }
 }
 
-/// An IPv4 address, or an IPv6 /64, since a host is handed that many.
+/// The host at `ip`: an IPv4 address, or an IPv6 /64, since one host is given that many.
 fn host(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
@@ -87,16 +112,16 @@ fn host(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// When each was sent its queries within the last window.
+/// The times at which each key was sent its queries within the last window.
 #[derive(Debug)]
 struct Sent<K> {
     limit: usize,
-    at: RecencyMap<K, VecDeque<Instant>>,
+    at: Lru<K, VecDeque<Instant>>,
 }
 
 impl<K: Copy + Eq + Hash> Sent<K> {
     fn new(limit: usize) -> Self {
-        Self { limit, at: RecencyMap::new(MAX_UNANSWERED_ADDRESSES) }
+        Self { limit, at: Lru::new(MAX_UNANSWERED_ADDRESSES) }
     }
 
     fn bears(&self, key: &K, now: Instant) -> bool {
@@ -104,19 +129,13 @@ impl<K: Copy + Eq + Hash> Sent<K> {
     }
 
     fn count(&mut self, key: K, now: Instant) {
-        while self.at.oldest().is_some_and(|(_, sent)| !sent.back().is_some_and(|last| is_recent(last, now))) {
-            self.at.pop_oldest();
-        }
+        self.at.forget_while(|sent| !sent.back().is_some_and(|last| is_recent(last, now)));
         let mut sent = self.at.remove(&key).unwrap_or_default();
         while sent.front().is_some_and(|at| !is_recent(at, now)) {
             sent.pop_front();
         }
         sent.push_back(now);
-        self.at.touch(key, sent);
-    }
-
-    fn forget(&mut self, key: &K) {
-        self.at.remove(key);
+        self.at.insert(key, sent);
     }
 }
 
@@ -159,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_may_be_sent_at_once_and_whoever_has_answered_is_sent_any_number() {
+    fn all_of_it_may_be_sent_at_once_and_an_address_that_has_answered_is_sent_any_number() {
         let (mut unanswered, now) = (Unanswered::new(10), Instant::now());
         assert_eq!(at_once(&mut unanswered, addr(1), now), 10);
         assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW / 2), 0);
