@@ -14,6 +14,9 @@ pub const PROTOCOL_VERSION: u32 = 2;
 /// The version from which on a node echoes the [`Token`]s that it is given, and repeats a write that lacked one.
 pub const TOKEN_VERSION: u32 = 2;
 
+/// Peers that are read of one answer. A correct answer names at most k, 20 by default; further ones are skipped.
+pub const MAX_PEERS_READ: usize = 32;
+
 /// What a node gives to an address that must prove itself, and gets back with its later queries: who knows it reads what goes
 /// to that address. It means nothing to anyone but its maker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -261,11 +264,6 @@ impl Request {
     /// Whether this query is to change what the peer holds.
     pub fn is_write(&self) -> bool {
         matches!(self, Request::Set { .. } | Request::SetCached { .. })
-    }
-
-    /// Whether `response` is of the kind that answers this query.
-    pub fn is_answered_by(&self, response: &Response) -> bool {
-        response.answers() == self.name()
     }
 }
 

@@ -1,8 +1,8 @@
 //! What must hold for a decoder, whatever bytes come.
 
 use kademlia_dynamic::Codec;
-use kademlia_dynamic::protocol::codec::{DecodeError, MAX_PEERS_READ};
-use kademlia_dynamic::protocol::message::{Body, Message, Request, Response};
+use kademlia_dynamic::protocol::codec::DecodeError;
+use kademlia_dynamic::protocol::message::{Body, MAX_PEERS_READ, Message, Request, Response};
 use kademlia_dynamic::protocol::peer::check_unicast;
 
 /// Reads `datagram`; what is read must be said and read again as the same, and hold nothing that cannot be.

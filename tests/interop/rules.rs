@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use kademlia_dynamic::protocol::codec::{Codec, DecodeError, MAX_DEPTH, MAX_PEERS_READ};
+use kademlia_dynamic::protocol::codec::{Codec, DecodeError, MAX_DEPTH};
+use kademlia_dynamic::protocol::message::MAX_PEERS_READ;
 use kademlia_dynamic::protocol::peer::check_unicast;
 use serde_json::{Value as Json, json};
 

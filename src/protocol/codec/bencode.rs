@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use serde::Serializer;
 use serde::de::DeserializeSeed;
 
+use super::bencode_form;
 use super::dialect::{Dialect, digits, ip_text_len};
+use super::error::DecodeError;
 use super::loose::{Leaf, Loose};
 use super::wire::{Outgoing, WireForm, message_of};
-use super::{DecodeError, bencode_form};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;

@@ -5,7 +5,7 @@
 //! canonical (no leading zeros, no `-0`, integers of 64 bits); keys are UTF-8 and strictly ascending by their bytes,
 //! hence never twice. All that Python's encoder writes passes.
 
-use super::{DecodeError, MAX_DEPTH};
+use super::error::{DecodeError, MAX_DEPTH};
 
 /// The longest 64-bit integer, with its sign, and so the most digits that are looked at.
 const MAX_DIGITS: usize = 20;

@@ -8,10 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess}
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::MAX_PEERS_READ;
 use super::loose::{Form, Key, Leaf, LeafForm, Loose, Slot, skip_rest};
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{QueryId, Sender, Token};
+use crate::protocol::message::{MAX_PEERS_READ, QueryId, Sender, Token};
 use crate::protocol::peer::{Peer, check_unicast};
 use crate::protocol::value::Value;
 

@@ -12,8 +12,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::value::RawValue;
 
-use super::DecodeError;
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
+use super::error::DecodeError;
 use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
 use super::wire::{Outgoing, Wire, WireForm, message_of};
 use crate::protocol::message::Message;

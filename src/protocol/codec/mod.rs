@@ -17,13 +17,14 @@
 mod bencode;
 mod bencode_form;
 mod dialect;
+mod error;
 mod fit;
 mod json;
 mod loose;
 mod msgpack;
 mod msgpack_form;
 #[cfg(test)]
-mod round_trip;
+mod tests;
 mod wire;
 
 use std::fmt;
@@ -33,20 +34,13 @@ use serde::{Deserialize, Serialize};
 
 use self::bencode::Bencode;
 use self::dialect::Dialect;
+pub use self::error::{DecodeError, EncodeError, MAX_DEPTH, UnknownCodec};
 use self::json::Json;
 use self::msgpack::MessagePack;
 use super::config::MAX_DATAGRAM;
 use super::message::Message;
 use super::peer::Peer;
 use super::value::Value;
-
-/// How many peers of an answer are read. Further ones are skipped: nobody needs more than k = 20 of them.
-pub const MAX_PEERS_READ: usize = 32;
-
-/// How deep lists and dictionaries may nest in bencode and MessagePack, the message itself counted. A message of this
-/// wire needs 3; what is deeper is dropped unread, also where it is a value. JSON needs no such bound: what it does not know it skips without
-/// recursion.
-pub const MAX_DEPTH: usize = 8;
 
 /// How a node spells its messages. All nodes of a network use the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -132,7 +126,8 @@ impl Codec {
     /// The message that `datagram` says.
     ///
     /// Never panics and never recurses on its input, whatever that is. Peers that cannot be peers are dropped from an
-    /// answer, the rest of it stands (docs/wire.md, 3.4); only the first [`MAX_PEERS_READ`] are read.
+    /// answer, the rest of it stands (docs/wire.md, 3.4); only the first
+    /// [`MAX_PEERS_READ`](super::message::MAX_PEERS_READ) are read.
     ///
     /// # Errors
     /// If it is no message of this wire: see [`DecodeError`].
@@ -191,104 +186,5 @@ impl FromStr for Codec {
             .into_iter()
             .find(|codec| codec.name() == name)
             .ok_or_else(|| UnknownCodec { found: name.chars().take(32).collect() })
-    }
-}
-
-/// The text names no codec. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a codec is one of json, bencode, msgpack, not {found:?}")]
-pub struct UnknownCodec {
-    /// What was found, at most its first 32 characters.
-    pub found: String,
-}
-
-/// Why a message was not encoded. Nothing may be sent in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// It takes up more bytes than may be sent.
-    #[error("the message takes {len} bytes where {limit} may be sent")]
-    TooLarge {
-        /// Bytes that it takes up.
-        len: usize,
-        /// Bytes that may be sent.
-        limit: usize,
-    },
-}
-
-/// Why a datagram was not read. It is dropped without an answer, as on the legacy network; a stranger can cause any
-/// of these at will.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// There is nothing in it.
-    #[error("the datagram is empty")]
-    Empty,
-    /// It is not well-formed, or not a dictionary.
-    #[error("the datagram is malformed: {0}")]
-    Malformed(&'static str),
-    /// Its lists and dictionaries nest deeper than [`MAX_DEPTH`].
-    #[error("the datagram nests deeper than {MAX_DEPTH} levels")]
-    TooDeep,
-    /// A field stands in it twice.
-    #[error("the message has a field twice")]
-    Duplicate,
-    /// The type is none of this wire's: a later version's, perhaps.
-    #[error("the message is of an unknown type")]
-    UnknownType,
-    /// The query id is missing, not a string, or longer than 32 bytes, so that it could not be echoed.
-    #[error("the query id is not a string of at most 32 bytes")]
-    QueryId,
-    /// The sender is missing, or its id or port is not one.
-    #[error("the sender is not a node id and a port")]
-    BadSender,
-    /// A field without which such a message says nothing is missing or null.
-    #[error("the message lacks its `{0}`")]
-    Missing(&'static str),
-    /// A field that such a message reads is of another type or out of range.
-    #[error("the message's `{0}` is not what it should be")]
-    BadField(&'static str),
-}
-
-impl DecodeError {
-    /// Every label that [`DecodeError::reason`] can give.
-    pub const REASONS: [&'static str; 9] = [
-        "empty",
-        "malformed",
-        "too_deep",
-        "duplicate",
-        "unknown_type",
-        "query_id",
-        "bad_sender",
-        "missing_field",
-        "bad_field",
-    ];
-
-    /// A label for counters: one of [`DecodeError::REASONS`].
-    pub fn reason(&self) -> &'static str {
-        match self {
-            DecodeError::Empty => "empty",
-            DecodeError::Malformed(_) => "malformed",
-            DecodeError::TooDeep => "too_deep",
-            DecodeError::Duplicate => "duplicate",
-            DecodeError::UnknownType => "unknown_type",
-            DecodeError::QueryId => "query_id",
-            DecodeError::BadSender => "bad_sender",
-            DecodeError::Missing(_) => "missing_field",
-            DecodeError::BadField(_) => "bad_field",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_codec_is_known_by_the_name_that_it_prints() {
-        for codec in Codec::ALL {
-            assert_eq!(codec.to_string().parse::<Codec>().unwrap(), codec);
-            assert_eq!(serde_json::to_value(codec).unwrap(), codec.name());
-        }
-        let error = "xml".parse::<Codec>().unwrap_err().to_string();
-        assert!(Codec::ALL.iter().all(|codec| error.contains(codec.name())), "{error}");
     }
 }

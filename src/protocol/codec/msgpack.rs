@@ -8,11 +8,12 @@ use serde::Serializer;
 use serde::de::DeserializeSeed;
 
 use super::dialect::{self, Dialect};
+use super::error::{DecodeError, MAX_DEPTH};
 use super::loose::{Leaf, Loose};
+use super::msgpack_form;
 use super::wire::{IP_LENS, Outgoing, WireForm, message_of};
-use super::{DecodeError, MAX_DEPTH, MAX_PEERS_READ, msgpack_form};
 use crate::protocol::id::{NODE_ID_BYTES, NodeId};
-use crate::protocol::message::{Message, QueryId};
+use crate::protocol::message::{MAX_PEERS_READ, Message, QueryId};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 

@@ -4,7 +4,7 @@
 //! What passes is one map and nothing after it, nested at most [`MAX_DEPTH`] levels, its keys strings, its strings
 //! UTF-8 (docs/wire.md, 5.4).
 
-use super::{DecodeError, MAX_DEPTH};
+use super::error::{DecodeError, MAX_DEPTH};
 
 const ENDS_EARLY: DecodeError = DecodeError::Malformed("it ends too early");
 

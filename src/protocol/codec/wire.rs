@@ -11,10 +11,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, small_number};
+use super::error::DecodeError;
 use super::loose::{Form, Key, LeafForm, Loose, Slot};
-use super::{DecodeError, MAX_PEERS_READ};
 use crate::protocol::id::NodeId;
-use crate::protocol::message::{Body, Message, QueryId, Request, Response, Sender, Token};
+use crate::protocol::message::{Body, MAX_PEERS_READ, Message, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 

@@ -2,99 +2,31 @@
 //! It sends nothing, times nothing out and holds no value: its owner asks whom it names and tells it what came back.
 
 mod ballot;
+mod outcome;
 mod shortlist;
 mod trace;
 
-#[cfg(test)]
-mod cut_answers;
-#[cfg(test)]
-mod laws;
-#[cfg(test)]
-mod liars;
-#[cfg(test)]
-mod simulation;
 #[cfg(test)]
 mod tests;
 
 use std::time::Instant;
 
-use serde::Serialize;
-
 pub use self::ballot::{Ballot, Elected, Votes};
-use self::shortlist::{Hope, Offer, Origin, READ_ON, Shortlist, State};
+pub use self::outcome::{Ending, Failure, Goal, Next};
+use self::shortlist::{Hope, Offer, Provenance, READ_ON, Shortlist, State};
 pub use self::trace::{
     Asked, CameBack, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway, Vote,
 };
 use super::config::Config;
 use super::id::NodeId;
+use super::message::MAX_PEERS_READ;
 use super::peer::{self, Peer};
 use super::store::ValueDigest;
-
-/// Peers read of one answer, unless k is more: a correct answer holds at most k. The rest is counted and ignored.
-pub const MAX_PEERS_READ: usize = 32;
 
 /// Queries that were [not sent](Failure::Unsent) cost a lookup nothing, up to so many for each that it may send; a further
 /// one counts as sent. Each answer names [`MAX_PEERS_READ`] at most, so whoever wants a lookup to have spent its queries on
 /// addresses that are not asked has to answer a quarter of them.
 pub const UNSENT_PER_QUERY: usize = 8;
-
-/// What a lookup is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// The k nearest peers: `find_node` is asked.
-    Nodes,
-    /// The value at the target: `find_value` is asked. The first answer with it ends the lookup, unless its owner wants
-    /// to hear [several](Lookup::handle_vote).
-    Value,
-}
-
-/// What the owner of a lookup does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Next {
-    /// Ask this peer, and call [`Lookup::next`] again.
-    Query(Peer),
-    /// Nothing to do before something comes back, or before this instant.
-    Wait {
-        /// The lookup's deadline.
-        until: Instant,
-    },
-    /// It is over; it stays so, and whatever still comes back changes nothing.
-    Finished(Ending),
-}
-
-/// Why a lookup is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The k nearest that are alive have answered (all, where fewer than k are), and each that is nearer has failed. For
-    /// [`Goal::Value`]: none of them holds the value, or fewer do than were wanted, nor did those read on to, as far as
-    /// queries and time reached.
-    Complete,
-    /// A peer answered with the value, or as many did as were wanted.
-    Found,
-    /// There was nobody to ask, or everybody asked failed.
-    NoPeers,
-    /// All queries that may be sent were, before the k nearest had answered: many dead peers, or liars that name ever nearer ones.
-    OutOfQueries,
-    /// The deadline passed before the k nearest had answered.
-    DeadlinePassed,
-}
-
-/// Why a query brought no answer from the peer it went to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Nothing came within the query's timeout.
-    Silent,
-    /// Another node answered at that address.
-    WrongId {
-        /// The id that it gave.
-        actual: NodeId,
-    },
-    /// The query never left this node.
-    Unsent,
-}
 
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
@@ -146,7 +78,7 @@ impl Lookup {
             deadline: now + config.lookup_deadline,
         };
         for seed in seeds {
-            let offer = lookup.shortlist.offer(*seed, Origin::OWN_TABLE);
+            let offer = lookup.shortlist.offer(*seed, Provenance::OWN_TABLE);
             lookup.trace.turned_away.count(offer);
             lookup.note_rejection(*seed, None, offer);
         }
@@ -196,7 +128,7 @@ impl Lookup {
     /// checked against its address, and only the first [`MAX_PEERS_READ`] are read.
     pub fn handle_peers(&mut self, from: &Peer, peers: &[Peer], now: Instant) {
         let Some((entry, hop)) = self.answered(from, false) else { return };
-        let origin = Origin { hop: hop + 1, named_by: Some(entry) };
+        let origin = Provenance { hop: hop + 1, named_by: Some(entry) };
         let read = peers.len().min(MAX_PEERS_READ.max(self.k));
         let mut turned_away = TurnedAway { unread: peers.len() - read, ..TurnedAway::default() };
         let mut taken = 0;

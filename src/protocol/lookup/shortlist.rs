@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use super::Failure;
+use super::outcome::Failure;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::peer::{Peer, Subnet};
@@ -44,14 +44,14 @@ pub(super) enum Hope {
 
 /// How a peer became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(super) struct Provenance {
     /// 1 from our own table, otherwise one more than the informant's.
     pub(super) hop: u32,
     /// The informant's place in the trace.
     pub(super) named_by: Option<usize>,
 }
 
-impl Origin {
+impl Provenance {
     /// It stands in our own table.
     pub(super) const OWN_TABLE: Self = Self { hop: 1, named_by: None };
 }
@@ -62,7 +62,7 @@ pub(super) struct Candidate {
     pub(super) peer: Peer,
     pub(super) state: State,
     /// How it became known first.
-    pub(super) origin: Origin,
+    pub(super) origin: Provenance,
     distance: Distance,
     /// Where the number of a subnet's peers is limited.
     subnet: Option<Subnet>,
@@ -203,7 +203,7 @@ impl Shortlist {
     }
 
     /// Takes `peer` in, if it is new, or takes down that one more informant named it.
-    pub(super) fn offer(&mut self, peer: Peer, origin: Origin) -> Offer {
+    pub(super) fn offer(&mut self, peer: Peer, origin: Provenance) -> Offer {
         if peer.id == self.own {
             return Offer::OwnId;
         }
@@ -240,7 +240,7 @@ impl Shortlist {
     }
 
     /// `peer` answered: the entry in the trace of the query, and how it became known. Its address has no other id then.
-    pub(super) fn answered(&mut self, peer: &Peer, with_value: bool) -> Option<(usize, Origin)> {
+    pub(super) fn answered(&mut self, peer: &Peer, with_value: bool) -> Option<(usize, Provenance)> {
         let candidate = self.in_flight(peer)?;
         let State::InFlight { entry, .. } = candidate.state else { return None };
         candidate.state = State::Answered { with_value };
@@ -261,7 +261,7 @@ impl Shortlist {
         let State::InFlight { entry, .. } = candidate.state else { return };
         candidate.state = State::Failed(why);
         let (again, informants) = (candidate.by_own_word, candidate.informants.clone());
-        let origin = Origin { named_by: Some(entry), ..candidate.origin };
+        let origin = Provenance { named_by: Some(entry), ..candidate.origin };
         self.unsent += usize::from(why == Failure::Unsent);
         let itself = match why {
             Failure::Unsent => return,
@@ -436,7 +436,14 @@ impl Shortlist {
         of_id.iter().position(|candidate| candidate.peer == *peer).map(|at| start + at)
     }
 
-    fn insert(&mut self, peer: Peer, state: State, origin: Origin, informants: Vec<Option<usize>>, by_own_word: bool) {
+    fn insert(
+        &mut self,
+        peer: Peer,
+        state: State,
+        origin: Provenance,
+        informants: Vec<Option<usize>>,
+        by_own_word: bool,
+    ) {
         let distance = peer.id.distance(&self.target);
         let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
         let subnet = self.subnet_of(&peer);

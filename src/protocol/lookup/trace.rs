@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::outcome::{Ending, Failure, Goal};
 use super::shortlist::{Candidate, Offer};
-use super::{Ending, Failure, Goal};
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::ValueDigest;
@@ -183,11 +183,6 @@ impl Trace {
             lasted_us: None,
             started: now,
         }
-    }
-
-    /// When the lookup began.
-    pub fn started(&self) -> Instant {
-        self.started
     }
 
     /// The counts of all queries.

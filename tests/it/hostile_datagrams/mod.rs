@@ -19,9 +19,9 @@ mod world;
 
 use std::sync::Arc;
 
-use kademlia_dynamic::protocol::codec::{Codec, DecodeError, MAX_PEERS_READ};
+use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{Body, Message, Request, Response};
+use kademlia_dynamic::protocol::message::{Body, MAX_PEERS_READ, Message, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
@@ -41,9 +41,16 @@ const MISSING: Outcome = Err("missing_field");
 const BAD_FIELD: Outcome = Err("bad_field");
 
 fn outcome(codec: Codec, datagram: &[u8]) -> Outcome {
-    codec.decode(datagram).map(|message| message.body).map_err(|error| {
-        assert!(DecodeError::REASONS.contains(&error.reason()));
-        error.reason()
+    codec.decode(datagram).map(|message| message.body).map_err(|error| match error {
+        DecodeError::Empty => "empty",
+        DecodeError::Malformed(_) => "malformed",
+        DecodeError::TooDeep => "too_deep",
+        DecodeError::Duplicate => "duplicate",
+        DecodeError::UnknownType => "unknown_type",
+        DecodeError::QueryId => "query_id",
+        DecodeError::BadSender => "bad_sender",
+        DecodeError::Missing(_) => "missing_field",
+        DecodeError::BadField(_) => "bad_field",
     })
 }
 

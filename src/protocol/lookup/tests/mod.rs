@@ -1,13 +1,17 @@
 //! The lookup's behaviour, case by case. What it does about late answers is `late.rs`.
 
+mod cut_answers;
 mod late;
+mod laws;
+mod liars;
+mod simulation;
 
 use std::time::Instant;
 
-use super::simulation::{LOST, Reply, SLOW, address, peer, run};
 use super::*;
 use crate::protocol::config::AppliesTo;
 use crate::protocol::entropy::SeededEntropy;
+use simulation::{LOST, Reply, SLOW, address, peer, run};
 
 /// Ids in order of distance from the target zero: `near(0)` is the nearest.
 fn near(number: u16) -> Peer {

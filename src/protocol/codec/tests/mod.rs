@@ -1,0 +1,15 @@
+//! The codecs by their names; what they have in common is `round_trip.rs`.
+
+mod round_trip;
+
+use super::*;
+
+#[test]
+fn a_codec_is_known_by_the_name_that_it_prints() {
+    for codec in Codec::ALL {
+        assert_eq!(codec.to_string().parse::<Codec>().unwrap(), codec);
+        assert_eq!(serde_json::to_value(codec).unwrap(), codec.name());
+    }
+    let error = "xml".parse::<Codec>().unwrap_err().to_string();
+    assert!(Codec::ALL.iter().all(|codec| error.contains(codec.name())), "{error}");
+}
