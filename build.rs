@@ -1,4 +1,4 @@
-//! Tells the binary which commit it is built from: by git in a checkout, by cargo's note in a package, not at all elsewhere.
+//! Gives the binary the commit that it is built from: from git in a checkout, from cargo's note in a package; none elsewhere.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! How long the machine has slept: what the clock of timers leaves out, and lives, ages and intervals must not.
+//! How long the machine has slept: the clock of timers leaves that out; lives, ages and intervals must not.
 
 #[cfg(feature = "sim")]
 use std::cell::Cell;
@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// How long the machine has slept since this was first asked, in whole milliseconds. It only grows. Less than a second of
-/// sleep is not noticed, nor one that ended less than 100 ms ago. Zero where the system does not tell: outside of Linux.
+/// sleep is not noticed, nor one that ended less than 100 ms ago. Zero where the system does not say: outside of Linux.
 pub fn slept() -> Duration {
     #[cfg(feature = "sim")]
     return real::slept() + PRETENDED.get();
@@ -18,7 +18,7 @@ pub fn slept() -> Duration {
     real::slept()
 }
 
-/// Lets the machine have slept for `time` more, in the eyes of whatever runs on this thread.
+/// Has [`slept`] count `time` more on this thread.
 #[cfg(feature = "sim")]
 pub(crate) fn pretend(time: Duration) {
     PRETENDED.set(PRETENDED.get() + time);
@@ -36,7 +36,7 @@ mod real {
     const LOOK_EVERY: u64 = 100;
     /// The shortest sleep that is noticed, in milliseconds.
     const SHORTEST: u64 = 1_000;
-    /// Two readings that lie farther apart are not compared: the process was not running in between.
+    /// Two readings that are farther apart are not compared: the process was not running in between.
     const TOGETHER: Duration = Duration::from_millis(10);
 
     /// Two clocks, one of which stands still while the machine sleeps.
@@ -73,7 +73,7 @@ mod real {
         u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How far the clock that goes on is ahead. `None` if the system does not tell, or the process is interrupted each time.
+    /// How far the clock that goes on is ahead. `None` if the system does not say, or the process is interrupted each time.
     fn ahead() -> Option<Duration> {
         let read = |clock: ClockId| clock.now().ok().map(Duration::from);
         (0..8).find_map(|_| {
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(at(50, Some(70 + 8 * HOUR)), 0, "they are compared ten times a second");
         assert_eq!(at(100, Some(70 + 8 * HOUR)), 8 * HOUR);
         assert_eq!(at(150, None), 8 * HOUR);
-        assert_eq!(at(300, None), 8 * HOUR, "the system does not tell just now");
+        assert_eq!(at(300, None), 8 * HOUR, "the system does not say at this moment");
         assert_eq!(at(400, Some(70)), 8 * HOUR);
         assert_eq!(at(500, Some(70 + 9 * HOUR)), 9 * HOUR);
     }

@@ -24,45 +24,6 @@ const MAX_TIMEOUT: f64 = 3_600.0;
 
 const WIRES: &[&str] = &["json", "bencode", "msgpack"];
 
-const EXAMPLES: &str = "\
-Examples:
-  kad node                              # a node on 127.0.0.1:8000
-  kad set greeting \"hello\"              # from a second terminal
-  kad get greeting                      # prints hello
-  kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
-                                        # a second node, at any free port, joins the first
-
-Exit codes:
-   0  done
-   1  not found; or refused by every node that answered
-   2  wrong usage, or a key or value that is too large
-  64  a setting of a node, from a file or the environment, is not permitted
-  65  the value that was found is neither text nor bytes
-  66  the file to read cannot be read
-  69  no node answered, or not in time
-  70  an internal failure: a part of the node failed more often than it may be restarted
-  71  the port is in use, a limit of the process is too low, or the system refuses something else
-  73  the file to write cannot be written, or the store of a node cannot be used, or is gone
-  74  standard output cannot be written";
-
-const NODE_EXAMPLES: &str = "\
-Examples:
-  kad node                              # a network of its own, on this machine
-  kad node --listen 127.0.0.1:0 --bootstrap 127.0.0.1:8000
-                                        # any free port; joins the node above
-  kad node --listen 0.0.0.0:8000 --bootstrap dht.example.org:8000
-                                        # reachable from other machines
-  kad node --wire bencode               # among nodes that speak bencode
-  kad node --data-dir /var/lib/kad      # its values in a folder of your choice
-
-A node stores its values, its id and the nodes that it knows in a folder, and says which. The next node with this folder \
-continues from there, also without --bootstrap. --data-dir sets another folder; with --ephemeral nothing is stored, and at \
-port 0 only with --data-dir.
-Ctrl-C or SIGTERM stops it (exit code 0) within 3 seconds, in which it hands its values off to other nodes. A second one \
-ends it at once (exit code 130 or 143). It reports to a service manager by sd_notify (NOTIFY_SOCKET, WATCHDOG_USEC) when it \
-is ready, its status, and that node and disk are alive.
-If no node answers at --bootstrap, the node goes on alone and tries again by itself.";
-
 const SET_USAGE: &str = "\
 kad set [OPTIONS] <KEY> <VALUE>
        kad set [OPTIONS] <KEY> --file <PATH>";
@@ -71,62 +32,11 @@ const FIND_NODE_USAGE: &str = "\
 kad find-node [OPTIONS] <ID>
        kad find-node [OPTIONS] --key <KEY>";
 
-const SET_EXAMPLES: &str = "\
-Examples:
-  kad set greeting \"hello\"
-  kad set photo --file photo.jpg        # not UTF-8, so it is stored as bytes
-  date | kad set now --file -
-  kad set service 192.0.2.7:443 --republish
-                                        # stays, and republishes until Ctrl-C
-  kad set -- -k -v                      # key and value that begin with a hyphen
-
-Nodes drop a value 24 hours after its last publication. With --republish this command stays, and publishes it in time.
-Exit code 1: every node that answered refused the value. 69: no node answered. `kad --help` lists all.";
-
-const GET_EXAMPLES: &str = "\
-Examples:
-  kad get greeting
-  kad get photo --output photo.jpg
-  kad get photo | sha256sum             # a pipe gets the bytes as they are
-  kad get greeting --json               # {\"kind\":\"text\",\"value\":\"hello\",…}
-  kad get photo --json                  # {\"kind\":\"bytes\",\"value_base64\":\"…\",…}
-  kad get greeting --trace              # and how it was found, on standard error
-
-A terminal gets text with a line end, and bytes as hex. A pipe or a file gets exactly what was stored.
-Exit code 1: not found. 69: no node answered, which says nothing about the value. `kad --help` lists all.";
-
-const HEALTH_EXAMPLES: &str = "\
-Examples:
-  kad health greeting
-  kad health greeting --json            # {\"key\":\"greeting\",\"confirmed\":20,…}
-
-The nodes nearest to the key are looked up, and each is asked whether it holds the key. \"held\" is the node's own \
-answer; \"expiring\" is a copy that ends soon, as all copies do once their publisher is gone. Nodes of the Python package \
-do not say when their copy ends.
-Exit code 0: at least one holds it, even if not for long. 1: none does. 69: no node answered. `kad --help` lists all.";
-
-const PING_EXAMPLES: &str = "\
-Examples:
-  kad ping 127.0.0.1:8000
-  kad ping 192.0.2.7:8000 192.0.2.8:8000
-  kad ping dht.example.org:8000 --wire bencode --json
-
-Each address is pinged by itself, and each answer is printed as it comes. Exit code 0: all answered. 69: at least one did \
-not; standard error names each of those. `kad --help` lists all.";
-
-const FIND_NODE_EXAMPLES: &str = "\
-Examples:
-  kad find-node 0f7da3f82f86e5ea63d3ac270f091af4bcfa819a
-  kad find-node --key greeting          # the nodes that hold, or would hold, the key
-
-The distance of two ids is their XOR; shown is its length in bits, 0 to 160: one bit less is half as far.
-Exit code 69: no node answered. `kad --help` lists all.";
-
 /// A node of a Kademlia network, and the tools to use one
 ///
 /// Start a node with `kad node`; store and read values with `kad set` and `kad get`.
 #[derive(Debug, Parser)]
-#[command(name = "kad", version = super::VERSION, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "kad", version = super::VERSION, after_help = include_str!("help/kad.txt"), max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) logging: Logging,
@@ -137,22 +47,22 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a node until Ctrl-C
-    #[command(after_help = NODE_EXAMPLES)]
+    #[command(after_help = include_str!("help/node.txt"))]
     Node(NodeArgs),
     /// Store a value under a key
-    #[command(after_help = SET_EXAMPLES, override_usage = SET_USAGE)]
+    #[command(after_help = include_str!("help/set.txt"), override_usage = SET_USAGE)]
     Set(SetArgs),
     /// Read the value of a key
-    #[command(after_help = GET_EXAMPLES)]
+    #[command(after_help = include_str!("help/get.txt"))]
     Get(GetArgs),
     /// Show which nodes hold a key, and for how long
-    #[command(after_help = HEALTH_EXAMPLES)]
+    #[command(after_help = include_str!("help/health.txt"))]
     Health(HealthArgs),
     /// Check whether a node answers at an address, and how fast
-    #[command(after_help = PING_EXAMPLES)]
+    #[command(after_help = include_str!("help/ping.txt"))]
     Ping(PingArgs),
     /// List the nodes nearest to an id or a key
-    #[command(after_help = FIND_NODE_EXAMPLES, override_usage = FIND_NODE_USAGE)]
+    #[command(after_help = include_str!("help/find-node.txt"), override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
 }
 

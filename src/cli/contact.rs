@@ -107,6 +107,31 @@ fn check(text: &str, least: u16) -> Result<(), AddrError> {
     }
 }
 
+/// Contacts: a list, or one text with commas or spaces between them.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "OneOrMore")]
+pub(super) struct ContactList(pub(super) Vec<Contact>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of addresses is needed, such as [\"192.0.2.7:8000\"]")]
+enum OneOrMore {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for ContactList {
+    type Error = String;
+
+    fn try_from(contacts: OneOrMore) -> Result<Self, String> {
+        let texts = match contacts {
+            OneOrMore::Text(text) => text.split([',', ' ', '\t', '\n']).map(str::to_owned).collect(),
+            OneOrMore::List(texts) => texts,
+        };
+        let contact = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
+        texts.iter().filter(|text| !text.is_empty()).map(contact).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

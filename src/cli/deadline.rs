@@ -1,8 +1,7 @@
-//! The time that a command has, `--timeout` from its start to its end, and all that it does within that time: requests to
-//! the network, files, output.
+//! The time that a command has, `--timeout` from its start to its end, whatever it waits for.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::args::Network;
 use super::failure::{Exit, Failure};
+use super::output;
 use super::wording::{human, list};
-use super::{off_thread, output, saving};
 
 /// The pause before another attempt: a request that fails at once is not repeated at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +44,7 @@ impl<'a> Deadline<'a> {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        self.bound(attempts, || unanswered.take().unwrap_or_else(late)).await
+        timeout_at(self.end, attempts).await.unwrap_or_else(|_| Err(unanswered.take().unwrap_or_else(late)))
     }
 
     /// No attempt ended in time.
@@ -58,20 +57,10 @@ impl<'a> Deadline<'a> {
         Failure::new(Exit::UNAVAILABLE, text)
     }
 
-    /// Reads `source` on another thread.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        source: &str,
-        read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let late = || self.late(Exit::NO_INPUT, &format!("cannot read {source}: it did not end"));
-        self.bound(async { off_thread(read).await? }, late).await
-    }
-
     /// Prints `bytes`.
     pub(super) async fn print(&self, bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
-        let late = || self.late(Exit::OUTPUT, "cannot write to standard output: it did not accept all of it");
-        self.bound(output::print(bytes), late).await
+        let what = "cannot write to standard output: it did not accept all of it";
+        self.within(Exit::OUTPUT, what, output::print(bytes)).await
     }
 
     /// Prints `json` as one line where `--json` asks for that, and `text` otherwise.
@@ -79,25 +68,16 @@ impl<'a> Deadline<'a> {
         if self.network.json { self.print(output::json(json) + "\n").await } else { self.print(text).await }
     }
 
-    /// Saves `bytes` as [`saving::save`] does, on another thread.
-    pub(super) async fn save(&self, path: &Path, bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
-        let (target, bytes) = (path.to_owned(), bytes.into());
-        let what = || format!("cannot write {}: it did not accept all of it", path.display());
-        let save = async { off_thread(move || saving::save(&target, &bytes)).await? };
-        self.bound(save, || self.late(Exit::CANNOT_CREATE, &what())).await
-    }
-
-    async fn bound<T>(
+    /// Does `work`, which reads or writes; fails with `late` where it does not end in time.
+    pub(super) async fn within<T>(
         &self,
+        exit: Exit,
+        late: impl Display,
         work: impl Future<Output = Result<T, Failure>>,
-        late: impl FnOnce() -> Failure,
     ) -> Result<T, Failure> {
-        timeout_at(self.end, work).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    fn late(&self, exit: Exit, what: &str) -> Failure {
         let within = human(self.network.timeout);
-        Failure::new(exit, format!("{what} within the {within} of the command (--timeout SECONDS sets a longer limit)"))
+        let text = format!("{late} within the {within} of the command (--timeout SECONDS sets a longer limit)");
+        timeout_at(self.end, work).await.unwrap_or_else(|_| Err(Failure::new(exit, text)))
     }
 }
 

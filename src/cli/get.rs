@@ -14,7 +14,7 @@ use super::args::GetArgs;
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, stderr, trace};
+use super::{client, off_thread, saving, stderr, trace};
 use crate::GetOptions;
 use crate::actors::outcome::{GetOutcome, TracedGet};
 use crate::protocol::lookup::{Trace, Votes};
@@ -48,8 +48,11 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     let what = kind_and_length(&value);
     match output {
         Some(path) if path != Path::new("-") => {
-            deadline.save(path, value.as_bytes()).await?;
-            stderr::note(format_args!("wrote {} ({what})", path.display()));
+            let (target, name) = (path.clone(), path.display());
+            let save = async { off_thread(move || saving::save(&target, value.as_bytes())).await? };
+            let late = format_args!("cannot write {name}: it did not accept all of it");
+            deadline.within(Exit::CANNOT_CREATE, late, save).await?;
+            stderr::note(format_args!("wrote {name} ({what})"));
             Ok(())
         }
         _ if io::stdout().is_terminal() => {

@@ -137,7 +137,7 @@ mod tests {
     use crate::protocol::config::Config;
     use crate::protocol::store::{Change, Committed, StoreError, StoredRecord};
 
-    /// Panics whenever it is to keep something.
+    /// Panics at each commit.
     struct Broken;
 
     impl Store for Broken {
@@ -167,7 +167,7 @@ mod tests {
         serve(&node, Signals::listen().unwrap(), &service, work).await
     }
 
-    /// The environment variable by which this test tells itself that it is the process that is to fail.
+    /// The environment variable that marks the process of this test that is to fail.
     const FAILS: &str = "KAD_TEST_A_NODE_THAT_FAILS";
 
     #[test]
@@ -182,8 +182,8 @@ mod tests {
         let output = process.args(["--exact", &this, "--nocapture"]).env(FAILS, "1").output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(70), "{text}");
-        let told =
+        let note =
             "kad: the node has stopped: the value store panicked 2 times within 60s, last with: injected by a test";
-        assert_eq!(text.lines().filter(|line| line.starts_with("kad: ")).collect::<Vec<_>>(), [told]);
+        assert_eq!(text.lines().filter(|line| line.starts_with("kad: ")).collect::<Vec<_>>(), [note]);
     }
 }

@@ -11,7 +11,7 @@ use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{counts, human, kind_and_length, nodes};
-use super::{client, output, stderr, streams};
+use super::{client, off_thread, output, stderr, streams};
 use crate::actors::events::Event;
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
@@ -27,7 +27,11 @@ pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
     let value = match (value, file) {
         (Some(text), _) if bytes => Value::Bytes(text.into_bytes()),
         (Some(text), _) => Value::Text(text),
-        (None, Some(path)) => deadline.read(&name(&path), move || of_file(&path, bytes)).await?,
+        (None, Some(path)) => {
+            let late = format!("cannot read {}: it did not end", name(&path));
+            let read = async { off_thread(move || of_file(&path, bytes)).await? };
+            deadline.within(Exit::NO_INPUT, late, read).await?
+        }
         (None, None) => return Err(Failure::new(Exit::USAGE, "a value is needed: VALUE or --file PATH")),
     };
     check_value(&value, network.wire)?;

@@ -1,30 +1,26 @@
 //! What a node is run with: options of the command line override the environment, that a file, and that the defaults. Every
 //! field of [`Config`] is a setting, by its name, and so are the options of `kad node`. [`Config`] checks their ranges.
 
+mod fields;
 mod sources;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use figment::error::Kind;
 use figment::providers::{Format, Toml};
 use figment::{Figment, Metadata};
-use serde::{Deserialize, Deserializer};
 
-use self::sources::{ContactList, Layer};
+use self::fields::Settings;
+use self::sources::{ENV_FILE, Layer};
 use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
 use super::contact::{Contact, ListenAddr};
 use super::failure::{Exit, Failure};
-use super::span::span;
 use super::wording::nearest;
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::{AppliesTo, Config, ConfigBuilder, PublisherConflict};
+use crate::protocol::config::Config;
 use crate::protocol::id::NodeId;
-
-/// The variable that names the file, as `--config` does. It is none of the settings.
-const ENV_FILE: &str = "KAD_NODE_CONFIG";
 
 /// All that a node is run with.
 #[derive(Debug)]
@@ -138,70 +134,13 @@ fn unknown(field: &str) -> String {
     format!("there is no setting {field}{hint}; docs/operations.md lists all")
 }
 
-/// A duration as a number and its unit.
-#[derive(Debug, Clone, Copy)]
-struct Span(Duration);
-
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
-        span.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = || serde::de::Error::custom(format!("{text:?} is no duration: write 250ms, 90s, 15m, 4h or 2d"));
-        span(&text).map(Self).ok_or_else(wrong)
-    }
-}
-
-macro_rules! settings {
-    ($($option:ident: $form:ty),* $(,)?; $($name:ident: $kind:ty),* $(,)?) => {
-        /// What was set: options of `kad node`, and fields of [`Config`].
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Settings {
-            $($option: Option<$form>,)*
-            $($name: Option<$kind>,)*
-        }
-
-        impl Settings {
-            /// All there are.
-            const NAMES: &[&str] = &[$(stringify!($option),)* $(stringify!($name),)*];
-            /// What each is read as, in the order of their names.
-            const KINDS: &[&str] = &[$(stringify!($form),)* $(stringify!($kind),)*];
-
-            fn apply(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
-                $(if let Some(value) = self.$name {
-                    builder = builder.$name(value.into());
-                })*
-                builder
-            }
-        }
-    };
-}
-
-settings! {
-    listen: ListenAddr, wire: Codec, bootstrap: ContactList, node_id: NodeId, data_dir: PathBuf, ephemeral: bool,
-    durability: Durability, log_format: LogFormat;
-    k: usize, alpha: usize, query_timeout: Span, bucket_refresh_interval: Span, key_expiry: Span,
-    restore_interval: Span, republish_interval: Span, min_cache_ttl: Span, max_dispatches: usize,
-    verify_response_source: bool, mixed_placement: bool, read_on: bool, lookup_deadline: Span, max_lookups: usize,
-    max_waiting_lookups: usize, max_queries_in_flight: usize, max_unanswered: u32, source_verification: AppliesTo, max_held: usize,
-    max_held_per_address: usize, hold_time: Span, max_verified_addresses: usize, verified_for: Span,
-    legacy_write_rate: u32, rate_limit: AppliesTo, source_rate: u32, source_burst: u32, prefix_rate: u32, prefix_burst: u32, receive_buffer: usize, max_global_answer: usize, max_values: usize,
-    max_store_bytes: usize, max_waiting_writes: usize, max_key_len: usize, max_value_len: usize,
-    publisher_conflict: PublisherConflict, audit_interval: Span, max_kept_keys: usize, hand_off_time: Span,
-    hand_off_rate: u32, max_failures: u32, diversity: AppliesTo, max_per_subnet_bucket: usize,
-    max_per_subnet_table: usize, max_per_subnet_lookup: usize, max_restarts: u32, restart_window: Span,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command};
+    use crate::protocol::config::{AppliesTo, PublisherConflict};
     use clap::Parser;
+    use std::time::Duration;
 
     fn args(options: &[&str]) -> NodeArgs {
         match Cli::try_parse_from(["kad", "node"].iter().chain(options)).unwrap().command {

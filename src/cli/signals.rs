@@ -167,7 +167,7 @@ mod tests {
         in_virtual_time(async {
             let network = MemoryNetwork::new(7);
             let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
-            // So slow that each value takes seconds to hand over, and always so slow, so that their answers are waited for.
+            // So slow that the handoff of each value takes seconds, and always so slow, so that their answers are waited for.
             peers.on(|_| Reply::Usual.after(Duration::from_millis(1_500)));
             let config = Config::builder().hand_off_time(Duration::from_secs(60)).build().unwrap();
             let node = Node::builder().config(config).seed(1).bootstrap([peers.addr(0)]);

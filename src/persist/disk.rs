@@ -118,7 +118,7 @@ impl Disk {
     /// Closes it. A handle that failed once fails for ever.
     pub(super) fn close(&mut self) {
         if let Some(database) = self.database.take() {
-            let _ = caught(|| Ok::<(), redb::Error>(drop(database)));
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         }
     }
 

@@ -38,7 +38,7 @@ struct RecordForm<'a> {
     value: &'a Bytes,
     text: bool,
     published: bool,
-    keep: bool,
+    pinned: bool,
     version: u64,
     writer: Writer,
     source: Option<SocketAddr>,
@@ -87,7 +87,7 @@ pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> 
         value: Bytes::new(record.value.as_bytes()),
         text: matches!(*record.value, Value::Text(_)),
         published: record.class == Class::Published,
-        keep: record.keep,
+        pinned: record.keep,
         version: record.version,
         writer: record.writer,
         source: record.source,
@@ -114,7 +114,7 @@ pub(super) fn decode(key: &[u8], bytes: &[u8], age: Option<&Age>, now: &Moment) 
         key: key.into(),
         value: Arc::new(value),
         class: if form.published { Class::Published } else { Class::Held },
-        keep: form.keep,
+        keep: form.pinned,
         version: form.version,
         writer: form.writer,
         source: form.source,
@@ -201,6 +201,17 @@ mod tests {
         let read = decode(b"key", &bytes, Some(&age), &then).unwrap();
         assert_eq!((read.published_at, read.dated), (record.published_at, false));
     }
+
+    #[test]
+    fn every_writer_is_stored_under_the_name_that_earlier_versions_gave_it() {
+        let bytes = |writer: Writer| rmp_serde::to_vec(&writer).unwrap();
+        assert_eq!((bytes(Writer::Own), bytes(Writer::Unknown)), (b"\xa3Own".to_vec(), b"\xa7Unknown".to_vec()));
+        let peer = Writer::Peer("192.0.2.7:8000".parse().unwrap());
+        assert_eq!(hex::encode(bytes(peer)), PEER);
+        assert_eq!(rmp_serde::from_slice::<Writer>(&hex::decode(PEER).unwrap()).unwrap(), peer);
+    }
+
+    const PEER: &str = "81a45065657281a256349294ccc0000207cd1f40";
 
     const FORM_1: &str = "019297ff4299c40576616c7565c3c2c207a7556e6b6e6f776ec09400cf000001a20401c97d00ce0526831090";
 

@@ -17,7 +17,7 @@ pub const STORE_FILE: &str = "store.redb";
 const FILE_MODE: u32 = 0o600;
 /// Damaged files that stay beside it. A further one replaces the last, so that a failing disk is not filled.
 const MAX_SET_ASIDE: usize = 9;
-/// Bytes of pages that redb keeps in memory. Records are served from memory anyway.
+/// Bytes of pages that redb caches. Records are served from memory anyway.
 const PAGE_CACHE: usize = 8 << 20;
 
 /// Something that holds a database.

@@ -43,7 +43,7 @@ impl Worker {
                 Err(failure) => return Err(failure),
             }
         }
-        Err(Failure::Damaged("not even an empty one can be kept here".to_owned()))
+        Err(Failure::Damaged("not even an empty one can be stored here".to_owned()))
     }
 
     /// Reads what the disk holds, unless it is new, and opens it.

@@ -231,7 +231,7 @@ mod tests {
             let marked = moment(origin, HOUR, unset + HOUR, Some(("a", 2 * HOUR)));
             let then = moment(origin, 0, NOW, Some(("b", 0)));
             assert_eq!(left_after(written.clone(), marked.clone(), then), DAY - HOUR);
-            // Within one run of the system the other clock tells it.
+            // Within one run of the system the other clock has it.
             let then = moment(origin, 0, NOW, Some(("a", 4 * HOUR)));
             assert_eq!(left_after(written, marked, then), DAY - 3 * HOUR);
         }

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
-use serde::Deserialize;
 
-use super::{ENV_FILE, Settings};
-use crate::cli::contact::Contact;
+use super::fields::Settings;
 use crate::cli::wording::nearest;
 
+/// The variable that names the file, as `--config` does. It is none of the settings.
+pub(super) const ENV_FILE: &str = "KAD_NODE_CONFIG";
 /// What the names of environment variables begin with; the name of the setting follows, in upper case.
 const ENV_PREFIX: &str = "KAD_NODE_";
 
@@ -76,30 +76,5 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Ok(Profile::Default.collect(self.settings.clone()))
-    }
-}
-
-/// Contacts: a list, or one text with commas or spaces between them.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "OneOrMore")]
-pub(super) struct ContactList(pub(super) Vec<Contact>);
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a list of addresses is needed, such as [\"192.0.2.7:8000\"]")]
-enum OneOrMore {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl TryFrom<OneOrMore> for ContactList {
-    type Error = String;
-
-    fn try_from(contacts: OneOrMore) -> Result<Self, String> {
-        let texts = match contacts {
-            OneOrMore::Text(text) => text.split([',', ' ', '\t', '\n']).map(str::to_owned).collect(),
-            OneOrMore::List(texts) => texts,
-        };
-        let contact = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
-        texts.iter().filter(|text| !text.is_empty()).map(contact).collect::<Result<_, _>>().map(Self)
     }
 }
