@@ -1,16 +1,15 @@
-//! The dispatcher: it decodes what came in, decides who may cost us what, and routes each message to the room that owns
-//! the answer. It answers nothing itself but pings.
+//! The dispatcher: it decodes what came in, decides what each source may cost, and routes each message to the actor that
+//! owns the answer. It answers nothing itself but pings.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::SendError;
-use actix::{Actor, Context, MessageResult, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Supervised};
 use kademlia_dynamic::protocol::admission::{Admission, Admitted, Standing, Tokens, WriteAdmission};
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
-use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{
     Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, TOKEN_VERSION,
@@ -19,13 +18,16 @@ use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
 use super::clock::{self, Alarm, Alarmed};
-use super::counters::{Counter, Counters};
+use super::counters::Counter;
+use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, AnswersReceived, CountAdmitted, DatagramsReceived, HoldAnswer,
-    Incoming, PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitHeld,
+    AddressVerified, AnswerFromStore, AnswerNearest, CountAdmitted, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
+    PingPaid, QueriesHandle, ReplyTo, ResponseReceived, SocketHandle, StoreHandle, StoreQuestion, StoreValue,
+    TableHandle, TransmitAnswer, TransmitHeld,
 };
 use super::poison::Poisons;
+use super::shared::Shared;
 use super::unreadable::Unreadable;
 
 /// What a datagram counts against its source's rate.
@@ -38,9 +40,7 @@ const OVER_BUDGET: &str = "the budget of its host, or that of all, is used up";
 
 /// The actor that decodes, admits and routes.
 pub struct Dispatcher {
-    codec: Codec,
-    own: NodeId,
-    config: Config,
+    shared: Rc<Shared>,
     /// They outlive a panic: what was given stays valid.
     tokens: Tokens,
     admission: Admission<Held>,
@@ -48,21 +48,11 @@ pub struct Dispatcher {
     released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
     poisons: Arc<Poisons>,
-    counters: Arc<Counters>,
-    links: DispatcherLinks,
-}
-
-/// Whom the dispatcher tells.
-pub(crate) struct DispatcherLinks {
-    pub(crate) answer: Recipient<TransmitAnswer>,
-    pub(crate) unreadable: Unreadable,
-    pub(crate) held: Recipient<TransmitHeld>,
-    pub(crate) response: Recipient<ResponseReceived>,
-    pub(crate) ping: Recipient<PingPaid>,
-    pub(crate) seen: Recipient<PeerSeen>,
-    pub(crate) nearest: Recipient<AnswerNearest>,
-    pub(crate) from_store: Recipient<AnswerFromStore>,
-    pub(crate) store: Recipient<StoreValue>,
+    unreadable: Unreadable,
+    socket: SocketHandle,
+    queries: QueriesHandle,
+    table: TableHandle,
+    store: StoreHandle,
 }
 
 /// What waits until its address has proved itself.
@@ -83,18 +73,20 @@ impl Held {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        codec: Codec,
-        own: NodeId,
-        config: Config,
-        mut entropy: Box<dyn Entropy>,
-        counters: Arc<Counters>,
-        links: DispatcherLinks,
-    ) -> Self {
-        let tokens = Tokens::new(&mut entropy, clock::now());
-        let admission = Admission::new(&config, ping_len(codec), tokens.clone());
-        let released = Arc::new(Semaphore::new(config.max_held));
-        Self { codec, own, config, tokens, admission, released, poisons: Arc::default(), counters, links }
+    pub(crate) fn new(shared: &Rc<Shared>, unreadable: Unreadable, handles: &Handles) -> Self {
+        let tokens = Tokens::new(&mut shared.entropy(6), clock::now());
+        Self {
+            shared: shared.clone(),
+            admission: Admission::new(&shared.config, ping_len(shared.codec), tokens.clone()),
+            tokens,
+            released: Arc::new(Semaphore::new(shared.config.max_held)),
+            poisons: Arc::default(),
+            unreadable,
+            socket: handles.socket.clone(),
+            queries: handles.queries.clone(),
+            table: handles.table.clone(),
+            store: handles.store.clone(),
+        }
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
@@ -105,16 +97,16 @@ impl Dispatcher {
             return self.too_fast(from, now);
         }
         let Some(origin) = self.poisons.admit(&payload) else {
-            self.counters.turned_away(Counter::Poisoned, from, &"it made a part of the node panic before", now);
+            self.shared.counters.turned_away(Counter::Poisoned, from, &"it made a part of the node panic before", now);
             return;
         };
-        let message = match self.codec.decode(&payload) {
+        let message = match self.shared.codec.decode(&payload) {
             Ok(message) => message,
             Err(error) => {
                 if asked {
-                    self.links.unreadable.note(from, &payload, self.codec);
+                    self.unreadable.note(from, &payload, self.shared.codec);
                 }
-                self.counters.turned_away(counter_of(&error), from, &error, now);
+                self.shared.counters.turned_away(counter_of(&error), from, &error, now);
                 return;
             }
         };
@@ -125,7 +117,7 @@ impl Dispatcher {
             Body::Response(response) => {
                 drop(permit);
                 let received = ResponseReceived { from, id, sender: sender.id, version, token, response, origin };
-                self.tell_queries(received, asked, now);
+                self.pass_response(received, asked, now);
             }
             Body::Request(request) => {
                 tracing::debug!(%from, query = request.name(), "query received");
@@ -136,7 +128,7 @@ impl Dispatcher {
                 let peer = self.insertable(sender.id, from);
                 let limit = self.admission.answer_limit(standing, payload.len(), peer.is_some());
                 if let Some(peer) = peer {
-                    self.tell_of(PeerSeen { peer, version, origin: origin.clone() }, now);
+                    self.report_seen(PeerSeen { peer, version, origin: origin.clone() }, now);
                 }
                 let to = ReplyTo { addr: from, local, id, version, token, limit, cut: false, permit, origin };
                 self.route(request, to, standing, now);
@@ -144,23 +136,28 @@ impl Dispatcher {
         }
     }
 
-    /// Tells the routing table of a stranger. No slot is held for such news, so a table that stands still, as during the
+    /// Reports a stranger to the routing table. No slot is held for such news, so a table that stands still, as during the
     /// pause before its restart, takes only as many as its mailbox holds.
-    fn tell_of(&mut self, news: PeerSeen, now: Instant) {
-        if let Err(SendError::Full(news)) = self.links.seen.try_send(news) {
-            self.counters.turned_away(Counter::NewsFull, news.peer.addr, &"the routing table does not keep up", now);
+    fn report_seen(&mut self, news: PeerSeen, now: Instant) {
+        if let Err(SendError::Full(news)) = self.table.try_seen(news) {
+            self.shared.counters.turned_away(
+                Counter::NewsFull,
+                news.peer.addr,
+                &"the routing table does not keep up",
+                now,
+            );
         }
     }
 
     /// Hands on what came as an answer. How many may come from addresses that we asked is bounded by the queries in flight.
     /// For others no slot is held, since that would let them fill the slots while the queries stand still: of theirs,
     /// only as many are taken as the mailbox holds.
-    fn tell_queries(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
+    fn pass_response(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
         if asked {
-            self.links.response.do_send(received);
-        } else if let Err(SendError::Full(received)) = self.links.response.try_send(received) {
+            self.queries.response(received);
+        } else if let Err(SendError::Full(received)) = self.queries.try_response(received) {
             let why = "nothing was asked there, and the queries do not keep up";
-            self.counters.turned_away(Counter::ResponsesFull, received.from, &why, now);
+            self.shared.counters.turned_away(Counter::ResponsesFull, received.from, &why, now);
         }
     }
 
@@ -175,26 +172,26 @@ impl Dispatcher {
     }
 
     fn too_fast(&self, from: SocketAddr, now: Instant) {
-        self.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+        self.shared.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
     }
 
     /// The sender of a query as a peer, unless it says that it is not to be inserted: by an empty id, or by ours.
     fn insertable(&self, id: Option<NodeId>, from: SocketAddr) -> Option<Peer> {
-        id.filter(|id| *id != self.own).map(|id| Peer::new(id, from))
+        id.filter(|id| *id != self.shared.id).map(|id| Peer::new(id, from))
     }
 
     fn route(&mut self, request: Request, to: ReplyTo, standing: Standing, now: Instant) {
         let legacy = to.version.is_none();
         let question = |question, key, to| AnswerFromStore { question, key, to };
         match request {
-            Request::Ping => self.links.answer.do_send(TransmitAnswer { to, response: Response::Pong }),
+            Request::Ping => self.socket.answer(TransmitAnswer { to, response: Response::Pong }),
             Request::FindNode { target } => {
-                self.links.nearest.do_send(AnswerNearest { target, value_missing: false, to });
+                self.table.nearest(AnswerNearest { target, value_missing: false, to });
             }
-            Request::FindValue { key } => self.links.from_store.do_send(question(StoreQuestion::FindValue, key, to)),
-            Request::Get { key } => self.links.from_store.do_send(question(StoreQuestion::Get, key, to)),
+            Request::FindValue { key } => self.store.answer(question(StoreQuestion::FindValue, key, to)),
+            Request::Get { key } => self.store.answer(question(StoreQuestion::Get, key, to)),
             Request::CheckStore { key, .. } => {
-                self.links.from_store.do_send(question(StoreQuestion::CheckStore, key, to));
+                self.store.answer(question(StoreQuestion::CheckStore, key, to));
             }
             Request::Set { key, value, ttl, age } => {
                 let write = StoreValue { key, value, ttl, age, cached: false, legacy, to };
@@ -213,7 +210,7 @@ impl Dispatcher {
     fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, standing: Standing, now: Instant) {
         if self.admit(to.addr, standing, WRITE_COST, now) {
             let why = "its value is neither text nor bytes";
-            self.counters.turned_away(Counter::ValueUnsupported, to.addr, &why, now);
+            self.shared.counters.turned_away(Counter::ValueUnsupported, to.addr, &why, now);
             self.refuse(cached, to);
         }
     }
@@ -228,15 +225,15 @@ impl Dispatcher {
     fn judge_write(&mut self, mut write: StoreValue, standing: Standing, now: Instant) {
         let from = write.to.addr;
         match self.admission.admit_write(from, standing, write.to.version, now) {
-            WriteAdmission::Take => self.store(write),
+            WriteAdmission::Take => self.store.write(write),
             WriteAdmission::NoToken => {
                 // A node of ours repeats it with the token that this answer brings: nothing to warn of.
-                self.counters.count(Counter::NoToken);
+                self.shared.counters.count(Counter::NoToken);
                 self.refuse(write.cached, write.to);
             }
             WriteAdmission::TooFast => {
                 let why = "its host writes too fast for one that can show no token";
-                self.counters.turned_away(Counter::LegacyWrite, from, &why, now);
+                self.shared.counters.turned_away(Counter::LegacyWrite, from, &why, now);
                 self.refuse(write.cached, write.to);
             }
             WriteAdmission::Hold => {
@@ -251,19 +248,19 @@ impl Dispatcher {
     /// A refused write is acknowledged: a legacy node drops a peer after one silent query.
     fn refuse(&self, cached: bool, to: ReplyTo) {
         let response = if cached { Response::SetCached } else { Response::Set { stored: false, ttl: None } };
-        self.links.answer.do_send(TransmitAnswer { to, response });
+        self.socket.answer(TransmitAnswer { to, response });
     }
 
     /// An answer that the budget of its address does not bear: as much of it as is answered in any case.
     fn shorten(&self, HoldAnswer { to, response, .. }: HoldAnswer, now: Instant) {
-        self.counters.turned_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
+        self.shared.counters.turned_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
         let response = match response {
             Response::FindNode { .. } | Response::NoValue { .. } => response,
             // A node that knows tokens takes an answer with nothing in it, but a token, for what it is, and asks again.
             Response::Value { .. } if to.version >= Some(TOKEN_VERSION) => Response::NoValue { peers: Vec::new() },
             _ => return,
         };
-        self.links.answer.do_send(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
+        self.socket.answer(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
     }
 
     /// Holds what waits for the pong to a ping that `credit` bytes pay for.
@@ -271,13 +268,13 @@ impl Dispatcher {
         let addr = held.addr();
         match self.admission.hold(addr, held, credit, now) {
             Ok(held) => {
-                self.counters.count(Counter::Held);
+                self.shared.counters.count(Counter::Held);
                 if held.ping {
-                    self.links.ping.do_send(PingPaid { to: addr, id: None });
+                    self.queries.ping(PingPaid { to: addr, id: None });
                 }
             }
             Err((_, refused)) => {
-                self.counters.turned_away(Counter::HeldFull, addr, &refused, now);
+                self.shared.counters.turned_away(Counter::HeldFull, addr, &refused, now);
             }
         }
     }
@@ -288,16 +285,16 @@ impl Dispatcher {
             Held::Answer(answer) => {
                 let beyond = answer.payload.len().saturating_sub(limit);
                 if beyond == 0 || self.admission.spend(answer.to, beyond, now) {
-                    self.links.held.do_send(answer);
+                    self.socket.held(answer);
                 } else {
-                    self.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
+                    self.shared.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
                 }
             }
             Held::Write(mut write) => {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
                     let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
-                    self.counters.turned_away(Counter::HeldFull, write.to.addr, &why, now);
+                    self.shared.counters.turned_away(Counter::HeldFull, write.to.addr, &why, now);
                     return;
                 };
                 write.to.permit = Some(permit);
@@ -306,10 +303,6 @@ impl Dispatcher {
                 self.judge_write(write, standing, now);
             }
         }
-    }
-
-    fn store(&self, write: StoreValue) {
-        self.links.store.do_send(write);
     }
 }
 
@@ -348,7 +341,7 @@ impl Actor for Dispatcher {
 
 impl Supervised for Dispatcher {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.admission = Admission::new(&self.config, ping_len(self.codec), self.tokens.clone());
+        self.admission = Admission::new(&self.shared.config, ping_len(self.shared.codec), self.tokens.clone());
     }
 }
 
@@ -359,10 +352,15 @@ impl Alarmed for Dispatcher {
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for held in self.admission.expire(now) {
-            self.counters.turned_away(Counter::NotVerified, held.addr(), &"its address did not prove itself", now);
+            self.shared.counters.turned_away(
+                Counter::NotVerified,
+                held.addr(),
+                &"its address did not prove itself",
+                now,
+            );
         }
         for to in self.admission.ping_again(now) {
-            self.links.ping.do_send(PingPaid { to, id: None });
+            self.queries.ping(PingPaid { to, id: None });
         }
     }
 }
@@ -371,17 +369,6 @@ impl Handler<DatagramsReceived> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, batch: DatagramsReceived, _: &mut Self::Context) {
-        let now = clock::now();
-        for incoming in batch.0 {
-            self.dispatch(incoming, now);
-        }
-    }
-}
-
-impl Handler<AnswersReceived> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, batch: AnswersReceived, _: &mut Self::Context) {
         let now = clock::now();
         for incoming in batch.0 {
             self.dispatch(incoming, now);
@@ -398,7 +385,7 @@ impl Handler<HoldAnswer> for Dispatcher {
         if self.admission.standing(to, None, now) == Standing::Unknown {
             self.hold(Held::Answer(TransmitHeld { to, local, payload: held.payload }), limit, now);
         } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
-            self.links.held.do_send(TransmitHeld { to, local, payload: held.payload });
+            self.socket.held(TransmitHeld { to, local, payload: held.payload });
         } else {
             self.shorten(held, now);
         }

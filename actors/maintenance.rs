@@ -1,32 +1,33 @@
 //! The scheduler: when refresh, republish, restore, expiry and rejoin are due, each with jitter so that nodes do not act in
-//! step. It does none of the work, it tells those who do.
+//! step. It does none of the work itself.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Recipient, Supervised};
+use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::id::NodeId;
 
 use super::clock::{self, Alarm, Alarmed};
-use super::events::Events;
+use super::handles::Handles;
 use super::handling::Handler;
-use super::join_state::{Attempt, Contacts, JoinState};
+use super::join_state::{Attempt, Contacts};
 use super::messages::{
-    Answer, CheckTable, ExpireValues, JoinNetwork, RefreshBuckets, RepublishDue, SendQuery, TableEmpty,
+    Answer, CheckTable, ExpireValues, JoinNetwork, QueriesHandle, RefreshBuckets, RepublishDue, StoreHandle,
+    TableEmpty, TableHandle,
 };
-use super::operations::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::operations::join::{Aim, Join, JoinContext};
 use super::operations::runner::Runner;
 use super::outcome::BootstrapOutcome;
-use super::supervision::Lifetime;
+use super::shared::Shared;
 
 /// How much each interval is varied.
 const JITTER: f64 = 0.1;
 /// Contacts named by the application that are remembered for a rejoin. Beyond it the oldest are forgotten.
 const MAX_CONTACTS: usize = 200;
-/// How often the table is looked at, whether anybody is in it.
+/// How often the table is checked for peers that answer.
 const CHECK_ROUND: Duration = Duration::from_secs(60);
-/// The pause between a join and the look whether it brought anybody, and between the first rejoin and the second; it
+/// The pause between a join and the check whether it brought any peer, and between the first rejoin and the second; it
 /// doubles with each one that reaches no peer. A join sends two datagrams to each contact, which may both be lost.
 const FIRST_REJOIN: Duration = Duration::from_secs(2);
 /// The longest pause between rejoins.
@@ -34,35 +35,17 @@ const LONGEST_REJOIN: Duration = Duration::from_secs(60);
 
 /// The actor that schedules.
 pub struct Maintenance {
-    own: NodeId,
-    client: bool,
-    config: Config,
+    shared: Rc<Shared>,
     schedule: Schedule,
     contacts: Vec<String>,
     rejoin_pause: Duration,
-    /// Whether the table said that it is empty since it was last looked at.
+    /// Whether the table reported that it is empty since it was last checked.
     found_empty: bool,
     entropy: Box<dyn Entropy>,
-    lifetime: Lifetime,
-    events: Events,
-    links: MaintenanceLinks,
-}
-
-/// Whom the scheduler tells.
-pub(crate) struct MaintenanceLinks {
-    pub(crate) refresh: Recipient<RefreshBuckets>,
-    pub(crate) check: Recipient<CheckTable>,
-    pub(crate) republish: Recipient<RepublishDue>,
-    pub(crate) expire: Recipient<ExpireValues>,
-    pub(crate) query: Recipient<SendQuery>,
-    pub(crate) join: JoinLinks,
-    pub(crate) joined: JoinState,
-}
-
-/// Who this node is, as far as joining needs it.
-pub(crate) struct Identity {
-    pub(crate) own: NodeId,
-    pub(crate) client: bool,
+    join_context: JoinContext,
+    queries: QueriesHandle,
+    table: TableHandle,
+    store: StoreHandle,
 }
 
 /// When each duty is due next.
@@ -96,28 +79,19 @@ fn expiry_round(config: &Config) -> Duration {
 }
 
 impl Maintenance {
-    pub(crate) fn new(
-        identity: Identity,
-        config: Config,
-        entropy: Box<dyn Entropy>,
-        lifetime: Lifetime,
-        events: Events,
-        links: MaintenanceLinks,
-    ) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, join_context: JoinContext, handles: &Handles) -> Self {
         let now = clock::now();
-        let schedule = Schedule { refresh: now, republish: now, expire: now, rejoin: now };
         let mut maintenance = Self {
-            own: identity.own,
-            client: identity.client,
-            config,
-            schedule,
+            shared: shared.clone(),
+            schedule: Schedule { refresh: now, republish: now, expire: now, rejoin: now },
             contacts: Vec::new(),
             rejoin_pause: FIRST_REJOIN,
             found_empty: false,
-            entropy,
-            lifetime,
-            events,
-            links,
+            entropy: shared.entropy(4),
+            join_context,
+            queries: handles.queries.clone(),
+            table: handles.table.clone(),
+            store: handles.store.clone(),
         };
         maintenance.schedule_all(now);
         maintenance
@@ -125,9 +99,9 @@ impl Maintenance {
 
     fn schedule_all(&mut self, now: Instant) {
         self.schedule = Schedule {
-            refresh: now + self.jittered(refresh_round(&self.config)),
-            republish: now + self.jittered(republish_round(&self.config)),
-            expire: now + self.jittered(expiry_round(&self.config)),
+            refresh: now + self.jittered(refresh_round(&self.shared.config)),
+            republish: now + self.jittered(republish_round(&self.shared.config)),
+            expire: now + self.jittered(expiry_round(&self.shared.config)),
             rejoin: now + self.jittered(FIRST_REJOIN),
         };
     }
@@ -147,11 +121,8 @@ impl Maintenance {
     }
 
     fn join(&self, contacts: Vec<String>, attempt: Attempt, answer: Option<Answer<BootstrapOutcome>>) {
-        let (own, client, query_timeout) = (self.own, self.client, self.config.query_timeout);
-        let aim = Aim::Join { client, answer };
-        let plan = JoinPlan { own, contacts, query_timeout, aim, attempt: Some(attempt) };
-        let join = Join::new(plan, self.events.clone(), self.links.join.clone());
-        self.lifetime.run(Runner::new(join, self.links.query.clone()));
+        let join = Join::new(&self.shared, &self.join_context, contacts, Aim::Join(answer), Some(attempt));
+        Runner::run(join, &self.shared.lifetime, &self.queries);
     }
 }
 
@@ -178,24 +149,24 @@ impl Alarmed for Maintenance {
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         // The next time is set first: a duty that fails does not stop the next round.
         if self.schedule.refresh <= now {
-            self.schedule.refresh = now + self.jittered(refresh_round(&self.config));
-            self.links.refresh.do_send(RefreshBuckets { all: false });
+            self.schedule.refresh = now + self.jittered(refresh_round(&self.shared.config));
+            self.table.refresh(RefreshBuckets { all: false });
         }
         if self.schedule.republish <= now {
-            self.schedule.republish = now + self.jittered(republish_round(&self.config));
-            self.links.republish.do_send(RepublishDue);
+            self.schedule.republish = now + self.jittered(republish_round(&self.shared.config));
+            self.store.republish_due(RepublishDue);
         }
         if self.schedule.expire <= now {
-            self.schedule.expire = now + self.jittered(expiry_round(&self.config));
-            self.links.expire.do_send(ExpireValues);
+            self.schedule.expire = now + self.jittered(expiry_round(&self.shared.config));
+            self.store.expire(ExpireValues);
         }
         if self.schedule.rejoin <= now {
-            // Until the table says that it is empty, this is a look, not a rejoin.
+            // Until the table reports that it is empty, this is a check, not a rejoin.
             if !std::mem::take(&mut self.found_empty) {
                 self.rejoin_pause = FIRST_REJOIN;
             }
             self.schedule.rejoin = now + self.jittered(CHECK_ROUND);
-            self.links.check.do_send(CheckTable);
+            self.table.check(CheckTable);
         }
     }
 }
@@ -205,7 +176,7 @@ impl Handler<JoinNetwork> for Maintenance {
 
     fn handle(&mut self, join: JoinNetwork, _: &mut Self::Context) {
         self.remember(&join.contacts);
-        // If this brings nobody, the next try is not far.
+        // If this brings no peer, the next try is not far.
         self.rejoin_pause = FIRST_REJOIN;
         self.schedule.rejoin = clock::now() + self.jittered(FIRST_REJOIN);
         self.join(join.contacts, join.attempt, join.answer);
@@ -226,8 +197,8 @@ impl Handler<TableEmpty> for Maintenance {
         let pause = self.jittered(self.rejoin_pause);
         self.rejoin_pause = (self.rejoin_pause * 2).min(LONGEST_REJOIN);
         self.schedule.rejoin = clock::now() + pause;
-        tracing::info!(contacts = contacts.len(), next_in = ?pause, "nobody is known: joining again");
-        let attempt = empty.attempt.unwrap_or_else(|| self.links.joined.attempt(Contacts::Again));
+        tracing::info!(contacts = contacts.len(), next_in = ?pause, "no peer is known: joining again");
+        let attempt = empty.attempt.unwrap_or_else(|| self.shared.joined.attempt(Contacts::Again));
         self.join(contacts, attempt, None);
     }
 }

@@ -1,20 +1,19 @@
-//! Who does it: actors, each the only owner of a state, who speak in typed messages.
+//! The actors: each is the only owner of a state, and they communicate by typed messages.
 //!
-//! Imports run one way: `assembly` names all actors, they name [`messages`] and [`clock`], and nobody names the actor that
-//! it talks to: it holds a `Recipient` of the message. [`node::Node`] is what an application holds.
+//! Imports run one way: `wiring` names all actors, they name [`messages`] and [`clock`], and none names the actor that it sends
+//! to: it holds a handle. [`node::Node`] is what an application holds.
 
-mod assembly;
 mod bootstrap;
 pub mod clock;
 pub mod counters;
 pub mod dispatcher;
 pub mod events;
-pub mod hand_off;
+mod handles;
 pub mod handling;
+pub mod handoff;
 mod join_state;
-pub mod keeper;
 pub mod limits;
-pub mod lookup_coordinator;
+pub mod lookups;
 pub mod maintenance;
 pub mod messages;
 pub mod node;
@@ -23,17 +22,20 @@ mod operations;
 pub mod outcome;
 mod own_id;
 mod parked;
+pub mod pins;
 pub mod poison;
 pub mod queries;
+mod queue;
 pub mod reply;
 pub mod requests;
 pub mod routing_table;
+mod shared;
 pub mod snapshot;
 pub mod socket;
 pub mod supervision;
-mod turns;
 mod unreadable;
 pub mod value_store;
+mod wiring;
 
 #[cfg(test)]
 mod tests;

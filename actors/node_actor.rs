@@ -1,31 +1,27 @@
-//! The front door for applications: it checks what is asked, tells the room that owns the answer, and sees to it that every
+//! The front door for applications: it checks requests, passes them to the actor that owns the answer, and ensures that every
 //! request ends. [`Node`](super::node::Node) is the handle to it.
 
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Recipient, Supervised};
-use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::config::{Config, ConfigError};
-use kademlia_dynamic::protocol::id::NodeId;
+use actix::{Actor, Context, Supervised};
+use kademlia_dynamic::protocol::config::ConfigError;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
 use super::clock;
-use super::counters::Counters;
-use super::events::Events;
+use super::handles::Handles;
 use super::handling::Handler;
-use super::join_state::{Contacts, JoinState};
-use super::lookup_coordinator::patience;
+use super::join_state::Contacts;
 use super::messages::{
-    Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribeKept, DescribeStore,
-    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, ProbeStore, PublishValue, Purpose, ReadValue,
-    ReleaseKey, SendQuery, StartLookup, UnkeepKey,
+    Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
+    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, LookupReply, LookupResult, ProbeStore,
+    PublishValue, ReadValue, ReleaseKey, StartLookup, UnkeepKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
-use super::operations::join::{Aim, Join, JoinLinks, JoinPlan};
+use super::operations::join::{Aim, Join, JoinContext};
 use super::operations::runner::Runner;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
 use super::reply::Reply;
@@ -33,90 +29,32 @@ use super::requests::{
     Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
     Probe, Release, Set, Stop, Unkeep,
 };
+use super::shared::Shared;
 use super::snapshot::{AdmissionSnapshot, Snapshot};
-use super::supervision::{Ender, Lifetime, StopReason};
+use super::supervision::{Ender, StopReason};
 use super::value_store::check_key;
 
-/// How much longer than it may take a leave-taking is waited for.
+/// How much longer than it may take the handoff at the end is waited for.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// The actor that applications talk to.
 pub struct NodeActor {
-    id: NodeId,
-    addr: SocketAddr,
-    codec: Codec,
-    config: Config,
+    shared: Rc<Shared>,
     started: Instant,
-    /// Whether it was told to stop: what is new is refused.
+    /// Whether it was asked to stop: new requests are refused.
     leaving: bool,
-    lifetime: Lifetime,
-    ender: Ender,
-    counters: Arc<Counters>,
-    events: Events,
-    links: NodeLinks,
-}
-
-/// Whom the front door tells.
-#[derive(Clone)]
-pub(crate) struct NodeLinks {
-    pub(crate) read: Recipient<ReadValue>,
-    pub(crate) audit: Recipient<AuditKey>,
-    pub(crate) publish: Recipient<PublishValue>,
-    pub(crate) release: Recipient<ReleaseKey>,
-    pub(crate) keep: Recipient<KeepKey>,
-    pub(crate) unkeep: Recipient<UnkeepKey>,
-    pub(crate) kept: Recipient<DescribeKept>,
-    pub(crate) copy: Recipient<FindCopy>,
-    pub(crate) probe: Recipient<ProbeStore>,
-    pub(crate) lookup: Recipient<StartLookup>,
-    pub(crate) join: Recipient<JoinNetwork>,
-    pub(crate) table: Recipient<DescribeTable>,
-    pub(crate) store: Recipient<DescribeStore>,
-    pub(crate) admitted: Recipient<CountAdmitted>,
-    pub(crate) queries: Recipient<CountQueries>,
-    pub(crate) losses: Recipient<CountLosses>,
-    pub(crate) lookups: Recipient<CountLookups>,
-    pub(crate) leave: Recipient<Leave>,
-    pub(crate) query: Recipient<SendQuery>,
-    pub(crate) ping: JoinLinks,
-    pub(crate) joined: JoinState,
-}
-
-/// Who this node is.
-pub(crate) struct Description {
-    pub(crate) id: NodeId,
-    pub(crate) addr: SocketAddr,
-    pub(crate) codec: Codec,
+    join_context: JoinContext,
+    handles: Handles,
 }
 
 impl NodeActor {
-    pub(crate) fn new(
-        description: Description,
-        config: Config,
-        life: (Lifetime, Ender),
-        counters: Arc<Counters>,
-        events: Events,
-        links: NodeLinks,
-    ) -> Self {
-        let Description { id, addr, codec } = description;
-        let (lifetime, ender) = life;
-        Self {
-            id,
-            addr,
-            codec,
-            config,
-            started: clock::now(),
-            leaving: false,
-            lifetime,
-            ender,
-            counters,
-            events,
-            links,
-        }
+    pub(crate) fn new(shared: &Rc<Shared>, join_context: JoinContext, handles: &Handles) -> Self {
+        let started = clock::now();
+        Self { shared: shared.clone(), started, leaving: false, join_context, handles: handles.clone() }
     }
 
     fn patience(&self) -> Duration {
-        patience(&self.config)
+        self.shared.patience()
     }
 
     /// Whether something new may be begun, and with this key.
@@ -124,17 +62,17 @@ impl NodeActor {
         if self.leaving {
             return Err(Error::Stopped(StopReason::Asked));
         }
-        key.map_or(Ok(()), |key| check_key(key, &self.config))
+        key.map_or(Ok(()), |key| check_key(key, &self.shared.config))
     }
 
     /// The longest that it takes until a contact has answered or all have failed.
     fn patience_for_contacts(&self) -> Duration {
-        RESOLVE_TIMEOUT + self.config.query_timeout * 3 + Duration::from_secs(1)
+        RESOLVE_TIMEOUT + self.shared.config.query_timeout * 3 + Duration::from_secs(1)
     }
 
-    /// Waits for an answer that another actor was told to give.
+    /// Waits for the answer of another actor.
     fn wait<T: 'static>(&self, answer: oneshot::Receiver<Result<T, Error>>, patience: Duration) -> Reply<T> {
-        let ender = self.ender.clone();
+        let ender = self.ender();
         Reply::of(async move { within(patience, answer).await?.unwrap_or_else(|_| Err(interrupted(&ender))) })
     }
 
@@ -142,11 +80,11 @@ impl NodeActor {
     /// its first answer. Where contacts were given and none was reached it is not begun.
     fn in_the_network<T: 'static>(&self, begin: impl FnOnce(Answer<T>) + 'static) -> Reply<T> {
         let (answer, answered) = oneshot::channel();
-        if self.links.joined.is_open() {
+        if self.shared.joined.is_open() {
             begin(answer);
             return self.wait(answered, self.patience());
         }
-        let (joined, patience) = (self.links.joined.clone(), self.patience_for_contacts());
+        let (joined, patience) = (self.shared.joined.clone(), self.patience_for_contacts());
         let answered = self.wait(answered, patience + self.patience());
         Reply::of(async move {
             within(patience, joined.wait()).await??;
@@ -163,15 +101,15 @@ impl NodeActor {
         if let Err(error) = self.within_k("quorum", quorum) {
             return Reply::refused(error.into());
         }
-        let (read, of) = (self.links.read.clone(), key.clone());
-        let begin = move |answer| read.do_send(ReadValue { key: of, quorum, answer });
-        if self.links.joined.is_open() {
+        let (store, of) = (self.handles.store.clone(), key.clone());
+        let begin = move |answer| store.read(ReadValue { key: of, quorum, answer });
+        if self.shared.joined.is_open() {
             return self.in_the_network(begin);
         }
-        // What is held here needs no network.
-        let (copy, ender) = (self.links.copy.send(FindCopy(key)), self.ender.clone());
+        // What is stored here needs no network.
+        let (copy, ender) = (self.handles.store.find_copy(FindCopy(key)), self.ender());
         let (answer, answered) = oneshot::channel();
-        let (joined, patience) = (self.links.joined.clone(), self.patience_for_contacts());
+        let (joined, patience) = (self.shared.joined.clone(), self.patience_for_contacts());
         let answered = self.wait(answered, patience + self.patience());
         Reply::of(async move {
             if copy.await.map_err(|_| interrupted(&ender))?.is_none() {
@@ -184,17 +122,25 @@ impl NodeActor {
 
     /// Whether a number of peers, called `name`, is one that the k nearest can reach.
     fn within_k(&self, name: &'static str, value: usize) -> Result<(), ConfigError> {
-        if (1..=self.config.k).contains(&value) {
+        if (1..=self.shared.config.k).contains(&value) {
             return Ok(());
         }
-        let (value, low, high) = (value.to_string(), "1".to_owned(), self.config.k.to_string());
+        let (value, low, high) = (value.to_string(), "1".to_owned(), self.shared.config.k.to_string());
         Err(ConfigError { name, value, low, high })
     }
 
-    /// Has something looked up, and waits for it.
-    fn look_up<T: 'static>(&self, key: LookupKey, purpose: impl FnOnce(Answer<T>) -> Purpose + 'static) -> Reply<T> {
-        let lookup = self.links.lookup.clone();
-        self.in_the_network(move |answer| lookup.do_send(StartLookup { key, purpose: purpose(answer) }))
+    /// Has something looked up, and waits for what `read` makes of the result.
+    fn look_up<T: Send + 'static>(
+        &self,
+        key: LookupKey,
+        read: impl FnOnce(&LookupResult) -> Result<T, Error> + Send + 'static,
+    ) -> Reply<T> {
+        let lookups = self.handles.lookups.clone();
+        self.in_the_network(move |answer| lookups.start(StartLookup::foreground(key, LookupReply::to(answer, read))))
+    }
+
+    fn ender(&self) -> Ender {
+        self.shared.lifetime.ender()
     }
 }
 
@@ -246,8 +192,8 @@ impl Handler<CheckHealth> for NodeActor {
         if let Err(error) = self.admit(Some(&check.key)) {
             return Reply::refused(error);
         }
-        let audit = self.links.audit.clone();
-        self.in_the_network(move |answer| audit.do_send(AuditKey { key: check.key, answer }))
+        let store = self.handles.store.clone();
+        self.in_the_network(move |answer| store.audit(AuditKey { key: check.key, answer }))
     }
 }
 
@@ -258,8 +204,8 @@ impl Handler<Set> for NodeActor {
         if let Err(error) = self.admit(None) {
             return Reply::refused(error);
         }
-        let publish = self.links.publish.clone();
-        self.in_the_network(move |answer| publish.do_send(PublishValue { key: set.key, value: set.value, answer }))
+        let store = self.handles.store.clone();
+        self.in_the_network(move |answer| store.publish(PublishValue { key: set.key, value: set.value, answer }))
     }
 }
 
@@ -268,7 +214,7 @@ impl Handler<FindNode> for NodeActor {
 
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
         match self.admit(None) {
-            Ok(()) => self.look_up(LookupKey::Nodes(find.target), Purpose::FindNode),
+            Ok(()) => self.look_up(LookupKey::Nodes(find.target), LookupResult::nearest),
             Err(error) => Reply::refused(error),
         }
     }
@@ -279,7 +225,7 @@ impl Handler<FindValue> for NodeActor {
 
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
         match self.admit(Some(&find.key)) {
-            Ok(()) => self.look_up(LookupKey::Value(find.key), Purpose::FindValue),
+            Ok(()) => self.look_up(LookupKey::Value(find.key), LookupResult::found_value),
             Err(error) => Reply::refused(error),
         }
     }
@@ -293,15 +239,8 @@ impl Handler<Ping> for NodeActor {
             return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
-        let plan = JoinPlan {
-            own: self.id,
-            contacts: vec![ping.addr],
-            query_timeout: self.config.query_timeout,
-            aim: Aim::Ping(answer),
-            attempt: None,
-        };
-        let join = Join::new(plan, self.events.clone(), self.links.ping.clone());
-        self.lifetime.run(Runner::new(join, self.links.query.clone()));
+        let join = Join::new(&self.shared, &self.join_context, vec![ping.addr], Aim::Ping(answer), None);
+        Runner::run(join, &self.shared.lifetime, &self.handles.queries);
         self.wait(answered, self.patience_for_contacts())
     }
 }
@@ -314,8 +253,8 @@ impl Handler<Bootstrap> for NodeActor {
             return Reply::refused(error);
         }
         let (answer, answered) = oneshot::channel();
-        let attempt = self.links.joined.attempt(Contacts::Given);
-        self.links.join.do_send(JoinNetwork { contacts: bootstrap.contacts, attempt, answer: Some(answer) });
+        let attempt = self.shared.joined.attempt(Contacts::Given);
+        self.handles.maintenance.join(JoinNetwork { contacts: bootstrap.contacts, attempt, answer: Some(answer) });
         self.wait(answered, self.patience_for_contacts() + self.patience())
     }
 }
@@ -325,7 +264,7 @@ impl Handler<Release> for NodeActor {
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
-        self.links.release.do_send(ReleaseKey { key: release.key, answer });
+        self.handles.store.release(ReleaseKey { key: release.key, answer });
         self.wait(answered, self.patience())
     }
 }
@@ -334,7 +273,7 @@ impl Handler<CopyOf> for NodeActor {
     type Result = Reply<Option<StoredCopy>>;
 
     fn handle(&mut self, asked: CopyOf, _: &mut Self::Context) -> Self::Result {
-        let (found, ender) = (self.links.copy.send(FindCopy(asked.key)), self.ender.clone());
+        let (found, ender) = (self.handles.store.find_copy(FindCopy(asked.key)), self.ender());
         Reply::of(async move { found.await.map_err(|_| interrupted(&ender)) })
     }
 }
@@ -351,7 +290,7 @@ impl Handler<Keep> for NodeActor {
             return Reply::refused(error.into());
         }
         let (answer, answered) = oneshot::channel();
-        self.links.keep.do_send(KeepKey { key, min_replicas, answer });
+        self.handles.store.pin(KeepKey { key, min_replicas, answer });
         self.wait(answered, self.patience())
     }
 }
@@ -361,7 +300,7 @@ impl Handler<Unkeep> for NodeActor {
 
     fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
-        self.links.unkeep.do_send(UnkeepKey { key: unkeep.key, answer: Some(answer) });
+        self.handles.store.unpin(UnkeepKey { key: unkeep.key, answer: Some(answer) });
         self.wait(answered, self.patience())
     }
 }
@@ -371,7 +310,7 @@ impl Handler<Probe> for NodeActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
-        self.links.probe.do_send(ProbeStore { answer });
+        self.handles.store.probe(ProbeStore { answer });
         self.wait(answered, self.patience())
     }
 }
@@ -382,10 +321,10 @@ impl Handler<Stop> for NodeActor {
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {
         self.leaving = true;
         let (answer, answered) = oneshot::channel();
-        self.links.leave.do_send(Leave { answer });
-        let (ender, patience) = (self.ender.clone(), self.config.hand_off_time + GRACE);
-        // Whoever asked for it may go, and it ends all the same.
-        self.lifetime.spawn(async move {
+        self.handles.handoff.leave(Leave { answer });
+        let (ender, patience) = (self.ender(), self.shared.config.hand_off_time + GRACE);
+        // The caller may go, and the node ends all the same.
+        self.shared.lifetime.spawn(async move {
             let _ = tokio::time::timeout(patience, answered).await;
             ender.end(StopReason::Asked);
         });
@@ -396,24 +335,22 @@ impl Handler<Describe> for NodeActor {
     type Result = Reply<Snapshot>;
 
     fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
-        let (links, counters, ender) = (self.links.clone(), self.counters.clone(), self.ender.clone());
-        let (id, addr, codec) = (self.id, self.addr, self.codec);
+        let (shared, handles, ender) = (self.shared.clone(), self.handles.clone(), self.ender());
         let uptime = clock::now().saturating_duration_since(self.started);
-        // The one place that asks instead of telling: looking in is rare, and needs all of them.
+        // The one place that asks all actors one after the other: it is rare, and needs all of them.
         Reply::of(async move {
             let gone = |_| interrupted(&ender);
-            let table = links.table.send(DescribeTable).await.map_err(gone)?;
-            let store = links.store.send(DescribeStore).await.map_err(gone)?;
-            let keeping = links.kept.send(DescribeKept).await.map_err(gone)?;
-            let (admitted, poisonous_datagrams) = links.admitted.send(CountAdmitted).await.map_err(gone)?;
-            let (queries, queries_parked) = links.queries.send(CountQueries).await.map_err(gone)?;
-            let (lookups_running, lookups_waiting) = links.lookups.send(CountLookups).await.map_err(gone)?;
-            links.losses.send(CountLosses).await.map_err(gone)?;
-            let (restarts, counters) = (counters.restarts(), counters.snapshot());
+            let table = handles.table.describe(DescribeTable).await.map_err(gone)?;
+            let store = handles.store.describe(DescribeStore).await.map_err(gone)?;
+            let keeping = handles.pins.describe(DescribePins).await.map_err(gone)?;
+            let (admitted, poisonous_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
+            let (queries, queries_parked) = handles.queries.count(CountQueries).await.map_err(gone)?;
+            let (lookups_running, lookups_waiting) = handles.lookups.count(CountLookups).await.map_err(gone)?;
+            handles.socket.count_losses(CountLosses).await.map_err(gone)?;
             Ok(Snapshot {
-                id,
-                addr,
-                codec,
+                id: shared.id,
+                addr: shared.addr,
+                codec: shared.codec,
                 uptime,
                 table,
                 store,
@@ -422,8 +359,8 @@ impl Handler<Describe> for NodeActor {
                 queries_in_flight: queries.in_flight,
                 lookups_running,
                 lookups_waiting,
-                counters,
-                restarts,
+                counters: shared.counters.snapshot(),
+                restarts: shared.counters.restarts(),
             })
         })
     }

@@ -1,12 +1,11 @@
-//! Queries in flight: it sends them, and again where no answer comes, matches answers to them, and says who answered and who
-//! kept silent. What an answer means is its asker's business.
+//! Queries in flight: it sends them, and again where no answer comes, matches answers to them, and reports which peers answered
+//! and which were silent. What an answer means is the business of the actor that asked.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Recipient, Supervised};
-use kademlia_dynamic::protocol::config::Config;
+use actix::{Actor, Context, MessageResult, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::liveness::NamedBy;
@@ -15,37 +14,28 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
-use super::counters::{Counter, Counters};
+use super::counters::Counter;
+use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
-    self, AddressVerified, Answered, Asker, CountQueries, Failed, PeerAnswered, PeerReplaced, PeerSeen, PeerSilent,
-    PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
+    self, AddressVerified, Answered, Asker, CountQueries, DispatcherHandle, Failed, PeerAnswered, PeerReplaced,
+    PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery,
+    SocketHandle, TableHandle, TransmitQuery,
 };
 pub use super::parked::MAX_PARKED;
 use super::parked::Parked;
+use super::shared::Shared;
 
 /// The actor that owns the queries in flight.
 pub struct Queries {
-    config: Config,
-    /// Our id as we claim it; `None` for a node that must not be inserted anywhere.
-    own: Option<NodeId>,
+    shared: Rc<Shared>,
     pending: Pending<Waiting>,
     /// Queries that wait for the first answer of an address.
     parked: Parked<(Request, Waiting)>,
     entropy: Box<dyn Entropy>,
-    counters: Arc<Counters>,
-    links: QueriesLinks,
-}
-
-/// Whom the queries tell.
-pub(crate) struct QueriesLinks {
-    pub(crate) transmit: Recipient<TransmitQuery>,
-    pub(crate) over: Recipient<QueryOver>,
-    pub(crate) verified: Recipient<AddressVerified>,
-    pub(crate) answered: Recipient<PeerAnswered>,
-    pub(crate) seen: Recipient<PeerSeen>,
-    pub(crate) silent: Recipient<PeerSilent>,
-    pub(crate) replaced: Recipient<PeerReplaced>,
+    socket: SocketHandle,
+    dispatcher: DispatcherHandle,
+    table: TableHandle,
 }
 
 /// Who waits for a query's end.
@@ -105,28 +95,29 @@ impl Waiting {
 }
 
 impl Queries {
-    pub(crate) fn new(
-        own: Option<NodeId>,
-        config: Config,
-        entropy: Box<dyn Entropy>,
-        counters: Arc<Counters>,
-        links: QueriesLinks,
-    ) -> Self {
-        let pending = Pending::new(&config);
-        Self { config, own, pending, parked: Parked::default(), entropy, counters, links }
+    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+        Self {
+            shared: shared.clone(),
+            pending: Pending::new(&shared.config),
+            parked: Parked::default(),
+            entropy: shared.entropy(1),
+            socket: handles.socket.clone(),
+            dispatcher: handles.dispatcher.clone(),
+            table: handles.table.clone(),
+        }
     }
 
     /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (docs/wire.md, 2.4).
     fn claim(&self, asked: Option<NodeId>) -> Option<NodeId> {
-        self.own.or(asked)
+        self.shared.insertable_id().or(asked)
     }
 
     fn silent(&mut self, waiting: &Waiting) {
-        self.counters.count(Counter::Silent);
+        self.shared.counters.count(Counter::Silent);
         tracing::debug!(to = %waiting.to, "query not answered in time");
-        self.links.over.do_send(QueryOver { to: waiting.to });
+        self.socket.over(QueryOver { to: waiting.to });
         if let Some(id) = waiting.id {
-            self.links.silent.do_send(PeerSilent(Peer::new(id, waiting.to)));
+            self.table.silent(PeerSilent(Peer::new(id, waiting.to)));
         }
         waiting.tell(QueryResult::Failed(Failed::Silent));
     }
@@ -144,10 +135,10 @@ impl Queries {
         match self.pending.begin(id, target, kind, waiting, now) {
             Ok(()) => {
                 tracing::debug!(%to, query = kind, "query sent");
-                self.links.transmit.do_send(query);
+                self.socket.query(query);
             }
             Err((waiting, why)) => {
-                self.counters.turned_away(Counter::QueryRefused, to, &why, now);
+                self.shared.counters.turned_away(Counter::QueryRefused, to, &why, now);
                 waiting.tell(QueryResult::Failed(Failed::Unsent));
             }
         }
@@ -178,7 +169,7 @@ impl Queries {
 
     fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
         let why = "it was sent enough queries, and never answered";
-        self.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
+        self.shared.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
         waiting.tell(QueryResult::Failed(Failed::Unsent));
     }
 }
@@ -195,13 +186,13 @@ impl Supervised for Queries {
     fn restarting(&mut self, _: &mut Self::Context) {
         // What was in flight is not known to be right any more: who waits is told, and no peer is blamed.
         for waiting in self.pending.fail_all() {
-            self.links.over.do_send(QueryOver { to: waiting.to });
+            self.socket.over(QueryOver { to: waiting.to });
             waiting.tell(QueryResult::Failed(Failed::Unsent));
         }
         for (_, waiting) in self.parked.release_all() {
             waiting.tell(QueryResult::Failed(Failed::Unsent));
         }
-        self.pending = Pending::new(&self.config);
+        self.pending = Pending::new(&self.shared.config);
     }
 }
 
@@ -216,7 +207,7 @@ impl Alarmed for Queries {
                 Late::Slow => waiting.tell(QueryResult::Late(messages::Late::Slow)),
                 Late::Resend => {
                     if let Some(query) = waiting.again() {
-                        self.links.transmit.do_send(query);
+                        self.socket.query(query);
                         waiting.tell(QueryResult::Late(messages::Late::Resent));
                     }
                 }
@@ -262,7 +253,7 @@ impl Handler<QueryUnsent> for Queries {
 
     fn handle(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
-            self.links.over.do_send(QueryOver { to: waiting.to });
+            self.socket.over(QueryOver { to: waiting.to });
             waiting.tell(QueryResult::Failed(Failed::Unsent));
             self.give_up_waiting(waiting.to, clock::now());
         }
@@ -277,14 +268,14 @@ impl Handler<ResponseReceived> for Queries {
         let now = clock::now();
         let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
             Ok(answered) => answered,
-            Err(Reject::Repeated) => return self.counters.count(Counter::RepeatedAnswer),
+            Err(Reject::Repeated) => return self.shared.counters.count(Counter::RepeatedAnswer),
             Err(reject) => {
                 let counter = match reject {
                     Reject::UnknownQuery | Reject::Repeated => Counter::UnknownQuery,
                     Reject::WrongSource => Counter::WrongSource,
                     Reject::WrongKind => Counter::WrongKind,
                 };
-                self.counters.turned_away(counter, from, &reject, now);
+                self.shared.counters.turned_away(counter, from, &reject, now);
                 return;
             }
         };
@@ -293,26 +284,26 @@ impl Handler<ResponseReceived> for Queries {
         if let Some(token) = token.filter(|_| from == waiting.to) {
             self.pending.given(from, token, now);
         }
-        self.links.over.do_send(QueryOver { to: waiting.to });
+        self.socket.over(QueryOver { to: waiting.to });
         for (request, parked) in self.parked.release(&waiting.to) {
             if !parked.is_moot() {
                 self.begin(request, parked, now);
             }
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
-        if from == waiting.to && self.config.source_verification.covers(&from.ip()) {
-            self.links.verified.do_send(AddressVerified { addr: from, version });
+        if from == waiting.to && self.shared.config.source_verification.covers(&from.ip()) {
+            self.dispatcher.verified(AddressVerified { addr: from, version });
         }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));
         match (peer, waiting.id) {
             (_, Some(expected)) if answered.wrong_id => {
-                self.links.replaced.do_send(PeerReplaced(Peer::new(expected, waiting.to)));
+                self.table.replaced(PeerReplaced(Peer::new(expected, waiting.to)));
                 // Whoever it is has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
-                    self.links.seen.do_send(PeerSeen { peer, version, origin });
+                    self.table.seen(PeerSeen { peer, version, origin });
                 }
             }
-            (Some(peer), _) => self.links.answered.do_send(PeerAnswered { peer, version, origin }),
+            (Some(peer), _) => self.table.answered(PeerAnswered { peer, version, origin }),
             (None, _) => {}
         }
         if !answered.wrong_id

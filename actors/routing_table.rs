@@ -1,27 +1,28 @@
-//! The routing table as an actor: who we know. It answers for it, keeps it true by asking for pings, and gives lookups
+//! The routing table as an actor: the known peers. It answers for it, keeps it true by asking for pings, and gives lookups
 //! their start. The rules of the table are the protocol's.
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Recipient, Supervised};
-use kademlia_dynamic::protocol::config::Config;
+use actix::{Actor, Context, MessageResult, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting};
 use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
 
 use super::clock;
-use super::events::{Event, Events};
+use super::events::Event;
+use super::handles::Handles;
 use super::handling::Handler;
-use super::join_state::JoinState;
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupDone, LookupKey, PeerAnswered,
-    PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid, Purpose, RefreshBuckets, RememberPeers, SeedLookup,
-    SelectValues, SendQuery, StartLookup, TableEmpty, TransmitAnswer,
+    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, HandoffHandle, LaunchLookup, LookupDone, LookupKey,
+    LookupReply, LookupsHandle, MaintenanceHandle, PeerAnswered, PeerEntered, PeerReplaced, PeerSeen, PeerSilent,
+    PingPaid, Priority, QueriesHandle, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery,
+    SocketHandle, StartLookup, StoreHandle, TableEmpty, TransmitAnswer,
 };
+use super::shared::Shared;
 
 /// Verified peers that outlive the table: they are asked again when it is empty or was lost.
 const REMEMBERED: usize = MAX_REMEMBERED_PEERS;
@@ -33,16 +34,21 @@ const SEEDS_PER_K: usize = 3;
 
 /// The actor that owns the routing table.
 pub struct RoutingTable {
-    own: NodeId,
-    config: Config,
+    shared: Rc<Shared>,
     table: Table,
     /// Peers that were in the table when it was last looked at, most recently answered first, then those that were in it
     /// before, those of the last process included: at most [`REMEMBERED`].
     once_known: Vec<Peer>,
     network: Network,
+    /// Whether the store keeps peers beyond the process.
+    lasting: bool,
     entropy: Box<dyn Entropy>,
-    events: Events,
-    links: TableLinks,
+    socket: SocketHandle,
+    queries: QueriesHandle,
+    lookups: LookupsHandle,
+    maintenance: MaintenanceHandle,
+    store: StoreHandle,
+    handoff: HandoffHandle,
 }
 
 /// Whether any peer answers.
@@ -56,43 +62,33 @@ enum Network {
     Lost,
 }
 
-/// Whom the routing table tells.
-pub(crate) struct TableLinks {
-    pub(crate) answer: Recipient<TransmitAnswer>,
-    /// Hears that this node has company.
-    pub(crate) joined: JoinState,
-    pub(crate) ping: Recipient<SendQuery>,
-    pub(crate) newcomer: Recipient<PingPaid>,
-    pub(crate) launch: Recipient<LaunchLookup>,
-    pub(crate) lookup: Recipient<StartLookup>,
-    pub(crate) empty: Recipient<TableEmpty>,
-    pub(crate) entered: Recipient<PeerEntered>,
-    pub(crate) select: Recipient<SelectValues>,
-    /// `None` where nothing outlives the process.
-    pub(crate) remember: Option<Recipient<RememberPeers>>,
-}
-
 impl RoutingTable {
-    pub(crate) fn new(
-        own: NodeId,
-        config: Config,
-        once_known: Vec<Peer>,
-        entropy: Box<dyn Entropy>,
-        events: Events,
-        links: TableLinks,
-    ) -> Self {
-        let table = Table::new(own, &config, clock::now());
-        Self { own, config, table, once_known, network: Network::Unknown, entropy, events, links }
+    /// A table that begins empty. `once_known` are the peers of the last process; `None` where none outlive it.
+    pub(crate) fn new(shared: &Rc<Shared>, once_known: Option<Vec<Peer>>, handles: &Handles) -> Self {
+        Self {
+            shared: shared.clone(),
+            table: Table::new(shared.id, &shared.config, clock::now()),
+            lasting: once_known.is_some(),
+            once_known: once_known.unwrap_or_default(),
+            network: Network::Unknown,
+            entropy: shared.entropy(2),
+            socket: handles.socket.clone(),
+            queries: handles.queries.clone(),
+            lookups: handles.lookups.clone(),
+            maintenance: handles.maintenance.clone(),
+            store: handles.store.clone(),
+            handoff: handles.handoff.clone(),
+        }
     }
 
     fn ping(&self, peer: Peer) {
-        self.links.ping.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker: None });
+        self.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker: None });
     }
 
     /// Does what an event of the table asks for.
     fn carry_out(&self, outcome: Outcome) {
         for change in outcome.changes {
-            self.events.emit(match change {
+            self.shared.events.emit(match change {
                 Change::Entered(peer) => Event::PeerAdded(peer),
                 Change::Left(peer) => Event::PeerRemoved(peer),
             });
@@ -102,7 +98,7 @@ impl RoutingTable {
         }
     }
 
-    /// Has noted who is known, for the next process: those who have answered lately come first.
+    /// Has the known peers noted for the next process: those that have answered lately come first.
     fn remember(&mut self) {
         let mut peers = self.table.verified_peers(REMEMBERED);
         let is_newer = |old: &Peer| peers.iter().all(|peer| peer.id != old.id && peer.addr != old.addr);
@@ -110,23 +106,25 @@ impl RoutingTable {
         peers.extend(before);
         peers.truncate(REMEMBERED);
         self.once_known = peers;
-        if let Some(remember) = &self.links.remember {
-            remember.do_send(RememberPeers(self.once_known.clone()));
+        if self.lasting {
+            self.store.remember(RememberPeers(self.once_known.clone()));
         }
     }
 
-    /// Those who answered when they were last asked.
+    /// The peers that answered when they were last asked.
     fn neighbours(&self) -> Neighbours {
         let answer = self.table.entries().filter(|entry| entry.failures() == 0);
         let known = answer.map(|entry| Neighbour { peer: entry.peer(), legacy: entry.is_legacy() });
-        Neighbours::new(self.own, known.collect())
+        Neighbours::new(self.shared.id, known.collect())
     }
 
     fn refresh(&mut self, now: Instant, all: bool) {
         let prefixes = if all { self.table.prefixes() } else { self.table.stale(now) };
         for prefix in prefixes {
             let key = LookupKey::Nodes(prefix.random_id(&mut *self.entropy));
-            self.links.lookup.do_send(StartLookup { key, purpose: Purpose::Refresh });
+            // A bucket whose lookup is refused becomes due again.
+            let (priority, reply) = (Priority::Background, LookupReply::then(drop));
+            self.lookups.start(StartLookup { key, priority, own_vote: None, reply });
         }
     }
 }
@@ -152,9 +150,9 @@ impl Handler<PeerSeen> for RoutingTable {
 
     fn handle(&mut self, seen: PeerSeen, _: &mut Self::Context) {
         match self.table.peer_asked(seen.peer, clock::now()) {
-            // Who asked has paid for a ping to itself, and for none to another address.
+            // The sender has paid for a ping to itself, and for none to another address.
             Sighting::Verify(peer) if peer.addr == seen.peer.addr => {
-                self.links.newcomer.do_send(PingPaid { to: peer.addr, id: Some(peer.id) });
+                self.queries.ping(PingPaid { to: peer.addr, id: Some(peer.id) });
             }
             Sighting::Verify(peer) => self.ping(peer),
             Sighting::Known | Sighting::Ignored => {}
@@ -167,19 +165,19 @@ impl Handler<PeerAnswered> for RoutingTable {
 
     fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
         if std::mem::replace(&mut self.network, Network::Found) == Network::Lost {
-            self.events.emit(Event::NetworkFound);
+            self.shared.events.emit(Event::NetworkFound);
         }
         let (insertion, outcome) = self.table.peer_answered(answered.peer, answered.version, clock::now());
         self.carry_out(outcome);
         if insertion == Insertion::Added {
-            self.links.joined.reached();
+            self.shared.joined.reached();
             if self.table.len() <= FEW {
                 self.remember();
             }
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
             let legacy = answered.version.is_none();
-            self.links.entered.do_send(PeerEntered(Neighbour { peer: answered.peer, legacy }));
+            self.handoff.entered(PeerEntered(Neighbour { peer: answered.peer, legacy }));
         }
     }
 }
@@ -206,9 +204,9 @@ impl Handler<AnswerNearest> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
-        let peers = self.table.nearest_for(&asked.target, self.config.k, &asked.to.addr);
+        let peers = self.table.nearest_for(&asked.target, self.shared.config.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
-        self.links.answer.do_send(TransmitAnswer { to: asked.to, response });
+        self.socket.answer(TransmitAnswer { to: asked.to, response });
     }
 }
 
@@ -216,7 +214,7 @@ impl Handler<FindNeighbours> for RoutingTable {
     type Result = ();
 
     fn handle(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
-        self.links.select.do_send(SelectValues { cause, neighbours: self.neighbours() });
+        self.store.select(SelectValues { cause, neighbours: self.neighbours() });
     }
 }
 
@@ -225,8 +223,8 @@ impl Handler<SeedLookup> for RoutingTable {
 
     fn handle(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
         // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
-        let seeds = self.table.nearest(&key.target(), SEEDS_PER_K * self.config.k);
-        self.links.launch.do_send(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
+        let seeds = self.table.nearest(&key.target(), SEEDS_PER_K * self.shared.config.k);
+        self.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }
 
@@ -254,9 +252,9 @@ impl Handler<CheckTable> for RoutingTable {
         if nobody_answers {
             if self.network == Network::Found {
                 self.network = Network::Lost;
-                self.events.emit(Event::NetworkLost);
+                self.shared.events.emit(Event::NetworkLost);
             }
-            self.links.empty.do_send(TableEmpty { once_known: self.once_known.clone(), attempt: None });
+            self.maintenance.table_empty(TableEmpty { once_known: self.once_known.clone(), attempt: None });
         }
         if !self.table.is_empty() {
             self.remember();

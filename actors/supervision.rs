@@ -1,5 +1,5 @@
-//! Who lives, and what happens when one dies: mailboxes, restarts after a panic, the budget for them, and the end of the
-//! house as a whole. It knows no actor by name.
+//! Supervision: mailboxes, restarts after a panic, the budget for them, and the end of the node as a whole. It knows no actor
+//! by name.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -30,7 +30,7 @@ pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 /// Why a node is no longer running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopReason {
-    /// It was told to stop, or its last handle was dropped.
+    /// It was asked to stop, or its last handle was dropped.
     #[error("the node was stopped")]
     Asked,
     /// An actor panicked more often than its budget allows.
@@ -47,7 +47,7 @@ pub enum StopReason {
     },
 }
 
-/// The life of one house: its actors run until somebody ends it, and its end can be awaited.
+/// The life of one node: its actors run until it is ended, and the end can be awaited.
 #[derive(Clone)]
 pub(crate) struct Lifetime {
     members: Arc<Mutex<Members>>,
@@ -56,12 +56,12 @@ pub(crate) struct Lifetime {
     budget: Budget,
 }
 
-/// Whoever holds this can end the house. It can be sent anywhere.
+/// Ends the node. It can be sent anywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Ender(Arc<Mutex<Members>>);
 
 impl Ender {
-    /// Ends the house for `reason`, unless it has ended already.
+    /// Ends the node for `reason`, unless it has ended already.
     pub(crate) fn end(&self, reason: StopReason) {
         let tasks = {
             let mut members = locked(&self.0);
@@ -82,10 +82,10 @@ impl Ender {
     }
 }
 
-/// Who runs in a house. Actors are woken all the time and a house ends once: so its tasks do not look whether it has, but
-/// are told.
+/// The tasks of a node. Actors are woken all the time and a node ends once: so its tasks do not look whether it has, but are
+/// aborted.
 ///
-/// Invariant: the numbers in `free` are those of the empty places. No place is taken once the house has ended.
+/// Invariant: the numbers in `free` are those of the empty places. No place is taken once the node has ended.
 #[derive(Debug, Default)]
 struct Members {
     ended: Option<StopReason>,
@@ -94,7 +94,7 @@ struct Members {
 }
 
 impl Members {
-    /// A place for the task that is about to begin; `None` once the house has ended.
+    /// A place for the task that is about to begin; `None` once the node has ended.
     fn reserve(&mut self) -> Option<usize> {
         if self.ended.is_some() {
             return None;
@@ -110,7 +110,7 @@ fn locked(members: &Mutex<Members>) -> MutexGuard<'_, Members> {
     members.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The place of a running task. It is free again when the task is gone, and only then may the house be gone.
+/// The place of a running task. It is free again when the task is gone, and only then has the node ended.
 struct Membership {
     place: usize,
     members: Arc<Mutex<Members>>,
@@ -120,7 +120,7 @@ struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut members = locked(&self.members);
-        // Once the house has ended there are no places.
+        // Once the node has ended there are no places.
         if let Some(task) = members.tasks.get_mut(self.place) {
             *task = None;
             members.free.push(self.place);
@@ -128,7 +128,7 @@ impl Drop for Membership {
     }
 }
 
-/// Resolves once nothing of the house lives any more.
+/// Resolves once nothing of the node lives any more.
 pub(crate) struct Ended(mpsc::Receiver<Infallible>);
 
 impl Ended {
@@ -139,31 +139,35 @@ impl Ended {
 }
 
 impl Lifetime {
-    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ender, Ended) {
+    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ended) {
         let members = Arc::new(Mutex::new(Members::default()));
         let (alive, ended) = mpsc::channel(1);
         let budget = Budget { restarts: config.max_restarts, window: config.restart_window };
-        let lifetime = Self { members: members.clone(), alive, counters, budget };
-        (lifetime, Ender(members), Ended(ended))
+        (Self { members, alive, counters, budget }, Ended(ended))
     }
 
-    /// Runs a short-lived actor: until it stops by itself or the house ends. It is not restarted.
-    pub(crate) fn run<A: Actor<Context = Context<A>>>(&self, actor: A) -> Addr<A> {
+    /// Ends the node.
+    pub(crate) fn ender(&self) -> Ender {
+        Ender(self.members.clone())
+    }
+
+    /// Runs a short-lived actor as `name`: until it stops by itself or the node ends. It is not restarted.
+    pub(crate) fn run<A: Actor<Context = Context<A>>>(&self, name: &'static str, actor: A) -> Addr<A> {
         let mailbox = Mailbox::new(SHORT_MAILBOX);
         let addr = mailbox.addr();
         let mut context = Guarded(Some(Context::with_receiver(mailbox.receiver).into_future(actor)));
-        // Only the task and those who were given the address keep it going.
+        // Only the task and the holders of the address keep it going.
         drop(mailbox.addr);
         self.spawn(async move {
             if let Err(panic) = poll_fn(|cx| context.poll(cx)).await {
-                let (actor, panic) = (std::any::type_name::<A>(), panic_text(&*panic));
-                log(|| tracing::error!(actor, panic, "panicked: it is gone"));
+                let panic = panic_text(&*panic);
+                log(|| tracing::error!(operation = name, panic, "panicked: it has ended"));
             }
         });
         addr
     }
 
-    /// Runs a future as part of the house: it is dropped when the house ends, and the end waits for that.
+    /// Runs a future as part of the node: it is dropped when the node ends, and the end waits for that.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let Some(place) = locked(&self.members).reserve() else { return };
         let membership = Membership { place, members: self.members.clone(), _alive: self.alive.clone() };
@@ -181,7 +185,7 @@ impl Lifetime {
     }
 }
 
-/// Mailbox of a short-lived actor. Only told, never asked, so the bound is not used.
+/// The mailbox of a short-lived actor. No message is offered to it, so the bound is not used.
 const SHORT_MAILBOX: usize = 16;
 
 /// An actor's mailbox before the actor is there: so that actors which know each other can be made one after the other.
@@ -201,15 +205,13 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.addr.clone()
     }
 
-    /// Runs `actor` on this mailbox as `name`, restarted after a panic, until the house ends.
+    /// Runs `actor` on this mailbox as `name`, restarted after a panic, until the node ends.
     pub(crate) fn supervise(self, lifetime: &Lifetime, name: &'static str, actor: A) -> Addr<A>
     where
         A: Supervised,
     {
         let context = Context::with_receiver(self.receiver).into_future(actor);
-        let ender = Ender(lifetime.members.clone());
-        let watched = watch_over(context, name, lifetime.budget, lifetime.counters.clone(), ender);
-        lifetime.spawn(watched);
+        lifetime.spawn(watch_over(context, name, lifetime.clone()));
         self.addr
     }
 }
@@ -223,15 +225,11 @@ struct Budget {
 
 /// Runs an actor, catches its panics and restarts it: `Supervised::restarting`, then `Actor::started`. Mailbox, addresses
 /// and queued messages survive; the message being handled is lost.
-async fn watch_over<A>(
-    context: ContextFut<A, Context<A>>,
-    name: &'static str,
-    budget: Budget,
-    counters: Arc<Counters>,
-    ender: Ender,
-) where
+async fn watch_over<A>(context: ContextFut<A, Context<A>>, name: &'static str, lifetime: Lifetime)
+where
     A: Actor<Context = Context<A>> + Supervised,
 {
+    let budget = lifetime.budget;
     let mut context = Guarded(Some(context));
     let mut panics: VecDeque<Instant> = VecDeque::new();
     let mut restarted = Ok(());
@@ -254,12 +252,12 @@ async fn watch_over<A>(
                 tracing::error!(actor = name, handling = message, panic = last, "panicked too often: the node stops")
             });
             let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
-            ender.end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
+            lifetime.ender().end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
             return;
         }
         let pause = back_off(panics.len());
         log(|| tracing::error!(actor = name, handling = message, panic = last, ?pause, "panicked: it is restarted"));
-        counters.restarted(name);
+        lifetime.counters.restarted(name);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
@@ -292,7 +290,7 @@ where
         }
     }
 
-    /// Restarts the actor. If nobody holds its address any more, the next poll ends it.
+    /// Restarts the actor. If no other holds its address any more, the next poll ends it.
     fn restart(&mut self) -> Result<(), Panic>
     where
         A: Supervised,
@@ -335,13 +333,13 @@ impl fmt::Debug for Lifetime {
 mod tests {
     use super::*;
 
-    fn house() -> (Lifetime, Ender, Ended) {
+    fn lifetime() -> (Lifetime, Ended) {
         Lifetime::new(&Config::default(), Arc::new(Counters::default()))
     }
 
     #[actix::test]
     async fn the_place_of_a_task_that_has_gone_is_free_again() {
-        let (lifetime, _ender, _ended) = house();
+        let (lifetime, _ended) = lifetime();
         for _ in 0..1_000 {
             lifetime.spawn(async {});
             tokio::task::yield_now().await;
@@ -351,7 +349,8 @@ mod tests {
 
     #[actix::test]
     async fn what_runs_is_dropped_at_the_end_which_waits_for_it_and_nothing_begins_after_it() {
-        let (lifetime, ender, ended) = house();
+        let (lifetime, ended) = lifetime();
+        let ender = lifetime.ender();
         let held = Arc::new(());
         let of_the_task = held.clone();
         lifetime.spawn(async move {

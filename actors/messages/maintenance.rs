@@ -1,4 +1,4 @@
-//! What the scheduler is told.
+//! What the scheduler is sent.
 
 use actix::Message;
 use kademlia_dynamic::protocol::peer::Peer;
@@ -6,6 +6,15 @@ use kademlia_dynamic::protocol::peer::Peer;
 use super::super::join_state::Attempt;
 use super::super::outcome::BootstrapOutcome;
 use super::Answer;
+use super::handle::handle;
+
+handle! {
+    /// Reaches the scheduler.
+    MaintenanceHandle = MaintenanceInbox {
+        tell join(JoinNetwork);
+        tell table_empty(TableEmpty);
+    }
+}
 
 /// Node → maintenance: join the network through these contacts, and remember them for when the table is empty.
 #[derive(Debug, Message)]
@@ -13,7 +22,7 @@ use super::Answer;
 pub struct JoinNetwork {
     /// `host:port` each, an IP address or a name.
     pub contacts: Vec<String>,
-    /// Tells the node how far it is.
+    /// Reports to the node how far it is.
     pub attempt: Attempt,
     /// Where the outcome goes.
     pub answer: Option<Answer<BootstrapOutcome>>,
@@ -26,6 +35,6 @@ pub struct JoinNetwork {
 pub struct TableEmpty {
     /// Peers that were in the table, most recently answered first.
     pub once_known: Vec<Peer>,
-    /// Tells the node how far the bootstrap at its start is; `None` later on.
+    /// Reports to the node how far the bootstrap at its start is; `None` later on.
     pub attempt: Option<Attempt>,
 }

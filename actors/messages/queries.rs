@@ -1,4 +1,4 @@
-//! What the queries are told, and what they tell whoever asked.
+//! What the queries are sent, and what they report to the actor that asked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +12,19 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::PendingCounts;
 
 use super::super::poison::Origin;
+use super::handle::handle;
+
+handle! {
+    /// Reaches the queries in flight.
+    QueriesHandle = QueriesInbox {
+        tell send(SendQuery);
+        tell ping(PingPaid);
+        tell unsent(QueryUnsent);
+        tell response(ResponseReceived);
+        offer try_response(ResponseReceived);
+        ask count(CountQueries);
+    }
+}
 
 /// Any actor that wants to know something of a peer → queries. It ends in exactly one [`QueryEvent`] that is not
 /// [`QueryResult::Late`].
@@ -155,7 +168,7 @@ pub struct ResponseReceived {
     pub from: SocketAddr,
     /// The query's id.
     pub id: QueryId,
-    /// Who says it.
+    /// The id of its sender.
     pub sender: Option<NodeId>,
     /// Its protocol version.
     pub version: Option<u32>,

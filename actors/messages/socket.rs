@@ -1,4 +1,4 @@
-//! What the socket is told.
+//! What the socket is sent.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,6 +8,18 @@ use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 
 use super::super::poison::Origin;
 use super::Permit;
+use super::handle::handle;
+
+handle! {
+    /// Reaches the socket.
+    SocketHandle = SocketInbox {
+        tell query(TransmitQuery);
+        tell over(QueryOver);
+        tell answer(TransmitAnswer);
+        tell held(TransmitHeld);
+        ask count_losses(CountLosses);
+    }
+}
 
 /// Queries → socket: send this query. The socket lets answers from that address past the slots until the query is over.
 #[derive(Debug, Clone, Message)]
@@ -39,7 +51,7 @@ pub struct QueryOver {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TransmitAnswer {
-    /// To whom, and what may be spent on it.
+    /// Where it goes, and what may be spent on it.
     pub to: ReplyTo,
     /// The answer.
     pub response: Response,
@@ -62,7 +74,7 @@ pub struct TransmitHeld {
 #[rtype(result = "()")]
 pub struct CountLosses;
 
-/// Where the answer to a stranger's query goes. It walks with the request from room to room.
+/// Where the answer to a stranger's query goes. It goes with the request from actor to actor.
 #[derive(Debug)]
 pub struct ReplyTo {
     /// The address that the query came from.

@@ -8,7 +8,34 @@ use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{Health, SetOutcome, TracedGet};
-use super::{Answer, LookupResult, Placing, ReplyTo};
+use super::handle::handle;
+use super::{Answer, Compared, LookupResult, Placing, PrepareTransfer, ReplyTo, SelectValues};
+
+handle! {
+    /// Reaches the value store.
+    StoreHandle = StoreInbox {
+        tell write(StoreValue);
+        tell answer(AnswerFromStore);
+        tell read(ReadValue);
+        tell audit(AuditKey);
+        tell pin(KeepKey);
+        tell unpin(UnkeepKey);
+        tell republish(RepublishKey);
+        tell publish(PublishValue);
+        tell release(ReleaseKey);
+        tell republish_due(RepublishDue);
+        tell expire(ExpireValues);
+        tell places_found(PlacesFound);
+        tell compared(Compared);
+        tell placed(PublishDone);
+        tell remember(RememberPeers);
+        tell select(SelectValues);
+        tell prepare_transfer(PrepareTransfer);
+        tell probe(ProbeStore);
+        ask find_copy(FindCopy);
+        ask describe(DescribeStore);
+    }
+}
 
 /// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`].
 #[derive(Debug, Message)]
@@ -89,17 +116,17 @@ pub struct KeepKey {
 }
 
 /// Node → value store: other writers may supersede this key again; then have it kept no more, as
-/// [`UnwatchKey`](super::UnwatchKey). Keeper → value store: the same, of a key that it cannot keep.
+/// [`UnwatchKey`](super::UnwatchKey). Pins → value store: the same, of a key that cannot be looked after.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct UnkeepKey {
     /// The key.
     pub key: Arc<str>,
-    /// Where it goes whether the key was kept, unless it is the keeper that says so.
+    /// Where it goes whether the key was kept, unless the request comes from the pins.
     pub answer: Option<Answer<bool>>,
 }
 
-/// Keeper → value store: publish this key's value again now, out of its turn.
+/// Pins → value store: publish this key's value again now, out of its turn.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RepublishKey {
@@ -151,7 +178,7 @@ pub struct RepublishDue;
 #[rtype(result = "()")]
 pub struct ExpireValues;
 
-/// Coordinator → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
+/// Lookups → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PlacesFound {

@@ -1,4 +1,4 @@
-//! What the routing table is told.
+//! What the routing table is sent.
 
 use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -6,14 +6,33 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 
 use super::super::poison::Origin;
-use super::{LookupKey, ReplyTo};
+use super::handle::handle;
+use super::{FindNeighbours, LookupKey, ReplyTo};
+
+handle! {
+    /// Reaches the routing table.
+    TableHandle = TableInbox {
+        tell seen(PeerSeen);
+        tell answered(PeerAnswered);
+        tell silent(PeerSilent);
+        tell replaced(PeerReplaced);
+        tell nearest(AnswerNearest);
+        tell seed(SeedLookup);
+        tell looked_up(LookupDone);
+        tell refresh(RefreshBuckets);
+        tell check(CheckTable);
+        tell find_neighbours(FindNeighbours);
+        offer try_seen(PeerSeen);
+        ask describe(DescribeTable);
+    }
+}
 
 /// Dispatcher → routing table: this peer asked us something. Queries → routing table: it answered in the place of another.
-/// That alone inserts nobody.
+/// That alone inserts no peer.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PeerSeen {
-    /// Who, by its own word.
+    /// The peer, as it names itself.
     pub peer: Peer,
     /// Its protocol version.
     pub version: Option<u32>,
@@ -25,7 +44,7 @@ pub struct PeerSeen {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PeerAnswered {
-    /// Who.
+    /// The peer.
     pub peer: Peer,
     /// Its protocol version.
     pub version: Option<u32>,
@@ -38,7 +57,7 @@ pub struct PeerAnswered {
 #[rtype(result = "()")]
 pub struct PeerSilent(pub Peer);
 
-/// Queries → routing table: somebody else answers at this peer's address.
+/// Queries → routing table: another node answers at this peer's address.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PeerReplaced(pub Peer);
@@ -55,7 +74,7 @@ pub struct AnswerNearest {
     pub to: ReplyTo,
 }
 
-/// Coordinator → routing table: give this lookup the peers to start from, and hand it back as [`LaunchLookup`](super::LaunchLookup).
+/// Lookups → routing table: give this lookup the peers to start from, and hand it back as [`LaunchLookup`](super::LaunchLookup).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SeedLookup(pub LookupKey);
@@ -68,12 +87,12 @@ pub struct RefreshBuckets {
     pub all: bool,
 }
 
-/// Maintenance → routing table: say [`TableEmpty`](super::TableEmpty) if nobody is known who answers.
+/// Maintenance → routing table: report [`TableEmpty`](super::TableEmpty) if no known peer answers.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CheckTable;
 
-/// Coordinator → routing table: a lookup passed through the bucket of this id.
+/// Lookups → routing table: a lookup passed through the bucket of this id.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LookupDone(pub NodeId);

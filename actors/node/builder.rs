@@ -12,7 +12,6 @@ use kademlia_dynamic::protocol::peer::check_unicast;
 use kademlia_dynamic::protocol::store::{MemoryStore, Recollection, Store};
 use tokio::sync::{oneshot, watch};
 
-use super::super::assembly::{self, Plan};
 use super::super::clock::generate_node_id;
 use super::super::limits;
 use super::super::operations::join::resolver::{ADDRESS_FORM, Resolver, has_form};
@@ -20,6 +19,7 @@ use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;
 use super::super::supervision::{Ended, Ender, StopReason};
+use super::super::wiring::{self, Setup};
 use super::Node;
 
 /// Where a node listens unless it is told otherwise: on this machine only, at any free port.
@@ -222,9 +222,9 @@ impl NodeBuilder {
             store.remember(Recollection { id: Some(id), peers });
         }
         let (config, client, seed, resolver) = (self.config, self.client, self.seed, Resolver::system());
-        let plan = Plan { id, codec, config, client, store, known, seed, resolver };
-        let (house, ended) = assembly::assemble(plan, transport);
-        (Node::new(house, (id, addr, codec), gone), self.contacts, ended)
+        let setup = Setup { id, codec, config, client, store, known, seed, resolver };
+        let (running, ended) = wiring::start(setup, transport);
+        (Node::new(running, (id, addr, codec), gone), self.contacts, ended)
     }
 }
 

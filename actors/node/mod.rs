@@ -15,7 +15,6 @@ use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::watch;
 
 pub use self::builder::{DEFAULT_BIND, NodeBuilder};
-use super::assembly::House;
 use super::counters::Counters;
 use super::events::{EventStream, Events};
 use super::join_state::JoinState;
@@ -27,6 +26,7 @@ use super::requests::{
 };
 use super::snapshot::Snapshot;
 use super::supervision::{Ender, StopReason};
+use super::wiring::Running;
 
 /// A handle to a running node: cheap to clone, usable from any thread and any tokio runtime. The node stops when the last
 /// handle is dropped, or by [`Node::stop`].
@@ -338,8 +338,8 @@ impl Node {
     }
 
     /// The handle to a node that has just been made. `gone` turns true when nothing of it lives any more.
-    fn new(house: House, (id, addr, codec): (NodeId, SocketAddr, Codec), gone: watch::Receiver<bool>) -> Self {
-        let House { node: actor, ender, counters, events, joined, .. } = house;
+    fn new(running: Running, (id, addr, codec): (NodeId, SocketAddr, Codec), gone: watch::Receiver<bool>) -> Self {
+        let Running { node: actor, ender, counters, events, joined, .. } = running;
         Self { inner: Arc::new(Inner { actor, id, addr, codec, ender, counters, events, joined, gone }) }
     }
 

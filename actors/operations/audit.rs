@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::placement;
 
 use super::super::clock;
-use super::super::messages::{Answered, Auditing, Failed, Late, LookupResult};
+use super::super::messages::{Answered, Failed, Late, LookupResult, StartAudit};
 use super::super::outcome::Health;
 use super::operation::{End, Operation, Step};
 
@@ -22,12 +22,12 @@ pub(crate) struct Audit {
     key: Arc<str>,
     machine: protocol::Audit,
     /// The callers that wait. If the audit breaks, their answers are dropped, which is an error.
-    audits: Vec<Auditing>,
+    audits: Vec<StartAudit>,
 }
 
 impl Audit {
     /// An audit of the one key of `audits` at the peers that `found` brought.
-    pub(crate) fn new(config: &Config, key: Arc<str>, audits: Vec<Auditing>, found: &LookupResult) -> Self {
+    pub(crate) fn new(config: &Config, key: Arc<str>, audits: Vec<StartAudit>, found: &LookupResult) -> Self {
         let mixed = config.mixed_placement && found.legacy;
         let target = NodeId::of_key(&key);
         let machine = protocol::Audit::new(&target, config, &found.closest, &found.own_table, mixed, clock::now());
@@ -36,6 +36,7 @@ impl Audit {
 }
 
 impl Operation for Audit {
+    const NAME: &'static str = "audit";
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
@@ -72,7 +73,7 @@ impl Operation for Audit {
         }
         let (nearest, beyond) = self.machine.report();
         let earliest_expiry = [&nearest, &beyond].into_iter().filter_map(|part| part.earliest_expiry()).min();
-        for Auditing { key, here, answer } in self.audits {
+        for StartAudit { key, here, answer } in self.audits {
             let (nearest, beyond) = (nearest.clone(), beyond.clone());
             // The caller may have gone.
             let _ = answer.send(Ok(Health { key, nearest, beyond, earliest_expiry, here }));

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Recipient;
 use kademlia_dynamic::protocol::comparison::{self, Comparison};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 
 use super::super::clock;
-use super::super::messages::{Answered, Compared, Failed, Late, LaunchCompare, LookupResult, Placing};
+use super::super::messages::{Answered, Compared, Failed, Late, LaunchCompare, LookupResult, Placing, StoreHandle};
 use super::operation::{End, Operation, Step};
 
 /// A comparison under way.
@@ -19,19 +18,20 @@ pub(crate) struct Compare {
     machine: Comparison,
     placing: Placing,
     found: Arc<LookupResult>,
-    compared: Recipient<Compared>,
+    store: StoreHandle,
 }
 
 impl Compare {
     /// A comparison of what is to be placed.
-    pub(crate) fn new(config: &Config, launch: LaunchCompare, compared: Recipient<Compared>) -> Self {
+    pub(crate) fn new(config: &Config, launch: LaunchCompare, store: StoreHandle) -> Self {
         let LaunchCompare { placing, found, copy } = launch;
         let machine = Comparison::new(copy, &found.of_ours, config, clock::now());
-        Self { machine, placing, found, compared }
+        Self { machine, placing, found, store }
     }
 }
 
 impl Operation for Compare {
+    const NAME: &'static str = "comparison";
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
@@ -65,6 +65,6 @@ impl Operation for Compare {
     /// What was to be placed is placed, also where the comparison broke.
     fn finish(mut self, _: End) {
         let later = self.machine.take_later();
-        self.compared.do_send(Compared { placing: self.placing, found: self.found, later });
+        self.store.compared(Compared { placing: self.placing, found: self.found, later });
     }
 }

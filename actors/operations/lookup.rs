@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Recipient;
-use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Goal, Next, Vote, Votes};
 use kademlia_dynamic::protocol::message::{Request, Response};
@@ -17,8 +15,10 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
-    Answered, Failed, Found, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
+    Answered, Failed, Found, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, LookupsHandle, QueriesHandle,
+    SendQuery,
 };
+use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
 
 /// A lookup under way.
@@ -37,25 +37,21 @@ pub(crate) struct Lookup {
     unsupported: Option<Peer>,
     /// The values that peers gave, where several are to be heard.
     ballot: Option<Ballot>,
-    links: LookupLinks,
-}
-
-/// The actors that a lookup reports to.
-pub(crate) struct LookupLinks {
-    /// Takes the copy that is cached after the end.
-    pub(crate) query: Recipient<SendQuery>,
-    pub(crate) finished: Recipient<LookupFinished>,
+    /// Send the copy that is cached after the end.
+    queries: QueriesHandle,
+    lookups: LookupsHandle,
 }
 
 impl Lookup {
-    /// `here` is the copy that this node has a vote for, where votes are counted.
+    /// `own_vote` is the copy that this node votes for, where votes are counted.
     pub(crate) fn new(
-        own: Peer,
-        config: &Config,
+        shared: &Shared,
         launch: LaunchLookup,
-        here: Option<StoredCopy>,
-        links: LookupLinks,
+        own_vote: Option<StoredCopy>,
+        queries: QueriesHandle,
+        lookups: LookupsHandle,
     ) -> Self {
+        let config = &shared.config;
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
         let (goal, request) = match &key {
@@ -64,17 +60,17 @@ impl Lookup {
         };
         // Only legacy writers put values where a reader must read on to find them.
         let read_on = config.read_on && legacy;
-        let mut machine = protocol::Lookup::new(own.id, target, goal, config, read_on, &seeds, clock::now());
+        let mut machine = protocol::Lookup::new(shared.id, target, goal, config, read_on, &seeds, clock::now());
         let mut ballot = match &key {
             LookupKey::Votes(_, wanted) => Some(Ballot::new(target, *wanted, config)),
             _ => None,
         };
-        if let (Some(ballot), Some(copy)) = (&mut ballot, here) {
+        if let (Some(ballot), Some(copy)) = (&mut ballot, own_vote) {
             ballot.vote(None, &copy.value, Some(copy.ttl_seconds()));
             machine.voted_here(ValueDigest::of(&copy.value));
         }
         Self {
-            bound: own.addr,
+            bound: shared.addr,
             key,
             request,
             machine,
@@ -84,7 +80,8 @@ impl Lookup {
             value: None,
             unsupported: None,
             ballot,
-            links,
+            queries,
+            lookups,
         }
     }
 
@@ -103,6 +100,7 @@ impl Lookup {
 }
 
 impl Operation for Lookup {
+    const NAME: &'static str = "lookup";
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
@@ -143,9 +141,9 @@ impl Operation for Lookup {
     }
 
     fn finish(self, end: End) {
-        let Self { key, machine, own_table, legacy, of_ours, value, unsupported, ballot, links, .. } = self;
+        let Self { key, machine, own_table, legacy, of_ours, value, unsupported, ballot, queries, lookups, .. } = self;
         if end == End::Broken {
-            return links.finished.do_send(LookupFinished { key, result: None });
+            return lookups.finished(LookupFinished { key, result: None });
         }
         let tally = machine.tally();
         let elected = ballot.and_then(|ballot| ballot.elected());
@@ -153,7 +151,7 @@ impl Operation for Lookup {
         let value = elected.or(value);
         let cached_at = value.clone().zip(machine.nearest_without_value());
         let closest = machine.closest();
-        links.finished.do_send(LookupFinished {
+        lookups.finished(LookupFinished {
             key: key.clone(),
             result: Some(LookupResult {
                 of_ours: closest.iter().filter(|peer| of_ours.contains(&peer.id)).copied().collect(),
@@ -172,7 +170,7 @@ impl Operation for Lookup {
         if let (Some((found, peer)), LookupKey::Value(name) | LookupKey::Votes(name, _)) = (cached_at, &key) {
             let target = Some(key.target());
             let request = Request::SetCached { key: name.clone(), value: found.value, target, ttl: found.ttl };
-            links.query.do_send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
+            queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
         }
     }
 }

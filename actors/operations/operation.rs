@@ -16,6 +16,9 @@ use super::super::messages::{Answered, Failed, Late};
 /// Each query that [`step`](Operation::step) asks for ends in exactly one [`answer`](Operation::answer) or
 /// [`failure`](Operation::failure). Before that it may be reported as [`late`](Operation::late), more than once.
 pub(crate) trait Operation: Sized + Unpin + 'static {
+    /// What it is called in log lines.
+    const NAME: &'static str;
+
     /// What the operation knows of the peers that it asks: a [`Peer`], or only an address.
     type Target: Target;
 

@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{Context, Handler, Recipient};
-use kademlia_dynamic::protocol::config::Config;
+use actix::{Context, Handler};
 use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
@@ -13,8 +12,11 @@ use kademlia_dynamic::protocol::store::{age_seconds, is_later};
 
 use super::super::clock;
 use super::super::events::{Event, Events};
-use super::super::messages::{Answered, Failed, Late, LaunchPublish, PublishDone, PublishFinished, Supersede};
+use super::super::messages::{
+    Answered, Failed, Late, LaunchPublish, LookupsHandle, PublishDone, PublishFinished, StoreHandle, Supersede,
+};
 use super::super::outcome::SetOutcome;
+use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
 use super::runner::Runner;
 
@@ -30,19 +32,21 @@ pub(crate) struct Place {
     /// The shortest life of a copy that its holder reported.
     shortest: Option<Duration>,
     superseded: bool,
-    links: PlaceLinks,
-}
-
-/// The actors that a placement reports to.
-pub(crate) struct PlaceLinks {
-    pub(crate) finished: Recipient<PublishFinished>,
-    pub(crate) done: Recipient<PublishDone>,
-    pub(crate) events: Events,
+    lookups: LookupsHandle,
+    store: StoreHandle,
+    events: Events,
 }
 
 impl Place {
     /// The placement `serial` of this node.
-    pub(crate) fn new(config: &Config, serial: u64, launch: LaunchPublish, links: PlaceLinks) -> Self {
+    pub(crate) fn new(
+        shared: &Shared,
+        serial: u64,
+        launch: LaunchPublish,
+        lookups: LookupsHandle,
+        store: StoreHandle,
+    ) -> Self {
+        let config = &shared.config;
         let mode = launch.ttl.map_or(Mode::Publish, |ttl| Mode::Restore { ttl });
         Self {
             placement: Placement::new(mode, &launch.targets, config, clock::now()),
@@ -52,7 +56,9 @@ impl Place {
             serial,
             shortest: None,
             superseded: false,
-            links,
+            lookups,
+            store,
+            events: shared.events.clone(),
         }
     }
 
@@ -88,6 +94,7 @@ impl Place {
 }
 
 impl Operation for Place {
+    const NAME: &'static str = "placement";
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
@@ -133,13 +140,13 @@ impl Operation for Place {
 
     fn finish(self, end: End) {
         let restore = self.is_restore();
-        let Self { launch: LaunchPublish { key, version, answer, .. }, serial, links, .. } = self;
-        links.finished.do_send(PublishFinished { key: key.clone(), serial });
+        let Self { launch: LaunchPublish { key, version, answer, .. }, serial, lookups, store, events, .. } = self;
+        lookups.published(PublishFinished { key: key.clone(), serial });
         let placed = self.placement.outcome();
         let held = placed.stored + placed.held_already;
         // Where it broke, or most targets were not even asked, it is tried again soon.
         let stored = end == End::Complete && held > placed.unsent;
-        links.done.do_send(PublishDone { key: key.clone(), version, stored });
+        store.placed(PublishDone { key: key.clone(), version, stored });
         match answer {
             _ if end == End::Broken => {}
             Some(answer) => {
@@ -153,7 +160,7 @@ impl Operation for Place {
                     superseded: self.superseded,
                 }));
             }
-            None if !restore => links.events.emit(Event::Republished { key: key.to_string(), stored: held }),
+            None if !restore => events.emit(Event::Republished { key: key.to_string(), stored: held }),
             None => {}
         }
     }

@@ -6,26 +6,27 @@ use std::task::{self, Poll, ready};
 use std::time::Instant;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler};
 
 use super::super::clock::{self, Alarm, Alarmed};
-use super::super::messages::{Asker, QueryEvent, QueryResult, SendQuery};
+use super::super::messages::{Asker, QueriesHandle, QueryEvent, QueryResult, SendQuery};
+use super::super::supervision::Lifetime;
 use super::operation::{End, Operation, Resume, Step, Target};
 
 /// A running operation.
 pub(crate) struct Runner<O: Operation> {
     /// `None` once it has finished.
     operation: Option<O>,
-    queries: Recipient<SendQuery>,
+    queries: QueriesHandle,
     /// This actor, as the asker of its queries.
     asker: Option<Asker>,
     wake: Option<Instant>,
 }
 
 impl<O: Operation> Runner<O> {
-    /// A runner for `operation`, which begins when the actor starts.
-    pub(crate) fn new(operation: O, queries: Recipient<SendQuery>) -> Self {
-        Self { operation: Some(operation), queries, asker: None, wake: None }
+    /// Runs `operation` until it finishes or the node stops.
+    pub(crate) fn run(operation: O, lifetime: &Lifetime, queries: &QueriesHandle) -> Addr<Self> {
+        lifetime.run(O::NAME, Self { operation: Some(operation), queries: queries.clone(), asker: None, wake: None })
     }
 
     /// Changes the operation, unless it has finished, and carries out what it wants done then.
@@ -42,7 +43,7 @@ impl<O: Operation> Runner<O> {
             match operation.step(clock::now()) {
                 Step::Query(to, request) => {
                     let asker = self.asker.clone();
-                    self.queries.do_send(SendQuery { to: to.addr(), id: to.id(), request, asker });
+                    self.queries.send(SendQuery { to: to.addr(), id: to.id(), request, asker });
                 }
                 Step::Await(future) => {
                     ctx.spawn(Awaited(future));
@@ -141,8 +142,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::super::super::counters::Counters;
-    use super::super::super::messages::{Answered, Failed, Late};
-    use super::super::super::supervision::{Ender, Lifetime, StopReason};
+    use super::super::super::messages::{Answered, Failed, Late, QueriesInbox};
+    use super::super::super::supervision::{Ender, StopReason};
     use super::*;
 
     /// What an operation was told, in its order.
@@ -161,6 +162,7 @@ mod tests {
     }
 
     impl Operation for Scripted {
+        const NAME: &'static str = "scripted operation";
         type Target = Peer;
 
         fn step(&mut self, _: Instant) -> Step<Self> {
@@ -190,14 +192,8 @@ mod tests {
     /// In the place of the queries in flight: the peer at port 1 answers, that at port 2 is late and then silent.
     struct MockQueries;
 
-    impl Actor for MockQueries {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<SendQuery> for MockQueries {
-        type Result = ();
-
-        fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
+    impl QueriesInbox for MockQueries {
+        fn send(&self, query: SendQuery) {
             let SendQuery { to, id, asker, .. } = query;
             let (asker, peer) = (asker.unwrap(), peer(to.port()));
             let (version, rtt) = (None, Duration::ZERO);
@@ -214,10 +210,10 @@ mod tests {
     }
 
     fn run(steps: Vec<Step<Scripted>>) -> (Log, Ender) {
-        let (lifetime, ender, _) = Lifetime::new(&Config::default(), Arc::new(Counters::default()));
-        let log = Log::default();
-        lifetime.run(Runner::new(Scripted { steps, log: log.clone() }, MockQueries.start().recipient()));
-        (log, ender)
+        let (lifetime, _) = Lifetime::new(&Config::default(), Arc::new(Counters::default()));
+        let (log, queries): (_, QueriesHandle) = (Log::default(), Arc::new(MockQueries));
+        Runner::run(Scripted { steps, log: log.clone() }, &lifetime, &queries);
+        (log, lifetime.ender())
     }
 
     async fn settle() {

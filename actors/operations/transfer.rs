@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Recipient;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Failure;
@@ -15,7 +14,9 @@ use kademlia_dynamic::protocol::placement::{self, Mode, Placement};
 use tokio::sync::oneshot;
 
 use super::super::clock;
-use super::super::messages::{Answered, Failed, GiveValue, HandOverEnded, HeirSlow, Late};
+use super::super::messages::{
+    Answered, Failed, HandoffHandle, Late, PrepareTransfer, RecipientSlow, StoreHandle, TransferEnded,
+};
 use super::operation::{End, Operation, Step};
 
 /// A transfer under way.
@@ -25,17 +26,10 @@ pub(crate) struct Transfer {
     placement: Placement,
     /// The legacy nodes among the peers that answered.
     legacy: BTreeSet<NodeId>,
-    /// What the value store has handed out, and is to be sent.
-    handed_out: VecDeque<(Peer, Request)>,
-    links: TransferLinks,
-}
-
-/// The actors that a transfer reports to.
-#[derive(Clone)]
-pub(crate) struct TransferLinks {
-    pub(crate) give: Recipient<GiveValue>,
-    pub(crate) slow: Recipient<HeirSlow>,
-    pub(crate) ended: Recipient<HandOverEnded>,
+    /// The writes that the value store has prepared, and that are to be sent.
+    prepared: VecDeque<(Peer, Request)>,
+    store: StoreHandle,
+    handoff: HandoffHandle,
 }
 
 impl Transfer {
@@ -45,19 +39,20 @@ impl Transfer {
         key: Arc<str>,
         recipients: &[Peer],
         newcomer: Option<NodeId>,
-        links: TransferLinks,
+        store: StoreHandle,
+        handoff: HandoffHandle,
     ) -> Self {
         let placement = Placement::new(Mode::HandOver, recipients, config, clock::now());
-        Self { key, newcomer, placement, legacy: BTreeSet::new(), handed_out: VecDeque::new(), links }
+        Self { key, newcomer, placement, legacy: BTreeSet::new(), prepared: VecDeque::new(), store, handoff }
     }
 
     /// Asks the value store for what `to` is to be sent.
     fn send(&self, to: Peer) -> Step<Self> {
-        let (answer, handed_out) = oneshot::channel();
+        let (answer, prepared) = oneshot::channel();
         let legacy = self.legacy.contains(&to.id);
-        self.links.give.do_send(GiveValue { key: self.key.clone(), legacy, answer });
-        Step::after(handed_out, move |transfer: &mut Self, request, _| match request {
-            Ok(request) => transfer.handed_out.push_back((to, request)),
+        self.store.prepare_transfer(PrepareTransfer { key: self.key.clone(), legacy, answer });
+        Step::after(prepared, move |transfer: &mut Self, request, _| match request {
+            Ok(request) => transfer.prepared.push_back((to, request)),
             // There is nothing to send, or the value store was restarted.
             Err(_) => transfer.placement.handle_failure(&to.id, Failure::Unsent),
         })
@@ -65,10 +60,11 @@ impl Transfer {
 }
 
 impl Operation for Transfer {
+    const NAME: &'static str = "transfer";
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
-        if let Some((to, request)) = self.handed_out.pop_front() {
+        if let Some((to, request)) = self.prepared.pop_front() {
             return Step::Query(to, request);
         }
         match self.placement.next(now) {
@@ -100,7 +96,7 @@ impl Operation for Transfer {
             Late::Suspect => return,
             // Every tenth answer or so is slower than expected: that alone does not mean that a peer has gone.
             Late::Deferred | Late::Slow => {}
-            Late::Resent => self.links.slow.do_send(HeirSlow(from.id)),
+            Late::Resent => self.handoff.slow(RecipientSlow(from.id)),
         }
         self.placement.handle_slow(&from.id);
     }
@@ -108,7 +104,7 @@ impl Operation for Transfer {
     fn failure(&mut self, from: Peer, why: Failed, _: Instant) {
         let why = why.into();
         if why == Failure::Silent {
-            self.links.slow.do_send(HeirSlow(from.id));
+            self.handoff.slow(RecipientSlow(from.id));
         }
         self.placement.handle_failure(&from.id, why);
     }
@@ -117,7 +113,7 @@ impl Operation for Transfer {
         let placed = self.placement.outcome();
         let complete = end == End::Complete;
         let silent = placed.asked > 0 && placed.asked == placed.silent + placed.wrong_id;
-        self.links.ended.do_send(HandOverEnded {
+        self.handoff.ended(TransferEnded {
             newcomer: self.newcomer,
             stored: complete && placed.stored > 0,
             silent: complete && silent,

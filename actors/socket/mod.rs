@@ -19,10 +19,7 @@ use std::sync::Arc;
 use std::task::Context as TaskContext;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
-use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::id::NodeId;
+use actix::{Actor, AsyncContext, Context, Supervised};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
@@ -32,34 +29,30 @@ use self::lane::Lane;
 use self::pump::Pump;
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
-use super::counters::{Counter, Counters, LOG_EVERY};
+use super::counters::{Counter, LOG_EVERY};
+use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
-    AnswersReceived, CountLosses, DatagramsReceived, HoldAnswer, Incoming, QueryOver, QueryUnsent, ReplyTo,
-    TransmitAnswer, TransmitHeld, TransmitQuery,
+    CountLosses, DatagramsReceived, DispatcherHandle, HoldAnswer, Incoming, QueriesHandle, QueryOver, QueryUnsent,
+    ReplyTo, TransmitAnswer, TransmitHeld, TransmitQuery,
 };
+use super::shared::Shared;
 
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
 const OUTBOX: usize = 4_096;
+
 /// The actor that owns the transport.
 pub struct Socket {
+    shared: Rc<Shared>,
     transport: Rc<dyn Transport>,
-    codec: Codec,
-    /// Our id as our answers tell it; `None` for a client, whom nobody is to insert.
-    own: Option<NodeId>,
-    max_global_answer: usize,
     slots: Arc<Semaphore>,
-    all_slots: usize,
     lane: Lane,
     /// Empty where the transport has one address.
     asked_at: AskedAt,
     outbox: VecDeque<Datagram>,
     losses: Losses,
-    counters: Arc<Counters>,
-    received: Recipient<DatagramsReceived>,
-    answers: Recipient<AnswersReceived>,
-    hold: Recipient<HoldAnswer>,
-    unsent: Recipient<QueryUnsent>,
+    dispatcher: DispatcherHandle,
+    queries: QueriesHandle,
 }
 
 /// What the system dropped before it could be read.
@@ -73,52 +66,36 @@ struct Losses {
     logged: Option<Instant>,
 }
 
-/// Whom the socket talks to.
-pub(crate) struct SocketLinks {
-    pub(crate) unsent: Recipient<QueryUnsent>,
-    pub(crate) received: Recipient<DatagramsReceived>,
-    pub(crate) answers: Recipient<AnswersReceived>,
-    pub(crate) hold: Recipient<HoldAnswer>,
-}
-
 impl Socket {
-    pub(crate) fn new(
-        transport: Rc<dyn Transport>,
-        codec: Codec,
-        own: Option<NodeId>,
-        config: &Config,
-        counters: Arc<Counters>,
-        links: SocketLinks,
-    ) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, transport: Rc<dyn Transport>, handles: &Handles) -> Self {
         let losses = Losses { told: transport.lost().is_some(), ..Losses::default() };
         Self {
+            shared: shared.clone(),
             transport,
-            codec,
-            own,
-            max_global_answer: config.max_global_answer,
-            slots: Arc::new(Semaphore::new(config.max_dispatches)),
-            all_slots: config.max_dispatches,
+            slots: Arc::new(Semaphore::new(shared.config.max_dispatches)),
             lane: Lane::default(),
             asked_at: AskedAt::default(),
             outbox: VecDeque::new(),
             losses,
-            counters,
-            received: links.received,
-            answers: links.answers,
-            hold: links.hold,
-            unsent: links.unsent,
+            dispatcher: handles.dispatcher.clone(),
+            queries: handles.queries.clone(),
         }
     }
 
     /// Sorts a batch into the lane of answers and the strangers, who need a slot each. Nothing is looked into yet, so that
     /// what is beyond the slots costs little.
     fn take_in(&mut self, batch: &mut Vec<Datagram>) {
-        self.counters.add(Counter::Received, batch.len() as u64);
+        self.shared.counters.add(Counter::Received, batch.len() as u64);
         let (mut strangers, mut answers) = (Vec::new(), Vec::new());
         let (mut beyond, mut last) = (0, None);
         for Datagram { addr: from, local, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
-                self.counters.turned_away(Counter::BadSource, from, &"its source cannot be answered", clock::now());
+                self.shared.counters.turned_away(
+                    Counter::BadSource,
+                    from,
+                    &"its source cannot be answered",
+                    clock::now(),
+                );
                 continue;
             }
             if let Some(local) = local {
@@ -135,19 +112,24 @@ impl Socket {
             if asked { answers.push(incoming) } else { strangers.push(incoming) }
         }
         if let Some(from) = last {
-            let why = format_args!("all {} dispatch slots are taken", self.all_slots);
-            self.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
-            self.counters.add(Counter::NoSlot, beyond - 1);
+            let why = format_args!("all {} dispatch slots are taken", self.shared.config.max_dispatches);
+            self.shared.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
+            self.shared.counters.add(Counter::NoSlot, beyond - 1);
         }
         if !answers.is_empty() {
-            self.answers.do_send(AnswersReceived(answers));
+            self.dispatcher.answers(DatagramsReceived(answers));
         }
         if !strangers.is_empty() {
             let (count, from) = (strangers.len() as u64, strangers[0].from);
             // The permits are the exact bound; the mailbox's own is a second one behind it.
-            if self.received.try_send(DatagramsReceived(strangers)).is_err() {
-                self.counters.turned_away(Counter::NoSlot, from, &"the dispatcher's mailbox is full", clock::now());
-                self.counters.add(Counter::NoSlot, count - 1);
+            if self.dispatcher.strangers(DatagramsReceived(strangers)).is_err() {
+                self.shared.counters.turned_away(
+                    Counter::NoSlot,
+                    from,
+                    &"the dispatcher's mailbox is full",
+                    clock::now(),
+                );
+                self.shared.counters.add(Counter::NoSlot, count - 1);
             }
         }
     }
@@ -160,7 +142,7 @@ impl Socket {
             return;
         }
         self.losses.counted = lost;
-        self.counters.add(Counter::KernelDropped, new);
+        self.shared.counters.add(Counter::KernelDropped, new);
         let now = clock::now();
         if self.losses.logged.is_none_or(|at| now.saturating_duration_since(at) >= LOG_EVERY) {
             self.losses.logged = Some(now);
@@ -174,7 +156,7 @@ impl Socket {
         if room {
             self.outbox.push_back(Datagram { addr, local, payload });
         } else {
-            self.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
+            self.shared.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
         }
         room
     }
@@ -186,22 +168,22 @@ impl Socket {
         let mut report = Sent::default();
         // Pending: what is left is sent when the network takes more, which wakes this actor.
         let _ = self.transport.poll_send(cx, &mut self.outbox, &mut report);
-        self.counters.add(Counter::Sent, report.sent as u64);
+        self.shared.counters.add(Counter::Sent, report.sent as u64);
         if report.failed > 0 {
-            self.counters.add(Counter::SendFailed, report.failed as u64);
+            self.shared.counters.add(Counter::SendFailed, report.failed as u64);
         }
     }
 
     /// What `response` says on the wire.
     fn answer(&self, to: &ReplyTo, response: Response) -> Message {
-        let sender = Sender::new(self.own, self.transport.local_addr());
+        let sender = Sender::new(self.shared.insertable_id(), self.shared.addr);
         let (version, body) = (Some(PROTOCOL_VERSION), Body::Response(response));
         Message { id: to.id, sender, version, token: to.token, body }
     }
 
     /// The most bytes of an answer with peers: one frame to a global address, whatever fits a datagram nearby.
     fn room_for(&self, to: &SocketAddr) -> usize {
-        if AddressScope::of(&to.ip()).is_global() { self.max_global_answer } else { usize::MAX }
+        if AddressScope::of(&to.ip()).is_global() { self.shared.config.max_global_answer } else { usize::MAX }
     }
 }
 
@@ -224,14 +206,14 @@ impl Handler<TransmitQuery> for Socket {
     type Result = ();
 
     fn handle(&mut self, query: TransmitQuery, _: &mut Self::Context) {
-        let sender = Sender::new(query.claim, self.transport.local_addr());
+        let sender = Sender::new(query.claim, self.shared.addr);
         let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(query.request));
         let message = Message { id: query.id, sender, version, token: query.token, body };
         if !query.again {
             self.lane.expect(query.to);
         }
         tracing::trace!(to = %query.to, message = message.body.name(), id = ?query.id, "message sent");
-        let sent = match self.codec.encode(&message) {
+        let sent = match self.shared.codec.encode(&message) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
             Ok(payload) => {
@@ -240,14 +222,14 @@ impl Handler<TransmitQuery> for Socket {
                 self.send(query.to, local, payload)
             }
             Err(error) => {
-                self.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
+                self.shared.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
                 false
             }
         };
         if sent {
-            self.counters.count(if query.again { Counter::Resent } else { Counter::Asked });
+            self.shared.counters.count(if query.again { Counter::Resent } else { Counter::Asked });
         } else if !query.again {
-            self.unsent.do_send(QueryUnsent { id: query.id });
+            self.queries.unsent(QueryUnsent { id: query.id });
         }
     }
 }
@@ -269,21 +251,21 @@ impl Handler<TransmitAnswer> for Socket {
         let room = if carries_peers { self.room_for(&to.addr) } else { usize::MAX };
         let room = if to.cut { room.min(to.limit) } else { room };
         let message = self.answer(&to, response);
-        match self.codec.encode_within(&message, room) {
+        match self.shared.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
                 tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
-                self.counters.count(Counter::Answered);
+                self.shared.counters.count(Counter::Answered);
                 self.send(to.addr, to.local, payload);
             }
             Ok(payload) => {
                 let Body::Response(response) = message.body else { return };
                 // What waits gives its slot back.
-                self.hold.do_send(HoldAnswer { to: ReplyTo { permit: None, ..to }, response, payload });
+                self.dispatcher.hold(HoldAnswer { to: ReplyTo { permit: None, ..to }, response, payload });
             }
             // Not even an answer without peers fits: it has been counted.
             Err(_) if to.cut => {}
             Err(error) => {
-                self.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
+                self.shared.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
             }
         }
     }
@@ -293,7 +275,7 @@ impl Handler<TransmitHeld> for Socket {
     type Result = ();
 
     fn handle(&mut self, held: TransmitHeld, _: &mut Self::Context) {
-        self.counters.count(Counter::Answered);
+        self.shared.counters.count(Counter::Answered);
         self.send(held.to, held.local, held.payload);
     }
 }

@@ -56,7 +56,9 @@ impl Pump {
         }
         if self.turns > 0 {
             self.turns -= 1;
-            if socket.slots.available_permits() < socket.all_slots.min(READ_AT_ONCE) && self.turns > 0 {
+            if socket.slots.available_permits() < socket.shared.config.max_dispatches.min(READ_AT_ONCE)
+                && self.turns > 0
+            {
                 return Poll::Ready(());
             }
             self.turns = 0;

@@ -16,7 +16,7 @@ use super::drill;
 use stage::{Stage, WINDOW};
 
 /// Cases that come up only while a node takes its leave.
-const OF_THE_END: [(&str, &str); 3] = [("NodeActor", "Stop"), ("HandOff", "Leave"), ("HandOff", "QueryEvent")];
+const OF_THE_END: [(&str, &str); 3] = [("NodeActor", "Stop"), ("Handoff", "Leave"), ("Handoff", "QueryEvent")];
 
 /// Has each of these cases panic once, in the midst of work.
 fn drill_all(cases: &[(String, String)], seed: u64) {
@@ -101,15 +101,15 @@ fn what_is_done_again_and_again_goes_on_after_a_round_that_failed() {
         ("ValueStore", "ExpireValues"),
         ("RoutingTable", "CheckTable"),
         ("ValueStore", "AuditKey"),
-        ("Keeper", "AuditEnded"),
+        ("Pins", "AuditEnded"),
         ("ValueStore", "RepublishKey"),
-        ("Keeper", "RepairEnded"),
+        ("Pins", "RepairEnded"),
         ("RoutingTable", "FindNeighbours"),
         ("ValueStore", "SelectValues"),
-        ("HandOff", "ValuesSelected"),
+        ("Handoff", "ValuesSelected"),
         ("Maintenance", cases::TIMER),
-        ("Keeper", cases::TIMER),
-        ("HandOff", cases::TIMER),
+        ("Pins", cases::TIMER),
+        ("Handoff", cases::TIMER),
         ("Queries", cases::TIMER),
     ];
     in_virtual_time(async {

@@ -14,12 +14,12 @@ use kademlia_dynamic::protocol::store::MemoryStore;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
 use tokio::time::Instant;
 
-use super::super::assembly::{self, House, Plan};
 use super::super::messages::DescribeTable;
 use super::super::operations::join::resolver::Resolver;
 use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetOutcome};
 use super::super::requests::{Bootstrap, CheckHealth, CopyOf, FindNode, FindValue, Get, Ping, Set};
 use super::super::supervision::Ended;
+use super::super::wiring::{self, Running, Setup};
 use super::key;
 
 /// A name that is being resolved for ever.
@@ -48,16 +48,16 @@ fn resolver(resolved: Resolved, late: Option<SocketAddr>) -> Resolver {
     })
 }
 
-fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver) -> (House, Ended) {
+fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver) -> (Running, Ended) {
     let (id, codec, config, store) =
         (NodeId::of_key(name), Codec::Json, Config::default(), Box::new(MemoryStore::new()));
-    let plan = Plan { id, codec, config, client, store, known: None, seed: Some(1), resolver };
-    assembly::assemble(plan, Rc::new(endpoint))
+    let setup = Setup { id, codec, config, client, store, known: None, seed: Some(1), resolver };
+    wiring::start(setup, Rc::new(endpoint))
 }
 
 /// A node that was asked to join through `contacts`, what came of it, and how long that took.
 struct Joined {
-    house: House,
+    running: Running,
     _ended: Ended,
     addr: SocketAddr,
     outcome: BootstrapOutcome,
@@ -69,18 +69,18 @@ async fn join(network: &MemoryNetwork, client: bool, late: Option<SocketAddr>, c
     let resolved = Resolved::default();
     let endpoint = network.endpoint();
     let addr = endpoint.addr();
-    let (house, _ended) = node("ours", endpoint, client, resolver(resolved.clone(), late));
+    let (running, _ended) = node("ours", endpoint, client, resolver(resolved.clone(), late));
     let begun = Instant::now();
-    let outcome = house.node.send(Bootstrap { contacts: contacts.to_vec() }).await.unwrap().unwrap();
-    Joined { house, _ended, addr, outcome, took: begun.elapsed(), resolved }
+    let outcome = running.node.send(Bootstrap { contacts: contacts.to_vec() }).await.unwrap().unwrap();
+    Joined { running, _ended, addr, outcome, took: begun.elapsed(), resolved }
 }
 
 /// A node that answers, and its address.
-fn living(network: &MemoryNetwork, name: &str) -> (House, Ended, SocketAddr) {
+fn living(network: &MemoryNetwork, name: &str) -> (Running, Ended, SocketAddr) {
     let endpoint = network.endpoint();
     let addr = endpoint.addr();
-    let (house, ended) = node(name, endpoint, false, Resolver::system());
-    (house, ended, addr)
+    let (running, ended) = node(name, endpoint, false, Resolver::system());
+    (running, ended, addr)
 }
 
 fn ids(outcome: &BootstrapOutcome) -> Vec<NodeId> {
@@ -133,7 +133,7 @@ fn a_contact_that_answers_late_is_joined_through_as_well() {
         assert_eq!((ids(&joined.outcome), joined.took.as_secs()), (vec![NodeId::of_key("first")], 0));
         assert_eq!(joined.outcome.pending, [LATE.0]);
         tokio::time::sleep(LATE.1 + Duration::from_secs(1)).await;
-        let known = beyond.rooms.table.send(DescribeTable).await.unwrap();
+        let known = beyond.actors.table.send(DescribeTable).await.unwrap();
         assert_eq!(known.peers, 2, "the neighbourhood beyond the late one has met this node");
     });
 }
@@ -149,7 +149,7 @@ fn a_node_whose_contacts_all_failed_reaches_one_that_comes_up_later() {
             tokio::time::sleep(asleep).await;
             let _other = node("other", network.endpoint_at(place).unwrap(), false, Resolver::system());
             let up = Instant::now();
-            while joined.house.rooms.table.send(DescribeTable).await.unwrap().peers == 0 {
+            while joined.running.actors.table.send(DescribeTable).await.unwrap().peers == 0 {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             // Each time the name is resolved anew, since it may stand for another address by then.
@@ -168,7 +168,7 @@ fn a_ping_resolves_once_and_says_why_there_is_no_answer() {
         let network = MemoryNetwork::new(1);
         let joined = join(&network, true, None, &[]).await;
         for addr in ["nowhere.test:1", HANGS] {
-            let error = joined.house.node.send(Ping { addr: addr.to_owned() }).await.unwrap().unwrap_err();
+            let error = joined.running.node.send(Ping { addr: addr.to_owned() }).await.unwrap().unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot resolve {addr:?}: ")), "{error}");
         }
         assert_eq!(joined.resolved.borrow().len(), 2);
@@ -192,8 +192,8 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
         let dead = network.endpoint();
-        let Joined { house, _ended, addr, .. } = join(&network, false, None, &[dead.addr().to_string()]).await;
-        let node = &house.node;
+        let Joined { running, _ended, addr, .. } = join(&network, false, None, &[dead.addr().to_string()]).await;
+        let node = &running.node;
         let text = format!("not joined: no contact has answered: {} (no answer within 2s)", dead.addr());
         assert_eq!(not_joined(node.send(set("k")).await.unwrap()), text);
         assert_eq!(not_joined(node.send(Get { key: key("k") }).await.unwrap()), text);
@@ -214,16 +214,16 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
 fn what_a_node_holds_is_read_although_it_reached_none_of_its_contacts() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (dead, (house, _ended, _)) = (network.endpoint(), living(&network, "ours"));
-        house.node.send(set("held")).await.unwrap().unwrap();
+        let (dead, (running, _ended, _)) = (network.endpoint(), living(&network, "ours"));
+        running.node.send(set("held")).await.unwrap().unwrap();
         let contacts = vec![dead.addr().to_string()];
-        let trying = actix_rt::spawn(house.node.send(Bootstrap { contacts }));
+        let trying = actix_rt::spawn(running.node.send(Bootstrap { contacts }));
         for _ in 0..2 {
-            let read = house.node.send(Get { key: key("held") }).await.unwrap().unwrap();
+            let read = running.node.send(Get { key: key("held") }).await.unwrap().unwrap();
             assert!(matches!(read, GetOutcome::Found { holder: None, .. }), "{read:?}");
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        not_joined(house.node.send(Get { key: key("absent") }).await.unwrap());
+        not_joined(running.node.send(Get { key: key("absent") }).await.unwrap());
         assert!(!trying.await.unwrap().unwrap().unwrap().joined());
     });
 }
@@ -234,11 +234,11 @@ fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
         let network = MemoryNetwork::new(1);
         let (_other, _other_ended, addr) = living(&network, "other");
         let resolver = resolver(Resolved::default(), Some(addr));
-        let (house, _ended) = node("ours", network.endpoint(), false, resolver);
+        let (running, _ended) = node("ours", network.endpoint(), false, resolver);
         let begun = Instant::now();
-        let _trying = actix_rt::spawn(house.node.send(Bootstrap { contacts: vec![LATE.0.to_owned()] }));
+        let _trying = actix_rt::spawn(running.node.send(Bootstrap { contacts: vec![LATE.0.to_owned()] }));
         tokio::task::yield_now().await;
-        let read = house.node.send(Get { key: key("absent") }).await.unwrap().unwrap();
+        let read = running.node.send(Get { key: key("absent") }).await.unwrap().unwrap();
         assert_eq!(
             (read, begun.elapsed().as_secs()),
             (GetOutcome::NotFound { answered: 1, unheard: 0 }, LATE.1.as_secs())
@@ -250,10 +250,10 @@ fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
 fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (house, _ended, addr) = living(&network, "ours");
-        let outcome = house.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
+        let (running, _ended, addr) = living(&network, "ours");
+        let outcome = running.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
         assert_eq!(outcome.failed[0].reason, ContactFailure::Itself);
-        assert_eq!(house.node.send(set("k")).await.unwrap().unwrap().asked, 0);
+        assert_eq!(running.node.send(set("k")).await.unwrap().unwrap().asked, 0);
     });
 }
 
@@ -261,9 +261,9 @@ fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
 fn a_contact_with_this_nodes_id_at_another_address_is_a_copy_of_it() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (house, _ended, _) = living(&network, "ours");
+        let (running, _ended, _) = living(&network, "ours");
         let (_copy, _copy_ended, addr) = living(&network, "ours");
-        let outcome = house.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
+        let outcome = running.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
         assert!(!outcome.joined() && matches!(outcome.failed[0].reason, ContactFailure::Copied { .. }), "{outcome}");
         assert!(outcome.to_string().contains("--node-id"), "{outcome}");
     });
@@ -286,10 +286,10 @@ fn a_contact_that_answers_in_another_wire_is_told_by_the_first_byte() {
                     foreign.send(asked.addr, bytes.to_vec());
                 }
             });
-            let Joined { house, _ended, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
+            let Joined { running, _ended, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
             assert_eq!(outcome.to_string(), format!("{addr} ({told})"));
-            assert!(not_joined(house.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({told})")));
-            let error = house.node.send(Ping { addr: addr.to_string() }).await.unwrap().unwrap_err();
+            assert!(not_joined(running.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({told})")));
+            let error = running.node.send(Ping { addr: addr.to_string() }).await.unwrap().unwrap_err();
             assert_eq!(error.to_string(), format!("{addr} ({told})"));
         }
     });

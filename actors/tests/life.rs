@@ -17,7 +17,7 @@ use super::super::outcome::{Error, GetOutcome};
 use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, Get, GetTraced, Set};
 use super::super::supervision::StopReason;
-use super::{house, key, settle};
+use super::{key, settle, started};
 
 #[actix::test]
 async fn after_stop_the_port_is_free_and_no_actor_lives() {
@@ -64,9 +64,9 @@ async fn a_local_node_needs_an_arbiter() {
 
 #[actix::test]
 async fn a_request_under_way_ends_when_the_node_stops() {
-    let (ours, ended, _) = house("ours", Config::default());
+    let (ours, ended, _) = started("ours", Config::default());
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
+    ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let under_way = actix_rt::spawn(ours.node.send(Get { key: key("x") }));
     settle().await;
     ours.ender.end(StopReason::Asked);
@@ -79,15 +79,15 @@ async fn a_request_under_way_ends_when_the_node_stops() {
 async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
     tokio::time::pause();
     let config = Config::builder().max_lookups(2).max_waiting_lookups(3).build().unwrap();
-    let (ours, _ended, _) = house("ours", config);
+    let (ours, _ended, _) = started("ours", config);
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
+    ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let get = |name: &str| actix_rt::spawn(ours.node.send(Get { key: key(name) }));
 
     let equal: Vec<_> = (0..10).map(|_| get("the same")).collect();
     let different: Vec<_> = (0..5).map(|n| get(&format!("another {n}"))).collect();
     settle().await;
-    assert_eq!(ours.rooms.coordinator.send(CountLookups).await.unwrap(), (2, 3));
+    assert_eq!(ours.actors.lookups.send(CountLookups).await.unwrap(), (2, 3));
     assert_eq!(ours.counters.get(Counter::LookupRefused), 1);
 
     for get in equal {
@@ -123,8 +123,8 @@ async fn what_an_application_asks_is_checked_before_anything_is_sent() {
 
 #[actix::test]
 async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
-    let (ours, _ended, our_addr) = house("ours", Config::default());
-    let (other, _other_ended, _) = house("other", Config::default());
+    let (ours, _ended, our_addr) = started("ours", Config::default());
+    let (other, _other_ended, _) = started("other", Config::default());
     let contacts = vec![our_addr.to_string()];
     assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
     ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }).await.unwrap().unwrap();

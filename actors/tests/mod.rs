@@ -1,4 +1,4 @@
-//! Tests that reach into the house: its actors by address, panics on demand, strangers that fill the slots.
+//! Tests that reach into a node: its actors by address, panics on demand, strangers that fill the slots.
 
 #[cfg(feature = "sim")]
 mod chaos;
@@ -24,11 +24,15 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
-use super::assembly::{self, House, Plan};
+use super::counters::Counters;
+use super::events::Events;
+use super::join_state::JoinState;
 use super::operations::join::resolver::Resolver;
+use super::shared::Shared;
 use super::socket::transport::Transport;
 use super::socket::udp::UdpTransport;
-use super::supervision::Ended;
+use super::supervision::{Ended, Lifetime};
+use super::wiring::{self, Running, Setup};
 
 /// Makes the actor that gets it panic.
 #[derive(Debug, Message)]
@@ -55,29 +59,47 @@ panics!(
     super::queries::Queries,
     super::routing_table::RoutingTable,
     super::value_store::ValueStore,
-    super::lookup_coordinator::LookupCoordinator,
+    super::lookups::Lookups,
     super::maintenance::Maintenance,
-    super::keeper::Keeper,
-    super::hand_off::HandOff,
+    super::pins::Pins,
+    super::handoff::Handoff,
     super::node_actor::NodeActor,
 );
 
 /// A node on this machine, whose actors can be reached.
-fn house(name: &str, config: Config) -> (House, Ended, std::net::SocketAddr) {
-    house_over(name, config, Box::new(MemoryStore::new()))
+fn started(name: &str, config: Config) -> (Running, Ended, std::net::SocketAddr) {
+    started_over(name, config, Box::new(MemoryStore::new()))
 }
 
 /// The same, over this store.
-fn house_over(name: &str, config: Config, store: Box<dyn Store>) -> (House, Ended, std::net::SocketAddr) {
+fn started_over(name: &str, config: Config, store: Box<dyn Store>) -> (Running, Ended, std::net::SocketAddr) {
     let transport = Rc::new(UdpTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let addr = transport.local_addr();
     let (id, codec, resolver) = (NodeId::of_key(name), Codec::Json, Resolver::system());
-    let plan = Plan { id, codec, config, client: false, store, known: None, seed: None, resolver };
-    let (house, ended) = assembly::assemble(plan, transport);
-    (house, ended, addr)
+    let setup = Setup { id, codec, config, client: false, store, known: None, seed: None, resolver };
+    let (running, ended) = wiring::start(setup, transport);
+    (running, ended, addr)
 }
 
-/// Lets every other task have its turn, often enough for a message to walk through the whole house.
+/// What the actors share of a node that runs as far as a test has it run.
+fn shared(config: Config) -> Rc<Shared> {
+    let counters = Arc::new(Counters::default());
+    let (lifetime, _) = Lifetime::new(&config, counters.clone());
+    Rc::new(Shared {
+        id: NodeId::of_key("own"),
+        addr: ([127, 0, 0, 1], 9).into(),
+        codec: Codec::Json,
+        client: false,
+        config,
+        seed: Some(1),
+        counters,
+        events: Events::new(),
+        joined: JoinState::new(),
+        lifetime,
+    })
+}
+
+/// Lets every other task have its turn, often enough for a message to go through the whole node.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;

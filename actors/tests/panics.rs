@@ -11,7 +11,6 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::assembly::House;
 use super::super::counters::Counter;
 use super::super::events::Event;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
@@ -19,107 +18,108 @@ use super::super::outcome::{Error, GetOutcome};
 use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
-use super::{Panic, house, house_over, key, settle};
+use super::super::wiring::Running;
+use super::{Panic, key, settle, started, started_over};
 
-pub(super) const ROOMS: [&str; 10] = [
+pub(super) const ACTORS: [&str; 10] = [
     "socket",
     "dispatcher",
     "queries",
     "routing table",
     "value store",
-    "lookup coordinator",
+    "lookups",
     "maintenance",
-    "keeper",
-    "hand-off",
+    "pins",
+    "handoff",
     "node",
 ];
 
 /// Under which name an actor of this type is supervised.
 #[cfg(feature = "sim")]
-pub(super) fn room_of(actor: &str) -> &'static str {
+pub(super) fn name_of(actor: &str) -> &'static str {
     match actor {
         "Socket" => "socket",
         "Dispatcher" => "dispatcher",
         "Queries" => "queries",
         "RoutingTable" => "routing table",
         "ValueStore" => "value store",
-        "LookupCoordinator" => "lookup coordinator",
+        "Lookups" => "lookups",
         "Maintenance" => "maintenance",
-        "Keeper" => "keeper",
-        "HandOff" => "hand-off",
+        "Pins" => "pins",
+        "Handoff" => "handoff",
         "NodeActor" => "node",
         other => unreachable!("{other} is not supervised"),
     }
 }
 
-fn inject(house: &House, room: &str) {
+fn inject(running: &Running, actor: &str) {
     fn panic<A>(addr: &Addr<A>)
     where
         A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Panic>,
     {
         addr.do_send(Panic);
     }
-    match room {
-        "socket" => panic(&house.rooms.socket),
-        "dispatcher" => panic(&house.rooms.dispatcher),
-        "queries" => panic(&house.rooms.queries),
-        "routing table" => panic(&house.rooms.table),
-        "value store" => panic(&house.rooms.store),
-        "lookup coordinator" => panic(&house.rooms.coordinator),
-        "maintenance" => panic(&house.rooms.maintenance),
-        "keeper" => panic(&house.rooms.keeper),
-        "hand-off" => panic(&house.rooms.hand_off),
-        "node" => panic(&house.node),
-        other => unreachable!("{other} is no room"),
+    match actor {
+        "socket" => panic(&running.actors.socket),
+        "dispatcher" => panic(&running.actors.dispatcher),
+        "queries" => panic(&running.actors.queries),
+        "routing table" => panic(&running.actors.table),
+        "value store" => panic(&running.actors.store),
+        "lookups" => panic(&running.actors.lookups),
+        "maintenance" => panic(&running.actors.maintenance),
+        "pins" => panic(&running.actors.pins),
+        "handoff" => panic(&running.actors.handoff),
+        "node" => panic(&running.node),
+        other => unreachable!("{other} is no actor"),
     }
 }
 
 #[actix::test]
 async fn each_actor_that_panics_is_restarted_and_everybody_goes_on_reaching_it() {
     let config = Config::builder().max_restarts(100).build().unwrap();
-    let (ours, _ours_ended, our_addr) = house("ours", config.clone());
-    let (other, _other_ended, other_addr) = house("other", config);
+    let (ours, _ours_ended, our_addr) = started("ours", config.clone());
+    let (other, _other_ended, other_addr) = started("other", config);
     let contacts = vec![our_addr.to_string()];
     assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
 
-    for (round, room) in ROOMS.into_iter().enumerate() {
-        let before = ours.node.send(Set { key: key(room), value: std::sync::Arc::new("before".into()) }).await;
-        assert_eq!(before.unwrap().unwrap().stored, 1, "before the {room} panics");
-        inject(&ours, room);
+    for (round, actor) in ACTORS.into_iter().enumerate() {
+        let before = ours.node.send(Set { key: key(actor), value: std::sync::Arc::new("before".into()) }).await;
+        assert_eq!(before.unwrap().unwrap().stored, 1, "before the {actor} panics");
+        inject(&ours, actor);
         settle().await;
-        assert_eq!(ours.counters.restarts().get(room), Some(&1), "the {room} was restarted");
+        assert_eq!(ours.counters.restarts().get(actor), Some(&1), "the {actor} was restarted");
 
         // What it is for still works, from both sides: ping, find_value, set, get.
         let pong = other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap();
-        assert_eq!(pong.unwrap().peer.id, NodeId::of_key("ours"), "after the {room} panicked");
+        assert_eq!(pong.unwrap().peer.id, NodeId::of_key("ours"), "after the {actor} panicked");
         assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
-        let found = ours.node.send(Get { key: key(room) }).await.unwrap().unwrap();
+        let found = ours.node.send(Get { key: key(actor) }).await.unwrap().unwrap();
         assert!(matches!(found, GetOutcome::Found { ref value, .. } if *value == Value::from("before")), "{found:?}");
         let name = format!("after {round}");
         let set = ours.node.send(Set { key: key(&name), value: std::sync::Arc::new("after".into()) }).await;
-        assert_eq!(set.unwrap().unwrap().stored, 1, "after the {room} panicked");
+        assert_eq!(set.unwrap().unwrap().stored, 1, "after the {actor} panicked");
         let found = other.node.send(Get { key: key(&name) }).await.unwrap().unwrap();
-        assert!(matches!(found, GetOutcome::Found { .. }), "after the {room} panicked: {found:?}");
+        assert!(matches!(found, GetOutcome::Found { .. }), "after the {actor} panicked: {found:?}");
     }
 }
 
 #[actix::test]
 async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
     tokio::time::pause();
-    let (ours, _ended, _) = house("ours", Config::default());
+    let (ours, _ended, _) = started("ours", Config::default());
     // Somebody who will never answer, so that the lookup is under way when the coordinator panics.
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
-    for room in ["lookup coordinator", "queries"] {
-        let get = ours.node.send(Get { key: key(room) });
+    ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
+    for actor in ["lookups", "queries"] {
+        let get = ours.node.send(Get { key: key(actor) });
         let under_way = actix_rt::spawn(get);
         settle().await;
-        inject(&ours, room);
+        inject(&ours, actor);
         let ended = tokio::time::timeout(Duration::from_secs(60), under_way).await.expect("it ends").unwrap().unwrap();
-        match (room, ended) {
+        match (actor, ended) {
             ("queries", Ok(GetOutcome::NobodyAnswered { asked: 1 })) => {}
-            ("lookup coordinator", Err(Error::Interrupted)) => {}
-            (_, other) => panic!("after the {room} panicked: {other:?}"),
+            ("lookups", Err(Error::Interrupted)) => {}
+            (_, other) => panic!("after the {actor} panicked: {other:?}"),
         }
     }
 }
@@ -127,13 +127,13 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
 #[actix::test]
 async fn peers_that_a_restart_of_the_table_forgets_are_told_to_have_left() {
     tokio::time::pause();
-    let (ours, _ended, _) = house("ours", Config::default());
+    let (ours, _ended, _) = started("ours", Config::default());
     let (_here, gone) = tokio::sync::watch::channel(false);
     let mut events = ours.events.listen(gone);
     for port in 1..=3u16 {
         // Of these one takes the address of another.
         let peer = Peer::new(NodeId::of_key(&port.to_string()), ([127, 0, 0, 1], port.min(2)).into());
-        ours.rooms.table.send(PeerAnswered { peer, version: None, origin: Origin::default() }).await.unwrap();
+        ours.actors.table.send(PeerAnswered { peer, version: None, origin: Origin::default() }).await.unwrap();
     }
     inject(&ours, "routing table");
     settle().await;
@@ -154,14 +154,14 @@ async fn peers_that_a_restart_of_the_table_forgets_are_told_to_have_left() {
 #[actix::test]
 async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
     tokio::time::pause();
-    let (ours, _ended, _) = house("ours", Config::default());
+    let (ours, _ended, _) = started("ours", Config::default());
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
-    ours.rooms.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
+    ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let (_here, gone) = tokio::sync::watch::channel(false);
     let mut events = ours.events.listen(gone);
     let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }));
     settle().await;
-    inject(&ours, "lookup coordinator");
+    inject(&ours, "lookups");
     let ended = tokio::time::timeout(Duration::from_secs(60), set).await.expect("it ends").unwrap().unwrap();
     assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
     let placed = async {
@@ -178,20 +178,20 @@ async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
 #[actix::test]
 async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
     let config = Config::builder().audit_interval(Duration::from_millis(40)).max_restarts(100).build().unwrap();
-    let (ours, _ended, our_addr) = house("ours", config.clone());
-    let (other, _other_ended, other_addr) = house("other", config);
+    let (ours, _ended, our_addr) = started("ours", config.clone());
+    let (other, _other_ended, other_addr) = started("other", config);
     assert!(other.node.send(Bootstrap { contacts: vec![our_addr.to_string()] }).await.unwrap().unwrap().joined());
     ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
     ours.node.send(Keep { key: key("k"), min_replicas: 1 }).await.unwrap().unwrap();
-    for room in ["keeper", "value store", "keeper"] {
-        inject(&ours, room);
+    for actor in ["pins", "value store", "pins"] {
+        inject(&ours, actor);
         settle().await;
         let panicked = tokio::time::Instant::now();
         // The next audit finds it kept, in the store as well.
         let audited_since = async {
             loop {
                 let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
-                assert_eq!(keeping.kept, 1, "after the {room} panicked");
+                assert_eq!(keeping.kept, 1, "after the {actor} panicked");
                 match keeping.keys[0].last_audit {
                     Some((age, count)) if Duration::from_millis(age + 1) < panicked.elapsed() => break count,
                     _ => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -199,9 +199,9 @@ async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
             }
         };
         let count = tokio::time::timeout(Duration::from_secs(10), audited_since).await.expect("it is audited");
-        assert_eq!((count.confirmed, count.nearest), (1, 1), "after the {room} panicked");
+        assert_eq!((count.confirmed, count.nearest), (1, 1), "after the {actor} panicked");
         let here = ours.node.send(CheckHealth { key: key("k") }).await.unwrap().unwrap().here;
-        assert!(here.is_some_and(|here| here.kept), "after the {room} panicked");
+        assert!(here.is_some_and(|here| here.kept), "after the {actor} panicked");
     }
     assert!(other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap().is_ok());
     assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
@@ -223,7 +223,7 @@ impl Store for Forgetful {
 #[actix::test]
 async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
     tokio::time::pause();
-    let (ours, _ended, _) = house_over("ours", Config::default(), Box::new(Forgetful));
+    let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
     let (_here, gone) = tokio::sync::watch::channel(false);
     let mut events = ours.events.listen(gone);
     for name in ["lost", "kept"] {
@@ -252,7 +252,7 @@ async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
 async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about_to_be_restarted() {
     tokio::time::pause();
     let config = Config::builder().max_restarts(100).build().unwrap();
-    let (ours, _ended, _) = house("ours", config);
+    let (ours, _ended, _) = started("ours", config);
     for _ in 0..3 {
         inject(&ours, "routing table");
         settle().await;
@@ -264,7 +264,7 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
         let body = Body::Request(Request::Ping);
         let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, token: None, body };
         let payload = Codec::Json.encode(&ping).unwrap();
-        ours.rooms.dispatcher.do_send(DatagramsReceived(vec![Incoming {
+        ours.actors.dispatcher.do_send(DatagramsReceived(vec![Incoming {
             from,
             local: None,
             payload,
@@ -282,19 +282,19 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
 
 #[actix::test]
 async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
-    for room in ROOMS {
-        let (ours, ended, our_addr) = house("ours", Config::default());
-        let (other, _other_ended, _) = house("other", Config::default());
+    for actor in ACTORS {
+        let (ours, ended, our_addr) = started("ours", Config::default());
+        let (other, _other_ended, _) = started("other", Config::default());
         let contacts = vec![our_addr.to_string()];
         assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
         ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
         tokio::time::pause();
         let asked = tokio::time::Instant::now();
         ours.node.do_send(Stop);
-        inject(&ours, room);
+        inject(&ours, actor);
         ended.wait().await;
-        assert!(asked.elapsed() <= Duration::from_millis(2_260), "{room}: {:?}", asked.elapsed());
-        assert_eq!(ours.ender.reason(), Some(StopReason::Asked), "{room}");
+        assert!(asked.elapsed() <= Duration::from_millis(2_260), "{actor}: {:?}", asked.elapsed());
+        assert_eq!(ours.ender.reason(), Some(StopReason::Asked), "{actor}");
         tokio::time::resume();
     }
 }
@@ -303,7 +303,7 @@ async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
 async fn when_the_budget_is_spent_the_node_stops_whole_and_says_why() {
     tokio::time::pause();
     let config = Config::builder().max_restarts(2).build().unwrap();
-    let (ours, ended, addr) = house("ours", config);
+    let (ours, ended, addr) = started("ours", config);
     for _ in 0..3 {
         inject(&ours, "queries");
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -314,7 +314,7 @@ async fn when_the_budget_is_spent_the_node_stops_whole_and_says_why() {
         matches!(&reason, Some(StopReason::RestartBudgetSpent { actor: "queries", panics: 3, last, .. }) if last == "injected by a test"),
         "{reason:?}"
     );
-    assert!(!ours.rooms.socket.connected() && !ours.node.connected(), "no actor lives");
+    assert!(!ours.actors.socket.connected() && !ours.node.connected(), "no actor lives");
     drop(std::net::UdpSocket::bind(addr).expect("the port is free"));
 }
 
@@ -322,7 +322,7 @@ async fn when_the_budget_is_spent_the_node_stops_whole_and_says_why() {
 async fn restarts_that_are_far_apart_spend_no_budget() {
     tokio::time::pause();
     let config = Config::builder().max_restarts(1).build().unwrap();
-    let (ours, _ended, _) = house("ours", config);
+    let (ours, _ended, _) = started("ours", config);
     for round in 1..=5 {
         inject(&ours, "routing table");
         tokio::time::sleep(Duration::from_secs(61)).await;

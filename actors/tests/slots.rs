@@ -9,23 +9,23 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, Handler};
+use actix::Addr;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::super::counters::{Counter, Counters};
-use super::super::dispatcher::{Dispatcher, DispatcherLinks};
+use super::super::dispatcher::Dispatcher;
+use super::super::handles::Handles;
 use super::super::messages::*;
 use super::super::node::Node;
+use super::super::socket::Socket;
 use super::super::socket::transport::{Datagram, Sent, Transport};
-use super::super::socket::{Socket, SocketLinks};
 use super::super::supervision::{Lifetime, Mailbox};
 use super::super::unreadable::Unreadable;
-use super::settle;
+use super::{settle, shared};
 
 /// A transport that a test feeds by hand. What is sent is gone.
 #[derive(Default)]
@@ -68,98 +68,87 @@ impl Transport for Fed {
     }
 }
 
-/// An owner of answers that answers nothing: it keeps what it gets, and with it the slots.
-#[derive(Default)]
-struct Hoarder(Rc<RefCell<Hoard>>);
+/// An owner of answers that answers nothing, in the place of all actors but the socket and the dispatcher: it keeps what it
+/// gets, and with it the slots.
+#[derive(Clone, Default)]
+struct Hoarder(Arc<Mutex<Hoard>>);
 
 #[derive(Default)]
 struct Hoard {
     requests: Vec<ReplyTo>,
     responses: usize,
-    datagrams: usize,
 }
 
-impl Actor for Hoarder {
-    type Context = Context<Self>;
+impl Hoarder {
+    fn keep(&self, to: ReplyTo) {
+        self.0.lock().unwrap().requests.push(to);
+    }
 }
 
-macro_rules! hoards {
-    ($($message:ty => |$hoard:ident, $got:ident| $keep:expr;)*) => {
-        $(
-            impl Handler<$message> for Hoarder {
-                type Result = ();
-
-                fn handle(&mut self, $got: $message, _: &mut Self::Context) {
-                    let mut $hoard = self.0.borrow_mut();
-                    $keep
-                }
-            }
-        )*
-    };
+impl TableInbox for Hoarder {
+    fn nearest(&self, asked: AnswerNearest) {
+        self.keep(asked.to);
+    }
 }
 
-hoards! {
-    TransmitAnswer => |hoard, got| hoard.requests.push(got.to);
-    AnswerNearest => |hoard, got| hoard.requests.push(got.to);
-    AnswerFromStore => |hoard, got| hoard.requests.push(got.to);
-    StoreValue => |hoard, got| hoard.requests.push(got.to);
-    TransmitHeld => |hoard, _got| hoard.datagrams += 1;
-    ResponseReceived => |hoard, _got| hoard.responses += 1;
-    QueryUnsent => |hoard, _got| hoard.datagrams += 1;
-    PingPaid => |hoard, _got| hoard.datagrams += 1;
-    PeerSeen => |hoard, _got| hoard.datagrams += 1;
+impl StoreInbox for Hoarder {
+    fn answer(&self, asked: AnswerFromStore) {
+        self.keep(asked.to);
+    }
+
+    fn write(&self, write: StoreValue) {
+        self.keep(write.to);
+    }
+}
+
+impl QueriesInbox for Hoarder {
+    fn response(&self, _: ResponseReceived) {
+        self.0.lock().unwrap().responses += 1;
+    }
 }
 
 struct Stage {
     feed: Rc<Feed>,
-    hoard: Rc<RefCell<Hoard>>,
+    hoarder: Hoarder,
     counters: Arc<Counters>,
     socket: Addr<Socket>,
     _lifetime: Lifetime,
 }
 
-/// The real socket and the real dispatcher, with a hoarder in the place of all other rooms.
+impl Stage {
+    /// How many requests hold their slot.
+    fn requests(&self) -> usize {
+        self.hoarder.0.lock().unwrap().requests.len()
+    }
+
+    /// Answers all requests but so many.
+    fn keep_requests(&self, count: usize) {
+        self.hoarder.0.lock().unwrap().requests.truncate(count);
+    }
+
+    fn responses(&self) -> usize {
+        self.hoarder.0.lock().unwrap().responses
+    }
+}
+
+/// The real socket and the real dispatcher, with a hoarder in the place of their neighbours.
 fn stage(config: &Config) -> Stage {
-    let counters = Arc::new(Counters::default());
-    let (lifetime, ..) = Lifetime::new(config, counters.clone());
-    let (feed, own) = (Rc::new(Feed::default()), NodeId::of_key("own"));
-    let hoard = Rc::new(RefCell::new(Hoard::default()));
-    let hoarder = Hoarder(hoard.clone()).start();
+    let (feed, hoarder) = (Rc::new(Feed::default()), Hoarder::default());
+    let shared = shared(config.clone());
     let (socket, dispatcher) = (Mailbox::<Socket>::new(64), Mailbox::<Dispatcher>::new(config.max_dispatches));
-    let the_socket = Socket::new(
-        Rc::new(Fed(feed.clone())),
-        Codec::Json,
-        Some(own),
-        config,
-        counters.clone(),
-        SocketLinks {
-            received: dispatcher.addr().recipient(),
-            answers: dispatcher.addr().recipient(),
-            hold: dispatcher.addr().recipient(),
-            unsent: hoarder.clone().recipient(),
-        },
-    );
-    let the_dispatcher = Dispatcher::new(
-        Codec::Json,
-        own,
-        config.clone(),
-        Box::new(SeededEntropy::new(1)),
-        counters.clone(),
-        DispatcherLinks {
-            unreadable: Unreadable::default(),
-            answer: hoarder.clone().recipient(),
-            held: hoarder.clone().recipient(),
-            response: hoarder.clone().recipient(),
-            ping: hoarder.clone().recipient(),
-            seen: hoarder.clone().recipient(),
-            nearest: hoarder.clone().recipient(),
-            from_store: hoarder.clone().recipient(),
-            store: hoarder.recipient(),
-        },
-    );
-    let socket = socket.supervise(&lifetime, "socket", the_socket);
-    dispatcher.supervise(&lifetime, "dispatcher", the_dispatcher);
-    Stage { feed, hoard, counters, socket, _lifetime: lifetime }
+    let handles = Handles {
+        socket: Arc::new(socket.addr()),
+        dispatcher: Arc::new(dispatcher.addr()),
+        queries: Arc::new(hoarder.clone()),
+        table: Arc::new(hoarder.clone()),
+        store: Arc::new(hoarder.clone()),
+        ..Handles::ignored()
+    };
+    let the_socket = Socket::new(&shared, Rc::new(Fed(feed.clone())), &handles);
+    let the_dispatcher = Dispatcher::new(&shared, Unreadable::default(), &handles);
+    let socket = socket.supervise(&shared.lifetime, "socket", the_socket);
+    dispatcher.supervise(&shared.lifetime, "dispatcher", the_dispatcher);
+    Stage { feed, hoarder, counters: shared.counters.clone(), socket, _lifetime: shared.lifetime.clone() }
 }
 
 fn addr(port: u16) -> SocketAddr {
@@ -213,24 +202,24 @@ async fn sixty_four_datagrams_in_flight_are_taken_and_the_sixty_fifth_is_dropped
         stage.feed.push(addr(1_000 + port), find_node(port.into(), addr(1_000 + port)));
     }
     settle().await;
-    assert_eq!(stage.hoard.borrow().requests.len(), 64);
+    assert_eq!(stage.requests(), 64);
     assert_eq!(stage.counters.get(Counter::NoSlot), 0);
 
     for port in 0..10 {
         stage.feed.push(addr(2_000 + port), find_node(port.into(), addr(2_000 + port)));
     }
     settle().await;
-    assert_eq!(stage.hoard.borrow().requests.len(), 64, "the sixty-fifth waits nowhere");
+    assert_eq!(stage.requests(), 64, "the sixty-fifth waits nowhere");
     assert_eq!(stage.counters.get(Counter::NoSlot), 10);
     assert_eq!(lines.that_say("all 64 dispatch slots are taken"), 1);
 
-    // Each one that is dealt with makes room for one more.
-    stage.hoard.borrow_mut().requests.truncate(62);
+    // Each one that is dealt with makes actor for one more.
+    stage.keep_requests(62);
     for port in 0..3 {
         stage.feed.push(addr(3_000 + port), find_node(port.into(), addr(3_000 + port)));
     }
     settle().await;
-    assert_eq!(stage.hoard.borrow().requests.len(), 64);
+    assert_eq!(stage.requests(), 64);
     assert_eq!(stage.counters.get(Counter::NoSlot), 11);
 }
 
@@ -252,13 +241,13 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
         .unwrap();
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
-    assert_eq!(stage.hoard.borrow().responses, 1, "the answer passed");
+    assert_eq!(stage.responses(), 1, "the answer passed");
 
     // Once the query is over, its address is a stranger's like any other.
     stage.socket.send(QueryOver { to: asked }).await.unwrap();
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
-    assert_eq!(stage.hoard.borrow().responses, 1);
+    assert_eq!(stage.responses(), 1);
     assert_eq!(stage.counters.get(Counter::NoSlot), 37);
 }
 
@@ -280,7 +269,7 @@ async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
     // Nobody gives a slot back, and each turn of the socket is one of some hundred.
-    assert_eq!(stage.hoard.borrow().responses, 1, "the answer has passed");
+    assert_eq!(stage.responses(), 1, "the answer has passed");
     assert_eq!(stage.counters.get(Counter::NoSlot), FLOOD - 64);
     assert_eq!(stage.counters.get(Counter::Received), FLOOD + 1);
 }
@@ -299,7 +288,7 @@ async fn after_a_flood_bursts_are_borne_again() {
     let work_off = async || {
         for _ in 0..100 {
             settle().await;
-            stage.hoard.borrow_mut().requests.clear();
+            stage.keep_requests(0);
         }
     };
     burst(10_000);
@@ -325,7 +314,7 @@ async fn a_write_that_waits_for_a_pong_gives_its_slot_back_and_waits_within_a_bo
     }
     assert_eq!(stage.counters.get(Counter::NoSlot), 0, "none of the 300 holds a slot");
     assert_eq!(stage.counters.get(Counter::HeldFull), 300 - 256);
-    assert!(stage.hoard.borrow().requests.is_empty(), "and none has taken effect");
+    assert!(stage.requests() == 0, "and none has taken effect");
 }
 
 #[actix::test]

@@ -94,7 +94,7 @@ impl ValueStore {
                 let key = doubt.key().clone();
                 let _ = self.records.settle(doubt, true);
                 // What is still sent of an older value could arrive after this one, and be taken for the newer.
-                self.links.end.do_send(EndPlacement(key.clone()));
+                self.lookups.end_placement(EndPlacement(key.clone()));
                 self.find_places(key, version, false, Some(answer));
             }
             Waiting::Release { answer, doubt } => {
@@ -105,7 +105,7 @@ impl ValueStore {
             Waiting::Keep { keep: KeepKey { key, min_replicas, answer }, doubt } => {
                 let Settled { effective, was_kept, .. } = self.records.settle(doubt, true);
                 if effective {
-                    self.links.watch.do_send(WatchKey { key, min_replicas, was_kept, answer });
+                    self.pins.watch(WatchKey { key, min_replicas, was_pinned: was_kept, answer });
                 } else {
                     // The `set` before it has failed. Whoever asked may have gone.
                     let _ = answer.send(Err(Error::NotPublished { key: key.to_string() }));
@@ -125,7 +125,7 @@ impl ValueStore {
         let key = doubt.key().clone();
         let Settled { effective, ended, .. } = self.records.settle(doubt, true);
         if ended {
-            self.links.end.do_send(EndPlacement(key.clone()));
+            self.lookups.end_placement(EndPlacement(key.clone()));
             self.events.emit(Event::Superseded { key: key.to_string(), by });
         } else if news && effective {
             self.events.emit(Event::ValueStored { key: key.to_string(), by });
@@ -136,9 +136,9 @@ impl ValueStore {
     /// `key` is published no more, as a node that comes back from its store would have it, too.
     pub(super) fn released(&self, key: Arc<str>, released: bool, answer: Answer<bool>) {
         if released {
-            self.links.end.do_send(EndPlacement(key.clone()));
+            self.lookups.end_placement(EndPlacement(key.clone()));
         }
-        self.links.ended.do_send(PublicationEnded(key));
+        self.pins.publication_ended(PublicationEnded(key));
         // Whoever asked may have gone.
         let _ = answer.send(Ok(released));
     }
@@ -146,7 +146,7 @@ impl ValueStore {
     /// The key is kept against nobody any more.
     pub(super) fn unkept(&self, UnkeepKey { key, answer }: UnkeepKey, was_kept: bool) {
         if let Some(answer) = answer {
-            self.links.unwatch.do_send(UnwatchKey { key, was_kept, answer });
+            self.pins.unwatch(UnwatchKey { key, was_pinned: was_kept, answer });
         }
     }
 

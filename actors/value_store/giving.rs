@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::store::Class;
 
 use super::super::clock;
 use super::super::handling::Handler;
-use super::super::messages::{GiveValue, HandOffCause, SelectValues, ValuesSelected};
+use super::super::messages::{HandoffCause, PrepareTransfer, SelectValues, ValuesSelected};
 use super::ValueStore;
 
 impl Handler<SelectValues> for ValueStore {
@@ -20,7 +20,7 @@ impl Handler<SelectValues> for ValueStore {
         let SelectValues { cause, neighbours } = select;
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {
-            HandOffCause::Newcomers(look) => {
+            HandoffCause::Newcomers(look) => {
                 let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (newcomer.who, Vec::new())).collect();
                 let serving = neighbours.serving(&look);
                 for copy in copies {
@@ -31,7 +31,7 @@ impl Handler<SelectValues> for ValueStore {
                 }
                 ValuesSelected::ForNewcomers(gifts)
             }
-            HandOffCause::Leaving => {
+            HandoffCause::Leaving => {
                 // Our own first, whose publisher goes; then those that we are the surest to be a holder of.
                 let mut copies: Vec<_> = copies.collect();
                 copies.sort_by_key(|copy| (Reverse(copy.published), self.own.distance(&copy.id)));
@@ -39,18 +39,18 @@ impl Handler<SelectValues> for ValueStore {
                     copies.into_iter().take(MAX_PARTING).map(|copy| Parting { key: copy.key.clone(), id: copy.id });
                 let values = values.collect();
                 self.leaving = true;
-                ValuesSelected::ForFarewell { values, neighbours }
+                ValuesSelected::ForLeaving { values, neighbours }
             }
         };
-        self.links.selected.do_send(selected);
+        self.handoff.selected(selected);
     }
 }
 
-impl Handler<GiveValue> for ValueStore {
+impl Handler<PrepareTransfer> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, give: GiveValue, _: &mut Self::Context) {
-        let GiveValue { key, legacy, answer } = give;
+    fn handle(&mut self, asked: PrepareTransfer, _: &mut Self::Context) {
+        let PrepareTransfer { key, legacy, answer } = asked;
         let least = if legacy { self.config.nearly_expired() } else { Duration::from_secs(1) };
         let now = self.now();
         let copy = self.records.get(&key, now).filter(|copy| copy.class != Class::Cached);

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{Class, Deed};
 
 use super::super::clock;
 use super::super::handling::Handler;
 use super::super::messages::{
-    AuditKey, Auditing, ExpireValues, KeepKey, LookupKey, PublishDone, Purpose, ReleaseKey, RepublishKey, StartLookup,
-    UnkeepKey,
+    AuditKey, ExpireValues, KeepKey, PublishDone, ReleaseKey, RepublishKey, StartAudit, UnkeepKey,
 };
 use super::super::outcome::{Error, HeldHere};
 use super::ValueStore;
@@ -29,9 +27,7 @@ impl Handler<AuditKey> for ValueStore {
             kept: self.records.is_kept(&key),
             expires_in,
         });
-        let target = LookupKey::Nodes(NodeId::of_key(&key));
-        let purpose = Purpose::Audit(Auditing { key, here, answer });
-        self.links.lookup.do_send(StartLookup { key: target, purpose });
+        self.lookups.audit(StartAudit { key, here, answer });
     }
 }
 

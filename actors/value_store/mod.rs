@@ -12,10 +12,11 @@ mod rounds;
 mod writing;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Recipient, Supervised};
+use actix::{Actor, Context, MessageResult, Supervised};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
@@ -33,13 +34,15 @@ use self::rounds::Lateness;
 use super::clock::{self, Alarm, Standstill};
 use super::counters::Counters;
 use super::events::Events;
+use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
-    Answer, AnswerFromStore, AnswerNearest, Compared, DescribeStore, Electing, EndPlacement, FindCopy, LaunchCompare,
-    LaunchPublish, LookupKey, PlacesFound, Placing, ProbeStore, PublicationEnded, Purpose, ReadValue, RememberPeers,
-    StartLookup, StoreQuestion, TransmitAnswer, UnwatchKey, ValuesSelected, WatchKey,
+    Answer, AnswerFromStore, AnswerNearest, Compared, DescribeStore, FindCopy, HandoffHandle, LookupKey, LookupReply,
+    LookupResult, LookupsHandle, PinsHandle, PlacesFound, Placing, Priority, ProbeStore, PublishDone, ReadValue,
+    RememberPeers, SocketHandle, StartLookup, StoreHandle, StoreQuestion, TableHandle, TransmitAnswer,
 };
 use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
+use super::shared::Shared;
 
 /// The actor that owns the values.
 pub struct ValueStore {
@@ -62,53 +65,40 @@ pub struct ValueStore {
     entropy: Box<dyn Entropy>,
     counters: Arc<Counters>,
     events: Events,
-    links: StoreLinks,
-}
-
-/// Whom the value store tells.
-pub(crate) struct StoreLinks {
-    pub(crate) answer: Recipient<TransmitAnswer>,
-    pub(crate) nearest: Recipient<AnswerNearest>,
-    pub(crate) lookup: Recipient<StartLookup>,
-    pub(crate) compare: Recipient<LaunchCompare>,
-    pub(crate) publish: Recipient<LaunchPublish>,
-    pub(crate) watch: Recipient<WatchKey>,
-    pub(crate) unwatch: Recipient<UnwatchKey>,
-    pub(crate) ended: Recipient<PublicationEnded>,
-    pub(crate) end: Recipient<EndPlacement>,
-    pub(crate) selected: Recipient<ValuesSelected>,
+    /// This actor.
+    store: StoreHandle,
+    socket: SocketHandle,
+    table: TableHandle,
+    lookups: LookupsHandle,
+    pins: PinsHandle,
+    handoff: HandoffHandle,
 }
 
 impl ValueStore {
-    pub(crate) fn new(
-        own: NodeId,
-        config: Config,
-        codec: Codec,
-        backend: Box<dyn Store>,
-        entropy: Box<dyn Entropy>,
-        shared: (Arc<Counters>, Events),
-        links: StoreLinks,
-    ) -> Self {
-        let (records, backlog) = (Records::new(own, &config), Backlog::new(config.max_values));
-        let recent = RecentWrites::new(config.query_timeout);
-        let (counters, events) = shared;
+    pub(crate) fn new(shared: &Rc<Shared>, backend: Box<dyn Store>, handles: &Handles) -> Self {
+        let config = shared.config.clone();
         Self {
-            own,
-            config,
-            codec,
-            records,
-            recent,
+            own: shared.id,
+            codec: shared.codec,
+            records: Records::new(shared.id, &config),
+            recent: RecentWrites::new(config.query_timeout),
             backend,
             groups: 0,
             waiting: HashMap::new(),
-            backlog,
+            backlog: Backlog::new(config.max_values),
+            config,
             standstill: Standstill::new(),
             lateness: Lateness::default(),
             leaving: false,
-            entropy,
-            counters,
-            events,
-            links,
+            entropy: shared.entropy(3),
+            counters: shared.counters.clone(),
+            events: shared.events.clone(),
+            store: handles.store.clone(),
+            socket: handles.socket.clone(),
+            table: handles.table.clone(),
+            lookups: handles.lookups.clone(),
+            pins: handles.pins.clone(),
+            handoff: handles.handoff.clone(),
         }
     }
 
@@ -140,8 +130,22 @@ impl ValueStore {
     /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
     fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
         let target = LookupKey::Nodes(NodeId::of_key(&key));
-        let placing = Placing { key, version, restore, answer };
-        self.links.lookup.do_send(StartLookup { key: target, purpose: Purpose::Place(placing) });
+        let priority = if answer.is_some() { Priority::Foreground } else { Priority::Background };
+        let store = self.store.clone();
+        let reply = LookupReply::then(move |outcome| match outcome {
+            Ok(found) => store.places_found(PlacesFound { placing: Placing { key, version, restore, answer }, found }),
+            Err(why) => {
+                // What is published here is so all the same, whether a caller waits or not: it is placed soon.
+                if !restore {
+                    store.placed(PublishDone { key, version, stored: false });
+                }
+                if let Some(answer) = answer {
+                    // The caller may have gone.
+                    let _ = answer.send(Err(why.into()));
+                }
+            }
+        });
+        self.lookups.start(StartLookup { key: target, priority, own_vote: None, reply });
     }
 }
 
@@ -185,12 +189,12 @@ impl Handler<AnswerFromStore> for ValueStore {
                 }
                 None => {
                     let target = NodeId::of_key(&key);
-                    self.links.nearest.do_send(AnswerNearest { target, value_missing: true, to });
+                    self.table.nearest(AnswerNearest { target, value_missing: true, to });
                     return;
                 }
             },
         };
-        self.links.answer.do_send(TransmitAnswer { to, response });
+        self.socket.answer(TransmitAnswer { to, response });
     }
 }
 
@@ -201,8 +205,9 @@ impl Handler<ReadValue> for ValueStore {
         let ReadValue { key, quorum, answer } = read;
         let here = self.records.get(&key, clock::now());
         if quorum > 1 {
-            let (key, purpose) = (LookupKey::Votes(key, quorum), Purpose::Elect(Electing { here, answer }));
-            return self.links.lookup.do_send(StartLookup { key, purpose });
+            let reply = LookupReply::to(answer, LookupResult::traced_get);
+            let start = StartLookup::foreground(LookupKey::Votes(key, quorum), reply);
+            return self.lookups.start(StartLookup { own_vote: here, ..start });
         }
         match here {
             Some(copy) => {
@@ -212,7 +217,8 @@ impl Handler<ReadValue> for ValueStore {
                 let _ = answer.send(Ok(TracedGet { outcome, trace: None }));
             }
             None => {
-                self.links.lookup.do_send(StartLookup { key: LookupKey::Value(key), purpose: Purpose::Get(answer) });
+                let reply = LookupReply::to(answer, LookupResult::traced_get);
+                self.lookups.start(StartLookup::foreground(LookupKey::Value(key), reply));
             }
         }
     }

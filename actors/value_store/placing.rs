@@ -22,7 +22,7 @@ impl ValueStore {
     pub(super) fn compare_or_place(&mut self, placing: Placing, found: Arc<LookupResult>, now: Instant) {
         let to_compare = self.records.to_compare(&placing.key, placing.version, now);
         match to_compare.filter(|_| placing.answer.is_none() && !found.of_ours.is_empty()) {
-            Some(copy) => self.links.compare.do_send(LaunchCompare { placing, found, copy }),
+            Some(copy) => self.lookups.compare(LaunchCompare { placing, found, copy }),
             None => self.place(placing, &found, now),
         }
     }
@@ -64,7 +64,7 @@ impl ValueStore {
             // Nobody answered the lookup; whoever is in the table is worth the try.
             targets = placement::targets(&target, others, &[], &found.own_table, true);
         }
-        self.links.publish.do_send(LaunchPublish {
+        self.lookups.publish(LaunchPublish {
             key,
             version,
             ttl: restore.then(|| copy.ttl_seconds()),

@@ -99,7 +99,7 @@ impl ValueStore {
         self.recent.ended(to.addr, to.id, stored);
         let ttl = || self.records.get(key, clock::now()).filter(|_| stored).as_ref().map(StoredCopy::ttl_seconds);
         let response = if cached { Response::SetCached } else { Response::Set { stored, ttl: ttl() } };
-        self.links.answer.do_send(TransmitAnswer { to, response });
+        self.socket.answer(TransmitAnswer { to, response });
     }
 
     /// A write comes again: it is acknowledged as it was before, and not applied, since others may have been since.

@@ -8,30 +8,31 @@ pub(crate) mod resolver;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::rc::Weak;
-use std::time::{Duration, Instant};
+use std::rc::{Rc, Weak};
+use std::time::Instant;
 
-use actix::Recipient;
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::oneshot;
 
 use self::contact::{Asked, Contact, State};
 use self::resolver::{Resolver, addresses_of};
-use super::super::events::{Event, Events};
+use super::super::events::Event;
 use super::super::join_state::Attempt;
-use super::super::messages::{Answer, Answered, Failed, LookupKey, Purpose, RefreshBuckets, StartLookup};
+use super::super::messages::{
+    Answer, Answered, Failed, LookupKey, LookupReply, LookupsHandle, RefreshBuckets, StartLookup, TableHandle,
+};
 use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
 use super::super::own_id;
+use super::super::shared::Shared;
 use super::super::socket::transport::Transport;
 use super::super::unreadable::Unreadable;
 use super::operation::{End, Operation, Step};
 
 /// A bootstrap under way.
 pub(crate) struct Join {
-    own: NodeId,
-    timeout: Duration,
+    shared: Rc<Shared>,
+    context: JoinContext,
     contacts: Vec<Contact>,
     /// The contacts whose names are to be resolved yet.
     unresolved: VecDeque<usize>,
@@ -49,8 +50,6 @@ pub(crate) struct Join {
     aim: Option<Aim>,
     /// `None` where only a pong is wanted.
     attempt: Option<Attempt>,
-    events: Events,
-    links: JoinLinks,
 }
 
 /// How far a bootstrap is.
@@ -61,49 +60,46 @@ enum Stage {
     /// The own id is being looked up.
     LookingUp,
     /// The outcome has been reported. `late`: a contact has answered since then, so the lookup did not start from it.
-    Told { late: bool },
+    Reported { late: bool },
 }
 
-/// The actors that a bootstrap tells.
+/// What every bootstrap of one node works with.
 #[derive(Clone)]
-pub(crate) struct JoinLinks {
-    pub(crate) lookup: Recipient<StartLookup>,
-    pub(crate) refresh: Recipient<RefreshBuckets>,
+pub(crate) struct JoinContext {
+    pub(crate) lookups: LookupsHandle,
+    pub(crate) table: TableHandle,
     pub(crate) resolver: Resolver,
-    /// Tells which addresses can be reached. It belongs to the socket.
+    /// Knows which addresses can be reached. It belongs to the socket.
     pub(crate) transport: Weak<dyn Transport>,
     pub(crate) unreadable: Unreadable,
-}
-
-/// What a bootstrap is constructed with.
-pub(crate) struct JoinPlan {
-    pub(crate) own: NodeId,
-    pub(crate) contacts: Vec<String>,
-    pub(crate) query_timeout: Duration,
-    pub(crate) aim: Aim,
-    /// Hears what comes of it; `None` for a ping.
-    pub(crate) attempt: Option<Attempt>,
 }
 
 /// What the contacts are asked for.
 pub(crate) enum Aim {
     /// To become part of their network. A client asks its contacts and no more: no peer needs to know it.
-    Join { client: bool, answer: Option<Answer<BootstrapOutcome>> },
+    Join(Option<Answer<BootstrapOutcome>>),
     /// To see whether they are there.
     Ping(Answer<Pong>),
 }
 
 impl Join {
-    pub(crate) fn new(plan: JoinPlan, events: Events, links: JoinLinks) -> Self {
+    /// A bootstrap through the contacts of these `names`. `attempt` is reported to; `None` for a ping.
+    pub(crate) fn new(
+        shared: &Rc<Shared>,
+        context: &JoinContext,
+        names: Vec<String>,
+        aim: Aim,
+        attempt: Option<Attempt>,
+    ) -> Self {
         let mut contacts: Vec<Contact> = Vec::new();
-        for name in plan.contacts {
+        for name in names {
             if contacts.iter().all(|contact| contact.name != name) {
                 contacts.push(Contact { name, state: State::Resolving });
             }
         }
         Self {
-            own: plan.own,
-            timeout: plan.query_timeout,
+            shared: shared.clone(),
+            context: context.clone(),
             unresolved: (0..contacts.len()).collect(),
             unasked: VecDeque::new(),
             contacts,
@@ -112,16 +108,14 @@ impl Join {
             first: None,
             stage: Stage::Trying,
             give_up: None,
-            aim: Some(plan.aim),
-            attempt: plan.attempt,
-            events,
-            links,
+            aim: Some(aim),
+            attempt,
         }
     }
 
     /// Has the name of one contact resolved.
     fn resolve(&self, contact: usize) -> Step<Self> {
-        let (transport, resolver) = (self.links.transport.clone(), self.links.resolver.clone());
+        let (transport, resolver) = (self.context.transport.clone(), self.context.resolver.clone());
         let addresses = addresses_of(self.contacts[contact].name.clone(), transport, resolver);
         Step::after(addresses, move |join: &mut Self, found, _| join.resolved(contact, found))
     }
@@ -144,8 +138,8 @@ impl Join {
     }
 
     fn ask(&mut self, to: SocketAddr, now: Instant) -> Step<Self> {
-        self.links.unreadable.forget(&to);
-        self.give_up = Some(now + self.timeout + self.timeout);
+        self.context.unreadable.forget(&to);
+        self.give_up = Some(now + self.shared.config.query_timeout * 2);
         Step::Query(to, Request::Ping)
     }
 
@@ -167,25 +161,25 @@ impl Join {
     fn look_up(&mut self) -> Step<Self> {
         self.stage = Stage::LookingUp;
         let (done, looked_up) = oneshot::channel();
-        let purpose = Purpose::FindNode(done);
-        self.links.lookup.do_send(StartLookup { key: LookupKey::Nodes(self.own), purpose });
+        let reply = LookupReply::to(done, |_| Ok(()));
+        self.context.lookups.start(StartLookup::foreground(LookupKey::Nodes(self.shared.id), reply));
         Step::after(looked_up, |join: &mut Self, _, _| {
-            join.links.refresh.do_send(RefreshBuckets { all: true });
-            join.tell();
+            join.context.table.refresh(RefreshBuckets { all: true });
+            join.answer_caller();
         })
     }
 
     /// Reports the outcome to the caller, which may have gone.
-    fn tell(&mut self) {
-        self.stage = Stage::Told { late: false };
+    fn answer_caller(&mut self) {
+        self.stage = Stage::Reported { late: false };
         match self.aim.take() {
-            Some(Aim::Join { answer: Some(answer), .. }) => {
+            Some(Aim::Join(Some(answer))) => {
                 let _ = answer.send(Ok(self.outcome()));
             }
             Some(Aim::Ping(answer)) => {
                 let _ = answer.send(self.pong());
             }
-            Some(Aim::Join { answer: None, .. }) | None => {}
+            Some(Aim::Join(None)) | None => {}
         }
     }
 
@@ -198,9 +192,9 @@ impl Join {
 
     /// What no answer from `addr` within its time means.
     fn silence(&self, addr: &SocketAddr) -> ContactFailure {
-        match self.links.unreadable.of(addr) {
+        match self.context.unreadable.of(addr) {
             Some(wire) => ContactFailure::OtherWire { wire },
-            None => ContactFailure::Silent { within: self.timeout },
+            None => ContactFailure::Silent { within: self.shared.config.query_timeout },
         }
     }
 
@@ -233,10 +227,10 @@ impl Join {
     fn ended(&mut self, addr: &SocketAddr, end: Result<Pong, ContactFailure>) {
         let Some(asked) = self.asked.get_mut(addr).filter(|asked| **asked == Asked::Waiting) else { return };
         match end {
-            Ok(pong) if pong.peer.id == self.own => {
-                let bound = self.links.transport.upgrade().map(|transport| transport.local_addr());
-                let itself = bound.is_none_or(|bound| own_id::is_at(addr, bound));
-                let failure = if itself { ContactFailure::Itself } else { ContactFailure::Copied { id: self.own } };
+            Ok(pong) if pong.peer.id == self.shared.id => {
+                let itself = own_id::is_at(addr, self.shared.addr);
+                let failure =
+                    if itself { ContactFailure::Itself } else { ContactFailure::Copied { id: self.shared.id } };
                 if !itself {
                     tracing::error!(%addr, "{failure}");
                 }
@@ -246,7 +240,7 @@ impl Join {
                 *asked = Asked::Answered;
                 self.answered.push(pong.peer);
                 self.first.get_or_insert(pong);
-                if let Stage::Told { late } = &mut self.stage {
+                if let Stage::Reported { late } = &mut self.stage {
                     *late = true;
                 }
             }
@@ -256,6 +250,7 @@ impl Join {
 }
 
 impl Operation for Join {
+    const NAME: &'static str = "bootstrap";
     type Target = SocketAddr;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
@@ -271,21 +266,21 @@ impl Operation for Join {
         let over = self.is_over();
         // The outcome is reported with the first answer, or once there can be none.
         if self.stage == Stage::Trying && (self.first.is_some() || over) {
-            let Some(Aim::Join { client, .. }) = self.aim else {
-                self.tell();
+            if !matches!(self.aim, Some(Aim::Join(_))) {
+                self.answer_caller();
                 return Step::Finished;
-            };
+            }
             self.report();
-            self.events.emit(Event::Joined(self.outcome()));
-            if !client && self.first.is_some() {
+            self.shared.events.emit(Event::Joined(self.outcome()));
+            if !self.shared.client && self.first.is_some() {
                 return self.look_up();
             }
-            self.tell();
+            self.answer_caller();
         }
         match self.stage {
-            Stage::Told { late: true } if over => self.look_up(),
-            Stage::Told { .. } if over => Step::Finished,
-            Stage::Trying | Stage::LookingUp | Stage::Told { .. } => Step::Wait { until: self.give_up },
+            Stage::Reported { late: true } if over => self.look_up(),
+            Stage::Reported { .. } if over => Step::Finished,
+            Stage::Trying | Stage::LookingUp | Stage::Reported { .. } => Step::Wait { until: self.give_up },
         }
     }
 

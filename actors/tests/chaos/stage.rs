@@ -19,7 +19,6 @@ use kademlia_dynamic::protocol::value::Value;
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Silent};
 use tokio::task::JoinHandle;
 
-use super::super::super::assembly::{self, House, Plan};
 use super::super::super::messages::{QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
 use super::super::super::operations::join::resolver::Resolver;
@@ -30,6 +29,7 @@ use super::super::super::requests::{
 };
 use super::super::super::socket::transport::Transport;
 use super::super::super::supervision::Ended;
+use super::super::super::wiring::{self, Running, Setup};
 use super::super::{drill, panics};
 
 /// Panics further apart than this are no panics in a row.
@@ -101,7 +101,7 @@ fn script() -> impl FnMut(&Asked) -> Reply {
 }
 
 pub(super) struct Stage {
-    house: House,
+    running: Running,
     _ended: Ended,
     peers: ScriptedPeers,
     /// Somebody who asks and never answers.
@@ -130,7 +130,7 @@ impl Stage {
         let endpoint = network.endpoint();
         let addr = endpoint.addr();
         let transport: Rc<dyn Transport> = Rc::new(endpoint);
-        let plan = Plan {
+        let setup = Setup {
             id: NodeId::of_key("ours"),
             codec: Codec::Json,
             config,
@@ -140,16 +140,16 @@ impl Stage {
             seed: Some(seed),
             resolver: Resolver::system(),
         };
-        let (house, ended) = assembly::assemble(plan, transport);
+        let (running, ended) = wiring::start(setup, transport);
         peers.on(script());
         let stranger = network.endpoint();
         let acknowledged = Rc::default();
-        let stage = Self { house, _ended: ended, peers, stranger, addr, round: Cell::new(0), acknowledged };
+        let stage = Self { running, _ended: ended, peers, stranger, addr, round: Cell::new(0), acknowledged };
         let contacts = vec![stage.peers.addr(0).to_string()];
-        assert!(stage.house.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
+        assert!(stage.running.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
         let set = Set { key: "kept".into(), value: Arc::new("v".into()) };
-        let _ = stage.house.node.send(set).await.unwrap().unwrap();
-        stage.house.node.send(Keep { key: "kept".into(), min_replicas: 2 }).await.unwrap().unwrap();
+        let _ = stage.running.node.send(set).await.unwrap().unwrap();
+        stage.running.node.send(Keep { key: "kept".into(), min_replicas: 2 }).await.unwrap().unwrap();
         stage
     }
 
@@ -195,8 +195,8 @@ impl Stage {
         tokio::time::sleep(Duration::from_millis(20)).await;
         requests.push(self.request(Release { key: "released".into() }));
         // What is hardly ever said where nothing is amiss.
-        self.house.rooms.queries.do_send(QueryUnsent { id: QueryId::from_u64(round) });
-        self.house.rooms.maintenance.do_send(TableEmpty { once_known: Vec::new(), attempt: None });
+        self.running.actors.queries.do_send(QueryUnsent { id: QueryId::from_u64(round) });
+        self.running.actors.maintenance.do_send(TableEmpty { once_known: Vec::new(), attempt: None });
         let all = futures_util::future::join_all(requests);
         let ended = tokio::time::timeout(PATIENCE, all).await.expect("every request comes to an end");
         assert!(ended.into_iter().all(|request| request.is_ok()), "none of them panics");
@@ -211,14 +211,14 @@ impl Stage {
         T: Send + 'static,
     {
         // A value or an error, both are an end.
-        let answer = self.house.node.send(message);
+        let answer = self.running.node.send(message);
         actix_rt::spawn(async move { drop(answer.await) })
     }
 
     /// Sets `key`, and remembers whether that was acknowledged.
     fn set(&self, key: Arc<str>) -> JoinHandle<()> {
         let (acknowledged, value) = (self.acknowledged.clone(), Value::from("v"));
-        let set = self.house.node.send(Set { key: key.clone(), value: Arc::new(value.clone()) });
+        let set = self.running.node.send(Set { key: key.clone(), value: Arc::new(value.clone()) });
         actix_rt::spawn(async move {
             if let Ok(Ok(_)) = set.await {
                 acknowledged.borrow_mut().insert(key, value);
@@ -276,19 +276,19 @@ impl Stage {
     pub(super) async fn assert_sound(&self) {
         let acknowledged = self.acknowledged.borrow().clone();
         for (key, value) in &acknowledged {
-            let found = self.house.node.send(CopyOf { key: key.clone() }).await.unwrap().unwrap();
+            let found = self.running.node.send(CopyOf { key: key.clone() }).await.unwrap().unwrap();
             let found = found.map(|copy| Value::clone(&copy.value));
             assert_eq!(found.as_ref(), Some(value), "{key:?} was acknowledged");
         }
         let first = acknowledged.keys().next().expect("something was acknowledged").clone();
-        let got = self.house.node.send(Get { key: first }).await.unwrap().unwrap();
+        let got = self.running.node.send(Get { key: first }).await.unwrap().unwrap();
         assert!(matches!(got, GetOutcome::Found { .. }), "{got:?}");
 
         let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
         for ((actor, _), times) in drill::struck() {
-            *expected.entry(panics::room_of(actor)).or_default() += times;
+            *expected.entry(panics::name_of(actor)).or_default() += times;
         }
-        assert_eq!(self.house.counters.restarts(), expected);
-        assert_eq!(self.house.ender.reason(), None);
+        assert_eq!(self.running.counters.restarts(), expected);
+        assert_eq!(self.running.ender.reason(), None);
     }
 }

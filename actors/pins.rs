@@ -1,43 +1,36 @@
-//! The keeper: it sees to it that kept keys have their replicas. It has each audited on a schedule, has it published anew
-//! before it falls below its minimum, and says so in events. When, and what an audit means, is the protocol's decision; who
-//! is asked, and where a value goes, is that of others.
+//! Pins: the replicas of the pinned keys. Each key is audited on a schedule, and published anew before it falls below its
+//! minimum; events report that. When an audit is due, and what it means, is the protocol's decision; which peers are asked, and
+//! where a value goes, is decided elsewhere.
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Message, MessageResult, Recipient, Supervised};
-use kademlia_dynamic::protocol::config::Config;
+use actix::{Actor, Addr, AsyncContext, Context, Message, MessageResult, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::keeping::{Count, Keeping};
 use kademlia_dynamic::protocol::store::Class;
 use tokio::sync::oneshot;
 
 use super::clock::{self, Alarm, Alarmed};
-use super::events::{Event, Events};
+use super::events::Event;
+use super::handles::Handles;
 use super::handling::Handler;
-use super::lookup_coordinator::patience;
-use super::messages::{AuditKey, DescribeKept, PublicationEnded, RepublishKey, UnkeepKey, UnwatchKey, WatchKey};
+use super::messages::{
+    AuditKey, DescribePins, PublicationEnded, RepublishKey, StoreHandle, UnkeepKey, UnwatchKey, WatchKey,
+};
 use super::outcome::{Error, Health, SetOutcome};
-use super::supervision::Lifetime;
+use super::shared::Shared;
 
-/// The actor that keeps.
-pub struct Keeper {
-    config: Config,
-    /// It outlives a panic: kept keys stay kept.
+/// The actor that looks after pinned keys.
+pub struct Pins {
+    shared: Rc<Shared>,
+    /// It outlives a panic: pinned keys stay pinned.
     keeping: Keeping,
     entropy: Box<dyn Entropy>,
-    lifetime: Lifetime,
-    events: Events,
-    links: KeeperLinks,
+    store: StoreHandle,
 }
 
-/// Whom the keeper tells.
-pub(crate) struct KeeperLinks {
-    pub(crate) audit: Recipient<AuditKey>,
-    pub(crate) republish: Recipient<RepublishKey>,
-    pub(crate) unkeep: Recipient<UnkeepKey>,
-}
-
-/// Itself → keeper: the audit of this number is over.
+/// Pins → itself: the audit of this number is over.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct AuditEnded {
@@ -45,7 +38,7 @@ struct AuditEnded {
     result: Result<Health, Error>,
 }
 
-/// Itself → keeper: the repair of this number is over.
+/// Pins → itself: the repair of this number is over.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct RepairEnded {
@@ -53,58 +46,52 @@ struct RepairEnded {
     result: Result<SetOutcome, Error>,
 }
 
-impl Keeper {
-    pub(crate) fn new(
-        config: Config,
-        entropy: Box<dyn Entropy>,
-        lifetime: Lifetime,
-        events: Events,
-        links: KeeperLinks,
-    ) -> Self {
-        let keeping = Keeping::new(&config);
-        Self { config, keeping, entropy, lifetime, events, links }
+impl Pins {
+    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+        let (keeping, entropy) = (Keeping::new(&shared.config), shared.entropy(5));
+        Self { shared: shared.clone(), keeping, entropy, store: handles.store.clone() }
     }
 
-    /// Waits for what somebody was told to find out, outside of this actor: as many wait as audits run at once.
+    /// Waits for an answer outside of this actor: as many wait as audits run at once.
     fn wait<T, M>(
         &self,
         answer: oneshot::Receiver<Result<T, Error>>,
-        keeper: Addr<Self>,
+        pins: Addr<Self>,
         ended: impl FnOnce(Result<T, Error>) -> M + 'static,
     ) where
         T: 'static,
         M: Message<Result = ()> + Send + 'static,
         Self: Handler<M>,
     {
-        let patience = patience(&self.config);
-        self.lifetime.spawn(async move {
+        let patience = self.shared.patience();
+        self.shared.lifetime.spawn(async move {
             let result = match tokio::time::timeout(patience, answer).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(Error::Interrupted),
                 Err(_) => Err(Error::TookTooLong(patience)),
             };
-            keeper.do_send(ended(result));
+            pins.do_send(ended(result));
         });
     }
 
-    fn counted(&mut self, number: u64, count: Count, keeper: Addr<Self>) {
+    fn counted(&mut self, number: u64, count: Count, pins: Addr<Self>) {
         let Some((key, finding)) = self.keeping.audited(number, count, clock::now(), &mut *self.entropy) else {
             return;
         };
         if let Some(min_replicas) = finding.below {
-            tracing::warn!(?key, confirmed = count.confirmed, min_replicas, "a kept key has too few replicas");
+            tracing::warn!(?key, confirmed = count.confirmed, min_replicas, "a pinned key has too few replicas");
             let confirmed = count.confirmed;
-            self.events.emit(Event::ReplicasLow { key: key.to_string(), confirmed, min_replicas });
+            self.shared.events.emit(Event::ReplicasLow { key: key.to_string(), confirmed, min_replicas });
         }
         if finding.repair {
             let (answer, answered) = oneshot::channel();
-            self.links.republish.do_send(RepublishKey { key, answer });
-            self.wait(answered, keeper, move |result| RepairEnded { number, result });
+            self.store.republish(RepublishKey { key, answer });
+            self.wait(answered, pins, move |result| RepairEnded { number, result });
         }
     }
 }
 
-impl Actor for Keeper {
+impl Actor for Pins {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -112,13 +99,13 @@ impl Actor for Keeper {
     }
 }
 
-impl Supervised for Keeper {
+impl Supervised for Pins {
     fn restarting(&mut self, _: &mut Self::Context) {
         self.keeping.restart(clock::now(), &mut *self.entropy);
     }
 }
 
-impl Alarmed for Keeper {
+impl Alarmed for Pins {
     fn next_alarm(&self) -> Option<Instant> {
         self.keeping.next_wakeup()
     }
@@ -126,42 +113,42 @@ impl Alarmed for Keeper {
     fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
         while let Some((number, key)) = self.keeping.next_audit(now) {
             let (answer, answered) = oneshot::channel();
-            self.links.audit.do_send(AuditKey { key, answer });
+            self.store.audit(AuditKey { key, answer });
             self.wait(answered, ctx.address(), move |result| AuditEnded { number, result });
         }
     }
 }
 
-impl Handler<WatchKey> for Keeper {
+impl Handler<WatchKey> for Pins {
     type Result = ();
 
     fn handle(&mut self, watch: WatchKey, _: &mut Self::Context) {
-        let WatchKey { key, min_replicas, was_kept, answer } = watch;
+        let WatchKey { key, min_replicas, was_pinned, answer } = watch;
         let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let kept = kept.map_err(|full| {
-            // A key may be kept against others and not be known here: it was so when the node was started again.
-            if !was_kept {
-                self.links.unkeep.do_send(UnkeepKey { key, answer: None });
+            // A key may be pinned against others and not be known here: it was so when the node was started again.
+            if !was_pinned {
+                self.store.unpin(UnkeepKey { key, answer: None });
             }
-            Error::Busy { what: "keys that can be kept", limit: full.limit }
+            Error::Busy { what: "keys that can be pinned", limit: full.limit }
         });
-        // Whoever asked may have gone.
+        // The caller may have gone.
         let _ = answer.send(kept);
     }
 }
 
-impl Handler<UnwatchKey> for Keeper {
+impl Handler<UnwatchKey> for Pins {
     type Result = ();
 
     fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
-        let UnwatchKey { key, was_kept, answer } = unwatch;
+        let UnwatchKey { key, was_pinned, answer } = unwatch;
         let watched = self.keeping.release(&key);
-        // Whoever asked may have gone.
-        let _ = answer.send(Ok(watched || was_kept));
+        // The caller may have gone.
+        let _ = answer.send(Ok(watched || was_pinned));
     }
 }
 
-impl Handler<PublicationEnded> for Keeper {
+impl Handler<PublicationEnded> for Pins {
     type Result = ();
 
     fn handle(&mut self, ended: PublicationEnded, _: &mut Self::Context) {
@@ -169,7 +156,7 @@ impl Handler<PublicationEnded> for Keeper {
     }
 }
 
-impl Handler<AuditEnded> for Keeper {
+impl Handler<AuditEnded> for Pins {
     type Result = ();
 
     fn handle(&mut self, ended: AuditEnded, ctx: &mut Self::Context) {
@@ -177,8 +164,8 @@ impl Handler<AuditEnded> for Keeper {
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
                 if let Some(key) = self.keeping.no_longer_published(number) {
-                    tracing::warn!(?key, "its publication has ended: it is no longer kept");
-                    self.events.emit(Event::NoLongerKept { key: key.to_string() });
+                    tracing::warn!(?key, "its publication has ended: it is no longer pinned");
+                    self.shared.events.emit(Event::NoLongerKept { key: key.to_string() });
                 }
             }
             Ok(health) => {
@@ -196,7 +183,7 @@ impl Handler<AuditEnded> for Keeper {
     }
 }
 
-impl Handler<RepairEnded> for Keeper {
+impl Handler<RepairEnded> for Pins {
     type Result = ();
 
     fn handle(&mut self, ended: RepairEnded, _: &mut Self::Context) {
@@ -215,20 +202,20 @@ impl Handler<RepairEnded> for Keeper {
         let key = key.to_string();
         match outcome.stored {
             0 if count.confirmed == 0 => {
-                tracing::warn!(key, "no replica of a kept key is left, and none could be made");
-                self.events.emit(Event::Lost { key });
+                tracing::warn!(key, "no replica of a pinned key is left, and none could be made");
+                self.shared.events.emit(Event::Lost { key });
             }
             // The next audit counts again.
             0 => {}
-            stored => self.events.emit(Event::Repaired { key, stored }),
+            stored => self.shared.events.emit(Event::Repaired { key, stored }),
         }
     }
 }
 
-impl Handler<DescribeKept> for Keeper {
-    type Result = MessageResult<DescribeKept>;
+impl Handler<DescribePins> for Pins {
+    type Result = MessageResult<DescribePins>;
 
-    fn handle(&mut self, _: DescribeKept, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: DescribePins, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.keeping.snapshot(clock::now()))
     }
 }

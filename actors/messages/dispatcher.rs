@@ -1,4 +1,4 @@
-//! What the dispatcher is told.
+//! What the dispatcher is sent.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,20 @@ use actix::Message;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
 use kademlia_dynamic::protocol::message::Response;
 
+use super::handle::handle;
 use super::{Permit, ReplyTo};
+
+handle! {
+    /// Reaches the dispatcher. Datagrams of strangers are offered, each with its slot; those from addresses that were asked
+    /// something need none.
+    DispatcherHandle = DispatcherInbox {
+        tell answers(DatagramsReceived);
+        tell hold(HoldAnswer);
+        tell verified(AddressVerified);
+        offer strangers(DatagramsReceived);
+        ask count(CountAdmitted);
+    }
+}
 
 /// A datagram on its way in.
 #[derive(Debug)]
@@ -23,22 +36,17 @@ pub struct Incoming {
     pub asked: bool,
 }
 
-/// Socket → dispatcher: strangers' datagrams came in, each with its slot.
+/// Socket → dispatcher: datagrams came in.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct DatagramsReceived(pub Vec<Incoming>);
-
-/// Socket → dispatcher: datagrams came in from addresses that we asked something. They need no slot.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct AnswersReceived(pub Vec<Incoming>);
 
 /// Socket → dispatcher: this answer is larger than may be sent at once to an address that has not proved itself. Have its budget
 /// pay for it, or hold it until there is one.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct HoldAnswer {
-    /// To whom, and what may be spent on it.
+    /// Where it goes, and what may be spent on it.
     pub to: ReplyTo,
     /// The answer.
     pub response: Response,
@@ -50,7 +58,7 @@ pub struct HoldAnswer {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AddressVerified {
-    /// Which.
+    /// The address.
     pub addr: SocketAddr,
     /// The protocol version that its answer named; `None` from a legacy node.
     pub version: Option<u32>,

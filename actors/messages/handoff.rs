@@ -1,4 +1,4 @@
-//! What the hand-off is told, and what others are told for it.
+//! What the handoff is sent, and what is sent for it.
 
 use std::sync::Arc;
 
@@ -9,65 +9,77 @@ use kademlia_dynamic::protocol::message::Request;
 use tokio::sync::oneshot;
 
 use super::Answer;
+use super::handle::handle;
 
-/// Routing table → hand-off: this peer has entered the table by an answer of its own. Whoever is promoted from a replacement
+handle! {
+    /// Reaches the handoff.
+    HandoffHandle = HandoffInbox {
+        tell entered(PeerEntered);
+        tell leave(Leave);
+        tell selected(ValuesSelected);
+        tell slow(RecipientSlow);
+        tell ended(TransferEnded);
+    }
+}
+
+/// Routing table → handoff: this peer has entered the table by an answer of its own. A peer that is promoted from a replacement
 /// cache in another's stead has been here before, and is none.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct PeerEntered(pub Neighbour);
 
-/// Node → hand-off: the node is about to stop. Hand over what is held, within `Config::hand_off_time`.
+/// Node → handoff: the node is about to stop. Transfer what is stored, within `Config::hand_off_time`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Leave {
-    /// Told when that is over, done or not.
+    /// Answered when that is over, complete or not.
     pub answer: Answer<()>,
 }
 
-/// Why values are handed over.
+/// Why values are transferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HandOffCause {
+pub enum HandoffCause {
     /// Peers have entered the table.
     Newcomers(Look),
     /// This node leaves.
     Leaving,
 }
 
-/// Hand-off → routing table: add who is known, and pass it on as [`SelectValues`].
+/// Handoff → routing table: add the known peers, and pass it on as [`SelectValues`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct FindNeighbours(pub HandOffCause);
+pub struct FindNeighbours(pub HandoffCause);
 
-/// Routing table → value store: select what is to be handed over, and say so as [`ValuesSelected`].
+/// Routing table → value store: select what is to be transferred, and report it as [`ValuesSelected`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SelectValues {
     /// Why.
-    pub cause: HandOffCause,
-    /// Who is known.
+    pub cause: HandoffCause,
+    /// The known peers.
     pub neighbours: Neighbours,
 }
 
-/// Value store → hand-off: these are to be handed over.
+/// Value store → handoff: these are to be transferred.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum ValuesSelected {
     /// To newcomers.
     ForNewcomers(Vec<(Neighbour, Vec<Gift>)>),
-    /// To those who stay.
-    ForFarewell {
+    /// To the peers that stay.
+    ForLeaving {
         /// The values, the most urgent first.
         values: Vec<Parting>,
-        /// Who stays.
+        /// The peers that stay.
         neighbours: Neighbours,
     },
 }
 
-/// Transfer → value store: a peer lacks this key, so hand out the write that brings it there: what is stored now, with the time
+/// Transfer → value store: a peer lacks this key, so prepare the write that brings it there: what is stored now, with the time
 /// that it has left.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct GiveValue {
+pub struct PrepareTransfer {
     /// The key.
     pub key: Arc<str>,
     /// Whether the peer is a legacy node.
@@ -76,19 +88,19 @@ pub struct GiveValue {
     pub answer: oneshot::Sender<Request>,
 }
 
-/// Transfer → hand-off: this peer is so late that no answer is to be expected, or silent.
+/// Transfer → handoff: this peer is so late that no answer is to be expected, or silent.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct HeirSlow(pub NodeId);
+pub struct RecipientSlow(pub NodeId);
 
-/// Transfer → hand-off: it is over.
+/// Transfer → handoff: it is over.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct HandOverEnded {
-    /// The newcomer that it was for; `None`: for whoever lacked it.
+pub struct TransferEnded {
+    /// The newcomer that it was for; `None`: for any peer that lacked it.
     pub newcomer: Option<NodeId>,
     /// Whether a peer that lacked it holds it now.
     pub stored: bool,
-    /// Whether nobody at all answered.
+    /// Whether no peer at all answered.
     pub silent: bool,
 }

@@ -1,0 +1,303 @@
+//! Lookups: it starts them, joins equal ones, bounds how many run, and hands each result to the requests that wait for it. It
+//! starts audits and placements as well. What a result means is the caller's business.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, Addr, Context, MessageResult, Recipient, Supervised};
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::StoredCopy;
+
+use super::clock::{self, Alarm, Alarmed};
+use super::counters::Counter;
+use super::events::Event;
+use super::handles::Handles;
+use super::handling::Handler;
+use super::messages::{
+    AuditPlaces, CountLookups, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone, LookupFinished,
+    LookupKey, LookupReply, LookupResult, LookupsHandle, NoLookup, Priority, PublishFinished, QueriesHandle,
+    SeedLookup, StartAudit, StartLookup, StoreHandle, Supersede, TableHandle,
+};
+use super::operations::audit::Audit;
+use super::operations::compare::Compare;
+use super::operations::lookup::Lookup;
+use super::operations::operation::Operation;
+use super::operations::place::Place;
+use super::operations::runner::Runner;
+use super::queue::Queue;
+use super::shared::{GRACE, Shared};
+
+/// The actor that starts lookups, audits and placements.
+pub struct Lookups {
+    shared: Rc<Shared>,
+    /// Lookups under way and those that wait in the queue.
+    jobs: BTreeMap<LookupKey, Job>,
+    queue: Queue,
+    /// When the lookups under way count as lost, in the order of their start.
+    deadlines: VecDeque<(Instant, LookupKey, u64)>,
+    started: u64,
+    /// The audits that wait for the lookup of their places, by key.
+    audits: BTreeMap<Arc<str>, Vec<StartAudit>>,
+    /// The placement under way for a key, by its serial number.
+    placements: HashMap<Arc<str>, (u64, Recipient<Supersede>)>,
+    placed: u64,
+    /// This actor.
+    lookups: LookupsHandle,
+    table: TableHandle,
+    queries: QueriesHandle,
+    store: StoreHandle,
+}
+
+struct Job {
+    /// The requests that wait for the result.
+    replies: Vec<LookupReply>,
+    own_vote: Option<StoredCopy>,
+    /// Which start of a lookup this is; 0 while it waits in the queue.
+    start: u64,
+    /// As what it waits or runs.
+    priority: Priority,
+}
+
+impl Lookups {
+    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+        Self {
+            shared: shared.clone(),
+            jobs: BTreeMap::new(),
+            queue: Queue::new(shared.config.max_lookups, shared.config.max_waiting_lookups),
+            deadlines: VecDeque::new(),
+            started: 0,
+            audits: BTreeMap::new(),
+            placements: HashMap::new(),
+            placed: 0,
+            lookups: handles.lookups.clone(),
+            table: handles.table.clone(),
+            queries: handles.queries.clone(),
+            store: handles.store.clone(),
+        }
+    }
+
+    fn run<O: Operation>(&self, operation: O) -> Addr<Runner<O>> {
+        Runner::run(operation, &self.shared.lifetime, &self.queries)
+    }
+
+    /// Puts a lookup into the queue, or adds the request to an equal one.
+    fn look_up(&mut self, start: StartLookup) {
+        let StartLookup { key, priority, own_vote, reply } = start;
+        if let Some(job) = self.jobs.get_mut(&key) {
+            // Without a bound, since it is applications that ask for the same at once, each a caller that waits. Nothing that a
+            // stranger sends starts a lookup; what it stored is restored by our own schedule, once an interval.
+            job.replies.push(reply);
+            job.own_vote = job.own_vote.take().or(own_vote);
+            if job.start == 0 && priority == Priority::Foreground {
+                self.queue.raise(&key);
+            }
+            return;
+        }
+        if !self.queue.push(key.clone(), priority) {
+            self.shared.counters.count(Counter::LookupRefused);
+            let limit = self.shared.config.max_lookups + self.shared.config.max_waiting_lookups;
+            return reply.resume(Err(NoLookup::Refused { limit }));
+        }
+        self.jobs.insert(key, Job { replies: vec![reply], own_vote, start: 0, priority });
+        self.start_next(clock::now());
+    }
+
+    /// Starts those that may begin now.
+    fn start_next(&mut self, now: Instant) {
+        while let Some((key, priority)) = self.queue.next() {
+            let Some(job) = self.jobs.get_mut(&key) else { continue };
+            // The callers may have gone while it waited: then no peer is asked in vain.
+            job.replies.retain(LookupReply::is_wanted);
+            if job.replies.is_empty() {
+                self.jobs.remove(&key);
+                continue;
+            }
+            self.started += 1;
+            self.queue.began(priority);
+            (job.priority, job.start) = (priority, self.started);
+            self.deadlines.push_back((now + self.shared.config.lookup_deadline + GRACE, key.clone(), self.started));
+            self.shared.counters.count(Counter::Lookups);
+            self.table.seed(SeedLookup(key));
+        }
+    }
+
+    /// Ends a lookup: each request gets the result, or an error if there is none.
+    fn finish(&mut self, key: &LookupKey, result: Option<LookupResult>, now: Instant) {
+        // A lookup that counted as lost may still end, when its key is free again or waits in the queue.
+        if self.jobs.get(key).is_none_or(|job| job.start == 0) {
+            return;
+        }
+        let Some(job) = self.jobs.remove(key) else { return };
+        self.queue.ended(job.priority);
+        let outcome = result.map(Arc::new).ok_or(NoLookup::Broken);
+        if let Ok(result) = &outcome {
+            self.table.looked_up(LookupDone(key.target()));
+            self.shared.events.emit(Event::LookupEnded {
+                target: key.target(),
+                asked: result.asked,
+                answered: result.answered,
+                found: result.value.is_some(),
+            });
+        }
+        for reply in job.replies {
+            reply.resume(outcome.clone());
+        }
+        self.start_next(now);
+    }
+}
+
+impl Actor for Lookups {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Alarm::spawn::<Self>(ctx);
+    }
+}
+
+impl Supervised for Lookups {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // Operations that still run end by themselves; the callers see their answers dropped.
+        for reply in std::mem::take(&mut self.jobs).into_values().flat_map(|job| job.replies) {
+            reply.resume(Err(NoLookup::Broken));
+        }
+        self.queue.clear();
+        self.deadlines.clear();
+        self.audits.clear();
+        self.placements.clear();
+    }
+}
+
+impl Alarmed for Lookups {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(at, ..)| *at)
+    }
+
+    fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
+        while self.deadlines.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, key, start)) = self.deadlines.pop_front() else { break };
+            if self.jobs.get(&key).is_some_and(|job| job.start == start) {
+                tracing::warn!(target = %key.target(), "a lookup was lost");
+                self.finish(&key, None, now);
+            }
+        }
+    }
+}
+
+impl Handler<StartLookup> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, start: StartLookup, _: &mut Self::Context) {
+        self.look_up(start);
+    }
+}
+
+impl Handler<LaunchLookup> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchLookup, _: &mut Self::Context) {
+        // It may count as lost by now.
+        if let Some(job) = self.jobs.get_mut(&launch.key).filter(|job| job.start > 0) {
+            let own_vote = job.own_vote.take();
+            self.run(Lookup::new(&self.shared, launch, own_vote, self.queries.clone(), self.lookups.clone()));
+        }
+    }
+}
+
+impl Handler<LookupFinished> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, finished: LookupFinished, _: &mut Self::Context) {
+        self.finish(&finished.key, finished.result, clock::now());
+    }
+}
+
+impl Handler<StartAudit> for Lookups {
+    type Result = ();
+
+    /// Audits of one key that come before its lookup has ended are one.
+    fn handle(&mut self, audit: StartAudit, _: &mut Self::Context) {
+        let key = audit.key.clone();
+        let waiting = self.audits.entry(key.clone()).or_default();
+        waiting.push(audit);
+        if waiting.len() == 1 {
+            let (target, lookups) = (LookupKey::Nodes(NodeId::of_key(&key)), self.lookups.clone());
+            let reply = LookupReply::then(move |found| lookups.audit_at(AuditPlaces { key, found }));
+            self.look_up(StartLookup::foreground(target, reply));
+        }
+    }
+}
+
+impl Handler<AuditPlaces> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, AuditPlaces { key, found }: AuditPlaces, _: &mut Self::Context) {
+        let mut audits = self.audits.remove(&key).unwrap_or_default();
+        audits.retain(|audit| !audit.answer.is_closed());
+        match found {
+            Ok(found) if found.heard().is_ok() && !audits.is_empty() => {
+                self.run(Audit::new(&self.shared.config, key, audits, &found));
+            }
+            found => {
+                for audit in audits {
+                    let failed = found.as_ref().map_or_else(|why| Err((*why).into()), |found| found.heard());
+                    if let Err(error) = failed {
+                        // The caller may have gone.
+                        let _ = audit.answer.send(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Handler<LaunchCompare> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
+        self.run(Compare::new(&self.shared.config, launch, self.store.clone()));
+    }
+}
+
+impl Handler<LaunchPublish> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, launch: LaunchPublish, _: &mut Self::Context) {
+        let key = launch.key.clone();
+        self.placed += 1;
+        if let Some((_, older)) = self.placements.get(&key) {
+            older.do_send(Supersede);
+        }
+        let place = Place::new(&self.shared, self.placed, launch, self.lookups.clone(), self.store.clone());
+        self.placements.insert(key, (self.placed, self.run(place).recipient()));
+    }
+}
+
+impl Handler<PublishFinished> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, finished: PublishFinished, _: &mut Self::Context) {
+        if self.placements.get(&finished.key).is_some_and(|(serial, _)| *serial == finished.serial) {
+            self.placements.remove(&finished.key);
+        }
+    }
+}
+
+impl Handler<EndPlacement> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, end: EndPlacement, _: &mut Self::Context) {
+        if let Some((_, placement)) = self.placements.get(&end.0) {
+            placement.do_send(Supersede);
+        }
+    }
+}
+
+impl Handler<CountLookups> for Lookups {
+    type Result = MessageResult<CountLookups>;
+
+    fn handle(&mut self, _: CountLookups, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.queue.counts())
+    }
+}

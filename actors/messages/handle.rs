@@ -1,0 +1,61 @@
+//! The macro behind all handles: how an actor is reached without being named.
+
+/// Defines a handle: a trait with one method a message, implemented by the [`Addr`](actix::Addr) of any actor that handles
+/// them, and the shared pointer to it that other actors hold. Its clone is cheap; a clone of an `Addr` is not.
+///
+/// `tell` sends without an answer, `offer` only if the mailbox has room, `ask` waits for an answer. A test implements what
+/// it is about in a type of its own; the other methods then ignore their message.
+macro_rules! handle {
+    (
+        $(#[$doc:meta])*
+        $handle:ident = $inbox:ident {
+            $(tell $tell:ident($told:ty);)*
+            $(offer $offer:ident($offered:ty);)*
+            $(ask $ask:ident($asked:ty);)*
+        }
+    ) => {
+        $(#[$doc])*
+        pub type $handle = std::sync::Arc<dyn $inbox>;
+
+        /// The messages of the handle of this name.
+        pub trait $inbox: Send + Sync {
+            $(
+                #[doc = concat!("Sends [`", stringify!($told), "`].")]
+                fn $tell(&self, _: $told) {}
+            )*
+            $(
+                /// Sends the message if the mailbox has room.
+                ///
+                /// # Errors
+                /// The message, if it has none.
+                fn $offer(&self, _: $offered) -> Result<(), actix::prelude::SendError<$offered>> {
+                    Ok(())
+                }
+            )*
+            $(
+                #[doc = concat!("Sends [`", stringify!($asked), "`], and waits for the answer.")]
+                fn $ask(&self, _: $asked) -> $crate::actors::messages::Asked<$asked> {
+                    Box::pin(std::future::ready(Err(actix::MailboxError::Closed)))
+                }
+            )*
+        }
+
+        impl<A> $inbox for actix::Addr<A>
+        where
+            A: actix::Actor<Context = actix::Context<A>>
+                $(+ actix::Handler<$told>)* $(+ actix::Handler<$offered>)* $(+ actix::Handler<$asked>)*,
+        {
+            $(fn $tell(&self, message: $told) {
+                self.do_send(message);
+            })*
+            $(fn $offer(&self, message: $offered) -> Result<(), actix::prelude::SendError<$offered>> {
+                self.try_send(message)
+            })*
+            $(fn $ask(&self, message: $asked) -> $crate::actors::messages::Asked<$asked> {
+                Box::pin(self.send(message))
+            })*
+        }
+    };
+}
+
+pub(super) use handle;

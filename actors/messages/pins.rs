@@ -1,0 +1,55 @@
+//! What the pins are sent.
+
+use std::sync::Arc;
+
+use actix::Message;
+use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
+
+use super::Answer;
+use super::handle::handle;
+
+handle! {
+    /// Reaches the pins.
+    PinsHandle = PinsInbox {
+        tell watch(WatchKey);
+        tell unwatch(UnwatchKey);
+        tell publication_ended(PublicationEnded);
+        ask describe(DescribePins);
+    }
+}
+
+/// Value store → pins: this key is published here and pinned against other writers; look after its replicas.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WatchKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// The least number of replicas that it shall have.
+    pub min_replicas: usize,
+    /// Whether it was pinned against other writers before this request.
+    pub was_pinned: bool,
+    /// Where the outcome goes.
+    pub answer: Answer<()>,
+}
+
+/// Value store → pins: this key is no longer pinned against other writers; do not look after its replicas any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct UnwatchKey {
+    /// The key.
+    pub key: Arc<str>,
+    /// Whether it was, until now.
+    pub was_pinned: bool,
+    /// Where it goes whether the key was pinned, against other writers or with its replicas.
+    pub answer: Answer<bool>,
+}
+
+/// Value store → pins: the publication of this key has ended, so it is pinned no longer.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PublicationEnded(pub Arc<str>);
+
+/// Node → pins: which keys are pinned, and what their last audits found?
+#[derive(Debug, Message)]
+#[rtype(result = "KeepingSnapshot")]
+pub struct DescribePins;

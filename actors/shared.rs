@@ -1,0 +1,60 @@
+//! What the actors of one node share: its identity and settings, and what outlives each of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::id::NodeId;
+
+use super::clock::SystemEntropy;
+use super::counters::Counters;
+use super::events::Events;
+use super::join_state::JoinState;
+use super::supervision::Lifetime;
+
+/// How much longer than its deadline a lookup may run before it counts as lost.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// Shared by all actors of one node.
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    /// The address that the node is bound to.
+    pub(crate) addr: SocketAddr,
+    pub(crate) codec: Codec,
+    /// Whether no peer is to insert this node.
+    pub(crate) client: bool,
+    pub(crate) config: Config,
+    /// `None`: the system's entropy.
+    pub(crate) seed: Option<u64>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) events: Events,
+    pub(crate) joined: JoinState,
+    pub(crate) lifetime: Lifetime,
+}
+
+impl Shared {
+    /// Our id as others are to insert it; `None` for a client.
+    pub(crate) fn insertable_id(&self) -> Option<NodeId> {
+        (!self.client).then_some(self.id)
+    }
+
+    /// Entropy for the actor of this number, which is its own.
+    pub(crate) fn entropy(&self, actor: u64) -> Box<dyn Entropy> {
+        match self.seed {
+            Some(seed) => Box::new(SeededEntropy::new(SeededEntropy::new(seed ^ actor).next_u64())),
+            None => Box::new(SystemEntropy::default()),
+        }
+    }
+
+    /// The longest that a lookup with a placement or an audit after it takes, its time in the queue included: a last resort
+    /// behind the deadlines of the operations themselves.
+    pub(crate) fn patience(&self) -> Duration {
+        let config = &self.config;
+        // The background may hold half of the places.
+        let rounds = 3 + 2 * config.max_waiting_lookups / config.max_lookups;
+        (config.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
+    }
+}
