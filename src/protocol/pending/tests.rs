@@ -217,6 +217,48 @@ fn an_address_that_does_not_answer_is_sent_ten_queries_a_minute_until_it_does() 
 }
 
 #[test]
+fn a_silence_is_remembered_until_the_next_answer_or_for_an_hour_and_the_oldest_goes_at_the_bound() {
+    let mut pending = Pending::new(&Config::default());
+    let (start, timeout) = (Instant::now(), Config::default().query_timeout);
+    let now = start + timeout;
+    for port in [1, 2] {
+        pending.begin(QueryId::from_u64(port.into()), target(port), "ping", (), start).unwrap();
+    }
+    assert_eq!(pending.expire(now).len(), 2);
+    pending.begin(QueryId::from_u64(3), target(2), "ping", (), now).unwrap();
+    pending.answer(addr(2), &QueryId::from_u64(3), "ping", Some(peer(2)), now).unwrap();
+    let silent = |pending: &Pending<()>, at| [1, 2, 3].map(|port| pending.was_silent(addr(port), at));
+    assert_eq!(silent(&pending, now + SILENT_FOR - ms(1)), [true, false, false]);
+    assert_eq!(silent(&pending, now + SILENT_FOR), [false; 3]);
+
+    let asked = |n: usize| Target { addr: addr(1_000 + n as u16), ..target(1) };
+    for n in 0..MAX_SILENT_ADDRESSES {
+        pending.begin(QueryId::from_u64(n as u64), asked(n), "ping", (), now).unwrap();
+    }
+    pending.expire(now + timeout);
+    assert_eq!(pending.counts().silent_addresses, MAX_SILENT_ADDRESSES);
+    assert_eq!(silent(&pending, now + timeout), [false; 3], "the one that was silent first is forgotten");
+    assert!(pending.was_silent(addr(1_000), now + timeout));
+}
+
+#[test]
+fn a_query_carries_the_latest_token_of_its_address_for_ten_minutes_and_the_oldest_goes_at_the_bound() {
+    let mut pending: Pending<()> = Pending::new(&Config::default());
+    let now = Instant::now();
+    assert_eq!(pending.token(addr(1), now), None);
+    pending.given(addr(1), Token::from_u64(1), now);
+    pending.given(addr(1), Token::from_u64(2), now);
+    assert_eq!(pending.token(addr(1), now + TOKEN_FOR - ms(1)), Some(Token::from_u64(2)));
+    assert_eq!((pending.token(addr(1), now + TOKEN_FOR), pending.token(addr(2), now)), (None, None));
+    for n in 0..20_000 {
+        pending.given(addr(2 + n), Token::from_u64(n.into()), now);
+    }
+    assert_eq!((pending.counts().tokens, pending.token(addr(1), now)), (MAX_TOKENS, None));
+    pending.given(addr(1), Token::from_u64(0), now + TOKEN_FOR);
+    assert_eq!(pending.counts().tokens, 1, "the others are outdated");
+}
+
+#[test]
 fn an_answer_from_another_id_than_expected_says_so() {
     let mut pending = Pending::new(&Config::default());
     let now = Instant::now();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::outcome::Refusal;
+use super::outcome::TableRefusal;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::peer::Subnet;
 
@@ -61,7 +61,7 @@ impl Diversity {
         addr: &SocketAddr,
         bucket: impl Iterator<Item = &'a SocketAddr>,
         leaving: Option<&SocketAddr>,
-    ) -> Option<Refusal> {
+    ) -> Option<TableRefusal> {
         let subnet = self.subnet(addr)?;
         let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
         if in_table < self.per_bucket.min(self.per_table) {
@@ -71,9 +71,9 @@ impl Diversity {
         let leaves = usize::from(leaving.and_then(|addr| self.subnet(addr)) == Some(subnet));
         let in_bucket = bucket.filter(|addr| self.subnet(addr) == Some(subnet)).count();
         if in_bucket >= self.per_bucket + leaves {
-            return Some(Refusal::SubnetInBucket(subnet));
+            return Some(TableRefusal::SubnetInBucket(subnet));
         }
-        (in_table >= self.per_table + leaves).then_some(Refusal::SubnetInTable(subnet))
+        (in_table >= self.per_table + leaves).then_some(TableRefusal::SubnetInTable(subnet))
     }
 
     /// How many of one subnet a replacement cache holds at most.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::bucket::{Bucket, Entry, Place};
-use super::outcome::{Change, Insertion, Outcome, Refusal, Sighting};
+use super::outcome::{Change, Insertion, Outcome, Sighting, TableRefusal};
 use super::{FAILURES_BEFORE_REPLACEMENT, MAX_BUCKETS, RoutingTable};
 use crate::protocol::liveness::{LossRate, Outages};
 use crate::protocol::peer::{AddressScope, Peer};
@@ -95,7 +95,7 @@ impl RoutingTable {
 
     fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         if peer.id == self.own {
-            return Insertion::Refused(Refusal::Own);
+            return Insertion::Refused(TableRefusal::Own);
         }
         self.outages.answered(AddressScope::of(&peer.addr.ip()), now);
         if let Some(id) = self.ids.get(&peer.addr).copied().filter(|id| *id != peer.id) {
@@ -295,7 +295,7 @@ impl RoutingTable {
         FAILURES_BEFORE_REPLACEMENT.min(self.max_failures)
     }
 
-    pub(super) fn refuses(&self, at: usize, addr: &SocketAddr, leaving: Option<&SocketAddr>) -> Option<Refusal> {
+    pub(super) fn refuses(&self, at: usize, addr: &SocketAddr, leaving: Option<&SocketAddr>) -> Option<TableRefusal> {
         self.diversity.refuses(addr, self.buckets[at].live.iter().map(|entry| &entry.peer.addr), leaving)
     }
 }

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 pub use bucket::{CHECK_INTERVAL, Entry};
 pub use claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
-pub use outcome::{Change, Insertion, Outcome, Refusal, Sighting, TableCounters};
+pub use outcome::{Change, Insertion, Outcome, Sighting, TableCounters, TableRefusal};
 pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
 
 use super::config::Config;

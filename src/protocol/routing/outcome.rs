@@ -41,12 +41,12 @@ pub enum Insertion {
     /// Its id belongs to a peer at another address that may be alive. Nothing was changed; that address is being asked.
     Contested,
     /// It may not enter. Nothing was inserted.
-    Refused(Refusal),
+    Refused(TableRefusal),
 }
 
 /// Why an answering peer did not enter. All of these can be normal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TableRefusal {
     /// It has our own id.
     #[error("the id is our own")]
     Own,

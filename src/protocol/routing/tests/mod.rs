@@ -178,7 +178,7 @@ fn asking_is_no_sign_of_life() {
 fn our_own_id_is_never_taken() {
     let mut story = Story::small();
     let mirror = Peer { id: OWN, ..far(1) };
-    assert_eq!(story.answers(mirror), Insertion::Refused(Refusal::Own));
+    assert_eq!(story.answers(mirror), Insertion::Refused(TableRefusal::Own));
     assert_eq!(story.asks(mirror), Sighting::Ignored);
     assert!(story.table.is_empty());
 }

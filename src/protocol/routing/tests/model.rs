@@ -73,16 +73,16 @@ impl Model {
         covered.then(|| Subnet::of(&peer.addr.ip()))
     }
 
-    fn refusal(&self, peer: &Peer) -> Option<Refusal> {
+    fn refusal(&self, peer: &Peer) -> Option<TableRefusal> {
         let subnet = self.subnet(peer)?;
         let bucket = self.bucket(&peer.id);
         let kin: Vec<_> =
             self.known.iter().filter(|known| known.live && self.subnet(&known.peer) == Some(subnet)).collect();
         if kin.iter().filter(|known| self.bucket(&known.peer.id) == bucket).count() >= self.config.max_per_subnet_bucket
         {
-            return Some(Refusal::SubnetInBucket(subnet));
+            return Some(TableRefusal::SubnetInBucket(subnet));
         }
-        (kin.len() >= self.config.max_per_subnet_table).then_some(Refusal::SubnetInTable(subnet))
+        (kin.len() >= self.config.max_per_subnet_table).then_some(TableRefusal::SubnetInTable(subnet))
     }
 
     fn forget(&mut self, peer: &Peer) -> Known {
@@ -144,7 +144,7 @@ impl Model {
 
     fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         if peer.id == self.own {
-            return Insertion::Refused(Refusal::Own);
+            return Insertion::Refused(TableRefusal::Own);
         }
         let insertion = self.insert(peer, version, now);
         self.away.retain(|away| away.peer.addr != peer.addr);

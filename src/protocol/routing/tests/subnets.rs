@@ -19,9 +19,9 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
     for head in &heads[..5] {
         assert_eq!(answer(*head), Insertion::Added);
         assert_eq!(answer(*head), Insertion::Added);
-        assert_eq!(answer(*head), Insertion::Refused(Refusal::SubnetInBucket(subnet)));
+        assert_eq!(answer(*head), Insertion::Refused(TableRefusal::SubnetInBucket(subnet)));
     }
-    assert_eq!(answer(heads[5]), Insertion::Refused(Refusal::SubnetInTable(subnet)));
+    assert_eq!(answer(heads[5]), Insertion::Refused(TableRefusal::SubnetInTable(subnet)));
     // Who could not enter is not pinged for having asked.
     let stranger = at(peer(0x80, 20_255), "198.51.100.255:1");
     assert_eq!(story.asks(stranger), Sighting::Ignored);
