@@ -9,6 +9,7 @@ mod flood;
 #[cfg(feature = "sim")]
 mod joins;
 mod life;
+mod mocks;
 mod panics;
 #[cfg(feature = "sim")]
 mod poison;
