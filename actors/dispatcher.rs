@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::prelude::SendError;
 use actix::{Actor, Context, MessageResult, Supervised};
 use kademlia_dynamic::protocol::admission::{Admission, Admitted, Standing, Tokens, WriteAdmission};
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
@@ -139,13 +138,9 @@ impl Dispatcher {
     /// Reports a stranger to the routing table. No slot is held for such news, so a table that stands still, as during the
     /// pause before its restart, takes only as many as its mailbox holds.
     fn report_seen(&mut self, news: PeerSeen, now: Instant) {
-        if let Err(SendError::Full(news)) = self.table.try_seen(news) {
-            self.shared.counters.turned_away(
-                Counter::NewsFull,
-                news.peer.addr,
-                &"the routing table does not keep up",
-                now,
-            );
+        let from = news.peer.addr;
+        if !self.table.try_seen(news) {
+            self.shared.counters.turned_away(Counter::NewsFull, from, &"the routing table does not keep up", now);
         }
     }
 
@@ -153,11 +148,12 @@ impl Dispatcher {
     /// For others no slot is held, since that would let them fill the slots while the queries stand still: of theirs,
     /// only as many are taken as the mailbox holds.
     fn pass_response(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
+        let from = received.from;
         if asked {
             self.queries.response(received);
-        } else if let Err(SendError::Full(received)) = self.queries.try_response(received) {
+        } else if !self.queries.try_response(received) {
             let why = "nothing was asked there, and the queries do not keep up";
-            self.shared.counters.turned_away(Counter::ResponsesFull, received.from, &why, now);
+            self.shared.counters.turned_away(Counter::ResponsesFull, from, &why, now);
         }
     }
 

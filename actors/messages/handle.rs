@@ -24,12 +24,9 @@ macro_rules! handle {
                 fn $tell(&self, _: $told) {}
             )*
             $(
-                /// Sends the message if the mailbox has room.
-                ///
-                /// # Errors
-                /// The message, if it has none.
-                fn $offer(&self, _: $offered) -> Result<(), actix::prelude::SendError<$offered>> {
-                    Ok(())
+                #[doc = concat!("Sends [`", stringify!($offered), "`], and returns `true`, unless the mailbox is full.")]
+                fn $offer(&self, _: $offered) -> bool {
+                    true
                 }
             )*
             $(
@@ -48,8 +45,8 @@ macro_rules! handle {
             $(fn $tell(&self, message: $told) {
                 self.do_send(message);
             })*
-            $(fn $offer(&self, message: $offered) -> Result<(), actix::prelude::SendError<$offered>> {
-                self.try_send(message)
+            $(fn $offer(&self, message: $offered) -> bool {
+                !matches!(self.try_send(message), Err(actix::prelude::SendError::Full(_)))
             })*
             $(fn $ask(&self, message: $asked) -> $crate::actors::messages::Asked<$asked> {
                 Box::pin(self.send(message))

@@ -122,7 +122,7 @@ impl Socket {
         if !strangers.is_empty() {
             let (count, from) = (strangers.len() as u64, strangers[0].from);
             // The permits are the exact bound; the mailbox's own is a second one behind it.
-            if self.dispatcher.strangers(DatagramsReceived(strangers)).is_err() {
+            if !self.dispatcher.strangers(DatagramsReceived(strangers)) {
                 self.shared.counters.turned_away(
                     Counter::NoSlot,
                     from,
