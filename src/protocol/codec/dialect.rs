@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::loose::{Form, Key, Leaf, LeafForm, Loose, Slot, skip_rest};
+use super::loose::{Form, Leaf, LeafForm, Loose, Slot, skip_rest};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{MAX_PEERS_READ, QueryId, Sender, Token};
 use crate::protocol::peer::{Peer, check_unicast};
@@ -114,22 +114,14 @@ fn port(leaf: Leaf<'_>) -> Option<u16> {
 }
 
 /// The names in a sender's and in a peer's dictionary.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
 enum Part {
     NodeId,
     Ip,
     Port,
+    #[serde(other)]
     Unknown,
-}
-
-impl Part {
-    fn of(name: &str) -> Self {
-        match name {
-            "node_id" => Part::NodeId,
-            "ip" => Part::Ip,
-            "port" => Part::Port,
-            _ => Part::Unknown,
-        }
-    }
 }
 
 /// A dictionary of node id, address and port. Anything else than a legible one is bad as a whole.
@@ -144,7 +136,7 @@ impl Contact {
     fn read<'de, D: Dialect, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
         let mut contact = Contact { id: Slot::Absent, ip: Slot::Absent, port: Slot::Absent };
         let mut twice = false;
-        while let Some(part) = dictionary.next_key_seed(Key(Part::of))? {
+        while let Some(part) = dictionary.next_key::<Part>()? {
             twice |= match part {
                 Part::NodeId => contact.id.fill(dictionary.next_value_seed(Loose(LeafForm(D::sender_id)))?),
                 Part::Ip => contact.ip.fill(dictionary.next_value_seed(Loose(LeafForm(D::ip)))?),

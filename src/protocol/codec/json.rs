@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
 use super::error::DecodeError;
-use super::loose::{Key, Leaf, LeafForm, Loose, Slot};
+use super::loose::{Leaf, LeafForm, Loose, Slot};
 use super::wire::{Outgoing, Wire, WireForm, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
@@ -22,6 +22,16 @@ use crate::protocol::value::Value;
 
 /// The one name in the dictionary that spells bytes.
 const BYTES_MARKER: &str = "__bytes_b64__";
+
+/// The names in that dictionary.
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Part {
+    #[serde(rename = "__bytes_b64__")]
+    Bytes,
+    #[serde(other)]
+    Unknown,
+}
 
 /// The JSON spelling of leaves.
 pub(super) struct Json;
@@ -50,8 +60,8 @@ impl Dialect for Json {
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
         let mut bytes = Slot::Absent;
         let mut alone = true;
-        while let Some(is_marker) = dictionary.next_key_seed(Key(|name| name == BYTES_MARKER))? {
-            if is_marker {
+        while let Some(part) = dictionary.next_key()? {
+            if let Part::Bytes = part {
                 let found = dictionary.next_value_seed(Loose(LeafForm(|leaf| {
                     Self::text(leaf).and_then(|text| STANDARD.decode(text).ok()).map(Value::Bytes)
                 })))?;

@@ -162,26 +162,3 @@ impl<'de, F: Form> Visitor<'de> for Loose<F> {
         self.0.dictionary(dictionary)
     }
 }
-
-/// Reads a dictionary's key into the name that it is. A key that is no string is an error.
-pub(super) struct Key<N>(pub(super) fn(&str) -> N);
-
-impl<'de, N> DeserializeSeed<'de> for Key<N> {
-    type Value = N;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<N, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl<N> Visitor<'_> for Key<N> {
-    type Value = N;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<N, E> {
-        Ok((self.0)(name))
-    }
-}

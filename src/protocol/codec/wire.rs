@@ -6,13 +6,13 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, small_number};
 use super::error::DecodeError;
-use super::loose::{Form, Key, LeafForm, Loose, Slot};
+use super::loose::{Form, LeafForm, Loose, Slot};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Body, MAX_PEERS_READ, Message, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
@@ -22,7 +22,8 @@ use crate::protocol::value::Value;
 pub(super) const IP_LENS: [usize; 2] = [4, 16];
 
 /// A message's `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
 enum Kind {
     Ping,
     Pong,
@@ -38,32 +39,19 @@ enum Kind {
     CheckStoreRes,
     Get,
     GetRes,
+    #[serde(other)]
     Unknown,
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
-        match name {
-            "ping" => Kind::Ping,
-            "pong" => Kind::Pong,
-            "find_node" => Kind::FindNode,
-            "find_node_res" => Kind::FindNodeRes,
-            "find_value" => Kind::FindValue,
-            "find_value_res" => Kind::FindValueRes,
-            "set" => Kind::Set,
-            "set_res" => Kind::SetRes,
-            "set_cached" => Kind::SetCached,
-            "set_cached_res" => Kind::SetCachedRes,
-            "check_store" => Kind::CheckStore,
-            "check_store_res" => Kind::CheckStoreRes,
-            "get" => Kind::Get,
-            "get_res" => Kind::GetRes,
-            _ => Kind::Unknown,
-        }
+    fn of(name: &str) -> Option<Self> {
+        Self::deserialize(IntoDeserializer::<de::value::Error>::into_deserializer(name)).ok()
     }
 }
 
 /// The names of the fields.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
 enum Name {
     Type,
     Id,
@@ -79,33 +67,11 @@ enum Name {
     Stored,
     Ttl,
     Age,
+    #[serde(rename = "v")]
     Version,
     Token,
+    #[serde(other)]
     Unknown,
-}
-
-impl Name {
-    fn of(name: &str) -> Self {
-        match name {
-            "type" => Name::Type,
-            "id" => Name::Id,
-            "sender" => Name::Sender,
-            "target" => Name::Target,
-            "target_id" => Name::TargetId,
-            "key" => Name::Key,
-            "value" => Name::Value,
-            "size" => Name::Size,
-            "peers" => Name::Peers,
-            "peers6" => Name::Peers6,
-            "has_key" => Name::HasKey,
-            "stored" => Name::Stored,
-            "ttl" => Name::Ttl,
-            "age" => Name::Age,
-            "v" => Name::Version,
-            "token" => Name::Token,
-            _ => Name::Unknown,
-        }
-    }
 }
 
 /// Every field that a message can have, as it was found. A bad one matters only to a message that reads it.
@@ -140,9 +106,9 @@ impl<D: Dialect> Form for WireForm<D> {
 
     fn dictionary<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Slot<Wire>, A::Error> {
         let mut wire = Wire::default();
-        while let Some(name) = fields.next_key_seed(Key(Name::of))? {
+        while let Some(name) = fields.next_key::<Name>()? {
             wire.twice |= match name {
-                Name::Type => wire.kind.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).map(Kind::of)))?),
+                Name::Type => wire.kind.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).and_then(Kind::of)))?),
                 Name::Id => wire.id.fill(fields.next_value_seed(leaf(D::query_id))?),
                 Name::Sender => wire.sender.fill(fields.next_value_seed(Loose(SenderForm::<D>(PhantomData)))?),
                 Name::Version => wire.version.fill(fields.next_value_seed(leaf(small_number))?),
