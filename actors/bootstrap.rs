@@ -7,6 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::seconds;
 use serde::Serialize;
 
 /// Failed contacts that a sentence names. The others it only counts.
@@ -15,6 +16,7 @@ const NAMED: usize = 8;
 /// What came of a bootstrap, at the moment at which it was asked for. Contacts are tried independently of each other, and
 /// the first answer decides, so that others may still be [pending](Self::pending) then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BootstrapOutcome {
     /// The contacts that answered, as the peers that they are, in the order of their answers.
     pub answered: Vec<Peer>,
@@ -54,6 +56,7 @@ impl fmt::Display for BootstrapOutcome {
 
 /// A contact that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FailedContact {
     /// The contact as it was given.
     pub contact: String,
@@ -83,6 +86,7 @@ pub enum ContactFailure {
     /// No datagram came back.
     Silent {
         /// How long it was waited for.
+        #[serde(serialize_with = "seconds::serialize")]
         within: Duration,
     },
     /// Datagrams came back, but they are no messages of this node's wire.
@@ -151,10 +155,12 @@ impl fmt::Display for ContactFailure {
 
 /// A peer that answered a ping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Pong {
     /// The peer that answered.
     pub peer: Peer,
     /// How long it took.
+    #[serde(serialize_with = "seconds::serialize")]
     pub rtt: Duration,
 }
 

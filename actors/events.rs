@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use super::outcome::BootstrapOutcome;
@@ -12,8 +13,9 @@ use super::outcome::BootstrapOutcome;
 /// Events kept for a listener that is slow. It loses the oldest beyond that, and is told how many.
 pub const KEPT: usize = 1_024;
 
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that happened. With serde it is an object whose field `event` names the kind, such as `peer_added`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A peer entered the routing table.
@@ -148,5 +150,24 @@ impl EventStream {
     /// How many events were lost because this listener was slower than [`KEPT`] events.
     pub fn missed(&self) -> u64 {
         self.missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{json, to_value};
+
+    #[test]
+    fn an_event_serializes_with_the_name_of_its_kind() {
+        let addr: SocketAddr = "192.0.2.1:8000".parse().unwrap();
+        let peer = Peer::new(NodeId::ZERO, addr);
+        let expected = json!({"event": "peer_added", "node_id": "0".repeat(40), "ip": "192.0.2.1", "port": 8000});
+        assert_eq!(to_value(Event::PeerAdded(peer)).unwrap(), expected);
+        assert_eq!(to_value(Event::NetworkLost).unwrap(), json!({"event": "network_lost"}));
+        let stored = Event::ValueStored { key: "k".into(), by: addr };
+        assert_eq!(to_value(stored).unwrap(), json!({"event": "value_stored", "key": "k", "by": "192.0.2.1:8000"}));
+        let joined = to_value(Event::Joined(BootstrapOutcome::default())).unwrap();
+        assert_eq!(joined, json!({"event": "joined", "answered": [], "failed": [], "pending": []}));
     }
 }

@@ -1,41 +1,51 @@
-//! The actors: each is the only owner of a state, and they communicate by typed messages.
+//! The node: actors, each the only owner of a state, which communicate by typed messages.
 //!
-//! Imports run one way: `wiring` names all actors, they name [`messages`] and [`clock`], and none names the actor that it sends
-//! to: it holds a handle. [`node::Node`] is what an application holds.
+//! An application holds a [`Node`](node::Node): its methods, or [`requests`] sent to its actor, end in an [`outcome`];
+//! [`events`], [`counters`] and a [`snapshot`] show what it does. A node runs over a [`transport`].
+//!
+//! The actors themselves are private to the crate. Imports run one way: `wiring` names all actors, they name `messages` and
+//! `clock`, and none names the actor that it sends to: it holds a handle.
 
 mod bootstrap;
-pub mod clock;
+pub(crate) mod clock;
 pub mod counters;
-pub mod dispatcher;
+mod dispatcher;
 pub mod events;
 mod handles;
-pub mod handling;
-pub mod handoff;
+mod handling;
+mod handoff;
 mod join_state;
-pub mod limits;
-pub mod lookups;
-pub mod maintenance;
-pub mod messages;
+pub(crate) mod limits;
+mod lookups;
+mod maintenance;
+mod messages;
 pub mod node;
-pub mod node_actor;
+mod node_actor;
 mod operations;
 pub mod outcome;
 mod own_id;
 mod parked;
-pub mod pins;
-pub mod poison;
-pub mod queries;
+mod pins;
+mod poison;
+mod queries;
 mod queue;
-pub mod reply;
+mod reply;
 pub mod requests;
-pub mod routing_table;
+mod routing_table;
 mod shared;
 pub mod snapshot;
-pub mod socket;
-pub mod supervision;
+pub(crate) mod socket;
+pub(crate) mod supervision;
 mod unreadable;
-pub mod value_store;
+mod value_store;
 mod wiring;
+
+/// The way that a node's datagrams take: the trait, and the UDP socket that implements it. A network in memory is another
+/// transport: the module `sim`, with the feature of that name.
+pub mod transport {
+    pub use super::socket::transport::{Datagram, Sent, Transport};
+    pub use super::socket::udp::UdpTransport;
+}
 
 #[cfg(test)]
 mod tests;

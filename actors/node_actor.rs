@@ -23,11 +23,10 @@ use super::messages::{
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join, JoinContext};
 use super::operations::runner::Runner;
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome};
 use super::reply::Reply;
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
-    Probe, Release, Set, Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, Keep, Ping, Probe, Release, Set, Stop, Unkeep,
 };
 use super::shared::Shared;
 use super::snapshot::{AdmissionSnapshot, Snapshot};
@@ -94,7 +93,7 @@ impl NodeActor {
     }
 
     /// Has a value read, and waits for it.
-    fn read(&self, key: Arc<str>, GetOptions { quorum }: GetOptions) -> Reply<TracedGet> {
+    fn read(&self, key: Arc<str>, quorum: usize) -> Reply<GetOutcome> {
         if let Err(error) = self.admit(Some(&key)) {
             return Reply::refused(error);
         }
@@ -164,24 +163,11 @@ impl Handler<Get> for NodeActor {
     type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        let read = self.read(get.key, GetOptions::default());
-        Reply::of(async move { Ok(read.await?.outcome) })
-    }
-}
-
-impl Handler<GetTraced> for NodeActor {
-    type Result = Reply<TracedGet>;
-
-    fn handle(&mut self, get: GetTraced, _: &mut Self::Context) -> Self::Result {
-        self.read(get.key, GetOptions::default())
-    }
-}
-
-impl Handler<GetWith> for NodeActor {
-    type Result = Reply<TracedGet>;
-
-    fn handle(&mut self, get: GetWith, _: &mut Self::Context) -> Self::Result {
-        self.read(get.key, get.options)
+        let (traced, read) = (get.options.trace, self.read(get.key, get.options.quorum));
+        Reply::of(async move {
+            let outcome = read.await?;
+            Ok(GetOutcome { trace: outcome.trace.filter(|_| traced), ..outcome })
+        })
     }
 }
 

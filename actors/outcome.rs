@@ -1,25 +1,33 @@
 //! How requests of an application end: the outcomes, each with its counts, and the errors.
+//!
+//! Outcomes serialize with serde; durations are seconds then, with their fraction.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::audit::Replicas;
 use kademlia_dynamic::protocol::config::ConfigError;
-use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::seconds;
 use kademlia_dynamic::protocol::store::{Class, StoreError};
 use kademlia_dynamic::protocol::value::Value;
 use serde::Serialize;
 
+pub use kademlia_dynamic::protocol::audit::{Replica, Replicas};
+pub use kademlia_dynamic::protocol::lookup::{
+    Asked, CameBack, Ending, Goal, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway,
+    Vote, Votes,
+};
+
 pub use super::bootstrap::{BootstrapOutcome, ContactFailure, FailedContact, Pong};
-use super::limits::Limit;
-use super::supervision::StopReason;
+pub use super::limits::Limit;
+pub use super::supervision::StopReason;
 
 /// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
 /// of its peers hold it is for the caller to judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SetOutcome {
     /// Peers that were asked to hold the value.
     pub asked: usize,
@@ -32,22 +40,41 @@ pub struct SetOutcome {
     /// How long the value lives at its holders unless it is republished, which this node does until it stops or releases the
     /// key: the shortest time, in whole seconds, that one of them told. `None` where none did: legacy nodes tell nothing, and
     /// have their own setting.
+    #[serde(serialize_with = "seconds::option::serialize")]
     pub expires_in: Option<Duration>,
     /// Whether a later `set` of the same key overtook this one, so that its value was placed instead.
     pub superseded: bool,
 }
 
-/// What became of a `get`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of a `get`: its result, and how the value was looked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[must_use = "it may say that nobody answered"]
-pub enum GetOutcome {
+#[non_exhaustive]
+pub struct GetOutcome {
+    /// The value, or why there is none.
+    #[serde(flatten)]
+    pub result: GetResult,
+    /// Which peers the lookup asked, what came back and how it ended. `None` where
+    /// [`GetOptions::trace`](super::requests::GetOptions::trace) did not ask for it, and where the value is held here, so that
+    /// nothing was looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<Trace>>,
+}
+
+/// How a `get` ended. These four ends are all there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+#[must_use = "it may say that nobody answered"]
+pub enum GetResult {
     /// The value.
+    #[non_exhaustive]
     Found {
         /// The value.
         value: Value,
         /// Who had it; `None`: this node itself.
         holder: Option<Peer>,
         /// How long the copy that was read lives, where that is known.
+        #[serde(serialize_with = "seconds::option::serialize")]
         expires_in: Option<Duration>,
         /// How sure it is: how many of those heard gave this value. 1 of 1, unless a
         /// [quorum](super::requests::GetOptions::quorum) was asked for.
@@ -76,19 +103,9 @@ pub enum GetOutcome {
     },
 }
 
-/// What became of a `get`, and how the value was looked for.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use = "it may say that nobody answered"]
-pub struct TracedGet {
-    /// What became of it.
-    pub outcome: GetOutcome,
-    /// Whom the lookup asked, what came back and how it ended: at most as many entries as a [`Trace`] may have. `None`
-    /// where the value is held here, so that nothing was looked up.
-    pub trace: Option<Arc<Trace>>,
-}
-
 /// What `find_value` found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FoundValue {
     /// The value.
     Value(Value),
@@ -99,6 +116,7 @@ pub enum FoundValue {
 /// How a key is held in the network at one moment, by the word of those who should hold it. This node itself is not among
 /// them; see [`Health::here`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Health {
     /// The key.
     pub key: Arc<str>,
@@ -109,6 +127,7 @@ pub struct Health {
     /// (`Config::mixed_placement`). A dead one stands here as silent.
     pub beyond: Replicas,
     /// The shortest life of a copy that its holder told: legacy nodes tell none.
+    #[serde(serialize_with = "seconds::option::serialize")]
     pub earliest_expiry: Option<Duration>,
     /// The copy that this node itself holds.
     pub here: Option<HeldHere>,
@@ -116,6 +135,7 @@ pub struct Health {
 
 /// A copy that this node itself holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HeldHere {
     /// Whether this node publishes the value, holds it for others, or only cached it.
     pub class: Class,
@@ -123,6 +143,7 @@ pub struct HeldHere {
     pub kept: bool,
     /// How long the copy lives, unless it is renewed. Zero: what this node publishes has ended, and is about to be published
     /// again.
+    #[serde(serialize_with = "seconds::serialize")]
     pub expires_in: Duration,
 }
 
@@ -134,6 +155,8 @@ impl Health {
 }
 
 /// Why a request of an application failed. Unless the text says otherwise, nothing was changed by it.
+///
+/// Its text does not repeat its [`source`](std::error::Error::source): to print an error whole, print both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -149,7 +172,7 @@ pub enum Error {
         reason: String,
     },
     /// The address cannot be bound. `PortInUse` is by far the most frequent reason and has a name of its own.
-    #[error("cannot bind {addr}: {source}")]
+    #[error("cannot bind {addr}")]
     Bind {
         /// The address.
         addr: SocketAddr,
@@ -163,10 +186,10 @@ pub enum Error {
         addr: SocketAddr,
     },
     /// The thread of the node, or its runtime, cannot be started.
-    #[error("cannot start the node's thread: {0}")]
-    Thread(io::Error),
+    #[error("cannot start the node's thread")]
+    Thread(#[source] io::Error),
     /// A limit of the process leaves too little for a node.
-    #[error("cannot start the node: {0}")]
+    #[error("cannot start the node")]
     Limit(#[from] Limit),
     /// `start_local` was called outside an actix system.
     #[error("start_local needs a running actix System on this thread; start() brings its own")]
@@ -201,7 +224,7 @@ pub enum Error {
         /// The key.
         key: String,
     },
-    /// A holder gave a value that this node cannot represent: see [`GetOutcome::Unsupported`].
+    /// A holder gave a value that this node cannot represent: see [`GetResult::Unsupported`].
     #[error("{} holds a value that is neither text nor bytes, which this node cannot represent", holder.addr)]
     UnsupportedValue {
         /// The first peer that gave it.
@@ -254,4 +277,64 @@ pub enum Error {
     /// The node is not running.
     #[error(transparent)]
     Stopped(#[from] StopReason),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kademlia_dynamic::protocol::id::NodeId;
+    use serde_json::{Value as Json, json, to_value};
+
+    fn holder() -> (Peer, Json) {
+        let peer = Peer::new(NodeId::ZERO, "192.0.2.1:8000".parse().unwrap());
+        (peer, json!({"node_id": "0".repeat(40), "ip": "192.0.2.1", "port": 8000}))
+    }
+
+    #[test]
+    fn what_became_of_a_set_serializes_with_seconds() {
+        let expires_in = Some(Duration::from_millis(1_500));
+        let outcome = SetOutcome { asked: 3, stored: 1, refused: 1, silent: 1, expires_in, superseded: false };
+        let expected =
+            json!({"asked": 3, "stored": 1, "refused": 1, "silent": 1, "expires_in": 1.5, "superseded": false});
+        assert_eq!(to_value(outcome).unwrap(), expected);
+    }
+
+    #[test]
+    fn each_end_of_a_get_serializes_under_its_name() {
+        let (holder, json) = holder();
+        let found = GetResult::Found {
+            value: Value::from("v"),
+            holder: Some(holder),
+            expires_in: Some(Duration::from_secs(2)),
+            votes: Votes::SINGLE,
+        };
+        let value = json!({"kind": "text", "value": "v"});
+        let votes = json!({"agreed": 1, "cast": 1, "wanted": 1});
+        for (result, expected) in [
+            (found, json!({"result": "found", "value": value, "holder": json, "expires_in": 2.0, "votes": votes})),
+            (GetResult::Unsupported { holder }, json!({"result": "unsupported", "holder": json})),
+            (
+                GetResult::NotFound { answered: 2, unheard: 1 },
+                json!({"result": "not_found", "answered": 2, "unheard": 1}),
+            ),
+            (GetResult::NobodyAnswered { asked: 3 }, json!({"result": "nobody_answered", "asked": 3})),
+        ] {
+            assert_eq!(to_value(GetOutcome { result, trace: None }).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_other_outcomes_serialize_as_well() {
+        let (peer, json) = holder();
+        assert_eq!(to_value(FoundValue::Peers(vec![peer])).unwrap(), json!({"peers": [json]}));
+        let rtt = Duration::from_millis(250);
+        assert_eq!(to_value(Pong { peer, rtt }).unwrap(), json!({"peer": json, "rtt": 0.25}));
+        let silent = ContactFailure::Silent { within: Duration::from_secs(2) };
+        assert_eq!(to_value(silent).unwrap(), json!({"kind": "silent", "within": 2.0}));
+        assert_eq!(to_value(StopReason::Asked).unwrap(), json!({"kind": "asked"}));
+        let here = HeldHere { class: Class::Held, kept: false, expires_in: Duration::ZERO };
+        assert_eq!(to_value(here).unwrap()["expires_in"], json!(0.0));
+        let replica = Replica { peer, expires_in: None };
+        assert_eq!(to_value(replica).unwrap(), json!({"peer": json, "expires_in": null}));
+    }
 }

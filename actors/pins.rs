@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use actix::{Actor, Addr, AsyncContext, Context, Message, MessageResult, Supervised};
+use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::keeping::{Count, Keeping};
 use kademlia_dynamic::protocol::store::Class;
@@ -176,7 +177,7 @@ impl Handler<AuditEnded> for Pins {
                 self.counted(number, Count { confirmed: 0, nearest: 0 }, ctx.address());
             }
             Err(error) => {
-                tracing::debug!(%error, "an audit came to nothing");
+                tracing::debug!(error = %Causes(&error), "an audit came to nothing");
                 self.keeping.came_to_nothing(number, clock::now(), &mut *self.entropy);
             }
         }
@@ -194,7 +195,7 @@ impl Handler<RepairEnded> for Pins {
             Ok(outcome) if !outcome.superseded => outcome,
             Ok(_) => return self.keeping.came_to_nothing(number, now, &mut *self.entropy),
             Err(error) => {
-                tracing::debug!(%error, "a repair came to nothing");
+                tracing::debug!(error = %Causes(&error), "a repair came to nothing");
                 return self.keeping.came_to_nothing(number, now, &mut *self.entropy);
             }
         };

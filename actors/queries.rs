@@ -300,7 +300,7 @@ impl Handler<ResponseReceived> for Queries {
                 self.table.replaced(PeerReplaced(Peer::new(expected, waiting.to)));
                 // Whoever it is has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
-                    self.table.seen(PeerSeen { peer, version, origin });
+                    self.table.seen(PeerSeen { peer, origin });
                 }
             }
             (Some(peer), _) => self.table.answered(PeerAnswered { peer, version, origin }),

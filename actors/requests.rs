@@ -1,4 +1,5 @@
-//! What an application may ask of a node, as actix messages. Each ends in a value or an error; none can hang.
+//! The requests of an application, as actix messages to [`Node::actor`](super::node::Node::actor). Each ends in a value or an
+//! error; none can hang. Their constructors take what the methods of [`Node`](super::node::Node) take.
 
 use std::sync::Arc;
 
@@ -8,27 +9,48 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome};
 use super::snapshot::Snapshot;
 
-/// Read a value, from here or from the network.
+/// Implements `new` for requests that name a key and nothing else.
+macro_rules! of_key {
+    ($($request:ident),*) => {$(
+        impl $request {
+            /// The request about `key`.
+            pub fn new(key: impl AsRef<str>) -> Self {
+                Self { key: key.as_ref().into() }
+            }
+        }
+    )*};
+}
+
+of_key!(CheckHealth, FindValue, Release, Unkeep, CopyOf);
+
+/// Read a value, from here or from the network. Equal reads are one lookup, so a trace may tell of queries that were sent
+/// before this one was made.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<GetOutcome, Error>")]
 pub struct Get {
     /// The key: at most [`Config::max_key_len`](kademlia_dynamic::protocol::config::Config::max_key_len) bytes of UTF-8.
     pub key: Arc<str>,
+    /// How it is read.
+    pub options: GetOptions,
 }
 
-/// Read a value as [`Get`] does, and say how it was looked for. Equal reads are one lookup, so its trace may tell of queries
-/// that were sent before this one was asked for.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<TracedGet, Error>")]
-pub struct GetTraced {
-    /// The key.
-    pub key: Arc<str>,
+impl Get {
+    /// Reads `key` with the default options.
+    pub fn new(key: impl AsRef<str>) -> Self {
+        Self { key: key.as_ref().into(), options: GetOptions::default() }
+    }
+
+    /// The same with these options.
+    #[must_use]
+    pub fn with(self, options: GetOptions) -> Self {
+        Self { options, ..self }
+    }
 }
 
-/// How a value is read. [`GetOptions::default`] is what [`Get`] does.
+/// How a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetOptions {
@@ -44,11 +66,13 @@ pub struct GetOptions {
     /// It costs a query or two for each more, and a lookup to its end where fewer hold the value. It helps against those who
     /// answer falsely from one network, not against those who overwrite a value at its holders.
     pub quorum: usize,
+    /// Whether the outcome tells how the value was looked for: [`GetOutcome::trace`]. Defaults to `false`.
+    pub trace: bool,
 }
 
 impl Default for GetOptions {
     fn default() -> Self {
-        Self { quorum: 1 }
+        Self { quorum: 1, trace: false }
     }
 }
 
@@ -56,18 +80,14 @@ impl GetOptions {
     /// The same with this [quorum](GetOptions::quorum).
     #[must_use]
     pub fn quorum(self, quorum: usize) -> Self {
-        Self { quorum }
+        Self { quorum, ..self }
     }
-}
 
-/// Read a value as [`GetTraced`] does, in the way that `options` say.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<TracedGet, Error>")]
-pub struct GetWith {
-    /// The key.
-    pub key: Arc<str>,
-    /// How it is read.
-    pub options: GetOptions,
+    /// The same with a [trace](GetOptions::trace), or without.
+    #[must_use]
+    pub fn trace(self, trace: bool) -> Self {
+        Self { trace, ..self }
+    }
 }
 
 /// See who holds a key: the k nodes nearest to it are looked up, and each is asked.
@@ -86,6 +106,13 @@ pub struct Set {
     pub key: Arc<str>,
     /// The value: at most [`Config::max_value_len`](kademlia_dynamic::protocol::config::Config::max_value_len) bytes.
     pub value: Arc<Value>,
+}
+
+impl Set {
+    /// Publishes `value` under `key`.
+    pub fn new(key: impl AsRef<str>, value: impl Into<Value>) -> Self {
+        Self { key: key.as_ref().into(), value: Arc::new(value.into()) }
+    }
 }
 
 /// Find the k nodes nearest to an id.
@@ -112,12 +139,30 @@ pub struct Ping {
     pub addr: String,
 }
 
+impl Ping {
+    /// Pings `addr`.
+    pub fn new(addr: impl ToString) -> Self {
+        Self { addr: addr.to_string() }
+    }
+}
+
 /// Join a network through these contacts. They are remembered for when nobody is known any more.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<BootstrapOutcome, Error>")]
 pub struct Bootstrap {
     /// `host:port` each, an IP address or a name.
     pub contacts: Vec<String>,
+}
+
+impl Bootstrap {
+    /// Joins through `contacts`.
+    pub fn new<C>(contacts: C) -> Self
+    where
+        C: IntoIterator,
+        C::Item: ToString,
+    {
+        Self { contacts: contacts.into_iter().map(|contact| contact.to_string()).collect() }
+    }
 }
 
 /// No longer republish a key. The copies in the network live on until they expire. Says whether it was published here.
@@ -136,6 +181,13 @@ pub struct Keep {
     pub key: Arc<str>,
     /// The least number of replicas (1..=k).
     pub min_replicas: usize,
+}
+
+impl Keep {
+    /// Keeps `key` with at least `min_replicas`.
+    pub fn new(key: impl AsRef<str>, min_replicas: usize) -> Self {
+        Self { key: key.as_ref().into(), min_replicas }
+    }
 }
 
 /// No longer keep a key. It stays published. Says whether it was kept.
@@ -170,3 +222,24 @@ pub struct Probe;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Stop;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_take_what_the_methods_take() {
+        let set = Set::new("k", "v");
+        assert_eq!((&*set.key, &*set.value), ("k", &Value::Text("v".into())));
+        let key = String::from("k");
+        let set = Set::new(&key, b"v");
+        assert_eq!((&*set.key, &*set.value), ("k", &Value::Bytes(b"v".to_vec())));
+        let get = Get::new(Arc::<str>::from("k")).with(GetOptions::default().quorum(3).trace(true));
+        assert_eq!((&*get.key, get.options.quorum, get.options.trace), ("k", 3, true));
+        assert_eq!(Get::new("k").options, GetOptions::default());
+        assert_eq!(Bootstrap::new([std::net::SocketAddr::from(([127, 0, 0, 1], 1))]).contacts, ["127.0.0.1:1"]);
+        assert_eq!(Ping::new("a:1").addr, "a:1");
+        assert_eq!(Keep::new("k", 2).min_replicas, 2);
+        assert_eq!(&*Release::new("k").key, "k");
+    }
+}

@@ -1,4 +1,4 @@
-//! A node at one moment, for whoever looks in.
+//! A node at one moment: what a program that watches it reads. With serde durations are seconds.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,14 +7,25 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
 use kademlia_dynamic::protocol::pending::PendingCounts;
-use kademlia_dynamic::protocol::routing::TableSnapshot;
-use kademlia_dynamic::protocol::store::StoreSnapshot;
+use kademlia_dynamic::protocol::seconds;
 use serde::Serialize;
+
+pub use kademlia_dynamic::protocol::admission::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
+pub use kademlia_dynamic::protocol::keeping::{Count, KEYS_SHOWN, KeepingSnapshot, KeptSnapshot};
+pub use kademlia_dynamic::protocol::liveness::{
+    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
+};
+pub use kademlia_dynamic::protocol::pending::MAX_TOKENS;
+pub use kademlia_dynamic::protocol::routing::{BucketSnapshot, EntrySnapshot, TableCounters, TableSnapshot};
+pub use kademlia_dynamic::protocol::store::{BackendHealth, BackendState, ClassCount, Refusals, StoreSnapshot};
+
+pub use super::poison::REMEMBERED;
+pub use super::queries::MAX_PARKED;
 
 /// A node at one moment. Its parts are read one after the other, so they may be a few messages apart.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Its id.
     pub id: NodeId,
@@ -23,6 +34,7 @@ pub struct Snapshot {
     /// How it spells its messages.
     pub codec: Codec,
     /// How long it runs.
+    #[serde(serialize_with = "seconds::serialize")]
     pub uptime: Duration,
     /// Who it knows.
     pub table: TableSnapshot,
@@ -45,13 +57,14 @@ pub struct Snapshot {
 }
 
 /// What a node remembers of addresses, and what waits for them. All of it is filled by strangers, so each part has a bound.
+// Not non_exhaustive: the fuzzers name each part with its bound, and do not compile where one is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AdmissionSnapshot {
     /// Sources (an IPv4 address, an IPv6 /64) whose rate is remembered: at most
-    /// [`MAX_RATED_SOURCES`](kademlia_dynamic::protocol::admission::MAX_RATED_SOURCES).
+    /// [`MAX_RATED_SOURCES`].
     pub rated_sources: usize,
     /// Networks (an IPv4 /24, an IPv6 /48) whose rate is remembered: at most
-    /// [`MAX_RATED_PREFIXES`](kademlia_dynamic::protocol::admission::MAX_RATED_PREFIXES).
+    /// [`MAX_RATED_PREFIXES`].
     pub rated_prefixes: usize,
     /// Addresses that have proved themselves: at most
     /// [`max_verified_addresses`](kademlia_dynamic::protocol::config::Config::max_verified_addresses).
@@ -63,32 +76,32 @@ pub struct AdmissionSnapshot {
     /// [`max_held_per_address`](kademlia_dynamic::protocol::config::Config::max_held_per_address).
     pub held_for_one_address: usize,
     /// Datagrams that made an actor panic and are dropped when they come again: at most
-    /// [`REMEMBERED`](super::poison::REMEMBERED).
+    /// [`REMEMBERED`].
     pub poisonous_datagrams: usize,
     /// Addresses whose round-trip times are remembered: at most
-    /// [`MAX_MEASURED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_MEASURED_ADDRESSES).
+    /// [`MAX_MEASURED_ADDRESSES`].
     pub measured_addresses: usize,
     /// Addresses that were silent when they were asked last: at most
-    /// [`MAX_SILENT_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_SILENT_ADDRESSES).
+    /// [`MAX_SILENT_ADDRESSES`].
     pub silent_addresses: usize,
     /// Addresses that are known to have answered: at most
-    /// [`MAX_ANSWERED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_ANSWERED_ADDRESSES).
+    /// [`MAX_ANSWERED_ADDRESSES`].
     pub answered_addresses: usize,
     /// Addresses that never answered, and are asked only so often: at most
-    /// [`MAX_UNANSWERED_ADDRESSES`](kademlia_dynamic::protocol::liveness::MAX_UNANSWERED_ADDRESSES).
+    /// [`MAX_UNANSWERED_ADDRESSES`].
     pub unanswered_addresses: usize,
     /// Global hosts that never answered, and are asked only so often: as many at most.
     pub unanswered_hosts: usize,
     /// Hosts whose budget of answers is remembered: at most
-    /// [`MAX_BUDGETS`](kademlia_dynamic::protocol::admission::MAX_BUDGETS).
+    /// [`MAX_BUDGETS`].
     pub budgets: usize,
     /// Hosts whose rate of legacy writes is remembered: at most
-    /// [`MAX_RATED_SOURCES`](kademlia_dynamic::protocol::admission::MAX_RATED_SOURCES).
+    /// [`MAX_RATED_SOURCES`].
     pub legacy_writers: usize,
-    /// Addresses whose token is remembered: at most [`MAX_TOKENS`](kademlia_dynamic::protocol::pending::MAX_TOKENS).
+    /// Addresses whose token is remembered: at most [`MAX_TOKENS`].
     pub tokens: usize,
     /// Queries that wait for what becomes of others to the same address: at most
-    /// [`MAX_PARKED`](super::queries::MAX_PARKED).
+    /// [`MAX_PARKED`].
     pub queries_parked: usize,
 }
 

@@ -16,6 +16,8 @@ use actix::dev::ContextFut;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Supervised};
 use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::seconds;
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -28,7 +30,9 @@ pub const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// Why a node is no longer running.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StopReason {
     /// It was asked to stop, or its last handle was dropped.
     #[error("the node was stopped")]
@@ -41,6 +45,7 @@ pub enum StopReason {
         /// How often, the last time included.
         panics: u32,
         /// In which time.
+        #[serde(serialize_with = "seconds::serialize")]
         within: Duration,
         /// What the last panic said.
         last: String,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kademlia_dynamic::protocol::admission::{Admission, TOKEN_EPOCH, Tokens};
+use kademlia_dynamic::internals::{Admission, TOKEN_EPOCH, Tokens};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;

@@ -7,10 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use kademlia_dynamic::internals::{Ending, Goal, Lookup, Next};
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::{Ending, Goal, Lookup, Next};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::prefix::Prefix;
 

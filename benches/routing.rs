@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use kademlia_dynamic::internals::RoutingTable;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::prefix::Prefix;
-use kademlia_dynamic::protocol::routing::RoutingTable;
 
 const OWN: NodeId = NodeId::ZERO;
 

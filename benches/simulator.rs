@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Latency, Sim};
-use kademlia_dynamic::{GetOutcome, NodeId};
+use kademlia_dynamic::{GetResult, NodeId};
 
 /// Lookups for the recall, values for the copies.
 const SAMPLES: usize = 200;
@@ -103,7 +103,7 @@ async fn read(sim: &Sim) -> usize {
         let key = format!("key {n}");
         let set = sim.set(sim.random_node(), &key, "value").await;
         let got = sim.get(sim.random_node(), &key).await;
-        read += usize::from(set.is_ok() && matches!(got, Ok(GetOutcome::Found { .. })));
+        read += usize::from(set.is_ok() && matches!(got, Ok(GetResult::Found { .. })));
     }
     read
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use kademlia_dynamic::sim::{Churn, Latency, Sim, SimError};
-use kademlia_dynamic::{Error, GetOutcome, Node, Value};
+use kademlia_dynamic::{Error, GetOptions, GetResult, Node, Value};
 
 /// The application: it owns a node and knows nothing of simulations.
 struct Board {
@@ -60,12 +60,12 @@ impl Handler<Read> for Board {
     fn handle(&mut self, Read(number): Read, _: &mut Self::Context) -> Self::Result {
         let node = self.node.clone();
         Box::pin(async move {
-            Ok(match node.get_outcome(key(number)).await? {
-                GetOutcome::Found { value: Value::Text(text), .. } => Notice::Text(text),
-                GetOutcome::Found { .. } | GetOutcome::Unsupported { .. } | GetOutcome::NotFound { .. } => {
+            Ok(match node.get_with(key(number), GetOptions::default()).await?.result {
+                GetResult::Found { value: Value::Text(text), .. } => Notice::Text(text),
+                GetResult::Found { .. } | GetResult::Unsupported { .. } | GetResult::NotFound { .. } => {
                     Notice::NotThere
                 }
-                GetOutcome::NobodyAnswered { .. } => Notice::AskAgain,
+                GetResult::NobodyAnswered { .. } => Notice::AskAgain,
             })
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo run --example two_nodes`.
 
-use kademlia_dynamic::{Error, GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{Error, GetOptions, GetResult, Node, NodeId, Value};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -23,12 +23,12 @@ async fn main() -> Result<(), Error> {
     // others are a network to look after.
     println!("\nget, at the second:");
     for key in ["greeting", "farewell"] {
-        match second.get_outcome(key).await? {
-            GetOutcome::Found { value, .. } => println!("  {key}: {value:?}"),
-            GetOutcome::Unsupported { holder } => println!("  {key}: neither text nor bytes, at {holder}"),
-            GetOutcome::NotFound { answered, unheard: 0 } => println!("  {key}: absent, say {answered} of those asked"),
-            GetOutcome::NotFound { unheard, .. } => println!("  {key}: not found, but {unheard} did not answer"),
-            GetOutcome::NobodyAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
+        match second.get_with(key, GetOptions::default()).await?.result {
+            GetResult::Found { value, .. } => println!("  {key}: {value:?}"),
+            GetResult::Unsupported { holder } => println!("  {key}: neither text nor bytes, at {holder}"),
+            GetResult::NotFound { answered, unheard: 0 } => println!("  {key}: absent, say {answered} of those asked"),
+            GetResult::NotFound { unheard, .. } => println!("  {key}: not found, but {unheard} did not answer"),
+            GetResult::NobodyAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
         }
     }
     assert_eq!(second.get("greeting").await?, Some(Value::from("hello")));

@@ -1,12 +1,12 @@
-//! A Kademlia node made of actors.
+//! A Kademlia node made of actors, to embed in an application.
 //!
-//! Nodes that know each other keep a table of keys and values together: each value lives on the nodes whose ids are nearest
-//! to its key, and any node finds it in a few steps. This crate is such a node, to embed in an application; the binary `kad`
-//! is the same node on its own. It joins the networks of the PyPI package `kademlia-dynamic`.
+//! Kademlia is a table of keys and values that many machines hold together, over UDP and without a server: each value lives
+//! on the nodes whose ids are nearest to its key, and any node finds it in a few steps. A [`Node`] is one of these machines.
+//! It joins the networks of the PyPI package `kademlia-dynamic`. The binary `kad` of this package is the same node on its own.
 //!
 #![cfg_attr(feature = "node", doc = "```")]
 #![cfg_attr(not(feature = "node"), doc = "```ignore")]
-//! use kademlia_dynamic::{Error, GetOutcome, Node, Value};
+//! use kademlia_dynamic::{Error, GetOptions, GetResult, Node, Value};
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
@@ -17,8 +17,9 @@
 //!     assert_eq!((outcome.asked, outcome.stored), (1, 1));
 //!     assert_eq!(second.get("greeting").await?, Some(Value::from("hello")));
 //!
-//!     // "Nobody holds it" and "nobody answered" are not the same.
-//!     assert!(matches!(second.get_outcome("farewell").await?, GetOutcome::NotFound { answered: 1, unheard: 0 }));
+//!     // "No peer holds it" and "no peer answered" are not the same.
+//!     let read = second.get_with("farewell", GetOptions::default()).await?;
+//!     assert_eq!(read.result, GetResult::NotFound { answered: 1, unheard: 0 });
 //!     second.stop().await;
 //!     Ok(())
 //! }
@@ -30,10 +31,11 @@
 //! |---|---|
 //! | a running node | [`Node`], [`NodeBuilder`] and their methods |
 //! | its settings, their defaults and ranges | [`Config`] |
-//! | how requests end | [`SetOutcome`], [`GetOutcome`], [`Error`] |
-//! | asking it in actix messages | [`actors::requests`], sent to [`Node::actor`] |
-//! | what happens in it | [`Node::events`], [`Node::snapshot`], [`actors::counters`] |
-//! | the protocol without sockets, clocks or actors | [`protocol`] |
+//! | how requests end | [`SetOutcome`], [`GetOutcome`], [`Error`], and [`actors::outcome`] for the others |
+//! | requests as actix messages, from an actor of yours | [`actors::requests`], sent to [`Node::actor`] |
+//! | what happens in the node | [`Event`], [`Snapshot`], [`actors::counters`], [`StopReason`] |
+//! | another way for its datagrams than UDP | [`actors::transport`] |
+//! | ids, peers, values, messages, the store's trait: no sockets, clocks or actors | [`protocol`] |
 //! | values that survive the process | the module `persist`, with the feature of that name |
 //! | tests of your own actors without a network | the module `sim`, with the feature of that name |
 //!
@@ -47,27 +49,33 @@
 //! | `cli` | the binary `kad` | yes |
 //!
 //! An application takes `default-features = false, features = ["node"]`. Without any feature the crate is the module
-//! [`protocol`] alone: state machines that do no I/O.
+//! [`protocol`] alone, which does no I/O.
 //!
 #![cfg_attr(not(feature = "node"), doc = "[`Node`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`NodeBuilder`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`SetOutcome`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`GetOutcome`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`Error`]: #features")]
+#![cfg_attr(not(feature = "node"), doc = "[`Event`]: #features")]
+#![cfg_attr(not(feature = "node"), doc = "[`Snapshot`]: #features")]
+#![cfg_attr(not(feature = "node"), doc = "[`StopReason`]: #features")]
+#![cfg_attr(not(feature = "node"), doc = "[`actors::outcome`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`actors::requests`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`actors::counters`]: #features")]
+#![cfg_attr(not(feature = "node"), doc = "[`actors::transport`]: #features")]
 #![cfg_attr(not(feature = "node"), doc = "[`Node::actor`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Node::events`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Node::snapshot`]: #features")]
 // They panic where the output cannot be written: what a person is told goes through `cli::output` and `cli::stderr`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
+// The state machines of `protocol` are used by the actors, and built without them only to prove that they need none.
+#![cfg_attr(not(feature = "node"), allow(dead_code, unused_imports))]
 
-// The actors name the core as any embedder does, so that they can use nothing of it that is not public.
+// The actors name the core as any embedder does.
 extern crate self as kademlia_dynamic;
 
 #[cfg(feature = "node")]
 #[path = "../actors/mod.rs"]
 pub mod actors;
+mod causes;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -77,23 +85,41 @@ pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(any(feature = "node", feature = "persist"))]
-#[doc(hidden)]
-pub mod uptime;
+mod uptime;
 
+/// State machines and bounds for the benchmarks, fuzzers and integration tests of this package, which stand outside of the
+/// crate and measure or provoke them directly. They are no part of its interface, and change without notice.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::protocol::admission::{
+        Admission, HOST_BUDGET, HOST_BUDGET_REFILL, MAX_AMPLIFICATION, TOKEN_EPOCH, Tokens,
+    };
+    pub use crate::protocol::comparison::COMPARED;
+    pub use crate::protocol::lookup::{Ending, Goal, Lookup, Next};
+    pub use crate::protocol::routing::RoutingTable;
+}
+
+#[doc(inline)]
 pub use protocol::codec::Codec;
+#[doc(inline)]
 pub use protocol::config::Config;
+#[doc(inline)]
 pub use protocol::id::{NodeId, hash_key_to_node_id, xor_distance};
+#[doc(inline)]
 pub use protocol::peer::Peer;
+#[doc(inline)]
 pub use protocol::value::Value;
 
 #[cfg(feature = "node")]
-pub use actors::clock::generate_node_id;
-#[cfg(feature = "node")]
-pub use actors::node::{Node, NodeBuilder};
-#[cfg(feature = "node")]
-pub use actors::outcome::{Error, FoundValue, GetOutcome, Health, SetOutcome, TracedGet};
-#[cfg(feature = "node")]
-pub use actors::requests::GetOptions;
+#[doc(inline)]
+pub use actors::{
+    clock::generate_node_id,
+    events::Event,
+    node::{Node, NodeBuilder},
+    outcome::{Error, FoundValue, GetOutcome, GetResult, Health, SetOutcome, StopReason},
+    requests::GetOptions,
+    snapshot::Snapshot,
+};
 
 /// The README's programs, compiled as documentation tests.
 #[cfg(all(doctest, feature = "persist", feature = "sim"))]

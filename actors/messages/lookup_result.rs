@@ -8,7 +8,7 @@ use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{Error, FoundValue, GetOutcome, TracedGet};
+use super::super::outcome::{Error, FoundValue, GetOutcome, GetResult};
 use super::Answer;
 
 /// What a lookup came to.
@@ -63,19 +63,19 @@ impl LookupResult {
     ///
     /// # Errors
     /// None: that no peer answered is an outcome here.
-    pub fn traced_get(&self) -> Result<TracedGet, Error> {
+    pub fn traced_get(&self) -> Result<GetOutcome, Error> {
         let outcome = match (&self.value, self.unsupported) {
-            (Some(found), _) => GetOutcome::Found {
+            (Some(found), _) => GetResult::Found {
                 value: Value::clone(&found.value),
                 holder: found.holder,
                 expires_in: found.ttl.map(|seconds| Duration::from_secs(seconds.into())),
                 votes: found.votes,
             },
-            (None, Some(holder)) => GetOutcome::Unsupported { holder },
-            (None, None) if self.heard().is_err() => GetOutcome::NobodyAnswered { asked: self.asked },
-            (None, None) => GetOutcome::NotFound { answered: self.answered, unheard: self.unheard },
+            (None, Some(holder)) => GetResult::Unsupported { holder },
+            (None, None) if self.heard().is_err() => GetResult::NobodyAnswered { asked: self.asked },
+            (None, None) => GetResult::NotFound { answered: self.answered, unheard: self.unheard },
         };
-        Ok(TracedGet { outcome, trace: Some(self.trace.clone()) })
+        Ok(GetOutcome { result: outcome, trace: Some(self.trace.clone()) })
     }
 
     /// The answer to an application that wants the value of a key, or the peers nearest to it.

@@ -7,7 +7,7 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{Health, SetOutcome, TracedGet};
+use super::super::outcome::{GetOutcome, Health, SetOutcome};
 use super::handle::handle;
 use super::{Answer, Compared, LookupResult, Placing, PrepareTransfer, ReplyTo, SelectValues};
 
@@ -89,7 +89,7 @@ pub struct ReadValue {
     /// How many holders are to be heard. With 1 a copy that is held here is enough.
     pub quorum: usize,
     /// Where the outcome goes.
-    pub answer: Answer<TracedGet>,
+    pub answer: Answer<GetOutcome>,
 }
 
 /// Node → value store: say how you hold this key, and have those asked who should hold it.

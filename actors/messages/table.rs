@@ -34,9 +34,8 @@ handle! {
 pub struct PeerSeen {
     /// The peer, as it names itself.
     pub peer: Peer,
-    /// Its protocol version.
-    pub version: Option<u32>,
     /// The datagram that says so.
+    #[expect(dead_code, reason = "an origin that a panic drops is poison")]
     pub origin: Origin,
 }
 
@@ -49,6 +48,7 @@ pub struct PeerAnswered {
     /// Its protocol version.
     pub version: Option<u32>,
     /// The datagram that says so.
+    #[expect(dead_code, reason = "an origin that a panic drops is poison")]
     pub origin: Origin,
 }
 

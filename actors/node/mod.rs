@@ -18,14 +18,16 @@ pub use self::builder::{DEFAULT_BIND, NodeBuilder};
 use super::counters::Counters;
 use super::events::{EventStream, Events};
 use super::join_state::JoinState;
-use super::node_actor::NodeActor;
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome, TracedGet};
+pub use super::node_actor::NodeActor;
+use super::outcome::{
+    BootstrapOutcome, Error, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome, StopReason,
+};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
-    Probe, Release, Set, Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Keep, Ping, Probe, Release, Set,
+    Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
-use super::supervision::{Ender, StopReason};
+use super::supervision::Ender;
 use super::wiring::Running;
 
 /// A handle to a running node: cheap to clone, usable from any thread and any tokio runtime. The node stops when the last
@@ -46,6 +48,7 @@ use super::wiring::Running;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "the node stops when its last handle is dropped"]
 pub struct Node {
     inner: Arc<Inner>,
 }
@@ -118,8 +121,7 @@ impl Node {
         C: IntoIterator,
         C::Item: ToString,
     {
-        let contacts = contacts.into_iter().map(|contact| contact.to_string()).collect();
-        self.ask(Bootstrap { contacts }).await
+        self.ask(Bootstrap::new(contacts)).await
     }
 
     /// What came of the latest bootstrap: of the one at the start, of one through [`Node::bootstrap`], or of one that the node
@@ -154,62 +156,52 @@ impl Node {
     /// Where key or value are too long, or the node is too busy or stopped; [`Error::NotJoined`] where contacts were given and
     /// none was reached. That no peer took it is an outcome.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<Value>) -> Result<SetOutcome, Error> {
-        self.ask(Set { key: key.as_ref().into(), value: Arc::new(value.into()) }).await
+        self.ask(Set::new(key, value)).await
     }
 
-    /// The value of `key`; `None` where nobody holds it. [`Node::get_outcome`] says more.
+    /// The value of `key`; `None` where no peer holds it. [`Node::get_with`] says more.
     ///
     /// # Errors
     /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value;
     /// [`Error::UnsupportedValue`] where it is neither text nor bytes; [`Error::NotJoined`] where contacts were given and none
-    /// was reached, unless this node itself holds the value.
+    /// was reached, unless this node itself holds the value; where the key is too long, or the node is too busy or stopped.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
-        match self.get_outcome(key).await? {
-            GetOutcome::Found { value, .. } => Ok(Some(value)),
-            GetOutcome::Unsupported { holder } => Err(Error::UnsupportedValue { holder }),
-            GetOutcome::NotFound { .. } => Ok(None),
-            GetOutcome::NobodyAnswered { asked } => Err(Error::NobodyAnswered { asked }),
+        match self.ask(Get::new(key)).await?.result {
+            GetResult::Found { value, .. } => Ok(Some(value)),
+            GetResult::Unsupported { holder } => Err(Error::UnsupportedValue { holder }),
+            GetResult::NotFound { .. } => Ok(None),
+            GetResult::NobodyAnswered { asked } => Err(Error::NobodyAnswered { asked }),
         }
     }
 
-    /// The value of `key`, who had it, or how many peers said that they do not hold it.
+    /// The value of `key` and which peer had it, or how many peers said that they do not hold it.
     ///
-    /// # Errors
-    /// Where the key is too long, or the node is too busy or stopped; [`Error::NotJoined`] as for [`Node::get`].
-    pub async fn get_outcome(&self, key: impl AsRef<str>) -> Result<GetOutcome, Error> {
-        self.ask(Get { key: key.as_ref().into() }).await
-    }
-
-    /// The value of `key` as [`Node::get_outcome`] has it, and how it was looked for: whom the lookup asked, what came
-    /// back, and how it ended. It joins an equal lookup that is under way; a value held here needs none.
-    ///
-    /// # Errors
-    /// As [`Node::get_outcome`].
-    pub async fn get_traced(&self, key: impl AsRef<str>) -> Result<TracedGet, Error> {
-        self.ask(GetTraced { key: key.as_ref().into() }).await
-    }
-
-    /// The value of `key`, read in the way that `options` say: with a [quorum](GetOptions::quorum) several holders are
-    /// heard, and the value that most of them gave is the outcome. The trace tells who gave which.
+    /// With a [quorum](GetOptions::quorum) several holders are heard, and the value that most of them gave is the result. With
+    /// a [trace](GetOptions::trace) the outcome tells which peers the lookup asked, what came back, and how it ended. The
+    /// read joins an equal lookup that is under way; a value held here needs none.
     ///
     /// ```
-    /// # use kademlia_dynamic::{GetOptions, GetOutcome, Node};
+    /// # use kademlia_dynamic::{GetOptions, GetResult, Node};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), kademlia_dynamic::Error> {
     /// # let node = Node::builder().start().await?;
     /// # node.set("greeting", "hello").await?;
-    /// let read = node.get_with("greeting", GetOptions::default().quorum(3)).await?;
-    /// if let GetOutcome::Found { value, votes, .. } = read.outcome {
-    ///     println!("{value:?}, say {} of {}", votes.agreed, votes.cast);
+    /// let read = node.get_with("greeting", GetOptions::default().quorum(3).trace(true)).await?;
+    /// if let GetResult::Found { value, votes, .. } = read.result {
+    ///     println!("{value}, say {} of {}", votes.agreed, votes.cast);
+    /// }
+    /// if let Some(trace) = read.trace {
+    ///     println!("{} peers were asked", trace.tally().asked);
     /// }
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// As [`Node::get_outcome`]; [`Error::Config`] where the quorum is not within 1..=k.
-    pub async fn get_with(&self, key: impl AsRef<str>, options: GetOptions) -> Result<TracedGet, Error> {
-        self.ask(GetWith { key: key.as_ref().into(), options }).await
+    /// Where the key is too long, or the node is too busy or stopped; [`Error::NotJoined`] as for [`Node::get`];
+    /// [`Error::Config`] where the quorum is not within 1..=k.
+    pub async fn get_with(&self, key: impl AsRef<str>, options: GetOptions) -> Result<GetOutcome, Error> {
+        self.ask(Get::new(key).with(options)).await
     }
 
     /// Who holds `key`: the k nodes nearest to it are looked up, and each is asked whether it holds the key. Nothing is
@@ -219,7 +211,7 @@ impl Node {
     /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all kept silent; [`Error::NotJoined`]; where the
     /// key is too long, or the node is too busy or stopped.
     pub async fn health(&self, key: impl AsRef<str>) -> Result<Health, Error> {
-        self.ask(CheckHealth { key: key.as_ref().into() }).await
+        self.ask(CheckHealth::new(key)).await
     }
 
     /// The k nodes nearest to `target`, this one excepted, nearest first.
@@ -235,7 +227,7 @@ impl Node {
     /// # Errors
     /// As [`Node::get`].
     pub async fn find_value(&self, key: impl AsRef<str>) -> Result<FoundValue, Error> {
-        self.ask(FindValue { key: key.as_ref().into() }).await
+        self.ask(FindValue::new(key)).await
     }
 
     /// The peer that answers at `addr` (`host:port`), and how fast.
@@ -243,7 +235,7 @@ impl Node {
     /// # Errors
     /// [`Error::Silent`], [`Error::Resolve`], or [`Error::Contact`] where it cannot be asked or is no node of this wire.
     pub async fn ping(&self, addr: impl ToString) -> Result<Pong, Error> {
-        self.ask(Ping { addr: addr.to_string() }).await
+        self.ask(Ping::new(addr)).await
     }
 
     /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
@@ -261,7 +253,7 @@ impl Node {
     /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
     /// `Config::max_kept_keys` are kept already; [`Error::Store`]. After any of them it is kept, or not, as before.
     pub async fn keep(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
-        self.ask(Keep { key: key.as_ref().into(), min_replicas }).await
+        self.ask(Keep::new(key, min_replicas)).await
     }
 
     /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept, be it from
@@ -270,7 +262,7 @@ impl Node {
     /// # Errors
     /// [`Error::Store`], and it is kept as before; or where the node is stopped.
     pub async fn unkeep(&self, key: impl AsRef<str>) -> Result<bool, Error> {
-        self.ask(Unkeep { key: key.as_ref().into() }).await
+        self.ask(Unkeep::new(key)).await
     }
 
     /// No longer republishes `key`, nor keeps it. The copies in the network live on until they expire. Says whether it was
@@ -279,7 +271,7 @@ impl Node {
     /// # Errors
     /// [`Error::Store`], and it is published as before; or where the node is stopped.
     pub async fn release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
-        self.ask(Release { key: key.as_ref().into() }).await
+        self.ask(Release::new(key)).await
     }
 
     /// The copy of `key` that is held here, if any: published, held for others or cached. Nobody is asked.
@@ -287,7 +279,7 @@ impl Node {
     /// # Errors
     /// Where the node is stopped.
     pub async fn copy_of(&self, key: impl AsRef<str>) -> Result<Option<StoredCopy>, Error> {
-        self.ask(CopyOf { key: key.as_ref().into() }).await
+        self.ask(CopyOf::new(key)).await
     }
 
     /// The node at this moment: table, store, queries and counters.

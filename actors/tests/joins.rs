@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::super::messages::DescribeTable;
 use super::super::operations::join::resolver::Resolver;
-use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetOutcome};
+use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetResult};
 use super::super::requests::{Bootstrap, CheckHealth, CopyOf, FindNode, FindValue, Get, Ping, Set};
 use super::super::supervision::Ended;
 use super::super::wiring::{self, Running, Setup};
@@ -196,7 +196,7 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
         let node = &running.node;
         let text = format!("not joined: no contact has answered: {} (no answer within 2s)", dead.addr());
         assert_eq!(not_joined(node.send(set("k")).await.unwrap()), text);
-        assert_eq!(not_joined(node.send(Get { key: key("k") }).await.unwrap()), text);
+        assert_eq!(not_joined(node.send(Get::new(key("k"))).await.unwrap()), text);
         not_joined(node.send(FindValue { key: key("k") }).await.unwrap());
         not_joined(node.send(FindNode { target: NodeId::ZERO }).await.unwrap());
         not_joined(node.send(CheckHealth { key: key("k") }).await.unwrap());
@@ -219,11 +219,11 @@ fn what_a_node_holds_is_read_although_it_reached_none_of_its_contacts() {
         let contacts = vec![dead.addr().to_string()];
         let trying = actix_rt::spawn(running.node.send(Bootstrap { contacts }));
         for _ in 0..2 {
-            let read = running.node.send(Get { key: key("held") }).await.unwrap().unwrap();
-            assert!(matches!(read, GetOutcome::Found { holder: None, .. }), "{read:?}");
+            let read = running.node.send(Get::new(key("held"))).await.unwrap().unwrap();
+            assert!(matches!(read.result, GetResult::Found { holder: None, .. }), "{read:?}");
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        not_joined(running.node.send(Get { key: key("absent") }).await.unwrap());
+        not_joined(running.node.send(Get::new(key("absent"))).await.unwrap());
         assert!(!trying.await.unwrap().unwrap().unwrap().joined());
     });
 }
@@ -238,10 +238,10 @@ fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
         let begun = Instant::now();
         let _trying = actix_rt::spawn(running.node.send(Bootstrap { contacts: vec![LATE.0.to_owned()] }));
         tokio::task::yield_now().await;
-        let read = running.node.send(Get { key: key("absent") }).await.unwrap().unwrap();
+        let read = running.node.send(Get::new(key("absent"))).await.unwrap().unwrap();
         assert_eq!(
-            (read, begun.elapsed().as_secs()),
-            (GetOutcome::NotFound { answered: 1, unheard: 0 }, LATE.1.as_secs())
+            (read.result, begun.elapsed().as_secs()),
+            (GetResult::NotFound { answered: 1, unheard: 0 }, LATE.1.as_secs())
         );
     });
 }

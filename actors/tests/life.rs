@@ -1,5 +1,6 @@
 //! Beginning and end of a node, and the bounds on what applications start in it.
 
+use super::super::requests::GetOptions;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use kademlia_dynamic::protocol::value::Value;
 use super::super::counters::Counter;
 use super::super::messages::{CountLookups, PeerAnswered};
 use super::super::node::Node;
-use super::super::outcome::{Error, GetOutcome};
+use super::super::outcome::{Error, GetResult};
 use super::super::poison::Origin;
-use super::super::requests::{Bootstrap, Get, GetTraced, Set};
+use super::super::requests::{Bootstrap, Get, Set};
 use super::super::supervision::StopReason;
 use super::{key, settle, started};
 
@@ -67,7 +68,7 @@ async fn a_request_under_way_ends_when_the_node_stops() {
     let (ours, ended, _) = started("ours", Config::default());
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
-    let under_way = actix_rt::spawn(ours.node.send(Get { key: key("x") }));
+    let under_way = actix_rt::spawn(ours.node.send(Get::new(key("x"))));
     settle().await;
     ours.ender.end(StopReason::Asked);
     ended.wait().await;
@@ -82,7 +83,7 @@ async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
     let (ours, _ended, _) = started("ours", config);
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
-    let get = |name: &str| actix_rt::spawn(ours.node.send(Get { key: key(name) }));
+    let get = |name: &str| actix_rt::spawn(ours.node.send(Get::new(key(name))));
 
     let equal: Vec<_> = (0..10).map(|_| get("the same")).collect();
     let different: Vec<_> = (0..5).map(|n| get(&format!("another {n}"))).collect();
@@ -92,13 +93,13 @@ async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
 
     for get in equal {
         let outcome = get.await.unwrap().unwrap().unwrap();
-        assert_eq!(outcome, GetOutcome::NobodyAnswered { asked: 1 });
+        assert_eq!(outcome.result, GetResult::NobodyAnswered { asked: 1 });
     }
     let mut refused = 0;
     for get in different {
-        match get.await.unwrap().unwrap() {
+        match get.await.unwrap().unwrap().map(|outcome| outcome.result) {
             // The silent peer has left the table meanwhile, or has been asked in vain once more.
-            Ok(GetOutcome::NobodyAnswered { .. } | GetOutcome::NotFound { .. }) => {}
+            Ok(GetResult::NobodyAnswered { .. } | GetResult::NotFound { .. }) => {}
             Err(Error::Busy { limit: 5, .. }) => refused += 1,
             other => panic!("{other:?}"),
         }
@@ -129,15 +130,18 @@ async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
     assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
     ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }).await.unwrap().unwrap();
 
-    let here = ours.node.send(GetTraced { key: key("k") }).await.unwrap().unwrap();
-    assert!(matches!(here.outcome, GetOutcome::Found { holder: None, .. }) && here.trace.is_none(), "{here:?}");
+    let here = ours.node.send(Get::new(key("k")).with(GetOptions::default().trace(true))).await.unwrap().unwrap();
+    assert!(matches!(here.result, GetResult::Found { holder: None, .. }) && here.trace.is_none(), "{here:?}");
 
     let before = ours.counters.get(Counter::Lookups);
-    let (first, second) = (ours.node.send(GetTraced { key: key("x") }), ours.node.send(GetTraced { key: key("x") }));
-    let (first, second) = (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
-    assert_eq!(first, second);
+    let traced = || Get::new(key("x")).with(GetOptions::default().trace(true));
+    let reads = (ours.node.send(traced()), ours.node.send(traced()), ours.node.send(Get::new(key("x"))));
+    let first = reads.0.await.unwrap().unwrap();
+    assert_eq!(first, reads.1.await.unwrap().unwrap());
+    let untraced = reads.2.await.unwrap().unwrap();
+    assert_eq!((&untraced.result, untraced.trace), (&first.result, None), "a trace is told where it is asked for");
     assert_eq!(ours.counters.get(Counter::Lookups), before + 1);
-    assert_eq!(first.outcome, GetOutcome::NotFound { answered: 1, unheard: 0 });
+    assert_eq!(first.result, GetResult::NotFound { answered: 1, unheard: 0 });
     let trace = first.trace.unwrap();
     assert_eq!((trace.ending, trace.asked[0].peer.id), (Some(Ending::Complete), NodeId::of_key("other")));
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "sim")]
 mod chaos;
 pub(super) mod drill;
+mod errors;
 #[cfg(feature = "sim")]
 mod failure;
 mod flood;

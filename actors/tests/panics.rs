@@ -14,7 +14,7 @@ use kademlia_dynamic::protocol::value::Value;
 use super::super::counters::Counter;
 use super::super::events::Event;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
-use super::super::outcome::{Error, GetOutcome};
+use super::super::outcome::{Error, GetResult};
 use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
@@ -93,13 +93,16 @@ async fn each_actor_that_panics_is_restarted_and_everybody_goes_on_reaching_it()
         let pong = other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap();
         assert_eq!(pong.unwrap().peer.id, NodeId::of_key("ours"), "after the {actor} panicked");
         assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
-        let found = ours.node.send(Get { key: key(actor) }).await.unwrap().unwrap();
-        assert!(matches!(found, GetOutcome::Found { ref value, .. } if *value == Value::from("before")), "{found:?}");
+        let found = ours.node.send(Get::new(key(actor))).await.unwrap().unwrap();
+        assert!(
+            matches!(found.result, GetResult::Found { ref value, .. } if *value == Value::from("before")),
+            "{found:?}"
+        );
         let name = format!("after {round}");
         let set = ours.node.send(Set { key: key(&name), value: std::sync::Arc::new("after".into()) }).await;
         assert_eq!(set.unwrap().unwrap().stored, 1, "after the {actor} panicked");
-        let found = other.node.send(Get { key: key(&name) }).await.unwrap().unwrap();
-        assert!(matches!(found, GetOutcome::Found { .. }), "after the {actor} panicked: {found:?}");
+        let found = other.node.send(Get::new(key(&name))).await.unwrap().unwrap();
+        assert!(matches!(found.result, GetResult::Found { .. }), "after the {actor} panicked: {found:?}");
     }
 }
 
@@ -111,13 +114,13 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     for actor in ["lookups", "queries"] {
-        let get = ours.node.send(Get { key: key(actor) });
+        let get = ours.node.send(Get::new(key(actor)));
         let under_way = actix_rt::spawn(get);
         settle().await;
         inject(&ours, actor);
         let ended = tokio::time::timeout(Duration::from_secs(60), under_way).await.expect("it ends").unwrap().unwrap();
-        match (actor, ended) {
-            ("queries", Ok(GetOutcome::NobodyAnswered { asked: 1 })) => {}
+        match (actor, ended.map(|outcome| outcome.result)) {
+            ("queries", Ok(GetResult::NobodyAnswered { asked: 1 })) => {}
             ("lookups", Err(Error::Interrupted)) => {}
             (_, other) => panic!("after the {actor} panicked: {other:?}"),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::store::StoreError;
 
 use super::super::counters::LOG_EVERY;
@@ -87,7 +88,7 @@ impl Backlog {
         let lately = self.told.is_some_and(|told| now.saturating_duration_since(told) < LOG_EVERY);
         if !lately {
             self.told = Some(now);
-            tracing::error!(%error, keys = self.keys.len(), "the store could not be brought up to date");
+            tracing::error!(error = %Causes(error), keys = self.keys.len(), "the store could not be brought up to date");
         }
         !lately
     }

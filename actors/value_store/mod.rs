@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, Context, MessageResult, Supervised};
+use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
@@ -41,7 +42,7 @@ use super::messages::{
     LookupResult, LookupsHandle, PinsHandle, PlacesFound, Placing, Priority, ProbeStore, PublishDone, ReadValue,
     RememberPeers, SocketHandle, StartLookup, StoreHandle, StoreQuestion, TableHandle, TransmitAnswer,
 };
-use super::outcome::{Error, GetOutcome, SetOutcome, TracedGet};
+use super::outcome::{Error, GetOutcome, GetResult, SetOutcome};
 use super::shared::Shared;
 
 /// The actor that owns the values.
@@ -123,7 +124,7 @@ impl ValueStore {
                     );
                 }
             }
-            Err(error) => tracing::error!(%error, "what was stored before cannot be read"),
+            Err(error) => tracing::error!(error = %Causes(&error), "what was stored before cannot be read"),
         }
     }
 
@@ -213,8 +214,8 @@ impl Handler<ReadValue> for ValueStore {
             Some(copy) => {
                 let value = Arc::unwrap_or_clone(copy.value);
                 let outcome =
-                    GetOutcome::Found { value, holder: None, expires_in: Some(copy.ttl_left), votes: Votes::SINGLE };
-                let _ = answer.send(Ok(TracedGet { outcome, trace: None }));
+                    GetResult::Found { value, holder: None, expires_in: Some(copy.ttl_left), votes: Votes::SINGLE };
+                let _ = answer.send(Ok(GetOutcome { result: outcome, trace: None }));
             }
             None => {
                 let reply = LookupReply::to(answer, LookupResult::traced_get);

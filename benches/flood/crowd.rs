@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll};
 
-use kademlia_dynamic::actors::socket::transport::{Datagram, Sent, Transport};
-use kademlia_dynamic::actors::socket::udp::UdpTransport;
+use kademlia_dynamic::actors::transport::UdpTransport;
+use kademlia_dynamic::actors::transport::{Datagram, Sent, Transport};
 use kademlia_dynamic::{Config, Node};
 
 /// Values that the node reads in turn, held by it and by others each.

@@ -28,7 +28,7 @@ pub(crate) fn day(hours: u64) -> Vec<String> {
                 let _ = sim.set(sim.random_node(), &key, format!("at minute {minute}")).await;
                 let outcome = sim.get(sim.random_node(), &key).await;
                 reads += 1;
-                found += u64::from(matches!(outcome, Ok(kademlia_dynamic::GetOutcome::Found { .. })));
+                found += u64::from(matches!(outcome, Ok(kademlia_dynamic::GetResult::Found { .. })));
             }
             strangers(&sim, minute);
             sim.run_for(Duration::from_secs(60)).await;

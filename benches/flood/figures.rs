@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kademlia_dynamic::actors::counters::{Counter, Counters};
 use kademlia_dynamic::protocol::config::AppliesTo;
-use kademlia_dynamic::{GetOutcome, Node, Value};
+use kademlia_dynamic::{GetOptions, GetResult, Node, Value};
 
 use super::crowd::{Keys, value};
 use super::flooder::Sent;
@@ -70,9 +70,9 @@ pub(crate) async fn read(node: &Node, keys: &Keys, time: Duration) -> Samples {
             let (node, key) = (node.clone(), keys[number % keys.len()].clone());
             let read = tokio::spawn(async move {
                 let start = Instant::now();
-                let outcome = node.get_outcome(&key).await;
+                let outcome = node.get_with(&key, GetOptions::default()).await.map(|read| read.result);
                 let took = start.elapsed();
-                let Ok(GetOutcome::Found { value: found, holder, .. }) = outcome else { return None };
+                let Ok(GetResult::Found { value: found, holder, .. }) = outcome else { return None };
                 (found == Value::from(value(&key)) && holder.is_some() == elsewhere).then_some(took)
             });
             reads.push((elsewhere, read));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kademlia_dynamic::sim::{Churn, Latency, Sim, SimBuilder};
-use kademlia_dynamic::{GetOutcome, Value};
+use kademlia_dynamic::{GetResult, Value};
 
 use crate::experiment::{Experiment, Reads, Report};
 use crate::legacy::LegacyNode;
@@ -326,7 +326,7 @@ pub fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
             let mut share = Share::default();
             for n in 0..READS {
                 let read = sim.get(sim.random_node(), &key(n)).await;
-                share.note(matches!(read, Ok(GetOutcome::Found { value, .. }) if value == Value::from("second")));
+                share.note(matches!(read, Ok(GetResult::Found { value, .. }) if value == Value::from("second")));
             }
             counts.push(Count { what, share, target });
         }
@@ -379,7 +379,7 @@ fn afterlife(nodes: usize, legacy: f64, churn: Option<Churn>, seed: u64) -> Vec<
             let mut share = Share::default();
             for n in 0..VALUES {
                 let read = sim.get(sim.random_node(), &format!("value {n}")).await;
-                share.note(matches!(read, Ok(GetOutcome::Found { .. })));
+                share.note(matches!(read, Ok(GetResult::Found { .. })));
             }
             counts.push(Count { what, share, target: Target::Reported });
         }
@@ -403,5 +403,5 @@ async fn publish(sim: &Sim, count: usize) -> Vec<(String, usize)> {
 }
 
 async fn is_found(sim: &Sim, reader: usize, key: &str) -> bool {
-    matches!(sim.get(reader, key).await, Ok(GetOutcome::Found { value, .. }) if value == Value::from(key))
+    matches!(sim.get(reader, key).await, Ok(GetResult::Found { value, .. }) if value == Value::from(key))
 }

@@ -17,6 +17,7 @@ use super::wording::human;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
 use crate::actors::socket::udp::UdpTransport;
+use crate::causes::Causes;
 use crate::persist::{DiskStore, Durability, OpenError, STORE_FILE};
 use crate::protocol::peer::canonical;
 use crate::protocol::store::BackendState;
@@ -141,6 +142,7 @@ fn name(listen: &str) -> String {
 }
 
 fn unusable(error: &OpenError) -> Failure {
+    let whole = Causes(error);
     let hint = match error {
         OpenError::InUse { .. } => ": stop that one, or choose another folder with --data-dir DIR".to_owned(),
         OpenError::Folder { .. } => " (--data-dir DIR for another, --ephemeral for none)".to_owned(),
@@ -151,9 +153,9 @@ fn unusable(error: &OpenError) -> Failure {
         OpenError::LaterVersion { .. } => {
             ": run that version, or choose another folder (--data-dir DIR, --ephemeral for none)".to_owned()
         }
-        OpenError::Thread(_) => return Failure::new(Exit::SYSTEM, error.to_string()),
+        OpenError::Thread(_) => return Failure::new(Exit::SYSTEM, whole.to_string()),
     };
-    Failure::new(Exit::CANNOT_CREATE, format!("{error}{hint}"))
+    Failure::new(Exit::CANNOT_CREATE, format!("{whole}{hint}"))
 }
 
 #[cfg(test)]

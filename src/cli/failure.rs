@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use crate::actors::outcome::Error;
 use crate::actors::supervision::StopReason;
+use crate::causes::Causes;
 
 /// An exit code of the process, from `sysexits.h` where one fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl From<Error> for Failure {
             Error::Resolve { .. } | Error::Contact(_) | Error::TookTooLong(_) => Exit::UNAVAILABLE,
             _ => Exit::INTERNAL,
         };
-        Self::new(exit, error.to_string())
+        Self::new(exit, Causes(&error).to_string())
     }
 }
 

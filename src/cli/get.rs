@@ -16,7 +16,7 @@ use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
 use super::{client, off_thread, saving, stderr, trace};
 use crate::GetOptions;
-use crate::actors::outcome::{GetOutcome, TracedGet};
+use crate::actors::outcome::{GetOutcome, GetResult};
 use crate::protocol::lookup::{Trace, Votes};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
@@ -28,10 +28,10 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
     // Of the last attempt that came so far.
     let traced = Cell::new(None);
     let found = client::with_client(&deadline, async |client| {
-        let options = GetOptions::default().quorum(args.quorum.into());
-        let TracedGet { outcome, trace } = client.get_with(key, options).await?;
+        let options = GetOptions::default().quorum(args.quorum.into()).trace(args.trace);
+        let GetOutcome { result, trace, .. } = client.get_with(key, options).await?;
         traced.set(Some(trace));
-        Found::of(key, outcome)
+        Found::of(key, result)
     })
     .await;
     let traced = traced.take().filter(|_| args.trace);
@@ -87,10 +87,10 @@ struct Found {
 }
 
 impl Found {
-    fn of(key: &str, outcome: GetOutcome) -> Result<Self, Failure> {
-        match outcome {
-            GetOutcome::Found { value, holder, expires_in, votes } => Ok(Self { value, holder, expires_in, votes }),
-            GetOutcome::Unsupported { holder } => {
+    fn of(key: &str, result: GetResult) -> Result<Self, Failure> {
+        match result {
+            GetResult::Found { value, holder, expires_in, votes } => Ok(Self { value, holder, expires_in, votes }),
+            GetResult::Unsupported { holder } => {
                 let text = format!(
                     "{key:?} is held at {}, with a value that is neither text nor bytes: this node cannot represent it",
                     holder.addr
@@ -98,14 +98,14 @@ impl Found {
                 Err(Failure::new(Exit::DATA, text))
             }
             // This node has just joined: if it knows no peer, those that it knew are gone.
-            GetOutcome::NotFound { answered: 0, .. } => Err(Failure::network_silent(0)),
-            GetOutcome::NotFound { answered, unheard } => {
+            GetResult::NotFound { answered: 0, .. } => Err(Failure::network_silent(0)),
+            GetResult::NotFound { answered, unheard } => {
                 let nearer =
                     if unheard > 0 { format!("; {} nearer did not answer", nodes(unheard)) } else { String::new() };
                 let text = format!("{key:?} was not found: {} answered, and none holds it{nearer}", nodes(answered));
                 Err(Failure::new(Exit::NOT_FOUND, text))
             }
-            GetOutcome::NobodyAnswered { asked } => Err(Failure::network_silent(asked)),
+            GetResult::NobodyAnswered { asked } => Err(Failure::network_silent(asked)),
         }
     }
 }
@@ -222,15 +222,15 @@ mod tests {
     #[test]
     fn not_found_and_no_answer_are_different_failures() {
         let end = |outcome| Found::of("k", outcome).err().map(|failure| (failure.exit.code(), failure.to_string()));
-        let (code, text) = end(GetOutcome::NotFound { answered: 1, unheard: 0 }).unwrap();
+        let (code, text) = end(GetResult::NotFound { answered: 1, unheard: 0 }).unwrap();
         assert_eq!((code, text.as_str()), (1, "\"k\" was not found: 1 node answered, and none holds it"));
-        let (code, text) = end(GetOutcome::NotFound { answered: 20, unheard: 2 }).unwrap();
+        let (code, text) = end(GetResult::NotFound { answered: 20, unheard: 2 }).unwrap();
         assert_eq!(code, 1);
         assert_eq!(text, "\"k\" was not found: 20 nodes answered, and none holds it; 2 nodes nearer did not answer");
-        assert_eq!(end(GetOutcome::NobodyAnswered { asked: 2 }).unwrap().0, 69);
+        assert_eq!(end(GetResult::NobodyAnswered { asked: 2 }).unwrap().0, 69);
         let holder = Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap());
-        let (code, text) = end(GetOutcome::Unsupported { holder }).unwrap();
+        let (code, text) = end(GetResult::Unsupported { holder }).unwrap();
         assert!(code == 65 && text.starts_with("\"k\" is held at 127.0.0.1:8000, with a value that"), "{code}: {text}");
-        assert_eq!(end(GetOutcome::NotFound { answered: 0, unheard: 2 }).unwrap().0, 69);
+        assert_eq!(end(GetResult::NotFound { answered: 0, unheard: 2 }).unwrap().0, 69);
     }
 }

@@ -14,6 +14,7 @@ use super::wording::nodes;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
 use crate::actors::snapshot::Snapshot;
+use crate::causes::Causes;
 use crate::protocol::store::BackendState;
 
 /// How often the status is sent.
@@ -126,7 +127,7 @@ impl Service {
                     // A disk that is full has answered: another process would have no more room.
                     Ok(()) | Err(Error::Store(_)) => true,
                     Err(error) => {
-                        tracing::warn!(%error, "the watchdog has to wait");
+                        tracing::warn!(error = %Causes(&error), "the watchdog has to wait");
                         false
                     }
                 },

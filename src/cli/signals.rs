@@ -138,6 +138,7 @@ async fn stop_in_time(node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GetOptions;
     use crate::protocol::codec::Codec;
     use crate::protocol::config::Config;
     use crate::protocol::message::Request;
@@ -174,7 +175,7 @@ mod tests {
             let node = node.start_local_over(network.endpoint()).await.unwrap();
             // The first answers come after a second send, which says nothing of how long they take.
             for n in 0..4 {
-                let _ = node.get_outcome(format!("absent {n}")).await.unwrap();
+                let _ = node.get_with(format!("absent {n}"), GetOptions::default()).await.unwrap().result;
             }
             for n in 0..500 {
                 let value = std::sync::Arc::new("v".into());

@@ -18,9 +18,10 @@ const NOTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("notes");
 
 /// The database could not do something. What was being written is not there, or not yet known to be.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum Failure {
     /// The medium failed: a full disk, above all. It may pass.
-    #[error("{0}")]
+    #[error(transparent)]
     Medium(Arc<redb::Error>),
     /// The file is damaged.
     #[error("the file is damaged: {0}")]

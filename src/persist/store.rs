@@ -26,9 +26,10 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// The store cannot be opened. Nothing was changed, except that a damaged file may have been renamed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The folder is not there and cannot be made.
-    #[error("the folder {} cannot be made: {source}", .folder.display())]
+    #[error("the folder {} cannot be made", .folder.display())]
     Folder {
         /// Which folder.
         folder: PathBuf,
@@ -48,16 +49,17 @@ pub enum OpenError {
         folder: PathBuf,
     },
     /// The disk failed.
-    #[error("the store in {} cannot be used: {failure}", .folder.display())]
+    #[error("the store in {} cannot be used", .folder.display())]
     Unusable {
         /// Its folder.
         folder: PathBuf,
         /// What failed.
+        #[source]
         failure: Failure,
     },
     /// Its thread could not be started.
-    #[error("no thread for the store can be started (ulimit -u, or ulimit -v for its stack): {0}")]
-    Thread(io::Error),
+    #[error("no thread for the store can be started (ulimit -u, or ulimit -v for its stack)")]
+    Thread(#[source] io::Error),
 }
 
 /// A [`Store`] in a file. All disk work is done on a thread of its own; a write is committed once it is on the disk.

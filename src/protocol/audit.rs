@@ -11,6 +11,7 @@ use super::id::NodeId;
 use super::lookup::Failure;
 use super::peer::Peer;
 use super::placement::{Fate, Mode, Placement, Step, targets};
+use super::seconds;
 
 /// A copy that a peer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +19,7 @@ pub struct Replica {
     /// Who holds it.
     pub peer: Peer,
     /// How long it lives, where the holder says so: legacy nodes do not.
+    #[serde(serialize_with = "seconds::option::serialize")]
     pub expires_in: Option<Duration>,
 }
 

@@ -104,6 +104,18 @@ impl fmt::Debug for NodeId {
     }
 }
 
+impl From<[u8; NODE_ID_BYTES]> for NodeId {
+    fn from(bytes: [u8; NODE_ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for NodeId {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl FromStr for NodeId {
     type Err = ParseNodeIdError;
 
@@ -167,12 +179,12 @@ impl fmt::Debug for Distance {
     }
 }
 
-/// The place of `key` in the network: [`NodeId::of_key`] under the name that the Python package uses.
+/// The id of `key`, SHA-1 of its UTF-8: [`NodeId::of_key`] under the name that the Python package uses.
 pub fn hash_key_to_node_id(key: &str) -> NodeId {
     NodeId::of_key(key)
 }
 
-/// The distance between two ids: [`NodeId::distance`] under the name that the Python package uses.
+/// The XOR distance between two ids: [`NodeId::distance`] under the name that the Python package uses.
 pub fn xor_distance(a: &NodeId, b: &NodeId) -> Distance {
     a.distance(b)
 }
@@ -201,6 +213,13 @@ mod tests {
         fn for_each_distance_there_is_exactly_one_id(a in any_id(), d in any::<[u8; 20]>()) {
             let b = NodeId::from_bytes(d).xor(&a);
             prop_assert_eq!(*a.distance(&b).as_bytes(), d);
+        }
+
+        #[test]
+        fn the_bytes_of_an_id_make_it_again(bytes: [u8; 20]) {
+            let id = NodeId::from(bytes);
+            prop_assert_eq!(id, NodeId::from_bytes(bytes));
+            prop_assert_eq!(id.as_ref() as &[u8], &bytes);
         }
 
         #[test]

@@ -1,26 +1,30 @@
-//! What Kademlia is: pure state machines.
+//! What Kademlia is: pure state machines, and the vocabulary that they share.
 //!
 //! No socket, no clock, no entropy of its own, no actix, no tokio. Time comes in as a
 //! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
 //! `cargo check -p kademlia-dynamic --lib --no-default-features` builds this module alone, which proves it.
+//!
+//! Public is what an application or another implementation needs: ids, peers and values, messages and their three
+//! encodings, the settings, and the trait of a store. The state machines themselves are private to the crate.
 
-pub mod admission;
-pub mod audit;
+pub(crate) mod admission;
+pub(crate) mod audit;
 pub mod codec;
-pub mod comparison;
+pub(crate) mod comparison;
 pub mod config;
 pub mod entropy;
-pub mod hand_off;
+pub(crate) mod hand_off;
 pub mod id;
-pub mod keeping;
-pub mod liveness;
-pub mod lookup;
+pub(crate) mod keeping;
+pub(crate) mod liveness;
+pub(crate) mod lookup;
 mod lru;
 pub mod message;
 pub mod peer;
-pub mod pending;
-pub mod placement;
+pub(crate) mod pending;
+pub(crate) mod placement;
 pub mod prefix;
-pub mod routing;
+pub(crate) mod routing;
+pub(crate) mod seconds;
 pub mod store;
 pub mod value;

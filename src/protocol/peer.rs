@@ -2,15 +2,18 @@
 //! Whether a peer is alive is the routing table's business, not this file's.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::NodeId;
+use super::id::{NodeId, ParseNodeIdError};
 
 /// A node of the network: its id and the address it answers at.
 ///
-/// With serde it is the wire's dictionary `{"node_id": 40 hex, "ip": string, "port": integer}` (docs/wire.md, 2.4).
+/// It prints as `ID@ADDR:PORT` with the id's 40 hex digits, and is read from that; in debug output, and so in log lines,
+/// the id is cut to 8. With serde it is the wire's dictionary `{"node_id": 40 hex, "ip": string, "port": integer}` (docs/wire.md,
+/// 2.4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "PeerDictionary", try_from = "PeerDictionary")]
 pub struct Peer {
@@ -29,13 +32,24 @@ impl Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.id.short(), self.addr)
+        write!(f, "{}@{}", self.id, self.addr)
+    }
+}
+
+impl FromStr for Peer {
+    type Err = ParsePeerError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, addr) = text.split_once('@').ok_or(ParsePeerError::NoAddress)?;
+        let (id, addr) = (id.parse()?, addr.parse()?);
+        check_unicast(&addr)?;
+        Ok(Self::new(id, addr))
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Peer({self})")
+        write!(f, "Peer({}@{})", self.id.short(), self.addr)
     }
 }
 
@@ -64,6 +78,7 @@ impl TryFrom<PeerDictionary> for Peer {
 
 /// Why an address cannot be a peer's. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// Port 0 cannot be sent to.
     #[error("port 0: a peer's port is 1..=65535")]
@@ -80,6 +95,24 @@ pub enum AddressError {
         /// The scope of the one that named it.
         informant: AddressScope,
     },
+}
+
+/// The text is not a peer. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParsePeerError {
+    /// There is no `@` in it.
+    #[error("a peer is ID@ADDR:PORT")]
+    NoAddress,
+    /// What stands before the `@` is not a node id.
+    #[error(transparent)]
+    Id(#[from] ParseNodeIdError),
+    /// What stands behind the `@` is not a literal address with a port.
+    #[error("a peer is ID@ADDR:PORT, with a literal address")]
+    Address(#[from] AddrParseError),
+    /// The address is not that of one host.
+    #[error(transparent)]
+    Unusable(#[from] AddressError),
 }
 
 /// How far away an address means the same host. Ordered from narrow to wide.
@@ -183,6 +216,17 @@ impl fmt::Display for Subnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_printed_peer_is_read_back(id: [u8; 20], v6: bool, ip: [u8; 16], port: u16) {
+            let ip = if v6 { IpAddr::from(ip) } else { IpAddr::from([ip[0], ip[1], ip[2], ip[3]]) };
+            let peer = Peer::new(NodeId::from_bytes(id), SocketAddr::new(ip, port));
+            let expected = check_unicast(&peer.addr).map(|()| peer).map_err(ParsePeerError::Unusable);
+            prop_assert_eq!(peer.to_string().parse(), expected);
+        }
+    }
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -197,6 +241,18 @@ mod tests {
             serde_json::json!({"node_id": NodeId::of_key("x").to_string(), "ip": "192.0.2.7", "port": 49152})
         );
         assert_eq!(serde_json::from_value::<Peer>(json).unwrap(), peer);
+    }
+
+    #[test]
+    fn what_is_not_an_id_and_a_literal_address_is_no_peer() {
+        let id = NodeId::of_key("x");
+        let error = |text: &str| text.parse::<Peer>().unwrap_err();
+        assert_eq!(error("127.0.0.1:8000"), ParsePeerError::NoAddress);
+        assert!(matches!(error(&format!("{}@127.0.0.1:8000", id.short())), ParsePeerError::Id(_)));
+        for addr in ["", "localhost:1", "127.0.0.1", "127.0.0.1:65536", "::1:1"] {
+            assert!(matches!(error(&format!("{id}@{addr}")), ParsePeerError::Address(_)), "{addr}");
+        }
+        assert!(matches!(error(&format!("{id}@0.0.0.0:1")), ParsePeerError::Unusable(_)));
     }
 
     #[test]

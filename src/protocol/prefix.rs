@@ -29,7 +29,7 @@ impl Prefix {
     }
 
     /// How many bits are fixed (0..=160).
-    pub fn len(&self) -> u32 {
+    pub fn fixed_bits(&self) -> u32 {
         self.len
     }
 
@@ -38,8 +38,8 @@ impl Prefix {
         self.bits
     }
 
-    /// Whether no bit is fixed, so that every id is covered.
-    pub fn is_empty(&self) -> bool {
+    /// Whether every id is covered: no bit is fixed.
+    pub fn covers_all(&self) -> bool {
         self.len == 0
     }
 
@@ -109,6 +109,13 @@ mod tests {
     #[test]
     fn a_single_id_cannot_be_split() {
         assert!(Prefix::of(&NodeId::of_key("x"), 160).split().is_none());
+    }
+
+    #[test]
+    fn only_the_prefix_without_fixed_bits_covers_all_ids() {
+        assert!(Prefix::ALL.covers_all() && Prefix::ALL.fixed_bits() == 0);
+        let (zero, one) = Prefix::ALL.split().unwrap();
+        assert!(!zero.covers_all() && !one.covers_all());
     }
 
     #[test]

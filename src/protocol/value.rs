@@ -2,7 +2,14 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 /// A value of the network. Text stays text and bytes stay bytes, from the `set` to every `get` (docs/wire.md, 3.3).
+///
+/// Text prints as it is, bytes as lower-case hex. With serde text is `{"kind": "text", "value": "…"}`, and bytes are
+/// `{"kind": "bytes", "value_base64": "…"}`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Unicode text. It may be empty.
@@ -30,6 +37,14 @@ impl Value {
         }
     }
 
+    /// The bytes, without a copy: the UTF-8 for text.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Value::Text(text) => text.into_bytes(),
+            Value::Bytes(bytes) => bytes,
+        }
+    }
+
     /// The text, if this is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -44,6 +59,27 @@ impl Value {
             Value::Text(_) => "text",
             Value::Bytes(_) => "bytes",
         }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(text),
+            Value::Bytes(bytes) => f.write_str(&hex::encode(bytes)),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Value", 2)?;
+        fields.serialize_field("kind", self.kind())?;
+        match self {
+            Value::Text(text) => fields.serialize_field("value", text)?,
+            Value::Bytes(bytes) => fields.serialize_field("value_base64", &BASE64.encode(bytes))?,
+        }
+        fields.end()
     }
 }
 
@@ -69,6 +105,12 @@ impl From<String> for Value {
     }
 }
 
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Value::Text(text.clone())
+    }
+}
+
 impl From<&[u8]> for Value {
     fn from(bytes: &[u8]) -> Self {
         Value::Bytes(bytes.to_vec())
@@ -87,6 +129,19 @@ impl From<Vec<u8>> for Value {
     }
 }
 
+impl From<&Vec<u8>> for Value {
+    fn from(bytes: &Vec<u8>) -> Self {
+        Value::Bytes(bytes.clone())
+    }
+}
+
+#[cfg(feature = "node")]
+impl From<bytes::Bytes> for Value {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Value::Bytes(bytes.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +151,37 @@ mod tests {
         assert_eq!(Value::from("a"), Value::Text("a".into()));
         assert_eq!(Value::from(b"a"), Value::Bytes(vec![b'a']));
         assert_ne!(Value::from("a"), Value::from(b"a"));
+    }
+
+    #[test]
+    fn strings_and_bytes_of_every_kind_make_a_value() {
+        let (text, bytes) = ("a".to_owned(), vec![b'a']);
+        assert_eq!([Value::from(&text), Value::from(text.clone())], [Value::Text("a".into()), Value::Text("a".into())]);
+        for value in [Value::from(&bytes), Value::from(bytes.as_slice()), Value::from(bytes.clone())] {
+            assert_eq!(value, Value::Bytes(vec![b'a']));
+        }
+        #[cfg(feature = "node")]
+        assert_eq!(Value::from(bytes::Bytes::from_static(b"a")), Value::Bytes(vec![b'a']));
+    }
+
+    #[test]
+    fn its_bytes_are_those_that_it_was_made_of() {
+        assert_eq!(Value::from("aü").into_bytes(), "aü".as_bytes());
+        assert_eq!(Value::from(b"\0\xff").into_bytes(), b"\0\xff");
+    }
+
+    #[test]
+    fn text_prints_as_it_is_and_bytes_as_hex() {
+        assert_eq!(Value::from("aü\n").to_string(), "aü\n");
+        assert_eq!(Value::from(b"\0\xff").to_string(), "00ff");
+    }
+
+    #[test]
+    fn serde_tells_text_from_bytes() {
+        let json = |value: Value| serde_json::to_string(&value).unwrap();
+        assert_eq!(json(Value::from("a\"ü")), r#"{"kind":"text","value":"a\"ü"}"#);
+        assert_eq!(json(Value::from(b"\0\xff")), r#"{"kind":"bytes","value_base64":"AP8="}"#);
+        assert_eq!(json(Value::from(b"")), r#"{"kind":"bytes","value_base64":""}"#);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub const HEARD: usize = 10_000;
 /// ```
 /// use kademlia_dynamic::protocol::message::Request;
 /// use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-/// use kademlia_dynamic::{Codec, GetOutcome, Node, Value};
+/// use kademlia_dynamic::{GetOptions, Codec, GetResult, Node, Value};
 ///
 /// in_virtual_time(async {
 ///     let network = MemoryNetwork::new(7);
@@ -48,7 +48,7 @@ pub const HEARD: usize = 10_000;
 ///         Request::FindValue { .. } => Reply::Silence,
 ///         _ => Reply::Usual,
 ///     });
-///     assert_eq!(node.get_outcome("other").await.unwrap(), GetOutcome::NobodyAnswered { asked: 3 });
+///     assert_eq!(node.get_with("other", GetOptions::default()).await.unwrap().result, GetResult::NobodyAnswered { asked: 3 });
 ///
 ///     let asked = peers.heard().into_iter().filter(|asked| asked.request.name() == "find_value");
 ///     assert!(asked.count() > 3);

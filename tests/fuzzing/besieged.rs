@@ -7,18 +7,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kademlia_dynamic::actors::poison::REMEMBERED;
-use kademlia_dynamic::actors::queries::MAX_PARKED;
+use kademlia_dynamic::actors::snapshot::MAX_PARKED;
+use kademlia_dynamic::actors::snapshot::MAX_TOKENS;
+use kademlia_dynamic::actors::snapshot::REMEMBERED;
 use kademlia_dynamic::actors::snapshot::{AdmissionSnapshot, Snapshot};
-use kademlia_dynamic::protocol::admission::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
-use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
-use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::liveness::{
+use kademlia_dynamic::actors::snapshot::{
     MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
 };
+use kademlia_dynamic::actors::snapshot::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
+use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
+use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, Subnet, check_unicast};
-use kademlia_dynamic::protocol::pending::MAX_TOKENS;
 use kademlia_dynamic::sim::MemoryNetwork;
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Peer};
 use tokio::time::sleep;

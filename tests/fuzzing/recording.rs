@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use kademlia_dynamic::actors::socket::transport::{Datagram, Sent, Transport};
+use kademlia_dynamic::actors::transport::{Datagram, Sent, Transport};
 
 /// What passed, in both directions.
 pub(crate) type Tape = Rc<RefCell<Vec<Vec<u8>>>>;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use kademlia_dynamic::actors::socket::transport::{Datagram, Sent, Transport};
-use kademlia_dynamic::protocol::admission::MAX_AMPLIFICATION;
+use kademlia_dynamic::actors::transport::{Datagram, Sent, Transport};
+use kademlia_dynamic::internals::MAX_AMPLIFICATION;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kademlia_dynamic::actors::events::{Event, EventStream};
-use kademlia_dynamic::protocol::audit::Replica;
+use kademlia_dynamic::actors::outcome::Replica;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::{Codec, Config, Value};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kademlia_dynamic::actors::socket::udp::UdpTransport;
+use kademlia_dynamic::actors::transport::UdpTransport;
 use kademlia_dynamic::{Codec, Node, NodeId};
 
 use crate::decoders::check_decoder;

@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Asked, Latency, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ fn after_the_holders_went(politely: bool, loss: f64, config: Config, seed: u64) 
             }
         }
         let outcome = sim.get(sim.random_node(), "key").await.unwrap();
-        (sim.copies_of("key").await, matches!(outcome, GetOutcome::Found { .. }))
+        (sim.copies_of("key").await, matches!(outcome, GetResult::Found { .. }))
     });
     run.unwrap()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, GetOutcome, Node};
+use kademlia_dynamic::{Codec, GetOptions, GetResult, Node};
 
 /// Round trips in milliseconds: up to now, and from now on: so long, and so much longer for each peer than for the one
 /// before it.
@@ -38,26 +38,29 @@ const CASES: [Case; 15] = [
 ];
 
 /// What a node reads after 20 reads have measured the round trips; with an `outage`, after a read that no peer answered.
-async fn read(case: &Case, outage: bool) -> GetOutcome {
+async fn read(case: &Case, outage: bool) -> GetResult {
     let Case { before, after, spread, peers: count } = *case;
     let network = MemoryNetwork::new(1);
     let peers = ScriptedPeers::new(&network, Codec::Json).with(count);
     peers.on(move |_| Reply::Usual.after(Duration::from_millis(before)));
     let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await.unwrap();
     for number in 0..20 {
-        let missing = node.get_outcome(format!("missing {number}")).await.unwrap();
-        assert_eq!(missing, GetOutcome::NotFound { answered: count, unheard: 0 });
+        let missing = node.get_with(format!("missing {number}"), GetOptions::default()).await.unwrap().result;
+        assert_eq!(missing, GetResult::NotFound { answered: count, unheard: 0 });
     }
     peers.hold(5, "tea", "3.20");
     if outage {
         peers.on(|_| Reply::Silence);
-        assert!(matches!(node.get_outcome("tea").await.unwrap(), GetOutcome::NobodyAnswered { .. }));
+        assert!(matches!(
+            node.get_with("tea", GetOptions::default()).await.unwrap().result,
+            GetResult::NobodyAnswered { .. }
+        ));
     }
     peers.on(move |asked| match asked.request {
         Request::FindValue { .. } => Reply::Usual.after(Duration::from_millis(after + spread * asked.peer as u64)),
         _ => Reply::Usual,
     });
-    node.get_outcome("tea").await.unwrap()
+    node.get_with("tea", GetOptions::default()).await.unwrap().result
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn a_read_finds_what_one_holder_has_that_answers_later_than_ever_before() {
             let Case { before, after, spread, peers } = case;
             let outcome = in_virtual_time(async move { read(&case, outage).await });
             let what = format!("{before} ms before, {after} + {spread} n ms after, {peers} peers, outage: {outage}");
-            let GetOutcome::Found { value, .. } = outcome else { panic!("{what}: {outcome:?}") };
+            let GetResult::Found { value, .. } = outcome else { panic!("{what}: {outcome:?}") };
             assert_eq!(value, "3.20".into(), "{what}");
         }
     }
@@ -83,9 +86,9 @@ fn a_read_that_ends_before_all_of_the_nearest_were_heard_says_how_many_were_not(
         let node = builder.config(config.build().unwrap()).start_local_over(network.endpoint()).await.unwrap();
         peers.hold(5, "tea", "3.20");
         peers.on(|asked| if asked.peer == 5 { Reply::Silence } else { Reply::Usual });
-        node.get_traced("tea").await.unwrap()
+        node.get_with("tea", GetOptions::default().trace(true)).await.unwrap()
     });
-    assert_eq!(outcome.outcome, GetOutcome::NotFound { answered: 7, unheard: 1 });
+    assert_eq!(outcome.result, GetResult::NotFound { answered: 7, unheard: 1 });
     let trace = outcome.trace.unwrap();
-    assert_eq!((trace.unheard, trace.ending), (1, Some(kademlia_dynamic::protocol::lookup::Ending::DeadlinePassed)));
+    assert_eq!((trace.unheard, trace.ending), (1, Some(kademlia_dynamic::actors::outcome::Ending::DeadlinePassed)));
 }

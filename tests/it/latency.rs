@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kademlia_dynamic::NodeId;
+use kademlia_dynamic::actors::outcome::{CameBack, Trace};
 use kademlia_dynamic::protocol::config::DEFAULT_QUERY_TIMEOUT;
-use kademlia_dynamic::protocol::lookup::{CameBack, Trace};
 use kademlia_dynamic::sim::{Latency, Sim, SimBuilder};
+use kademlia_dynamic::{GetOptions, NodeId};
 use tokio::time::Instant;
 
 const NODES: usize = 120;
@@ -68,7 +68,7 @@ fn answered(trace: &Trace) -> impl Iterator<Item = NodeId> {
 /// Lets a node read; `None` where it held the key itself.
 async fn read(sim: &Sim, place: usize, key: &str) -> Option<(Duration, Arc<Trace>)> {
     let began = Instant::now();
-    let traced = sim.node(place).unwrap().get_traced(key).await.unwrap();
+    let traced = sim.node(place).unwrap().get_with(key, GetOptions::default().trace(true)).await.unwrap();
     Some((began.elapsed(), traced.trace?))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{INBOX, Latency, Link, MemoryNetwork, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetOptions, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -293,8 +293,8 @@ fn an_outage_of_half_an_hour_evicts_nobody_for_good() {
         let until = Instant::now() + HOUR / 2;
         while Instant::now() < until {
             for node in &nodes {
-                let outcome = node.get_outcome("what nobody set").await.unwrap();
-                assert!(!matches!(outcome, GetOutcome::Found { .. } | GetOutcome::NotFound { answered: 1.., .. }));
+                let outcome = node.get_with("what nobody set", GetOptions::default()).await.unwrap().result;
+                assert!(!matches!(outcome, GetResult::Found { .. } | GetResult::NotFound { answered: 1.., .. }));
             }
             sleep(Duration::from_secs(60)).await;
         }

@@ -8,7 +8,9 @@ use kademlia_dynamic::actors::outcome::ContactFailure;
 use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
 use kademlia_dynamic::protocol::config::AppliesTo;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
-use kademlia_dynamic::{Codec, Config, Error, FoundValue, GetOutcome, Node, NodeId, Value, generate_node_id};
+use kademlia_dynamic::{
+    Codec, Config, Error, FoundValue, GetOptions, GetResult, Node, NodeId, Value, generate_node_id,
+};
 
 #[tokio::test]
 async fn three_nodes_share_values_on_every_wire() {
@@ -83,9 +85,15 @@ async fn a_get_tells_that_nobody_has_it_from_that_nobody_answered() {
     let config = Config::builder().query_timeout(Duration::from_millis(200)).build().unwrap();
     let first = Node::builder().start().await.unwrap();
     let second = Node::builder().config(config).bootstrap([first.local_addr()]).start().await.unwrap();
-    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NotFound { answered: 1, unheard: 0 });
+    assert_eq!(
+        second.get_with("absent", GetOptions::default()).await.unwrap().result,
+        GetResult::NotFound { answered: 1, unheard: 0 }
+    );
     first.stop().await;
-    assert_eq!(second.get_outcome("absent").await.unwrap(), GetOutcome::NobodyAnswered { asked: 1 });
+    assert_eq!(
+        second.get_with("absent", GetOptions::default()).await.unwrap().result,
+        GetResult::NobodyAnswered { asked: 1 }
+    );
     assert!(second.get("absent").await.is_err());
 }
 
@@ -112,8 +120,8 @@ async fn an_actix_application_sends_the_same_operations_as_messages() {
     let actor = second.actor();
     let set = Set { key: "key".into(), value: std::sync::Arc::new("value".into()) };
     assert_eq!(actor.send(set).await.unwrap().unwrap().stored, 1);
-    let got = first.actor().send(Get { key: "key".into() }).await.unwrap().unwrap();
-    assert!(matches!(got, GetOutcome::Found { value: Value::Text(text), .. } if text == "value"));
+    let got = first.actor().send(Get::new("key")).await.unwrap().unwrap();
+    assert!(matches!(got.result, GetResult::Found { value: Value::Text(text), .. } if text == "value"));
     let found = actor.send(FindNode { target: generate_node_id() }).await.unwrap().unwrap();
     assert_eq!(found.iter().map(|peer| peer.id).collect::<Vec<_>>(), [first.id()]);
     let snapshot = actor.send(Describe).await.unwrap().unwrap();

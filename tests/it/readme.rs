@@ -1,7 +1,10 @@
-//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, and tests that are named; and that the
-//! sections of docs/wire.md exist that the code cites. The README's programs are documentation tests of the library.
+//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, tests that are named, and what is to be
+//! typed; and that the sections of docs/wire.md exist that the code cites. The README's programs are documentation tests of the
+//! library.
 
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::Command;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::{
@@ -74,6 +77,36 @@ fn every_link_leads_to_a_file_that_exists_and_to_a_heading_that_it_has() {
             let headings = anchors(&std::fs::read_to_string(file).unwrap());
             assert!(headings.iter().any(|anchor| anchor == heading), "no heading makes the anchor of {target}");
         }
+    }
+}
+
+/// The lines that add the node to an application are typed into a shell, in a new one with the README's program. The
+/// dependencies must resolve; with KAD_README_BUILD=1 the program is compiled against them as well, which takes a minute.
+#[cfg(unix)]
+#[test]
+fn an_application_that_begins_as_the_readme_says_resolves_its_dependencies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let section = README.split("## Embed it").nth(1).unwrap();
+    let block = |opening: &str| section.split(opening).nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let typed: Vec<&str> = block("```console\n").lines().map(|line| line.strip_prefix("$ ").unwrap()).collect();
+    let typed = typed.join(" && ").replace("../kademlia-dynamic", root.to_str().unwrap());
+
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, dir: &Path| {
+        let mut shell = Command::new("sh");
+        // What this package was built with is there; nothing else is to be fetched.
+        shell.args(["-c", command]).current_dir(dir).env("CARGO_NET_OFFLINE", "true");
+        let output = shell.env("CARGO_TARGET_DIR", root.join("target/readme")).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("cargo new --quiet my-app", folder.path());
+    let app = folder.path().join("my-app");
+    run(&typed, &app);
+    std::fs::copy(root.join("Cargo.lock"), app.join("Cargo.lock")).unwrap();
+    std::fs::write(app.join("src/main.rs"), block("```rust,no_run\n")).unwrap();
+    run("cargo tree --edges normal", &app);
+    if std::env::var_os("KAD_README_BUILD").is_some() {
+        run("cargo check --quiet", &app);
     }
 }
 

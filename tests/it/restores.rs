@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::comparison::COMPARED;
+use kademlia_dynamic::internals::COMPARED;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};

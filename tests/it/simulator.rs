@@ -1,13 +1,11 @@
 //! What a simulated network does as a whole: the same run for the same seed, lookups that find the true nearest, and who
 //! lives there. What becomes of values under faults is among the figures.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{Churn, Latency, Sim};
-use kademlia_dynamic::{Codec, Config, GetOutcome, NodeId, Value};
+use kademlia_dynamic::{Config, GetOptions, GetResult, NodeId, Value};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -100,7 +98,7 @@ fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_400_nodes() {
 }
 
 async fn is_readable(sim: &Sim, key: &str) -> bool {
-    matches!(sim.get(sim.random_node(), key).await, Ok(GetOutcome::Found { value, .. }) if value == Value::from(key))
+    matches!(sim.get(sim.random_node(), key).await, Ok(GetResult::Found { value, .. }) if value == Value::from(key))
 }
 
 /// Sets this many values, each under its own text, from nodes of the seed's choice, and says where.
@@ -178,8 +176,8 @@ fn a_visitor_reads_what_others_hold_and_leaves_no_trace_in_their_tables() {
     Sim::run(Sim::builder().nodes(10).seed(13), async |sim| {
         publish(&sim, 1).await;
         let visitor = sim.client().await.unwrap();
-        let outcome = visitor.get_outcome("key 0").await.unwrap();
-        assert!(matches!(outcome, GetOutcome::Found { holder: Some(_), .. }), "{outcome:?}");
+        let outcome = visitor.get_with("key 0", GetOptions::default()).await.unwrap().result;
+        assert!(matches!(outcome, GetResult::Found { holder: Some(_), .. }), "{outcome:?}");
         assert_eq!(sim.population().ours, 10);
         for place in sim.places() {
             let table = sim.node(place).unwrap().snapshot().await.unwrap().table;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, ScriptedPeers, in_virtual_time, suspend};
-use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetOptions, Node, NodeId, Value};
 use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -127,14 +127,14 @@ fn after_a_sleep_peers_are_known_queries_are_answered_and_no_round_trip_took_hou
         // A query is under way while the machine falls asleep: it ends, and the next one does not wait for hours.
         let asked = {
             let node = node.clone();
-            actix_rt::spawn(async move { node.get_outcome("absent").await })
+            actix_rt::spawn(async move { node.get_with("absent", GetOptions::default()).await })
         };
         tokio::task::yield_now().await;
         suspend(8 * HOUR);
         let _ = asked.await.unwrap().unwrap();
         sleep(MINUTE).await;
         let began = tokio::time::Instant::now();
-        assert!(node.get_outcome("absent too").await.is_ok());
+        assert!(node.get_with("absent too", GetOptions::default()).await.is_ok());
         assert!(began.elapsed() < Duration::from_secs(10));
         assert!(node.counters().restarts().is_empty());
     });

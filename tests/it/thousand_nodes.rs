@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Latency, Sim};
-use kademlia_dynamic::{GetOutcome, NodeId};
+use kademlia_dynamic::{GetResult, NodeId};
 
 const NODES: usize = 1_000;
 /// As 10,000 of them shall fit 4 GiB.
@@ -57,7 +57,7 @@ fn a_thousand_nodes_take_a_tenth_of_4_gib_and_lookups_among_them_find_all_of_the
             let key = format!("key {n}");
             assert!(sim.set(sim.random_node(), &key, "value").await.unwrap().stored >= 20);
             let read = sim.get(sim.random_node(), &key).await.unwrap();
-            assert!(matches!(read, GetOutcome::Found { .. }), "{read:?}");
+            assert!(matches!(read, GetResult::Found { .. }), "{read:?}");
         }
     })
     .unwrap();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::lookup::CameBack;
+use kademlia_dynamic::actors::outcome::CameBack;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, GetOutcome, Node, Value};
+use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, Value};
 use tokio::time::timeout;
 
 /// Stands where a value stands.
@@ -111,8 +111,8 @@ fn a_get_that_meets_such_a_value_says_so_and_not_that_nobody_holds_one() {
             });
             let holder = peers.peer(2);
             peers.forget_heard();
-            let read = node.get_traced("key").await.unwrap();
-            assert_eq!(read.outcome, GetOutcome::Unsupported { holder }, "{codec}");
+            let read = node.get_with("key", GetOptions::default().trace(true)).await.unwrap();
+            assert_eq!(read.result, GetResult::Unsupported { holder }, "{codec}");
             let trace = read.trace.unwrap();
             let told = trace.asked.iter().filter(|asked| asked.came_back == CameBack::Unsupported);
             assert_eq!(told.map(|asked| asked.peer).collect::<Vec<_>>(), [holder], "{codec}");

@@ -9,7 +9,7 @@ use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Class, cache_ttl};
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,13 +75,13 @@ async fn an_ended_publication(sim: Sim) -> (bool, bool, bool) {
         sim.leave(sim.random_node()).await;
     }
     sleep_until(ends - 60 * SECOND).await;
-    let is_read = async || matches!(sim.get(sim.random_node(), "key").await, Ok(GetOutcome::Found { .. }));
+    let is_read = async || matches!(sim.get(sim.random_node(), "key").await, Ok(GetResult::Found { .. }));
     let before = is_read().await;
     // A `set` takes its time to reach the last of the holders.
     sleep_until(ends + SECOND).await;
     let mut after = false;
     for place in sim.places() {
-        after |= !matches!(sim.get(place, "key").await, Ok(GetOutcome::NotFound { .. }));
+        after |= !matches!(sim.get(place, "key").await, Ok(GetResult::NotFound { .. }));
     }
     // The sweep comes each 150 s, jittered by a tenth.
     sim.run_for(Duration::from_secs(165)).await;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use kademlia_dynamic::persist::{DiskStore, STORE_FILE};
 use kademlia_dynamic::protocol::config::{DEFAULT_MAX_STORE_BYTES, DEFAULT_MAX_VALUES};
 use kademlia_dynamic::protocol::store::Store;
-use kademlia_dynamic::{GetOutcome, Node, NodeId, Value};
+use kademlia_dynamic::{GetOptions, GetResult, Node, NodeId, Value};
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
@@ -83,10 +83,10 @@ async fn client(of: &Running) -> Node {
 }
 
 /// Reads `key` by the word of the node, however long that takes.
-async fn ask(reader: &Node, key: &str) -> GetOutcome {
+async fn ask(reader: &Node, key: &str) -> GetResult {
     for _ in 0..30 {
-        match reader.get_outcome(key).await {
-            Ok(GetOutcome::NobodyAnswered { .. } | GetOutcome::NotFound { answered: 0, .. }) => {}
+        match reader.get_with(key, GetOptions::default()).await.map(|read| read.result) {
+            Ok(GetResult::NobodyAnswered { .. } | GetResult::NotFound { answered: 0, .. }) => {}
             outcome => return outcome.unwrap(),
         }
     }
@@ -132,7 +132,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
         let read = if round + 1 == kills() { acknowledged.iter().collect() } else { latest.collect::<Vec<_>>() };
         for (key, value) in read {
             let outcome = ask(&reader, key).await;
-            if matches!(&outcome, GetOutcome::Found { value: found, .. } if found == value) {
+            if matches!(&outcome, GetResult::Found { value: found, .. } if found == value) {
                 continue;
             }
             node.kill();
@@ -220,7 +220,7 @@ async fn a_node_whose_file_was_damaged_starts_all_the_same_and_takes_values() {
             let user = client(&node).await;
             assert_eq!(user.set(key, "value").await.unwrap().stored, 1, "damage {number}");
             let before = ask(&user, "first").await;
-            assert!(matches!(before, GetOutcome::Found { .. }), "damage {number}, {key}: {before:?}");
+            assert!(matches!(before, GetResult::Found { .. }), "damage {number}, {key}: {before:?}");
             node.kill();
         }
     }
@@ -297,7 +297,7 @@ async fn a_node_whose_folder_is_removed_refuses_values_says_so_and_serves_what_i
         assert_eq!((outcome.stored, outcome.refused), (0, 1), "{key}");
     }
     let reader = client(&node).await;
-    assert!(matches!(ask(&reader, "before").await, GetOutcome::Found { .. }));
+    assert!(matches!(ask(&reader, "before").await, GetResult::Found { .. }));
     node.stop();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut node.child.stderr.take().unwrap(), &mut text).unwrap();

@@ -22,10 +22,10 @@ use tokio::task::JoinHandle;
 use super::super::super::messages::{QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
 use super::super::super::operations::join::resolver::Resolver;
-use super::super::super::outcome::{Error, GetOutcome};
+use super::super::super::outcome::{Error, GetResult};
 use super::super::super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, GetTraced, GetWith, Keep, Ping,
-    Probe, Release, Set, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Keep, Ping, Probe, Release, Set,
+    Unkeep,
 };
 use super::super::super::socket::transport::Transport;
 use super::super::super::supervision::Ended;
@@ -176,10 +176,10 @@ impl Stage {
         requests.push(self.set(key("own")));
         requests.push(self.set("kept".into()));
         requests.push(self.set("released".into()));
-        requests.push(self.request(Get { key: absent.clone() }));
-        requests.push(self.request(Get { key: held.clone() }));
-        requests.push(self.request(GetTraced { key: absent.clone() }));
-        requests.push(self.request(GetWith { key: held.clone(), options: GetOptions::default().quorum(2) }));
+        requests.push(self.request(Get::new(absent.clone())));
+        requests.push(self.request(Get::new(held.clone())));
+        requests.push(self.request(Get::new(absent.clone()).with(GetOptions::default().trace(true))));
+        requests.push(self.request(Get::new(held.clone()).with(GetOptions::default().quorum(2))));
         requests.push(self.request(CheckHealth { key: held.clone() }));
         requests.push(self.request(FindNode { target: NodeId::of_key(&absent) }));
         requests.push(self.request(FindValue { key: key("other") }));
@@ -281,8 +281,8 @@ impl Stage {
             assert_eq!(found.as_ref(), Some(value), "{key:?} was acknowledged");
         }
         let first = acknowledged.keys().next().expect("something was acknowledged").clone();
-        let got = self.running.node.send(Get { key: first }).await.unwrap().unwrap();
-        assert!(matches!(got, GetOutcome::Found { .. }), "{got:?}");
+        let got = self.running.node.send(Get::new(first)).await.unwrap().unwrap();
+        assert!(matches!(got.result, GetResult::Found { .. }), "{got:?}");
 
         let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
         for ((actor, _), times) in drill::struck() {

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Latency, Sim, in_virtual_time};
-use kademlia_dynamic::{Config, Error, GetOutcome, NodeId, Value};
+use kademlia_dynamic::{Config, Error, GetResult, NodeId, Value};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -200,7 +200,7 @@ impl CachingExperiment {
             let mut read = CachingReads { asked: 1, ..CachingReads::default() };
             let reader = sim.random_node();
             let Some(reader_id) = sim.node(reader).map(|node| node.id()) else { return read };
-            if let Ok(GetOutcome::Found { value: found, holder, .. }) = sim.get(reader, &key(n)).await {
+            if let Ok(GetResult::Found { value: found, holder, .. }) = sim.get(reader, &key(n)).await {
                 read.found = 1;
                 read.stale = u64::from(found != Value::from(value(n, round)));
                 // Without a holder it was held by the reader.

@@ -1,11 +1,12 @@
 //! What is measured while an experiment runs, and how single reads and lookups are measured.
 
+use kademlia_dynamic::GetOptions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::outcome::{CameBack, Trace};
 use kademlia_dynamic::protocol::config::DEFAULT_K;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::{CameBack, Trace};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::sim::{Population, Sim};
 use tokio::time::Instant;
@@ -230,7 +231,7 @@ pub(super) async fn look_up(sim: &Sim, place: usize, chance: u64) -> Option<Look
     let key = format!("nobody's/{chance:016x}");
     let target = NodeId::of_key(&key);
     let began = Instant::now();
-    let traced = node.get_traced(&key).await.ok()?;
+    let traced = node.get_with(&key, GetOptions::default().trace(true)).await.ok()?;
     let took = began.elapsed();
     if sim.node(place)?.id() != node.id() {
         return None;

@@ -10,7 +10,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Churn, Latency, Sim, SimBuilder, SimError, in_virtual_time};
-use kademlia_dynamic::{Error, GetOutcome, Node, Value};
+use kademlia_dynamic::{Error, GetOptions, GetResult, Node, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::figures::spread;
@@ -359,17 +359,17 @@ async fn visit(sim: &Sim, n: usize) -> Read {
 
 async fn read_here(node: &Node, n: usize) -> Read {
     let began = Instant::now();
-    let traced = node.get_traced(key(n)).await;
+    let traced = node.get_with(key(n), GetOptions::default().trace(true)).await;
     let took = began.elapsed();
     let end =
         match &traced {
-            Ok(traced) => match &traced.outcome {
-                GetOutcome::Found { value: found, holder, .. } if *found == Value::from(value(n)) => {
+            Ok(traced) => match &traced.result {
+                GetResult::Found { value: found, holder, .. } if *found == Value::from(value(n)) => {
                     if holder.is_none() { ReadEnd::HeldByReader } else { ReadEnd::Found }
                 }
-                GetOutcome::Found { .. } | GetOutcome::Unsupported { .. } => ReadEnd::Failed,
-                GetOutcome::NotFound { .. } => ReadEnd::NotFound,
-                GetOutcome::NobodyAnswered { .. } => ReadEnd::Unanswered,
+                GetResult::Found { .. } | GetResult::Unsupported { .. } => ReadEnd::Failed,
+                GetResult::NotFound { .. } => ReadEnd::NotFound,
+                GetResult::NobodyAnswered { .. } => ReadEnd::Unanswered,
             },
             Err(Error::Stopped(_)) => ReadEnd::Abandoned,
             Err(_) => ReadEnd::Failed,

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kademlia_dynamic::actors::socket::transport::Datagram;
+use kademlia_dynamic::actors::transport::Datagram;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::store::cache_ttl;

@@ -8,7 +8,7 @@ use kad_lab::liar::{Liar, liars};
 use kad_lab::mixed::mixed;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{Churn, Latency, ScriptedPeers, Sim};
-use kademlia_dynamic::{Codec, GetOutcome, NodeId, Value};
+use kademlia_dynamic::{Codec, GetOptions, GetResult, NodeId, Value};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -71,7 +71,7 @@ fn nodes_of_ours_and_legacy_nodes_read_each_others_values() {
             let reader = sim.participant::<LegacyNode>(legacy[(n + 7) % 30]).unwrap();
             assert_eq!(reader.get(&key).await, Some(Value::from("value")), "{key}");
             let outcome = sim.get(ours[(n + 7) % 30], &other).await.unwrap();
-            assert!(matches!(outcome, GetOutcome::Found { .. }), "{other}: {outcome:?}");
+            assert!(matches!(outcome, GetResult::Found { .. }), "{other}: {outcome:?}");
         }
     })
     .unwrap();
@@ -84,8 +84,9 @@ fn a_tenth_of_liars_leads_hardly_a_reader_astray() {
         let honest: HashSet<NodeId> = sim.true_closest(&NodeId::ZERO, 200).iter().map(|peer| peer.id).collect();
         let (mut read, mut misled, published) = (0, 0, publish(&sim, 50).await);
         for (key, _) in &published {
-            let traced = sim.node(sim.random_node()).unwrap().get_traced(key).await.unwrap();
-            read += usize::from(matches!(traced.outcome, GetOutcome::Found { .. }));
+            let traced =
+                sim.node(sim.random_node()).unwrap().get_with(key, GetOptions::default().trace(true)).await.unwrap();
+            read += usize::from(matches!(traced.result, GetResult::Found { .. }));
             let asked = traced.trace.iter().flat_map(|trace| &trace.asked);
             misled += asked.filter(|asked| !honest.contains(&asked.peer.id)).count();
         }

@@ -1,6 +1,7 @@
 //! A disk that fails: nothing that was acknowledged is lost, nothing that was refused is there, and it goes on.
 
 use super::*;
+use crate::causes::Causes;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
 use crate::protocol::store::Recollection;
@@ -100,7 +101,8 @@ fn a_full_disk_refuses_with_a_reason_and_recovers_by_itself_once_there_is_room()
     commit(&mut store, vec![put("old", "value", 1)]).unwrap();
     medium.is_full(true);
     for version in 2..10 {
-        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err().to_string();
+        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err();
+        let error = Causes(&error).to_string();
         assert!(error.contains("writing to disk") && error.contains("no storage space"), "{error}");
         assert_eq!(values(&mut store).len(), 1, "what is held is still served");
         assert_eq!(store.health().state, BackendState::Full);
@@ -130,8 +132,8 @@ fn a_store_that_is_opened_on_a_full_disk_serves_what_it_holds_and_takes_values_o
         let mut store = open(&medium, &clock);
         assert_eq!((values(&mut store).len(), store.recall().unwrap().id), (1, id));
         assert_eq!(store.health().state, BackendState::Full);
-        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err().to_string();
-        assert!(error.contains("no storage space"), "{error}");
+        let error = commit(&mut store, vec![put("new", "value", version)]).unwrap_err();
+        assert!(Causes(&error).to_string().contains("no storage space"), "{error}");
         clock.pass(Duration::from_secs(2));
         if version == 4 {
             medium.is_full(false);

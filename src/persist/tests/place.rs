@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
+use crate::causes::Causes;
 use crate::persist::STORE_FILE;
 
 fn mode(path: &Path) -> u32 {
@@ -35,7 +36,7 @@ fn a_folder_that_is_moved_takes_no_values_until_it_is_back() {
         fs::rename(&folder, &elsewhere).unwrap();
         for version in 2..5 {
             let error = commit(&mut store, vec![put("meanwhile", "value", version)]).unwrap_err();
-            assert!(error.to_string().contains("removed, moved or replaced"), "{error}");
+            assert!(Causes(&error).to_string().contains("removed, moved or replaced"), "{error}");
         }
         assert_eq!((store.health().state, store.health().failing), (BackendState::Gone, true));
         assert_eq!(values(&mut store).len(), 1, "what is held is still served");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
+use crate::causes::Causes;
 use crate::protocol::codec::Codec;
 use crate::protocol::message::{Request, Response};
 use crate::sim::{MemoryNetwork, ScriptedPeers};
@@ -27,7 +28,7 @@ async fn a_node_whose_disk_is_full_serves_and_answers_and_takes_values_again_onc
     medium.is_full(true);
     for attempt in 0..3 {
         let error = node.set("mine", "new").await.unwrap_err();
-        assert!(matches!(error, Error::Store(_)) && error.to_string().contains("no storage space"), "{error}");
+        assert!(matches!(error, Error::Store(_)) && Causes(&error).to_string().contains("no storage space"), "{error}");
         // A peer's is acknowledged, as refused: a legacy node would drop us otherwise.
         let answer = peers.ask(0, node.local_addr(), foreign("theirs")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");

@@ -21,7 +21,7 @@ use super::lru::Expiring;
 use super::message::{TOKEN_VERSION, Token};
 use super::peer::canonical;
 use budgets::Budgets;
-pub use budgets::{ALL_BUDGETS, ALL_BUDGETS_REFILL, HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
+pub use budgets::{HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
 use held::HeldItems;
 pub use held::{Held, HoldRefused};
 pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};

@@ -11,9 +11,8 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
-pub use farewell::{CALLED_PER_K, Farewell, MAX_PARTING, Parting};
-pub use newcomers::{Gift, Look, MAX_GIFTS, MAX_NEWCOMERS, Newcomer, Newcomers};
-pub use serving::Serving;
+pub use farewell::{Farewell, MAX_PARTING, Parting};
+pub use newcomers::{Gift, Look, MAX_GIFTS, Newcomers};
 
 use super::id::{Distance, NodeId};
 use super::peer::Peer;

@@ -1,5 +1,7 @@
 //! Who gives what to whom: laws against the naive definition; then the bounds on newcomers, and the order of a farewell.
 
+use crate::protocol::hand_off::farewell::CALLED_PER_K;
+use crate::protocol::hand_off::newcomers::{MAX_NEWCOMERS, Newcomer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

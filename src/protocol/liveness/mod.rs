@@ -9,15 +9,13 @@ mod silences;
 mod unanswered;
 
 pub(super) use departed::Departed;
-pub use departed::{DEPARTED_FOR, DISPLACED_FOR, MAX_DEPARTED, MAX_DISPLACED};
+#[cfg(test)]
+pub(super) use departed::{DEPARTED_FOR, DISPLACED_FOR, MAX_DEPARTED, MAX_DISPLACED};
 pub(super) use losses::LossRate;
 pub(super) use outages::Outages;
+pub use round_trips::MAX_MEASURED_ADDRESSES;
 pub(super) use round_trips::RoundTrips;
-pub use round_trips::{INITIAL_EXPECTED_RTT, MAX_MEASURED_ADDRESSES, MIN_EXPECTED_RTT, MIN_RESEND_TIMEOUT};
 pub(super) use silences::Streak;
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
 pub(super) use unanswered::Unanswered;
-pub use unanswered::{
-    MAX_ANSWERED_ADDRESSES, MAX_SENDS, MAX_SENDS_UNANSWERED, MAX_UNANSWERED_ADDRESSES, NamedBy, PORTS_TOGETHER,
-    UNANSWERED_WINDOW,
-};
+pub use unanswered::{MAX_ANSWERED_ADDRESSES, MAX_SENDS, MAX_UNANSWERED_ADDRESSES, NamedBy};

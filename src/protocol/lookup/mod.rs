@@ -11,7 +11,7 @@ mod tests;
 
 use std::time::Instant;
 
-pub use self::ballot::{Ballot, Elected, Votes};
+pub use self::ballot::{Ballot, Votes};
 pub use self::outcome::{Ending, Failure, Goal, Next};
 use self::shortlist::{Hope, Offer, Provenance, READ_ON, Shortlist, State};
 pub use self::trace::{
@@ -42,7 +42,7 @@ pub const UNSENT_PER_QUERY: usize = 8;
 ///
 /// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
 /// that it gave. All ends after [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
-/// What was [not sent](Failure::Unsent) is none of these queries, up to [`UNSENT_PER_QUERY`] for each of them.
+/// What was not sent (`Failure::Unsent`) is none of these queries, up to `UNSENT_PER_QUERY` for each of them.
 ///
 /// Events about a peer that is not being waited for are ignored.
 #[derive(Debug, Clone)]

@@ -16,9 +16,9 @@ pub const MAX_REJECTED: usize = 128;
 /// Of these, peers that one informant named, so that a liar does not keep out the others.
 pub const MAX_REJECTED_OF_ONE: usize = 8;
 
-/// One lookup, told in order. At most as many entries as the lookup may send queries, and
-/// [`UNSENT_PER_QUERY`](super::UNSENT_PER_QUERY) times as many that were not sent.
+/// One lookup, told in order. At most as many entries as the lookup may send queries, and 8 times as many that were not sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Trace {
     /// What was looked for.
     pub target: NodeId,
@@ -47,6 +47,7 @@ pub struct Trace {
 
 /// One query of a lookup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Asked {
     /// Who was asked.
     pub peer: Peer,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use outcome::{Answered, Late, NotBegun, PendingCounts, Reject};
 use repeats::AnsweredResends;
-pub use repeats::{MAX_ANSWERED_RESENDS, MAX_RESENT_AT_ONCE};
+pub use repeats::MAX_RESENT_AT_ONCE;
 
 use super::config::Config;
 use super::id::NodeId;

@@ -173,11 +173,6 @@ impl Placement {
         }
     }
 
-    /// Why the value is placed.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
     /// What to do next.
     pub fn next(&mut self, now: Instant) -> Step {
         if now >= self.deadline {

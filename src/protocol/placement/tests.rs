@@ -148,7 +148,7 @@ fn a_restore_sets_only_where_the_key_is_not_held() {
     placement.handle_stored(&near(1).id, true);
     assert_eq!(placement.next(now), Step::Finished);
     assert_eq!(placement.outcome(), Placed { asked: 3, stored: 1, held_already: 2, ..Placed::default() });
-    assert_eq!(placement.mode(), RESTORE);
+    assert_eq!(placement.mode, RESTORE);
 }
 
 #[test]

@@ -33,9 +33,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use bucket::{CHECK_INTERVAL, Entry};
-pub use claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
-pub use outcome::{Change, Insertion, Outcome, Sighting, TableCounters, TableRefusal};
+pub use bucket::Entry;
+pub use outcome::{Change, Insertion, Outcome, Sighting, TableCounters};
 pub use snapshot::{BucketSnapshot, EntrySnapshot, TableSnapshot};
 
 use super::config::Config;

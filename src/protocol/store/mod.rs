@@ -1,6 +1,6 @@
 //! What this node holds, who wins when two values meet, and the trait of whatever keeps the records.
 //!
-//! [`Records`] is the state machine: it decides in memory and says what changed. A [`Store`] keeps those changes, in
+//! `Records` is the state machine: it decides in memory and says what changed. A [`Store`] keeps those changes, in
 //! memory or on a disk, and outlives the actor that owns the records. Neither sends anything.
 
 #[cfg(test)]
@@ -19,17 +19,15 @@ mod rules;
 mod ttl;
 mod writes;
 
-pub use doubts::{Checkpoint, Deed, Doubt, Settled};
+pub(crate) use doubts::{Deed, Doubt, Settled};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use memory::MemoryStore;
-pub use outcome::{
-    ClassCount, Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, ToCompare,
-    WriteOutcome, age_seconds,
-};
-pub use recent::{MAX_RECENT_WRITES, REMEMBERED_TIMEOUTS, RecentWrites, Seen};
+pub use outcome::{ClassCount, Refusals, StoreSnapshot, StoredCopy};
+pub(crate) use outcome::{DueKind, Refusal, ToCompare, WriteOutcome, age_seconds};
+pub(crate) use recent::{RecentWrites, Seen};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
-pub use records::Records;
-pub use rules::{RemoteWrite, is_later};
+pub(crate) use records::Records;
+pub(crate) use rules::{RemoteWrite, is_later};
 pub use ttl::cache_ttl;
 
 use std::error::Error;
@@ -90,9 +88,10 @@ pub trait Store: Send {
 
 /// Records could not be kept or read. The commit that it is about left nothing behind.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The medium failed. Trying again may help: a full disk can be emptied.
-    #[error("the store failed while {doing}: {source}")]
+    #[error("the store failed while {doing}")]
     Failed {
         /// What it was doing, as "writing a commit".
         doing: &'static str,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::health::BackendHealth;
 use super::record::Class;
 use crate::protocol::id::NodeId;
+use crate::protocol::seconds;
 use crate::protocol::value::Value;
 
 /// A value that this node has begun to publish.
@@ -20,17 +21,20 @@ pub struct Publication {
 }
 
 /// A copy that can be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredCopy {
     /// The value.
     pub value: Arc<Value>,
     /// Published, held or cached.
     pub class: Class,
     /// How long it lives; never zero.
+    #[serde(serialize_with = "seconds::serialize")]
     pub ttl_left: Duration,
     /// When it ends, unless it is renewed.
+    #[serde(skip)]
     pub expires_at: Instant,
     /// How long ago the value was last published, where that is known; never of a cached copy.
+    #[serde(serialize_with = "seconds::option::serialize")]
     pub age: Option<Duration>,
 }
 
@@ -83,7 +87,7 @@ pub(super) fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// What became of a stranger's write. Each is acknowledged on the wire; only [`WriteOutcome::holds_value`] tells
+/// What became of a stranger's write. Each is acknowledged on the wire; only `WriteOutcome::holds_value` tells
 /// whether as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the answer on the wire and the event of an ended publication depend on it"]
@@ -109,6 +113,7 @@ pub enum WriteOutcome {
 
 impl WriteOutcome {
     /// Whether the value that came is held now, as what was asked for: `stored` in a `set_res`.
+    #[cfg(test)]
     pub fn holds_value(&self) -> bool {
         !matches!(self, WriteOutcome::Stale | WriteOutcome::Refused(_))
     }
@@ -140,19 +145,19 @@ pub enum Refusal {
 /// Strangers' writes that were not applied since the start, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Refusals {
-    /// [`Refusal::KeyTooLong`].
+    /// The key was too long.
     pub key_too_long: u64,
-    /// [`Refusal::ValueTooLarge`].
+    /// The value was too large.
     pub value_too_large: u64,
-    /// [`Refusal::NoTimeLeft`].
+    /// The copy had no time left.
     pub no_time_left: u64,
-    /// [`Refusal::SourceFull`].
+    /// The source's subnet held its full share of the store.
     pub source_full: u64,
-    /// [`Refusal::Full`].
+    /// The store was full.
     pub full: u64,
-    /// [`Refusal::KeyKept`].
+    /// This node published the key and kept its own value.
     pub key_kept: u64,
-    /// [`WriteOutcome::Stale`].
+    /// Another value was held, and the one that came was older.
     pub stale: u64,
 }
 

@@ -249,6 +249,7 @@ impl Records {
     }
 
     /// When the next value is due.
+    #[cfg(test)]
     pub fn next_due(&self) -> Option<Instant> {
         let due = |published| self.holdings.first_due(published).map(|(at, _)| *at);
         due(true).into_iter().chain(due(false)).min()

@@ -4,6 +4,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::world::World;
+use crate::causes::Causes;
 use crate::protocol::entropy::Entropy;
 
 /// The shape of the distribution of session lengths: many short ones, a few very long. Measured networks lie between
@@ -104,7 +105,7 @@ async fn come_and_go(churn: Churn, world: Weak<World>, place: usize) {
         tokio::time::sleep(gap).await;
         let Some(world) = world.upgrade() else { return };
         if let Err(error) = world.seat(place).await {
-            tracing::error!(%error, place, "nobody comes after a node that left");
+            tracing::error!(error = %Causes(&error), place, "nobody comes after a node that left");
             return;
         }
     }

@@ -11,7 +11,8 @@ use super::others::Participant;
 use super::population::Population;
 use super::world::{Occupant, World};
 use crate::actors::node::Node;
-use crate::actors::outcome::{Error, GetOutcome, SetOutcome};
+use crate::actors::outcome::{Error, GetResult, SetOutcome};
+use crate::actors::requests::GetOptions;
 use crate::actors::supervision::StopReason;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
@@ -28,7 +29,7 @@ use crate::sim::network::MemoryNetwork;
 /// ```
 /// use std::time::Duration;
 /// use kademlia_dynamic::sim::{Churn, Sim};
-/// use kademlia_dynamic::{GetOutcome, Value};
+/// use kademlia_dynamic::{GetResult, Value};
 ///
 /// let hour = Duration::from_secs(3_600);
 /// let builder = Sim::builder().nodes(30).seed(7).loss(0.01).churn(Churn::weibull(4 * hour));
@@ -38,7 +39,7 @@ use crate::sim::network::MemoryNetwork;
 ///
 ///     sim.run_for(hour).await;
 ///     let outcome = sim.get(sim.random_node(), "greeting").await.unwrap();
-///     assert!(matches!(outcome, GetOutcome::Found { value: Value::Text(text), .. } if text == "hello"));
+///     assert!(matches!(outcome, GetResult::Found { value: Value::Text(text), .. } if text == "hello"));
 /// }).unwrap();
 /// ```
 #[derive(Clone)]
@@ -140,9 +141,9 @@ impl Sim {
     /// Lets the node at this place read a value.
     ///
     /// # Errors
-    /// As [`Node::get_outcome`]; [`Error::Stopped`] if no node of ours lives there.
-    pub async fn get(&self, place: usize, key: &str) -> Result<GetOutcome, Error> {
-        self.living(place)?.get_outcome(key).await
+    /// As [`Node::get_with`]; [`Error::Stopped`] if no node of ours lives there.
+    pub async fn get(&self, place: usize, key: &str) -> Result<GetResult, Error> {
+        Ok(self.living(place)?.get_with(key, GetOptions::default()).await?.result)
     }
 
     /// Takes whoever is at this place off the network, as a power cut does: it says nothing any more. The place stays

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Body, Request, Response};
 use kademlia_dynamic::sim::{HEARD, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, GetOutcome, Node, NodeId, Peer, Value};
+use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, NodeId, Peer, Value};
 use tokio::time::sleep;
 
 use super::{house, known, named, start};
@@ -99,7 +99,10 @@ fn an_answer_that_is_no_message_is_silence() {
     in_virtual_time(async {
         let (_, peers, node) = house(2).await;
         peers.on(|_| Reply::Raw(b"{\"type\":\"find_value_res\"".to_vec()));
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NobodyAnswered { asked: 2 });
+        assert_eq!(
+            node.get_with("key", GetOptions::default()).await.unwrap().result,
+            GetResult::NobodyAnswered { asked: 2 }
+        );
         assert!(node.counters().get(Counter::Malformed) > 0);
     });
 }
@@ -108,11 +111,20 @@ fn an_answer_that_is_no_message_is_silence() {
 fn a_get_tells_that_nobody_answered_from_not_found() {
     in_virtual_time(async {
         let (_, peers, node) = house(4).await;
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 4, unheard: 0 });
+        assert_eq!(
+            node.get_with("key", GetOptions::default()).await.unwrap().result,
+            GetResult::NotFound { answered: 4, unheard: 0 }
+        );
         peers.on(|asked| if asked.peer == 3 { Reply::Usual } else { Reply::Silence });
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NotFound { answered: 1, unheard: 3 });
+        assert_eq!(
+            node.get_with("key", GetOptions::default()).await.unwrap().result,
+            GetResult::NotFound { answered: 1, unheard: 3 }
+        );
         peers.on(|_| Reply::Silence);
-        assert_eq!(node.get_outcome("key").await.unwrap(), GetOutcome::NobodyAnswered { asked: 4 });
+        assert_eq!(
+            node.get_with("key", GetOptions::default()).await.unwrap().result,
+            GetResult::NobodyAnswered { asked: 4 }
+        );
     });
 }
 
@@ -124,8 +136,8 @@ fn a_value_found_is_cached_at_the_nearest_peer_that_had_none_after_the_answer() 
         let distance = |n: &usize| peers.id(*n).distance(&key);
         let farthest = (0..12).max_by_key(distance).unwrap();
         peers.hold(farthest, "key", "value");
-        let outcome = node.get_outcome("key").await.unwrap();
-        assert!(matches!(outcome, GetOutcome::Found { holder: Some(holder), .. } if holder == peers.peer(farthest)));
+        let outcome = node.get_with("key", GetOptions::default()).await.unwrap().result;
+        assert!(matches!(outcome, GetResult::Found { holder: Some(holder), .. } if holder == peers.peer(farthest)));
         assert_eq!(named(&peers.heard(), "set_cached").count(), 0, "the answer does not wait for it");
 
         sleep(Duration::from_secs(5)).await;

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use kademlia_dynamic::actors::outcome::Ending;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NODE_ID_BITS;
-use kademlia_dynamic::protocol::lookup::Ending;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, GetOptions, GetOutcome, Node, NodeId, Peer};
+use kademlia_dynamic::{Codec, Config, GetOptions, GetResult, Node, NodeId, Peer};
 use tokio::time::Instant;
 
 use super::start;
@@ -86,7 +86,7 @@ fn a_lookup_ends_within_60_queries_and_10_seconds_whatever_its_peers_are() {
                     let (took, trace) = (began.elapsed(), read.trace.unwrap());
                     assert!(trace.asked.len() <= 60, "{fakes:?}: {} queries", trace.asked.len());
                     assert!(took <= Duration::from_secs(10) + Duration::from_millis(5), "{fakes:?}: {took:?}");
-                    assert!(!matches!(read.outcome, GetOutcome::Found { .. }));
+                    assert!(!matches!(read.result, GetResult::Found { .. }));
                     if let Fakes::Live = fakes {
                         assert!(trace.asked.len() >= 40, "{} queries, {:?}", trace.asked.len(), trace.ending);
                     }
@@ -127,7 +127,7 @@ fn addresses_that_are_not_asked_any_more_cost_a_lookup_none_of_its_queries() {
         let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
         let mut not_sent = Vec::new();
         for n in 0..8 {
-            let trace = node.get_traced(n.to_string()).await.unwrap().trace.unwrap();
+            let trace = node.get_with(n.to_string(), GetOptions::default().trace(true)).await.unwrap().trace.unwrap();
             let tally = trace.tally();
             assert!(tally.asked - tally.unsent <= 60, "{tally:?}");
             // The first few send what each host is sent in a minute; the others lose nothing by it.

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::actors::socket::transport::{Datagram, Sent, Transport};
-use kademlia_dynamic::protocol::admission::{HOST_BUDGET, HOST_BUDGET_REFILL};
+use kademlia_dynamic::actors::transport::{Datagram, Sent, Transport};
+use kademlia_dynamic::internals::{HOST_BUDGET, HOST_BUDGET_REFILL};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
 use kademlia_dynamic::protocol::peer::AddressScope;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kademlia_dynamic::actors::outcome::TracedGet;
-use kademlia_dynamic::protocol::lookup::{CameBack, Ending, Votes};
+use kademlia_dynamic::actors::outcome::GetOutcome;
+use kademlia_dynamic::actors::outcome::{CameBack, Ending, Votes};
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, GetOptions, GetOutcome, Node, Value};
+use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, Value};
 use tokio::time::sleep;
 
 use super::start;
@@ -17,9 +17,9 @@ fn of(quorum: usize) -> GetOptions {
 }
 
 /// The value that was read, and how many agreed, voted and were wanted.
-fn found(read: &TracedGet) -> (&str, [usize; 3]) {
-    match &read.outcome {
-        GetOutcome::Found { value, votes: Votes { agreed, cast, wanted }, .. } => {
+fn found(read: &GetOutcome) -> (&str, [usize; 3]) {
+    match &read.result {
+        GetResult::Found { value, votes: Votes { agreed, cast, wanted }, .. } => {
             (value.as_text().expect("it is text"), [*agreed, *cast, *wanted])
         }
         other => panic!("{other:?}"),
@@ -67,10 +67,10 @@ fn where_fewer_hold_a_value_than_are_wanted_it_is_the_best_of_what_there_is() {
         assert_eq!((trace.ending, trace.tally().answered), (Some(Ending::Complete), 12));
 
         let missing = node.get_with("absent", of(3)).await.unwrap();
-        assert_eq!(missing.outcome, GetOutcome::NotFound { answered: 12, unheard: 0 });
+        assert_eq!(missing.result, GetResult::NotFound { answered: 12, unheard: 0 });
         peers.on(|_| Reply::Silence);
         let silent = node.get_with("another", of(3)).await.unwrap();
-        assert_eq!(silent.outcome, GetOutcome::NobodyAnswered { asked: 12 });
+        assert_eq!(silent.result, GetResult::NobodyAnswered { asked: 12 });
         for (quorum, fits) in [(0, false), (1, true), (20, true), (21, false)] {
             let refused = matches!(node.get_with("key", of(quorum)).await, Err(Error::Config(_)));
             assert_eq!(refused, !fits, "{quorum}");
@@ -92,7 +92,7 @@ fn a_copy_that_is_held_here_is_one_vote_and_wins_where_as_many_say_otherwise() {
         assert!(read.trace.unwrap().here.is_some());
         let read = node.get_with("key", of(2)).await.unwrap();
         assert_eq!(found(&read), ("ours", [1, 2, 2]));
-        let GetOutcome::Found { holder, expires_in, .. } = read.outcome else { unreachable!() };
+        let GetResult::Found { holder, expires_in, .. } = read.result else { unreachable!() };
         assert!(holder.is_none() && expires_in.is_some());
         peers.on(|_| Reply::Silence);
         let read = node.get_with("key", of(3)).await.unwrap();

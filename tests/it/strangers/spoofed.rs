@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Node, NodeId, Value};
 use tokio::time::sleep;
 
 use super::{random_id, start};

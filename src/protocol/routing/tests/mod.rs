@@ -6,6 +6,8 @@ mod moves;
 mod silences;
 mod subnets;
 
+use crate::protocol::routing::bucket::CHECK_INTERVAL;
+use crate::protocol::routing::outcome::TableRefusal;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

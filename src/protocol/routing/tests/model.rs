@@ -1,6 +1,8 @@
 //! A naive model of the table: one list of all known peers and a log of what happened, every question answered by
 //! going through all of it. Ten thousand random histories compare the two after each step.
 
+use crate::protocol::routing::claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
+use crate::protocol::routing::outcome::TableRefusal;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! Ids that are used from another address: peers that moved, and others that want their place.
 
 use super::*;
+use crate::protocol::routing::claims::{CLAIM_INTERVAL, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
 
 /// `far(0)` at another address, by its number.
 fn claimant(number: u32) -> Peer {

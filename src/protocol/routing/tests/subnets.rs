@@ -1,6 +1,7 @@
 //! How many peers of one network a table takes, and to whom it names which.
 
 use super::*;
+use crate::protocol::routing::outcome::TableRefusal;
 
 #[test]
 fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
