@@ -9,6 +9,8 @@ use std::time::Instant;
 use actix::{Actor, Addr, Context, MessageResult, Recipient, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::StoredCopy;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
@@ -17,8 +19,9 @@ use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
     AuditPlaces, CountLookups, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone, LookupFinished,
-    LookupKey, LookupReply, LookupResult, LookupsHandle, NoLookup, Priority, PublishFinished, QueriesHandle,
-    SeedLookup, StartAudit, StartLookup, StoreHandle, Supersede, TableHandle,
+    LookupKey, LookupReply, LookupResult, LookupsHandle, NoLookup, PlacesFound, Placing, Priority, PublishDone,
+    PublishFinished, PublishValue, QueriesHandle, SeedLookup, SetValue, StartAudit, StartLookup, StoreHandle,
+    Supersede, TableHandle,
 };
 use super::operations::audit::Audit;
 use super::operations::compare::Compare;
@@ -82,8 +85,16 @@ impl Lookups {
         Runner::run(operation, &self.shared.lifetime, &self.queries)
     }
 
-    /// Puts a lookup into the queue, or adds the request to an equal one.
+    /// Puts a lookup into the queue, or adds the request to an equal one; the request learns why there is no room.
     fn look_up(&mut self, start: StartLookup) {
+        match self.enqueue(start) {
+            Ok(()) => self.start_next(clock::now()),
+            Err((reply, why)) => reply.resume(Err(why)),
+        }
+    }
+
+    /// The same, where the lookup begins with [`start_next`](Self::start_next), and the request comes back if there is no room.
+    fn enqueue(&mut self, start: StartLookup) -> Result<(), (LookupReply, NoLookup)> {
         let StartLookup { key, priority, own_vote, reply } = start;
         if let Some(job) = self.jobs.get_mut(&key) {
             // Without a bound, since it is applications that ask for the same at once, each a caller that waits. Nothing that a
@@ -93,15 +104,36 @@ impl Lookups {
             if job.start == 0 && priority == Priority::Foreground {
                 self.queue.raise(&key);
             }
-            return;
+            return Ok(());
         }
         if !self.queue.push(key.clone(), priority) {
             self.shared.counters.count(Counter::LookupRefused);
             let limit = self.shared.config.max_lookups + self.shared.config.max_waiting_lookups;
-            return reply.resume(Err(NoLookup::Refused { limit }));
+            return Err((reply, NoLookup::Refused { limit }));
         }
         self.jobs.insert(key, Job { replies: vec![reply], own_vote, start: 0, priority });
-        self.start_next(clock::now());
+        Ok(())
+    }
+
+    /// How a value that is `committed` meanwhile is placed when the places for it are found.
+    fn place_when(&self, mut committed: oneshot::Receiver<Placing>) -> LookupReply {
+        let (store, lifetime) = (self.store.clone(), self.shared.lifetime.clone());
+        LookupReply::then(move |found| match (found, committed.try_recv()) {
+            (Ok(found), Ok(placing)) => store.places_found(PlacesFound { placing, found }),
+            (Ok(found), Err(TryRecvError::Empty)) => lifetime.spawn(async move {
+                if let Ok(placing) = committed.await {
+                    store.places_found(PlacesFound { placing, found });
+                }
+            }),
+            // It is published here all the same, and so placed soon.
+            (Err(why), Ok(Placing { key, version, answer, .. })) => {
+                store.placed(PublishDone { key, version, stored: false });
+                // The caller may have gone.
+                drop(answer.map(|answer| answer.send(Err(why.into()))));
+            }
+            // It is not committed; or the store sees later that nothing waits for that.
+            (_, Err(_)) => {}
+        })
     }
 
     /// Starts those that may begin now.
@@ -190,6 +222,23 @@ impl Handler<StartLookup> for Lookups {
 
     fn handle(&mut self, start: StartLookup, _: &mut Self::Context) {
         self.look_up(start);
+    }
+}
+
+impl Handler<SetValue> for Lookups {
+    type Result = ();
+
+    fn handle(&mut self, set: SetValue, _: &mut Self::Context) {
+        let SetValue { key, value, answer } = set;
+        let (placing, committed) = oneshot::channel();
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        if let Err((_, why)) = self.enqueue(StartLookup::foreground(target, self.place_when(committed))) {
+            // The caller may have gone.
+            let _ = answer.send(Err(why.into()));
+            return;
+        }
+        self.store.publish(PublishValue { key, value, answer, placing });
+        self.start_next(clock::now());
     }
 }
 

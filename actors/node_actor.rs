@@ -17,8 +17,8 @@ use super::handling::Handler;
 use super::join_state::Contacts;
 use super::messages::{
     Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
-    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, LookupReply, LookupResult, ProbeStore,
-    PublishValue, ReadValue, ReleaseKey, StartLookup, UnkeepKey,
+    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, LookupReply, LookupResult, ProbeStore, ReadValue,
+    ReleaseKey, SetValue, StartLookup, UnkeepKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join, JoinContext};
@@ -31,7 +31,7 @@ use super::requests::{
 use super::shared::Shared;
 use super::snapshot::{AdmissionSnapshot, Snapshot};
 use super::supervision::{Ender, StopReason};
-use super::value_store::check_key;
+use super::value_store::{check_key, check_value};
 
 /// How much longer than it may take the handoff at the end is waited for.
 const GRACE: Duration = Duration::from_millis(250);
@@ -187,11 +187,13 @@ impl Handler<Set> for NodeActor {
     type Result = Reply<SetOutcome>;
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = self.admit(None) {
+        let Set { key, value } = set;
+        let Shared { config, codec, .. } = &*self.shared;
+        if let Err(error) = self.admit(None).and_then(|()| check_value(&key, &value, config, *codec)) {
             return Reply::refused(error);
         }
-        let store = self.handles.store.clone();
-        self.in_the_network(move |answer| store.publish(PublishValue { key: set.key, value: set.value, answer }))
+        let lookups = self.handles.lookups.clone();
+        self.in_the_network(move |answer| lookups.set(SetValue { key, value, answer }))
     }
 }
 

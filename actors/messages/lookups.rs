@@ -6,8 +6,9 @@ use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
+use kademlia_dynamic::protocol::value::Value;
 
-use super::super::outcome::{Health, HeldHere};
+use super::super::outcome::{Health, HeldHere, SetOutcome};
 use super::handle::handle;
 use super::{
     Answer, EndPlacement, LaunchCompare, LaunchPublish, LookupOutcome, LookupReply, LookupResult, PublishFinished,
@@ -17,6 +18,7 @@ handle! {
     /// Reaches the actor that runs lookups, audits and placements.
     LookupsHandle = LookupsInbox {
         tell start(StartLookup);
+        tell set(SetValue);
         tell seeded(LaunchLookup);
         tell finished(LookupFinished);
         tell audit(StartAudit);
@@ -78,6 +80,19 @@ impl StartLookup {
     pub fn foreground(key: LookupKey, reply: LookupReply) -> Self {
         Self { key, priority: Priority::Foreground, own_vote: None, reply }
     }
+}
+
+/// Node → lookups: publish this value, here and in the network. Its place among the lookups is taken first, so that a `set` that is
+/// refused as busy has changed nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetValue {
+    /// The key.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Arc<Value>,
+    /// Where the outcome goes.
+    pub answer: Answer<SetOutcome>,
 }
 
 /// Routing table → lookups: the peers that a lookup starts from.

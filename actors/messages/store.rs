@@ -6,6 +6,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
 use kademlia_dynamic::protocol::value::Value;
+use tokio::sync::oneshot;
 
 use super::super::outcome::{GetOutcome, Health, SetOutcome};
 use super::handle::handle;
@@ -37,7 +38,7 @@ handle! {
     }
 }
 
-/// Dispatcher → value store: a peer wants this value held. Answered on [`Committed`].
+/// Dispatcher → value store: a peer wants this value held. Answered once it is committed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StoreValue {
@@ -136,7 +137,8 @@ pub struct RepublishKey {
     pub answer: Answer<SetOutcome>,
 }
 
-/// Node → value store: publish this value under this key, here and in the network.
+/// Lookups → value store: publish this value under this key, whose places are being looked up. Where it goes on when that is
+/// committed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PublishValue {
@@ -144,8 +146,10 @@ pub struct PublishValue {
     pub key: Arc<str>,
     /// The value.
     pub value: Arc<Value>,
-    /// Where the outcome goes.
+    /// Where the outcome goes. It goes with the placing, once the value is committed.
     pub answer: Answer<SetOutcome>,
+    /// Where it goes what is to be placed. It is dropped if that comes to nothing.
+    pub placing: oneshot::Sender<Placing>,
 }
 
 /// Node → value store: no longer republish this key.
@@ -158,11 +162,11 @@ pub struct ReleaseKey {
     pub answer: Answer<bool>,
 }
 
-/// The store's backend → value store: a group of writes is committed, or failed.
+/// The store's backend → value store: a commit has ended. Only where the backend does not say so at once.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Committed {
-    /// Which group.
+    /// Which commit.
     pub group: u64,
     /// Whether it is safe.
     pub result: Result<(), StoreError>,

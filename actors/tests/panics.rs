@@ -1,5 +1,6 @@
 //! Panics: every actor in turn is restarted, and whoever knew it goes on working; the budget for it is bounded.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Addr;
@@ -8,7 +9,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{Change, Committed, Store, StoreError, StoredRecord};
+use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::counters::Counter;
@@ -16,7 +17,7 @@ use super::super::events::Event;
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetResult};
 use super::super::poison::Origin;
-use super::super::requests::{Bootstrap, CheckHealth, Describe, Get, Keep, Ping, Set, Stop};
+use super::super::requests::{Bootstrap, CheckHealth, CopyOf, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
 use super::super::wiring::Running;
 use super::{Panic, key, settle, started, started_over};
@@ -221,6 +222,59 @@ impl Store for Forgetful {
     fn commit(&mut self, _: Vec<Change>, done: Committed) {
         done(Ok(()));
     }
+}
+
+/// A store whose commits wait until they are to be done.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<SlowState>>);
+
+#[derive(Default)]
+struct SlowState {
+    committed: Vec<StoredRecord>,
+    waiting: Vec<(Vec<Change>, Committed)>,
+}
+
+impl Slow {
+    fn commit_all(&self) {
+        let waiting = std::mem::take(&mut self.0.lock().unwrap().waiting);
+        for (changes, done) in waiting {
+            let put = changes.into_iter().filter_map(|change| match change {
+                Change::Put(record) => Some(record),
+                Change::Remove(_) => None,
+            });
+            self.0.lock().unwrap().committed.extend(put);
+            done(Ok(()));
+        }
+    }
+}
+
+impl Store for Slow {
+    fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(self.0.lock().unwrap().committed.clone())
+    }
+
+    fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        self.0.lock().unwrap().waiting.push((changes, done));
+    }
+}
+
+#[actix::test]
+async fn a_restart_of_the_value_store_waits_for_what_its_backend_was_given_before() {
+    tokio::time::pause();
+    let store = Slow::default();
+    let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(store.clone()));
+    let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }));
+    settle().await;
+    inject(&ours, "value store");
+    settle().await;
+    assert!(matches!(set.await.unwrap().unwrap(), Err(Error::Interrupted)), "nothing is known of it");
+    // The store answers nothing before it has all that it had.
+    let copy = actix_rt::spawn(ours.node.send(CopyOf { key: key("k") }));
+    settle().await;
+    assert!(!copy.is_finished());
+    store.commit_all();
+    let copy = copy.await.unwrap().unwrap().unwrap().expect("what is committed is in memory");
+    assert_eq!((copy.class, &*copy.value), (Class::Published, &Value::from("v")));
 }
 
 #[actix::test]

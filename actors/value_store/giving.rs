@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::store::Class;
 use super::super::clock;
 use super::super::handling::Handler;
 use super::super::messages::{HandoffCause, PrepareTransfer, SelectValues, ValuesSelected};
-use super::ValueStore;
+use super::actor::ValueStore;
 
 impl Handler<SelectValues> for ValueStore {
     type Result = ();

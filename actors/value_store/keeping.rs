@@ -1,18 +1,15 @@
-//! What is seen to while values are held: kept and released keys, audits, expiry, and the ends of placements. Who is asked, and
-//! where a value goes, is that of others.
+//! Handlers for what happens while values are held: audits, republications out of turn, expiry, and the ends of placements. Who is
+//! asked, and where a value goes, is decided elsewhere.
 
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::store::{Class, Deed};
+use kademlia_dynamic::protocol::store::Class;
 
 use super::super::clock;
 use super::super::handling::Handler;
-use super::super::messages::{
-    AuditKey, ExpireValues, KeepKey, PublishDone, ReleaseKey, RepublishKey, StartAudit, UnkeepKey,
-};
+use super::super::messages::{AuditKey, ExpireValues, PublishDone, RepublishKey, StartAudit};
 use super::super::outcome::{Error, HeldHere};
-use super::ValueStore;
-use super::committing::Waiting;
+use super::actor::ValueStore;
 
 impl Handler<AuditKey> for ValueStore {
     type Result = ();
@@ -28,50 +25,6 @@ impl Handler<AuditKey> for ValueStore {
             expires_in,
         });
         self.lookups.audit(StartAudit { key, here, answer });
-    }
-}
-
-impl Handler<ReleaseKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, release: ReleaseKey, ctx: &mut Self::Context) {
-        let ReleaseKey { key, answer } = release;
-        let before = self.records.checkpoint(&key);
-        // What may fail yet decides whether there is a publication to be ended.
-        if self.records.release(&key) || self.records.is_in_doubt(&key) {
-            let doubt = self.records.doubt(before, Deed::Release);
-            self.commit(Waiting::Release { answer, doubt }, ctx);
-        } else {
-            self.released(key, false, answer);
-        }
-    }
-}
-
-impl Handler<KeepKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, keep: KeepKey, ctx: &mut Self::Context) {
-        let before = self.records.checkpoint(&keep.key);
-        if self.records.keep(&keep.key) {
-            let doubt = self.records.doubt(before, Deed::Keep);
-            return self.commit(Waiting::Keep { keep, doubt }, ctx);
-        }
-        // Whoever asked may have gone.
-        let _ = keep.answer.send(Err(Error::NotPublished { key: keep.key.to_string() }));
-    }
-}
-
-impl Handler<UnkeepKey> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, unkeep: UnkeepKey, ctx: &mut Self::Context) {
-        let before = self.records.checkpoint(&unkeep.key);
-        if self.records.unkeep(&unkeep.key) || self.records.is_in_doubt(&unkeep.key) {
-            let doubt = self.records.doubt(before, Deed::Unkeep);
-            self.commit(Waiting::Unkeep { unkeep, doubt }, ctx);
-        } else {
-            self.unkept(unkeep, false);
-        }
     }
 }
 
@@ -95,7 +48,7 @@ impl Handler<ExpireValues> for ValueStore {
         let swept = self.records.expire(clock::now());
         if swept > 0 {
             tracing::debug!(swept, "values expired");
-            self.commit(Waiting::Nobody, ctx);
+            self.save(ctx);
         }
     }
 }
@@ -110,6 +63,6 @@ impl Handler<PublishDone> for ValueStore {
         if !done.stored {
             self.records.retry_soon(&done.key, done.version, now, &mut *self.entropy);
         }
-        self.commit(Waiting::Nobody, ctx);
+        self.save(ctx);
     }
 }

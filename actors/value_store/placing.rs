@@ -7,9 +7,10 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::placement;
 
-use super::super::messages::{LaunchCompare, LaunchPublish, LookupResult, Placing};
+use super::super::handling::Handler;
+use super::super::messages::{LaunchCompare, LaunchPublish, LookupResult, PlacesFound, Placing};
 use super::super::outcome::SetOutcome;
-use super::ValueStore;
+use super::actor::ValueStore;
 
 impl ValueStore {
     /// Whether this node is among the k nearest to `key`, given the nearest others.
@@ -74,5 +75,15 @@ impl ValueStore {
             targets,
             answer,
         });
+    }
+}
+
+impl Handler<PlacesFound> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, places: PlacesFound, _: &mut Self::Context) {
+        let PlacesFound { placing, found } = places;
+        let now = self.now();
+        self.compare_or_place(placing, found, now);
     }
 }

@@ -1,8 +1,6 @@
 //! Rounds: how many values are published again and restored at once, and a word where that is not enough. Which are due, the records
 //! know; when a round comes, the scheduler.
 
-use std::time::{Duration, Instant};
-
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::store::DueKind;
 
@@ -10,13 +8,10 @@ use super::super::clock;
 use super::super::handling::Handler;
 use super::super::maintenance::republish_round;
 use super::super::messages::RepublishDue;
-use super::ValueStore;
+use super::actor::ValueStore;
 
 /// Values restored in one round at least, where there is room for so many.
 const MIN_RESTORES: usize = 16;
-/// At most one warning that publications come too late in this time.
-const WARN_EVERY: Duration = Duration::from_secs(600);
-
 /// How many publications and how many restores a round takes at most. Together they find room in the queue of upkeep: whatever
 /// does not would be refused there, and is due in the next round instead, the longest overdue first.
 ///
@@ -28,31 +23,6 @@ fn shares(config: &Config, held: usize) -> (usize, usize) {
     let share = republish_round(config).as_secs_f64() / config.restore_interval.as_secs_f64();
     let restores = ((held as f64 * share * 1.25) as usize).clamp(MIN_RESTORES.min(half), half);
     ((room - restores).max(1), restores)
-}
-
-/// When it was last said that publications come too late.
-#[derive(Debug, Default)]
-pub(super) struct Lateness {
-    told: Option<Instant>,
-}
-
-impl Lateness {
-    /// Says that so many publications are overdue, unless that was said lately.
-    fn tell(&mut self, overdue: impl FnOnce() -> usize, now: Instant) -> bool {
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < WARN_EVERY) {
-            return false;
-        }
-        let values = overdue();
-        if values > 0 {
-            self.told = Some(now);
-            tracing::warn!(
-                values,
-                "values of this node are published again so late that their copies may end before: there are more of them than \
-                 max_waiting_lookups lets through, or the network is too slow"
-            );
-        }
-        values > 0
-    }
 }
 
 impl Handler<RepublishDue> for ValueStore {
@@ -88,13 +58,5 @@ mod tests {
             let config = Config::builder().max_waiting_lookups(waiting).max_lookups(lookups).build().unwrap();
             assert_eq!(shares(&config, held), expected, "{waiting} may wait, {lookups} run, {held} are held");
         }
-    }
-
-    #[test]
-    fn that_publications_come_too_late_is_told_once_in_ten_minutes() {
-        let (start, mut lateness) = (Instant::now(), Lateness::default());
-        assert!(!lateness.tell(|| 0, start));
-        let told = (0..25).filter(|minute| lateness.tell(|| 7, start + Duration::from_secs(60 * minute)));
-        assert_eq!(told.count(), 3);
     }
 }

@@ -1,153 +1,59 @@
-//! Values that come in, from the application and from peers: taken or refused, told of, and on their way to the backend. Who
-//! wins among writers is the protocol's business.
-
-use std::fmt::Display;
-use std::sync::Arc;
-use std::time::Instant;
+//! Values that come in, from the application and from peers, and what this node does with its publications: each becomes a write.
+//! Who wins among writers is the protocol's business, and when it takes effect that of the commits.
 
 use actix::Context;
 use kademlia_dynamic::protocol::comparison::Later;
-use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{Deed, Refusal, RemoteWrite, Seen, StoredCopy, WriteOutcome};
+use kademlia_dynamic::protocol::store::{RemoteWrite, Seen, Write};
 
 use super::super::clock;
 use super::super::counters::Counter;
-use super::super::events::Event;
 use super::super::handling::Handler;
-use super::super::messages::{PublishValue, ReplyTo, StoreValue, TransmitAnswer};
-use super::ValueStore;
-use super::committing::Waiting;
-
-/// A stranger's write that was taken.
-struct Taken {
-    /// What it did; `None` where it left everything as it was.
-    deed: Option<Deed>,
-    /// Whether there is something to be told.
-    news: bool,
-}
+use super::super::messages::{Compared, KeepKey, PublishValue, ReleaseKey, StoreValue, UnkeepKey};
+use super::actor::ValueStore;
+use super::waiter::Waiter;
 
 impl ValueStore {
-    /// What became of the write; `None` if it was refused.
-    fn write(&mut self, write: StoreValue, now: Instant) -> Option<Taken> {
-        let StoreValue { key, value, ttl, age, cached, legacy, to } = write;
-        let outcome = self.check_remote(&key, &value).map(|()| {
-            if cached {
-                self.records.set_cached(key, value, ttl, to.addr, now)
-            } else {
-                let write = RemoteWrite { key, value, ttl, age, from: to.addr, legacy };
-                self.records.set(write, now, &mut *self.entropy)
-            }
-        });
-        let why = match outcome {
-            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => {
-                return Some(Taken { deed: Some(Deed::Write), news: true });
-            }
-            Ok(WriteOutcome::Renewed) => return Some(Taken { deed: Some(Deed::Repeat), news: true }),
-            Ok(WriteOutcome::Unchanged) => return Some(Taken { deed: None, news: false }),
-            Ok(WriteOutcome::Refused(reason)) => reason.to_string(),
-            Ok(WriteOutcome::Stale) => "an older value that somebody restores".to_owned(),
-            Err(why) => why,
-        };
-        self.counters.turned_away(Counter::WriteRefused, to.addr, &why, now);
-        None
-    }
-}
-
-impl ValueStore {
-    /// Takes what was published after the copy held, as if its holder had restored it here. A publication of ours ends even
-    /// where there is no room for it. Whether to go on: not where it cannot be taken just now, and would be published over.
-    pub(super) fn adopt(&mut self, key: &Arc<str>, later: Later, now: Instant, ctx: &mut Context<Self>) -> bool {
-        let Later { value, ttl, age, from } = later;
-        let before = self.records.checkpoint(key);
-        let outcome = self.check_remote(key, &value).map(|()| {
-            let write = RemoteWrite { key: key.clone(), value, ttl: Some(ttl), age, from: from.addr, legacy: false };
-            self.records.set(write, now, &mut *self.entropy)
-        });
-        let deed = match outcome {
-            Ok(WriteOutcome::Stored | WriteOutcome::Superseded { .. }) => Deed::Write,
-            Ok(WriteOutcome::Renewed) => Deed::Repeat,
-            // It is the value at hand; or what is held by now is as late.
-            Ok(WriteOutcome::Unchanged | WriteOutcome::Stale) => return true,
-            Ok(WriteOutcome::Refused(Refusal::Full | Refusal::SourceFull | Refusal::ValueTooLarge))
-                if self.records.give_way(key) =>
-            {
-                Deed::Write
-            }
-            Ok(WriteOutcome::Refused(refusal)) => {
-                self.not_adopted(&refusal, from, now);
-                return true;
-            }
-            Err(why) => {
-                self.not_adopted(&why, from, now);
-                return !self.records.is_published(key);
-            }
-        };
-        let doubt = self.records.doubt(before, deed);
-        self.commit(Waiting::Adopted { from: from.addr, doubt }, ctx);
-        true
-    }
-
-    fn not_adopted(&self, why: &dyn Display, from: Peer, now: Instant) {
-        self.counters.turned_away(Counter::WriteRefused, from.addr, why, now);
-    }
-}
-
-impl ValueStore {
-    /// Tells a peer what became of its write of `key`; where it was stored, with what is left of the copy's life.
-    pub(super) fn acknowledge(&mut self, to: ReplyTo, key: &str, cached: bool, stored: bool) {
-        self.recent.ended(to.addr, to.id, stored);
-        let ttl = || self.records.get(key, clock::now()).filter(|_| stored).as_ref().map(StoredCopy::ttl_seconds);
-        let response = if cached { Response::SetCached } else { Response::Set { stored, ttl: ttl() } };
-        self.socket.answer(TransmitAnswer { to, response });
-    }
-
-    /// A write comes again: it is acknowledged as it was before, and not applied, since others may have been since.
-    fn repeated(&mut self, write: StoreValue, seen: Seen) {
-        self.counters.count(Counter::RepeatedWrite);
-        if let Seen::Acknowledged { stored } = seen {
-            self.acknowledge(write.to, &write.key, write.cached, stored);
+    /// Takes what was published after the copy held, as if its holder had restored it here; then the placement goes on, with what is
+    /// held by then.
+    fn adopt(&mut self, later: Later, adopter: Compared, ctx: &mut Context<Self>) {
+        let (Later { value, ttl, age, from }, Compared { placing, found, .. }) = (later, adopter);
+        let (key, from) = (placing.key.clone(), from.addr);
+        let waiter = Waiter::Adopter { from, placing, found };
+        if let Err(why) = self.check_remote(&key, &value) {
+            return self.turn_away(key, &why, waiter);
         }
+        let write = RemoteWrite { key, value, ttl: Some(ttl), age, from, legacy: false };
+        self.submit(Write::Adopt(write), waiter, ctx);
     }
 }
 
 impl Handler<StoreValue> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, mut write: StoreValue, ctx: &mut Self::Context) {
-        let now = clock::now();
-        let seen = self.recent.came(write.to.addr, write.to.id, &write.key, &write.value, now);
-        if seen != Seen::New {
-            return self.repeated(write, seen);
+    fn handle(&mut self, write: StoreValue, ctx: &mut Self::Context) {
+        let StoreValue { key, value, ttl, age, cached, legacy, to } = write;
+        match self.recent.came(to.addr, to.id, &key, &value, clock::now()) {
+            Seen::New => {}
+            // It comes again: it is acknowledged as it was before, and not applied, since others may have been since.
+            seen => {
+                self.counters.count(Counter::RepeatedWrite);
+                if let Seen::Acknowledged { stored } = seen {
+                    self.acknowledge(to, &key, cached, stored);
+                }
+                return;
+            }
         }
-        let (key, cached) = (write.key.clone(), write.cached);
-        let (permit, origin) = (write.to.permit.take(), write.to.origin.clone());
-        let ReplyTo { addr, local, id, version, token, limit, cut, .. } = write.to;
-        let mut to = ReplyTo { addr, local, id, version, token, limit, cut, permit, origin };
         // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
-        let _blamed = write.to.origin.clone();
-        let before = self.records.checkpoint(&key);
-        let taken = self.write(write, now);
-        if cached {
-            // It is on no disk, so there is nothing to wait for.
-            if taken.is_some_and(|taken| taken.news) {
-                self.events.emit(Event::ValueStored { key: key.to_string(), by: to.addr });
-            }
-            self.acknowledge(to, &key, cached, true);
-            return self.commit(Waiting::Nobody, ctx);
-        }
-        // A value that was written twice is not safe before the first write is, nor if that fails.
-        let unsure = self.records.is_in_doubt(&key) || self.backlog.owes(&key);
-        match taken {
-            Some(Taken { deed, news }) if deed.is_some() || unsure => {
-                let doubt = self.records.doubt(before, deed.unwrap_or(Deed::Repeat));
-                // It waits here for the commit, in a queue of its own bound, so its slot is free.
-                to.permit = None;
-                self.commit(Waiting::Remote { to, news, doubt }, ctx);
-            }
-            // A refused write is acknowledged too: a legacy node drops a peer after one silent query.
-            taken => self.acknowledge(to, &key, cached, taken.is_some()),
-        }
+        let _blamed = to.origin.clone();
+        let (from, waiter) = (to.addr, Waiter::Peer { to, cached });
+        let is_refused =
+            self.check_remote(&key, &value).and_then(|()| if cached { Ok(()) } else { self.check_backend(&key) });
+        let write = match is_refused {
+            Err(why) => return self.turn_away(key, &why, waiter),
+            Ok(()) if cached => Write::Cache { key, value, ttl, from },
+            Ok(()) => Write::Set(RemoteWrite { key, value, ttl, age, from, legacy }),
+        };
+        self.submit(write, waiter, ctx);
     }
 }
 
@@ -155,14 +61,43 @@ impl Handler<PublishValue> for ValueStore {
     type Result = ();
 
     fn handle(&mut self, publish: PublishValue, ctx: &mut Self::Context) {
-        let PublishValue { key, value, answer } = publish;
-        if let Err(error) = self.check(&key, &value) {
-            let _ = answer.send(Err(error));
-            return;
+        let PublishValue { key, value, answer, placing } = publish;
+        self.submit(Write::Publish { key, value }, Waiter::Publisher { answer, placing }, ctx);
+    }
+}
+
+impl Handler<ReleaseKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, ReleaseKey { key, answer }: ReleaseKey, ctx: &mut Self::Context) {
+        self.submit(Write::Release(key), Waiter::Release(answer), ctx);
+    }
+}
+
+impl Handler<KeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, pin: KeepKey, ctx: &mut Self::Context) {
+        self.submit(Write::Pin(pin.key.clone()), Waiter::Pin(pin), ctx);
+    }
+}
+
+impl Handler<UnkeepKey> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, unpin: UnkeepKey, ctx: &mut Self::Context) {
+        self.submit(Write::Unpin(unpin.key.clone()), Waiter::Unpin(unpin), ctx);
+    }
+}
+
+impl Handler<Compared> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, mut compared: Compared, ctx: &mut Self::Context) {
+        let now = self.now();
+        match compared.later.take() {
+            Some(later) => self.adopt(later, compared, ctx),
+            None => self.place(compared.placing, &compared.found, now),
         }
-        let before = self.records.checkpoint(&key);
-        let version = self.records.publish(key, value, clock::now(), &mut *self.entropy).version;
-        let doubt = self.records.doubt(before, Deed::Write);
-        self.commit(Waiting::Local { version, answer, doubt }, ctx);
     }
 }

@@ -1,7 +1,7 @@
 //! What a store and its thread share: the jobs of the thread, and the state that is committed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::protocol::store::{BackendHealth, BackendState, Change, Committed, Recollection, StoredRecord};
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     shadow: Mutex<Shadow>,
     /// Commits that the thread has not begun.
     waiting: AtomicUsize,
+    /// Whether the last write failed. The node asks before each write of a peer, and must not wait for the shadow.
+    failing: AtomicBool,
 }
 
 impl Shared {
@@ -52,12 +54,26 @@ impl Shared {
     /// The thread has ended: nothing is written again, and nothing waits for it.
     pub(super) fn died(&self) {
         self.waiting.store(0, Ordering::Relaxed);
-        let health = &mut self.lock().health;
-        health.failing = true;
-        health.state = BackendState::Failing;
+        self.failed(BackendState::Failing);
+    }
+
+    /// Nothing can be written now, for the reason in `state`.
+    pub(super) fn failed(&self, state: BackendState) {
+        self.failing.store(true, Ordering::Relaxed);
+        self.lock().health.state = state;
+    }
+
+    /// A write has succeeded.
+    pub(super) fn works(&self) {
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     pub(super) fn health(&self) -> BackendHealth {
-        BackendHealth { waiting: self.waiting.load(Ordering::Relaxed), ..self.lock().health }
+        let (waiting, failing) = (self.waiting.load(Ordering::Relaxed), self.is_failing());
+        BackendHealth { waiting, failing, ..self.lock().health }
     }
 }

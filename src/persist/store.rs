@@ -203,6 +203,10 @@ impl Store for DiskStore {
         self.send(Job::Remember(recollection));
     }
 
+    fn is_failing(&self) -> bool {
+        self.shared.is_failing()
+    }
+
     fn health(&self) -> BackendHealth {
         self.shared.health()
     }

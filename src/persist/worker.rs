@@ -150,7 +150,7 @@ impl Worker {
                 "the folder of the store was removed, moved or replaced: new values are refused until it is there again"
             );
         }
-        self.failing(BackendState::Gone);
+        self.shared.failed(BackendState::Gone);
         Err(Failure::Gone)
     }
 
@@ -274,7 +274,7 @@ impl Worker {
         }
         let health = &mut shadow.health;
         health.commits += 1;
-        health.failing = false;
+        self.shared.works();
         health.state = match (health.set_aside, health.reopened) {
             (1.., _) => BackendState::SetAside,
             (0, 1..) => BackendState::Reopened,
@@ -312,13 +312,7 @@ impl Worker {
         if self.broken.is_none() {
             tracing::error!(%failure, "the store on disk cannot be written: new values are refused until it can");
         }
-        self.failing(if failure.is_full() { BackendState::Full } else { BackendState::Failing });
+        self.shared.failed(if failure.is_full() { BackendState::Full } else { BackendState::Failing });
         self.broken = Some((failure.clone(), self.now() + RETRY_PAUSE));
-    }
-
-    fn failing(&self, state: BackendState) {
-        let health = &mut self.shared.lock().health;
-        health.failing = true;
-        health.state = state;
     }
 }

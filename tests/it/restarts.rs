@@ -6,7 +6,7 @@ use std::time::Duration;
 use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, MemoryStore, Store, StoreError, StoredRecord};
-use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Error, Node, NodeId, Value};
 use tokio::time::{sleep, timeout};
 
@@ -120,6 +120,29 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
 }
 
 // ---- What is published ----
+
+#[test]
+fn a_value_that_never_reached_its_places_is_published_as_soon_as_the_node_is_back() {
+    in_virtual_time(async {
+        let house = House::new(k(5));
+        let node = house.start().await;
+        assert!(node.set("placed", "ours").await.unwrap().stored > 0);
+        house.peers.on(|asked| match asked.request {
+            Request::Set { .. } => Reply::Silence,
+            _ => Reply::Usual,
+        });
+        assert_eq!(node.set("lost", "ours").await.unwrap().stored, 0);
+        node.stop().await;
+        house.peers.on(|_| Reply::Usual);
+        house.peers.forget_heard();
+
+        let node = house.start().await;
+        let mut events = node.events();
+        assert_eq!(next_republished(&mut events).await, Some(("lost".to_owned(), 5)));
+        assert!((0..5).all(|n| house.peers.held(n, "lost").is_some()));
+        assert_eq!(house.placed("placed"), 0, "what others hold has its turn later");
+    });
+}
 
 #[test]
 fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {

@@ -9,7 +9,7 @@ use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Class, cache_ttl};
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, Error, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,6 +32,29 @@ async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
 
 fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
     Request::Set { key: key.into(), value: Value::from(value).into(), ttl, age: None }
+}
+
+#[test]
+fn a_set_that_is_refused_as_busy_has_changed_nothing() {
+    in_virtual_time(async {
+        let config = Config::builder().k(5).max_lookups(1).max_waiting_lookups(0).build().unwrap();
+        let (peers, node) = house(3, config).await;
+        sleep(30 * SECOND).await;
+        peers.on(|asked| match asked.request {
+            Request::FindNode { .. } => Reply::Usual.after(SECOND / 2),
+            _ => Reply::Usual,
+        });
+        let first = {
+            let node = node.clone();
+            actix_rt::spawn(async move { node.set("first", "1").await })
+        };
+        sleep(SECOND / 20).await;
+        assert!(matches!(node.set("second", "2").await, Err(Error::Busy { limit: 1, .. })));
+        assert!(first.await.unwrap().unwrap().stored > 0);
+        sleep(180 * SECOND).await;
+        assert!(node.copy_of("first").await.unwrap().is_some() && node.copy_of("second").await.unwrap().is_none());
+        assert!((0..3).all(|n| peers.held(n, "first").is_some() && peers.held(n, "second").is_none()));
+    });
 }
 
 // ---- How long ----

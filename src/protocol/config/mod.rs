@@ -237,7 +237,8 @@ pub struct Config {
     pub max_values: usize,
     /// Bytes, keys and values together, held for others. Defaults to [`DEFAULT_MAX_STORE_BYTES`].
     pub max_store_bytes: usize,
-    /// Writes that wait for a commit (1..=1,000,000). Defaults to [`DEFAULT_MAX_WAITING_WRITES`].
+    /// Writes that wait for a commit, their own or that of another write of their key (1..=1,000,000). A further one is refused;
+    /// one of the application only where it would wait for another. Defaults to [`DEFAULT_MAX_WAITING_WRITES`].
     pub max_waiting_writes: usize,
     /// The longest key in bytes of UTF-8 (1..=32,768). Defaults to [`DEFAULT_MAX_KEY_LEN`].
     pub max_key_len: usize,

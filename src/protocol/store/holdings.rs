@@ -1,19 +1,19 @@
 //! The records themselves and every order in which they are looked up. It knows no rules: whoever changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::outcome::{ClassCount, Refusal};
-use super::quota::{Claim, Quota};
+use super::quota::{Claim, Quota, Reservation};
 use super::record::{Class, Record};
 use crate::protocol::config::Config;
 
 /// All records of a node.
 ///
 /// Invariant: each record is in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
-/// to `quota` as it is.
+/// to `quota` as it is, which offers it for eviction unless it is locked.
 #[derive(Debug)]
 pub(super) struct Holdings {
     records: HashMap<Arc<str>, Record>,
@@ -23,6 +23,8 @@ pub(super) struct Holdings {
     /// Publications wait in a row of their own: they must not stand behind whatever strangers have us hold.
     due_published: BTreeSet<(Instant, Arc<str>)>,
     due_held: BTreeSet<(Instant, Arc<str>)>,
+    /// Keys about which writes in flight decide.
+    locked: HashSet<Arc<str>>,
     quota: Quota,
     published: ClassCount,
     held: ClassCount,
@@ -37,6 +39,7 @@ impl Holdings {
             by_expiry: BTreeSet::new(),
             due_published: BTreeSet::new(),
             due_held: BTreeSet::new(),
+            locked: HashSet::new(),
             quota: Quota::new(config),
             published: ClassCount::default(),
             held: ClassCount::default(),
@@ -56,7 +59,8 @@ impl Holdings {
             self.due(record.is_published()).remove(&(at, record.stored.key.clone()));
         }
         self.quota.discharge(&record);
-        self.count(record.stored.class).subtract(record.bytes());
+        let bytes = record.bytes();
+        self.count(record.stored.class).subtract(&ClassCount { values: 1, bytes });
         Some(record)
     }
 
@@ -67,8 +71,11 @@ impl Holdings {
         if let Some(at) = record.due_at {
             self.due(record.is_published()).insert((at, record.stored.key.clone()));
         }
-        self.quota.charge(&record);
-        self.count(record.stored.class).add(record.bytes());
+        self.quota.count(&record);
+        if !self.locked.contains(&record.stored.key) {
+            self.quota.offer(&record);
+        }
+        self.count(record.stored.class).add(&ClassCount { values: 1, bytes: record.bytes() });
         self.records.insert(record.stored.key.clone(), record);
     }
 
@@ -89,18 +96,12 @@ impl Holdings {
         self.records.values_mut().for_each(|record| record.stored.dated = false);
     }
 
-    /// The same, by somebody else's doing: it is remembered until the record has been due.
-    pub(super) fn put_off(&mut self, key: &str, at: Instant) {
-        self.reschedule(key, at);
-        if let Some(record) = self.records.get_mut(key) {
-            record.put_off = true;
-        }
-    }
-
-    /// Takes out the record that ended first, if one has. Our own publications do not end by themselves.
-    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Record> {
-        let key = self.by_expiry.first().filter(|(at, _)| *at <= now).map(|(_, key)| key.clone())?;
-        self.take(&key)
+    /// Takes out the records that have ended, but for those of which a write in flight decides. Our own publications do not end
+    /// by themselves.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {
+        let ended = self.by_expiry.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
+        let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
+        ended.iter().filter_map(|key| self.take(key)).collect()
     }
 
     /// The publication that is due first, or the copy held for others, and when.
@@ -124,6 +125,61 @@ impl Holdings {
     /// See [`Quota::victim`].
     pub(super) fn victim(&self, claim: &Claim) -> Result<Option<Arc<str>>, Refusal> {
         self.quota.victim(claim).map(|key| key.cloned())
+    }
+
+    /// Finds room for `claim` in the place of what is held under `key`, and reserves it: which records give way once that is
+    /// committed. Nothing gives way before.
+    ///
+    /// # Errors
+    /// Where no eviction would help; nothing is reserved then.
+    pub(super) fn reserve(&mut self, key: &str, claim: &Claim) -> Result<(Vec<Arc<str>>, Reservation), Refusal> {
+        let Self { records, quota, .. } = self;
+        // As if the write had succeeded.
+        let mut leaving: Vec<&Record> = records.get(key).into_iter().collect();
+        leaving.iter().for_each(|record| quota.discharge(record));
+        let own = leaving.len();
+        let found = loop {
+            match quota.victim(claim) {
+                Ok(Some(victim)) => {
+                    let victim = records.get(victim).expect("the quota counts what is held");
+                    quota.discharge(victim);
+                    leaving.push(victim);
+                }
+                Ok(None) => break Ok(()),
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        leaving.iter().for_each(|record| quota.charge(record));
+        found?;
+        let reservation = quota.reserve(claim, &leaving);
+        Ok((leaving[own..].iter().map(|record| record.stored.key.clone()).collect(), reservation))
+    }
+
+    /// A write in flight decides about `key` from now on, whether anything is held under it or not: it does not end and gives
+    /// way to no other until [`Holdings::unlock`].
+    pub(super) fn lock(&mut self, key: &Arc<str>) {
+        self.locked.insert(key.clone());
+        if let Some(record) = self.records.get(key) {
+            self.quota.withdraw(record);
+        }
+    }
+
+    /// The write that decided about `key` has ended.
+    pub(super) fn unlock(&mut self, key: &str) {
+        self.locked.remove(key);
+        if let Some(record) = self.records.get(key) {
+            self.quota.offer(record);
+        }
+    }
+
+    /// Whether a write in flight decides about `key`.
+    pub(super) fn is_locked(&self, key: &str) -> bool {
+        self.locked.contains(key)
+    }
+
+    /// See [`Quota::free`].
+    pub(super) fn free(&mut self, reservation: Reservation) {
+        self.quota.free(reservation);
     }
 
     pub(super) fn of_class(&self, class: Class) -> ClassCount {
@@ -150,12 +206,15 @@ impl Holdings {
     #[cfg(test)]
     pub(super) fn assert_consistent(&self, config: &Config) {
         let mut fresh = Holdings::new(config);
+        fresh.locked = self.locked.clone();
         for record in self.records.values() {
             fresh.put(record.clone());
         }
         assert_eq!((&fresh.published_by_expiry, &fresh.by_expiry), (&self.published_by_expiry, &self.by_expiry));
         assert_eq!((&fresh.due_published, &fresh.due_held), (&self.due_published, &self.due_held));
-        assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
+        if self.locked.is_empty() {
+            assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
+        }
         assert_eq!((fresh.published, fresh.held, fresh.cached), (self.published, self.held, self.cached));
     }
 

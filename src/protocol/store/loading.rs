@@ -14,7 +14,8 @@ impl Records {
     ///
     /// Nothing of it has a date any more, only the latest at which it can have been published.
     ///
-    /// Our own publications do not end by that: those whose time has run out are due at once. Says how many.
+    /// Our own publications do not end by that: those whose time has run out are due at once; the result is how many they are.
+    /// Those that never reached their places are due at once as well.
     pub fn load(&mut self, kept: Vec<StoredRecord>, now: Instant, entropy: &mut dyn Entropy) -> usize {
         let mut lapsed = 0;
         let full = kept.into_iter().filter(|stored| stored.class != Class::Cached);
@@ -51,7 +52,8 @@ impl Records {
                 Class::Published => self.config.effective_republish_interval().min(half_life),
                 Class::Held | Class::Cached => self.config.restore_interval,
             };
-            record.due_at = Some(now + round.mul_f64(entropy.unit()));
+            let wait = round.mul_f64(entropy.unit());
+            record.due_at = Some(if record.is_unplaced() { now } else { now + wait });
             self.holdings.put(record);
         }
         lapsed

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, Committed, Store, StoreError, StoredRecord};
+use super::backend::{Change, Committed, Store, StoreError};
+use super::record::StoredRecord;
 
 /// A [`Store`] in memory. It commits at once and never fails; values are shared with the records, not copied.
 #[derive(Debug, Default)]

@@ -11,15 +11,6 @@ use crate::protocol::id::NodeId;
 use crate::protocol::seconds;
 use crate::protocol::value::Value;
 
-/// A value that this node has begun to publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publication {
-    /// Which publication: greater than that of any earlier value. See [`super::Records::still_current`].
-    pub version: u64,
-    /// When our own copy ends, unless it is renewed.
-    pub expires_at: Instant,
-}
-
 /// A copy that can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredCopy {
@@ -87,8 +78,7 @@ pub(super) fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// What became of a stranger's write. Each is acknowledged on the wire; only `WriteOutcome::holds_value` tells
-/// whether as stored.
+/// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the answer on the wire and the event of an ended publication depend on it"]
 pub enum WriteOutcome {
@@ -96,30 +86,34 @@ pub enum WriteOutcome {
     Stored,
     /// The value was held, and now lives longer.
     Renewed,
-    /// The value was held, and lives as long as before.
+    /// All is as before: the value was held and lives as long as it did, or there was nothing to unpin or to release, or no
+    /// publication to pin.
     Unchanged,
-    /// Our publication has ended: the stranger's value is held in its place. The application is to be told.
+    /// Our publication has ended: a peer's value is held in its place, or nothing where there was no room for that. The application
+    /// is to be informed.
     Superseded {
         /// The version of the publication that ended.
         version: u64,
         /// The value that we published.
         ours: Arc<Value>,
     },
-    /// Another value is held, and the one that came is an older one that somebody restores. Nothing was changed.
-    Stale,
-    /// Nothing was changed.
-    Refused(Refusal),
+    /// This node publishes the value.
+    Published {
+        /// Which publication: greater than that of any earlier value. See [`super::Records::still_current`].
+        version: u64,
+    },
+    /// Our publication is pinned.
+    Pinned {
+        /// Whether it was before.
+        was_pinned: bool,
+    },
+    /// Our publication was pinned, and is no longer.
+    Unpinned,
+    /// Our publication has ended.
+    Released,
 }
 
-impl WriteOutcome {
-    /// Whether the value that came is held now, as what was asked for: `stored` in a `set_res`.
-    #[cfg(test)]
-    pub fn holds_value(&self) -> bool {
-        !matches!(self, WriteOutcome::Stale | WriteOutcome::Refused(_))
-    }
-}
-
-/// Why a stranger's write was refused. Nothing was changed.
+/// Why a peer's write was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The key is longer than [`Config::max_key_len`](crate::protocol::config::Config::max_key_len).
@@ -140,6 +134,9 @@ pub enum Refusal {
     /// This node publishes another value under this key and keeps it.
     #[error("this node publishes the key and keeps its own value")]
     KeyKept,
+    /// Another value is held, and the one that came is an older one.
+    #[error("it is an older value, which its sender restores")]
+    Stale,
 }
 
 /// Strangers' writes that were not applied since the start, by reason.
@@ -157,7 +154,7 @@ pub struct Refusals {
     pub full: u64,
     /// This node published the key and kept its own value.
     pub key_kept: u64,
-    /// Another value was held, and the one that came was older.
+    /// [`Refusal::Stale`].
     pub stale: u64,
 }
 
@@ -170,6 +167,7 @@ impl Refusals {
             Refusal::SourceFull => &mut self.source_full,
             Refusal::Full => &mut self.full,
             Refusal::KeyKept => &mut self.key_kept,
+            Refusal::Stale => &mut self.stale,
         } += 1;
     }
 }

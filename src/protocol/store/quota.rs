@@ -29,6 +29,15 @@ pub(super) struct Claim {
     pub(super) distance: Distance,
 }
 
+/// What a write in flight may take up once it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reservation {
+    subnet: Subnet,
+    total: ClassCount,
+    /// Of that, what its subnet fills.
+    account: ClassCount,
+}
+
 /// What one subnet has brought.
 #[derive(Debug, Default)]
 struct Account {
@@ -40,10 +49,11 @@ struct Account {
     by_expiry: Ordered<Instant>,
 }
 
-/// The copies that strangers brought, as they count and as they give way.
+/// The copies that strangers brought, as they count and as they give way, and what writes in flight have reserved.
 ///
-/// Invariants: each such copy is in the account of its source and either in `farthest` (full) or in `soonest`
-/// (cached); an account has at least one copy and stands in `ranking` under its current weight.
+/// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and `farthest`
+/// if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has at least one
+/// copy or reservation, and stands in `ranking` under its current weight.
 #[derive(Debug)]
 pub(super) struct Quota {
     limit: ClassCount,
@@ -90,43 +100,93 @@ impl Quota {
         self.accounts.len()
     }
 
-    /// Counts `record`, if a stranger brought it.
+    /// Counts `record`, if a stranger brought it, and lets it give way to others.
     pub(super) fn charge(&mut self, record: &Record) {
-        let Some(source) = record.stored.source else { return };
-        let (subnet, bytes, key) = (Subnet::of(&source.ip()), record.bytes(), record.stored.key.clone());
-        self.total.add(bytes);
-        let account = self.accounts.entry(subnet).or_default();
-        self.ranking.remove(&(weight(&self.limit, &account.total), subnet));
-        account.total.add(bytes);
-        self.ranking.insert((weight(&self.limit, &account.total), subnet));
+        self.count(record);
+        self.offer(record);
+    }
+
+    /// Takes back what [`Quota::charge`] did. `record` must be as it was then.
+    pub(super) fn discharge(&mut self, record: &Record) {
+        let Some(subnet) = subnet_of(record) else { return };
+        self.withdraw(record);
+        let (one, cached) = amounts(record);
+        self.change(subnet, |count| count.subtract(&one));
+        self.cached.subtract(&cached);
+        if let Some(account) = self.accounts.get_mut(&subnet) {
+            account.cached.subtract(&cached);
+        }
+        self.total.subtract(&one);
+    }
+
+    /// Counts `record`, if a stranger brought it, without letting it give way.
+    pub(super) fn count(&mut self, record: &Record) {
+        let Some(subnet) = subnet_of(record) else { return };
+        let (one, cached) = amounts(record);
+        self.total.add(&one);
+        self.cached.add(&cached);
+        self.change(subnet, |count| count.add(&one));
+        if let Some(account) = self.accounts.get_mut(&subnet) {
+            account.cached.add(&cached);
+        }
+    }
+
+    /// From now on `record`, which is counted, may give way to others.
+    pub(super) fn offer(&mut self, record: &Record) {
+        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
+        let key = record.stored.key.clone();
         if record.is_full() {
             account.by_age.insert((record.stored.stored_at, key.clone()));
             self.farthest.insert((record.distance, key));
         } else {
-            account.cached.add(bytes);
-            self.cached.add(bytes);
             account.by_expiry.insert((record.stored.expires_at, key.clone()));
             self.soonest.insert((record.stored.expires_at, key));
         }
     }
 
-    /// Takes back what [`Quota::charge`] did. `record` must be as it was then.
-    pub(super) fn discharge(&mut self, record: &Record) {
-        let Some(source) = record.stored.source else { return };
-        let (subnet, bytes, key) = (Subnet::of(&source.ip()), record.bytes(), record.stored.key.clone());
-        let Some(account) = self.accounts.get_mut(&subnet) else { return };
-        self.total.subtract(bytes);
-        self.ranking.remove(&(weight(&self.limit, &account.total), subnet));
-        account.total.subtract(bytes);
+    /// From now on `record` gives way to nobody: a write in flight decides about it.
+    pub(super) fn withdraw(&mut self, record: &Record) {
+        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
+        let key = record.stored.key.clone();
         if record.is_full() {
             account.by_age.remove(&(record.stored.stored_at, key.clone()));
             self.farthest.remove(&(record.distance, key));
         } else {
-            account.cached.subtract(bytes);
-            self.cached.subtract(bytes);
             account.by_expiry.remove(&(record.stored.expires_at, key.clone()));
             self.soonest.remove(&(record.stored.expires_at, key));
         }
+    }
+
+    /// Reserves what `claim` takes up beyond what `leaving` gives back: whichever of the writes in flight fail, no bound is
+    /// exceeded. It is freed with [`Quota::free`].
+    pub(super) fn reserve(&mut self, claim: &Claim, leaving: &[&Record]) -> Reservation {
+        let subnet = Subnet::of(&claim.source.ip());
+        let (mut total, mut account) = (ClassCount { values: 1, bytes: claim.bytes }, ClassCount::default());
+        account.add(&total);
+        for record in leaving {
+            let Some(source) = subnet_of(record) else { continue };
+            let (one, _) = amounts(record);
+            total.subtract(&one);
+            if source == subnet {
+                account.subtract(&one);
+            }
+        }
+        self.total.add(&total);
+        self.change(subnet, |count| count.add(&account));
+        Reservation { subnet, total, account }
+    }
+
+    /// Frees what was [reserved](Quota::reserve): its write has ended.
+    pub(super) fn free(&mut self, reservation: Reservation) {
+        self.total.subtract(&reservation.total);
+        self.change(reservation.subnet, |count| count.subtract(&reservation.account));
+    }
+
+    /// Changes what an account fills, and so its place in the ranking.
+    fn change(&mut self, subnet: Subnet, change: impl FnOnce(&mut ClassCount)) {
+        let account = self.accounts.entry(subnet).or_default();
+        self.ranking.remove(&(weight(&self.limit, &account.total), subnet));
+        change(&mut account.total);
         if account.total.values == 0 {
             self.accounts.remove(&subnet);
         } else {
@@ -141,7 +201,7 @@ impl Quota {
     /// cached copies only.
     ///
     /// # Errors
-    /// Where no eviction would help, and then on the first call: nothing is evicted for a copy that is refused.
+    /// Where no eviction would help, or all that would is part of writes in flight.
     pub(super) fn victim(&self, claim: &Claim) -> Result<Option<&Arc<str>>, Refusal> {
         let subnet = Subnet::of(&claim.source.ip());
         let account = self.accounts.get(&subnet);
@@ -151,7 +211,8 @@ impl Quota {
                 return Err(Refusal::SourceFull);
             }
             if !total.fits(claim.bytes, &self.source_limit) {
-                return Ok(account.and_then(|account| first(&account.by_expiry)));
+                let own = account.and_then(|account| first(&account.by_expiry));
+                return own.map(Some).ok_or(Refusal::SourceFull);
             }
         }
         if !claim.full {
@@ -160,7 +221,7 @@ impl Quota {
                 return Err(Refusal::Full);
             }
             let fits = self.cached.fits(claim.bytes, &self.cached_limit) && self.total.fits(claim.bytes, &self.limit);
-            return Ok(if fits { None } else { first(&self.soonest) });
+            return if fits { Ok(None) } else { first(&self.soonest).map(Some).ok_or(Refusal::Full) };
         }
         if !ClassCount::default().fits(claim.bytes, &self.limit) {
             return Err(Refusal::Full);
@@ -169,16 +230,28 @@ impl Quota {
             return Ok(None);
         }
         let farther = self.farthest.last().filter(|(distance, _)| *distance > claim.distance).map(|(_, key)| key);
-        Ok(first(&self.soonest).or(farther).or_else(|| self.oldest_of_the_largest(account)))
+        first(&self.soonest).or(farther).or_else(|| self.oldest_of_the_largest(account)).map(Some).ok_or(Refusal::Full)
     }
 
     /// The oldest copy of the source that fills most. Where that is no more than the newcomer's own source fills, the
-    /// newcomer's own: nobody is displaced by a source as large as itself.
+    /// newcomer's own: no source displaces another that is as large as itself.
     fn oldest_of_the_largest<'a>(&'a self, newcomers: Option<&'a Account>) -> Option<&'a Arc<str>> {
-        let (most, largest) = self.ranking.last()?;
+        let (most, _) = self.ranking.last()?;
         let own = newcomers.filter(|account| weight(&self.limit, &account.total) == *most);
-        first(&own.or_else(|| self.accounts.get(largest))?.by_age)
+        let largest = self.ranking.iter().rev().filter_map(|(_, subnet)| self.accounts.get(subnet));
+        own.into_iter().chain(largest).find_map(|account| first(&account.by_age))
     }
+}
+
+/// Whose account `record` is in; `None` for what counts in none.
+fn subnet_of(record: &Record) -> Option<Subnet> {
+    record.stored.source.map(|source| Subnet::of(&source.ip()))
+}
+
+/// What `record` counts in all, and as a cached copy.
+fn amounts(record: &Record) -> (ClassCount, ClassCount) {
+    let one = ClassCount { values: 1, bytes: record.bytes() };
+    (one, if record.is_full() { ClassCount::default() } else { one })
 }
 
 fn first<T: Ord>(ordered: &Ordered<T>) -> Option<&Arc<str>> {
@@ -192,14 +265,15 @@ fn weight(limit: &ClassCount, count: &ClassCount) -> u128 {
 }
 
 impl ClassCount {
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.values += 1;
-        self.bytes += bytes;
+    pub(super) fn add(&mut self, other: &Self) {
+        self.values += other.values;
+        self.bytes += other.bytes;
     }
 
-    pub(super) fn subtract(&mut self, bytes: usize) {
-        self.values -= 1;
-        self.bytes -= bytes;
+    /// Never less than nothing.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.values = self.values.saturating_sub(other.values);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 
     fn without(&self, part: &ClassCount) -> ClassCount {

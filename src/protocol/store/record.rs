@@ -118,7 +118,7 @@ pub(super) struct Record {
     pub(super) distance: Distance,
     /// When it is to be republished or restored; `None` for a cached copy.
     pub(super) due_at: Option<Instant>,
-    /// Whether somebody has put that off since it was last due.
+    /// Whether another holder has put that off since it was last due.
     pub(super) put_off: bool,
 }
 
@@ -139,6 +139,11 @@ impl Record {
 
     pub(super) fn is_published(&self) -> bool {
         self.stored.class == Class::Published
+    }
+
+    /// Whether it is a publication of this node that no other has stored: one that has been is dated after its value came here.
+    pub(super) fn is_unplaced(&self) -> bool {
+        self.is_published() && self.stored.published_at <= self.stored.stored_at
     }
 
     /// How long ago the value was last published, where that is known.

@@ -1,19 +1,14 @@
-//! The records of a node: what is published, held and cached, what becomes of each write, and what is due when.
-//! What strangers write is taken in `writes.rs`, what a store has kept in `loading.rs`. It sends nothing and keeps nothing on a
-//! disk.
+//! The records of a node: what is published, held and cached, what is due when, and what time changes. Writes are planned and
+//! applied in `planning.rs`, what a store has kept is taken in by `loading.rs`. It sends nothing and keeps nothing on a disk.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Change;
-use super::doubts::Doubts;
+use super::backend::Change;
 use super::health::BackendHealth;
 use super::holdings::Holdings;
-use super::outcome::{
-    Due, DueKind, FullCopy, Publication, Refusal, Refusals, StoreSnapshot, StoredCopy, ToCompare, whole_seconds,
-};
-use super::quota::Claim;
+use super::outcome::{Due, DueKind, FullCopy, Refusals, StoreSnapshot, StoredCopy, ToCompare, whole_seconds};
 use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
@@ -32,10 +27,10 @@ pub struct Records {
     pub(super) own: NodeId,
     pub(super) config: Config,
     pub(super) holdings: Holdings,
-    /// Keys whose kept record is outdated. It may name keys of which nothing was ever kept.
+    /// Keys whose records time has changed since [`Records::take_changed`]. A store may hold nothing of them.
     pub(super) changed: BTreeSet<Arc<str>>,
-    /// What was done and may fail yet.
-    pub(super) doubts: Doubts,
+    /// How often the dates of all records have become unknown.
+    pub(super) undated: u64,
     /// The version given last.
     pub(super) version: u64,
     pub(super) expired: u64,
@@ -51,7 +46,7 @@ impl Records {
             config: config.clone(),
             holdings: Holdings::new(config),
             changed: BTreeSet::new(),
-            doubts: Doubts::default(),
+            undated: 0,
             version: 0,
             expired: 0,
             evicted: 0,
@@ -129,7 +124,7 @@ impl Records {
         self.holdings.get(key).filter(|record| record.is_published()).map(|record| record.stored.version)
     }
 
-    /// Whether our publication of `key` is [kept](Records::keep).
+    /// Whether our publication of `key` is [pinned](super::Write::Pin).
     pub fn is_kept(&self, key: &str) -> bool {
         self.holdings.get(key).is_some_and(|record| record.is_published() && record.stored.keep)
     }
@@ -155,51 +150,7 @@ impl Records {
         }
     }
 
-    // Our own publications.
-
-    /// Publishes `value` under `key`, in the place of whatever was held. It lives for the full expiry, is republished
-    /// well before, counts in no quota and is never evicted.
-    pub fn publish(
-        &mut self,
-        key: Arc<str>,
-        value: Arc<Value>,
-        now: Instant,
-        entropy: &mut dyn Entropy,
-    ) -> Publication {
-        self.drop_expired(&key, now);
-        let before = self.holdings.take(&key);
-        let keep = before.as_ref().is_some_and(|record| record.stored.keep);
-        let mut record = self.with_value(before, key.clone(), value, Writer::Own, now);
-        record.stored.class = Class::Published;
-        record.stored.keep = keep;
-        record.stored.source = None;
-        record.stored.expires_at = now + self.config.key_expiry;
-        record.date(now, true);
-        record.due_at = Some(now + self.republish_delay(entropy));
-        let publication = Publication { version: record.stored.version, expires_at: record.stored.expires_at };
-        self.holdings.put(record);
-        self.changed.insert(key);
-        publication
-    }
-
-    /// From now on no other writer supersedes our publication of `key`, until it is released. `false` if there is none.
-    pub fn keep(&mut self, key: &str) -> bool {
-        self.change_publication(key, |record| record.stored.keep = true)
-    }
-
-    /// From now on another writer may supersede our publication of `key` again. `false` if it was not kept.
-    pub fn unkeep(&mut self, key: &str) -> bool {
-        self.is_kept(key) && self.change_publication(key, |record| record.stored.keep = false)
-    }
-
-    /// Ends the publication of `key`: it is republished no more, and one under way is no longer current. Our copy stays
-    /// until its expiry, as a held one outside the quotas. `false` if there is none.
-    pub fn release(&mut self, key: &str) -> bool {
-        let version = self.version + 1;
-        let released = self.change_publication(key, |record| record.release(version));
-        self.version += u64::from(released);
-        released
-    }
+    // What time brings.
 
     /// Our republication of `version` is over: our own copy lives for the full expiry again, since its publisher lives, and is a
     /// later publication if others have `stored` it. One that has lapsed goes on only then, since it was not even compared with what
@@ -208,7 +159,7 @@ impl Records {
         if self.published_version(key) != Some(version) || !stored && self.has_lapsed(key, now) {
             return false;
         }
-        self.prolong(key, version, now + self.config.key_expiry, stored.then_some(now));
+        self.prolong(key, now + self.config.key_expiry, stored.then_some(now));
         self.changed.insert(key.into());
         true
     }
@@ -221,9 +172,8 @@ impl Records {
     /// Lets our publication of `key` begin anew if its time has run out, as a `set` would: it is served from now on, and is to be
     /// placed at once. A store learns of it with [`Records::renewed`]: if the node goes before, it is due at once again.
     pub fn resume(&mut self, key: &str, now: Instant) {
-        if let Some(record) = self.lapsed(key, now) {
-            let (version, expires_at) = (record.stored.version, now + self.config.key_expiry);
-            self.prolong(key, version, expires_at, None);
+        if self.has_lapsed(key, now) {
+            self.prolong(key, now + self.config.key_expiry, None);
         }
     }
 
@@ -235,15 +185,11 @@ impl Records {
         }
     }
 
-    // What time brings.
-
     /// Drops the copies that have ended, and says how many. Our own publications do not end by that.
     pub fn expire(&mut self, now: Instant) -> usize {
-        let mut swept = 0;
-        while let Some(record) = self.holdings.take_expired(now) {
-            self.gone(record);
-            swept += 1;
-        }
+        let ended = self.holdings.take_expired(now);
+        let swept = ended.len();
+        ended.into_iter().for_each(|record| self.gone(record));
         self.expired += swept as u64;
         swept
     }
@@ -290,38 +236,35 @@ impl Records {
         (kind != DueKind::Restore { ttl: 0 }).then_some(Due { key, value, version, kind })
     }
 
-    /// What has changed since the last call, one change a key, in the order of the keys: what a store is to commit.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        let changed = std::mem::take(&mut self.changed);
-        let change = |key: Arc<str>| match self.holdings.get(&key).filter(|record| record.is_full()) {
-            Some(record) => Change::Put(record.stored.clone()),
-            None => Change::Remove(key),
-        };
-        changed.into_iter().map(change).collect()
+    /// The keys whose records time has changed since the last call: a renewal, an expiry. That holds at once; a store is to be
+    /// given [`Records::change_of`] each until it has it.
+    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.changed)
     }
 
-    /// The clock has stood still: whatever is held is older than it seems.
+    /// What a store is to hold under `key`: not to be given to it while the key is [in flight](Records::is_in_flight).
+    pub fn change_of(&self, key: Arc<str>) -> Change {
+        match self.holdings.get(&key).filter(|record| record.is_full()) {
+            Some(record) => Change::Put(record.stored.clone()),
+            None => Change::Remove(key),
+        }
+    }
+
+    /// The clock has stood still: all that is held is older than it seems.
     pub fn undate(&mut self) {
+        self.undated += 1;
         self.holdings.undate();
-        self.doubts.undate();
     }
 
     // What all of these share.
 
-    /// `before` with another value in it, or a new record, under a new version.
-    pub(super) fn with_value(
-        &mut self,
-        before: Option<Record>,
-        key: Arc<str>,
-        value: Arc<Value>,
-        writer: Writer,
-        now: Instant,
-    ) -> Record {
+    /// What is held under `key` with another value in it, or a new record, under a new version.
+    pub(super) fn with_value(&mut self, key: &Arc<str>, value: Arc<Value>, writer: Writer, now: Instant) -> Record {
         self.version += 1;
         let (version, own) = (self.version, self.own);
-        let mut record = before.unwrap_or_else(|| {
-            let (class, keep, source, replaced) = (Class::Cached, false, None, Vec::new());
-            let (value, stored_at, expires_at, published_at, dated) = (value.clone(), now, now, now, false);
+        let mut record = self.holdings.get(key).cloned().unwrap_or_else(|| {
+            let (key, value, class, replaced) = (key.clone(), value.clone(), Class::Cached, Vec::new());
+            let (keep, source, stored_at, expires_at, published_at, dated) = (false, None, now, now, now, false);
             Record::new(
                 StoredRecord {
                     key,
@@ -346,25 +289,10 @@ impl Records {
         record
     }
 
-    /// Makes room for `claim`: by what has ended, then by what gives way first.
-    pub(super) fn make_room(&mut self, claim: &Claim, now: Instant) -> Result<(), Refusal> {
-        let mut victim = self.holdings.victim(claim);
-        if !matches!(victim, Ok(None)) {
-            self.expire(now);
-            victim = self.holdings.victim(claim);
-        }
-        while let Some(key) = victim? {
-            if let Some(record) = self.holdings.take(&key) {
-                self.gone(record);
-                self.evicted += 1;
-            }
-            victim = self.holdings.victim(claim);
-        }
-        Ok(())
-    }
-
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
-        if self.holdings.get(key).is_some_and(|record| record.is_expired(now) && !record.is_published())
+        let ended = |record: &Record| record.is_expired(now) && !record.is_published();
+        if self.holdings.get(key).is_some_and(ended)
+            && !self.holdings.is_locked(key)
             && let Some(record) = self.holdings.take(key)
         {
             self.gone(record);
@@ -377,9 +305,8 @@ impl Records {
         self.holdings.get(key).filter(|record| record.is_published() && record.is_expired(now))
     }
 
-    /// Our publication of `version` lives until then, if not longer; it was published again at `published_at`, if that is known.
-    pub(super) fn prolong(&mut self, key: &str, version: u64, expires_at: Instant, published_at: Option<Instant>) {
-        self.doubts.renewed(key, version, expires_at, published_at);
+    /// Our publication lives until then, if not longer; it was published again at `published_at`, if that is known.
+    fn prolong(&mut self, key: &str, expires_at: Instant, published_at: Option<Instant>) {
         if let Some(mut record) = self.holdings.take(key) {
             record.stored.expires_at = record.stored.expires_at.max(expires_at);
             if let Some(at) = published_at {
@@ -390,22 +317,9 @@ impl Records {
     }
 
     pub(super) fn gone(&mut self, record: Record) {
-        self.doubts.gone(&record.stored.key);
         if record.is_full() {
             self.changed.insert(record.stored.key);
         }
-    }
-
-    fn change_publication(&mut self, key: &str, change: impl FnOnce(&mut Record)) -> bool {
-        if !self.is_published(key) {
-            return false;
-        }
-        if let Some(mut record) = self.holdings.take(key) {
-            change(&mut record);
-            self.changed.insert(record.stored.key.clone());
-            self.holdings.put(record);
-        }
-        true
     }
 
     pub(super) fn restore_delay(&self, entropy: &mut dyn Entropy) -> Duration {
@@ -413,7 +327,7 @@ impl Records {
     }
 
     /// Never more than the interval, so that two rounds fall within one expiry: one that reaches nobody loses nothing.
-    fn republish_delay(&self, entropy: &mut dyn Entropy) -> Duration {
+    pub(super) fn republish_delay(&self, entropy: &mut dyn Entropy) -> Duration {
         entropy.jitter(self.config.effective_republish_interval().mul_f64(1.0 - JITTER), JITTER)
     }
 }

@@ -81,20 +81,21 @@ fn the_repetition_of_a_set_that_failed_is_held_if_it_was_acknowledged() {
 }
 
 #[test]
-fn a_keep_behind_a_foreign_write_of_the_same_value_that_failed_holds_against_others() {
+fn a_repetition_and_a_keep_behind_a_set_that_failed_are_taken_as_if_that_had_never_come() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
         let _ = node.set("key", "ours").await.unwrap();
         store.is_now(Mood::Waits);
-        // As long as a renewal is not committed, a repetition rests on it, and waits as well.
         let renewal = begin_set(&node, "ours").await;
         let same = begin_foreign(&peers, 0, &node, "ours").await;
         let keep = begin_keep(&node).await;
+        assert!(!same.is_finished() && !keep.is_finished(), "they wait for it");
         store.is_now(Mood::Commits);
-        store.fail_if(|number, _| number == 1);
-        assert!(renewal.await.unwrap().is_ok() && keep.await.unwrap().is_ok());
-        assert_eq!(same.await.unwrap(), Some(false));
+        store.fail_if(|number, _| number == 0);
+        assert!(matches!(renewal.await.unwrap(), Err(Error::Store(_))));
+        assert_eq!(same.await.unwrap(), Some(true), "it was committed before");
+        assert!(keep.await.unwrap().is_ok());
         assert_eq!(held(&node, &store).await, Some((Class::Published, "ours".into(), true)));
         assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
     });
@@ -136,22 +137,26 @@ fn where_nothing_was_there_before_a_set_that_failed_a_keep_behind_it_has_nothing
 }
 
 #[test]
-fn what_a_store_has_taken_behind_a_set_that_failed_is_put_right_even_where_that_fails_at_first() {
-    in_virtual_time(async {
-        let store = Moody::default();
-        let (node, _peers) = node_and_peers(&store, 1).await;
-        let _ = node.set("key", "old").await.unwrap();
-        store.is_now(Mood::Waits);
-        let new = begin_set(&node, "new").await;
-        let keep = begin_keep(&node).await;
-        store.is_now(Mood::Fails);
-        store.fail_if(|number, _| number == 0);
-        assert!(new.await.unwrap().is_err() && keep.await.unwrap().is_ok());
-        sleep(Duration::from_secs(5)).await;
-        assert_eq!(node.get("key").await.unwrap(), Some("old".into()));
-        store.is_now(Mood::Commits);
-        assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), true)));
-    });
+fn what_waits_behind_a_set_that_failed_is_committed_or_fails_by_itself() {
+    for commits in [true, false] {
+        in_virtual_time(async {
+            let store = Moody::default();
+            let (node, _peers) = node_and_peers(&store, 1).await;
+            let _ = node.set("key", "old").await.unwrap();
+            store.is_now(Mood::Waits);
+            let groups = store.state().groups.len();
+            let new = begin_set(&node, "new").await;
+            let keep = begin_keep(&node).await;
+            assert_eq!(store.state().groups.len(), groups + 1, "the store has the first only");
+            store.is_now(if commits { Mood::Commits } else { Mood::Fails });
+            store.fail_if(|number, _| number == 0);
+            assert!(new.await.unwrap().is_err());
+            assert_eq!(keep.await.unwrap().is_ok(), commits);
+            assert_eq!(node.get("key").await.unwrap(), Some("old".into()));
+            store.is_now(Mood::Commits);
+            assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), commits)));
+        });
+    }
 }
 
 #[test]
@@ -191,8 +196,13 @@ fn a_later_set_stands_whatever_of_those_before_it_failed() {
             let _ = node.set("key", "old").await.unwrap();
             store.is_now(Mood::Waits);
             let sets = [begin_set(&node, "0").await, begin_set(&node, "1").await, begin_set(&node, "2").await];
+            // Each comes to the store when the one before it has ended.
+            for number in 0..3 {
+                store.fail_if(|_, _| failing.contains(&number));
+                sleep(Duration::from_millis(50)).await;
+            }
             store.is_now(Mood::Commits);
-            store.fail_if(|number, _| failing.contains(&number));
+            store.commit_all();
             for (number, set) in sets.into_iter().enumerate() {
                 assert_eq!(set.await.unwrap().is_err(), failing.contains(&number), "{number} of {failing:?}");
             }
@@ -200,6 +210,69 @@ fn a_later_set_stands_whatever_of_those_before_it_failed() {
             let last = last.map_or_else(|| "old".into(), |number| number.to_string());
             assert_eq!(held(&node, &store).await, Some((Class::Published, last.as_str().into(), false)), "{failing:?}");
         }
+    });
+}
+
+#[test]
+fn readers_never_see_what_is_not_committed() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = node_and_peers(&store, 1).await;
+        let ask = async |request: Request| peers.ask(0, node.local_addr(), request).await.unwrap();
+        for (write, before) in [("set", None), ("overwrite", Some("first")), ("foreign", Some("second"))] {
+            store.is_now(Mood::Waits);
+            let (ours, theirs) = match write {
+                "set" => (Some(begin_set(&node, "first").await), None),
+                "overwrite" => (Some(begin_set(&node, "second").await), None),
+                _ => (None, Some(begin_foreign(&peers, 0, &node, "third").await)),
+            };
+            let before = before.map(Value::from);
+            assert_eq!(node.copy_of("key").await.unwrap().map(|copy| Value::clone(&copy.value)), before, "{write}");
+            let found = ask(Request::FindValue { key: "key".into() }).await;
+            let served = match &found {
+                Response::Value { value, .. } => Some(Value::clone(value)),
+                _ => None,
+            };
+            assert_eq!(served, before, "{write}: {found:?}");
+            let checked = ask(Request::CheckStore { key: "key".into(), size: None }).await;
+            assert!(
+                matches!(checked, Response::CheckStore { has_key, .. } if has_key == before.is_some()),
+                "{checked:?}"
+            );
+            let here = node.health("key").await.unwrap().here;
+            assert_eq!(here.map(|here| here.class), before.map(|_| Class::Published), "{write}");
+            store.is_now(Mood::Commits);
+            store.commit_all();
+            if let Some(ended) = ours {
+                ended.await.unwrap().unwrap();
+            }
+            if let Some(ended) = theirs {
+                assert_eq!(ended.await.unwrap(), Some(true));
+            }
+        }
+        assert_eq!(held(&node, &store).await, Some((Class::Held, "third".into(), false)));
+    });
+}
+
+#[test]
+fn writes_that_wait_for_one_of_their_key_are_bounded_and_a_further_one_is_busy() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let config = Config::builder().max_waiting_writes(3).build().unwrap();
+        let (node, peers) = with_config(config, &store, 1).await;
+        store.is_now(Mood::Waits);
+        let mut sets = Vec::new();
+        for value in ["0", "1", "2", "3", "4"] {
+            sets.push(begin_set(&node, value).await);
+        }
+        assert!(matches!(sets.pop().unwrap().await.unwrap(), Err(Error::Busy { limit: 3, .. })));
+        assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
+        store.is_now(Mood::Commits);
+        store.commit_all();
+        for set in sets {
+            set.await.unwrap().unwrap();
+        }
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "3".into(), false)), "in their order");
     });
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) waiting: Vec<(Vec<Change>, Committed)>,
     /// How many changes came at once.
     pub(crate) groups: Vec<usize>,
+    /// Whether it says that it is known to fail.
+    pub(crate) is_failing: bool,
     /// What was committed, by key.
     pub(crate) disk: BTreeMap<Arc<str>, StoredRecord>,
 }
@@ -53,7 +55,9 @@ impl Moody {
         self.state().mood = mood;
     }
 
+    /// What waits fails, and so does what comes after it.
     pub(crate) fn fail_all(&self) {
+        self.is_now(Mood::Fails);
         self.fail_if(|_, _| true);
     }
 
@@ -84,6 +88,10 @@ impl Moody {
 impl Store for Moody {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
         Ok(self.state().disk.values().cloned().collect())
+    }
+
+    fn is_failing(&self) -> bool {
+        self.state().is_failing
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {

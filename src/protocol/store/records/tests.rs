@@ -3,14 +3,15 @@
 use super::*;
 use crate::protocol::config::{AppliesTo, PublisherConflict};
 use crate::protocol::entropy::SeededEntropy;
-use crate::protocol::store::{MemoryStore, Refusal, RemoteWrite, Store, WriteOutcome};
+use crate::protocol::store::{MemoryStore, Refusal, RemoteWrite, Store, StoredRecord, Write, WriteOutcome, Writer};
+use crate::protocol::value::Value;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 mod behaviour;
 mod conflict;
-mod doubts;
+mod failures;
 mod pressure;
 mod rounds;
 
@@ -32,36 +33,81 @@ fn value(text: &str) -> Arc<Value> {
     Arc::new(text.into())
 }
 
-/// A node with its records, its clock and its dice.
+/// A node with its records, its clock and its dice. Each write is committed at once.
 struct Bench {
     records: Records,
     config: Config,
     now: Instant,
     entropy: SeededEntropy,
+    /// What a store was to be given since [`Bench::take_changes`], by key.
+    changes: BTreeMap<Arc<str>, Change>,
+}
+
+/// A publication that has begun.
+struct Publication {
+    version: u64,
+    expires_at: Instant,
 }
 
 impl Bench {
     fn new(config: Config) -> Self {
         let records = Records::new(NodeId::of_key("own"), &config);
-        Self { records, config, now: Instant::now(), entropy: SeededEntropy::new(1) }
+        Self { records, config, now: Instant::now(), entropy: SeededEntropy::new(1), changes: BTreeMap::new() }
+    }
+
+    fn ask(&mut self, write: Write) -> Result<WriteOutcome, Refusal> {
+        let mut plan = self.records.plan(write, self.now, &mut self.entropy)?;
+        self.changes.extend(plan.take_changes().into_iter().map(|change| (change.key().clone(), change)));
+        Ok(self.records.apply(plan))
+    }
+
+    /// What a store is to be given since the last call, one change a key, in the order of the keys.
+    fn take_changes(&mut self) -> Vec<Change> {
+        for key in self.records.take_changed() {
+            let change = self.records.change_of(key.clone());
+            self.changes.insert(key, change);
+        }
+        std::mem::take(&mut self.changes).into_values().collect()
     }
 
     fn publish(&mut self, key: &str, text: &str) -> Publication {
-        self.records.publish(key.into(), value(text), self.now, &mut self.entropy)
+        let outcome = self.ask(Write::Publish { key: key.into(), value: value(text) });
+        let Ok(WriteOutcome::Published { version }) = outcome else { panic!("{outcome:?}") };
+        Publication { version, expires_at: self.get(key).unwrap().expires_at }
     }
 
-    fn write(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8, legacy: bool) -> WriteOutcome {
+    /// Whether there was a publication to keep.
+    fn keep(&mut self, key: &str) -> bool {
+        matches!(self.ask(Write::Pin(key.into())), Ok(WriteOutcome::Pinned { .. }))
+    }
+
+    fn unkeep(&mut self, key: &str) -> bool {
+        self.ask(Write::Unpin(key.into())) == Ok(WriteOutcome::Unpinned)
+    }
+
+    fn release(&mut self, key: &str) -> bool {
+        self.ask(Write::Release(key.into())) == Ok(WriteOutcome::Released)
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        text: &str,
+        ttl: Option<u32>,
+        from: u8,
+        legacy: bool,
+    ) -> Result<WriteOutcome, Refusal> {
         let write = RemoteWrite { key: key.into(), value: value(text), ttl, age: None, from: source(from), legacy };
-        self.records.set(write, self.now, &mut self.entropy)
+        self.ask(Write::Set(write))
     }
 
     /// A publication by a node of ours.
-    fn set(&mut self, key: &str, text: &str, from: u8) -> WriteOutcome {
+    fn set(&mut self, key: &str, text: &str, from: u8) -> Result<WriteOutcome, Refusal> {
         self.write(key, text, None, from, false)
     }
 
-    fn cache(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8) -> WriteOutcome {
-        self.records.set_cached(key.into(), value(text), ttl, source(from), self.now)
+    fn cache(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8) -> Result<WriteOutcome, Refusal> {
+        self.ask(Write::Cache { key: key.into(), value: value(text), ttl, from: source(from) })
     }
 
     fn due(&mut self, limit: usize) -> Vec<Due> {
@@ -186,7 +232,7 @@ proptest! {
             match step {
                 Step::Publish { key, text: t } => {
                     let (key, value): (Arc<str>, _) = (key.to_string().into(), text(t, 0));
-                    let publication = bench.records.publish(key.clone(), value.clone(), now, &mut bench.entropy);
+                    let publication = bench.publish(&key, value.as_text().unwrap());
                     prop_assert!(publication.version > version, "versions only grow");
                     version = publication.version;
                     published.insert(key, (value, publication.version, publication.expires_at));
@@ -194,7 +240,7 @@ proptest! {
                 Step::Release { key } => {
                     let key: Arc<str> = key.to_string().into();
                     let was = published.remove(&key);
-                    if bench.records.release(&key) {
+                    if bench.release(&key) {
                         let (value, version, expires_at) = was.expect("only a publication is released");
                         prop_assert!(!bench.records.still_current(&key, version));
                         let copy = bench.records.get(&key, now).map(|copy| (copy.class, copy.value, copy.expires_at));
@@ -218,29 +264,30 @@ proptest! {
                     let ours = full.map(|record| record.age_at_least(now));
                     let later = age.zip(ours).is_some_and(|(theirs, ours)| secs(u64::from(theirs) + 13) < ours);
                     let lapsed = published.get(&key).is_some_and(|(_, _, expires_at)| *expires_at <= now);
-                    let outcome = bench.records.set(write.clone(), now, &mut bench.entropy);
+                    let outcome = bench.ask(Write::Set(write.clone()));
                     let after = bench.records.get(&key, now);
                     let full = held.as_ref().filter(|copy| copy.class != Class::Cached);
                     match &outcome {
-                        WriteOutcome::Superseded { version, ours } => {
+                        Ok(WriteOutcome::Superseded { version, ours }) => {
                             let (value, ended, _) = published.remove(&key).expect("there was a publication");
                             prop_assert_eq!((&value, ended), (ours, *version));
                             prop_assert!(!bench.records.still_current(&key, ended));
                         }
-                        WriteOutcome::Stored => prop_assert!(!published.contains_key(&key) || full.is_none()),
-                        WriteOutcome::Renewed if lapsed => {
+                        Ok(WriteOutcome::Stored) => prop_assert!(!published.contains_key(&key) || full.is_none()),
+                        Ok(WriteOutcome::Renewed) if lapsed => {
                             let copy = after.as_ref().expect("it lives on");
                             published.entry(key.clone()).and_modify(|(_, _, expires_at)| *expires_at = copy.expires_at);
                         }
-                        WriteOutcome::Renewed => prop_assert!((ttl.is_none() || later) && full.is_some()),
-                        WriteOutcome::Unchanged | WriteOutcome::Stale => prop_assert_eq!(&after, &held),
-                        WriteOutcome::Refused(_) => {
+                        Ok(WriteOutcome::Renewed) => prop_assert!((ttl.is_none() || later) && full.is_some()),
+                        Ok(WriteOutcome::Unchanged) | Err(Refusal::Stale) => prop_assert_eq!(&after, &held),
+                        Ok(other) => prop_assert!(false, "{other:?}"),
+                        Err(_) => {
                             prop_assert_eq!(&after, &held);
                             prop_assert_eq!(bench.records.snapshot().evicted, before.evicted, "nothing gave way for nothing");
                         }
                     }
                     let holds = after.as_ref().is_some_and(|copy| copy.class != Class::Cached && copy.value == write.value);
-                    prop_assert_eq!(outcome.holds_value(), holds);
+                    prop_assert_eq!(outcome.is_ok(), holds);
                     if let (Some(full), Some(after)) = (full, &after) {
                         let same = after.value == full.value;
                         prop_assert!(!same || after.expires_at >= full.expires_at, "no full copy is shortened");
@@ -255,13 +302,13 @@ proptest! {
                     let key: Arc<str> = key.to_string().into();
                     let held = bench.records.get(&key, now);
                     let value = text(t, len);
-                    let outcome = bench.records.set_cached(key.clone(), value.clone(), ttl, source(from), now);
+                    let outcome = bench.ask(Write::Cache { key: key.clone(), value: value.clone(), ttl, from: source(from) });
                     let after = bench.records.get(&key, now);
                     if held.as_ref().is_some_and(|copy| copy.class != Class::Cached) {
                         prop_assert_eq!(&after, &held);
                     } else {
                         prop_assert!(after.as_ref().is_none_or(|copy| copy.class == Class::Cached));
-                        prop_assert_eq!(outcome.holds_value(), after.as_ref().is_some_and(|copy| copy.value == value));
+                        prop_assert_eq!(outcome.is_ok(), after.as_ref().is_some_and(|copy| copy.value == value));
                     }
                 }
                 Step::Expire => {
@@ -292,7 +339,7 @@ proptest! {
                     }
                 }
                 Step::Commit => {
-                    store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+                    store.commit(bench.take_changes(), Box::new(|outcome| outcome.unwrap()));
                     let kept: BTreeMap<_, _> = store.load().unwrap().into_iter().map(|r| (r.key.clone(), r)).collect();
                     let held = bench.records.holdings.records().filter(|record| record.is_full());
                     let held: BTreeMap<_, _> = held.map(|r| (r.stored.key.clone(), r.stored.clone())).collect();
@@ -300,7 +347,7 @@ proptest! {
                     prop_assert_eq!(without_dates(kept), without_dates(held));
                 }
                 Step::Restart => {
-                    store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+                    store.commit(bench.take_changes(), Box::new(|outcome| outcome.unwrap()));
                     let mut rebuilt = Records::new(NodeId::of_key("own"), &bench.config);
                     let lapsed = rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
                     prop_assert_eq!(lapsed, published.values().filter(|(_, _, expires_at)| *expires_at <= now).count());

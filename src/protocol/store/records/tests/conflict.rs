@@ -10,29 +10,30 @@ fn holding(copy: &str, policy: PublisherConflict) -> Bench {
         "published" => drop(bench.publish("key", "ours")),
         "kept" => {
             bench.publish("key", "ours");
-            assert!(bench.records.keep("key"));
+            assert!(bench.keep("key"));
         }
         "released" => {
             bench.publish("key", "ours");
-            assert!(bench.records.release("key"));
+            assert!(bench.release("key"));
         }
-        "held" => assert_eq!(bench.set("key", "ours", 5), WriteOutcome::Stored),
-        "cached" => assert_eq!(bench.cache("key", "ours", None, 5), WriteOutcome::Stored),
+        "held" => assert_eq!(bench.set("key", "ours", 5), Ok(WriteOutcome::Stored)),
+        "cached" => assert_eq!(bench.cache("key", "ours", None, 5), Ok(WriteOutcome::Stored)),
         other => assert_eq!(other, "none"),
     }
     bench
 }
 
 /// What became of the write, in a word.
-pub(super) fn word(outcome: &WriteOutcome) -> &'static str {
+pub(super) fn word(outcome: &Result<WriteOutcome, Refusal>) -> &'static str {
     match outcome {
-        WriteOutcome::Stored => "stored",
-        WriteOutcome::Renewed => "renewed",
-        WriteOutcome::Unchanged => "unchanged",
-        WriteOutcome::Superseded { .. } => "superseded",
-        WriteOutcome::Stale => "stale",
-        WriteOutcome::Refused(Refusal::KeyKept) => "kept",
-        WriteOutcome::Refused(_) => "refused",
+        Ok(WriteOutcome::Stored) => "stored",
+        Ok(WriteOutcome::Renewed) => "renewed",
+        Ok(WriteOutcome::Unchanged) => "unchanged",
+        Ok(WriteOutcome::Superseded { .. }) => "superseded",
+        Ok(other) => panic!("{other:?} is none of a peer's write"),
+        Err(Refusal::Stale) => "stale",
+        Err(Refusal::KeyKept) => "kept",
+        Err(_) => "refused",
     }
 }
 
@@ -96,22 +97,15 @@ fn a_kept_value_stands_against_a_hundred_thousand_foreign_writes() {
     let theirs: Vec<Arc<Value>> = (0..10).map(|n| value(&format!("theirs {n}"))).collect();
     for n in 0..100_000u32 {
         let from = SocketAddr::from(([45, (n >> 16) as u8, (n >> 8) as u8, n as u8], 7));
-        let (value, now) = (theirs[n as usize % theirs.len()].clone(), bench.now);
-        let (key, legacy): (Arc<str>, _) = ("key".into(), n % 2 == 0);
-        let outcome = match n % 4 {
-            0 | 1 => bench.records.set(
-                RemoteWrite { key, value, ttl: None, age: None, from, legacy },
-                now,
-                &mut bench.entropy,
-            ),
-            2 => bench.records.set(
-                RemoteWrite { key, value, ttl: Some(9_999), age: None, from, legacy },
-                now,
-                &mut bench.entropy,
-            ),
-            _ => bench.records.set_cached(key, value, Some(9_999), from, now),
-        };
-        assert!(!outcome.holds_value());
+        let (key, value): (Arc<str>, _) = ("key".into(), theirs[n as usize % theirs.len()].clone());
+        let set =
+            |ttl| RemoteWrite { key: key.clone(), value: value.clone(), ttl, age: None, from, legacy: n % 2 == 0 };
+        let outcome = bench.ask(match n % 4 {
+            0 | 1 => Write::Set(set(None)),
+            2 => Write::Set(set(Some(9_999))),
+            _ => Write::Cache { key, value, ttl: Some(9_999), from },
+        });
+        assert!(outcome.is_err());
     }
     assert_eq!((bench.text("key").as_deref(), bench.class("key")), (Some("ours"), Some(Class::Published)));
     let Refusals { key_kept, stale, .. } = bench.records.snapshot().refused;

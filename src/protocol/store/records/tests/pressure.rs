@@ -18,13 +18,13 @@ fn keys_by_distance(count: usize) -> Vec<String> {
 fn one_subnet_fills_a_tenth_and_is_refused_then_unless_it_is_private() {
     let mut bench = Bench::new(bounded(100, 1_000_000));
     for number in 0..10 {
-        assert_eq!(bench.set(&format!("key {number}"), "v", 5), WriteOutcome::Stored);
+        assert_eq!(bench.set(&format!("key {number}"), "v", 5), Ok(WriteOutcome::Stored));
     }
-    assert_eq!(bench.set("one more", "v", 5), WriteOutcome::Refused(Refusal::SourceFull));
-    assert_eq!(bench.set("key 0", "another value", 5), WriteOutcome::Stored, "replacing takes no more room");
-    assert_eq!(bench.set("of another", "v", 6), WriteOutcome::Stored);
+    assert_eq!(bench.set("one more", "v", 5), Err(Refusal::SourceFull));
+    assert_eq!(bench.set("key 0", "another value", 5), Ok(WriteOutcome::Stored), "replacing takes no more room");
+    assert_eq!(bench.set("of another", "v", 6), Ok(WriteOutcome::Stored));
     for number in 0..50 {
-        assert_eq!(bench.set(&format!("private {number}"), "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(&format!("private {number}"), "v", 0), Ok(WriteOutcome::Stored));
     }
     assert_eq!(bench.records.snapshot().refused.source_full, 1);
     assert_eq!(bench.records.snapshot().evicted, 0);
@@ -34,9 +34,9 @@ fn one_subnet_fills_a_tenth_and_is_refused_then_unless_it_is_private() {
 fn the_tenth_of_a_subnet_is_one_of_bytes_too_and_can_be_extended_to_private_ranges() {
     let config = Config::builder().max_store_bytes(1_000).diversity(AppliesTo::Always).build().unwrap();
     let mut bench = Bench::new(config);
-    assert_eq!(bench.set("a", &"x".repeat(60), 0), WriteOutcome::Stored);
-    assert_eq!(bench.set("b", &"x".repeat(60), 1), WriteOutcome::Refused(Refusal::SourceFull));
-    assert_eq!(bench.set("a", &"x".repeat(100), 0), WriteOutcome::Refused(Refusal::SourceFull));
+    assert_eq!(bench.set("a", &"x".repeat(60), 0), Ok(WriteOutcome::Stored));
+    assert_eq!(bench.set("b", &"x".repeat(60), 1), Err(Refusal::SourceFull));
+    assert_eq!(bench.set("a", &"x".repeat(100), 0), Err(Refusal::SourceFull));
     assert_eq!(bench.get("a").unwrap().value.len(), 60, "what was refused has changed nothing");
 }
 
@@ -44,7 +44,7 @@ fn the_tenth_of_a_subnet_is_one_of_bytes_too_and_can_be_extended_to_private_rang
 fn cached_copies_fill_a_tenth_and_push_out_the_one_that_ends_soonest() {
     let mut bench = Bench::new(bounded(100, 1_000_000));
     for number in 0..30 {
-        assert_eq!(bench.cache(&number.to_string(), "v", Some(600 - number), 0), WriteOutcome::Stored);
+        assert_eq!(bench.cache(&number.to_string(), "v", Some(600 - number), 0), Ok(WriteOutcome::Stored));
         assert!(bench.records.snapshot().cached.values <= 10);
     }
     let left: Vec<u32> = (0..30).filter(|number| bench.get(&number.to_string()).is_some()).collect();
@@ -57,26 +57,26 @@ fn what_has_ended_gives_way_first_then_cached_copies_then_what_is_farthest() {
     let keys = keys_by_distance(50);
     // 35 full copies at middle distances, 3 that are cached, 2 that have ended.
     for key in &keys[6..41] {
-        assert_eq!(bench.set(key, "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", 0), Ok(WriteOutcome::Stored));
     }
     for key in ["c 1", "c 2", "c 3"] {
-        assert_eq!(bench.cache(key, "v", None, 0), WriteOutcome::Stored);
+        assert_eq!(bench.cache(key, "v", None, 0), Ok(WriteOutcome::Stored));
     }
     for key in ["e 1", "e 2"] {
-        assert_eq!(bench.write(key, "v", Some(10), 0, false), WriteOutcome::Stored);
+        assert_eq!(bench.write(key, "v", Some(10), 0, false), Ok(WriteOutcome::Stored));
     }
     bench.now += secs(10);
     let gone = |bench: &Bench| (bench.records.snapshot().expired, bench.records.snapshot().evicted);
-    assert_eq!(bench.set(&keys[0], "v", 0), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[0], "v", 0), Ok(WriteOutcome::Stored));
     assert_eq!(gone(&bench), (2, 0));
-    assert_eq!(bench.set(&keys[1], "v", 0), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[1], "v", 0), Ok(WriteOutcome::Stored));
     for (number, key) in keys[2..5].iter().enumerate() {
-        assert_eq!(bench.set(key, "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", 0), Ok(WriteOutcome::Stored));
         assert_eq!(gone(&bench), (2, number as u64 + 1));
     }
     assert_eq!(bench.records.snapshot().cached.values, 0);
     assert_eq!(bench.records.snapshot().held.values, 40);
-    assert_eq!(bench.set(&keys[5], "v", 0), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[5], "v", 0), Ok(WriteOutcome::Stored));
     assert!(bench.get(&keys[40]).is_none() && bench.get(&keys[39]).is_some(), "the farthest gave way");
 }
 
@@ -89,16 +89,16 @@ fn the_farthest_newcomer_displaces_the_oldest_copy_of_the_largest_source() {
         // Source 6 holds six, source 7 four.
         let from = if number < 6 { 6 } else { 7 };
         bench.now += secs(1);
-        assert_eq!(bench.set(key, "v", from), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", from), Ok(WriteOutcome::Stored));
     }
     bench.now += secs(1);
-    assert_eq!(bench.set(&keys[10], "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[10], "v", 5), Ok(WriteOutcome::Stored));
     assert!(bench.get(&keys[0]).is_none(), "the oldest of source 6 gave way");
-    assert_eq!(bench.set(&keys[11], "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.set(&keys[11], "v", 5), Ok(WriteOutcome::Stored));
     assert!(bench.get(&keys[1]).is_none());
     // Now 6 and 7 hold four each, 5 two. It may grow to be as large as they are, and then displaces itself only.
     for key in &keys[12..20] {
-        assert_eq!(bench.set(key, "v", 5), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", 5), Ok(WriteOutcome::Stored));
     }
     let held = |range: std::ops::Range<usize>| keys[range].iter().filter(|key| bench.get(key).is_some()).count();
     assert_eq!((held(0..6), held(6..10), held(10..20)), (3, 3, 4));
@@ -113,9 +113,9 @@ fn a_source_as_large_as_the_largest_displaces_its_own_oldest_copy() {
         let mut bench = Bench::new(config.clone());
         for (number, key) in keys[..10].iter().enumerate() {
             bench.now += secs(1);
-            assert_eq!(bench.set(key, "v", if number < 5 { other } else { newcomer }), WriteOutcome::Stored);
+            assert_eq!(bench.set(key, "v", if number < 5 { other } else { newcomer }), Ok(WriteOutcome::Stored));
         }
-        assert_eq!(bench.set(&keys[10], "v", newcomer), WriteOutcome::Stored);
+        assert_eq!(bench.set(&keys[10], "v", newcomer), Ok(WriteOutcome::Stored));
         assert!(bench.get(&keys[5]).is_none() && bench.get(&keys[0]).is_some());
     }
 }
@@ -125,13 +125,13 @@ fn a_cached_copy_finds_room_among_cached_copies_only() {
     let mut bench = Bench::new(bounded(20, 1_000_000));
     let keys = keys_by_distance(25);
     for key in &keys[..19] {
-        assert_eq!(bench.set(key, "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(key, "v", 0), Ok(WriteOutcome::Stored));
     }
-    assert_eq!(bench.cache(&keys[20], "v", Some(100), 0), WriteOutcome::Stored);
-    assert_eq!(bench.cache(&keys[21], "v", Some(200), 0), WriteOutcome::Stored);
+    assert_eq!(bench.cache(&keys[20], "v", Some(100), 0), Ok(WriteOutcome::Stored));
+    assert_eq!(bench.cache(&keys[21], "v", Some(200), 0), Ok(WriteOutcome::Stored));
     assert_eq!((bench.class(&keys[20]), bench.class(&keys[21])), (None, Some(Class::Cached)));
-    assert_eq!(bench.set(&keys[19], "v", 0), WriteOutcome::Stored);
-    assert_eq!(bench.cache(&keys[22], "v", None, 0), WriteOutcome::Refused(Refusal::Full));
+    assert_eq!(bench.set(&keys[19], "v", 0), Ok(WriteOutcome::Stored));
+    assert_eq!(bench.cache(&keys[22], "v", None, 0), Err(Refusal::Full));
     assert_eq!(bench.records.snapshot().held.values, 20);
 }
 
@@ -142,11 +142,11 @@ fn own_values_fill_no_quota_and_are_never_evicted() {
         bench.publish(&format!("own {number}"), &"x".repeat(100));
     }
     for number in 0..500 {
-        assert_eq!(bench.set(&format!("theirs {number}"), "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(&format!("theirs {number}"), "v", 0), Ok(WriteOutcome::Stored));
     }
     let snapshot = bench.records.snapshot();
     assert_eq!((snapshot.published.values, snapshot.held.values, snapshot.remote.values), (50, 10, 10));
-    assert!(bench.records.release("own 0"));
+    assert!(bench.release("own 0"));
     assert_eq!(bench.records.snapshot().remote.values, 10, "nor does what we have released");
     assert_eq!(bench.class("own 0"), Some(Class::Held));
 }
@@ -154,10 +154,10 @@ fn own_values_fill_no_quota_and_are_never_evicted() {
 #[test]
 fn a_store_for_nobody_refuses_strangers_and_keeps_its_own() {
     let mut bench = Bench::new(bounded(0, 0));
-    assert_eq!(bench.set("key", "v", 0), WriteOutcome::Refused(Refusal::Full));
-    assert_eq!(bench.cache("key", "v", None, 0), WriteOutcome::Refused(Refusal::Full));
+    assert_eq!(bench.set("key", "v", 0), Err(Refusal::Full));
+    assert_eq!(bench.cache("key", "v", None, 0), Err(Refusal::Full));
     bench.publish("key", "ours");
-    assert_eq!(bench.set("key", "theirs", 0), WriteOutcome::Refused(Refusal::Full));
+    assert_eq!(bench.set("key", "theirs", 0), Err(Refusal::Full));
     assert!(bench.records.is_published("key"), "what was refused has superseded nothing");
 }
 
@@ -177,14 +177,14 @@ fn a_flood_into_a_full_store_is_dealt_with_in_its_stride() {
 fn smaller_bounds_are_kept_when_the_records_are_rebuilt() {
     let mut bench = Bench::new(bounded(100, 1_000_000));
     for key in keys_by_distance(50) {
-        assert_eq!(bench.set(&key, "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(&key, "v", 0), Ok(WriteOutcome::Stored));
     }
     let mut store = MemoryStore::new();
-    store.commit(bench.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+    store.commit(bench.take_changes(), Box::new(|outcome| outcome.unwrap()));
     let mut smaller = Bench::new(bounded(10, 1_000_000));
     smaller.records.load(store.load().unwrap(), smaller.now, &mut smaller.entropy);
     assert_eq!(smaller.records.snapshot().held.values, 10);
-    store.commit(smaller.records.take_changes(), Box::new(|outcome| outcome.unwrap()));
+    store.commit(smaller.take_changes(), Box::new(|outcome| outcome.unwrap()));
     assert_eq!(store.load().unwrap().len(), 10);
     for key in &keys_by_distance(50)[..10] {
         assert!(smaller.get(key).is_some(), "the nearest stay");

@@ -7,7 +7,7 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
     let mut bench = Bench::new(Config::builder().restore_interval(secs(60)).build().unwrap());
     bench.publish("ours", "a");
     for n in 0..1_000 {
-        assert_eq!(bench.set(&n.to_string(), "theirs", 5), WriteOutcome::Stored);
+        assert_eq!(bench.set(&n.to_string(), "theirs", 5), Ok(WriteOutcome::Stored));
     }
     bench.now += bench.config.effective_republish_interval();
     let due = bench.records.due(bench.now, 1, 10, &mut bench.entropy);
@@ -17,17 +17,17 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
 #[test]
 fn a_set_from_another_holder_puts_our_own_restore_off_once() {
     let mut bench = Bench::new(Config::default());
-    assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+    assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
     let first = bench.records.next_due().unwrap();
     assert!(first >= bench.now + secs(3_240) && first <= bench.now + secs(3_960));
     for ttl in [Some(80_000), None] {
         bench.now += secs(3_000);
-        assert!(bench.write("key", "v", ttl, 6, false).holds_value());
+        assert!(bench.write("key", "v", ttl, 6, false).is_ok());
         let next = bench.records.next_due().unwrap();
         assert!(next >= bench.now + secs(3_240) && next <= bench.now + secs(3_960));
-        assert_eq!(bench.write("key", "other", Some(1), 6, false), WriteOutcome::Stale);
+        assert_eq!(bench.write("key", "other", Some(1), 6, false), Err(Refusal::Stale));
         assert_eq!(bench.records.next_due(), Some(next), "a stale value puts nothing off");
-        assert!(bench.write("key", "v", ttl, 7, false).holds_value());
+        assert!(bench.write("key", "v", ttl, 7, false).is_ok());
         assert_eq!(bench.records.next_due(), Some(next), "nor does a second one");
         bench.now = next;
         assert_eq!(bench.due(10).len(), 1);
@@ -38,14 +38,14 @@ fn a_set_from_another_holder_puts_our_own_restore_off_once() {
 fn neighbours_that_send_a_value_again_and_again_do_not_put_our_restores_off_for_ever() {
     for (ttl, legacy) in [(None, true), (Some(80_000), false), (None, false)] {
         let mut bench = Bench::new(Config::default());
-        assert_eq!(bench.set("key", "v", 5), WriteOutcome::Stored);
+        assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
         let mut restores = 0;
         for minute in 1..=24 * 60 {
             bench.now += secs(60);
             // Three of them, each once an hour, as nodes of the package do: to whom else, nobody here knows.
             for (from, at) in [(6, 0), (7, 20), (8, 40)] {
                 if minute % 60 == at {
-                    assert!(bench.write("key", "v", ttl, from, legacy).holds_value());
+                    assert!(bench.write("key", "v", ttl, from, legacy).is_ok());
                 }
             }
             restores += bench.due(10).len();
@@ -58,7 +58,7 @@ fn neighbours_that_send_a_value_again_and_again_do_not_put_our_restores_off_for_
 fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
     let mut bench = Bench::new(Config::default());
     for key in 0..50 {
-        assert_eq!(bench.set(&key.to_string(), "v", 0), WriteOutcome::Stored);
+        assert_eq!(bench.set(&key.to_string(), "v", 0), Ok(WriteOutcome::Stored));
     }
     assert!(bench.due(100).is_empty());
     bench.now += secs(3_600);
@@ -77,14 +77,16 @@ fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
 #[test]
 fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
     let mut bench = Bench::new(Config::default());
-    for key in 0..100 {
-        bench.publish(&key.to_string(), "v");
+    let versions: Vec<u64> = (0..100).map(|key| bench.publish(&key.to_string(), "v").version).collect();
+    bench.now += secs(1);
+    for (key, version) in versions.into_iter().enumerate() {
+        assert!(bench.records.renewed(&key.to_string(), version, true, bench.now));
     }
-    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let kept: Vec<StoredRecord> = bench.take_changes().into_iter().map(put).collect();
     let mut rebuilt = Bench::new(Config::default());
     rebuilt.now = bench.now + secs(40_000);
     rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
-    assert!(rebuilt.records.take_changes().is_empty());
+    assert!(rebuilt.take_changes().is_empty());
     assert_eq!(rebuilt.publish("more", "v").version, 101);
     let half_life = (86_410 - 40_000) / 2;
     rebuilt.now += secs(half_life / 2);
@@ -96,7 +98,7 @@ fn a_restart_spreads_what_is_due_and_goes_on_counting_versions() {
 
 /// A bench in which a store has come back after `pause`, and how many publications had ended meanwhile.
 fn after(mut bench: Bench, pause: Duration) -> (Bench, usize) {
-    let kept: Vec<StoredRecord> = bench.records.take_changes().into_iter().map(put).collect();
+    let kept: Vec<StoredRecord> = bench.take_changes().into_iter().map(put).collect();
     let mut rebuilt = Bench::new(bench.config);
     rebuilt.now = bench.now + pause;
     let lapsed = rebuilt.records.load(kept, rebuilt.now, &mut rebuilt.entropy);
@@ -109,15 +111,15 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_can_go_on() {
     let mut bench = Bench::new(Config::default());
     bench.publish("released", "v");
-    assert!(bench.records.release("released"));
-    assert_eq!(bench.set("held", "v", 5), WriteOutcome::Stored);
+    assert!(bench.release("released"));
+    assert_eq!(bench.set("held", "v", 5), Ok(WriteOutcome::Stored));
     for key in ["ours", "kept"] {
         bench.publish(key, "v");
     }
-    assert!(bench.records.keep("kept"));
+    assert!(bench.keep("kept"));
     let (mut bench, lapsed) = after(bench, 30 * DAY);
     assert_eq!((lapsed, bench.records.snapshot().published.values, bench.records.snapshot().expired), (2, 2, 2));
-    assert_eq!(bench.records.take_changes(), [Change::Remove("held".into()), Change::Remove("released".into())]);
+    assert_eq!(bench.take_changes(), [Change::Remove("held".into()), Change::Remove("released".into())]);
     assert_eq!((bench.get("ours"), bench.records.has("ours", bench.now)), (None, (false, None)));
     assert_eq!(bench.records.full_copies(bench.now).count(), 0, "nor is it handed over");
     assert_eq!(bench.records.expire(bench.now), 0);
@@ -127,15 +129,15 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
     let (first, second) = if &*due[0].key == "ours" { ("ours", "kept") } else { ("kept", "ours") };
     // It goes on only where nobody is found to hold what was published since, so not where nobody was even asked.
     assert!(!bench.records.renewed(first, due[0].version, false, bench.now));
-    assert_eq!((bench.get(first), bench.records.take_changes()), (None, Vec::new()));
+    assert_eq!((bench.get(first), bench.take_changes()), (None, Vec::new()));
     let copy = bench.records.to_compare(first, due[0].version, bench.now).expect("it is current");
     assert!(copy.lapsed && copy.age >= 30 * DAY, "{copy:?}");
     bench.records.resume(first, bench.now);
     assert_eq!((bench.seconds_left(first), bench.get(second)), (Some(86_410), None));
     // Should the node go before that has come to anything, it is due again at once.
-    assert!(bench.records.take_changes().is_empty());
+    assert!(bench.take_changes().is_empty());
     assert!(bench.records.renewed(first, due[0].version, true, bench.now));
-    assert!(matches!(&bench.records.take_changes()[..], [Change::Put(record)] if *record.key == *first));
+    assert!(matches!(&bench.take_changes()[..], [Change::Put(record)] if *record.key == *first));
     assert!(bench.records.is_kept("kept"));
     bench.now += secs(3_600);
     let due = bench.due(9);
@@ -172,14 +174,14 @@ fn what_others_say_of_a_key_whose_publisher_was_off_is_later_than_what_it_said_i
             let mut bench = Bench::new(Config::default());
             bench.publish("key", "older");
             bench.publish("key", "ours");
-            assert!(!keep || bench.records.keep("key"));
+            assert!(!keep || bench.keep("key"));
             let (mut bench, _) = after(bench, 2 * DAY);
             let became = bench.write("key", write, ttl, 5, legacy);
             let refused = keep && write == "theirs";
             let (outcome, left) = if refused { ("kept", None) } else { (outcome, left) };
             assert_eq!((super::conflict::word(&became), bench.seconds_left("key")), (outcome, left), "{name}");
             assert_eq!(bench.records.is_published("key"), outcome != "superseded", "{name}");
-            assert_eq!(bench.cache("key", "cached", None, 6), WriteOutcome::Stale, "{name}");
+            assert_eq!(bench.cache("key", "cached", None, 6), Err(Refusal::Stale), "{name}");
             bench.records.holdings.assert_consistent(&bench.config);
         }
     }
@@ -200,7 +202,7 @@ fn of_what_others_say_of_a_lapsed_key_the_dates_count_where_there_are_any() {
             from: "192.0.2.5:4000".parse().unwrap(),
             legacy: false,
         };
-        let became = bench.records.set(write, bench.now, &mut bench.entropy);
+        let became = bench.ask(Write::Set(write));
         assert_eq!(super::conflict::word(&became), outcome, "on again, {age:?}");
     }
     // A legacy copy of our own value does not say that nobody has set another since.
@@ -214,15 +216,51 @@ fn of_what_others_say_of_a_lapsed_key_the_dates_count_where_there_are_any() {
 }
 
 #[test]
-fn a_publication_gives_way_only_where_it_is_one() {
-    let mut bench = Bench::new(Config::default());
-    assert_eq!(bench.set("held", "v", 5), WriteOutcome::Stored);
-    bench.publish("ours", "v");
+fn a_publication_gives_way_to_a_later_value_without_room_only_where_it_is_one_and_not_pinned() {
+    let mut bench = Bench::new(Config::builder().max_values(1).build().unwrap());
+    assert_eq!(bench.set("held", "v", 0), Ok(WriteOutcome::Stored));
+    let ours = bench.publish("ours", "v");
     bench.publish("kept", "v");
-    assert!(bench.records.keep("kept") && !bench.records.give_way("kept"));
-    assert!(bench.records.give_way("ours") && !bench.records.give_way("held") && !bench.records.give_way("none"));
-    assert!(bench.records.take_changes().contains(&Change::Remove("ours".into())));
+    assert!(bench.keep("kept"));
+    bench.take_changes();
+    let mut adopt = |key: &str| {
+        let value = value(&"x".repeat(bench.config.max_value_len + 1));
+        let write = RemoteWrite { key: key.into(), value, ttl: Some(60), age: Some(0), from: source(5), legacy: false };
+        bench.ask(Write::Adopt(write))
+    };
+    let ended = WriteOutcome::Superseded { version: ours.version, ours: value("v") };
+    assert_eq!(adopt("ours"), Ok(ended));
+    for key in ["kept", "held", "none"] {
+        assert_eq!(adopt(key), Err(Refusal::ValueTooLarge), "{key}");
+    }
+    assert_eq!(bench.take_changes(), [Change::Remove("ours".into())]);
     assert_eq!((bench.get("ours"), bench.text("held").as_deref()), (None, Some("v")));
+}
+
+#[test]
+fn a_publication_that_never_reached_its_places_is_due_at_once_after_a_restart() {
+    let mut bench = Bench::new(Config::default());
+    for key in ["placed", "unplaced", "set again", "refused"] {
+        let version = bench.publish(key, "v").version;
+        bench.now += secs(1);
+        let reached = match key {
+            "placed" | "set again" => Some(true),
+            "refused" => Some(false),
+            _ => None,
+        };
+        if let Some(stored) = reached {
+            assert!(bench.records.renewed(key, version, stored, bench.now));
+        }
+    }
+    bench.publish("set again", "w");
+    let (mut bench, _) = after(bench, secs(60));
+    let due: Vec<_> = bench.due(9).into_iter().map(|due| (due.key.to_string(), due.kind)).collect();
+    let at_once = ["refused", "set again", "unplaced"];
+    assert_eq!(due.len(), 3);
+    for key in at_once {
+        assert!(due.contains(&(key.to_owned(), DueKind::Republish)), "{key}: {due:?}");
+        assert!(bench.get(key).is_some(), "and served meanwhile");
+    }
 }
 
 fn put(change: Change) -> StoredRecord {

@@ -1,0 +1,161 @@
+//! What is done when a write has ended: what waits for it gets its answer, and others the news. How a write ends is decided
+//! elsewhere.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kademlia_dynamic::causes::Causes;
+use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::store::{Refusal, StoreError, StoredCopy, WriteOutcome};
+
+use super::super::clock;
+use super::super::counters::Counter;
+use super::super::events::Event;
+use super::super::messages::{
+    EndPlacement, KeepKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey, WatchKey,
+};
+use super::super::outcome::Error;
+use super::actor::ValueStore;
+use super::waiter::Waiter;
+
+// Receivers of answers may have gone, so what `send` returns does not matter.
+impl ValueStore {
+    /// The write is committed and has taken effect.
+    pub(super) fn committed(&mut self, key: Arc<str>, outcome: WriteOutcome, waiter: Waiter) {
+        match waiter {
+            Waiter::Peer { to, cached } => {
+                self.emit(&key, &outcome, to.addr);
+                self.acknowledge(to, &key, cached, true);
+            }
+            Waiter::Adopter { from, placing, found } => {
+                self.emit(&key, &outcome, from);
+                // If the later value has taken its place, it is placed no more.
+                let now = self.now();
+                self.place(placing, &found, now);
+            }
+            Waiter::Publisher { answer, placing } => {
+                let WriteOutcome::Published { version } = outcome else { return };
+                // What is still sent of an older value could arrive after this one, and be taken for the newer.
+                self.lookups.end_placement(EndPlacement(key.clone()));
+                let placed = placing.send(Placing { key: key.clone(), version, restore: false, answer: Some(answer) });
+                if placed.is_err() {
+                    // The search for its places was lost.
+                    self.records.retry_soon(&key, version, clock::now(), &mut *self.entropy);
+                }
+            }
+            Waiter::Release(answer) => {
+                let released = outcome == WriteOutcome::Released;
+                if released {
+                    self.lookups.end_placement(EndPlacement(key.clone()));
+                }
+                self.pins.publication_ended(PublicationEnded(key));
+                let _ = answer.send(Ok(released));
+            }
+            Waiter::Pin(KeepKey { key, min_replicas, answer }) => match outcome {
+                WriteOutcome::Pinned { was_pinned } => {
+                    self.pins.watch(WatchKey { key, min_replicas, was_pinned, answer });
+                }
+                _ => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
+            },
+            Waiter::Unpin(UnkeepKey { key, answer }) => {
+                if let Some(answer) = answer {
+                    let was_pinned = outcome == WriteOutcome::Unpinned;
+                    self.pins.unwatch(UnwatchKey { key, was_pinned, answer });
+                }
+            }
+        }
+    }
+
+    /// The backend has failed: all is as if the write had never come.
+    pub(super) fn not_committed(&mut self, key: Arc<str>, error: StoreError, waiter: Waiter) {
+        let now = clock::now();
+        match waiter {
+            Waiter::Peer { to, .. } => {
+                self.counters.turned_away(Counter::WriteRefused, to.addr, &Causes(&error), now);
+                // It is acknowledged all the same: a legacy node drops a peer after one silent query.
+                self.acknowledge(to, &key, false, false);
+            }
+            Waiter::Adopter { .. } => {
+                self.unsaved.log(&error, now);
+                self.publish_soon(&key);
+            }
+            Waiter::Publisher { answer, .. } => drop(answer.send(Err(Error::Store(error)))),
+            Waiter::Release(answer) => drop(answer.send(Err(Error::Store(error)))),
+            Waiter::Pin(pin) => drop(pin.answer.send(Err(Error::Store(error)))),
+            Waiter::Unpin(unpin) => match unpin.answer {
+                Some(answer) => drop(answer.send(Err(Error::Store(error)))),
+                None => drop(self.unsaved.log(&error, now)),
+            },
+        }
+    }
+
+    /// The rules refuse the write. That happens to values of peers only.
+    pub(super) fn refused(&mut self, key: Arc<str>, refusal: Refusal, waiter: Waiter) {
+        match waiter {
+            Waiter::Adopter { from, placing, found } => {
+                let now = self.now();
+                // What is held is as late as the value that was found, as a rule.
+                if refusal != Refusal::Stale {
+                    self.counters.turned_away(Counter::WriteRefused, from, &refusal, now);
+                }
+                self.place(placing, &found, now);
+            }
+            waiter => self.turn_away(key, &refusal, waiter),
+        }
+    }
+
+    /// The write is not even planned, for this reason.
+    pub(super) fn turn_away(&mut self, key: Arc<str>, why: &dyn Display, waiter: Waiter) {
+        let now = clock::now();
+        let busy = || Error::Busy { what: "writes that wait for the store", limit: self.config.max_waiting_writes };
+        match waiter {
+            Waiter::Peer { to, cached } => {
+                self.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
+                self.acknowledge(to, &key, cached, false);
+            }
+            Waiter::Adopter { from, placing, found } => {
+                self.counters.turned_away(Counter::WriteRefused, from, why, now);
+                if self.records.is_published(&key) {
+                    // It would be published over the later value.
+                    self.publish_soon(&key);
+                } else {
+                    self.place(placing, &found, now);
+                }
+            }
+            Waiter::Publisher { answer, .. } => drop(answer.send(Err(busy()))),
+            Waiter::Release(answer) => drop(answer.send(Err(busy()))),
+            Waiter::Pin(pin) => drop(pin.answer.send(Err(busy()))),
+            Waiter::Unpin(unpin) => drop(unpin.answer.map(|answer| answer.send(Err(busy())))),
+        }
+    }
+
+    /// Tells a peer what became of its write of `key`; where it was stored, with what is left of the copy's life.
+    pub(super) fn acknowledge(&mut self, to: ReplyTo, key: &str, cached: bool, stored: bool) {
+        self.recent.ended(to.addr, to.id, stored);
+        let ttl = || self.records.get(key, clock::now()).filter(|_| stored).as_ref().map(StoredCopy::ttl_seconds);
+        let response = if cached { Response::SetCached } else { Response::Set { stored, ttl: ttl() } };
+        self.socket.answer(TransmitAnswer { to, response });
+    }
+
+    /// Has our publication of `key`, if there is one, published again soon.
+    fn publish_soon(&mut self, key: &str) {
+        if let Some(version) = self.records.published_version(key) {
+            self.records.retry_soon(key, version, clock::now(), &mut *self.entropy);
+        }
+    }
+
+    /// Emits what a value from the peer at this address has changed, if it has.
+    fn emit(&self, key: &Arc<str>, outcome: &WriteOutcome, by: SocketAddr) {
+        match outcome {
+            WriteOutcome::Superseded { .. } => {
+                self.lookups.end_placement(EndPlacement(key.clone()));
+                self.events.emit(Event::Superseded { key: key.to_string(), by });
+            }
+            WriteOutcome::Stored | WriteOutcome::Renewed => {
+                self.events.emit(Event::ValueStored { key: key.to_string(), by });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Handlers that change nothing of what is held: questions of peers, reads of the application, and what the backend notes and says.
+
+use std::sync::Arc;
+
+use actix::MessageResult;
+use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Votes;
+use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::store::{Recollection, StoreError, StoreSnapshot, StoredCopy};
+
+use super::super::clock;
+use super::super::handling::Handler;
+use super::super::messages::{
+    AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, LookupKey, LookupReply, LookupResult, ProbeStore,
+    ReadValue, RememberPeers, StartLookup, StoreQuestion, TransmitAnswer,
+};
+use super::super::outcome::{Error, GetOutcome, GetResult};
+use super::actor::ValueStore;
+
+impl Handler<AnswerFromStore> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, asked: AnswerFromStore, _: &mut Self::Context) {
+        let AnswerFromStore { question, key, to } = asked;
+        let now = self.now();
+        let response = match question {
+            StoreQuestion::CheckStore => {
+                let (has_key, copy) = self.records.has(&key, now);
+                let ttl = copy.as_ref().map(StoredCopy::ttl_seconds);
+                Response::CheckStore { has_key, ttl, age: copy.and_then(|copy| copy.age_seconds()) }
+            }
+            StoreQuestion::Get => Response::Get { value: self.records.get(&key, now).map(|copy| copy.value) },
+            StoreQuestion::FindValue => match self.records.get(&key, now) {
+                Some(copy) => {
+                    let (ttl, age) = (Some(copy.ttl_seconds()), copy.age_seconds());
+                    Response::Value { value: copy.value, ttl, age }
+                }
+                None => {
+                    let target = NodeId::of_key(&key);
+                    self.table.nearest(AnswerNearest { target, value_missing: true, to });
+                    return;
+                }
+            },
+        };
+        self.socket.answer(TransmitAnswer { to, response });
+    }
+}
+
+impl Handler<ReadValue> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadValue, _: &mut Self::Context) {
+        let ReadValue { key, quorum, answer } = read;
+        let here = self.records.get(&key, clock::now());
+        if quorum > 1 {
+            let reply = LookupReply::to(answer, LookupResult::traced_get);
+            let start = StartLookup::foreground(LookupKey::Votes(key, quorum), reply);
+            return self.lookups.start(StartLookup { own_vote: here, ..start });
+        }
+        match here {
+            Some(copy) => {
+                let value = Arc::unwrap_or_clone(copy.value);
+                let outcome =
+                    GetResult::Found { value, holder: None, expires_in: Some(copy.ttl_left), votes: Votes::SINGLE };
+                let _ = answer.send(Ok(GetOutcome { result: outcome, trace: None }));
+            }
+            None => {
+                let reply = LookupReply::to(answer, LookupResult::traced_get);
+                self.lookups.start(StartLookup::foreground(LookupKey::Value(key), reply));
+            }
+        }
+    }
+}
+
+impl Handler<FindCopy> for ValueStore {
+    type Result = MessageResult<FindCopy>;
+
+    fn handle(&mut self, find: FindCopy, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.records.get(&find.0, clock::now()))
+    }
+}
+
+impl Handler<RememberPeers> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
+        self.backend.remember(Recollection { id: Some(self.own), peers });
+    }
+}
+
+impl Handler<ProbeStore> for ValueStore {
+    type Result = ();
+
+    fn handle(&mut self, probe: ProbeStore, _: &mut Self::Context) {
+        // Whoever asked may have gone.
+        let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
+        self.backend.commit(Vec::new(), Box::new(done));
+    }
+}
+
+impl Handler<DescribeStore> for ValueStore {
+    type Result = MessageResult<DescribeStore>;
+
+    fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
+        MessageResult(StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() })
+    }
+}

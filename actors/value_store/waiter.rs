@@ -1,0 +1,34 @@
+//! What waits for a write to end. What it is told then is decided elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::super::messages::{Answer, KeepKey, LookupResult, Placing, ReplyTo, UnkeepKey};
+use super::super::outcome::SetOutcome;
+
+/// What waits for a write to end.
+pub(super) enum Waiter {
+    /// A peer that has sent a value.
+    Peer { to: ReplyTo, cached: bool },
+    /// The placement of an earlier value, where a later one was found at this address.
+    Adopter { from: SocketAddr, placing: Placing, found: Arc<LookupResult> },
+    /// A `set` of the application, and the search for the places of its value.
+    Publisher { answer: Answer<SetOutcome>, placing: oneshot::Sender<Placing> },
+    /// The application: where it goes whether there was a publication to end.
+    Release(Answer<bool>),
+    /// The application, of a key that is pinned with it.
+    Pin(KeepKey),
+    /// The application or the keeper.
+    Unpin(UnkeepKey),
+}
+
+impl Waiter {
+    /// It must wait, in a queue of its own bound, so its dispatch slot is free.
+    pub(super) fn waits(&mut self) {
+        if let Self::Peer { to, .. } = self {
+            to.permit = None;
+        }
+    }
+}
