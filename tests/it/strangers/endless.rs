@@ -82,7 +82,8 @@ fn a_lookup_ends_within_60_queries_and_10_seconds_whatever_its_peers_are() {
                 let mut most = 0;
                 for n in 0..5 {
                     let began = Instant::now();
-                    let read = node.get_with(n.to_string(), GetOptions::default().quorum(quorum)).await.unwrap();
+                    let read =
+                        node.get_with(n.to_string(), GetOptions::default().quorum(quorum).trace(true)).await.unwrap();
                     let (took, trace) = (began.elapsed(), read.trace.unwrap());
                     assert!(trace.asked.len() <= 60, "{fakes:?}: {} queries", trace.asked.len());
                     assert!(took <= Duration::from_secs(10) + Duration::from_millis(5), "{fakes:?}: {took:?}");

@@ -13,7 +13,7 @@ use super::start;
 use super::sybils::Sybils;
 
 fn of(quorum: usize) -> GetOptions {
-    GetOptions::default().quorum(quorum)
+    GetOptions::default().quorum(quorum).trace(true)
 }
 
 /// The value that was read, and how many agreed, voted and were wanted.
