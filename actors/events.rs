@@ -1,17 +1,13 @@
-//! What happens in a node, as a bounded stream of typed events for whoever looks in.
+//! What happens in a node, as typed events. A subscription names their kinds.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
 
 use super::outcome::BootstrapOutcome;
-
-/// Events kept for a listener that is slow. It loses the oldest beyond that, and is told how many.
-pub const KEPT: usize = 1_024;
+pub use super::subscriptions::{EventStream, KEPT, WAKE_INTERVAL};
 
 /// Something that happened. With serde it is an object whose field `event` names the kind, such as `peer_added`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,15 +30,15 @@ pub enum Event {
     ValueStored {
         /// The key.
         key: String,
-        /// Who stored it.
+        /// The peer that stored it.
         by: SocketAddr,
     },
-    /// Somebody else set another value for a key that this node published. Its publication has ended: the last writer
+    /// Another node set another value for a key that this node published. Its publication has ended: the last writer
     /// wins.
     Superseded {
         /// The key.
         key: String,
-        /// Who set the other value, or holds it.
+        /// The node that set the other value, or holds it.
         by: SocketAddr,
     },
     /// A value of this node was published again: in its turn, or because it had ended while the node was away.
@@ -56,7 +52,7 @@ pub enum Event {
     ReplicasLow {
         /// The key.
         key: String,
-        /// How many of the nearest nodes hold it, by their own word.
+        /// How many of the nearest nodes report that they hold it.
         confirmed: usize,
         /// How many shall.
         min_replicas: usize,
@@ -78,13 +74,13 @@ pub enum Event {
     },
     /// A kept key is kept no more, although nobody said so: an audit found that this node no longer publishes it. Its store
     /// was restarted without the value, most likely. Set it and keep it again.
-    NoLongerKept {
+    NoLongerPinned {
         /// The key.
         key: String,
     },
     /// A lookup ended.
     LookupEnded {
-        /// What was looked for.
+        /// The id that was looked for.
         target: NodeId,
         /// Peers asked.
         asked: usize,
@@ -95,61 +91,80 @@ pub enum Event {
     },
 }
 
-/// The sending side, held by the actors. Its channel is made with the first listener: it takes 100 kB, and most nodes of
-/// a process full of them are never listened to.
-#[derive(Debug, Clone)]
-pub(crate) struct Events(Arc<OnceLock<broadcast::Sender<Event>>>);
+/// The kinds of [`Event`], by which a subscription names those that it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// [`Event::PeerAdded`]
+    PeerAdded,
+    /// [`Event::PeerRemoved`]
+    PeerRemoved,
+    /// [`Event::Joined`]
+    Joined,
+    /// [`Event::NetworkLost`]
+    NetworkLost,
+    /// [`Event::NetworkFound`]
+    NetworkFound,
+    /// [`Event::ValueStored`]
+    ValueStored,
+    /// [`Event::Superseded`]
+    Superseded,
+    /// [`Event::Republished`]
+    Republished,
+    /// [`Event::ReplicasLow`]
+    ReplicasLow,
+    /// [`Event::Repaired`]
+    Repaired,
+    /// [`Event::Lost`]
+    Lost,
+    /// [`Event::NoLongerPinned`]
+    NoLongerPinned,
+    /// [`Event::LookupEnded`]
+    LookupEnded,
+}
 
-impl Events {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
+impl EventKind {
+    /// All kinds.
+    pub const ALL: &[EventKind] = &[
+        EventKind::PeerAdded,
+        EventKind::PeerRemoved,
+        EventKind::Joined,
+        EventKind::NetworkLost,
+        EventKind::NetworkFound,
+        EventKind::ValueStored,
+        EventKind::Superseded,
+        EventKind::Republished,
+        EventKind::ReplicasLow,
+        EventKind::Repaired,
+        EventKind::Lost,
+        EventKind::NoLongerPinned,
+        EventKind::LookupEnded,
+    ];
 
-    /// Tells whoever listens. Nobody listening is normal.
-    pub(crate) fn emit(&self, event: Event) {
-        tracing::debug!(?event);
-        if let Some(listeners) = self.0.get() {
-            let _ = listeners.send(event);
-        }
-    }
-
-    /// Listens until `gone` turns true.
-    pub(crate) fn listen(&self, gone: watch::Receiver<bool>) -> EventStream {
-        EventStream { receiver: self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe(), gone, missed: 0 }
+    /// A bit that is set for no other kind.
+    pub(super) fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
-/// A bounded stream of events, from the moment it was asked for.
-#[derive(Debug)]
-pub struct EventStream {
-    receiver: broadcast::Receiver<Event>,
-    /// Turns true when the node has stopped; the handles to it may live on.
-    gone: watch::Receiver<bool>,
-    missed: u64,
-}
-
-impl EventStream {
-    /// The next event; `None` once the node has stopped and all that came before was told. It can be cancelled without
-    /// loss.
-    pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            let received = tokio::select! {
-                biased;
-                received = self.receiver.recv() => received,
-                // An error means that nobody is left to say so.
-                _ = self.gone.wait_for(|gone| *gone) => return None,
-            };
-            match received {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
+impl Event {
+    /// Its kind.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Event::PeerAdded(_) => EventKind::PeerAdded,
+            Event::PeerRemoved(_) => EventKind::PeerRemoved,
+            Event::Joined(_) => EventKind::Joined,
+            Event::NetworkLost => EventKind::NetworkLost,
+            Event::NetworkFound => EventKind::NetworkFound,
+            Event::ValueStored { .. } => EventKind::ValueStored,
+            Event::Superseded { .. } => EventKind::Superseded,
+            Event::Republished { .. } => EventKind::Republished,
+            Event::ReplicasLow { .. } => EventKind::ReplicasLow,
+            Event::Repaired { .. } => EventKind::Repaired,
+            Event::Lost { .. } => EventKind::Lost,
+            Event::NoLongerPinned { .. } => EventKind::NoLongerPinned,
+            Event::LookupEnded { .. } => EventKind::LookupEnded,
         }
-    }
-
-    /// How many events were lost because this listener was slower than [`KEPT`] events.
-    pub fn missed(&self) -> u64 {
-        self.missed
     }
 }
 
@@ -169,5 +184,11 @@ mod tests {
         assert_eq!(to_value(stored).unwrap(), json!({"event": "value_stored", "key": "k", "by": "192.0.2.1:8000"}));
         let joined = to_value(Event::Joined(BootstrapOutcome::default())).unwrap();
         assert_eq!(joined, json!({"event": "joined", "answered": [], "failed": [], "pending": []}));
+    }
+    #[test]
+    fn each_kind_is_one_of_all_and_has_a_bit_of_its_own() {
+        let bits = EventKind::ALL.iter().fold(0, |bits, kind| bits | kind.bit());
+        assert_eq!(bits.count_ones() as usize, EventKind::ALL.len());
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::LookupEnded));
     }
 }

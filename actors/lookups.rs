@@ -14,7 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
-use super::events::Event;
+use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
@@ -166,7 +166,7 @@ impl Lookups {
         let outcome = result.map(Arc::new).ok_or(NoLookup::Broken);
         if let Ok(result) = &outcome {
             self.table.looked_up(LookupDone(key.target()));
-            self.shared.events.emit(Event::LookupEnded {
+            self.shared.events.emit(EventKind::LookupEnded, || Event::LookupEnded {
                 target: key.target(),
                 asked: result.asked,
                 answered: result.answered,

@@ -35,6 +35,7 @@ mod routing_table;
 mod shared;
 pub mod snapshot;
 pub(crate) mod socket;
+mod subscriptions;
 pub(crate) mod supervision;
 mod unreadable;
 mod value_store;

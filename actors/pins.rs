@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::store::Class;
 use tokio::sync::oneshot;
 
 use super::clock::{self, Alarm, Alarmed};
-use super::events::Event;
+use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
@@ -82,7 +82,8 @@ impl Pins {
         if let Some(min_replicas) = finding.below {
             tracing::warn!(?key, confirmed = count.confirmed, min_replicas, "a pinned key has too few replicas");
             let confirmed = count.confirmed;
-            self.shared.events.emit(Event::ReplicasLow { key: key.to_string(), confirmed, min_replicas });
+            let event = || Event::ReplicasLow { key: key.to_string(), confirmed, min_replicas };
+            self.shared.events.emit(EventKind::ReplicasLow, event);
         }
         if finding.repair {
             let (answer, answered) = oneshot::channel();
@@ -166,7 +167,9 @@ impl Handler<AuditEnded> for Pins {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
                 if let Some(key) = self.keeping.no_longer_published(number) {
                     tracing::warn!(?key, "its publication has ended: it is no longer pinned");
-                    self.shared.events.emit(Event::NoLongerKept { key: key.to_string() });
+                    self.shared
+                        .events
+                        .emit(EventKind::NoLongerPinned, || Event::NoLongerPinned { key: key.to_string() });
                 }
             }
             Ok(health) => {
@@ -200,15 +203,17 @@ impl Handler<RepairEnded> for Pins {
             }
         };
         let Some((key, count)) = self.keeping.repaired(number, now, &mut *self.entropy) else { return };
-        let key = key.to_string();
         match outcome.stored {
             0 if count.confirmed == 0 => {
-                tracing::warn!(key, "no replica of a pinned key is left, and none could be made");
-                self.shared.events.emit(Event::Lost { key });
+                tracing::warn!(?key, "no replica of a pinned key is left, and none could be made");
+                self.shared.events.emit(EventKind::Lost, || Event::Lost { key: key.to_string() });
             }
             // The next audit counts again.
             0 => {}
-            stored => self.shared.events.emit(Event::Repaired { key, stored }),
+            stored => {
+                let event = || Event::Repaired { key: key.to_string(), stored };
+                self.shared.events.emit(EventKind::Repaired, event);
+            }
         }
     }
 }

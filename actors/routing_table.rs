@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTab
 use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
 
 use super::clock;
-use super::events::Event;
+use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
@@ -88,10 +88,10 @@ impl RoutingTable {
     /// Does what an event of the table asks for.
     fn carry_out(&self, outcome: Outcome) {
         for change in outcome.changes {
-            self.shared.events.emit(match change {
-                Change::Entered(peer) => Event::PeerAdded(peer),
-                Change::Left(peer) => Event::PeerRemoved(peer),
-            });
+            match change {
+                Change::Entered(peer) => self.shared.events.emit(EventKind::PeerAdded, || Event::PeerAdded(peer)),
+                Change::Left(peer) => self.shared.events.emit(EventKind::PeerRemoved, || Event::PeerRemoved(peer)),
+            }
         }
         for peer in outcome.ping {
             self.ping(peer);
@@ -165,7 +165,7 @@ impl Handler<PeerAnswered> for RoutingTable {
 
     fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
         if std::mem::replace(&mut self.network, Network::Found) == Network::Lost {
-            self.shared.events.emit(Event::NetworkFound);
+            self.shared.events.emit(EventKind::NetworkFound, || Event::NetworkFound);
         }
         let (insertion, outcome) = self.table.peer_answered(answered.peer, answered.version, clock::now());
         self.carry_out(outcome);
@@ -252,7 +252,7 @@ impl Handler<CheckTable> for RoutingTable {
         if nobody_answers {
             if self.network == Network::Found {
                 self.network = Network::Lost;
-                self.shared.events.emit(Event::NetworkLost);
+                self.shared.events.emit(EventKind::NetworkLost, || Event::NetworkLost);
             }
             self.maintenance.table_empty(TableEmpty { once_known: self.once_known.clone(), attempt: None });
         }

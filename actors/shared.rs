@@ -11,8 +11,8 @@ use kademlia_dynamic::protocol::id::NodeId;
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
-use super::events::Events;
 use super::join_state::JoinState;
+use super::subscriptions::Events;
 use super::supervision::Lifetime;
 
 /// How much longer than its deadline a lookup may run before it counts as lost.

@@ -18,7 +18,6 @@ use kademlia_dynamic::protocol::store::{Recollection, Store};
 
 use super::counters::Counters;
 use super::dispatcher::Dispatcher;
-use super::events::Events;
 use super::handles::Handles;
 use super::handling::take_messages;
 use super::handoff::Handoff;
@@ -35,6 +34,7 @@ use super::routing_table::RoutingTable;
 use super::shared::Shared;
 use super::socket::Socket;
 use super::socket::transport::Transport;
+use super::subscriptions::Events;
 use super::supervision::{Ended, Ender, Lifetime, Mailbox};
 use super::unreadable::Unreadable;
 use super::value_store::ValueStore;
@@ -132,7 +132,7 @@ impl Mailboxes {
 /// Starts a node over `transport` on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
 pub(crate) fn start(setup: Setup, transport: Rc<dyn Transport>) -> (Running, Ended) {
     let Setup { id, codec, config, client, store, known, seed, resolver } = setup;
-    let (counters, events, joined) = (Arc::new(Counters::default()), Events::new(), JoinState::new());
+    let (counters, events, joined) = (Arc::new(Counters::default()), Events::default(), JoinState::new());
     let (lifetime, ended) = Lifetime::new(&config, counters.clone());
     let addr = transport.local_addr();
     let shared = Rc::new(Shared { id, addr, codec, client, config, seed, counters, events, joined, lifetime });

@@ -114,7 +114,7 @@ pub use protocol::value::Value;
 #[doc(inline)]
 pub use actors::{
     clock::generate_node_id,
-    events::Event,
+    events::{Event, EventKind, EventStream},
     node::{Node, NodeBuilder},
     outcome::{Error, FoundValue, GetOutcome, GetResult, Health, SetOutcome, StopReason},
     requests::GetOptions,

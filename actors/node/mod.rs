@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 pub use self::builder::{DEFAULT_BIND, NodeBuilder};
 use super::counters::Counters;
-use super::events::{EventStream, Events};
+use super::events::{EventKind, EventStream};
 use super::join_state::JoinState;
 pub use super::node_actor::NodeActor;
 use super::outcome::{
@@ -27,6 +27,7 @@ use super::requests::{
     Stop, Unkeep,
 };
 use super::snapshot::Snapshot;
+use super::subscriptions::Events;
 use super::supervision::Ender;
 use super::wiring::Running;
 
@@ -240,7 +241,7 @@ impl Node {
 
     /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
     /// whether they hold it, and it is published anew before fewer than `min_replicas` do. Events say what was found and done
-    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerKept`). While it is kept, no other writer supersedes it
+    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerPinned`). While it is kept, no other writer supersedes it
     /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
     ///
     /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends; one that comes back from its store still refuses
@@ -300,9 +301,15 @@ impl Node {
         self.ask(Probe).await
     }
 
-    /// What happens from now on, as a bounded stream.
+    /// What happens from now on, as a bounded stream of all events. A program that is about some of them names them:
+    /// [`Node::events_of`].
     pub fn events(&self) -> EventStream {
-        self.inner.events.listen(self.inner.gone.clone())
+        self.events_of(EventKind::ALL.iter().copied())
+    }
+
+    /// What happens from now on, as a bounded stream of the events of these kinds. Others cost the node nothing.
+    pub fn events_of(&self, kinds: impl IntoIterator<Item = EventKind>) -> EventStream {
+        self.inner.events.subscribe(kinds, self.inner.gone.clone())
     }
 
     /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to those who

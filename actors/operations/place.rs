@@ -11,12 +11,13 @@ use kademlia_dynamic::protocol::placement::{self, Mode, Placement};
 use kademlia_dynamic::protocol::store::{age_seconds, is_later};
 
 use super::super::clock;
-use super::super::events::{Event, Events};
+use super::super::events::{Event, EventKind};
 use super::super::messages::{
     Answered, Failed, Late, LaunchPublish, LookupsHandle, PublishDone, PublishFinished, StoreHandle, Supersede,
 };
 use super::super::outcome::SetOutcome;
 use super::super::shared::Shared;
+use super::super::subscriptions::Events;
 use super::operation::{End, Operation, Step};
 use super::runner::Runner;
 
@@ -160,7 +161,10 @@ impl Operation for Place {
                     superseded: self.superseded,
                 }));
             }
-            None if !restore => events.emit(Event::Republished { key: key.to_string(), stored: held }),
+            None if !restore => {
+                let event = || Event::Republished { key: key.to_string(), stored: held };
+                events.emit(EventKind::Republished, event);
+            }
             None => {}
         }
     }

@@ -27,12 +27,12 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
 use super::counters::Counters;
-use super::events::Events;
 use super::join_state::JoinState;
 use super::operations::join::resolver::Resolver;
 use super::shared::Shared;
 use super::socket::transport::Transport;
 use super::socket::udp::UdpTransport;
+use super::subscriptions::Events;
 use super::supervision::{Ended, Lifetime};
 use super::wiring::{self, Running, Setup};
 
@@ -95,7 +95,7 @@ fn shared(config: Config) -> Rc<Shared> {
         config,
         seed: Some(1),
         counters,
-        events: Events::new(),
+        events: Events::default(),
         joined: JoinState::new(),
         lifetime,
     })

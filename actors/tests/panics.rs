@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreEr
 use kademlia_dynamic::protocol::value::Value;
 
 use super::super::counters::Counter;
-use super::super::events::Event;
+use super::super::events::{Event, EventKind};
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetResult};
 use super::super::poison::Origin;
@@ -133,7 +133,7 @@ async fn peers_that_a_restart_of_the_table_forgets_are_told_to_have_left() {
     tokio::time::pause();
     let (ours, _ended, _) = started("ours", Config::default());
     let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.listen(gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
     for port in 1..=3u16 {
         // Of these one takes the address of another.
         let peer = Peer::new(NodeId::of_key(&port.to_string()), ([127, 0, 0, 1], port.min(2)).into());
@@ -162,7 +162,7 @@ async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.listen(gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
     let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }));
     settle().await;
     inject(&ours, "lookups");
@@ -282,7 +282,7 @@ async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
     tokio::time::pause();
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
     let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.listen(gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
     for name in ["lost", "kept"] {
         ours.node.send(Set { key: key(name), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
         if name == "lost" {
@@ -294,7 +294,7 @@ async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
     ours.node.send(Keep { key: key("kept"), min_replicas: 1 }).await.unwrap().unwrap();
     let told = async {
         loop {
-            if let Some(Event::NoLongerKept { key }) = events.next().await {
+            if let Some(Event::NoLongerPinned { key }) = events.next().await {
                 break key;
             }
         }

@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, Standstill};
 use super::super::counters::Counters;
-use super::super::events::Events;
 use super::super::handles::Handles;
 use super::super::messages::{
     Answer, HandoffHandle, LookupKey, LookupReply, LookupsHandle, PinsHandle, PlacesFound, Placing, Priority,
@@ -23,6 +22,7 @@ use super::super::messages::{
 };
 use super::super::outcome::SetOutcome;
 use super::super::shared::Shared;
+use super::super::subscriptions::Events;
 use super::lateness::Lateness;
 use super::pending::Pending;
 use super::unsaved::Unsaved;

@@ -9,12 +9,23 @@ use tokio::time::{Instant, interval_at};
 
 use super::stderr;
 use super::wording::list;
-use crate::actors::events::{Event, EventStream};
+use crate::actors::events::{Event, EventKind, EventStream};
 use crate::actors::node::Node;
 use crate::actors::snapshot::Snapshot;
 
 /// How often the status is logged.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
+
+/// The kinds of events that [`follow`] logs.
+pub(super) const LOGGED: [EventKind; 7] = [
+    EventKind::Joined,
+    EventKind::NetworkLost,
+    EventKind::NetworkFound,
+    EventKind::Superseded,
+    EventKind::ReplicasLow,
+    EventKind::Lost,
+    EventKind::NoLongerPinned,
+];
 
 /// Logs `events` until the node has stopped. `alone`: no contact has answered the node so far.
 pub(super) async fn follow(events: &mut EventStream, mut alone: bool) {
@@ -31,7 +42,7 @@ pub(super) async fn follow(events: &mut EventStream, mut alone: bool) {
                 tracing::warn!(key, confirmed, min_replicas, "too few replicas of a pinned key");
             }
             Event::Lost { key } => tracing::warn!(key, "no replica of a pinned key was found"),
-            Event::NoLongerKept { key } => tracing::warn!(key, "a key is no longer pinned: the store lost it"),
+            Event::NoLongerPinned { key } => tracing::warn!(key, "a key is no longer pinned: the store lost it"),
             _ => {}
         }
     }

@@ -30,7 +30,7 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
     let Begun { node, settings, remembered, data_dir } = begun;
     let folder = data_dir.clone();
     let work = async {
-        let mut events = node.events();
+        let mut events = node.events_of(journal::LOGGED);
         let joined = match &settings.bootstrap[..] {
             [] => None,
             contacts => Some(node.bootstrap(contacts).await?),

@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{counts, human, kind_and_length, nodes};
 use super::{client, off_thread, output, stderr, streams};
-use crate::actors::events::Event;
+use crate::actors::events::{Event, EventKind};
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
 use crate::protocol::codec::Codec;
@@ -156,7 +156,7 @@ struct RepublishedJson<'a> {
 
 /// Stays until a signal comes, while the node republishes the value, and prints each republication.
 async fn stay(node: Node, key: &str, network: &Network, mut signals: Signals) -> Result<(), Failure> {
-    let mut events = node.events();
+    let mut events = node.events_of([EventKind::Republished, EventKind::Superseded]);
     let republish = async {
         loop {
             match events.next().await {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use self::contact::{Asked, Contact, State};
 use self::resolver::{Resolver, addresses_of};
-use super::super::events::Event;
+use super::super::events::{Event, EventKind};
 use super::super::join_state::Attempt;
 use super::super::messages::{
     Answer, Answered, Failed, LookupKey, LookupReply, LookupsHandle, RefreshBuckets, StartLookup, TableHandle,
@@ -271,7 +271,7 @@ impl Operation for Join {
                 return Step::Finished;
             }
             self.report();
-            self.shared.events.emit(Event::Joined(self.outcome()));
+            self.shared.events.emit(EventKind::Joined, || Event::Joined(self.outcome()));
             if !self.shared.client && self.first.is_some() {
                 return self.look_up();
             }

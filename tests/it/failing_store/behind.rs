@@ -314,7 +314,7 @@ fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_kept_ane
         assert_eq!(node.snapshot().await.unwrap().keeping.kept, 1);
         node.stop().await;
         while let Some(event) = events.next().await {
-            assert!(!matches!(event, Event::NoLongerKept { .. }), "{event:?}");
+            assert!(!matches!(event, Event::NoLongerPinned { .. }), "{event:?}");
         }
     });
 }
