@@ -81,7 +81,7 @@ counters! {
     /// Dropped: its source sends too fast.
     TooFast => "kad_dropped_total", "too_fast";
     /// Dropped: it made a part of the node panic before.
-    Poisoned => "kad_dropped_total", "poisoned";
+    Blocked => "kad_dropped_total", "blocked";
     /// Dropped: its source address cannot be answered.
     BadSource => "kad_dropped_total", "bad_source";
     /// Dropped: news of a stranger for a routing table that does not keep up; the query itself is answered.

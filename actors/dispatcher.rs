@@ -16,6 +16,7 @@ use kademlia_dynamic::protocol::message::{
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
+use super::blocklist::Blocklist;
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
 use super::handles::Handles;
@@ -25,7 +26,6 @@ use super::messages::{
     PingPaid, QueriesHandle, ReplyTo, ResponseReceived, SocketHandle, StoreHandle, StoreQuestion, StoreValue,
     TableHandle, TransmitAnswer, TransmitHeld,
 };
-use super::poison::Poisons;
 use super::shared::Shared;
 use super::unreadable::Unreadable;
 
@@ -46,7 +46,7 @@ pub struct Dispatcher {
     /// A permit for each write whose address has proved itself, until it has been dealt with: as many as may wait for that.
     released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
-    poisons: Arc<Poisons>,
+    blocklist: Arc<Blocklist>,
     unreadable: Unreadable,
     socket: SocketHandle,
     queries: QueriesHandle,
@@ -79,7 +79,7 @@ impl Dispatcher {
             admission: Admission::new(&shared.config, ping_len(shared.codec), tokens.clone()),
             tokens,
             released: Arc::new(Semaphore::new(shared.config.max_held)),
-            poisons: Arc::default(),
+            blocklist: Arc::default(),
             unreadable,
             socket: handles.socket.clone(),
             queries: handles.queries.clone(),
@@ -95,15 +95,16 @@ impl Dispatcher {
         if admitted == Admitted::No {
             return self.too_fast(from, now);
         }
-        let Some(origin) = self.poisons.admit(&payload) else {
-            self.shared.counters.turned_away(Counter::Poisoned, from, &"it made a part of the node panic before", now);
+        let Some(origin) = self.blocklist.admit(payload) else {
+            self.shared.counters.turned_away(Counter::Blocked, from, &"it made a part of the node panic before", now);
             return;
         };
-        let message = match self.shared.codec.decode(&payload) {
+        let payload = origin.payload();
+        let message = match self.shared.codec.decode(payload) {
             Ok(message) => message,
             Err(error) => {
                 if asked {
-                    self.unreadable.note(from, &payload, self.shared.codec);
+                    self.unreadable.note(from, payload, self.shared.codec);
                 }
                 self.shared.counters.turned_away(counter_of(&error), from, &error, now);
                 return;
@@ -404,6 +405,6 @@ impl Handler<CountAdmitted> for Dispatcher {
     type Result = MessageResult<CountAdmitted>;
 
     fn handle(&mut self, _: CountAdmitted, _: &mut Self::Context) -> Self::Result {
-        MessageResult((self.admission.counts(), self.poisons.len()))
+        MessageResult((self.admission.counts(), self.blocklist.len()))
     }
 }

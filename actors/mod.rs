@@ -6,9 +6,11 @@
 //! The actors themselves are private to the crate. Imports run one way: `wiring` names all actors, they name `messages` and
 //! `clock`, and none names the actor that it sends to: it holds a handle.
 
+mod blocklist;
 mod bootstrap;
 pub(crate) mod clock;
 pub mod counters;
+mod deferred;
 mod dispatcher;
 pub mod events;
 mod handles;
@@ -24,9 +26,7 @@ mod node_actor;
 mod operations;
 pub mod outcome;
 mod own_id;
-mod parked;
 mod pins;
-mod poison;
 mod queries;
 mod queue;
 mod reply;

@@ -331,8 +331,8 @@ impl Handler<Describe> for NodeActor {
             let table = handles.table.describe(DescribeTable).await.map_err(gone)?;
             let store = handles.store.describe(DescribeStore).await.map_err(gone)?;
             let keeping = handles.pins.describe(DescribePins).await.map_err(gone)?;
-            let (admitted, poisonous_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
-            let (queries, queries_parked) = handles.queries.count(CountQueries).await.map_err(gone)?;
+            let (admitted, blocked_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
+            let (queries, queries_deferred) = handles.queries.count(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = handles.lookups.count(CountLookups).await.map_err(gone)?;
             handles.socket.count_losses(CountLosses).await.map_err(gone)?;
             Ok(Snapshot {
@@ -343,7 +343,7 @@ impl Handler<Describe> for NodeActor {
                 table,
                 store,
                 keeping,
-                admission: AdmissionSnapshot::new(&admitted, poisonous_datagrams, &queries, queries_parked),
+                admission: AdmissionSnapshot::new(&admitted, blocked_datagrams, &queries, queries_deferred),
                 queries_in_flight: queries.in_flight,
                 lookups_running,
                 lookups_waiting,

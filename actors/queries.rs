@@ -15,6 +15,7 @@ use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
+use super::deferred::Deferred;
 use super::handles::Handles;
 use super::handling::Handler;
 use super::messages::{
@@ -22,8 +23,6 @@ use super::messages::{
     PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery,
     SocketHandle, TableHandle, TransmitQuery,
 };
-pub use super::parked::MAX_PARKED;
-use super::parked::Parked;
 use super::shared::Shared;
 
 /// The actor that owns the queries in flight.
@@ -31,14 +30,14 @@ pub struct Queries {
     shared: Rc<Shared>,
     pending: Pending<Waiting>,
     /// Queries that wait for the first answer of an address.
-    parked: Parked<(Request, Waiting)>,
+    deferred: Deferred<(Request, Waiting)>,
     entropy: Box<dyn Entropy>,
     socket: SocketHandle,
     dispatcher: DispatcherHandle,
     table: TableHandle,
 }
 
-/// Who waits for a query's end.
+/// A query that has not ended.
 struct Waiting {
     to: SocketAddr,
     id: Option<NodeId>,
@@ -68,7 +67,7 @@ impl Waiting {
             _ => false,
         };
         let brings_another = given.is_some() && given != query.token && version >= Some(TOKEN_VERSION);
-        if !lacks_token || !brings_another || self.renewed || self.is_moot() {
+        if !lacks_token || !brings_another || self.renewed || self.is_obsolete() {
             return None;
         }
         self.renewed = true;
@@ -79,15 +78,15 @@ impl Waiting {
     /// later one at a peer that the first send did not reach. That a peer is silent is worth knowing in any case.
     fn again(&self) -> Option<TransmitQuery> {
         let query = self.query.as_ref()?;
-        (!self.is_moot() || !query.request.is_write()).then(|| TransmitQuery { again: true, ..query.clone() })
+        (!self.is_obsolete() || !query.request.is_write()).then(|| TransmitQuery { again: true, ..query.clone() })
     }
 
-    /// Whether whoever asked has ended meanwhile.
-    fn is_moot(&self) -> bool {
+    /// Whether the actor that asked has ended meanwhile.
+    fn is_obsolete(&self) -> bool {
         self.asker.as_ref().is_some_and(Asker::is_gone)
     }
 
-    fn tell(&self, result: QueryResult) {
+    fn report(&self, result: QueryResult) {
         if let Some(asker) = &self.asker {
             asker.report(QueryEvent { to: self.to, id: self.id, result });
         }
@@ -99,7 +98,7 @@ impl Queries {
         Self {
             shared: shared.clone(),
             pending: Pending::new(&shared.config),
-            parked: Parked::default(),
+            deferred: Deferred::default(),
             entropy: shared.entropy(1),
             socket: handles.socket.clone(),
             dispatcher: handles.dispatcher.clone(),
@@ -119,7 +118,7 @@ impl Queries {
         if let Some(id) = waiting.id {
             self.table.silent(PeerSilent(Peer::new(id, waiting.to)));
         }
-        waiting.tell(QueryResult::Failed(Failed::Silent));
+        waiting.report(QueryResult::Failed(Failed::Silent));
     }
 
     /// Sends a query, or says at once that it does not go.
@@ -139,7 +138,7 @@ impl Queries {
             }
             Err((waiting, why)) => {
                 self.shared.counters.turned_away(Counter::QueryRefused, to, &why, now);
-                waiting.tell(QueryResult::Failed(Failed::Unsent));
+                waiting.report(QueryResult::Failed(Failed::Unsent));
             }
         }
     }
@@ -148,8 +147,8 @@ impl Queries {
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let to = waiting.to;
         let refused = if self.pending.is_awaited(to) {
-            waiting.tell(QueryResult::Late(messages::Late::Deferred));
-            self.parked.park(to, (request, waiting)).err()
+            waiting.report(QueryResult::Late(messages::Late::Deferred));
+            self.deferred.defer(to, (request, waiting)).err()
         } else {
             Some((request, waiting))
         };
@@ -161,7 +160,7 @@ impl Queries {
     /// No answer to the others came: those that waited do not go.
     fn give_up_waiting(&mut self, to: SocketAddr, now: Instant) {
         if !self.pending.is_awaited(to) {
-            for (_, waiting) in self.parked.release(&to) {
+            for (_, waiting) in self.deferred.release(&to) {
                 self.not_asked_again(&waiting, now);
             }
         }
@@ -170,7 +169,7 @@ impl Queries {
     fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
         let why = "it was sent enough queries, and never answered";
         self.shared.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
-        waiting.tell(QueryResult::Failed(Failed::Unsent));
+        waiting.report(QueryResult::Failed(Failed::Unsent));
     }
 }
 
@@ -184,13 +183,13 @@ impl Actor for Queries {
 
 impl Supervised for Queries {
     fn restarting(&mut self, _: &mut Self::Context) {
-        // What was in flight is not known to be right any more: who waits is told, and no peer is blamed.
+        // What was in flight is not known to be right any more: that is reported to the actors that wait, and no peer is blamed.
         for waiting in self.pending.fail_all() {
             self.socket.over(QueryOver { to: waiting.to });
-            waiting.tell(QueryResult::Failed(Failed::Unsent));
+            waiting.report(QueryResult::Failed(Failed::Unsent));
         }
-        for (_, waiting) in self.parked.release_all() {
-            waiting.tell(QueryResult::Failed(Failed::Unsent));
+        for (_, waiting) in self.deferred.release_all() {
+            waiting.report(QueryResult::Failed(Failed::Unsent));
         }
         self.pending = Pending::new(&self.shared.config);
     }
@@ -204,11 +203,11 @@ impl Alarmed for Queries {
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for (waiting, late) in self.pending.late(now) {
             match late {
-                Late::Slow => waiting.tell(QueryResult::Late(messages::Late::Slow)),
+                Late::Slow => waiting.report(QueryResult::Late(messages::Late::Slow)),
                 Late::Resend => {
                     if let Some(query) = waiting.again() {
                         self.socket.query(query);
-                        waiting.tell(QueryResult::Late(messages::Late::Resent));
+                        waiting.report(QueryResult::Late(messages::Late::Resent));
                     }
                 }
             }
@@ -225,13 +224,13 @@ impl Handler<SendQuery> for Queries {
 
     fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
         let SendQuery { to, id, request, asker } = query;
-        // Whom the application itself wants to reach is no victim of others.
+        // An address that the application itself wants to reach is no victim of others.
         let own_wish = id.is_none() && asker.is_some();
         let named_by = if own_wish { NamedBy::Application } else { NamedBy::Others };
         let waiting = Waiting::new(to, id, asker, named_by);
         let now = clock::now();
         if self.pending.was_silent(to, now) {
-            waiting.tell(QueryResult::Late(messages::Late::Suspect));
+            waiting.report(QueryResult::Late(messages::Late::Suspect));
         }
         if named_by == NamedBy::Others && !self.pending.may_ask(to, now) {
             return self.wait_for_others(request, waiting, now);
@@ -254,7 +253,7 @@ impl Handler<QueryUnsent> for Queries {
     fn handle(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
             self.socket.over(QueryOver { to: waiting.to });
-            waiting.tell(QueryResult::Failed(Failed::Unsent));
+            waiting.report(QueryResult::Failed(Failed::Unsent));
             self.give_up_waiting(waiting.to, clock::now());
         }
     }
@@ -285,9 +284,9 @@ impl Handler<ResponseReceived> for Queries {
             self.pending.given(from, token, now);
         }
         self.socket.over(QueryOver { to: waiting.to });
-        for (request, parked) in self.parked.release(&waiting.to) {
-            if !parked.is_moot() {
-                self.begin(request, parked, now);
+        for (request, deferred) in self.deferred.release(&waiting.to) {
+            if !deferred.is_obsolete() {
+                self.begin(request, deferred, now);
             }
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
@@ -298,7 +297,7 @@ impl Handler<ResponseReceived> for Queries {
         match (peer, waiting.id) {
             (_, Some(expected)) if answered.wrong_id => {
                 self.table.replaced(PeerReplaced(Peer::new(expected, waiting.to)));
-                // Whoever it is has to prove itself under that id, as any newcomer.
+                // It has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
                     self.table.seen(PeerSeen { peer, origin });
                 }
@@ -311,7 +310,7 @@ impl Handler<ResponseReceived> for Queries {
         {
             return self.begin(request, waiting, now);
         }
-        waiting.tell(match peer {
+        waiting.report(match peer {
             Some(peer) if !answered.wrong_id => {
                 QueryResult::Answered(Answered { response, peer, version, rtt: answered.rtt })
             }
@@ -325,6 +324,6 @@ impl Handler<CountQueries> for Queries {
     type Result = MessageResult<CountQueries>;
 
     fn handle(&mut self, _: CountQueries, _: &mut Self::Context) -> Self::Result {
-        MessageResult((self.pending.counts(), self.parked.len()))
+        MessageResult((self.pending.counts(), self.deferred.len()))
     }
 }

@@ -20,8 +20,8 @@ pub use kademlia_dynamic::protocol::pending::MAX_TOKENS;
 pub use kademlia_dynamic::protocol::routing::{BucketSnapshot, EntrySnapshot, TableCounters, TableSnapshot};
 pub use kademlia_dynamic::protocol::store::{BackendHealth, BackendState, ClassCount, Refusals, StoreSnapshot};
 
-pub use super::poison::REMEMBERED;
-pub use super::queries::MAX_PARKED;
+pub use super::blocklist::MAX_BLOCKED;
+pub use super::deferred::MAX_DEFERRED;
 
 /// A node at one moment. Its parts are read one after the other, so they may be a few messages apart.
 #[derive(Debug, Clone, Serialize)]
@@ -76,8 +76,8 @@ pub struct AdmissionSnapshot {
     /// [`max_held_per_address`](kademlia_dynamic::protocol::config::Config::max_held_per_address).
     pub held_for_one_address: usize,
     /// Datagrams that made an actor panic and are dropped when they come again: at most
-    /// [`REMEMBERED`].
-    pub poisonous_datagrams: usize,
+    /// [`MAX_BLOCKED`].
+    pub blocked_datagrams: usize,
     /// Addresses whose round-trip times are remembered: at most
     /// [`MAX_MEASURED_ADDRESSES`].
     pub measured_addresses: usize,
@@ -101,17 +101,17 @@ pub struct AdmissionSnapshot {
     /// Addresses whose token is remembered: at most [`MAX_TOKENS`].
     pub tokens: usize,
     /// Queries that wait for what becomes of others to the same address: at most
-    /// [`MAX_PARKED`].
-    pub queries_parked: usize,
+    /// [`MAX_DEFERRED`].
+    pub queries_deferred: usize,
 }
 
 impl AdmissionSnapshot {
     /// What the dispatcher and the queries have counted.
     pub(crate) fn new(
         admitted: &AdmissionCounts,
-        poisonous_datagrams: usize,
+        blocked_datagrams: usize,
         queries: &PendingCounts,
-        queries_parked: usize,
+        queries_deferred: usize,
     ) -> Self {
         Self {
             rated_sources: admitted.rated_sources,
@@ -119,7 +119,7 @@ impl AdmissionSnapshot {
             verified_addresses: admitted.verified_addresses,
             held: admitted.held,
             held_for_one_address: admitted.held_for_one_address,
-            poisonous_datagrams,
+            blocked_datagrams,
             measured_addresses: queries.measured_addresses,
             silent_addresses: queries.silent_addresses,
             answered_addresses: queries.answered_addresses,
@@ -128,7 +128,7 @@ impl AdmissionSnapshot {
             budgets: admitted.budgets,
             legacy_writers: admitted.legacy_writers,
             tokens: queries.tokens,
-            queries_parked,
+            queries_deferred,
         }
     }
 }

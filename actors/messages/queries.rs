@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::PendingCounts;
 
-use super::super::poison::Origin;
+use super::super::blocklist::Origin;
 use super::handle::handle;
 
 handle! {

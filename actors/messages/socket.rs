@@ -6,7 +6,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 
-use super::super::poison::Origin;
+use super::super::blocklist::Origin;
 use super::Permit;
 use super::handle::handle;
 

@@ -5,7 +5,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 
-use super::super::poison::Origin;
+use super::super::blocklist::Origin;
 use super::handle::handle;
 use super::{FindNeighbours, LookupKey, ReplyTo};
 
@@ -35,7 +35,7 @@ pub struct PeerSeen {
     /// The peer, as it names itself.
     pub peer: Peer,
     /// The datagram that says so.
-    #[expect(dead_code, reason = "an origin that a panic drops is poison")]
+    #[expect(dead_code, reason = "an origin that a panic drops is blocked")]
     pub origin: Origin,
 }
 
@@ -48,7 +48,7 @@ pub struct PeerAnswered {
     /// Its protocol version.
     pub version: Option<u32>,
     /// The datagram that says so.
-    #[expect(dead_code, reason = "an origin that a panic drops is poison")]
+    #[expect(dead_code, reason = "an origin that a panic drops is blocked")]
     pub origin: Origin,
 }
 

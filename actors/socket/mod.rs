@@ -1,16 +1,16 @@
 //! The socket actor: it owns the transport. Batches of datagrams go in and out through it; it encodes what goes out, and
-//! knows whom we asked, so that answers never wait behind strangers. What is in a datagram is the dispatcher's business.
+//! knows which addresses were asked, so that answers never wait behind strangers. What is in a datagram is the dispatcher's business.
 
 pub mod transport;
 pub mod udp;
 
 mod asked_at;
-mod lane;
 #[cfg(target_os = "linux")]
 mod losses;
 #[cfg(target_os = "linux")]
 mod packet_info;
-mod pump;
+mod priority;
+mod reader_loop;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -25,8 +25,8 @@ use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
 
 use self::asked_at::AskedAt;
-use self::lane::Lane;
-use self::pump::Pump;
+use self::priority::PriorityPath;
+use self::reader_loop::{ReaderLoop, Receiver};
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, LOG_EVERY};
@@ -46,7 +46,7 @@ pub struct Socket {
     shared: Rc<Shared>,
     transport: Rc<dyn Transport>,
     slots: Arc<Semaphore>,
-    lane: Lane,
+    priority: PriorityPath,
     /// Empty where the transport has one address.
     asked_at: AskedAt,
     outbox: VecDeque<Datagram>,
@@ -58,8 +58,8 @@ pub struct Socket {
 /// What the system dropped before it could be read.
 #[derive(Debug, Default)]
 struct Losses {
-    /// Whether it tells at all.
-    told: bool,
+    /// Whether it reports that at all.
+    reported: bool,
     /// How many were counted.
     counted: u64,
     /// When there was last a line in the log about it.
@@ -68,12 +68,12 @@ struct Losses {
 
 impl Socket {
     pub(crate) fn new(shared: &Rc<Shared>, transport: Rc<dyn Transport>, handles: &Handles) -> Self {
-        let losses = Losses { told: transport.lost().is_some(), ..Losses::default() };
+        let losses = Losses { reported: transport.lost().is_some(), ..Losses::default() };
         Self {
             shared: shared.clone(),
             transport,
             slots: Arc::new(Semaphore::new(shared.config.max_dispatches)),
-            lane: Lane::default(),
+            priority: PriorityPath::default(),
             asked_at: AskedAt::default(),
             outbox: VecDeque::new(),
             losses,
@@ -82,8 +82,45 @@ impl Socket {
         }
     }
 
-    /// Sorts a batch into the lane of answers and the strangers, who need a slot each. Nothing is looked into yet, so that
-    /// what is beyond the slots costs little.
+    /// Puts a datagram on its way, if there is room.
+    fn send(&mut self, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
+        let room = self.outbox.len() < OUTBOX;
+        if room {
+            self.outbox.push_back(Datagram { addr, local, payload });
+        } else {
+            self.shared.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
+        }
+        room
+    }
+
+    /// The message that carries `response`.
+    fn answer(&self, to: &ReplyTo, response: Response) -> Message {
+        let sender = Sender::new(self.shared.insertable_id(), self.shared.addr);
+        let (version, body) = (Some(PROTOCOL_VERSION), Body::Response(response));
+        Message { id: to.id, sender, version, token: to.token, body }
+    }
+
+    /// The most bytes of an answer with peers: one frame to a global address, whatever fits a datagram nearby.
+    fn room_for(&self, to: &SocketAddr) -> usize {
+        if AddressScope::of(&to.ip()).is_global() { self.shared.config.max_global_answer } else { usize::MAX }
+    }
+}
+
+impl Receiver for Socket {
+    fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
+    fn is_short_of_slots(&self, datagrams: usize) -> bool {
+        self.slots.available_permits() < self.shared.config.max_dispatches.min(datagrams)
+    }
+
+    fn counts_losses(&self) -> bool {
+        self.losses.reported
+    }
+
+    /// Sorts a batch into answers on the priority path and datagrams of strangers, which need a slot each. Nothing is decoded yet,
+    /// so that what is beyond the slots costs little.
     fn take_in(&mut self, batch: &mut Vec<Datagram>) {
         self.shared.counters.add(Counter::Received, batch.len() as u64);
         let (mut strangers, mut answers) = (Vec::new(), Vec::new());
@@ -101,8 +138,8 @@ impl Socket {
             if let Some(local) = local {
                 self.asked_at.note(from, local);
             }
-            // Beyond what a query of ours lets pass, whoever was asked is a stranger like any other.
-            let asked = self.lane.take(&from);
+            // Beyond what a query of ours lets pass, an address that was asked is a stranger like any other.
+            let asked = self.priority.take(&from);
             let permit = self.slots.clone().try_acquire_owned().ok();
             if permit.is_none() && !asked {
                 (beyond, last) = (beyond + 1, Some(from));
@@ -150,17 +187,6 @@ impl Socket {
         }
     }
 
-    /// Puts a datagram on its way, if there is room.
-    fn send(&mut self, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
-        let room = self.outbox.len() < OUTBOX;
-        if room {
-            self.outbox.push_back(Datagram { addr, local, payload });
-        } else {
-            self.shared.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
-        }
-        room
-    }
-
     fn flush(&mut self, cx: &mut TaskContext<'_>) {
         if self.outbox.is_empty() {
             return;
@@ -173,31 +199,19 @@ impl Socket {
             self.shared.counters.add(Counter::SendFailed, report.failed as u64);
         }
     }
-
-    /// What `response` says on the wire.
-    fn answer(&self, to: &ReplyTo, response: Response) -> Message {
-        let sender = Sender::new(self.shared.insertable_id(), self.shared.addr);
-        let (version, body) = (Some(PROTOCOL_VERSION), Body::Response(response));
-        Message { id: to.id, sender, version, token: to.token, body }
-    }
-
-    /// The most bytes of an answer with peers: one frame to a global address, whatever fits a datagram nearby.
-    fn room_for(&self, to: &SocketAddr) -> usize {
-        if AddressScope::of(&to.ip()).is_global() { self.shared.config.max_global_answer } else { usize::MAX }
-    }
 }
 
 impl Actor for Socket {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Pump::default());
+        ctx.spawn(ReaderLoop::default());
     }
 }
 
 impl Supervised for Socket {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.lane = Lane::default();
+        self.priority = PriorityPath::default();
         self.outbox.clear();
     }
 }
@@ -210,7 +224,7 @@ impl Handler<TransmitQuery> for Socket {
         let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(query.request));
         let message = Message { id: query.id, sender, version, token: query.token, body };
         if !query.again {
-            self.lane.expect(query.to);
+            self.priority.expect(query.to);
         }
         tracing::trace!(to = %query.to, message = message.body.name(), id = ?query.id, "message sent");
         let sent = match self.shared.codec.encode(&message) {
@@ -238,7 +252,7 @@ impl Handler<QueryOver> for Socket {
     type Result = ();
 
     fn handle(&mut self, over: QueryOver, _: &mut Self::Context) {
-        self.lane.over(&over.to);
+        self.priority.over(&over.to);
     }
 }
 

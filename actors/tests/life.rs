@@ -11,11 +11,11 @@ use kademlia_dynamic::protocol::lookup::Ending;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
 
+use super::super::blocklist::Origin;
 use super::super::counters::Counter;
 use super::super::messages::{CountLookups, PeerAnswered};
 use super::super::node::Node;
 use super::super::outcome::{Error, GetResult};
-use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, Get, Set};
 use super::super::supervision::StopReason;
 use super::{key, settle, started};

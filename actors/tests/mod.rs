@@ -1,6 +1,8 @@
 //! Tests that reach into a node: its actors by address, panics on demand, strangers that fill the slots.
 
 #[cfg(feature = "sim")]
+mod blocklist;
+#[cfg(feature = "sim")]
 mod chaos;
 pub(super) mod drill;
 mod errors;
@@ -12,8 +14,6 @@ mod joins;
 mod life;
 mod mocks;
 mod panics;
-#[cfg(feature = "sim")]
-mod poison;
 mod slots;
 mod unread;
 

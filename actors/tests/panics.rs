@@ -12,11 +12,11 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::protocol::value::Value;
 
+use super::super::blocklist::Origin;
 use super::super::counters::Counter;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetResult};
-use super::super::poison::Origin;
 use super::super::requests::{Bootstrap, CheckHealth, CopyOf, Describe, Get, Keep, Ping, Set, Stop};
 use super::super::supervision::StopReason;
 use super::super::wiring::Running;

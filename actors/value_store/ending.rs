@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::store::{Refusal, StoreError, StoredCopy, WriteOu
 
 use super::super::clock;
 use super::super::counters::Counter;
-use super::super::events::Event;
+use super::super::events::{Event, EventKind};
 use super::super::messages::{
     EndPlacement, KeepKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey, WatchKey,
 };
@@ -150,10 +150,10 @@ impl ValueStore {
         match outcome {
             WriteOutcome::Superseded { .. } => {
                 self.lookups.end_placement(EndPlacement(key.clone()));
-                self.events.emit(Event::Superseded { key: key.to_string(), by });
+                self.events.emit(EventKind::Superseded, || Event::Superseded { key: key.to_string(), by });
             }
             WriteOutcome::Stored | WriteOutcome::Renewed => {
-                self.events.emit(Event::ValueStored { key: key.to_string(), by });
+                self.events.emit(EventKind::ValueStored, || Event::ValueStored { key: key.to_string(), by });
             }
             _ => {}
         }

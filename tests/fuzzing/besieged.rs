@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kademlia_dynamic::actors::snapshot::MAX_PARKED;
+use kademlia_dynamic::actors::snapshot::MAX_BLOCKED;
+use kademlia_dynamic::actors::snapshot::MAX_DEFERRED;
 use kademlia_dynamic::actors::snapshot::MAX_TOKENS;
-use kademlia_dynamic::actors::snapshot::REMEMBERED;
 use kademlia_dynamic::actors::snapshot::{AdmissionSnapshot, Snapshot};
 use kademlia_dynamic::actors::snapshot::{
     MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
@@ -297,7 +297,7 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         verified_addresses,
         held,
         held_for_one_address,
-        poisonous_datagrams,
+        blocked_datagrams,
         measured_addresses,
         silent_addresses,
         answered_addresses,
@@ -306,7 +306,7 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         budgets,
         legacy_writers,
         tokens,
-        queries_parked,
+        queries_deferred,
     } = *seen;
     let parts = [
         ("sources with a rate", rated_sources, MAX_RATED_SOURCES),
@@ -314,7 +314,7 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         ("verified addresses", verified_addresses, config.max_verified_addresses),
         ("items that wait for a pong", held, config.max_held),
         ("items that wait for one address", held_for_one_address, config.max_held_per_address),
-        ("datagrams that made an actor panic", poisonous_datagrams, REMEMBERED),
+        ("datagrams that made an actor panic", blocked_datagrams, MAX_BLOCKED),
         ("addresses with a round-trip time", measured_addresses, MAX_MEASURED_ADDRESSES),
         ("silent addresses", silent_addresses, MAX_SILENT_ADDRESSES),
         ("addresses that answered", answered_addresses, MAX_ANSWERED_ADDRESSES),
@@ -323,7 +323,7 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         ("hosts with a budget", budgets, MAX_BUDGETS),
         ("hosts with a rate of legacy writes", legacy_writers, MAX_RATED_SOURCES),
         ("tokens of others", tokens, MAX_TOKENS),
-        ("queries that wait for others", queries_parked, MAX_PARKED),
+        ("queries that wait for others", queries_deferred, MAX_DEFERRED),
     ];
     parts.into_iter().try_for_each(|(what, found, bound)| within(what, found as u64, bound))
 }

@@ -1,11 +1,11 @@
-//! Whom we asked: the addresses whose datagrams may be answers, to be let past the slots and the rates. Each query lets
-//! a few through, so an address that was asked cannot flood.
+//! The priority path: datagrams from addresses that were asked may be answers, and pass the slots and the rates. Each query lets
+//! a few pass, so an address that was asked cannot flood.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct PriorityPath {
     expected: HashMap<SocketAddr, Expected>,
 }
 
@@ -20,7 +20,7 @@ struct Expected {
 /// Datagrams that one query lets pass: its answer, and queries that the peer happens to send first.
 const PASSES_PER_QUERY: u32 = 4;
 
-impl Lane {
+impl PriorityPath {
     /// A query goes to `addr`.
     pub(super) fn expect(&mut self, addr: SocketAddr) {
         let expected = self.expected.entry(addr).or_default();
@@ -58,15 +58,15 @@ mod tests {
     #[test]
     fn an_address_passes_while_it_is_asked_and_only_so_often() {
         let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let mut lane = Lane::default();
-        assert!(!lane.take(&addr));
-        lane.expect(addr);
-        assert!((0..PASSES_PER_QUERY).all(|_| lane.take(&addr)) && !lane.take(&addr));
-        lane.expect(addr);
-        lane.over(&addr);
-        assert!(lane.take(&addr), "one query is still in flight");
-        lane.over(&addr);
-        assert!(!lane.take(&addr));
-        assert!(lane.expected.is_empty());
+        let mut path = PriorityPath::default();
+        assert!(!path.take(&addr));
+        path.expect(addr);
+        assert!((0..PASSES_PER_QUERY).all(|_| path.take(&addr)) && !path.take(&addr));
+        path.expect(addr);
+        path.over(&addr);
+        assert!(path.take(&addr), "one query is still in flight");
+        path.over(&addr);
+        assert!(!path.take(&addr));
+        assert!(path.expected.is_empty());
     }
 }

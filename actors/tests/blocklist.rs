@@ -45,7 +45,7 @@ impl Stage {
     }
 
     fn dropped(&self) -> u64 {
-        self.node.counters().get(Counter::Poisoned)
+        self.node.counters().get(Counter::Blocked)
     }
 }
 
