@@ -12,11 +12,7 @@ use kademlia_dynamic::sim::{Asked, Latency, MemoryNetwork, Reply, ScriptedPeers,
 use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn k(k: usize) -> Config {
-    Config::builder().k(k).build().unwrap()
-}
+use crate::support::{SECOND, by_distance, cached_for, requests, set_for, settled_among, settled_among_kind, with_k};
 
 /// So many keys whose place shares its first 8 bits with `id`.
 fn keys_near(id: NodeId, count: usize) -> Vec<String> {
@@ -68,10 +64,10 @@ fn after_the_holders_went(politely: bool, loss: f64, config: Config, seed: u64) 
 fn a_value_survives_the_polite_leave_of_many_more_holders_than_it_has_and_not_their_death() {
     for seed in 1..=3 {
         for loss in [0.0, 0.05] {
-            let (copies, readable) = after_the_holders_went(true, loss, k(5), seed);
+            let (copies, readable) = after_the_holders_went(true, loss, with_k(5), seed);
             assert!(copies >= 5 && readable, "seed {seed}, {loss} lost: {copies} copies");
         }
-        assert_eq!(after_the_holders_went(false, 0.0, k(5), seed), (0, false), "seed {seed}");
+        assert_eq!(after_the_holders_went(false, 0.0, with_k(5), seed), (0, false), "seed {seed}");
         let silently = Config::builder().k(5).hand_off_time(Duration::ZERO).build().unwrap();
         assert_eq!(after_the_holders_went(true, 0.0, silently, seed), (0, false), "seed {seed}");
     }
@@ -80,7 +76,7 @@ fn a_value_survives_the_polite_leave_of_many_more_holders_than_it_has_and_not_th
 /// Answers take longer now and then, and who is slow once is no heir. A copy may be lost by that, but none of k.
 #[test]
 fn over_lines_of_uneven_speed_a_leaving_node_hands_over_nearly_all_that_it_held() {
-    let builder = Sim::builder().nodes(60).seed(1).latency(Latency::INTERNET).config(k(5));
+    let builder = Sim::builder().nodes(60).seed(1).latency(Latency::INTERNET).config(with_k(5));
     let run = Sim::run(builder, async |sim| {
         let (leaving, keys) = (sim.random_node(), (0..1_000).map(|n| format!("key {n}")));
         let mut held = Vec::new();
@@ -104,34 +100,16 @@ fn over_lines_of_uneven_speed_a_leaving_node_hands_over_nearly_all_that_it_held(
     run.unwrap();
 }
 
-/// A node among `n` scripted peers that know each other, on loopback, none of which is a newcomer any more.
-async fn house(n: usize, config: Config, legacy: bool) -> (MemoryNetwork, ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
-    let peers = if legacy { peers.legacy() } else { peers };
-    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
-    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-    let node = node.start_local_over(network.endpoint()).await.unwrap();
-    sleep(5 * SECOND).await;
-    peers.forget_heard();
-    (network, peers, node)
-}
-
-/// The requests called `name` that were heard.
-fn named(peers: &ScriptedPeers, name: &str) -> Vec<Asked> {
-    peers.heard().into_iter().filter(|asked| asked.request.name() == name).collect()
-}
-
 /// Lets peer `n` set a value at `node`.
-async fn set(peers: &ScriptedPeers, n: usize, node: &Node, key: &str, ttl: Option<u32>) {
-    let request = Request::Set { key: key.into(), value: Value::from(key).into(), ttl, age: None };
-    assert!(matches!(peers.ask(n, node.local_addr(), request).await, Ok(Response::Set { stored: true, ttl: Some(_) })));
+async fn write(peers: &ScriptedPeers, n: usize, node: &Node, key: &str, ttl: Option<u32>) {
+    let answer = peers.ask(n, node.local_addr(), set_for(key, key, ttl)).await;
+    assert!(matches!(answer, Ok(Response::Set { stored: true, ttl: Some(_) })), "{answer:?}");
 }
 
 #[test]
 fn a_node_that_holds_nothing_or_knows_nobody_or_is_a_client_stops_at_once() {
     in_virtual_time(async {
-        let (network, peers, node) = house(5, k(5), false).await;
+        let (network, peers, node) = settled_among(5, with_k(5)).await;
         let begin = Instant::now();
         node.stop().await;
         assert_eq!((begin.elapsed(), peers.heard().len()), (Duration::ZERO, 0));
@@ -156,9 +134,9 @@ fn a_node_that_holds_nothing_or_knows_nobody_or_is_a_client_stops_at_once() {
 fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_whoever_is_silent() {
     for silent in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = house(20, k(5), false).await;
+            let (_, peers, node) = settled_among(20, with_k(5)).await;
             for key in keys_near(node.id(), 2_000) {
-                set(&peers, 0, &node, &key, None).await;
+                write(&peers, 0, &node, &key, None).await;
             }
             peers.forget_heard();
             if silent {
@@ -179,11 +157,10 @@ fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_whoever_is_silent() {
 fn what_a_leaving_node_hands_over_goes_to_one_who_lacks_it_with_the_time_that_it_has_left() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = house(12, k(5), legacy).await;
+            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
             let key = keys_near(node.id(), 1).remove(0);
-            set(&peers, 0, &node, &key, Some(5_000)).await;
-            let mut order: Vec<usize> = (0..12).collect();
-            order.sort_by_key(|n| peers.id(*n).distance(&NodeId::of_key(&key)));
+            write(&peers, 0, &node, &key, Some(5_000)).await;
+            let order = by_distance(&peers, &key);
             // The four others of the five nearest hold it, and so does the one that comes after them.
             for n in &order[..5] {
                 peers.hold(*n, &key, key.as_str());
@@ -191,7 +168,7 @@ fn what_a_leaving_node_hands_over_goes_to_one_who_lacks_it_with_the_time_that_it
             sleep(1_000 * SECOND).await;
             peers.forget_heard();
             node.stop().await;
-            let given = named(&peers, "set");
+            let given = requests(&peers, "set");
             assert_eq!(given.iter().map(|asked| asked.peer).collect::<Vec<_>>(), [order[5]], "legacy {legacy}");
             let Request::Set { ttl: Some(ttl), .. } = given[0].request else { panic!("a publication: {given:?}") };
             assert!((3_998..=4_000).contains(&ttl), "{ttl}");
@@ -203,12 +180,12 @@ fn what_a_leaving_node_hands_over_goes_to_one_who_lacks_it_with_the_time_that_it
 fn legacy_nodes_which_grant_a_full_day_are_not_handed_what_is_about_to_end() {
     for (legacy, given) in [(true, 0), (false, 1)] {
         in_virtual_time(async {
-            let (_, peers, node) = house(12, k(5), legacy).await;
+            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
             let key = keys_near(node.id(), 1).remove(0);
-            set(&peers, 0, &node, &key, Some(3_000)).await;
+            write(&peers, 0, &node, &key, Some(3_000)).await;
             peers.forget_heard();
             node.stop().await;
-            assert_eq!(named(&peers, "set").len(), given);
+            assert_eq!(requests(&peers, "set").len(), given);
         });
     }
 }
@@ -216,26 +193,20 @@ fn legacy_nodes_which_grant_a_full_day_are_not_handed_what_is_about_to_end() {
 #[test]
 fn a_node_that_is_about_to_stop_takes_nothing_in_any_more_and_cached_copies_go_with_it() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12, k(5), false).await;
+        let (_, peers, node) = settled_among(12, with_k(5)).await;
         let keys = keys_near(node.id(), 2);
-        set(&peers, 0, &node, &keys[0], None).await;
-        let cached = Request::SetCached {
-            key: keys[1].as_str().into(),
-            value: Value::from("v").into(),
-            target: None,
-            ttl: None,
-        };
+        write(&peers, 0, &node, &keys[0], None).await;
+        let cached = cached_for(&keys[1], "v", None);
         assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
         peers.on(|_| Reply::Usual.after(Duration::from_millis(40)));
         peers.forget_heard();
-        let request = Request::Set { key: "late".into(), value: Value::from("v").into(), ttl: None, age: None };
         let late = async {
             sleep(Duration::from_millis(20)).await;
-            peers.ask(0, node.local_addr(), request).await
+            peers.ask(0, node.local_addr(), set_for("late", "v", None)).await
         };
         let (answer, ()) = tokio::join!(late, node.stop());
         assert_eq!(answer, Ok(Response::Set { stored: false, ttl: None }), "acknowledged, and not taken");
-        let handed: Vec<_> = named(&peers, "check_store").into_iter().map(|asked| asked.request).collect();
+        let handed: Vec<_> = requests(&peers, "check_store").into_iter().map(|asked| asked.request).collect();
         assert!(!handed.is_empty());
         assert!(handed.iter().all(|request| matches!(request, Request::CheckStore { key, .. } if **key == *keys[0])));
     });
@@ -252,18 +223,18 @@ fn busiest_second(asked: &[Asked]) -> usize {
 #[test]
 fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_second() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12, k(5), false).await;
+        let (_, peers, node) = settled_among(12, with_k(5)).await;
         let newcomer = across(node.id(), 1);
         let keys = keys_near(newcomer, 500);
         for key in &keys {
-            set(&peers, 0, &node, key, Some(5_000)).await;
+            write(&peers, 0, &node, key, Some(5_000)).await;
         }
         let begin = Instant::now();
         let peers = peers.with_id(newcomer);
         peers.forget_heard();
         peers.ask(12, node.local_addr(), Request::Ping).await.unwrap();
         sleep(10 * SECOND).await;
-        let given = named(&peers, "set");
+        let given = requests(&peers, "set");
         assert_eq!(given.len(), 500);
         assert!(given.iter().all(|asked| asked.peer == 12), "nobody else is given anything");
         assert!(given[499].at - begin < 8 * SECOND, "{:?}", given[499].at - begin);
@@ -281,17 +252,17 @@ fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_secon
 fn a_newcomer_that_holds_the_values_already_is_sent_none_of_them() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = house(12, k(5), legacy).await;
+            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
             let newcomer = across(node.id(), 1);
             let peers = peers.with_id(newcomer);
             for key in keys_near(newcomer, 50) {
-                set(&peers, 0, &node, &key, None).await;
+                write(&peers, 0, &node, &key, None).await;
                 peers.hold(12, &key, key.as_str());
             }
             peers.forget_heard();
             peers.ask(12, node.local_addr(), Request::Ping).await.unwrap();
             sleep(10 * SECOND).await;
-            assert_eq!((named(&peers, "check_store").len(), named(&peers, "set").len()), (50, 0));
+            assert_eq!((requests(&peers, "check_store").len(), requests(&peers, "set").len()), (50, 0));
         });
     }
 }
@@ -300,8 +271,8 @@ fn a_newcomer_that_holds_the_values_already_is_sent_none_of_them() {
 fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_rate_is_zero() {
     in_virtual_time(async {
         let silent = Config::builder().k(5).hand_off_rate(0).build().unwrap();
-        for (config, nearer, given) in [(k(5), false, 50), (k(5), true, 0), (silent, false, 0)] {
-            let (_, peers, node) = house(4, config, false).await;
+        for (config, nearer, given) in [(with_k(5), false, 50), (with_k(5), true, 0), (silent, false, 0)] {
+            let (_, peers, node) = settled_among(4, config).await;
             let newcomer = across(node.id(), 1);
             let peers = if nearer { peers.with_id(across(newcomer, 2)).with_id(newcomer) } else { peers };
             let peers = if nearer { peers } else { peers.with_id(across(node.id(), 0x80)).with_id(newcomer) };
@@ -310,12 +281,12 @@ fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_r
             // These keys are nearer to peer 4 than to the node, where there is such a peer.
             let keys = keys_near(if nearer { across(newcomer, 2) } else { newcomer }, 50);
             for key in &keys {
-                set(&peers, 0, &node, key, None).await;
+                write(&peers, 0, &node, key, None).await;
             }
             peers.forget_heard();
             peers.ask(5, node.local_addr(), Request::Ping).await.unwrap();
             sleep(10 * SECOND).await;
-            assert_eq!(named(&peers, "set").len(), given);
+            assert_eq!(requests(&peers, "set").len(), given);
         }
     });
 }
@@ -323,10 +294,10 @@ fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_r
 #[test]
 fn a_newcomer_that_dies_is_given_up_and_one_at_a_global_address_gets_no_more_than_its_rate_limit_bears() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12, k(5), false).await;
+        let (_, peers, node) = settled_among(12, with_k(5)).await;
         let newcomer = across(node.id(), 1);
         for key in keys_near(newcomer, 500) {
-            set(&peers, 0, &node, &key, None).await;
+            write(&peers, 0, &node, &key, None).await;
         }
         let peers = peers.with_id(newcomer);
         peers.on(|asked| match asked.request {
@@ -337,20 +308,20 @@ fn a_newcomer_that_dies_is_given_up_and_one_at_a_global_address_gets_no_more_tha
         peers.ask(12, node.local_addr(), Request::Ping).await.unwrap();
         sleep(60 * SECOND).await;
         // Each is sent again, as any query is.
-        let heard = named(&peers, "check_store");
+        let heard = requests(&peers, "check_store");
         let queries: BTreeSet<String> = heard.iter().map(|asked| asked.query.to_string()).collect();
         assert!(queries.len() <= 2 * 64 && heard.len() <= 3 * queries.len(), "{} of {}", heard.len(), queries.len());
     });
     in_virtual_time(async {
         let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
-        let node = Node::builder().config(k(5)).start_local_over(network.endpoint()).await.unwrap();
+        let node = Node::builder().config(with_k(5)).start_local_over(network.endpoint()).await.unwrap();
         for key in keys_near(node.id(), 100) {
             node.set(key, "value").await.unwrap();
         }
         let peers = ScriptedPeers::new(&network, Codec::Json).with_id(across(node.id(), 1));
         peers.ask(0, node.local_addr(), Request::Ping).await.unwrap();
         sleep(30 * SECOND).await;
-        let given = named(&peers, "set");
+        let given = requests(&peers, "set");
         assert_eq!(given.len(), 100);
         // 50 datagrams a second, of which a `check_store` counts one, and a `set` four.
         assert!((6..=10).contains(&busiest_second(&given)), "{}", busiest_second(&given));
@@ -360,10 +331,10 @@ fn a_newcomer_that_dies_is_given_up_and_one_at_a_global_address_gets_no_more_tha
 #[test]
 fn a_storm_of_newcomers_with_ids_of_their_choice_gets_no_more_than_four_times_the_rate() {
     in_virtual_time(async {
-        let (_, peers, node) = house(4, k(20), false).await;
+        let (_, peers, node) = settled_among(4, with_k(20)).await;
         let keys = keys_near(node.id(), 400);
         for key in &keys {
-            set(&peers, 0, &node, key, None).await;
+            write(&peers, 0, &node, key, None).await;
         }
         // 200 strangers, all as near as the keys, in two waves.
         let mut peers = peers;
@@ -388,7 +359,7 @@ fn a_storm_of_newcomers_with_ids_of_their_choice_gets_no_more_than_four_times_th
         sleep(20 * SECOND).await;
         let mut by_second: BTreeMap<u64, usize> = BTreeMap::new();
         let begin = peers.heard()[0].at;
-        for asked in named(&peers, "check_store") {
+        for asked in requests(&peers, "check_store") {
             *by_second.entry((asked.at - begin).as_secs()).or_default() += 1;
         }
         let busiest = by_second.values().max().copied().unwrap_or(0);
@@ -403,7 +374,8 @@ fn among_nodes_each_key_is_given_once_reads_find_it_and_no_copy_outlives_its_pub
         let mut nodes: Vec<Node> = Vec::new();
         for number in 0..16u64 {
             let contacts: Vec<_> = nodes.first().map(Node::local_addr).into_iter().collect();
-            let builder = Node::builder().config(k(5)).seed(number).node_id(NodeId::of_key(&format!("node {number}")));
+            let builder =
+                Node::builder().config(with_k(5)).seed(number).node_id(NodeId::of_key(&format!("node {number}")));
             nodes.push(builder.bootstrap(contacts).start_local_over(network.endpoint()).await.unwrap());
             sleep(3 * SECOND).await;
         }
@@ -416,7 +388,7 @@ fn among_nodes_each_key_is_given_once_reads_find_it_and_no_copy_outlives_its_pub
         let all_set = Instant::now();
         let given = |nodes: &[Node]| nodes.iter().map(|node| node.counters().get(Counter::HandedOver)).sum::<u64>();
         let before = given(&nodes);
-        let builder = Node::builder().config(k(5)).seed(99).node_id(newcomer).bootstrap([nodes[3].local_addr()]);
+        let builder = Node::builder().config(with_k(5)).seed(99).node_id(newcomer).bootstrap([nodes[3].local_addr()]);
         let node = builder.start_local_over(network.endpoint()).await.unwrap();
         sleep(10 * SECOND).await;
         let given = given(&nodes) - before;

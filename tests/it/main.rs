@@ -20,6 +20,7 @@ mod restores;
 mod scripted_peers;
 mod simulator;
 mod strangers;
+mod support;
 mod suspend;
 mod thousand_nodes;
 mod unsupported_values;

@@ -15,8 +15,7 @@ use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time
 use kademlia_dynamic::{Codec, Node, NodeBuilder, NodeId, Peer};
 use tokio::time::{sleep, timeout};
 
-const HOUR: Duration = Duration::from_secs(3_600);
-const MINUTE: Duration = Duration::from_secs(60);
+use crate::support::{HOUR, MINUTE, known};
 
 /// A store that outlives the node, and remembers whom it knew.
 #[derive(Clone, Default)]
@@ -40,7 +39,7 @@ impl Store for Lasting {
     }
 }
 
-async fn start(network: &MemoryNetwork, builder: NodeBuilder) -> Node {
+async fn start_json(network: &MemoryNetwork, builder: NodeBuilder) -> Node {
     builder.codec(Codec::Json).start_local_over(network.endpoint()).await.unwrap()
 }
 
@@ -50,11 +49,6 @@ async fn kill(network: &MemoryNetwork, node: Node) {
     network.remove(addr);
     drop(node);
     sleep(Duration::from_millis(10)).await;
-}
-
-async fn known(node: &Node) -> Vec<Peer> {
-    let table = node.snapshot().await.unwrap().table;
-    table.buckets.iter().flat_map(|bucket| &bucket.peers).map(|entry| entry.peer).collect()
 }
 
 /// Where `node` knows `id`.
@@ -69,13 +63,13 @@ async fn moves(nodes: usize, loss: f64, scope: AddressScope) -> (usize, usize) {
     let moving = |contact: Option<SocketAddr>| {
         Node::builder().node_id(NodeId::of_key("it moves")).store(store.clone()).seed(99).bootstrap(contact)
     };
-    let mut others = vec![start(&network, Node::builder().node_id(NodeId::of_key("0")).seed(0)).await];
+    let mut others = vec![start_json(&network, Node::builder().node_id(NodeId::of_key("0")).seed(0)).await];
     let contact = others[0].local_addr();
-    let before = start(&network, moving(Some(contact))).await;
+    let before = start_json(&network, moving(Some(contact))).await;
     let (id, addr) = (before.id(), before.local_addr());
     for n in 1..nodes {
         let builder = Node::builder().node_id(NodeId::of_key(&n.to_string())).seed(n as u64).bootstrap([contact]);
-        others.push(start(&network, builder).await);
+        others.push(start_json(&network, builder).await);
     }
     sleep(2 * HOUR).await;
     let mut knew = Vec::new();
@@ -87,7 +81,7 @@ async fn moves(nodes: usize, loss: f64, scope: AddressScope) -> (usize, usize) {
     kill(&network, before).await;
     // They are idle, and nothing else happens: all that they learn they learn by its coming.
     network.set_link(network.link().with_loss(loss));
-    let after = start(&network, moving(None)).await;
+    let after = start_json(&network, moving(None)).await;
     sleep(Duration::from_secs(10)).await;
     let mut late = 0;
     for node in &knew {
@@ -121,7 +115,8 @@ impl Theft {
         let victim = ScriptedPeers::new(&network, Codec::Json).with(3);
         let thief = ScriptedPeers::new(&network, Codec::Json).with_id(victim.id(0));
         let node =
-            start(&network, Node::builder().node_id(NodeId::of_key("ours")).seed(1).bootstrap([victim.addr(0)])).await;
+            start_json(&network, Node::builder().node_id(NodeId::of_key("ours")).seed(1).bootstrap([victim.addr(0)]))
+                .await;
         sleep(MINUTE).await;
         victim.forget_heard();
         Self { network, node, victim, thief }
@@ -224,7 +219,7 @@ async fn told(events: &mut EventStream) -> (usize, usize) {
 fn a_peer_that_comes_back_at_its_address_under_another_id_is_told_to_have_left() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
-        let node = start(&network, Node::builder().seed(1)).await;
+        let node = start_json(&network, Node::builder().seed(1)).await;
         let mut events = node.events();
         let addr = network.endpoint().addr();
         for id in 1..=3u8 {
@@ -270,7 +265,7 @@ fn through_two_restarts_the_peers_that_answered_last_are_the_first_that_are_reme
         let builder = || Node::builder().store(store.clone()).seed(1);
         let remembered = || store.0.lock().unwrap().peers.clone();
         for (round, fresh) in [0, 1, 2].into_iter().enumerate() {
-            let node = start(&network, builder()).await;
+            let node = start_json(&network, builder()).await;
             let _ = peers.ask(fresh, node.local_addr(), Request::Ping).await;
             sleep(5 * MINUTE).await;
             node.stop().await;
@@ -292,7 +287,7 @@ fn a_node_that_lost_all_its_peers_asks_the_fresh_ones_beside_two_hundred_stale_o
         let peers = ScriptedPeers::new(&network, Codec::Json).with(1);
         let store = Lasting::default();
         store.0.lock().unwrap().peers = stale(MAX_REMEMBERED_PEERS);
-        let node = start(&network, Node::builder().store(store).seed(1)).await;
+        let node = start_json(&network, Node::builder().store(store).seed(1)).await;
         let _ = peers.ask(0, node.local_addr(), Request::Ping).await;
         sleep(5 * MINUTE).await;
         assert_eq!(known(&node).await, [peers.peer(0)]);

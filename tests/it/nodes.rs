@@ -7,10 +7,12 @@ use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::actors::outcome::ContactFailure;
 use kademlia_dynamic::actors::requests::{Describe, FindNode, Get, Set};
 use kademlia_dynamic::protocol::config::AppliesTo;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Request, Response};
 use kademlia_dynamic::{
     Codec, Config, Error, FoundValue, GetOptions, GetResult, Node, NodeId, Value, generate_node_id,
 };
+
+use crate::support::legacy;
 
 #[tokio::test]
 async fn three_nodes_share_values_on_every_wire() {
@@ -214,9 +216,8 @@ async fn a_node_on_all_addresses_answers_from_the_one_that_was_asked() {
 async fn ask_without_a_token(addr: &str, key: &str) -> Value {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(addr).await.unwrap();
-    let sender = Sender::new(None, socket.local_addr().unwrap());
-    let spell = |id, body| Codec::Json.encode(&Message { id, sender, version: None, token: None, body }).unwrap();
-    let question = spell(QueryId::from_u64(1), Body::Request(Request::FindValue { key: key.into() }));
+    let from = socket.local_addr().unwrap();
+    let question = legacy(from, None, 1, Body::Request(Request::FindValue { key: key.into() }));
     socket.send(&question).await.unwrap();
     let mut buffer = vec![0; 65_536];
     loop {
@@ -224,7 +225,8 @@ async fn ask_without_a_token(addr: &str, key: &str) -> Value {
         let message = Codec::Json.decode(&buffer[..len]).unwrap();
         match message.body {
             Body::Request(Request::Ping) => {
-                let _ = socket.send(&spell(message.id, Body::Response(Response::Pong))).await.unwrap();
+                let pong = legacy(from, None, message.id.as_u64().unwrap(), Body::Response(Response::Pong));
+                let _ = socket.send(&pong).await.unwrap();
             }
             Body::Response(Response::Value { value, .. }) => return (*value).clone(),
             other => panic!("{other:?}"),

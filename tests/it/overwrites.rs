@@ -2,22 +2,16 @@
 //! virtual time.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use kademlia_dynamic::actors::events::{Event, EventStream};
+use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::config::PublisherConflict;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
+use kademlia_dynamic::{Config, NodeId, Value};
 use tokio::time::sleep;
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
-
-fn k(k: usize) -> Config {
-    Config::builder().k(k).build().unwrap()
-}
+use crate::support::{HOUR, SECOND, by_distance, set, settled_among, superseded, with_k};
 
 fn keys() -> Vec<String> {
     (0..20).map(|n| format!("key {n}")).collect()
@@ -66,7 +60,7 @@ fn overwritten(builder: SimBuilder, meanwhile: impl AsyncFn(&Sim)) -> (usize, us
 
 #[test]
 fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
-    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(1).config(k(5)), async |sim| {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(1).config(with_k(5)), async |sim| {
         for _ in 0..40 {
             sim.join().await.unwrap();
         }
@@ -78,7 +72,7 @@ fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
 
 #[test]
 fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
-    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(k(5)).loss(0.1), async |sim| {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(with_k(5)).loss(0.1), async |sim| {
         // Restores that miss somebody make copies beyond the nearest, which no publication reaches.
         sim.run_for(3 * HOUR).await;
     });
@@ -88,26 +82,12 @@ fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
 
 #[test]
 fn an_overwrite_reaches_the_other_side_of_a_cut_once_it_has_healed() {
-    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(3).config(k(5)), async |sim| {
+    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(3).config(with_k(5)), async |sim| {
         sim.partition(0..30);
         sim.run_for(HOUR).await;
     });
     assert!(missed > 5, "{missed}");
     assert_eq!(left, 0);
-}
-
-/// What the events say of `key` within this time.
-async fn superseded(events: &mut EventStream, key: &str, within: Duration) -> bool {
-    let said = async {
-        loop {
-            match events.next().await {
-                Some(Event::Superseded { key: ended, .. }) if ended == key => return true,
-                None => return false,
-                Some(_) => {}
-            }
-        }
-    };
-    tokio::time::timeout(within, said).await.unwrap_or(false)
 }
 
 /// Two nodes publish one key, an hour apart, and the first is not among the holders. What is read after a day and a half, and
@@ -133,7 +113,7 @@ fn two_publishers(config: Config) -> (String, bool, bool) {
 
 #[test]
 fn a_publisher_whose_key_another_has_set_is_told_at_its_next_republication_and_brings_nothing_old_back() {
-    assert_eq!(two_publishers(k(5)), ("new".to_owned(), true, false));
+    assert_eq!(two_publishers(with_k(5)), ("new".to_owned(), true, false));
 }
 
 #[test]
@@ -144,24 +124,13 @@ fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
     assert!(!told && publishes);
 }
 
-async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
-    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
-    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-    let node = node.start_local_over(network.endpoint()).await.unwrap();
-    sleep(5 * SECOND).await;
-    (peers, node)
-}
-
 #[test]
 fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
     for gives in [None, Some((Some(80_000), None)), Some((Some(80_000), Some(9_999))), Some((None, Some(0)))] {
         in_virtual_time(async {
-            let (peers, node) = house(4, k(5)).await;
-            let set = Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
+            let (_, peers, node) = settled_among(4, with_k(5)).await;
             assert!(matches!(
-                peers.ask(0, node.local_addr(), set).await,
+                peers.ask(0, node.local_addr(), set("key", "value")).await,
                 Ok(Response::Set { stored: true, ttl: Some(_) })
             ));
             peers.forget_heard();
@@ -191,11 +160,12 @@ fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
 #[test]
 fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores() {
     in_virtual_time(async {
-        let (peers, node) = house(4, k(5)).await;
-        let set = Request::Set { key: "key".into(), value: Value::from("old").into(), ttl: None, age: None };
-        assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true, ttl: Some(_) })));
-        let holder = NodeId::of_key("key");
-        let nearest = (0..4).min_by_key(|n| peers.id(*n).distance(&holder)).unwrap();
+        let (_, peers, node) = settled_among(4, with_k(5)).await;
+        assert!(matches!(
+            peers.ask(0, node.local_addr(), set("key", "old")).await,
+            Ok(Response::Set { stored: true, ttl: Some(_) })
+        ));
+        let nearest = by_distance(&peers, "key")[0];
         let mut events = node.events();
         sleep(60 * SECOND).await;
         peers.on(move |asked| match &asked.request {
@@ -231,14 +201,12 @@ fn republished_after(
     before: &'static [&'static str],
 ) -> (Vec<String>, bool, Option<Class>) {
     in_virtual_time(async move {
-        let (peers, node) = house(4, config).await;
+        let (_, peers, node) = settled_among(4, config).await;
         for value in before {
             node.set("key", *value).await.unwrap();
             sleep(60 * SECOND).await;
         }
-        let place = NodeId::of_key("key");
-        let mut order: Vec<usize> = (0..4).collect();
-        order.sort_by_key(|n| peers.id(*n).distance(&place));
+        let order = by_distance(&peers, "key");
         peers.forget_heard();
         let holders = [order[0], order[1]];
         peers.on(move |asked| match &asked.request {
@@ -264,13 +232,13 @@ fn republished_after(
 #[test]
 fn a_value_that_was_replaced_and_has_been_published_again_since_is_the_later_one() {
     // On and off by us, then on again by somebody else, of which we hear only now.
-    let (sent, told, class) = republished_after("on", k(5), &["on", "off"]);
+    let (sent, told, class) = republished_after("on", with_k(5), &["on", "off"]);
     assert_eq!((sent, told, class), (Vec::new(), true, Some(Class::Held)));
 }
 
 #[test]
 fn where_another_publishes_the_same_value_both_go_on() {
-    let (sent, told, class) = republished_after("value", k(5), &["value"]);
+    let (sent, told, class) = republished_after("value", with_k(5), &["value"]);
     assert!(sent.len() >= 4 && sent.iter().all(|value| value == "value"), "{sent:?}");
     assert_eq!((told, class), (false, Some(Class::Published)));
 }
@@ -286,7 +254,7 @@ fn an_earlier_value_is_not_published_again_even_where_there_is_no_room_for_the_l
 fn a_publication_that_gives_way_to_no_other_tells_nobody_how_old_it_is() {
     for hold in [false, true] {
         in_virtual_time(async move {
-            let (peers, node) = house(2, k(5)).await;
+            let (_, peers, node) = settled_among(2, with_k(5)).await;
             node.set("key", "value").await.unwrap();
             if hold {
                 node.keep("key", 1).await.unwrap();

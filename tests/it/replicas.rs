@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::events::{Event, EventStream};
@@ -11,38 +10,16 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Error, Node, NodeId};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-/// A network with `n` scripted peers, and a node that knows them.
-async fn house(n: usize, config: Config, legacy: bool) -> (MemoryNetwork, ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
-    let peers = if legacy { peers.legacy() } else { peers };
-    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
-    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-    let node = node.start_local_over(network.endpoint()).await.expect("a node starts");
-    peers.forget_heard();
-    (network, peers, node)
-}
-
-fn k(k: usize) -> Config {
-    Config::builder().k(k).build().expect("within its range")
-}
-
-/// The numbers of the peers, nearest to `key` first.
-fn by_distance(peers: &ScriptedPeers, key: &str) -> Vec<usize> {
-    let key = NodeId::of_key(key);
-    let mut numbers: Vec<usize> = (0..peers.len()).collect();
-    numbers.sort_by_key(|n| peers.id(*n).distance(&key));
-    numbers
-}
+use crate::support::{HOUR, by_distance, next_event, node_among, node_among_kind, set, with_k};
 
 // ---- Health ----
 
 #[test]
 fn health_tells_holders_with_what_they_say_of_time_those_without_and_the_silent() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5, k(5), false).await;
+        let (_, peers, node) = node_among(5, with_k(5)).await;
         let order = by_distance(&peers, "key");
         let says = order.clone();
         peers.on(move |asked| match asked.request {
@@ -71,7 +48,7 @@ fn health_tells_holders_with_what_they_say_of_time_those_without_and_the_silent(
 #[test]
 fn health_says_what_is_held_and_published_here() {
     in_virtual_time(async {
-        let (_, _peers, node) = house(5, k(5), false).await;
+        let (_, _peers, node) = node_among(5, with_k(5)).await;
         node.set("key", "value").await.unwrap();
         let health = node.health("key").await.unwrap();
         let here = health.here.unwrap();
@@ -84,7 +61,7 @@ fn health_says_what_is_held_and_published_here() {
 #[test]
 fn health_works_among_legacy_nodes_alone_which_tell_no_expiry() {
     in_virtual_time(async {
-        let (_, peers, node) = house(8, k(4), true).await;
+        let (_, peers, node) = node_among_kind(true, 8, with_k(4)).await;
         let order = by_distance(&peers, "key");
         for n in &order[..3] {
             peers.hold(*n, "key", "value");
@@ -107,7 +84,7 @@ fn in_a_mixed_network_the_nearest_of_the_own_table_are_asked_too_and_counted_apa
         };
         // The node comes to know the far ones first; then nearer ones come, which only they know.
         let peers = ScriptedPeers::new(&network, Codec::Json).legacy().with_id(at(0xc0)).with_id(at(0xc1));
-        let builder = Node::builder().config(k(2)).bootstrap([peers.addr(0)]).node_id(at(0x80)).seed(1);
+        let builder = Node::builder().config(with_k(2)).bootstrap([peers.addr(0)]).node_id(at(0x80)).seed(1);
         let node = builder.start_local_over(network.endpoint()).await.unwrap();
         let peers = peers.with_id(at(1)).with_id(at(2));
         for n in [0, 3] {
@@ -122,7 +99,7 @@ fn in_a_mixed_network_the_nearest_of_the_own_table_are_asked_too_and_counted_apa
 #[test]
 fn a_client_that_everybody_keeps_silent_to_learns_nothing_of_the_value() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5, k(5), false).await;
+        let (_, peers, node) = node_among(5, with_k(5)).await;
         peers.on(|_| Reply::Silence);
         assert!(matches!(node.health("key").await, Err(Error::NobodyAnswered { asked: 5 })));
         let too_long = node.health("k".repeat(1_025)).await;
@@ -133,7 +110,7 @@ fn a_client_that_everybody_keeps_silent_to_learns_nothing_of_the_value() {
 #[test]
 fn equal_audits_are_one_and_each_peer_is_asked_once() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5, k(5), false).await;
+        let (_, peers, node) = node_among(5, with_k(5)).await;
         let audits = (0..50).map(|_| node.health("key"));
         let healths = futures_util::future::join_all(audits).await;
         assert!(healths.iter().all(|health| health.as_ref().is_ok_and(|health| health.nearest.missing.len() == 5)));
@@ -146,17 +123,11 @@ fn equal_audits_are_one_and_each_peer_is_asked_once() {
 
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// The next event about a kept key; `None` if none comes within an hour.
+/// The next event about a pinned key; `None` if none comes within an hour.
 async fn next(events: &mut EventStream) -> Option<Event> {
-    let kept = async {
-        while let Some(event) = events.next().await {
-            if matches!(event, Event::ReplicasLow { .. } | Event::Repaired { .. } | Event::Lost { .. }) {
-                return Some(event);
-            }
-        }
-        None
-    };
-    timeout(Duration::from_secs(3_600), kept).await.ok().flatten()
+    let of_pins =
+        |event: &Event| matches!(event, Event::ReplicasLow { .. } | Event::Repaired { .. } | Event::Lost { .. });
+    next_event(events, HOUR, |event| of_pins(&event).then_some(event)).await
 }
 
 /// Who does not answer any more. The script reads it.
@@ -182,7 +153,7 @@ fn when_replicas_die_it_is_told_and_others_take_their_place_among_legacy_nodes_t
         in_virtual_time(async {
             // Whoever comes to be known when others have died is given nothing for that alone: audits are to see to it.
             let config = Config::builder().k(5).hand_off_rate(0).build().unwrap();
-            let (_, peers, node) = house(18, config, legacy).await;
+            let (_, peers, node) = node_among_kind(legacy, 18, config).await;
             let dead = Dead::among(&peers);
             let mut events = node.events();
             assert!(node.set("key", "value").await.unwrap().stored >= 5);
@@ -212,7 +183,7 @@ fn when_replicas_die_it_is_told_and_others_take_their_place_among_legacy_nodes_t
 #[test]
 fn a_key_is_repaired_before_it_falls_below_its_minimum() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12, k(5), false).await;
+        let (_, peers, node) = node_among(12, with_k(5)).await;
         let dead = Dead::among(&peers);
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
@@ -230,7 +201,8 @@ fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash(
         let mut nodes: Vec<Node> = Vec::new();
         for number in 0..14u64 {
             let contacts: Vec<_> = nodes.first().map(Node::local_addr).into_iter().collect();
-            let builder = Node::builder().config(k(5)).seed(number).node_id(NodeId::of_key(&format!("node {number}")));
+            let builder =
+                Node::builder().config(with_k(5)).seed(number).node_id(NodeId::of_key(&format!("node {number}")));
             nodes.push(builder.bootstrap(contacts).start_local_over(network.endpoint()).await.unwrap());
             // Buckets take in k newcomers in the time of a query: those who come faster are found later.
             sleep(Duration::from_secs(3)).await;
@@ -264,7 +236,7 @@ fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash(
 #[test]
 fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are_back() {
     in_virtual_time(async {
-        let (_, peers, node) = house(6, k(5), false).await;
+        let (_, peers, node) = node_among(6, with_k(5)).await;
         let dead = Dead::among(&peers);
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
@@ -296,10 +268,10 @@ fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are
 #[test]
 fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_no_more() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5, k(5), false).await;
+        let (_, peers, node) = node_among(5, with_k(5)).await;
         node.set("key", "ours").await.unwrap();
         node.keep("key", 1).await.unwrap();
-        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
+        let foreign = set("key", "theirs");
         let answer = peers.ask(0, node.local_addr(), foreign.clone()).await.unwrap();
         assert_eq!(answer, Response::Set { stored: false, ttl: None }, "acknowledged, and not applied");
         assert_eq!(node.get("key").await.unwrap(), Some("ours".into()));
@@ -315,7 +287,7 @@ fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_n
 fn only_what_is_published_here_is_kept_within_the_bounds() {
     in_virtual_time(async {
         let config = Config::builder().k(5).max_kept_keys(1).build().unwrap();
-        let (_, peers, node) = house(5, config, false).await;
+        let (_, peers, node) = node_among(5, config).await;
         let error = node.keep("key", 1).await.unwrap_err();
         assert_eq!(error.to_string(), "\"key\" is not published by this node, so it cannot keep it: set it first");
         for (key, value) in [("key", "value"), ("other", "ours")] {
@@ -330,7 +302,7 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
         let error = node.keep("other", 1).await.unwrap_err();
         assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
         // What is not kept is not kept against others either.
-        let foreign = Request::Set { key: "other".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
+        let foreign = set("other", "theirs");
         assert!(matches!(
             peers.ask(0, node.local_addr(), foreign).await.unwrap(),
             Response::Set { stored: true, ttl: Some(_) }
@@ -346,7 +318,7 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
 #[test]
 fn a_kept_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_or_told() {
     in_virtual_time(async {
-        let (_, peers, node) = house(8, k(5), false).await;
+        let (_, peers, node) = node_among(8, with_k(5)).await;
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
         node.keep("key", 3).await.unwrap();
@@ -367,7 +339,7 @@ fn a_kept_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_
 fn however_many_keys_are_kept_at_most_twenty_audits_begin_in_a_second() {
     in_virtual_time(async {
         let config = Config::builder().k(3).audit_interval(Duration::from_millis(100)).build().unwrap();
-        let (_, peers, node) = house(3, config, false).await;
+        let (_, peers, node) = node_among(3, config).await;
         for n in 0..200 {
             node.set(format!("key {n}"), "value").await.unwrap();
             node.keep(format!("key {n}"), 1).await.unwrap();

@@ -7,10 +7,10 @@ use kademlia_dynamic::actors::events::{Event, EventStream};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, MemoryStore, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Error, Node, NodeId, Value};
-use tokio::time::{sleep, timeout};
+use kademlia_dynamic::{Codec, Config, Error, Node, Value};
+use tokio::time::sleep;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+use crate::support::{HOUR, next_event, set_for, start, with_k};
 
 /// A store in memory that outlives the node, as a disk does.
 #[derive(Clone, Default)]
@@ -27,14 +27,14 @@ impl Store for Lasting {
 }
 
 /// A network of scripted peers, and a node that comes and goes in it.
-struct House {
+struct Setup {
     network: MemoryNetwork,
     peers: ScriptedPeers,
     store: Lasting,
     config: Config,
 }
 
-impl House {
+impl Setup {
     fn new(config: Config) -> Self {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(5);
@@ -42,9 +42,8 @@ impl House {
     }
 
     async fn start(&self) -> Node {
-        let builder = Node::builder().config(self.config.clone()).store(self.store.clone()).seed(1);
-        let builder = builder.node_id(NodeId::of_key("the node under test")).bootstrap([self.peers.addr(0)]);
-        builder.start_local_over(self.network.endpoint()).await.unwrap()
+        let builder = Node::builder().config(self.config.clone()).store(self.store.clone());
+        start(&self.network, builder.bootstrap([self.peers.addr(0)])).await
     }
 
     /// Whom peers have sent what under `key`: by our node, since that was last forgotten.
@@ -54,23 +53,12 @@ impl House {
     }
 }
 
-fn k(k: usize) -> Config {
-    Config::builder().k(k).build().unwrap()
-}
-
-fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
-    Request::Set { key: key.into(), value: Value::from(value).into(), ttl, age: None }
-}
-
 async fn next_republished(events: &mut EventStream) -> Option<(String, usize)> {
-    let republished = async {
-        loop {
-            if let Event::Republished { key, stored } = events.next().await? {
-                return Some((key, stored));
-            }
-        }
+    let republished = |event| match event {
+        Event::Republished { key, stored } => Some((key, stored)),
+        _ => None,
     };
-    timeout(Duration::from_secs(600), republished).await.ok().flatten()
+    next_event(events, Duration::from_secs(600), republished).await
 }
 
 // ---- What is kept ----
@@ -78,14 +66,14 @@ async fn next_republished(events: &mut EventStream) -> Option<(String, usize)> {
 #[test]
 fn a_key_that_was_kept_before_a_restart_is_kept_no_more_after_an_unkeep_which_says_so() {
     in_virtual_time(async {
-        let house = House::new(k(5));
-        let node = house.start().await;
+        let setup = Setup::new(with_k(5));
+        let node = setup.start().await;
         node.set("key", "ours").await.unwrap();
         node.keep("key", 1).await.unwrap();
         node.stop().await;
 
-        let node = house.start().await;
-        let foreign = async || house.peers.ask(0, node.local_addr(), write("key", "theirs", None)).await.unwrap();
+        let node = setup.start().await;
+        let foreign = async || setup.peers.ask(0, node.local_addr(), set_for("key", "theirs", None)).await.unwrap();
         assert_eq!(foreign().await, Response::Set { stored: false, ttl: None });
         assert!(node.unkeep("key").await.unwrap(), "it was kept, against others at least");
         assert!(!node.unkeep("key").await.unwrap());
@@ -96,8 +84,8 @@ fn a_key_that_was_kept_before_a_restart_is_kept_no_more_after_an_unkeep_which_sa
 #[test]
 fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
     in_virtual_time(async {
-        let house = House::new(Config::builder().k(5).max_kept_keys(1).build().unwrap());
-        let node = house.start().await;
+        let setup = Setup::new(Config::builder().k(5).max_kept_keys(1).build().unwrap());
+        let node = setup.start().await;
         for key in ["kept", "other", "third"] {
             node.set(key, "ours").await.unwrap();
         }
@@ -105,7 +93,7 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
         node.stop().await;
 
         // Its replicas are counted by nobody any more, so that there is room for another key.
-        let node = house.start().await;
+        let node = setup.start().await;
         node.keep("other", 1).await.unwrap();
         for key in ["kept", "third"] {
             let error = node.keep(key, 1).await.unwrap_err();
@@ -113,7 +101,7 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
         }
         sleep(Duration::from_secs(1)).await;
         for (key, stored) in [("kept", false), ("other", false), ("third", true)] {
-            let answer = house.peers.ask(0, node.local_addr(), write(key, "theirs", None)).await;
+            let answer = setup.peers.ask(0, node.local_addr(), set_for(key, "theirs", None)).await;
             assert_eq!(answer, Ok(Response::Set { stored, ttl: stored.then_some(86_410) }), "{key}");
         }
     });
@@ -124,75 +112,75 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
 #[test]
 fn a_value_that_never_reached_its_places_is_published_as_soon_as_the_node_is_back() {
     in_virtual_time(async {
-        let house = House::new(k(5));
-        let node = house.start().await;
+        let setup = Setup::new(with_k(5));
+        let node = setup.start().await;
         assert!(node.set("placed", "ours").await.unwrap().stored > 0);
-        house.peers.on(|asked| match asked.request {
+        setup.peers.on(|asked| match asked.request {
             Request::Set { .. } => Reply::Silence,
             _ => Reply::Usual,
         });
         assert_eq!(node.set("lost", "ours").await.unwrap().stored, 0);
         node.stop().await;
-        house.peers.on(|_| Reply::Usual);
-        house.peers.forget_heard();
+        setup.peers.on(|_| Reply::Usual);
+        setup.peers.forget_heard();
 
-        let node = house.start().await;
+        let node = setup.start().await;
         let mut events = node.events();
         assert_eq!(next_republished(&mut events).await, Some(("lost".to_owned(), 5)));
-        assert!((0..5).all(|n| house.peers.held(n, "lost").is_some()));
-        assert_eq!(house.placed("placed"), 0, "what others hold has its turn later");
+        assert!((0..5).all(|n| setup.peers.held(n, "lost").is_some()));
+        assert_eq!(setup.placed("placed"), 0, "what others hold has its turn later");
     });
 }
 
 #[test]
 fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
     in_virtual_time(async {
-        let house = House::new(k(5));
-        let node = house.start().await;
+        let setup = Setup::new(with_k(5));
+        let node = setup.start().await;
         for key in ["ours", "released"] {
             assert_eq!(node.set(key, "value").await.unwrap().stored, 5);
         }
         assert!(node.release("released").await.unwrap());
-        let theirs = house.peers.ask(0, node.local_addr(), write("theirs", "value", None)).await;
+        let theirs = setup.peers.ask(0, node.local_addr(), set_for("theirs", "value", None)).await;
         assert!(matches!(theirs, Ok(Response::Set { stored: true, ttl: Some(_) })));
         node.stop().await;
         sleep(100 * HOUR).await;
-        house.peers.forget_heard();
+        setup.peers.forget_heard();
 
-        let node = house.start().await;
+        let node = setup.start().await;
         let mut events = node.events();
         // Others may have set it meanwhile: it is not served before its turn has come.
         assert_eq!(node.copy_of("ours").await.unwrap(), None);
         assert_eq!(next_republished(&mut events).await, Some(("ours".into(), 5)));
         let copy = node.copy_of("ours").await.unwrap().unwrap();
         assert_eq!((copy.class, &*copy.value), (Class::Published, &Value::from("value")));
-        assert!(copy.ttl_left > house.config.key_expiry - Duration::from_secs(600), "{copy:?}");
+        assert!(copy.ttl_left > setup.config.key_expiry - Duration::from_secs(600), "{copy:?}");
         // What is no publication of this node has ended.
         sleep(2 * HOUR).await;
-        assert_eq!((house.placed("released"), house.placed("theirs")), (0, 0));
+        assert_eq!((setup.placed("released"), setup.placed("theirs")), (0, 0));
         for key in ["released", "theirs"] {
             assert_eq!(node.copy_of(key).await.unwrap(), None, "{key}");
         }
         // From now on it is a publication as any other.
-        let first = house.placed("ours");
+        let first = setup.placed("ours");
         sleep(13 * HOUR).await;
-        assert!(house.placed("ours") >= first + 5, "{first}");
+        assert!(setup.placed("ours") >= first + 5, "{first}");
         node.stop().await;
-        let node = house.start().await;
+        let node = setup.start().await;
         assert!(node.copy_of("ours").await.unwrap().is_some());
     });
 }
 
 /// How many of `values` values a node publishes again in each of the minutes after it has been off for two days.
 async fn come_back(config: Config, values: usize, minutes: usize) -> Vec<usize> {
-    let house = House::new(config);
-    let node = house.start().await;
+    let setup = Setup::new(config);
+    let node = setup.start().await;
     for n in 0..values {
         node.set(n.to_string(), "value").await.unwrap();
     }
     node.stop().await;
     sleep(48 * HOUR).await;
-    let node = house.start().await;
+    let node = setup.start().await;
     let mut alive = vec![0];
     for minute in 0..=minutes {
         sleep(if minute == 0 { Duration::ZERO } else { Duration::from_secs(67) }).await;
@@ -219,7 +207,7 @@ fn many_values_whose_publisher_was_off_come_back_in_rounds_that_fit_the_queue_of
 #[test]
 fn where_little_is_held_for_others_nearly_all_of_a_round_is_for_what_is_published() {
     in_virtual_time(async {
-        let came = come_back(k(2), 900, 1).await;
+        let came = come_back(with_k(2), 900, 1).await;
         assert_eq!(came, [0, 900]);
     });
 }
@@ -228,28 +216,28 @@ fn where_little_is_held_for_others_nearly_all_of_a_round_is_for_what_is_publishe
 fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_when_it_comes_here() {
     in_virtual_time(async {
         for ttl in [None, Some(40_000)] {
-            let house = House::new(k(5));
-            let node = house.start().await;
+            let setup = Setup::new(with_k(5));
+            let node = setup.start().await;
             node.set("key", "older").await.unwrap();
             node.set("key", "ours").await.unwrap();
             node.stop().await;
             sleep(30 * HOUR).await;
 
-            let node = house.start().await;
+            let node = setup.start().await;
             let mut events = node.events();
-            let by = house.peers.addr(1);
+            let by = setup.peers.addr(1);
             // A value that this node itself replaced is none that was set meanwhile.
-            let answer = house.peers.ask(0, node.local_addr(), write("key", "older", ttl)).await;
+            let answer = setup.peers.ask(0, node.local_addr(), set_for("key", "older", ttl)).await;
             assert_eq!(answer, Ok(Response::Set { stored: false, ttl: None }));
             // A restore tells of a publication less than a day old, so of one after ours.
-            let answer = house.peers.ask(1, node.local_addr(), write("key", "theirs", ttl)).await;
+            let answer = setup.peers.ask(1, node.local_addr(), set_for("key", "theirs", ttl)).await;
             assert!(matches!(answer, Ok(Response::Set { stored: true, ttl: Some(_) })), "{ttl:?}");
             assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
             sleep(Duration::from_secs(600)).await;
-            house.peers.forget_heard();
+            setup.peers.forget_heard();
             sleep(24 * HOUR).await;
             let ours = |asked: &Request| matches!(asked, Request::Set { value, .. } if **value == Value::from("ours"));
-            assert!(!house.peers.heard().iter().any(|asked| ours(&asked.request)), "{ttl:?}");
+            assert!(!setup.peers.heard().iter().any(|asked| ours(&asked.request)), "{ttl:?}");
             node.stop().await;
             let mut told = false;
             while let Some(event) = events.next().await {

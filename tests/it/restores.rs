@@ -1,15 +1,14 @@
 //! Who restores a value that others published: a holder among the k nearest, and nobody else. In virtual time.
 
-use std::time::Duration;
-
+use kademlia_dynamic::NodeId;
 use kademlia_dynamic::internals::COMPARED;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
+use kademlia_dynamic::sim::in_virtual_time;
 use tokio::time::sleep;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+use crate::support::{HOUR, by_distance, node_among, set, with_k};
+
 const K: usize = 3;
 const PEERS: usize = 8;
 
@@ -32,12 +31,7 @@ struct Restored {
 /// A node and peers that all know each other. One of the peers publishes a value at the node alone; then hours pass.
 fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
     in_virtual_time(async move {
-        let network = MemoryNetwork::new(7);
-        let peers = ScriptedPeers::new(&network, Codec::Json).with(PEERS);
-        let config = Config::builder().k(K).build().unwrap();
-        let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
-        let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-        let node = node.start_local_over(network.endpoint()).await.unwrap();
+        let (_, peers, node) = node_among(PEERS, with_k(K)).await;
         // Each is seen answering, so that none is taken for a newcomer, which would be handed the value.
         for n in 0..PEERS {
             node.ping(peers.addr(n)).await.unwrap();
@@ -49,12 +43,10 @@ fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
         };
         let key = (0..1_000).map(|n| format!("key {n}")).find(fits).unwrap();
         let place = NodeId::of_key(&key);
-        let mut order: Vec<usize> = (0..PEERS).collect();
-        order.sort_by_key(|n| peers.id(*n).distance(&place));
+        let order = by_distance(&peers, &key);
 
-        let write = Request::Set { key: key.as_str().into(), value: Value::from("value").into(), ttl: None, age: None };
         assert!(matches!(
-            peers.ask(0, node.local_addr(), write).await,
+            peers.ask(0, node.local_addr(), set(&key, "value")).await,
             Ok(Response::Set { stored: true, ttl: Some(_) })
         ));
         peers.forget_heard();
@@ -103,21 +95,15 @@ fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_rest
 #[test]
 fn where_fewer_than_k_others_are_there_every_holder_is_among_the_nearest() {
     let restored = in_virtual_time(async {
-        let network = MemoryNetwork::new(7);
-        let peers = ScriptedPeers::new(&network, Codec::Json).with(K - 1);
-        let config = Config::builder().k(K).build().unwrap();
-        let node = Node::builder().config(config).bootstrap([peers.addr(0)]).seed(1);
-        let node = node.start_local_over(network.endpoint()).await.unwrap();
+        let (_, peers, node) = node_among(K - 1, with_k(K)).await;
         for n in 0..K - 1 {
             node.ping(peers.addr(n)).await.unwrap();
         }
         let mut all = true;
         for n in 0..8 {
             let key = format!("key {n}");
-            let write =
-                Request::Set { key: key.as_str().into(), value: Value::from("value").into(), ttl: None, age: None };
             assert!(matches!(
-                peers.ask(0, node.local_addr(), write).await,
+                peers.ask(0, node.local_addr(), set(&key, "value")).await,
                 Ok(Response::Set { stored: true, ttl: Some(_) })
             ));
             sleep(3 * HOUR).await;

@@ -2,34 +2,28 @@
 
 use std::time::Duration;
 
+
 use kademlia_dynamic::protocol::message::{Request, Response};
-use kademlia_dynamic::sim::{Asked, MemoryNetwork, ScriptedPeers, in_virtual_time, suspend};
-use kademlia_dynamic::{Codec, Config, GetOptions, Node, NodeId, Value};
+use kademlia_dynamic::{GetOptions, Node};
+
+use kademlia_dynamic::sim::{Asked, ScriptedPeers, in_virtual_time, suspend};
 use tokio::time::sleep;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
+use crate::support::{HOUR, MINUTE, cached_for, node_among, set, with_k};
+
 const DAY: u32 = 86_410;
 
-/// A node of three peers that all know each other, each of them one of the k nearest to any key.
-async fn house() -> (ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
-    let builder = Node::builder().config(Config::builder().k(5).build().unwrap()).bootstrap([peers.addr(0)]);
-    let builder = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-    let node = builder.start_local_over(network.endpoint()).await.unwrap();
+/// A node and three peers that all know each other, each of them one of the k nearest to any key.
+async fn among_three() -> (ScriptedPeers, Node) {
+    let (_, peers, node) = node_among(3, with_k(5)).await;
     for n in 0..3 {
         node.ping(peers.addr(n)).await.unwrap();
     }
     (peers, node)
 }
 
-fn write(key: &str) -> Request {
-    Request::Set { key: key.into(), value: Value::from("value").into(), ttl: None, age: None }
-}
-
 async fn stored(peers: &ScriptedPeers, node: &Node, key: &str) {
-    let answer = peers.ask(0, node.local_addr(), write(key)).await;
+    let answer = peers.ask(0, node.local_addr(), set(key, "value")).await;
     assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
 }
 
@@ -53,7 +47,7 @@ async fn left(peers: &ScriptedPeers, node: &Node, key: &str) -> Option<u32> {
 #[test]
 fn what_is_held_is_eight_hours_older_after_eight_hours_of_sleep_and_is_restored_so() {
     in_virtual_time(async {
-        let (peers, node) = house().await;
+        let (peers, node) = among_three().await;
         // The first sleep after the start counts as any other.
         for slept in [8, 16] {
             let key = format!("key before {slept}");
@@ -81,9 +75,8 @@ fn what_is_held_is_eight_hours_older_after_eight_hours_of_sleep_and_is_restored_
 #[test]
 fn cached_copies_end_and_publications_and_audits_are_due_while_the_machine_sleeps() {
     in_virtual_time(async {
-        let (peers, node) = house().await;
-        let (key, value) = ("cached".into(), Value::from("value").into());
-        let cache = Request::SetCached { key, value, target: None, ttl: Some(500) };
+        let (peers, node) = among_three().await;
+        let cache = cached_for("cached", "value", Some(500));
         assert_eq!(peers.ask(0, node.local_addr(), cache).await, Ok(Response::SetCached));
         let _ = node.set("published", "value").await.unwrap();
         let _ = node.set("audited", "value").await.unwrap();
@@ -117,7 +110,7 @@ fn cached_copies_end_and_publications_and_audits_are_due_while_the_machine_sleep
 #[test]
 fn after_a_sleep_peers_are_known_queries_are_answered_and_no_round_trip_took_hours() {
     in_virtual_time(async {
-        let (peers, node) = house().await;
+        let (peers, node) = among_three().await;
         let key = "key";
         peers.hold(2, key, "value");
         suspend(8 * HOUR);

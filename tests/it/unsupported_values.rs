@@ -1,15 +1,16 @@
 //! Values that are neither text nor bytes, or text with a lone surrogate. They work among legacy nodes: whoever sets one here
 //! is told that it is refused, and whoever reads one from a holder is told that it is there. In virtual time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::actors::outcome::CameBack;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, QueryId, Request, Response};
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, Value};
-use tokio::time::timeout;
+use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{cached_for, set, spell};
 
 /// Stands where a value stands.
 const MARK: &str = "MARK";
@@ -48,9 +49,9 @@ fn spelled(codec: Codec) -> (&'static [u8], &'static [&'static [u8]]) {
     }
 }
 
-/// `message`, with `value` in the place of [`MARK`].
-fn with_value(codec: Codec, message: &Message, value: &[u8]) -> Vec<u8> {
-    let (datagram, (mark, _)) = (codec.encode(message).unwrap(), spelled(codec));
+/// `datagram`, with `value` in the place of [`MARK`].
+fn with_value(codec: Codec, datagram: &[u8], value: &[u8]) -> Vec<u8> {
+    let (mark, _) = spelled(codec);
     let at = datagram.windows(mark.len()).position(|window| window == mark).unwrap();
     [&datagram[..at], value, &datagram[at + mark.len()..]].concat()
 }
@@ -65,20 +66,14 @@ fn a_set_of_such_a_value_is_acknowledged_as_refused_on_every_wire() {
             let mut refused = 0;
             for value in spelled(codec).1 {
                 for cached in [false, true] {
-                    let (key, mark) = (Arc::from("key"), Arc::new(Value::from(MARK)));
-                    let request = match cached {
-                        false => Request::Set { key, value: mark, ttl: None, age: None },
-                        true => Request::SetCached { key, value: mark, target: None, ttl: None },
-                    };
-                    let id = QueryId::from_u64(refused);
-                    let sender = Sender::new(None, stranger.addr());
-                    let message = Message { id, sender, version: None, token: None, body: Body::Request(request) };
-                    stranger.send(node.local_addr(), with_value(codec, &message, value));
+                    let request = if cached { cached_for("key", MARK, None) } else { set("key", MARK) };
+                    let write = spell(codec, stranger.addr(), None, refused, None, Body::Request(request));
+                    stranger.send(node.local_addr(), with_value(codec, &write, value));
                     let answer = loop {
                         let heard = timeout(Duration::from_secs(5), stranger.receive()).await;
                         let heard = heard.unwrap_or_else(|_| panic!("{codec}: no answer to {}", value.escape_ascii()));
                         let heard = codec.decode(&heard.payload).unwrap();
-                        if heard.id == id {
+                        if heard.id == QueryId::from_u64(refused) {
                             break heard.body;
                         }
                     };
@@ -87,7 +82,7 @@ fn a_set_of_such_a_value_is_acknowledged_as_refused_on_every_wire() {
                     assert_eq!(answer, Body::Response(expected), "{codec}: {}", value.escape_ascii());
                     refused += 1;
                     // Within the rate of writes.
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    sleep(Duration::from_millis(200)).await;
                 }
             }
             assert!(node.copy_of("key").await.unwrap().is_none());
@@ -104,7 +99,7 @@ fn a_get_that_meets_such_a_value_says_so_and_not_that_nobody_holds_one() {
             let peers = ScriptedPeers::new(&network, codec).with(4);
             let builder = Node::builder().codec(codec).bootstrap([peers.addr(0)]).seed(1);
             let node = builder.start_local_over(network.endpoint()).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            sleep(Duration::from_secs(5)).await;
             peers.on(|asked| match (&asked.request, asked.peer) {
                 (Request::FindValue { .. }, 2) => Response::UnsupportedValue.into(),
                 _ => Reply::Usual,
@@ -145,10 +140,7 @@ fn an_optional_field_of_another_type_reads_as_absent_and_the_query_is_answered()
                 let network = MemoryNetwork::new(7);
                 let node = Node::builder().codec(codec).seed(1).start_local_over(network.endpoint()).await.unwrap();
                 let stranger = network.endpoint();
-                let sender = Sender::new(None, stranger.addr());
-                let id = QueryId::from_u64(1);
-                let ping = Message { id, sender, version: None, token: None, body: Body::Request(Request::Ping) };
-                let mut datagram = codec.encode(&ping).unwrap();
+                let mut datagram = spell(codec, stranger.addr(), None, 1, None, Body::Request(Request::Ping));
                 match codec {
                     Codec::MessagePack => {
                         datagram[0] += 1;

@@ -12,33 +12,13 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_
 use kademlia_dynamic::{Codec, Config, Error, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
-
-fn k(k: usize) -> Config {
-    Config::builder().k(k).build().unwrap()
-}
-
-async fn house(n: usize, config: Config) -> (ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(n);
-    let builder = Node::builder().config(config).bootstrap([peers.addr(0)]);
-    let node = builder.node_id(NodeId::of_key("the node under test")).seed(1);
-    let node = node.start_local_over(network.endpoint()).await.unwrap();
-    sleep(5 * SECOND).await;
-    peers.forget_heard();
-    (peers, node)
-}
-
-fn write(key: &str, value: &str, ttl: Option<u32>) -> Request {
-    Request::Set { key: key.into(), value: Value::from(value).into(), ttl, age: None }
-}
+use crate::support::{HOUR, SECOND, cached_for, set_for, settled_among, with_k};
 
 #[test]
 fn a_set_that_is_refused_as_busy_has_changed_nothing() {
     in_virtual_time(async {
         let config = Config::builder().k(5).max_lookups(1).max_waiting_lookups(0).build().unwrap();
-        let (peers, node) = house(3, config).await;
+        let (_network, peers, node) = settled_among(3, config).await;
         sleep(30 * SECOND).await;
         peers.on(|asked| match asked.request {
             Request::FindNode { .. } => Reply::Usual.after(SECOND / 2),
@@ -61,7 +41,7 @@ fn a_set_that_is_refused_as_busy_has_changed_nothing() {
 
 #[test]
 fn a_publication_that_is_repeated_renews_the_copies_of_its_holders() {
-    let builder = Sim::builder().nodes(12).seed(2).config(k(5));
+    let builder = Sim::builder().nodes(12).seed(2).config(with_k(5));
     Sim::run(builder, async |sim| {
         let publisher = sim.random_node();
         assert!(sim.set(publisher, "key", "value").await.unwrap().stored >= 5);
@@ -163,7 +143,7 @@ async fn once_it_is_looked_up(peers: &ScriptedPeers, key: &str) {
 fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
         let config = Config::builder().k(5).republish_interval(600 * SECOND).build().unwrap();
-        let (peers, node) = house(5, config).await;
+        let (_, peers, node) = settled_among(5, config).await;
         node.set("key", "old").await.unwrap();
         peers.forget_heard();
         once_it_is_looked_up(&peers, "key").await;
@@ -182,9 +162,9 @@ fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_mor
 #[test]
 fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
-        let (peers, node) = house(5, k(5)).await;
+        let (_, peers, node) = settled_among(5, with_k(5)).await;
         assert!(matches!(
-            peers.ask(0, node.local_addr(), write("key", "old", None)).await,
+            peers.ask(0, node.local_addr(), set_for("key", "old", None)).await,
             Ok(Response::Set { stored: true, ttl: Some(_) })
         ));
         peers.forget_heard();
@@ -201,10 +181,10 @@ fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
 fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_restore() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (peers, node) = house(5, k(5)).await;
+            let (_, peers, node) = settled_among(5, with_k(5)).await;
             let peers = if legacy { peers.legacy() } else { peers };
             let says = async |n, value, ttl| {
-                let answer = peers.ask(n, node.local_addr(), write("key", value, ttl)).await.unwrap();
+                let answer = peers.ask(n, node.local_addr(), set_for("key", value, ttl)).await.unwrap();
                 let Response::Set { stored, ttl } = answer else { panic!("{answer:?}") };
                 assert_eq!(ttl.is_some(), stored, "what is stored has a life that is told");
                 stored
@@ -227,8 +207,8 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
 fn a_holder_tells_with_its_acknowledgement_how_long_it_keeps_the_value() {
     in_virtual_time(async {
         let config = Config::builder().k(5).key_expiry(2 * HOUR).republish_interval(HOUR).build().unwrap();
-        let (peers, node) = house(3, config).await;
-        let tells = async |ttl| match peers.ask(0, node.local_addr(), write("key", "value", ttl)).await {
+        let (_, peers, node) = settled_among(3, config).await;
+        let tells = async |ttl| match peers.ask(0, node.local_addr(), set_for("key", "value", ttl)).await {
             Ok(Response::Set { stored: true, ttl }) => ttl,
             other => panic!("{other:?}"),
         };
@@ -248,7 +228,7 @@ fn legacy_nodes_given(ttl: u32) -> usize {
         let node = Node::builder().bootstrap([peers.addr(0)]).node_id(NodeId::of_key("key")).seed(1);
         let node = node.start_local_over(network.endpoint()).await.unwrap();
         sleep(5 * SECOND).await;
-        peers.ask(0, node.local_addr(), write("key", "value", Some(ttl))).await.unwrap();
+        peers.ask(0, node.local_addr(), set_for("key", "value", Some(ttl))).await.unwrap();
         sleep(2 * HOUR).await;
         sets(&peers).len()
     })
@@ -263,13 +243,8 @@ fn a_legacy_node_which_grants_a_full_day_is_not_given_what_is_about_to_end() {
 #[test]
 fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
     in_virtual_time(async {
-        let (peers, node) = house(5, k(5)).await;
-        let cache = |value: &str| Request::SetCached {
-            key: "key".into(),
-            value: Value::from(value).into(),
-            target: None,
-            ttl: Some(100),
-        };
+        let (_, peers, node) = settled_among(5, with_k(5)).await;
+        let cache = |value: &str| cached_for("key", value, Some(100));
         let ask = async |request| peers.ask(0, node.local_addr(), request).await.unwrap();
         let check = || Request::CheckStore { key: "key".into(), size: None };
         assert_eq!(ask(cache("cached")).await, Response::SetCached);
@@ -278,7 +253,7 @@ fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
         assert!(matches!(found, Response::Value { ttl: Some(98..=100), .. }), "{found:?}");
         assert_eq!(node.health("key").await.unwrap().here.unwrap().class, Class::Cached);
 
-        assert!(matches!(ask(write("key", "full", None)).await, Response::Set { stored: true, ttl: Some(_) }));
+        assert!(matches!(ask(set_for("key", "full", None)).await, Response::Set { stored: true, ttl: Some(_) }));
         assert_eq!(ask(cache("cached")).await, Response::SetCached);
         let copy = node.copy_of("key").await.unwrap().unwrap();
         assert_eq!((copy.class, copy.value.as_text()), (Class::Held, Some("full")));
@@ -291,19 +266,18 @@ fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
 fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(4);
-        let first = Node::builder().config(k(5)).seed(1).start_local_over(network.endpoint()).await.unwrap();
+        let first = Node::builder().config(with_k(5)).seed(1).start_local_over(network.endpoint()).await.unwrap();
         let mut nodes = Vec::new();
         for seed in 2..6 {
-            let builder = Node::builder().config(k(5)).seed(seed).bootstrap([first.local_addr()]);
+            let builder = Node::builder().config(with_k(5)).seed(seed).bootstrap([first.local_addr()]);
             nodes.push(builder.start_local_over(network.endpoint()).await.unwrap());
         }
         let peers = ScriptedPeers::new(&network, Codec::Json).with(1);
         for node in &nodes[..3] {
-            let (key, value) = ("key".into(), Value::from("v").into());
-            let cached = Request::SetCached { key, value, target: None, ttl: None };
+            let cached = cached_for("key", "v", None);
             assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
         }
-        let asked = peers.ask(0, nodes[3].local_addr(), write("key", "v", None)).await;
+        let asked = peers.ask(0, nodes[3].local_addr(), set_for("key", "v", None)).await;
         assert!(matches!(asked, Ok(Response::Set { stored: true, ttl: Some(_) })));
         let health = first.health("key").await.unwrap();
         let confirmed: Vec<_> = health.nearest.confirmed.iter().map(|replica| replica.peer.id).collect();
@@ -316,13 +290,12 @@ fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
 fn a_cached_copy_lives_by_the_distance_of_its_key_however_many_known_nodes_are_nearer() {
     in_virtual_time(async {
         let config = Config::builder().k(8).min_cache_ttl(Duration::ZERO).build().unwrap();
-        let (peers, node) = house(8, config.clone()).await;
+        let (_, peers, node) = settled_among(8, config.clone()).await;
         assert_eq!(node.snapshot().await.unwrap().table.peers, 8);
         for n in 0..30 {
             let key = format!("key {n}");
-            let (to, value) = (node.local_addr(), Value::from("v").into());
-            let cached = Request::SetCached { key: key.as_str().into(), value, target: None, ttl: None };
-            assert_eq!(peers.ask(0, to, cached).await, Ok(Response::SetCached));
+            let cached = cached_for(&key, "v", None);
+            assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
             let life = node.copy_of(&key).await.unwrap().unwrap().ttl_left.as_secs_f64().round();
             let by_distance = cache_ttl(&node.id(), &NodeId::of_key(&key), config.key_expiry, Duration::ZERO);
             assert_eq!(life, by_distance.as_secs_f64(), "{key}");

@@ -14,7 +14,8 @@ use kademlia_dynamic::sim::{Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Config, Error, Node, Value};
 use tokio::time::sleep;
 
-use super::moody::{Mood, Moody, node_and_peers, set, with_config};
+use super::moody::{Mood, Moody, node_and_peers, with_config};
+use crate::support::set;
 
 /// Begins `what`, and lets it come as far as the store.
 async fn begin<T: 'static>(what: impl Future<Output = T> + 'static) -> JoinHandle<T> {
@@ -25,7 +26,7 @@ async fn begin<T: 'static>(what: impl Future<Output = T> + 'static) -> JoinHandl
 
 /// What peer `n` is told when it sets "key".
 async fn begin_foreign(peers: &ScriptedPeers, n: usize, node: &Node, value: &str) -> JoinHandle<Option<bool>> {
-    let (peers, to, request) = (peers.clone(), node.local_addr(), set(value));
+    let (peers, to, request) = (peers.clone(), node.local_addr(), set("key", value));
     begin(async move {
         match peers.ask(n, to, request).await {
             Ok(Response::Set { stored, .. }) => Some(stored),
@@ -350,7 +351,7 @@ fn what_was_published_later_is_not_published_over_where_the_store_takes_nothing_
             }
         });
         store.is_now(Mood::Waits);
-        let other = Request::Set { key: "other".into(), value: Value::from("value").into(), ttl: None, age: None };
+        let other = set("other", "value");
         let (peer, to) = (peers.clone(), node.local_addr());
         let _other = begin(async move { peer.ask(0, to, other).await }).await;
         sleep(Duration::from_secs(13 * 3_600)).await;

@@ -3,18 +3,18 @@
 mod behind;
 mod moody;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::actors::events::Event;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Error, Node, Value};
+use kademlia_dynamic::{Config, Error, Node, Value};
 
-use self::moody::{Mood, Moody, node_and_peers, set, with_config};
+use self::moody::{Mood, Moody, node_and_peers, with_config};
+use crate::support::{MINUTE, SECOND, legacy, set, set_for};
 
 #[test]
 fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {
@@ -26,7 +26,7 @@ fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {
             store.is_now(mood);
             assert!(matches!(node.set("key", "new").await, Err(Error::Store(_))));
             // A stranger's is acknowledged, as refused.
-            let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+            let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
             assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
             assert_eq!(node.get("key").await.unwrap(), Some(Value::from("old")));
             assert_eq!(node.snapshot().await.unwrap().store.published.values, 1, "its publication goes on");
@@ -65,12 +65,12 @@ fn nothing_is_acknowledged_before_the_commit_that_holds_it() {
         let (node, peers) = node_and_peers(&store, 2).await;
         // The second one finds the value there already, but not committed.
         for peer in 0..2 {
-            let answer = peers.ask(peer, node.local_addr(), set("value")).await;
+            let answer = peers.ask(peer, node.local_addr(), set("key", "value")).await;
             assert!(answer.is_err(), "acknowledged although nothing is committed: {answer:?}");
         }
         let late = {
             let (peers, to) = (peers.clone(), node.local_addr());
-            actix_rt::spawn(async move { peers.ask(0, to, set("value")).await })
+            actix_rt::spawn(async move { peers.ask(0, to, set("key", "value")).await })
         };
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!late.is_finished());
@@ -87,15 +87,7 @@ fn a_write_that_comes_again_is_applied_once_and_acknowledged_with_the_first_not_
             let store = Moody::default();
             store.is_now(Mood::Waits);
             let (node, peers) = node_and_peers(&store, 1).await;
-            let sender = Sender::new(Some(peers.id(0)), peers.addr(0));
-            let message = Message {
-                id: QueryId::from_u64(1),
-                sender,
-                version: None,
-                token: None,
-                body: Body::Request(set("value")),
-            };
-            let datagram = Codec::Json.encode(&message).unwrap();
+            let datagram = legacy(peers.addr(0), Some(peers.id(0)), 1, Body::Request(set("key", "value")));
             let answered = || node.counters().get(Counter::Answered);
             let comes = async || {
                 peers.send(0, node.local_addr(), datagram.clone());
@@ -138,7 +130,7 @@ fn a_release_that_cannot_be_committed_is_an_error_and_the_publication_goes_on() 
         assert_eq!(store.published(), Some(true), "a node that comes back publishes it");
         let seen = node.snapshot().await.unwrap();
         assert_eq!((seen.store.published.values, seen.keeping.kept), (2, 1));
-        let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+        let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
 
         assert!(node.release("key").await.unwrap());
@@ -185,7 +177,7 @@ fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
                 let outcome = if again { node.keep("key", 5).await } else { node.unkeep("key").await.map(|_| ()) };
                 assert!(matches!(outcome, Err(Error::Store(_))), "again {again}: {outcome:?}");
                 store.is_now(Mood::Commits);
-                let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+                let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
                 assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "again {again}: {answer:?}");
                 let keeping = node.snapshot().await.unwrap().keeping;
                 assert_eq!(keeping.keys.first().map(|kept| kept.min_replicas), Some(3), "again {again}");
@@ -193,7 +185,7 @@ fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
         }
         assert!(node.unkeep("key").await.unwrap());
         assert_eq!(store.published(), Some(false));
-        let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+        let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
     });
 }
@@ -218,7 +210,7 @@ fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behi
             tokio::time::sleep(Duration::from_millis(100)).await;
             let foreign = {
                 let (peers, to) = (peers.clone(), node.local_addr());
-                actix_rt::spawn(async move { peers.ask(0, to, set("foreign")).await })
+                actix_rt::spawn(async move { peers.ask(0, to, set("key", "foreign")).await })
             };
             tokio::time::sleep(Duration::from_millis(100)).await;
             store.fail_all();
@@ -238,22 +230,21 @@ fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behi
 #[test]
 fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follows_once_it_works() {
     in_virtual_time(async {
-        let (store, minute) = (Moody::default(), Duration::from_secs(60));
-        let config = Config::builder().bucket_refresh_interval(minute).build().unwrap();
+        let store = Moody::default();
+        let config = Config::builder().bucket_refresh_interval(MINUTE).build().unwrap();
         let (node, peers) = with_config(config, &store, 1).await;
         for n in 0..2_500 {
-            let (key, value) = (n.to_string().into(), Arc::new("value".into()));
-            let set = Request::Set { key, value, ttl: Some(60), age: None };
+            let set = set_for(&n.to_string(), "value", Some(60));
             assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true, .. })));
         }
         assert_eq!(store.state().disk.len(), 2_500);
         store.is_now(Mood::Fails);
-        tokio::time::sleep(3 * minute).await;
+        tokio::time::sleep(3 * MINUTE).await;
         assert_eq!(node.snapshot().await.unwrap().store.held.values, 0, "all have ended");
 
         store.state().groups.clear();
         for _ in 0..100 {
-            let answer = peers.ask(0, node.local_addr(), set("foreign")).await;
+            let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
             assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -264,7 +255,7 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
 
         // Nothing needs to be written for that.
         store.is_now(Mood::Commits);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(3 * SECOND).await;
         let state = store.state();
         assert_eq!((state.disk.len(), state.groups.len()), (0, 3));
     });
@@ -274,19 +265,15 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
 async fn full(store: &Moody, values: usize) -> (Node, ScriptedPeers) {
     let (node, peers) = with_config(Config::builder().max_values(values).build().unwrap(), store, 1).await;
     for n in 0..values {
-        let answer = peers.ask(0, node.local_addr(), foreign(&format!("k{n}"))).await;
+        let answer = peers.ask(0, node.local_addr(), set(&format!("k{n}"), "value")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
     }
     (node, peers)
 }
 
-fn foreign(key: &str) -> Request {
-    Request::Set { key: key.into(), value: Arc::new("value".into()), ttl: None, age: None }
-}
-
 /// How many of these new keys a peer is told to be stored.
 async fn stored_of(node: &Node, peers: &ScriptedPeers, new: usize) -> usize {
-    let asked = (0..new).map(|n| peers.ask(0, node.local_addr(), foreign(&format!("new{n}"))));
+    let asked = (0..new).map(|n| peers.ask(0, node.local_addr(), set(&format!("new{n}"), "value")));
     let answers = join_all(asked.collect::<Vec<_>>()).await;
     assert!(answers.iter().all(|answer| matches!(answer, Ok(Response::Set { .. }))), "each is answered");
     answers.iter().filter(|answer| matches!(answer, Ok(Response::Set { stored: true, .. }))).count()
@@ -339,8 +326,10 @@ fn while_the_store_is_known_to_fail_new_keys_are_refused_before_anything_is_plan
         assert_eq!((left_of(&node, 10).await, node.counters().get(Counter::WriteRefused)), (10, 20));
         // A value that is held may be overwritten, if the store takes that.
         store.is_now(Mood::Commits);
-        let again = Request::Set { key: "k0".into(), value: Arc::new("again".into()), ttl: None, age: None };
-        assert!(matches!(peers.ask(0, node.local_addr(), again).await, Ok(Response::Set { stored: true, .. })));
+        assert!(matches!(
+            peers.ask(0, node.local_addr(), set("k0", "again")).await,
+            Ok(Response::Set { stored: true, .. })
+        ));
         store.state().is_failing = false;
         assert_eq!(stored_of(&node, &peers, 20).await, 20);
     });
@@ -355,12 +344,14 @@ fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
         store.is_now(Mood::Fails);
         let mut events = node.events();
         for key in ["key", "another"] {
-            let foreign = Request::Set { key: key.into(), value: Arc::new("theirs".into()), ttl: None, age: None };
-            let answer = peers.ask(0, node.local_addr(), foreign).await;
+            let answer = peers.ask(0, node.local_addr(), set(key, "theirs")).await;
             assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
         }
         store.is_now(Mood::Commits);
-        assert!(matches!(peers.ask(0, node.local_addr(), set("theirs")).await, Ok(Response::Set { stored: true, .. })));
+        assert!(matches!(
+            peers.ask(0, node.local_addr(), set("key", "theirs")).await,
+            Ok(Response::Set { stored: true, .. })
+        ));
         node.stop().await;
         let mut told = Vec::new();
         while let Some(event) = events.next().await {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers};
 use kademlia_dynamic::{Codec, Config, Node};
@@ -118,8 +117,4 @@ pub(crate) async fn with_config(config: Config, store: &Moody, peers: usize) -> 
     let peers = ScriptedPeers::new(&network, Codec::Json).with(peers);
     let node = Node::builder().config(config).store(store.clone()).start_local_over(network.endpoint()).await.unwrap();
     (node, peers)
-}
-
-pub(crate) fn set(value: &str) -> Request {
-    Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None, age: None }
 }

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::store::{Change, Committed, Recollection, Store, StoreError, StoredRecord};
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Node, NodeId, Peer, Value};
+use kademlia_dynamic::{Codec, Node, NodeId, Peer};
 use tokio::time::sleep;
 
-use super::{known, own_id, start};
+use crate::support::{drain, known, legacy, own_id, set, start};
 
 #[test]
 fn bad_addresses_that_a_peer_names_are_never_asked() {
@@ -76,14 +76,9 @@ impl Victim {
         Self { end: network.endpoint(), network, node }
     }
 
-    fn spell(&self, body: Body, id: QueryId, claim: Option<NodeId>) -> Vec<u8> {
-        let sender = Sender::new(claim, self.end.addr());
-        Codec::Json.encode(&Message { id, sender, version: None, token: None, body }).expect("it fits a datagram")
-    }
-
     /// A query that claims to come from the victim. How many bytes it has.
     fn forge(&self, request: Request, claim: Option<NodeId>) -> usize {
-        let datagram = self.spell(Body::Request(request), QueryId::from_u64(99), claim);
+        let datagram = legacy(self.end.addr(), claim, 99, Body::Request(request));
         let bytes = datagram.len();
         self.network.send(self.end.addr(), self.node.local_addr(), datagram);
         bytes
@@ -101,7 +96,8 @@ impl Victim {
     /// Answers a ping among these messages.
     fn pong(&self, messages: &[Message], claim: Option<NodeId>) {
         let ping = messages.iter().find(|message| message.body == Body::Request(Request::Ping));
-        let pong = self.spell(Body::Response(Response::Pong), ping.expect("it was pinged").id, claim);
+        let id = ping.and_then(|ping| ping.id.as_u64()).expect("it was pinged");
+        let pong = legacy(self.end.addr(), claim, id, Body::Response(Response::Pong));
         assert!(self.end.send(self.node.local_addr(), pong));
     }
 }
@@ -164,8 +160,7 @@ fn a_legacy_nodes_write_from_an_address_that_was_not_heard_from_takes_effect_wit
         in_virtual_time(async {
             let victim = Victim::new().await;
             let held = async || victim.node.snapshot().await.unwrap().store.held.values;
-            let set = || Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
-            let asked = victim.forge(set(), claim);
+            let asked = victim.forge(set("key", "value"), claim);
             let (messages, bytes) = victim.received().await;
             assert!(bytes <= 3 * asked);
             assert_eq!(held().await, 0);
@@ -175,7 +170,7 @@ fn a_legacy_nodes_write_from_an_address_that_was_not_heard_from_takes_effect_wit
             assert_eq!(held().await, 1);
 
             let late = Victim::new().await;
-            late.forge(set(), claim);
+            late.forge(set("key", "value"), claim);
             let (messages, _) = late.received().await;
             sleep(Duration::from_millis(1_500)).await;
             late.pong(&messages, claim);
@@ -196,7 +191,7 @@ fn a_client_that_writes_from_a_global_address_proves_itself_and_is_inserted_nowh
         let client = builder.start_local_over(network.endpoint()).await.unwrap();
         assert_eq!(client.set("key", "value").await.unwrap().stored, 1);
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(super::known(&node).await, []);
+        assert_eq!(known(&node).await, []);
     });
 }
 
@@ -208,18 +203,15 @@ fn with_the_source_check_off_an_answer_from_elsewhere_proves_no_address() {
         let node = start(&network, Node::builder().config(config)).await;
         let _ = node.set("large", "x".repeat(50_000)).await.unwrap();
         let (attacker, victim) = (network.endpoint(), network.endpoint());
-        let spell = |id, from: SocketAddr, body| {
-            let sender = Sender::new(Some(NodeId::of_key("attacker")), from);
-            Codec::Json.encode(&Message { id, sender, version: None, token: None, body }).unwrap()
-        };
-        let query = |from, request| spell(QueryId::from_u64(1), from, Body::Request(request));
+        let claim = Some(NodeId::of_key("attacker"));
+        let query = |from, request| legacy(from, claim, 1, Body::Request(request));
         // The ping that goes to the attacker is answered in the victim's name.
         attacker.send(node.local_addr(), query(attacker.addr(), Request::Ping));
         sleep(Duration::from_millis(20)).await;
         let mut forged = 0;
-        while let Some(got) = attacker.try_receive() {
-            if let Ok(Message { id, body: Body::Request(Request::Ping), .. }) = Codec::Json.decode(&got.payload) {
-                let pong = spell(id, victim.addr(), Body::Response(Response::Pong));
+        for message in drain(&attacker) {
+            if message.body == Body::Request(Request::Ping) {
+                let pong = legacy(victim.addr(), claim, message.id.as_u64().unwrap(), Body::Response(Response::Pong));
                 forged += usize::from(network.send(victim.addr(), node.local_addr(), pong));
             }
         }

@@ -5,7 +5,7 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::sim::{Reply, in_virtual_time};
 use kademlia_dynamic::{Node, Value};
 
-use super::house;
+use super::among;
 
 /// Keeps one greeting in the network, and has one of its own for when the network does not answer.
 struct Greeter {
@@ -51,7 +51,7 @@ impl Handler<LearnGreeting> for Greeter {
 #[test]
 fn a_greeter_greets_with_what_the_network_holds() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         let greeter = Greeter { node }.start();
         assert_eq!(greeter.send(Greet("Ada")).await.unwrap(), "Ada!");
         peers.hold(1, "greeting", "Good morning");
@@ -62,7 +62,7 @@ fn a_greeter_greets_with_what_the_network_holds() {
 #[test]
 fn a_greeter_has_a_greeting_when_nobody_answers() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         let greeter = Greeter { node }.start();
         peers.on(|_| Reply::Silence);
         assert_eq!(greeter.send(Greet("Ada")).await.unwrap(), "Hello, Ada (nobody answers)");
@@ -72,7 +72,7 @@ fn a_greeter_has_a_greeting_when_nobody_answers() {
 #[test]
 fn a_set_says_the_shortest_life_that_a_holder_told_and_none_where_none_did() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         let expires_in = node.set("key", "value").await.unwrap().expires_in;
         assert_eq!(expires_in, None, "a holder that tells nothing may have any setting");
         peers.on(|asked| match (&asked.request, asked.peer) {
@@ -89,7 +89,7 @@ fn a_set_says_the_shortest_life_that_a_holder_told_and_none_where_none_did() {
 #[test]
 fn a_greeting_is_learnt_when_two_peers_hold_it() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         let greeter = Greeter { node }.start();
         peers.on(|asked| match (&asked.request, asked.peer) {
             (Request::Set { .. }, 0 | 1) => Response::Set { stored: false, ttl: None }.into(),

@@ -8,12 +8,13 @@ use kademlia_dynamic::sim::{HEARD, MemoryNetwork, Reply, ScriptedPeers, in_virtu
 use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, NodeId, Peer, Value};
 use tokio::time::sleep;
 
-use super::{house, known, named, start};
+use super::among;
+use crate::support::{by_distance, known, requests, set, start};
 
 #[test]
 fn a_peer_that_answers_under_another_id_is_dropped() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5).await;
+        let (_, peers, node) = among(5).await;
         let (gone, new) = (peers.peer(2), NodeId::of_key("who sits there now"));
         peers.on(move |asked| match asked.peer {
             2 => Reply::As(new, Response::FindNode { peers: Vec::new() }),
@@ -29,7 +30,7 @@ fn a_peer_that_answers_under_another_id_is_dropped() {
 #[test]
 fn a_peer_silent_once_is_kept_and_one_silent_for_good_is_not() {
     in_virtual_time(async {
-        let (_, peers, node) = house(5).await;
+        let (_, peers, node) = among(5).await;
         let mut silences = 1;
         peers.on(move |asked| {
             if asked.peer == 2 && silences > 0 {
@@ -56,7 +57,7 @@ fn a_peer_silent_once_is_kept_and_one_silent_for_good_is_not() {
 #[test]
 fn a_late_answer_is_an_answer_until_the_query_times_out() {
     in_virtual_time(async {
-        let (_, peers, node) = house(1).await;
+        let (_, peers, node) = among(1).await;
         peers.hold(0, "key", "value");
         peers.on(|_| Reply::Usual.after(Duration::from_millis(1_900)));
         assert_eq!(node.get("key").await.unwrap(), Some("value".into()));
@@ -68,13 +69,11 @@ fn a_late_answer_is_an_answer_until_the_query_times_out() {
 #[test]
 fn a_lookup_passes_liars_that_name_nearer_peers_which_do_not_exist() {
     in_virtual_time(async {
-        let (_, peers, node) = house(20).await;
-        let key = NodeId::of_key("key");
-        let mut by_distance: Vec<usize> = (0..20).collect();
-        by_distance.sort_by_key(|n| peers.id(*n).distance(&key));
+        let (_, peers, node) = among(20).await;
+        let (key, order) = (NodeId::of_key("key"), by_distance(&peers, "key"));
         // The three nearest name ten each that are nearer still. The one after them holds the value.
-        let liars = by_distance[..3].to_vec();
-        peers.hold(by_distance[3], "key", "value");
+        let liars = order[..3].to_vec();
+        peers.hold(order[3], "key", "value");
         let told = liars.clone();
         peers.on(move |asked| {
             if !told.contains(&asked.peer) {
@@ -97,7 +96,7 @@ fn a_lookup_passes_liars_that_name_nearer_peers_which_do_not_exist() {
 #[test]
 fn an_answer_that_is_no_message_is_silence() {
     in_virtual_time(async {
-        let (_, peers, node) = house(2).await;
+        let (_, peers, node) = among(2).await;
         peers.on(|_| Reply::Raw(b"{\"type\":\"find_value_res\"".to_vec()));
         assert_eq!(
             node.get_with("key", GetOptions::default()).await.unwrap().result,
@@ -110,7 +109,7 @@ fn an_answer_that_is_no_message_is_silence() {
 #[test]
 fn a_get_tells_that_nobody_answered_from_not_found() {
     in_virtual_time(async {
-        let (_, peers, node) = house(4).await;
+        let (_, peers, node) = among(4).await;
         assert_eq!(
             node.get_with("key", GetOptions::default()).await.unwrap().result,
             GetResult::NotFound { answered: 4, unheard: 0 }
@@ -131,19 +130,18 @@ fn a_get_tells_that_nobody_answered_from_not_found() {
 #[test]
 fn a_value_found_is_cached_at_the_nearest_peer_that_had_none_after_the_answer() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12).await;
+        let (_, peers, node) = among(12).await;
         let key = NodeId::of_key("key");
         let distance = |n: &usize| peers.id(*n).distance(&key);
         let farthest = (0..12).max_by_key(distance).unwrap();
         peers.hold(farthest, "key", "value");
         let outcome = node.get_with("key", GetOptions::default()).await.unwrap().result;
         assert!(matches!(outcome, GetResult::Found { holder: Some(holder), .. } if holder == peers.peer(farthest)));
-        assert_eq!(named(&peers.heard(), "set_cached").count(), 0, "the answer does not wait for it");
+        assert_eq!(requests(&peers, "set_cached").len(), 0, "the answer does not wait for it");
 
         sleep(Duration::from_secs(5)).await;
-        let heard = peers.heard();
-        let asked = named(&heard, "find_value").map(|asked| asked.peer).filter(|n| *n != farthest);
-        let cached: Vec<usize> = named(&heard, "set_cached").map(|asked| asked.peer).collect();
+        let asked = requests(&peers, "find_value").into_iter().map(|asked| asked.peer).filter(|n| *n != farthest);
+        let cached: Vec<usize> = requests(&peers, "set_cached").iter().map(|asked| asked.peer).collect();
         assert_eq!(cached, [asked.min_by_key(distance).unwrap()]);
         assert_eq!(peers.held(cached[0], "key"), Some("value".into()));
     });
@@ -152,14 +150,13 @@ fn a_value_found_is_cached_at_the_nearest_peer_that_had_none_after_the_answer() 
 #[test]
 fn a_set_asks_nobody_whether_it_holds_the_key_and_names_no_ttl() {
     in_virtual_time(async {
-        let (_, peers, node) = house(6).await;
+        let (_, peers, node) = among(6).await;
         peers.hold(2, "key", "an older value");
         let outcome = node.set("key", "value").await.unwrap();
         assert_eq!((outcome.asked, outcome.stored), (6, 6));
-        let heard = peers.heard();
-        assert_eq!(named(&heard, "check_store").count(), 0);
-        assert_eq!(named(&heard, "set").count(), 6);
-        assert!(named(&heard, "set").all(|asked| matches!(asked.request, Request::Set { ttl: None, .. })));
+        let sets = requests(&peers, "set");
+        assert_eq!((requests(&peers, "check_store").len(), sets.len()), (0, 6));
+        assert!(sets.iter().all(|asked| matches!(asked.request, Request::Set { ttl: None, .. })));
         assert!((0..6).all(|n| peers.held(n, "key") == Some("value".into())));
     });
 }
@@ -222,8 +219,8 @@ fn a_peer_that_asks_is_inserted_once_it_has_answered_a_ping_itself() {
 #[test]
 fn what_a_node_holds_a_scripted_peer_can_ask_for() {
     in_virtual_time(async {
-        let (_, peers, node) = house(2).await;
-        let set = Request::Set { key: "key".into(), value: Value::from("value").into(), ttl: None, age: None };
+        let (_, peers, node) = among(2).await;
+        let set = set("key", "value");
         assert!(matches!(peers.ask(0, node.local_addr(), set).await, Ok(Response::Set { stored: true, ttl: Some(_) })));
         let answer = peers.ask(1, node.local_addr(), Request::FindValue { key: "key".into() }).await.unwrap();
         assert_eq!(answer, Response::Value { value: Value::from("value").into(), ttl: Some(86_409), age: Some(1) });
@@ -253,7 +250,7 @@ fn of_what_was_heard_only_the_latest_is_kept() {
 #[should_panic(expected = "the script says so")]
 fn a_panic_in_a_script_reaches_the_test() {
     in_virtual_time(async {
-        let (_, peers, node) = house(1).await;
+        let (_, peers, node) = among(1).await;
         peers.on(|_| panic!("the script says so"));
         let _ = node.get("key").await;
         drop(node);

@@ -1,6 +1,5 @@
 //! What must not go on when nobody wants it any more, and who must not be blamed for what was never sent.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::{Request, Response};
@@ -8,12 +7,13 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, in_virtu
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
-use super::{house, start};
+use super::among;
+use crate::support::{set, start};
 
 #[test]
 fn a_value_that_was_superseded_is_not_placed_on() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12).await;
+        let (_, peers, node) = among(12).await;
         peers.on(|asked| match &asked.request {
             Request::Set { .. } => Reply::Usual.after(Duration::from_millis(40)),
             _ => Reply::Usual,
@@ -23,8 +23,7 @@ fn a_value_that_was_superseded_is_not_placed_on() {
             actix_rt::spawn(async move { node.set("key", "ours").await })
         };
         sleep(Duration::from_millis(70)).await;
-        let foreign = Request::Set { key: "key".into(), value: Arc::new("theirs".into()), ttl: None, age: None };
-        peers.ask(0, node.local_addr(), foreign).await.unwrap();
+        peers.ask(0, node.local_addr(), set("key", "theirs")).await.unwrap();
         assert_eq!(node.get("key").await.unwrap(), Some(Value::from("theirs")));
         peers.forget_heard();
         let outcome = setting.await.unwrap().unwrap();
@@ -38,7 +37,7 @@ fn a_value_that_was_superseded_is_not_placed_on() {
 #[test]
 fn a_local_set_during_a_placement_ends_it_at_once() {
     in_virtual_time(async {
-        let (_, peers, node) = house(12).await;
+        let (_, peers, node) = among(12).await;
         let in_ms = |asked: &Asked, set, find| match &asked.request {
             Request::Set { .. } => Reply::Usual.after(Duration::from_millis(set)),
             Request::FindNode { .. } => Reply::Usual.after(Duration::from_millis(find)),
@@ -128,7 +127,7 @@ fn queries_that_waited_for_an_address_longer_than_anybody_wanted_them_are_not_se
 #[test]
 fn nobody_is_blamed_for_a_query_that_was_never_sent() {
     in_virtual_time(async {
-        let (mut unsent, (_, peers, node)) = (0, house(4).await);
+        let (mut unsent, (_, peers, node)) = (0, among(4).await);
         for len in (65_200..65_340).step_by(10) {
             let key = len.to_string();
             peers.hold(2, &key, "x".repeat(len));

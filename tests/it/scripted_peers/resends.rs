@@ -1,16 +1,16 @@
 //! What our node sends again where datagrams get lost, and what it does with what comes again.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, QueryId, Request, Response};
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
-use super::{house, named, start};
+use super::among;
+use crate::support::{cached_for, legacy, requests, set, start};
 
 /// A script that loses the first `lost` datagrams of each query.
 fn losing(lost: usize) -> impl FnMut(&kademlia_dynamic::sim::Asked) -> Reply {
@@ -26,13 +26,13 @@ fn losing(lost: usize) -> impl FnMut(&kademlia_dynamic::sim::Asked) -> Reply {
 fn a_query_or_two_that_get_lost_are_sent_again_and_cost_neither_the_answer_nor_the_peer() {
     for lost in [1, 2] {
         in_virtual_time(async {
-            let (_, peers, node) = house(5).await;
+            let (_, peers, node) = among(5).await;
             peers.on(losing(lost));
             assert_eq!(node.set("key", "value").await.unwrap().stored, 5);
-            let heard = peers.heard();
-            let sets: HashSet<QueryId> = named(&heard, "set").map(|asked| asked.query).collect();
-            assert_eq!((sets.len(), named(&heard, "set").count()), (5, 5 * (lost + 1)), "under the same ids");
-            let bytes: HashSet<_> = named(&heard, "set").map(|asked| (asked.query, asked.bytes, asked.peer)).collect();
+            let sets = requests(&peers, "set");
+            let queries: HashSet<QueryId> = sets.iter().map(|asked| asked.query).collect();
+            assert_eq!((queries.len(), sets.len()), (5, 5 * (lost + 1)), "under the same ids");
+            let bytes: HashSet<_> = sets.iter().map(|asked| (asked.query, asked.bytes, asked.peer)).collect();
             assert_eq!(bytes.len(), 5, "the same datagrams");
             let count = |counter| node.counters().get(counter);
             assert_eq!(count(Counter::Silent), 0);
@@ -44,7 +44,7 @@ fn a_query_or_two_that_get_lost_are_sent_again_and_cost_neither_the_answer_nor_t
 #[test]
 fn three_sends_within_the_query_timeout_are_all_and_the_query_ends_when_it_did() {
     in_virtual_time(async {
-        let (_, peers, node) = house(1).await;
+        let (_, peers, node) = among(1).await;
         sleep(Duration::from_secs(60)).await;
         peers.forget_heard();
         peers.on(|_| Reply::Silence);
@@ -59,7 +59,7 @@ fn three_sends_within_the_query_timeout_are_all_and_the_query_ends_when_it_did()
 #[test]
 fn a_second_answer_to_a_query_that_was_sent_twice_is_counted_as_that() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         peers.on(|_| Reply::Usual.after(Duration::from_millis(300)));
         assert_eq!(node.find_node(NodeId::of_key("x")).await.unwrap().len(), 3);
         sleep(Duration::from_secs(3)).await;
@@ -94,7 +94,7 @@ fn where_every_answer_comes_in_time_nothing_is_sent_again() {
 #[test]
 fn a_set_that_is_superseded_is_not_sent_again() {
     in_virtual_time(async {
-        let (_, peers, node) = house(3).await;
+        let (_, peers, node) = among(3).await;
         peers.on(|asked| match asked.request {
             Request::Set { .. } => Reply::Silence,
             _ => Reply::Usual,
@@ -109,8 +109,7 @@ fn a_set_that_is_superseded_is_not_sent_again() {
         assert_eq!(node.set("key", "new").await.unwrap().stored, 3);
         assert!(first.await.unwrap().unwrap().superseded);
         sleep(Duration::from_secs(3)).await;
-        let heard = peers.heard();
-        let values = named(&heard, "set").map(|asked| match &asked.request {
+        let values = requests(&peers, "set").into_iter().map(|asked| match &asked.request {
             Request::Set { value, .. } => Value::clone(value),
             other => panic!("{other:?}"),
         });
@@ -120,24 +119,16 @@ fn a_set_that_is_superseded_is_not_sent_again() {
 
 /// A write as peer `n` sends it, under a query id of its own.
 fn write(peers: &ScriptedPeers, n: usize, id: u64, request: Request) -> Vec<u8> {
-    let sender = Sender::new(Some(peers.id(n)), peers.addr(n));
-    let message =
-        Message { id: QueryId::from_u64(id), sender, version: None, token: None, body: Body::Request(request) };
-    Codec::Json.encode(&message).expect("it fits a datagram")
+    legacy(peers.addr(n), Some(peers.id(n)), id, Body::Request(request))
 }
 
 #[test]
 fn a_set_that_comes_again_late_is_acknowledged_and_does_not_undo_a_newer_one() {
-    let set = |value: &str| Request::Set { key: "key".into(), value: Arc::new(value.into()), ttl: None, age: None };
-    let cached = |value: &str| Request::SetCached {
-        key: "key".into(),
-        value: Arc::new(value.into()),
-        target: None,
-        ttl: Some(1_000),
-    };
+    let cached = |value: &str| cached_for("key", value, Some(1_000));
+    let set = |value: &str| set("key", value);
     for writes in [[set("old"), set("new")], [cached("old"), cached("new")]] {
         in_virtual_time(async {
-            let (_, peers, node) = house(2).await;
+            let (_, peers, node) = among(2).await;
             let acknowledged = || node.counters().get(Counter::Answered);
             let [old, new] = writes;
             let old = write(&peers, 0, 1, old);
@@ -254,7 +245,7 @@ fn a_client_whose_first_datagram_is_lost_succeeds_at_once() {
 #[test]
 fn an_answer_of_another_kind_is_no_answer_to_either_send() {
     in_virtual_time(async {
-        let (_, peers, node) = house(1).await;
+        let (_, peers, node) = among(1).await;
         sleep(Duration::from_secs(60)).await;
         peers.on(|_| Reply::Answer(Response::Pong));
         assert!(node.find_node(NodeId::of_key("x")).await.is_err());

@@ -1,19 +1,18 @@
 //! A foreign write against the copy that is held, through the whole node: each case by its name. Which value wins under
 //! which policy is tried at more length beside the records; here it matters who writes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::config::PublisherConflict::{self, Hold, Supersede};
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node, Value};
 use tokio::time::sleep;
 
-use super::start;
+use crate::support::{cached_for, drain, legacy, set, set_for, start};
 
 /// Whose write it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,18 +36,14 @@ struct Case {
     told: Option<Response>,
 }
 
-/// What came to `end` meanwhile.
+/// What comes to `end` within 50 ms.
 async fn received(end: &MemoryTransport) -> Vec<Message> {
     sleep(Duration::from_millis(50)).await;
-    std::iter::from_fn(|| end.try_receive())
-        .map(|datagram| Codec::Json.decode(&datagram.payload).expect("our node speaks JSON"))
-        .collect()
+    drain(end)
 }
 
-/// As a legacy node does, which knows no tokens.
-fn say(end: &MemoryTransport, to: &Node, id: QueryId, body: Body) {
-    let message = Message { id, sender: Sender::new(None, end.addr()), version: None, token: None, body };
-    end.send(to.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
+fn write(cached: bool, value: &str) -> Request {
+    if cached { cached_for("key", value, Some(5_000)) } else { set("key", value) }
 }
 
 async fn run(case: &Case, name: &str) {
@@ -57,15 +52,8 @@ async fn run(case: &Case, name: &str) {
     let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
     let config = Config::builder().publisher_conflict(*policy).build().expect("these settings are valid");
     let node = start(&network, Node::builder().config(config).bootstrap([peers.addr(0)])).await;
-    let by = async |n, cached| {
-        let (key, value) = ("key".into(), Arc::new(Value::from(if n == 0 { "ours" } else { "theirs" })));
-        let request = if cached {
-            Request::SetCached { key, value, target: None, ttl: Some(5_000) }
-        } else {
-            Request::Set { key, value, ttl: None, age: None }
-        };
-        peers.ask(n, node.local_addr(), request).await
-    };
+    let by =
+        async |n, cached| peers.ask(n, node.local_addr(), write(cached, if n == 0 { "ours" } else { "theirs" })).await;
     match *copy {
         "published" => drop(node.set("key", "ours").await.expect("the node runs")),
         "kept" => {
@@ -82,26 +70,19 @@ async fn run(case: &Case, name: &str) {
         by(1, *cached).await.ok()
     } else {
         let stranger = network.endpoint();
-        let (key, value) = ("key".into(), Arc::new(Value::from("theirs")));
-        let write = if *cached {
-            Request::SetCached { key, value, target: None, ttl: Some(5_000) }
-        } else {
-            Request::Set { key, value, ttl: None, age: None }
-        };
-        let written = QueryId::from_u64(77);
-        say(&stranger, &node, written, Body::Request(write));
+        // As a legacy node does, which knows no tokens.
+        let send = |id, body| stranger.send(node.local_addr(), legacy(stranger.addr(), None, id, body));
+        send(77, Body::Request(write(*cached, "theirs")));
         let heard = received(&stranger).await;
         assert_eq!(heard.len(), 1, "{name}: one ping and nothing else: {heard:?}");
         assert_eq!(heard[0].body, Body::Request(Request::Ping), "{name}");
         let unproved = node.copy_of("key").await.expect("the node runs").expect("it holds a copy");
         assert_eq!(unproved.value, before.value, "{name}: without proof it has no effect");
-        if *source == Source::Proving {
-            say(&stranger, &node, heard[0].id, Body::Response(Response::Pong));
-        } else {
+        if *source == Source::Unverified {
             sleep(Duration::from_secs(2)).await;
-            say(&stranger, &node, heard[0].id, Body::Response(Response::Pong));
         }
-        let answer = received(&stranger).await.into_iter().find(|message| message.id == written);
+        send(heard[0].id.as_u64().expect("an id of ours"), Body::Response(Response::Pong));
+        let answer = received(&stranger).await.into_iter().find(|message| message.id == QueryId::from_u64(77));
         answer.and_then(|message| match message.body {
             Body::Response(response) => Some(response),
             Body::Request(_) => None,
@@ -166,8 +147,7 @@ fn a_kept_value_stands_against_ten_thousand_foreign_writes_through_the_whole_nod
         let _ = node.set("key", "ours").await.unwrap();
         node.keep("key", 1).await.unwrap();
         for n in 0..10_000u32 {
-            let value = Arc::new(Value::from(n.to_string()));
-            let write = Request::Set { key: "key".into(), value, ttl: (n % 3 == 0).then_some(5_000), age: None };
+            let write = set_for("key", n.to_string(), (n % 3 == 0).then_some(5_000));
             let claim = Some(peers.id(n as usize % 3));
             peers.tell(n as usize % 3, claim, node.local_addr(), Body::Request(write));
             if n % 20 == 19 {

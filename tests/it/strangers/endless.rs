@@ -16,7 +16,7 @@ use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time
 use kademlia_dynamic::{Codec, Config, GetOptions, GetResult, Node, NodeId, Peer};
 use tokio::time::Instant;
 
-use super::start;
+use crate::support::start;
 
 /// Fakes at as many addresses as a lookup can ask, and the id under which each was named last.
 struct Masks {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, QueryId, Request, Response};
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Node, NodeId, Peer, Value};
 use tokio::time::sleep;
 
-use super::{random_id, start};
+use crate::support::{known, random_id, spell, start};
 
 const FORGED: u64 = 20_000;
 
@@ -46,18 +46,21 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
 
         let mut entropy = SeededEntropy::new(9);
         let lie = || Response::Value { value: Arc::new("false".into()), ttl: None, age: None };
-        let send = |from: SocketAddr, as_whom: NodeId, id: QueryId, response: Response| {
-            let sender = Sender::new(Some(as_whom), from);
-            let message =
-                Message { id, sender, version: Some(PROTOCOL_VERSION), token: None, body: Body::Response(response) };
-            network.send(from, node.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
+        let query = query.as_u64().expect("an id of ours");
+        let send = |from: SocketAddr, claim: NodeId, id: u64, response: Response| {
+            let body = Body::Response(response);
+            network.send(
+                from,
+                node.local_addr(),
+                spell(Codec::Json, from, Some(claim), id, Some(PROTOCOL_VERSION), body),
+            );
         };
         for n in 0..FORGED {
             let elsewhere = SocketAddr::from(([127, 0, 1, n as u8], 1_024 + (n % 60_000) as u16));
             match n % 4 {
                 // The id is guessed; it is known, but comes from elsewhere, in the holder's name or another; or is spent on
                 // an answer to another question, or with another id beside it.
-                0 => send(holder.addr, holder.id, QueryId::from_u64(entropy.next_u64()), lie()),
+                0 => send(holder.addr, holder.id, entropy.next_u64(), lie()),
                 1 => send(elsewhere, holder.id, query, lie()),
                 2 => send(elsewhere, random_id(&mut entropy), query, lie()),
                 _ => {
@@ -69,8 +72,8 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
                         Response::Get { value: Some(Arc::new("false".into())) },
                     ];
                     let at = n as usize / 4 % others.len();
-                    let as_whom = if n % 8 == 7 { random_id(&mut entropy) } else { holder.id };
-                    send(holder.addr, as_whom, query, others[at].clone());
+                    let claim = if n % 8 == 7 { random_id(&mut entropy) } else { holder.id };
+                    send(holder.addr, claim, query, others[at].clone());
                 }
             }
             if n % 20 == 19 {
@@ -83,9 +86,7 @@ fn of_twenty_thousand_forged_answers_none_is_believed_and_each_is_counted_under_
             [Counter::UnknownQuery, Counter::WrongSource, Counter::WrongKind].map(|of| node.counters().get(of));
         let new: Vec<u64> = counted.iter().zip(before).map(|(after, before)| after - before).collect();
         assert_eq!(new, [FORGED / 4, FORGED / 2, FORGED / 4]);
-        let table = node.snapshot().await.unwrap().table;
-        let known: Vec<Peer> = table.buckets.iter().flat_map(|bucket| &bucket.peers).map(|entry| entry.peer).collect();
-        assert_eq!(known, [holder], "nor is anybody met by it");
+        assert_eq!(known(&node).await, [holder], "no peer is added by it");
 
         // The query was sent three times, and the other true answers come as well. After them it is an answer to nothing.
         sleep(Duration::from_secs(1)).await;

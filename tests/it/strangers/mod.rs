@@ -1,40 +1,37 @@
 //! What strangers can do to a node, in numbers: what they make it believe (`quorum.rs`), whom they make it ask
 //! (`reflection.rs`) and for how long (`endless.rs`), what it sends to addresses in whose name they ask (`spoofed.rs`, `pings.rs`, `participants.rs`), what of
-//! their writes and answers has effect (`conflict.rs`, `forged.rs`), and how far they fill its table (`table.rs`).
+//! their writes and answers has effect (`conflict.rs`, `forged.rs`), how far they
+//! fill its table (`table.rs`), and how many of their datagrams are taken at all (`rates.rs`).
 
 mod conflict;
 mod endless;
 mod forged;
+mod metered;
 mod participants;
 mod pings;
 mod quorum;
+mod rates;
 mod reflection;
 mod spoofed;
 mod sybils;
 mod table;
 
-use std::net::SocketAddr;
+use kademlia_dynamic::protocol::peer::AddressScope;
+use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers};
+use kademlia_dynamic::{Codec, Config, Node};
 
-use kademlia_dynamic::protocol::entropy::SeededEntropy;
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Sender};
-use kademlia_dynamic::protocol::prefix::Prefix;
-use kademlia_dynamic::sim::MemoryNetwork;
-use kademlia_dynamic::{Codec, Node, NodeBuilder, NodeId};
+use self::metered::{Bytes, Metered};
+use crate::support::own_id;
 
-fn own_id() -> NodeId {
-    NodeId::of_key("the node under test")
-}
-
-async fn start(network: &MemoryNetwork, builder: NodeBuilder) -> Node {
-    builder.node_id(own_id()).seed(1).start_local_over(network.endpoint()).await.expect("a node starts")
-}
-
-/// The datagram of a sender that claims this id and says this version.
-fn spell(codec: Codec, from: SocketAddr, claim: Option<NodeId>, id: u64, version: Option<u32>, body: Body) -> Vec<u8> {
-    let (id, sender) = (QueryId::from_u64(id), Sender::new(claim, from));
-    codec.encode(&Message { id, sender, version, token: None, body }).expect("it fits a datagram")
-}
-
-fn random_id(entropy: &mut SeededEntropy) -> NodeId {
-    Prefix::ALL.random_id(entropy)
+/// A node on a network of global addresses that knows eleven peers, and holds a value of 50 kB and a small one. Also the
+/// bytes that it has sent to each address.
+async fn holder(codec: Codec, config: Config) -> (MemoryNetwork, ScriptedPeers, Node, Bytes) {
+    let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
+    let peers = ScriptedPeers::new(&network, codec).with(11);
+    let (end, bytes) = (network.endpoint(), Bytes::default());
+    let builder = Node::builder().codec(codec).config(config).bootstrap([peers.addr(0)]).node_id(own_id()).seed(1);
+    let node = builder.start_local_over(Metered(end, bytes.clone())).await.expect("a node starts");
+    assert_eq!(node.set("large", "x".repeat(50_000)).await.expect("it fits").stored, 11);
+    assert_eq!(node.set("small", "x").await.expect("it fits").stored, 11);
+    (network, peers, node, bytes)
 }

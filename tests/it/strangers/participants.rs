@@ -1,17 +1,10 @@
 //! Requests in the names of nodes that live, and so answer our pings: how many bytes they bring them, which writes take effect,
 //! and that those whose addresses are abused lose nothing by it.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::actors::transport::{Datagram, Sent, Transport};
 use kademlia_dynamic::internals::{HOST_BUDGET, HOST_BUDGET_REFILL};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
@@ -20,46 +13,8 @@ use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_vi
 use kademlia_dynamic::{Codec, Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
-use super::{own_id, random_id, spell, start};
-
-/// Bytes that a node has sent to each address.
-type Bytes = Rc<RefCell<HashMap<SocketAddr, usize>>>;
-
-/// An endpoint that says how many bytes went where.
-struct Metered(MemoryTransport, Bytes);
-
-impl Transport for Metered {
-    fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
-    }
-
-    fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
-        self.0.poll_receive(cx, batch, max)
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
-        for datagram in batch.iter() {
-            *self.1.borrow_mut().entry(datagram.addr).or_default() += datagram.payload.len();
-        }
-        self.0.poll_send(cx, batch, report)
-    }
-}
-
-/// A node on a network of global addresses that knows eleven peers, holds a value of 50 kB and a small one.
-async fn house(codec: Codec, config: Config) -> (MemoryNetwork, ScriptedPeers, Node, Bytes) {
-    let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
-    let peers = ScriptedPeers::new(&network, codec).with(11);
-    let (end, bytes) = (network.endpoint(), Bytes::default());
-    let builder = Node::builder().codec(codec).config(config).bootstrap([peers.addr(0)]).node_id(own_id()).seed(1);
-    let node = builder.start_local_over(Metered(end, bytes.clone())).await.expect("a node starts");
-    assert_eq!(node.set("large", "x".repeat(50_000)).await.expect("it fits").stored, 11);
-    assert_eq!(node.set("small", "x").await.expect("it fits").stored, 11);
-    (network, peers, node, bytes)
-}
-
-fn set(key: String) -> Request {
-    Request::Set { key: key.into(), value: Arc::new("v".into()), ttl: None, age: None }
-}
+use super::holder;
+use crate::support::{drain, random_id, set, spell, start};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Victim {
@@ -102,7 +57,7 @@ fn any_request(large: bool, n: u64, entropy: &mut SeededEntropy) -> Request {
         0 if large => Request::FindValue { key: "large".into() },
         1 => Request::FindNode { target: random_id(entropy) },
         2 => Request::CheckStore { key: "small".into(), size: None },
-        3 => set(format!("evil {n}")),
+        3 => set(&format!("evil {n}"), "v"),
         _ if large => Request::Get { key: "large".into() },
         _ => Request::FindValue { key: "absent".into() },
     }
@@ -120,7 +75,7 @@ fn a_victim_gets_at_most_three_times_the_forged_bytes_and_its_hosts_budget_whate
             }
             for large in [false, true] {
                 in_virtual_time(async {
-                    let (network, _peers, node, bytes) = house(codec, Config::default()).await;
+                    let (network, _peers, node, bytes) = holder(codec, Config::default()).await;
                     let lives = Lives::new(victim, &network, codec).await;
                     let (mut entropy, mut forged) = (SeededEntropy::new(4), 0);
                     for n in 0..SECONDS * 20 {
@@ -154,7 +109,7 @@ fn a_victim_gets_at_most_three_times_the_forged_bytes_and_its_hosts_budget_whate
 #[test]
 fn forged_reads_of_a_large_value_in_a_participants_name_bring_it_a_budget_and_forged_writes_nothing() {
     in_virtual_time(async {
-        let (network, _peers, node, bytes) = house(Codec::Json, Config::default()).await;
+        let (network, _peers, node, bytes) = holder(Codec::Json, Config::default()).await;
         let live = Node::builder().codec(Codec::Json).seed(2).client(true);
         let live = live.start_local_over(network.endpoint()).await.unwrap();
         let victim = live.local_addr();
@@ -169,7 +124,8 @@ fn forged_reads_of_a_large_value_in_a_participants_name_bring_it_a_budget_and_fo
         for n in 0..20 {
             // Says a version, or conceals it.
             let version = Some(PROTOCOL_VERSION).filter(|_| n % 2 == 0);
-            let request = spell(Codec::Json, victim, None, 1_000 + n, version, Body::Request(set(format!("evil {n}"))));
+            let request =
+                spell(Codec::Json, victim, None, 1_000 + n, version, Body::Request(set(&format!("evil {n}"), "v")));
             forged += request.len();
             network.send(victim, node.local_addr(), request);
             sleep(Duration::from_millis(200)).await;
@@ -192,7 +148,7 @@ fn forged_reads_of_a_large_value_in_a_participants_name_bring_it_a_budget_and_fo
 #[test]
 fn all_victims_together_get_a_megabyte_a_second_at_most() {
     in_virtual_time(async {
-        let (network, _peers, node, bytes) = house(Codec::Bencode, Config::default()).await;
+        let (network, _peers, node, bytes) = holder(Codec::Bencode, Config::default()).await;
         let living = ScriptedPeers::new(&network, Codec::Bencode).legacy().with(200);
         let (mut forged, mut n) = (0, 0);
         for _ in 0..60 {
@@ -219,9 +175,7 @@ async fn ask(end: &MemoryTransport, node: &Node, n: u64, token: Option<Token>, r
     let message = Message { id, sender, version: Some(PROTOCOL_VERSION), token, body: Body::Request(request) };
     end.send(node.local_addr(), Codec::Json.encode(&message).expect("it fits a datagram"));
     sleep(Duration::from_millis(50)).await;
-    let came = std::iter::from_fn(|| end.try_receive())
-        .map(|it| Codec::Json.decode(&it.payload).expect("our node speaks JSON"));
-    came.filter(|message| message.id == id).collect()
+    drain(end).into_iter().filter(|message| message.id == id).collect()
 }
 
 #[test]
@@ -229,9 +183,9 @@ fn a_token_is_worth_as_much_as_ever_after_the_memory_of_who_answered_was_flushed
     in_virtual_time(async {
         // Small, so that it is flushed at once: a thousand ports do what 65,536 do by default.
         let config = Config::builder().max_verified_addresses(100).build().unwrap();
-        let (network, _peers, node, _) = house(Codec::Json, config).await;
+        let (network, _peers, node, _) = holder(Codec::Json, config).await;
         let asker = network.endpoint();
-        let first = ask(&asker, &node, 1, None, set("mine".to_owned())).await;
+        let first = ask(&asker, &node, 1, None, set("mine", "v")).await;
         assert_eq!(first[0].body, Body::Response(Response::Set { stored: false, ttl: None }));
         let token = first[0].token;
         assert!(token.is_some());
@@ -241,7 +195,7 @@ fn a_token_is_worth_as_much_as_ever_after_the_memory_of_who_answered_was_flushed
         let host = network.endpoint().addr().ip();
         for port in 1..=1_000u16 {
             let end = network.endpoint_at(SocketAddr::new(host, port)).unwrap();
-            end.send(node.local_addr(), spell(Codec::Json, end.addr(), None, 7, None, Body::Request(set("x".into()))));
+            end.send(node.local_addr(), spell(Codec::Json, end.addr(), None, 7, None, Body::Request(set("x", "v"))));
             sleep(Duration::from_millis(90)).await;
             while let Some(ping) = end.try_receive() {
                 let id = Codec::Json.decode(&ping.payload).unwrap().id.as_u64().unwrap();
@@ -258,12 +212,12 @@ fn a_token_is_worth_as_much_as_ever_after_the_memory_of_who_answered_was_flushed
         let held = node.counters().get(Counter::Held);
         let read = ask(&asker, &node, 2, token, Request::FindValue { key: "large".into() }).await;
         assert!(matches!(&read[0].body, Body::Response(Response::Value { value, .. }) if value.len() == 50_000));
-        let written = ask(&asker, &node, 3, token, set("mine".to_owned())).await;
+        let written = ask(&asker, &node, 3, token, set("mine", "v")).await;
         assert!(matches!(written[0].body, Body::Response(Response::Set { stored: true, .. })));
         assert_eq!(node.counters().get(Counter::Held), held, "nothing of it waited for a pong");
         // Another's token, or a made-up one, is none.
         let other = network.endpoint();
-        let stolen = ask(&other, &node, 4, token, set("theirs".to_owned())).await;
+        let stolen = ask(&other, &node, 4, token, set("theirs", "v")).await;
         assert_eq!(stolen[0].body, Body::Response(Response::Set { stored: false, ttl: None }));
     });
 }
@@ -301,7 +255,7 @@ fn a_token_outlives_a_network_that_sends_too_fast() {
 #[test]
 fn a_node_of_ours_whose_budget_others_have_used_up_reads_and_writes_all_the_same() {
     in_virtual_time(async {
-        let (network, _peers, node, _) = house(Codec::Json, Config::default()).await;
+        let (network, _peers, node, _) = holder(Codec::Json, Config::default()).await;
         let live = Node::builder().seed(2).bootstrap([node.local_addr()]);
         let live = live.start_local_over(network.endpoint()).await.unwrap();
         sleep(Duration::from_secs(5)).await;
@@ -330,11 +284,11 @@ fn a_node_of_ours_whose_budget_others_have_used_up_reads_and_writes_all_the_same
 #[test]
 fn writes_of_legacy_nodes_take_effect_within_a_rate_and_are_acknowledged_beyond_it() {
     in_virtual_time(async {
-        let (network, _peers, node, _) = house(Codec::Json, Config::default()).await;
+        let (network, _peers, node, _) = holder(Codec::Json, Config::default()).await;
         let writer = network.endpoint();
         let (mut stored, mut refused) = (0, 0);
         for n in 0..600 {
-            let write = spell(Codec::Json, writer.addr(), None, n, None, Body::Request(set(format!("k{n}"))));
+            let write = spell(Codec::Json, writer.addr(), None, n, None, Body::Request(set(&format!("k{n}"), "v")));
             writer.send(node.local_addr(), write);
             sleep(Duration::from_millis(100)).await;
             while let Some(datagram) = writer.try_receive() {

@@ -2,32 +2,21 @@
 //! one is lost, and an address in whose name others send gets no more bytes by them than three times what was sent.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Body, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
-use kademlia_dynamic::{Codec, Config, Node, NodeId};
+use kademlia_dynamic::{Config, Node, NodeId};
 use tokio::time::sleep;
 
-use super::{spell, start};
-
-fn set(key: String) -> Request {
-    Request::Set { key: key.into(), value: Arc::new("v".into()), ttl: None, age: None }
-}
-
-/// A legacy node's datagram, which says no version.
-fn legacy(from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
-    spell(Codec::Json, from, claim, id, None, body)
-}
+use crate::support::{drain, legacy, set, start};
 
 /// Answers the pings that have come to `end`, but for the first `lost` of all. How many came.
 fn answer_pings(end: &MemoryTransport, node: &Node, claim: Option<NodeId>, lost: &mut usize) -> usize {
     let mut pings = 0;
-    while let Some(datagram) = end.try_receive() {
-        let message = Codec::Json.decode(&datagram.payload).expect("our node speaks JSON");
+    for message in drain(end) {
         if message.body != Body::Request(Request::Ping) {
             continue;
         }
@@ -51,7 +40,7 @@ fn a_stream_of_writes_takes_effect_although_the_first_ping_was_lost() {
             let writer = network.endpoint();
             let (mut pings, mut lost) = (0, 1);
             for n in 0..200 {
-                let write = legacy(writer.addr(), None, n, Body::Request(set(format!("k{n}"))));
+                let write = legacy(writer.addr(), None, n, Body::Request(set(&format!("k{n}"), "v")));
                 writer.send(node.local_addr(), write);
                 for _ in 0..every / 50 {
                     sleep(Duration::from_millis(50)).await;
@@ -107,7 +96,7 @@ fn a_newcomer_is_pinged_whatever_was_sent_in_the_names_of_its_neighbours_and_the
             let (mut forged, mut got) = (0, 0);
             for (n, victim) in victims.iter().enumerate() {
                 let claim = Some(NodeId::of_key(&n.to_string()));
-                for body in [set("s".to_owned()), Request::FindNode { target: NodeId::ZERO }] {
+                for body in [set("s", "v"), Request::FindNode { target: NodeId::ZERO }] {
                     let request = legacy(victim.addr(), claim, n as u64, Body::Request(body));
                     forged += request.len();
                     network.send(victim.addr(), node.local_addr(), request);
@@ -123,7 +112,7 @@ fn a_newcomer_is_pinged_whatever_was_sent_in_the_names_of_its_neighbours_and_the
 
             let (id, mut pings) = (NodeId::of_key("honest"), 0);
             for n in 0..10u64 {
-                let write = legacy(honest.addr(), Some(id), 1_000 + n, Body::Request(set(format!("k{n}"))));
+                let write = legacy(honest.addr(), Some(id), 1_000 + n, Body::Request(set(&format!("k{n}"), "v")));
                 honest.send(node.local_addr(), write);
                 for _ in 0..60 {
                     sleep(Duration::from_millis(50)).await;
@@ -165,12 +154,11 @@ fn the_first_write_of_a_legacy_node_is_acknowledged_although_the_budget_of_its_h
             }
             assert!(over_budget() > before, "{size}");
         }
-        newcomer.send(node.local_addr(), legacy(newcomer.addr(), None, 1, Body::Request(set("first".to_owned()))));
+        newcomer.send(node.local_addr(), legacy(newcomer.addr(), None, 1, Body::Request(set("first", "v"))));
         let mut acknowledged = None;
         for _ in 0..20 {
             sleep(Duration::from_millis(1)).await;
-            while let Some(datagram) = newcomer.try_receive() {
-                let message = Codec::Json.decode(&datagram.payload).unwrap();
+            for message in drain(&newcomer) {
                 match message.body {
                     Body::Request(Request::Ping) => {
                         let pong = Body::Response(Response::Pong);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use kademlia_dynamic::actors::outcome::GetOutcome;
 use kademlia_dynamic::actors::outcome::{CameBack, Ending, Votes};
 use kademlia_dynamic::protocol::message::Request;
-use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Codec, Error, GetOptions, GetResult, Node, Value};
+use kademlia_dynamic::sim::{Reply, ScriptedPeers, Sim, in_virtual_time};
+use kademlia_dynamic::{Config, Error, GetOptions, GetResult, Node, Value};
 use tokio::time::sleep;
 
-use super::start;
 use super::sybils::Sybils;
+use crate::support::node_among;
 
 fn of(quorum: usize) -> GetOptions {
     GetOptions::default().quorum(quorum).trace(true)
@@ -26,21 +26,19 @@ fn found(read: &GetOutcome) -> (&str, [usize; 3]) {
     }
 }
 
-/// Twelve peers on loopback that each hold something else, or nothing, and a node that knows them all.
-async fn house(held: &[(usize, &str)]) -> (MemoryNetwork, ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7);
-    let peers = ScriptedPeers::new(&network, Codec::Json).with(12);
+/// Twelve peers on loopback, of which these hold these values, and a node that knows them all.
+async fn among_holders(held: &[(usize, &str)]) -> (ScriptedPeers, Node) {
+    let (_, peers, node) = node_among(12, Config::default()).await;
     for (peer, value) in held {
         peers.hold(*peer, "key", *value);
     }
-    let node = start(&network, Node::builder().bootstrap([peers.addr(0)])).await;
-    (network, peers, node)
+    (peers, node)
 }
 
 #[test]
 fn a_read_asks_on_until_as_many_have_answered_with_a_value_as_are_wanted_and_tells_who_said_what() {
     in_virtual_time(async {
-        let (_network, _peers, node) = house(&[(3, "true"), (5, "false"), (7, "true")]).await;
+        let (_peers, node) = among_holders(&[(3, "true"), (5, "false"), (7, "true")]).await;
         let read = node.get_with("key", of(3)).await.unwrap();
         assert_eq!(found(&read), ("true", [2, 3, 3]));
         let trace = read.trace.unwrap();
@@ -60,7 +58,7 @@ fn a_read_asks_on_until_as_many_have_answered_with_a_value_as_are_wanted_and_tel
 #[test]
 fn where_fewer_hold_a_value_than_are_wanted_it_is_the_best_of_what_there_is() {
     in_virtual_time(async {
-        let (_network, peers, node) = house(&[(3, "value"), (5, "value")]).await;
+        let (peers, node) = among_holders(&[(3, "value"), (5, "value")]).await;
         let read = node.get_with("key", of(5)).await.unwrap();
         assert_eq!(found(&read), ("value", [2, 2, 5]));
         let trace = read.trace.unwrap();
@@ -81,7 +79,7 @@ fn where_fewer_hold_a_value_than_are_wanted_it_is_the_best_of_what_there_is() {
 #[test]
 fn a_copy_that_is_held_here_is_one_vote_and_wins_where_as_many_say_otherwise() {
     in_virtual_time(async {
-        let (_network, peers, node) = house(&[]).await;
+        let (peers, node) = among_holders(&[]).await;
         assert_eq!(node.set("key", "ours").await.unwrap().stored, 12);
         peers.hold(2, "key", "theirs");
         let read = node.get_with("key", of(3)).await.unwrap();
@@ -103,7 +101,7 @@ fn a_copy_that_is_held_here_is_one_vote_and_wins_where_as_many_say_otherwise() {
 #[test]
 fn what_most_gave_is_what_is_left_as_a_copy_with_a_peer_that_had_none() {
     in_virtual_time(async {
-        let (_network, peers, node) = house(&[(3, "true"), (5, "false"), (7, "true"), (8, "true")]).await;
+        let (peers, node) = among_holders(&[(3, "true"), (5, "false"), (7, "true"), (8, "true")]).await;
         peers.forget_heard();
         let read = node.get_with("key", of(4)).await.unwrap();
         assert_eq!(found(&read), ("true", [3, 4, 4]));

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::sim::{Latency, MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Node, NodeId, Peer};
 use tokio::time::{Instant, sleep};
 
-use super::{random_id, start};
+use crate::support::{MINUTE, SECOND, legacy, random_id, set, start};
 
 /// What came to an address that never answers.
 struct Victim {
@@ -34,7 +34,7 @@ impl Victim {
     /// Takes what has come since the last time, and tells queries from answers.
     fn look(&mut self) {
         while let Some(datagram) = self.end.try_receive() {
-            let message = Codec::Json.decode(&datagram.payload).expect("our node speaks JSON");
+            let message = Codec::Json.decode(&datagram.payload).expect("our node writes JSON");
             self.bytes += datagram.payload.len();
             match message.body {
                 Body::Request(Request::Ping) => self.pings += 1,
@@ -52,10 +52,8 @@ impl Victim {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
 /// Bytes of a lookup's query.
 const LONGEST_QUERY: usize = 250;
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Peers that name the victim to whoever asks, ever under another id that is nearest of all.
 fn informants(network: &MemoryNetwork, victim: SocketAddr) -> ScriptedPeers {
@@ -129,13 +127,11 @@ fn requests_in_an_addresss_name_bring_it_three_times_their_bytes_at_most_beside_
                 let body = match n % 3 {
                     0 => Request::Ping,
                     1 => Request::FindValue { key: "large".into() },
-                    _ => Request::Set { key: "k".into(), value: std::sync::Arc::new("v".into()), ttl: None, age: None },
+                    _ => set("k", "v"),
                 };
-                // Each a newcomer under an id of his own.
-                let sender = Sender::new(Some(random_id(&mut entropy)), victim.end.addr());
-                let id = QueryId::from_u64(entropy.next_u64());
-                let message = Message { id, sender, version: None, token: None, body: Body::Request(body) };
-                let datagram = Codec::Json.encode(&message).unwrap();
+                // Each from a newcomer with an id of its own.
+                let claim = Some(random_id(&mut entropy));
+                let datagram = legacy(victim.end.addr(), claim, entropy.next_u64(), Body::Request(body));
                 bytes += datagram.len();
                 network.send(victim.end.addr(), node.local_addr(), datagram);
                 forged += 1;

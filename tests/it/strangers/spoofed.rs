@@ -8,28 +8,14 @@ use std::time::Duration;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DEFAULT_MAX_HELD_PER_ADDRESS};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Request, Response};
+use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
-use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::{Codec, Node, NodeId, Value};
+use kademlia_dynamic::sim::{MemoryTransport, in_virtual_time};
+use kademlia_dynamic::{Codec, Config, NodeId, Value};
 use tokio::time::sleep;
 
-use super::{random_id, start};
-
-/// A node on a network of global addresses that knows eleven peers, holds a value of 50 kB and a small one.
-async fn house(codec: Codec) -> (MemoryNetwork, ScriptedPeers, Node) {
-    let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
-    let peers = ScriptedPeers::new(&network, codec).with(11);
-    let node = start(&network, Node::builder().codec(codec).bootstrap([peers.addr(0)])).await;
-    assert_eq!(node.set("large", "x".repeat(50_000)).await.expect("it fits").stored, 11);
-    assert_eq!(node.set("small", "x").await.expect("it fits").stored, 11);
-    (network, peers, node)
-}
-
-/// The datagram of a legacy node.
-fn legacy(from: SocketAddr, claim: Option<NodeId>, id: u64, body: Body) -> Vec<u8> {
-    super::spell(Codec::Json, from, claim, id, None, body)
-}
+use super::holder;
+use crate::support::{cached_for, drain, legacy, random_id, set, spell, start};
 
 /// Any request there is.
 fn any_request(entropy: &mut SeededEntropy) -> Request {
@@ -42,7 +28,7 @@ fn any_request(entropy: &mut SeededEntropy) -> Request {
         4 => Request::FindValue { key: name },
         5 => Request::Get { key: name },
         6 => Request::CheckStore { key: name, size: None },
-        7 => Request::Set { key: format!("k{}", entropy.below(50)).into(), value, ttl: None, age: None },
+        7 => set(&format!("k{}", entropy.below(50)), Value::clone(&value)),
         _ => Request::SetCached { key: "cached".into(), value, target: None, ttl: Some(60) },
     }
 }
@@ -51,7 +37,7 @@ fn any_request(entropy: &mut SeededEntropy) -> Request {
 fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_our_pings_included() {
     for codec in Codec::ALL {
         in_virtual_time(async {
-            let (network, _peers, node) = house(codec).await;
+            let (network, _peers, node, _) = holder(codec, Config::default()).await;
             let victims: Vec<MemoryTransport> = (0..40).map(|_| network.endpoint()).collect();
             let mut entropy = SeededEntropy::new(4);
             let mut bytes: HashMap<SocketAddr, (usize, usize)> = HashMap::new();
@@ -65,7 +51,7 @@ fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_ou
                 };
                 // A legacy node, or one of ours.
                 let version = [None, Some(PROTOCOL_VERSION)][entropy.below(2) as usize];
-                let request = super::spell(codec, victim, claim, n, version, Body::Request(any_request(&mut entropy)));
+                let request = spell(codec, victim, claim, n, version, Body::Request(any_request(&mut entropy)));
                 bytes.entry(victim).or_default().0 += request.len();
                 network.send(victim, node.local_addr(), request);
                 sleep(Duration::from_millis(entropy.below(20))).await;
@@ -89,18 +75,15 @@ fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_ou
 #[test]
 fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
     in_virtual_time(async {
-        let (network, _peers, node) = house(Codec::Json).await;
+        let (network, _peers, node, _) = holder(Codec::Json, Config::default()).await;
         let counted = |counter| node.counters().get(counter);
         let writers: Vec<MemoryTransport> = (0..100).map(|_| network.endpoint()).collect();
         let mut sent = 0;
         // A hundred addresses want to write six values each, all within 120 ms.
         for round in 0..6 {
             for writer in &writers {
-                let (key, value) = (format!("{sent}").into(), Arc::new(Value::from("v")));
-                let write = match round % 2 {
-                    0 => Request::Set { key, value, ttl: None, age: None },
-                    _ => Request::SetCached { key, value, target: None, ttl: Some(600) },
-                };
+                let key = sent.to_string();
+                let write = if round % 2 == 0 { set(&key, "v") } else { cached_for(&key, "v", Some(600)) };
                 network.send(writer.addr(), node.local_addr(), legacy(writer.addr(), None, sent, Body::Request(write)));
                 sent += 1;
                 if sent % 5 == 0 {
@@ -117,9 +100,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         // Those who prove themselves have their writes taken: the first ten of them.
         let mut proved = 0;
         for writer in &writers[..10] {
-            let pings: Vec<Message> = std::iter::from_fn(|| writer.try_receive())
-                .map(|datagram| Codec::Json.decode(&datagram.payload).expect("our node speaks JSON"))
-                .collect();
+            let pings = drain(writer);
             assert_eq!(pings.len(), 1, "one ping for all that waits: {pings:?}");
             assert_eq!(pings[0].body, Body::Request(Request::Ping));
             let pong = pings[0].id.as_u64().expect("an id of ours");
@@ -137,9 +118,8 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         // One address alone has four places.
         let (one, before) = (network.endpoint(), counted(Counter::HeldFull));
         for n in 0..20 {
-            let write =
-                Request::Set { key: format!("one {n}").into(), value: Arc::new("v".into()), ttl: None, age: None };
-            network.send(one.addr(), node.local_addr(), legacy(one.addr(), None, n, Body::Request(write)));
+            let write = Body::Request(set(&format!("one {n}"), "v"));
+            network.send(one.addr(), node.local_addr(), legacy(one.addr(), None, n, write));
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_millis(20)).await;

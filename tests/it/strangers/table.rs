@@ -5,19 +5,14 @@ use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Sender};
+use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, Request};
 use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, Sim, in_virtual_time};
 use kademlia_dynamic::{Codec, Node, NodeId, Peer};
 use tokio::time::sleep;
 
 use super::sybils::Sybils;
-use super::{random_id, start};
-
-async fn known(node: &Node) -> Vec<Peer> {
-    let table = node.snapshot().await.expect("the node runs").table;
-    table.buckets.iter().flat_map(|bucket| &bucket.peers).map(|entry| entry.peer).collect()
-}
+use crate::support::{known, random_id, spell, start};
 
 #[test]
 fn of_a_thousand_peers_of_one_network_at_most_ten_enter_a_table_and_all_200_honest_ones_are_found() {
@@ -68,11 +63,9 @@ fn twenty_thousand_strangers_in_a_second_displace_nobody_and_cost_few_pings() {
             // Each in a network of his own, and with an id that nobody has heard of.
             let from =
                 SocketAddr::from(([100 + (n >> 16) as u8, (n >> 8) as u8 & 0x3f, n as u8, 1 + (n >> 14) as u8], 7_000));
-            let sender = Sender::new(Some(random_id(&mut entropy)), from);
-            let body = Body::Request(Request::Ping);
-            let message =
-                Message { id: QueryId::from_u64(n.into()), sender, version: Some(PROTOCOL_VERSION), token: None, body };
-            network.send(from, node.local_addr(), Codec::MessagePack.encode(&message).unwrap());
+            let (claim, body) = (Some(random_id(&mut entropy)), Body::Request(Request::Ping));
+            let ping = spell(Codec::MessagePack, from, claim, n.into(), Some(PROTOCOL_VERSION), body);
+            network.send(from, node.local_addr(), ping);
             if n % 20 == 19 {
                 sleep(Duration::from_millis(1)).await;
             }

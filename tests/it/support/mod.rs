@@ -1,0 +1,19 @@
+//! Helpers of these tests: the node under test among scripted peers (`nodes`), requests and datagrams (`datagrams`), and
+//! events (`events`).
+
+mod datagrams;
+mod events;
+mod nodes;
+
+use std::time::Duration;
+
+pub(crate) use self::datagrams::{cached_for, drain, legacy, set, set_for, spell};
+pub(crate) use self::events::{next_event, superseded};
+pub(crate) use self::nodes::{
+    by_distance, known, node_among, node_among_kind, own_id, random_id, requests, settled_among, settled_among_kind,
+    start, with_k,
+};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
