@@ -11,8 +11,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value as Json;
-
 use super::process::{Node, Running, code, kad, stderr};
 
 /// The binary behind `redirections` of a shell, as `<&-`.
@@ -42,10 +40,8 @@ fn a_folder_whose_name_is_not_utf_8_is_told_as_json_too() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
     let mut command = kad(&["node", "--json", "--listen", "127.0.0.1:0", "--data-dir"]);
-    let mut child = command.arg(&folder).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut node = Running { child, lines };
-    let started: Json = serde_json::from_str(&node.line()).unwrap();
+    let mut node = Running::spawn(command.arg(&folder));
+    let started = node.started();
     assert_eq!(started["data_dir"], folder.to_string_lossy().as_ref());
     let exactly = base64::engine::general_purpose::STANDARD.decode(started["data_dir_base64"].as_str().unwrap());
     assert_eq!(exactly.unwrap(), folder.as_os_str().as_bytes());

@@ -38,9 +38,7 @@ fn all_work_or_name(limit: &str, named: &str, node: &Node) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("folder");
     let args = ["node", "--json", "--listen", "127.0.0.1:0", "--data-dir", folder.to_str().unwrap()];
-    let mut child = limited(limit, &args).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut started = Running { child, lines };
+    let mut started = Running::spawn(limited(limit, &args));
     if started.line().is_empty() {
         let (code, text) = started.end();
         assert!(code == Some(71) && text.contains(named) && !text.contains("panicked"), "{limit}: {code:?}: {text}");
@@ -79,10 +77,8 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
     let folder = dir.path().join("folder");
     // Blocks of 512 or 1,024 bytes, as the shell has it.
     let args = ["node", "--json", "--listen", "127.0.0.1:0", "--data-dir", folder.to_str().unwrap()];
-    let mut child = limited("-f 4000", &args).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut node = Running { child, lines };
-    let started: serde_json::Value = serde_json::from_str(&node.line()).unwrap();
+    let mut node = Running::spawn(limited("-f 4000", &args));
+    let started = node.started();
     let addr = started["address"].as_str().unwrap();
     let set = |key: &str, value: &str| kad(&["set", key, value, "--bootstrap", addr]).output().unwrap();
     assert_eq!(code(&set("first", "value")), 0);

@@ -8,5 +8,7 @@ mod losses;
 mod node;
 mod process;
 mod relay;
+#[path = "../process/mod.rs"]
+mod running;
 mod unwritable;
 mod values;

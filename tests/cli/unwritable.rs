@@ -13,11 +13,8 @@ fn full() -> File {
 /// A node with this standard error, as [`Node::start`] has it otherwise.
 fn node(errors: impl Into<std::process::Stdio>, more: &[&str]) -> (Running, String) {
     let mut command = kad(&[&["node", "--json", "--ephemeral", "--listen", "127.0.0.1:0"], more].concat());
-    let mut child = command.stderr(errors).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut running = Running { child, lines };
-    let started: serde_json::Value = serde_json::from_str(&running.line()).unwrap();
-    let addr = started["address"].as_str().unwrap().to_owned();
+    let mut running = Running::spawn(command.stderr(errors));
+    let addr = running.started()["address"].as_str().unwrap().to_owned();
     (running, addr)
 }
 

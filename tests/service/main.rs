@@ -4,3 +4,5 @@
 #[cfg(unix)]
 mod manager;
 mod persistence;
+#[path = "../process/mod.rs"]
+mod running;

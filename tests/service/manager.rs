@@ -1,62 +1,27 @@
 //! `kad node` as a service manager has it: signals, exit codes, and what it says by `sd_notify(3)`. Processes only.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kademlia_dynamic::Node;
-use serde_json::Value as Json;
+
+use crate::running::{Running, kad};
 
 /// Longer than anything here takes, for a test that must not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn kad(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
-    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
-    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 fn node(more: &[&str]) -> Command {
     kad(&[&["node", "--json", "--listen", "127.0.0.1:0"], more].concat())
 }
 
-/// A process that goes when the test goes.
-struct Running(Child);
-
-impl Running {
-    /// Waits until it has joined its network.
-    fn start(mut command: Command) -> (Self, SocketAddr) {
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let started: Json = serde_json::from_str(&line).unwrap();
-        (Self(child), started["address"].as_str().unwrap().parse().unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-    }
-
-    /// Its exit code and what it wrote to standard error, but for what a node logs of its usual life.
-    fn end(&mut self) -> (Option<i32>, String) {
-        let mut errors = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        let told: String = errors.split_inclusive('\n').filter(|line| !line.contains(" INFO ")).collect();
-        (self.0.wait().unwrap().code(), told)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a node, and waits until it has joined its network.
+fn start(command: Command) -> (Running, SocketAddr) {
+    let mut process = Running::spawn(command);
+    let addr = process.started()["address"].as_str().unwrap().parse().unwrap();
+    (process, addr)
 }
 
 /// A service manager.
@@ -89,7 +54,7 @@ fn a_service_manager_hears_that_the_node_is_ready_how_it_fares_that_it_lives_and
     let data = folder.path().join("data");
     let mut command = node(&["--data-dir", data.to_str().unwrap()]);
     command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "100000");
-    let (mut node, addr) = Running::start(command);
+    let (mut node, addr) = start(command);
     assert_eq!(manager.hears(), "STATUS=starting");
     assert_eq!(manager.hears(), "EXTEND_TIMEOUT_USEC=20000000");
     assert_eq!(manager.hears(), format!("STATUS=opening the store in {}", data.display()));
@@ -116,7 +81,7 @@ fn a_service_manager_without_a_path_is_heard_and_without_a_time_no_watchdog_is_f
     let manager = Manager(socket);
     let mut command = node(&["--ephemeral"]);
     command.env("NOTIFY_SOCKET", format!("@{name}"));
-    let (mut node, _) = Running::start(command);
+    let (mut node, _) = start(command);
     assert_eq!(manager.waits_for("READY="), "READY=1");
     assert!(manager.hears().starts_with("STATUS="));
     node.signal("-INT");
@@ -134,7 +99,7 @@ fn a_signal_ends_a_start_that_hangs() {
         let manager = Manager::at(&folder.path().join("notify"));
         let mut command = node(&["--ephemeral", "--config", config.to_str().unwrap()]);
         command.env("NOTIFY_SOCKET", folder.path().join("notify"));
-        let mut node = Running(command.spawn().unwrap());
+        let mut node = Running::spawn(command);
         assert_eq!(manager.hears(), "STATUS=starting");
         node.signal(signal);
         assert_eq!(manager.waits_for("STOPPING="), format!("STOPPING=1\nSTATUS=stopped by signal {number}"));
@@ -157,14 +122,14 @@ fn an_environment_that_makes_no_sense_is_exit_code_64_and_named() {
 fn a_service_manager_that_has_gone_is_no_reason_to_fail() {
     let mut command = node(&["--ephemeral"]);
     command.env("NOTIFY_SOCKET", "/nowhere/notify").env("WATCHDOG_USEC", "100000");
-    let (mut node, _) = Running::start(command);
+    let (mut node, _) = start(command);
     node.signal("-TERM");
     assert_eq!(node.end(), (Some(0), String::new()));
 }
 
 /// A node that holds values, and knows another that has fallen silent, to which it tries to hand them.
 async fn node_that_cannot_hand_over() -> Running {
-    let (process, addr) = Running::start(node(&["--ephemeral"]));
+    let (process, addr) = start(node(&["--ephemeral"]));
     let other = Node::builder().bootstrap([addr]).start().await.unwrap();
     for number in 0..20 {
         assert_eq!(other.set(number.to_string(), "v").await.unwrap().stored, 1);
@@ -220,7 +185,7 @@ fn ignores_hang_up() -> bool {
 #[tokio::test]
 async fn a_hang_up_stops_a_node_unless_it_was_ignored_at_the_start() {
     if !ignores_hang_up() {
-        let (mut node, _) = Running::start(node(&["--ephemeral"]));
+        let (mut node, _) = start(node(&["--ephemeral"]));
         node.signal("-HUP");
         assert_eq!(node.end(), (Some(0), String::new()));
     }
@@ -228,7 +193,7 @@ async fn a_hang_up_stops_a_node_unless_it_was_ignored_at_the_start() {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(kad.get_program()).args(kad.get_args());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut node, addr) = Running::start(command);
+    let (mut node, addr) = start(command);
     node.signal("-HUP");
     let client = Node::builder().client(true).start().await.unwrap();
     assert!(client.bootstrap([addr]).await.unwrap().joined());

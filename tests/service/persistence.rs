@@ -1,78 +1,64 @@
 //! What outlives the process: values that were acknowledged, the node's id and whom it knew. Processes are killed here.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 
 use kademlia_dynamic::persist::{DiskStore, STORE_FILE};
 use kademlia_dynamic::protocol::config::{DEFAULT_MAX_STORE_BYTES, DEFAULT_MAX_VALUES};
 use kademlia_dynamic::protocol::store::Store;
 use kademlia_dynamic::{GetOptions, GetResult, Node, NodeId, Value};
-use serde_json::Value as Json;
 use tokio::task::JoinSet;
+
+use crate::running::{Running, code, kad, stderr};
 
 /// Kills in the loop. `KAD_KILLS` asks for more.
 fn kills() -> usize {
     std::env::var("KAD_KILLS").map_or(10, |count| count.parse().unwrap())
 }
 
-fn kad(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
-    command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 fn refused(args: &[&str]) -> (i32, String) {
-    let Output { status, stderr, .. } = kad(args).output().unwrap();
-    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+    let output = kad(args).output().unwrap();
+    (code(&output), stderr(&output))
 }
 
-/// A process that goes when the test goes.
-struct Running {
-    child: Child,
+/// A node in a process of its own.
+struct NodeProcess {
+    process: Running,
     id: NodeId,
     addr: SocketAddr,
 }
 
-impl Running {
+impl NodeProcess {
     fn start(more: &[&str]) -> Self {
-        let mut child = kad(&[&["node", "--json", "--listen", "127.0.0.1:0"], more].concat()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let started: Json = serde_json::from_str(&line).unwrap();
+        let mut process = Running::start(&[&["node", "--json", "--listen", "127.0.0.1:0"], more].concat());
+        let started = process.started();
         let text = |field: &str| started[field].as_str().unwrap();
-        Self { id: text("node_id").parse().unwrap(), addr: text("address").parse().unwrap(), child }
+        Self { id: text("node_id").parse().unwrap(), addr: text("address").parse().unwrap(), process }
     }
 
     fn in_folder(folder: &Path) -> Self {
         Self::start(&["--data-dir", folder.to_str().unwrap()])
     }
 
-    /// Ends it at once, as a power cut would, but for what the system still writes.
+    /// Ends it at once, as a power cut would, except that the system still writes what it has taken.
     fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
     }
 
+    /// Stops it, and returns what it reported.
     #[cfg(unix)]
-    fn stop(&mut self) {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success() && self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn stop(&mut self) -> String {
+        self.process.signal("-TERM");
+        let (code, text) = self.process.end();
+        assert_eq!(code, Some(0), "{text}");
+        text
     }
 }
 
 /// A client that the node has answered: one that knows nobody finds nothing, and says so as if nothing was there.
-async fn client(of: &Running) -> Node {
+async fn client(of: &NodeProcess) -> Node {
     let client = Node::builder().client(true).start().await.unwrap();
     for _ in 0..30 {
         if client.bootstrap([of.addr]).await.unwrap().joined() {
@@ -108,7 +94,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
     for round in 0..kills() {
-        let mut node = Running::in_folder(folder.path());
+        let mut node = NodeProcess::in_folder(folder.path());
         let user = client(&node).await;
         let mut sets = JoinSet::new();
         for number in 0..SETS {
@@ -126,7 +112,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
         node.kill();
         drop((sets, user));
 
-        let mut node = Running::in_folder(folder.path());
+        let mut node = NodeProcess::in_folder(folder.path());
         let reader = client(&node).await;
         let latest = acknowledged.iter().filter(|(key, _)| key.starts_with(&format!("{round}/")));
         let read = if round + 1 == kills() { acknowledged.iter().collect() } else { latest.collect::<Vec<_>>() };
@@ -148,15 +134,15 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
 #[tokio::test]
 async fn a_killed_node_comes_back_with_its_id_and_finds_its_network_by_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let other = Running::start(&["--ephemeral"]);
+    let other = NodeProcess::start(&["--ephemeral"]);
     let bootstrap = other.addr.to_string();
-    let mut node = Running::start(&["--bootstrap", &bootstrap, "--data-dir", folder.path().to_str().unwrap()]);
+    let mut node = NodeProcess::start(&["--bootstrap", &bootstrap, "--data-dir", folder.path().to_str().unwrap()]);
     let id = node.id;
     // A write is committed with what was noted before it.
     assert_eq!(client(&node).await.set("key", "value").await.unwrap().stored, 2);
     node.kill();
 
-    let node = Running::in_folder(folder.path());
+    let node = NodeProcess::in_folder(folder.path());
     assert_eq!(node.id, id);
     let reader = client(&node).await;
     let mut known = Vec::new();
@@ -198,7 +184,7 @@ async fn publications_go_on_in_the_next_process_and_so_does_the_id() {
 #[tokio::test]
 async fn a_node_whose_file_was_damaged_starts_all_the_same_and_takes_values() {
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Running::in_folder(folder.path());
+    let mut node = NodeProcess::in_folder(folder.path());
     assert_eq!(client(&node).await.set("key", "value").await.unwrap().stored, 1);
     node.kill();
     let file = folder.path().join(STORE_FILE);
@@ -216,7 +202,7 @@ async fn a_node_whose_file_was_damaged_starts_all_the_same_and_takes_values() {
     for (number, bytes) in damaged.into_iter().enumerate() {
         std::fs::write(&file, bytes).unwrap();
         for key in ["first", "second"] {
-            let mut node = Running::in_folder(folder.path());
+            let mut node = NodeProcess::in_folder(folder.path());
             let user = client(&node).await;
             assert_eq!(user.set(key, "value").await.unwrap().stored, 1, "damage {number}");
             let before = ask(&user, "first").await;
@@ -231,11 +217,11 @@ async fn a_node_whose_file_was_damaged_starts_all_the_same_and_takes_values() {
 fn a_node_that_was_stopped_goes_on_where_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut node = Running::in_folder(folder.path());
+    let mut node = NodeProcess::in_folder(folder.path());
     let id = node.id;
     runtime.block_on(async { client(&node).await.set("key", "value").await.unwrap() });
     node.stop();
-    let node = Running::in_folder(folder.path());
+    let node = NodeProcess::in_folder(folder.path());
     assert_eq!(node.id, id);
     assert_eq!(runtime.block_on(async { client(&node).await.get("key").await.unwrap() }), Some(Value::from("value")));
 }
@@ -243,7 +229,7 @@ fn a_node_that_was_stopped_goes_on_where_it_ended() {
 #[test]
 fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Running::in_folder(folder.path());
+    let node = NodeProcess::in_folder(folder.path());
     let (code, text) = refused(&["node", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()]);
     assert!(code == 73 && text.contains("another process") && text.contains("--data-dir"), "{code}: {text}");
     drop(node);
@@ -271,7 +257,7 @@ fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
 /// Who listens at a port that another has made nothing.
 #[test]
 fn a_port_in_use_leaves_no_folder_behind() {
-    let other = Running::start(&["--ephemeral"]);
+    let other = NodeProcess::start(&["--ephemeral"]);
     let home = tempfile::tempdir().unwrap();
     let listen = other.addr.to_string();
     let output = kad(&["node", "--listen", &listen]).env("XDG_DATA_HOME", home.path()).output().unwrap();
@@ -288,7 +274,7 @@ fn a_port_in_use_leaves_no_folder_behind() {
 async fn a_node_whose_folder_is_removed_refuses_values_says_so_and_serves_what_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("folder");
-    let mut node = Running::in_folder(&folder);
+    let mut node = NodeProcess::in_folder(&folder);
     let user = client(&node).await;
     assert_eq!(user.set("before", "value").await.unwrap().stored, 1);
     std::fs::remove_dir_all(&folder).unwrap();
@@ -298,9 +284,7 @@ async fn a_node_whose_folder_is_removed_refuses_values_says_so_and_serves_what_i
     }
     let reader = client(&node).await;
     assert!(matches!(ask(&reader, "before").await, GetResult::Found { .. }));
-    node.stop();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut node.child.stderr.take().unwrap(), &mut text).unwrap();
+    let text = node.stop();
     assert!(text.contains("removed, moved or replaced"), "{text}");
     assert!(!folder.exists());
 }
@@ -312,10 +296,8 @@ fn a_folder_that_others_can_read_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     for (mode, warned) in [(0o700, false), (0o755, true), (0o740, true)] {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        let mut node = Running::in_folder(folder.path());
-        node.stop();
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut node.child.stderr.take().unwrap(), &mut text).unwrap();
+        let mut node = NodeProcess::in_folder(folder.path());
+        let text = node.stop();
         assert_eq!(text.contains("chmod 700"), warned, "{mode:o}: {text}");
     }
 }
@@ -325,15 +307,14 @@ fn a_folder_that_others_can_read_is_a_warning() {
 fn a_node_with_a_copied_folder_is_told_of_the_copy_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
-    Running::in_folder(&first).stop();
+    NodeProcess::in_folder(&first).stop();
     std::fs::create_dir(&second).unwrap();
     std::fs::copy(first.join(STORE_FILE), second.join(STORE_FILE)).unwrap();
-    let original = Running::in_folder(&first);
-    let mut copy = Running::start(&["--bootstrap", &original.addr.to_string(), "--data-dir", second.to_str().unwrap()]);
+    let original = NodeProcess::in_folder(&first);
+    let mut copy =
+        NodeProcess::start(&["--bootstrap", &original.addr.to_string(), "--data-dir", second.to_str().unwrap()]);
     assert_eq!(copy.id, original.id);
-    copy.stop();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut copy.child.stderr.take().unwrap(), &mut text).unwrap();
+    let text = copy.stop();
     for word in ["has the id of this one", "copied", "--node-id", "--data-dir"] {
         assert!(text.contains(word), "{word}: {text}");
     }
