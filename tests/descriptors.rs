@@ -19,7 +19,7 @@ const NODES: usize = 4;
 /// Keys that are set and read in each round.
 const KEYS: usize = 12;
 
-/// A store on disk that, once, has whoever uses it panic.
+/// A store on disk whose next commit panics, once, when that is set.
 struct Trap {
     disk: DiskStore,
     is_set: Arc<AtomicBool>,
@@ -48,7 +48,7 @@ impl Store for Trap {
     }
 }
 
-/// How many descriptors are open: to sockets, files, timers and the like; and to what the kernel tells of itself, which a node
+/// How many descriptors are open: to sockets, files, timers and the like; and to what the kernel reports, which a node
 /// reads once a second.
 fn descriptors() -> (usize, usize) {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -71,7 +71,7 @@ async fn a_round(nodes: &[Node], trap: &AtomicBool, round: usize) {
         assert!(at(n).ping(at(n + 1).local_addr()).await.is_ok());
     }
     trap.store(true, Ordering::Relaxed);
-    // It is lost with the actor, or is taken up again by it: that is told elsewhere.
+    // It is lost with the actor, or is taken up again by it: other tests cover that.
     let _ = nodes[0].set("trapped", round.to_string()).await;
     assert_eq!(nodes[0].set("after", round.to_string()).await.unwrap().stored, NODES - 1);
     assert_eq!(nodes[0].counters().restarts().values().sum::<u64>(), round as u64 + 1);

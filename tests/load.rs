@@ -100,7 +100,7 @@ fn after_hours_of_mixed_load_all_is_within_its_bounds_and_memory_is_flat() {
         for step in 1..=30 {
             let (values, peers, queries) = a_step(&sim, step, &mut entropy).await;
             most = most.max(values);
-            // Those who flood never prove themselves, so whoever is known is a node.
+            // The strangers never prove their addresses, so all known peers are nodes.
             assert!(peers < 200 && queries < 500, "{peers} peers, {queries} queries in flight");
             if u64::is_multiple_of(step, 6) {
                 memory.extend(memory_kb());

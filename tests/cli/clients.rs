@@ -1,15 +1,15 @@
-//! What all clients have in common, and those that read no value: usage, timeouts, `ping`, `find-node`, `health`.
+//! Behaviour common to all clients, and those that read no value: usage, timeouts, `ping`, `find-node`, `health`.
 
 use serde_json::Value as Json;
 
 use super::process::{Node, Running, WIRES, code, kad, silent, stderr, usage};
 
 #[test]
-fn nobody_answering_is_exit_code_69_and_names_who_was_asked() {
+fn silence_of_all_contacts_is_exit_code_69_and_names_them() {
     let (_held, addr) = silent();
     let commands: [&[&str]; 5] =
         [&["get", "k"], &["set", "k", "v"], &["find-node", "--key", "k"], &["ping"], &["health", "k"]];
-    // Longer than one try, so that there is something to be told.
+    // Longer than one try, so that there is something to report.
     let running = commands.map(|args| kad(args).args(["--bootstrap", &addr, "--timeout", "5"]).spawn().unwrap());
     for (args, child) in commands.iter().zip(running) {
         let output = child.wait_with_output().unwrap();
@@ -132,7 +132,7 @@ fn health_says_who_holds_a_key_and_for_how_long_on_every_wire() {
 }
 
 #[test]
-fn health_of_a_key_that_nobody_holds_is_exit_code_1_and_still_told() {
+fn health_of_a_key_that_no_node_holds_is_exit_code_1_and_still_reported() {
     let node = Node::start("json", &[]);
     let output = node.run(&["health", "absent"]);
     assert_eq!(code(&output), 1);

@@ -35,7 +35,7 @@ fn fifo(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_folder_whose_name_is_not_utf_8_is_told_as_json_too() {
+fn a_folder_whose_name_is_not_utf_8_is_reported_as_json_too() {
     use base64::Engine;
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
@@ -87,7 +87,7 @@ fn a_pipe_without_another_end_is_waited_for_no_longer_than_the_timeout() {
     let read = node.run(&["set", "other", "--file", path, "--timeout", "0.5"]);
     assert_eq!(code(&read), 66, "{}", stderr(&read));
     assert!(stderr(&read).contains(path) && stderr(&read).contains("--timeout"), "{}", stderr(&read));
-    let written = node.run(&["get", "k", "-o", path, "--timeout", "2"]);
+    let written = node.run(&["get", "k", "-o", path, "--timeout", "5"]);
     assert_eq!(code(&written), 73, "{}", stderr(&written));
     assert!(stderr(&written).contains(path) && stderr(&written).contains("--timeout"), "{}", stderr(&written));
     // An input that never ends is one too.
@@ -145,7 +145,7 @@ fn an_output_that_cannot_be_written_is_a_failure_and_one_that_is_full_is_waited_
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(got[filled..] == *value.as_bytes());
     let (ours, _theirs, _) = full();
-    let output = node.command(&["get", "k", "--timeout", "2"]).stdout(OwnedFd::from(ours)).output().unwrap();
+    let output = node.command(&["get", "k", "--timeout", "5"]).stdout(OwnedFd::from(ours)).output().unwrap();
     assert!(code(&output) == 74 && stderr(&output).contains("--timeout"), "{}", stderr(&output));
 }
 

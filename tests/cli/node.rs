@@ -33,7 +33,7 @@ fn the_same_command_a_second_time_is_exit_code_71_also_where_it_names_a_host() {
 }
 
 #[test]
-fn a_node_that_nobody_answers_goes_on_and_says_so() {
+fn a_node_that_no_contact_answers_goes_on_and_says_so() {
     let (_held, addr) = silent();
     let mut node = Node::start("json", &["--bootstrap", &addr]);
     assert_eq!(node.started["joined"], false);
@@ -176,7 +176,7 @@ fn a_node_on_all_addresses_of_both_families_joins_through_ipv4_and_is_asked_at_a
 }
 
 #[test]
-fn a_contact_that_the_listen_address_cannot_reach_is_told_with_what_helps() {
+fn a_contact_that_the_listen_address_cannot_reach_is_reported_with_what_helps() {
     let node = Node::start("json", &["--bootstrap", "192.0.2.1:8000"]);
     let failed = &node.started["bootstrap"]["failed"][0]["reason"];
     assert_eq!((&node.started["joined"], &failed["kind"]), (&false.into(), &"unreachable".into()));

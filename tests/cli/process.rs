@@ -40,7 +40,7 @@ impl Node {
 
     /// A client's command against this node.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        // What follows `--` are values, so the options go right behind the command's name.
+        // The arguments after `--` are values, so the options go right behind the command's name.
         let (name, rest) = args.split_first().unwrap();
         kad(&[&[*name, "--bootstrap", &self.addr, "--wire", self.wire], rest].concat())
     }

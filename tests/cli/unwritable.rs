@@ -35,7 +35,7 @@ fn a_node_whose_log_cannot_be_written_goes_on_after_a_line_of_it() {
 }
 
 #[test]
-fn a_node_whose_log_nobody_reads_any_more_answers_and_stops() {
+fn a_node_whose_log_is_not_read_any_more_answers_and_stops() {
     // More than a pipe takes: each message is a line.
     let (mut node, addr) = node(std::process::Stdio::piped(), &["-vv"]);
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -61,8 +61,8 @@ fn commands_keep_their_work_and_their_exit_codes() {
     assert_eq!(status(&["get", "k", "--output", output.to_str().unwrap()]), 0);
     assert_eq!(fs::read(&output).unwrap(), b"\xff\xfe");
     assert_eq!(status(&["get", "absent", "--trace"]), 1);
-    let (_held, nobody) = silent();
-    let failed = kad(&["get", "k", "--bootstrap", &nobody, "--timeout", "500ms"]).stderr(full()).output().unwrap();
+    let (_held, unanswered) = silent();
+    let failed = kad(&["get", "k", "--bootstrap", &unanswered, "--timeout", "500ms"]).stderr(full()).output().unwrap();
     assert_eq!(code(&failed), 69);
     assert_eq!(kad(&["get"]).stderr(full()).status().unwrap().code(), Some(2));
 }

@@ -32,7 +32,7 @@ const LIVE: usize = 400;
 /// Sources, each for one datagram; after that many they come again.
 const SOURCES: u64 = 1 << 16;
 
-/// A node, and whoever besieges it.
+/// A node and the peers that besiege it.
 pub(crate) struct Besieged {
     codec: Codec,
     config: Config,
@@ -118,7 +118,7 @@ impl Besieged {
         &self.node
     }
 
-    /// Asks as somebody whom the node has never heard of, but trusts to be at his address, and waits for the answer.
+    /// Asks as a peer that the node has never heard of, but whose address it trusts, and waits for the answer.
     pub(crate) async fn ask(&mut self, request: Request) {
         self.fed += 1;
         let from = SocketAddr::from(([10, 9, (self.fed >> 8) as u8, self.fed as u8], 7_000));
@@ -195,7 +195,7 @@ impl Besieged {
     }
 
     fn spell(&self, from: SocketAddr, id: QueryId, body: Body) -> Vec<u8> {
-        // Under the node's own id nobody is inserted.
+        // Under the node's own id no peer is inserted.
         self.encode(&Message { id, sender: Sender::new(Some(self.node.id()), from), version: None, token: None, body })
     }
 
@@ -289,7 +289,7 @@ fn within(what: &str, found: u64, bound: usize) -> Result<(), String> {
     if found <= bound as u64 { Ok(()) } else { Err(format!("{found} {what} where {bound} may be")) }
 }
 
-/// What is remembered of addresses. Whoever adds a part says its bound here, or this is not compiled.
+/// The sizes of all that is remembered of addresses. A new part must have its bound here, or this does not compile.
 fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<(), String> {
     let AdmissionSnapshot {
         rated_sources,

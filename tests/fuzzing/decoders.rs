@@ -1,4 +1,4 @@
-//! What must hold for a decoder, whatever bytes come.
+//! Laws of a decoder, whatever bytes come.
 
 use kademlia_dynamic::Codec;
 use kademlia_dynamic::protocol::codec::DecodeError;

@@ -1,4 +1,4 @@
-//! What is in a folder of the corpus.
+//! The files in a folder of the corpus.
 
 use std::path::{Path, PathBuf};
 

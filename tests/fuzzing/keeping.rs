@@ -10,7 +10,7 @@ const GIVE: &str = "KAD_CORPUS";
 /// Longer inputs are left out: what matters in them is in shorter ones too.
 const MAX_INPUT: usize = 2_500;
 
-/// Gives `datagrams` of `codec` to the corpus, if somebody wants them: to the decoder's, and some to the node's.
+/// Gives `datagrams` of `codec` to the corpus, if it is being made: to the decoder's, and some to the node's.
 pub(crate) fn give<'a>(codec: Codec, datagrams: impl IntoIterator<Item = &'a [u8]>) {
     let Some(folder) = std::env::var_os(GIVE).map(PathBuf::from) else { return };
     // As an argument of cargo it is meant from the package's folder.

@@ -161,7 +161,7 @@ impl Mutator {
                 let word = WORDS[self.below(WORDS.len())];
                 into.splice(at..at, word.iter().copied());
             }
-            8 | 9 => self.exchange_a_word(into),
+            8 | 9 => self.exchange_a_string(into),
             10 => self.exchange_a_number(into),
             _ => {
                 let from = self.below(other.len());
@@ -172,7 +172,7 @@ impl Mutator {
     }
 
     /// Letters and underscores that stand together become a word of the wire, with the length in front of them as it was.
-    fn exchange_a_word(&mut self, into: &mut Vec<u8>) {
+    fn exchange_a_string(&mut self, into: &mut Vec<u8>) {
         let at = self.below(into.len());
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
         let Some(start) = into[at..].iter().position(is_word).map(|skipped| at + skipped) else { return };

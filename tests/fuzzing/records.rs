@@ -1,4 +1,4 @@
-//! What must hold for the reading of a stored record, whatever the disk gives back.
+//! Laws of the reading of a stored record, whatever the disk gives back.
 
 use kademlia_dynamic::persist::trial::{rewritten, sealed};
 

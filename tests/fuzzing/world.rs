@@ -32,7 +32,7 @@ struct Host {
     was: VecDeque<NodeId>,
     /// Whether it has ever echoed a query id of the node.
     proved: bool,
-    /// Whether somebody named it to the node, which then asks it at its own expense.
+    /// Whether a peer named it to the node, which then asks it at its own expense.
     named: bool,
     /// Bytes that the node got from there.
     said: usize,
@@ -52,7 +52,7 @@ pub(crate) struct World {
     pub(crate) wanted: Option<&'static str>,
     /// The query left open, and who was asked.
     pub(crate) open: Option<(Peer, QueryId)>,
-    /// The query id of the last pong to somebody who never answers, but asks.
+    /// The query id of the last pong to an address that never answers, but asks.
     pub(crate) last_pong: Option<QueryId>,
     /// Peers that the node has named to others.
     pub(crate) relayed: u64,
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Somebody at `addr` answers under this id from now on, or nobody does.
+    /// From now on `addr` answers under this id, or not at all.
     pub(crate) fn settle(&mut self, addr: SocketAddr, id: Option<NodeId>) {
         self.live.retain(|live| *live != addr);
         if id.is_some() {
@@ -90,7 +90,7 @@ impl World {
         self.live.len()
     }
 
-    /// Whoever has answered for longest stops to.
+    /// The peer that has answered for longest stops to.
     pub(crate) fn silence_the_oldest(&mut self) {
         if let Some(addr) = self.live.first().copied() {
             self.settle(addr, None);
@@ -102,9 +102,9 @@ impl World {
         self.hosts.entry(addr).or_default().said += len;
     }
 
-    /// The node is told of `addr` by somebody.
+    /// A peer names `addr` to the node.
     pub(crate) fn is_named(&mut self, addr: SocketAddr) {
-        // Who has said nothing has no account to be kept.
+        // An address that has sent nothing has no account.
         if self.hosts.len() < 1 << 20 {
             self.hosts.entry(addr).or_default().named = true;
         }

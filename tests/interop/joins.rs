@@ -27,7 +27,7 @@ fn peers(nodes: &[LegacyNode]) -> Vec<Peer> {
     nodes.iter().map(|node| node.peer).collect()
 }
 
-async fn nobody_complains(legacy: &Legacy) {
+async fn no_legacy_node_complains(legacy: &Legacy) {
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
 }
 
@@ -46,7 +46,7 @@ async fn ours_joins_legacy_nodes(version: Version, codec: Codec) {
         assert_eq!(legacy.find_node(node, &ours.peer.id).await.first(), Some(&ours.peer));
         assert_eq!(ours.ping(node.addr()).await, Some(node.peer));
     }
-    nobody_complains(&legacy).await;
+    no_legacy_node_complains(&legacy).await;
     ours.stop().await;
 }
 
@@ -68,7 +68,7 @@ async fn legacy_nodes_join_ours(version: Version, codec: Codec) {
             .await;
         }
     }
-    nobody_complains(&legacy).await;
+    no_legacy_node_complains(&legacy).await;
     for ours in ours {
         ours.stop().await;
     }
@@ -85,7 +85,7 @@ async fn ours_meet_through_a_legacy_node(version: Version, codec: Codec) {
     // They know each other by themselves now.
     legacy.stop(&contact).await;
     assert!(a.find_node(b.peer.id).await.contains(&b.peer));
-    nobody_complains(&legacy).await;
+    no_legacy_node_complains(&legacy).await;
     a.stop().await;
     b.stop().await;
 }
@@ -99,7 +99,7 @@ async fn legacy_nodes_meet_through_ours(version: Version, codec: Codec) {
     let b = legacy.nodes(1, &[ours.addr()]).await[0];
     assert!(legacy.table(&b).await.contains(&a.peer));
     assert!(legacy.table(&a).await.contains(&b.peer));
-    nobody_complains(&legacy).await;
+    no_legacy_node_complains(&legacy).await;
     ours.stop().await;
 }
 

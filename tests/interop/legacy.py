@@ -33,7 +33,7 @@ def peers_to_json(peers):
 
 
 def free_port():
-    """A port that nobody has. A legacy node sets SO_REUSEADDR: were it to listen on port 0, the system might give it the
+    """A port that is free. A legacy node sets SO_REUSEADDR: were it to listen on port 0, the system might give it the
     port of another legacy node, of this process or another, and that one would hear nothing from then on. With 30 nodes
     that happens once in 60 networks."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -27,7 +27,7 @@ const COMMAND: Duration = Duration::from_secs(60);
 /// How much of what the child says on its stderr is kept for a failure's message, in bytes.
 const LAST_WORDS: usize = 16 * 1024;
 
-/// Who waits for the answer to which command. `None` once the child is gone: nobody may wait any more.
+/// The callers that wait for answers, by command. `None` once the child is gone: no caller may wait any more.
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Json>>>>>;
 
 /// A child process full of legacy nodes. Dropping it kills them all.
@@ -172,7 +172,7 @@ impl Legacy {
 
     /// Ends the child, which any command still at work sees as the end of its process.
     pub(crate) async fn quit(&self) {
-        // A child that cannot be told has ended already.
+        // A child that takes no command has ended already.
         let _ = self.stdin.lock().await.write_all(b"\"quit\"\n").await;
     }
 
@@ -185,7 +185,7 @@ impl Legacy {
     /// Sends a command as it stands and waits for its answer.
     ///
     /// # Errors
-    /// What the child says went wrong; or that it is gone or silent, with its last words.
+    /// What the child says went wrong; or that it is gone or silent, with the end of its standard error.
     pub(crate) async fn call(&self, mut command: Json) -> Result<Json, String> {
         let id = self.next_command.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         command["id"] = json!(id);
@@ -231,7 +231,7 @@ async fn hand_out_answers(stdout: ChildStdout, waiting: Waiting) {
         let answer: Json = serde_json::from_str(&line).unwrap_or_default();
         let asker = answer["id"].as_u64().and_then(|id| locked(&waiting).as_mut()?.remove(&id));
         if let Some(asker) = asker {
-            // Who waited may have given up.
+            // The caller may have given up.
             let _ = asker.send(answer);
         }
     }

@@ -175,7 +175,7 @@ pub(crate) async fn every_message_type(subject: &Subject) {
     for node_id in [subject.peer.id.to_string(), String::new()] {
         client.call_itself(&node_id);
         subject.pings(&client).await;
-        // Each of these names all neighbours and nobody else.
+        // Each of these names all neighbours and no other peer.
         subject.nodes_are_found(&client).await;
         subject.query_ids_come_back_as_they_went(&client).await;
         subject.unknown_types_are_not_answered(&client).await;

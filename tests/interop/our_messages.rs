@@ -35,8 +35,8 @@ on_each_wire! {
     its_version_stands_in_every_answer,
     a_newcomer_is_inserted_once_it_has_answered_a_ping,
     a_newcomer_in_upper_case_is_inserted_in_lower_case,
-    a_pong_that_nobody_asked_for_inserts_nobody,
-    a_pong_under_another_id_inserts_nobody,
+    an_unsolicited_pong_inserts_no_peer,
+    a_pong_under_another_id_inserts_no_peer,
     an_answer_goes_to_where_the_query_came_from,
     a_set_that_is_refused_is_acknowledged_as_such,
     a_restore_lives_no_longer_than_it_says,
@@ -65,7 +65,7 @@ async fn subject(codec: Codec, neighbours: usize) -> (Subject, Vec<Ours>) {
     (subject, nodes)
 }
 
-/// Whom it names when asked for peers.
+/// The peers that it names when asked for some.
 async fn named(subject: &Subject, client: &RawClient) -> Vec<Raw> {
     let answer = client.ask("find_node", [("target", subject.peer.id.to_string().into())]).await;
     match answer.field("peers") {
@@ -145,7 +145,7 @@ async fn a_newcomer_in_upper_case_is_inserted_in_lower_case(codec: Codec) {
     assert_eq!(named(&subject, &onlooker).await.len(), 2, "under one name only");
 }
 
-async fn a_pong_that_nobody_asked_for_inserts_nobody(codec: Codec) {
+async fn an_unsolicited_pong_inserts_no_peer(codec: Codec) {
     let (subject, _nodes) = subject(codec, 2).await;
     let (client, peer) = newcomer(&subject, &NodeId::of_key("newcomer").to_string()).await;
     for id in ["", "00c0ffee00c0ffee"] {
@@ -155,11 +155,11 @@ async fn a_pong_that_nobody_asked_for_inserts_nobody(codec: Codec) {
     assert!(!named.contains(&entry(&peer)) && named.len() == 2, "{named:?}");
 }
 
-async fn a_pong_under_another_id_inserts_nobody(codec: Codec) {
+async fn a_pong_under_another_id_inserts_no_peer(codec: Codec) {
     let (subject, _nodes) = subject(codec, 2).await;
     let (mut client, _) = newcomer(&subject, &NodeId::of_key("newcomer").to_string()).await;
     let ping = is_pinged(&subject, &client).await;
-    client.call_itself(&NodeId::of_key("somebody else").to_string());
+    client.call_itself(&NodeId::of_key("another peer").to_string());
     client.send(&client.message("pong", query_id(&ping), [])).await;
     let named = named(&subject, &subject.client().await).await;
     assert_eq!(named.len(), 2, "{named:?}");
@@ -208,7 +208,7 @@ async fn a_cached_copy_never_takes_the_place_of_a_full_one(codec: Codec) {
     let client = subject.client().await;
     let key = ("key", Raw::from("full"));
     subject.answers(&client, ("set", [key.clone(), ("value", "full".into())]), ("set_res", [])).await;
-    // The key's hash is the subject's own id, as this sender has it: nobody believes that.
+    // The key's hash is the subject's own id, as this sender has it: no node believes that.
     let target = ("target_id", Raw::from(subject.peer.id.to_string()));
     let cached = [key.clone(), ("value", "cached".into()), target];
     subject.answers(&client, ("set_cached", cached), ("set_cached_res", [])).await;
@@ -279,7 +279,7 @@ async fn garbage_is_not_answered(codec: Codec) {
         assert!(client.answer_to(&id).await.says("type", "set_res"));
     }
 
-    // Deep enough to overflow the stack of whoever recurses.
+    // Deep enough to overflow the stack of a recursive decoder.
     for deep in ["l", "d1:a", "[", "{\"a\":"] {
         client.ask_in_vain(deep.repeat(60_000 / deep.len()).as_bytes()).await;
     }

@@ -45,7 +45,7 @@ impl Ours {
         Self { node, peer }
     }
 
-    /// A node with these settings that has joined nobody.
+    /// A node with these settings that has joined no network.
     pub(crate) async fn start_alone(codec: Codec, config: Config) -> Self {
         let builder = Node::builder().bind("127.0.0.1:0").codec(codec).config(config);
         let node = builder.start().await.expect("a node starts on a free port");
@@ -80,12 +80,12 @@ impl Ours {
 
     /// Gets `key`.
     pub(crate) async fn get(&self, key: &str) -> Option<Value> {
-        self.node.get(key).await.expect("somebody answers")
+        self.node.get(key).await.expect("a peer answers")
     }
 
-    /// Who holds `key`, by their own word.
+    /// The nodes that state to hold `key`.
     pub(crate) async fn health(&self, key: &str) -> Health {
-        self.node.health(key).await.expect("somebody answers")
+        self.node.health(key).await.expect("a peer answers")
     }
 
     /// Has it keep `key`, which it has set, at so many replicas.

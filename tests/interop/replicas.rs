@@ -1,4 +1,4 @@
-//! Who holds a value, and who sees to it that it stays, where all others are nodes of the package.
+//! Audits and pinned keys where all other nodes are of the package.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::python::Version;
 
 on_each_version_and_wire! {
     health_tells_legacy_holders_those_without_and_one_that_was_stopped,
-    what_legacy_nodes_lose_is_told_and_comes_back_while_it_is_kept,
+    what_legacy_nodes_lose_is_reported_and_comes_back_while_it_is_pinned,
 }
 
 const NODES: usize = 5;
 
 /// Legacy nodes, the nearest to `key` first, and one of ours that knows them all and has given `key` to each.
-async fn house(version: Version, codec: Codec, config: Config, key: &str) -> Option<(Legacy, Vec<LegacyNode>, Ours)> {
+async fn start(version: Version, codec: Codec, config: Config, key: &str) -> Option<(Legacy, Vec<LegacyNode>, Ours)> {
     let legacy = Legacy::start(version, codec).await?;
     let mut nodes = legacy.nodes(NODES, &[]).await;
     let place = NodeId::of_key(key);
@@ -34,7 +34,7 @@ async fn house(version: Version, codec: Codec, config: Config, key: &str) -> Opt
 }
 
 async fn health_tells_legacy_holders_those_without_and_one_that_was_stopped(version: Version, codec: Codec) {
-    let Some((legacy, nodes, ours)) = house(version, codec, Config::default(), "key").await else { return };
+    let Some((legacy, nodes, ours)) = start(version, codec, Config::default(), "key").await else { return };
     let [first, second, third, fourth, fifth] = nodes[..] else { panic!("{NODES} were started") };
     legacy.forget(&[second, fourth], "key").await;
     legacy.stop(&third).await;
@@ -42,7 +42,7 @@ async fn health_tells_legacy_holders_those_without_and_one_that_was_stopped(vers
     let health = ours.health("key").await;
     let holder = |node: LegacyNode| Replica { peer: node.peer, expires_in: None };
     assert_eq!(health.nearest.confirmed, [holder(first), holder(fifth)], "{health:?}");
-    assert_eq!((health.confirmed(), health.earliest_expiry), (2, None), "legacy nodes tell no expiry");
+    assert_eq!((health.confirmed(), health.earliest_expiry), (2, None), "legacy nodes state no expiry");
     assert_eq!(health.nearest.missing, [second.peer, fourth.peer], "{health:?}");
     // No lookup finds it any more, but legacy readers look where tables point, and so it is asked as well.
     assert_eq!(health.beyond.silent, [third.peer], "{health:?}");
@@ -52,7 +52,7 @@ async fn health_tells_legacy_holders_those_without_and_one_that_was_stopped(vers
     ours.stop().await;
 }
 
-/// What next happens to a kept key.
+/// The next event about a pinned key.
 async fn next(events: &mut EventStream) -> Event {
     let kept = async {
         loop {
@@ -65,10 +65,10 @@ async fn next(events: &mut EventStream) -> Event {
     timeout(PATIENCE, kept).await.expect("an audit is due several times a second")
 }
 
-async fn what_legacy_nodes_lose_is_told_and_comes_back_while_it_is_kept(version: Version, codec: Codec) {
+async fn what_legacy_nodes_lose_is_reported_and_comes_back_while_it_is_pinned(version: Version, codec: Codec) {
     let config = Config::builder().audit_interval(Duration::from_millis(300)).build();
     let config = config.expect("the settings are in their ranges");
-    let Some((legacy, nodes, ours)) = house(version, codec, config, "key").await else { return };
+    let Some((legacy, nodes, ours)) = start(version, codec, config, "key").await else { return };
     let mut events = ours.events();
     ours.keep("key", 3).await;
     let low = loop {

@@ -223,7 +223,7 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        what: "nobody believes what key's hash a cached copy claims",
+        what: "no node believes what key's hash a cached copy claims",
         on: None,
         see: "docs/wire.md, 3.1",
         explains: |_, difference| matches!(difference, Field("target_id", ours, theirs) if ours.is_null() && !hex_id(theirs)),

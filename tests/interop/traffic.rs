@@ -37,7 +37,7 @@ async fn all_of_it_is_read(version: Version, codec: Codec) {
         first.set(&*ours, value.clone()).await.expect("it fits");
         let _ = second.get(&*theirs).await;
         legacy.get(&nodes[(at + 1) % 4], &ours).await;
-        legacy.get(&nodes[at % 4], "nobody has it").await;
+        legacy.get(&nodes[at % 4], "no node has it").await;
         legacy.find_node(&nodes[at % 4], &NodeId::of_key(&ours)).await;
         let _ = second.find_node(NodeId::of_key(&theirs)).await;
         let _ = second.ping(nodes[at % 4].addr()).await;

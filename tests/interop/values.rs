@@ -190,7 +190,7 @@ async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, 
     assert!(legacy.table(&reader).await.contains(&ours.peer));
 
     for (key, value) in keys_and_values() {
-        // Nobody but the holder has it until the reader, which asks both at once, leaves a copy with the one that lacks it.
+        // Only the holder has it until the reader, which asks both at once, leaves a copy with the one that lacks it.
         at_holder.ask("set", [("key", key.as_str().into()), ("value", (&value).into())]).await;
         assert_eq!(legacy.get(&reader, &key).await, Some(value.clone()));
         let answer = at_ours.ask("find_value", [("key", key.as_str().into())]).await;
@@ -202,7 +202,7 @@ async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, 
 
 async fn a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes(version: Version, codec: Codec) {
     let Some(legacy) = Legacy::start(version, codec).await else { return };
-    // On this machine too everybody has to, one is remembered to have, and nobody is handed a value.
+    // On this machine too everybody has to, one is remembered to have, and no peer is handed a value.
     let config = Config::builder().source_verification(AppliesTo::Always).max_verified_addresses(1).hand_off_rate(0);
     let ours = Ours::start_alone(codec, config.build().expect("the settings are in their ranges")).await;
     let value = Value::from("x".repeat(50_000));

@@ -1,9 +1,9 @@
-"""Makes the virtual environment that holds one version of the legacy package, once, whoever else tries to.
+"""Makes the virtual environment that holds one version of the legacy package, once, whatever other process tries to.
 
 usage: python3 venv.py FOLDER VERSION
 
 Prints "made" or "found". The lock is the operating system's, so one who dies while making leaves no lock behind, and
-the half-made folder that he does leave lacks the mark that is written last.
+the half-made folder that it leaves lacks the mark that is written last.
 """
 
 import os

@@ -1,4 +1,4 @@
-//! What strangers send that is no message of this wire: dropped, counted by reason, answered by silence.
+//! Datagrams that are no message of this wire: dropped, counted by reason, answered by silence.
 
 use std::net::UdpSocket;
 use std::time::Duration;

@@ -73,7 +73,7 @@ fn a_value_survives_the_polite_leave_of_many_more_holders_than_it_has_and_not_th
     }
 }
 
-/// Answers take longer now and then, and who is slow once is no heir. A copy may be lost by that, but none of k.
+/// Answers take longer now and then, and a peer that is slow once receives no transfer. A copy may be lost by that, but none of k.
 #[test]
 fn over_lines_of_uneven_speed_a_leaving_node_hands_over_nearly_all_that_it_held() {
     let builder = Sim::builder().nodes(60).seed(1).latency(Latency::INTERNET).config(with_k(5));
@@ -236,7 +236,7 @@ fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_secon
         sleep(10 * SECOND).await;
         let given = requests(&peers, "set");
         assert_eq!(given.len(), 500);
-        assert!(given.iter().all(|asked| asked.peer == 12), "nobody else is given anything");
+        assert!(given.iter().all(|asked| asked.peer == 12), "no other peer is given anything");
         assert!(given[499].at - begin < 8 * SECOND, "{:?}", given[499].at - begin);
         assert!((80..=100).contains(&busiest_second(&given)), "{}", busiest_second(&given));
         for asked in &given {

@@ -37,7 +37,7 @@ const CASES: [Case; 15] = [
     case(100, 1_000, 0, 20),
 ];
 
-/// What a node reads after 20 reads have measured the round trips; with an `outage`, after a read that no peer answered.
+/// The outcome of a read after 20 reads have measured the round trips; with an `outage`, after a read that no peer answered.
 async fn read(case: &Case, outage: bool) -> GetResult {
     let Case { before, after, spread, peers: count } = *case;
     let network = MemoryNetwork::new(1);

@@ -16,7 +16,7 @@ const READS: usize = 100;
 const INTERNET: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
 const LAN: Latency = Latency::Constant(Duration::from_millis(20));
 
-/// What reads came to.
+/// Figures of reads.
 #[derive(Debug, Default)]
 struct Figures {
     /// Shortest first.
@@ -148,7 +148,7 @@ fn with_a_fifth_of_the_peers_dead_a_read_that_finds_takes_at_most_twice_as_long_
         let [[_, healthy], [_, ill]] = [healthy, ill];
         assert_eq!(healthy.recall, healthy.took.len() as f64);
         assert!(healthy.per_read(healthy.queries) < 26.0, "k, the way there, and one more for each that is slow");
-        // Who names 20 peers of whom 4 are dead names 16 living ones, so some are not heard of.
+        // A peer that names 20 peers of which 4 are dead names 16 living ones, so some are not heard of.
         assert!(ill.recall >= 0.95 * ill.took.len() as f64);
         assert!(ill.per_read(ill.queries) < 1.4 * healthy.per_read(healthy.queries));
     }

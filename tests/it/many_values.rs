@@ -11,7 +11,7 @@ use kademlia_dynamic::{Codec, Config, Node};
 use tokio::time::sleep;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What was logged.
+/// A log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

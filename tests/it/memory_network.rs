@@ -157,7 +157,7 @@ fn a_cut_keeps_the_parts_from_each_other_until_it_is_healed() {
 }
 
 #[test]
-fn whoever_is_taken_off_the_network_neither_hears_nor_is_heard_and_its_address_is_free() {
+fn an_endpoint_that_is_removed_neither_receives_nor_sends_and_its_address_is_free() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let (here, there) = (network.endpoint(), network.endpoint());
@@ -180,7 +180,7 @@ fn whoever_is_taken_off_the_network_neither_hears_nor_is_heard_and_its_address_i
 }
 
 #[test]
-fn an_inbox_that_nobody_reads_is_bounded() {
+fn an_inbox_that_is_not_read_is_bounded() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(8);
         let (here, there) = (network.endpoint(), network.endpoint());
@@ -211,7 +211,7 @@ fn days() -> usize {
     std::env::var("KAD_DAYS").map_or(3, |days| days.parse().unwrap())
 }
 
-/// What was published, by which node.
+/// A published value, and the number of its node.
 struct Published {
     key: String,
     value: Value,
@@ -285,7 +285,7 @@ fn for_days_values_outlive_the_coming_and_going_of_their_holders() {
 }
 
 #[test]
-fn an_outage_of_half_an_hour_evicts_nobody_for_good() {
+fn an_outage_of_half_an_hour_evicts_no_peer_for_good() {
     in_virtual_time(async {
         let seed = 12;
         let config = Config::default();
@@ -298,8 +298,8 @@ fn an_outage_of_half_an_hour_evicts_nobody_for_good() {
         let until = Instant::now() + HOUR / 2;
         while Instant::now() < until {
             for node in &nodes {
-                let outcome = node.get_with("what nobody set", GetOptions::default()).await.unwrap().result;
-                assert!(!matches!(outcome, GetResult::Found { .. } | GetResult::NotFound { answered: 1.., .. }));
+                let read = node.get_with("a key without a value", GetOptions::default()).await.unwrap().result;
+                assert!(!matches!(read, GetResult::Found { .. } | GetResult::NotFound { answered: 1.., .. }));
             }
             sleep(Duration::from_secs(180)).await;
         }

@@ -1,4 +1,4 @@
-//! Nodes that come back at another address, others that want their place, and what a node tells of who comes and goes. In
+//! Nodes that come back at another address, others that want their place, and the events about peers that come and go. In
 //! virtual time.
 
 use std::net::SocketAddr;
@@ -203,10 +203,10 @@ fn addresses_in_whose_name_an_id_is_claimed_get_fewer_pings_than_datagrams_were_
     });
 }
 
-// ---- What is told ----
+// ---- Events ----
 
-/// What has been told of peers: how many came in, and how many left.
-async fn told(events: &mut EventStream) -> (usize, usize) {
+/// How many peers came in, and how many left, by the events so far.
+async fn came_and_left(events: &mut EventStream) -> (usize, usize) {
     let (mut added, mut removed) = (0, 0);
     while let Ok(Some(event)) = timeout(Duration::from_millis(10), events.next()).await {
         added += usize::from(matches!(event, Event::PeerAdded(_)));
@@ -216,7 +216,7 @@ async fn told(events: &mut EventStream) -> (usize, usize) {
 }
 
 #[test]
-fn a_peer_that_comes_back_at_its_address_under_another_id_is_told_to_have_left() {
+fn a_peer_that_comes_back_at_its_address_under_another_id_is_reported_to_have_left() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let node = start_json(&network, Node::builder().seed(1)).await;
@@ -229,24 +229,24 @@ fn a_peer_that_comes_back_at_its_address_under_another_id_is_told_to_have_left()
             sleep(Duration::from_secs(5)).await;
             kill(&network, peer).await;
         }
-        assert_eq!(told(&mut events).await, (3, 2));
+        assert_eq!(came_and_left(&mut events).await, (3, 2));
         assert_eq!(known(&node).await.len(), 1);
     });
 }
 
 #[test]
-fn a_peer_that_moves_is_told_to_have_left_and_to_have_come_in() {
+fn a_peer_that_moves_is_reported_to_have_left_and_to_have_come_in() {
     in_virtual_time(async {
         let theft = Theft::new().await;
         let mut events = theft.node.events();
         theft.network.partition([theft.victim.addr(0)]);
         theft.claims(5, Duration::from_secs(2)).await;
         assert_eq!(theft.has_it().await, Some(theft.thief.addr(0)));
-        assert_eq!(told(&mut events).await, (1, 1));
+        assert_eq!(came_and_left(&mut events).await, (1, 1));
     });
 }
 
-// ---- Whom a node remembers ----
+// ---- Remembered peers ----
 
 /// Peers that are not there any more.
 fn stale(count: usize) -> Vec<Peer> {

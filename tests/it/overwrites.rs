@@ -1,4 +1,4 @@
-//! What is set anew is what is read: an overwrite reaches the copies that it missed, and a publisher learns of another's. In
+//! Overwrites: the last value is the one that is read. An overwrite reaches the copies that it missed, and a publisher learns of another's. In
 //! virtual time.
 
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
 #[test]
 fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
     let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(with_k(5)).loss(0.1), async |sim| {
-        // Restores that miss somebody make copies beyond the nearest, which no publication reaches.
+        // Restores that miss a peer make copies beyond the nearest, which no publication reaches.
         sim.run_for(3 * HOUR).await;
     });
     assert!(missed > 5, "{missed}");
@@ -112,20 +112,20 @@ fn two_publishers(config: Config) -> (String, bool, bool) {
 }
 
 #[test]
-fn a_publisher_whose_key_another_has_set_is_told_at_its_next_republication_and_brings_nothing_old_back() {
+fn a_publisher_whose_key_another_has_set_learns_it_at_its_next_republication_and_brings_nothing_old_back() {
     assert_eq!(two_publishers(with_k(5)), ("new".to_owned(), true, false));
 }
 
 #[test]
 fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
     let config = Config::builder().k(5).publisher_conflict(PublisherConflict::Hold).build().unwrap();
-    // Both do, and the last to republish is read, whoever that is.
+    // Both go on, and the value of the last to republish is read.
     let (_, told, publishes) = two_publishers(config);
     assert!(!told && publishes);
 }
 
 #[test]
-fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
+fn a_peer_that_claims_a_later_publication_and_does_not_give_it_prevents_no_restore() {
     for gives in [None, Some((Some(80_000), None)), Some((Some(80_000), Some(9_999))), Some((None, Some(0)))] {
         in_virtual_time(async {
             let (_, peers, node) = settled_among(4, with_k(5)).await;
@@ -158,7 +158,7 @@ fn who_claims_a_later_publication_and_does_not_give_it_keeps_no_restore_back() {
 }
 
 #[test]
-fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores() {
+fn a_later_publication_is_taken_from_any_peer_that_gives_it_and_handed_on_by_restores() {
     in_virtual_time(async {
         let (_, peers, node) = settled_among(4, with_k(5)).await;
         assert!(matches!(
@@ -184,7 +184,7 @@ fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores(
             while !matches!(events.next().await, Some(Event::ValueStored { by, .. }) if by == peers.addr(nearest)) {}
         });
         assert!(told.await.is_ok(), "from whom it came");
-        // The old one was given to nobody; the new one goes to those who lack it an hour later.
+        // The old one was given to no peer; the new one goes to those who lack it an hour later.
         let given: Vec<_> = (0..4).filter_map(|n| peers.held(n, "key")).collect();
         assert!(given.iter().all(|value| *value == "new".into()), "{given:?}");
         sleep(HOUR).await;
@@ -194,7 +194,7 @@ fn a_later_publication_is_taken_from_whoever_gives_it_and_handed_on_by_restores(
 }
 
 /// A node that publishes "key" and is about to publish it again, among peers of which the two nearest hold a later
-/// publication of this value; what it sends them then, whether it was told, and as what it holds the key.
+/// publication of this value; what it sends them then, whether an event informed it, and the class of its copy.
 fn republished_after(
     value: &'static str,
     config: Config,
@@ -231,7 +231,7 @@ fn republished_after(
 
 #[test]
 fn a_value_that_was_replaced_and_has_been_published_again_since_is_the_later_one() {
-    // On and off by us, then on again by somebody else, of which we hear only now.
+    // On and off by this node, then on again by another, which is heard of only now.
     let (sent, told, class) = republished_after("on", with_k(5), &["on", "off"]);
     assert_eq!((sent, told, class), (Vec::new(), true, Some(Class::Held)));
 }
@@ -251,7 +251,7 @@ fn an_earlier_value_is_not_published_again_even_where_there_is_no_room_for_the_l
 }
 
 #[test]
-fn a_publication_that_gives_way_to_no_other_tells_nobody_how_old_it_is() {
+fn a_publication_that_gives_way_to_no_other_states_no_age() {
     for hold in [false, true] {
         in_virtual_time(async move {
             let (_, peers, node) = settled_among(2, with_k(5)).await;

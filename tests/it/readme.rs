@@ -1,4 +1,4 @@
-//! What the README and SECURITY.md say that no compiler checks: numbers, metrics, links, tests that are named, and what is to be
+//! Claims of the README and SECURITY.md that no compiler checks: numbers, metrics, links, tests that are named, and what is to be
 //! typed; and that the sections of docs/wire.md exist that the code cites. The README's programs are documentation tests of the
 //! library.
 

@@ -1,4 +1,4 @@
-//! Who holds a value, and who sees to it that it stays: audits in virtual time, among our own nodes and among legacy ones.
+//! Replicas: audits and pinned keys in virtual time, among our own nodes and among legacy ones.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::support::{HOUR, by_distance, next_event, node_among, node_among_kind,
 // ---- Health ----
 
 #[test]
-fn health_tells_holders_with_what_they_say_of_time_those_without_and_the_silent() {
+fn health_lists_holders_with_the_time_that_they_state_those_without_and_the_silent() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(5, with_k(5)).await;
         let order = by_distance(&peers, "key");
@@ -59,7 +59,7 @@ fn health_says_what_is_held_and_published_here() {
 }
 
 #[test]
-fn health_works_among_legacy_nodes_alone_which_tell_no_expiry() {
+fn health_works_among_legacy_nodes_alone_which_state_no_expiry() {
     in_virtual_time(async {
         let (_, peers, node) = node_among_kind(true, 8, with_k(4)).await;
         let order = by_distance(&peers, "key");
@@ -97,7 +97,7 @@ fn in_a_mixed_network_the_nearest_of_the_own_table_are_asked_too_and_counted_apa
 }
 
 #[test]
-fn a_client_that_everybody_keeps_silent_to_learns_nothing_of_the_value() {
+fn a_client_that_no_peer_answers_learns_nothing_of_the_value() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(5, with_k(5)).await;
         peers.on(|_| Reply::Silence);
@@ -130,7 +130,7 @@ async fn next(events: &mut EventStream) -> Option<Event> {
     next_event(events, HOUR, |event| of_pins(&event).then_some(event)).await
 }
 
-/// Who does not answer any more. The script reads it.
+/// The peers that do not answer any more. The script reads it.
 #[derive(Clone, Default)]
 struct Dead(Rc<RefCell<HashSet<usize>>>);
 
@@ -148,10 +148,10 @@ impl Dead {
 }
 
 #[test]
-fn when_replicas_die_it_is_told_and_others_take_their_place_among_legacy_nodes_too() {
+fn when_replicas_die_an_event_says_so_and_others_take_their_place_among_legacy_nodes_too() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            // Whoever comes to be known when others have died is given nothing for that alone: audits are to see to it.
+            // No values are transferred to newcomers: audits alone are to replace the dead.
             let config = Config::builder().k(5).hand_off_rate(0).build().unwrap();
             let (_, peers, node) = node_among_kind(legacy, 18, config).await;
             let dead = Dead::among(&peers);
@@ -234,7 +234,7 @@ fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash(
 }
 
 #[test]
-fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are_back() {
+fn a_value_whose_holders_are_all_dead_is_reported_as_lost_and_repaired_once_they_are_back() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(6, with_k(5)).await;
         let dead = Dead::among(&peers);
@@ -266,7 +266,7 @@ fn a_value_whose_holders_are_all_dead_is_told_as_lost_and_repaired_once_they_are
 }
 
 #[test]
-fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_no_more() {
+fn a_foreign_set_of_a_pinned_key_is_refused_and_the_value_stays_until_it_is_unpinned() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(5, with_k(5)).await;
         node.set("key", "ours").await.unwrap();
@@ -284,7 +284,7 @@ fn a_foreign_set_of_a_kept_key_is_refused_and_the_value_stays_until_it_is_kept_n
 }
 
 #[test]
-fn only_what_is_published_here_is_kept_within_the_bounds() {
+fn only_keys_published_here_are_pinned_within_the_bounds() {
     in_virtual_time(async {
         let config = Config::builder().k(5).max_kept_keys(1).build().unwrap();
         let (_, peers, node) = node_among(5, config).await;
@@ -301,7 +301,7 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
         node.keep("key", 5).await.unwrap();
         let error = node.keep("other", 1).await.unwrap_err();
         assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
-        // What is not kept is not kept against others either.
+        // A key that is not pinned is open to other writers.
         let foreign = set("other", "theirs");
         assert!(matches!(
             peers.ask(0, node.local_addr(), foreign).await.unwrap(),
@@ -316,7 +316,7 @@ fn only_what_is_published_here_is_kept_within_the_bounds() {
 }
 
 #[test]
-fn a_kept_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_or_told() {
+fn a_pinned_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_or_reported() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(8, with_k(5)).await;
         let mut events = node.events();
@@ -336,7 +336,7 @@ fn a_kept_key_that_is_well_is_audited_once_an_interval_and_nothing_is_published_
 }
 
 #[test]
-fn however_many_keys_are_kept_at_most_twenty_audits_begin_in_a_second() {
+fn however_many_keys_are_pinned_at_most_twenty_audits_begin_in_a_second() {
     in_virtual_time(async {
         let config = Config::builder().k(3).audit_interval(Duration::from_millis(100)).build().unwrap();
         let (_, peers, node) = node_among(3, config).await;

@@ -46,7 +46,7 @@ impl Setup {
         start(&self.network, builder.bootstrap([self.peers.addr(0)])).await
     }
 
-    /// Whom peers have sent what under `key`: by our node, since that was last forgotten.
+    /// How many `set`s of `key` the peers have received since they last forgot.
     fn placed(&self, key: &str) -> usize {
         let of_key = |request: &Request| matches!(request, Request::Set { key: sent, .. } if **sent == *key);
         self.peers.heard().iter().filter(|asked| of_key(&asked.request)).count()
@@ -64,7 +64,7 @@ async fn next_republished(events: &mut EventStream) -> Option<(String, usize)> {
 // ---- What is kept ----
 
 #[test]
-fn a_key_that_was_kept_before_a_restart_is_kept_no_more_after_an_unkeep_which_says_so() {
+fn a_key_that_was_pinned_before_a_restart_is_not_pinned_after_an_unpin_which_says_so() {
     in_virtual_time(async {
         let setup = Setup::new(with_k(5));
         let node = setup.start().await;
@@ -82,7 +82,7 @@ fn a_key_that_was_kept_before_a_restart_is_kept_no_more_after_an_unkeep_which_sa
 }
 
 #[test]
-fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
+fn a_pin_for_which_there_is_no_room_leaves_the_key_as_it_was() {
     in_virtual_time(async {
         let setup = Setup::new(Config::builder().k(5).max_kept_keys(1).build().unwrap());
         let node = setup.start().await;
@@ -92,7 +92,7 @@ fn a_keep_for_which_there_is_no_room_leaves_the_key_as_it_was() {
         node.keep("kept", 1).await.unwrap();
         node.stop().await;
 
-        // Its replicas are counted by nobody any more, so that there is room for another key.
+        // Its replicas are not audited any more, so that there is room for another key.
         let node = setup.start().await;
         node.keep("other", 1).await.unwrap();
         for key in ["kept", "third"] {
@@ -155,7 +155,7 @@ fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
         let copy = node.copy_of("ours").await.unwrap().unwrap();
         assert_eq!((copy.class, &*copy.value), (Class::Published, &Value::from("value")));
         assert!(copy.ttl_left > setup.config.key_expiry - Duration::from_secs(600), "{copy:?}");
-        // What is no publication of this node has ended.
+        // Values that are no publications of this node have ended.
         sleep(2 * HOUR).await;
         assert_eq!((setup.placed("released"), setup.placed("theirs")), (0, 0));
         for key in ["released", "theirs"] {
@@ -213,7 +213,7 @@ fn where_little_is_held_for_others_nearly_all_of_a_round_is_for_what_is_publishe
 }
 
 #[test]
-fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_when_it_comes_here() {
+fn of_a_value_whose_publisher_was_off_the_last_write_of_another_stands_when_it_comes_here() {
     in_virtual_time(async {
         for ttl in [None, Some(40_000)] {
             let setup = Setup::new(with_k(5));
@@ -229,7 +229,7 @@ fn of_a_value_whose_publisher_was_off_the_last_word_of_another_writer_stands_whe
             // A value that this node itself replaced is none that was set meanwhile.
             let answer = setup.peers.ask(0, node.local_addr(), set_for("key", "older", ttl)).await;
             assert_eq!(answer, Ok(Response::Set { stored: false, ttl: None }));
-            // A restore tells of a publication less than a day old, so of one after ours.
+            // A restore implies a publication less than a day old, so of one after ours.
             let answer = setup.peers.ask(1, node.local_addr(), set_for("key", "theirs", ttl)).await;
             assert!(matches!(answer, Ok(Response::Set { stored: true, ttl: Some(_) })), "{ttl:?}");
             assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));

@@ -1,4 +1,4 @@
-//! Who restores a value that others published: a holder among the k nearest, and nobody else. In virtual time.
+//! Restores of values that others published: only a holder among the k nearest makes them. In virtual time.
 
 use kademlia_dynamic::NodeId;
 use kademlia_dynamic::internals::COMPARED;
@@ -12,19 +12,19 @@ use crate::support::{HOUR, by_distance, node_among, set, with_k};
 const K: usize = 3;
 const PEERS: usize = 8;
 
-/// What came of a value that was written at a node to whose place so many peers are nearer.
+/// The result of a value that was written at a node to which so many peers are nearer.
 struct Restored {
     /// Whether its places were looked up.
     looked_up: bool,
     /// The peers, nearest first.
     order: Vec<usize>,
-    /// Who was asked how it holds the value, nearest first.
+    /// The peers that were asked how they hold the value, nearest first.
     asked: Vec<usize>,
-    /// Who was given it, nearest first.
+    /// The peers that were given it, nearest first.
     given: Vec<usize>,
-    /// Who holds it now, nearest first.
+    /// The peers that hold it now, nearest first.
     holders: Vec<usize>,
-    /// What the node itself holds.
+    /// The class of the node's own copy.
     class: Option<Class>,
 }
 
@@ -73,7 +73,7 @@ fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
 }
 
 #[test]
-fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_and_to_nobody_else() {
+fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_only() {
     let restored = held_where_so_many_are_nearer(K - 1);
     assert!(restored.looked_up);
     assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");
@@ -83,7 +83,7 @@ fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_and_to_nobod
 }
 
 #[test]
-fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_restores_it_to_nobody() {
+fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_restores_it_to_no_peer() {
     let restored = held_where_so_many_are_nearer(K);
     assert!(restored.looked_up, "it was due");
     assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");

@@ -1,4 +1,4 @@
-//! What a simulated network does as a whole: the same run for the same seed, lookups that find the true nearest, and who
+//! A simulated network as a whole: the same run for the same seed, lookups that find the true nearest, and who
 //! lives there. What becomes of values under faults is among the figures.
 
 use std::time::Duration;
@@ -84,15 +84,6 @@ async fn recall(sim: &Sim, lookups: usize) -> f64 {
 fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_200_nodes() {
     Sim::run(Sim::builder().nodes(200).seed(3).latency(Latency::INTERNET), async |sim| {
         assert_eq!(recall(&sim, 100).await, 1.0);
-    })
-    .unwrap();
-}
-
-#[test]
-fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_400_nodes() {
-    // The bench tries 1,000 and 10,000 of them.
-    Sim::run(Sim::builder().nodes(400).seed(4).latency(Latency::INTERNET), async |sim| {
-        assert_eq!(recall(&sim, 50).await, 1.0);
     })
     .unwrap();
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::{GetOptions, Node};
 
@@ -36,7 +35,7 @@ fn sets(peers: &ScriptedPeers, key: &str) -> Vec<(Option<u32>, Option<u32>)> {
     peers.heard().into_iter().filter_map(set).collect()
 }
 
-/// Seconds left of the copy of `key` that the node holds, as it tells peers.
+/// Seconds left of the copy of `key` that the node holds, as it states to peers.
 async fn left(peers: &ScriptedPeers, node: &Node, key: &str) -> Option<u32> {
     match peers.ask(1, node.local_addr(), Request::CheckStore { key: key.into(), size: None }).await {
         Ok(Response::CheckStore { ttl, .. }) => ttl,

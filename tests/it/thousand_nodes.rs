@@ -20,7 +20,7 @@ fn memory() -> u64 {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1_024
 }
 
-/// Elsewhere nobody tells; the rest is tried all the same.
+/// Other systems do not report it; the rest is tested all the same.
 #[cfg(not(target_os = "linux"))]
 fn memory() -> u64 {
     0

@@ -1,5 +1,5 @@
-//! Values that are neither text nor bytes, or text with a lone surrogate. They work among legacy nodes: whoever sets one here
-//! is told that it is refused, and whoever reads one from a holder is told that it is there. In virtual time.
+//! Values that are neither text nor bytes, or text with a lone surrogate. They work among legacy nodes: a `set` of one
+//! here is acknowledged as refused, and a read of one from a holder says that it is there. In virtual time.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ fn a_set_of_such_a_value_is_acknowledged_as_refused_on_every_wire() {
 }
 
 #[test]
-fn a_get_that_meets_such_a_value_says_so_and_not_that_nobody_holds_one() {
+fn a_get_that_meets_such_a_value_says_so_and_not_that_there_is_none() {
     for codec in Codec::ALL {
         in_virtual_time(async move {
             let network = MemoryNetwork::new(7);

@@ -186,7 +186,7 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
             let says = async |n, value, ttl| {
                 let answer = peers.ask(n, node.local_addr(), set_for("key", value, ttl)).await.unwrap();
                 let Response::Set { stored, ttl } = answer else { panic!("{answer:?}") };
-                assert_eq!(ttl.is_some(), stored, "what is stored has a life that is told");
+                assert_eq!(ttl.is_some(), stored, "a stored value has a life that is stated");
                 stored
             };
             let (stored, refused) = (true, false);
@@ -204,7 +204,7 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
 }
 
 #[test]
-fn a_holder_tells_with_its_acknowledgement_how_long_it_keeps_the_value() {
+fn a_holder_states_with_its_acknowledgement_how_long_it_stores_the_value() {
     in_virtual_time(async {
         let config = Config::builder().k(5).key_expiry(2 * HOUR).republish_interval(HOUR).build().unwrap();
         let (_, peers, node) = settled_among(3, config).await;

@@ -93,7 +93,7 @@ fn a_service_manager_without_a_path_is_heard_and_without_a_time_no_watchdog_is_f
 fn a_signal_ends_a_start_that_hangs() {
     for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
         let folder = tempfile::tempdir().unwrap();
-        // Nobody ever writes into it, so that to open it takes for ever.
+        // It has no writer, so that to open it takes for ever.
         let config = folder.path().join("kad.toml");
         assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
         let manager = Manager::at(&folder.path().join("notify"));
@@ -128,21 +128,21 @@ fn a_service_manager_that_has_gone_is_no_reason_to_fail() {
 }
 
 /// A node that holds values, and knows another that has fallen silent, to which it tries to hand them.
-async fn node_that_cannot_hand_over() -> Running {
+async fn node_that_cannot_transfer() -> Running {
     let (process, addr) = start(node(&["--ephemeral"]));
     let other = Node::builder().bootstrap([addr]).start().await.unwrap();
     for number in 0..20 {
         assert_eq!(other.set(number.to_string(), "v").await.unwrap().stored, 1);
     }
-    // Without a farewell.
+    // It stops without a message to its peers.
     drop(other);
     process
 }
 
 #[tokio::test]
-async fn a_node_that_cannot_hand_over_what_it_holds_ends_with_0_all_the_same() {
+async fn a_node_that_cannot_transfer_what_it_holds_ends_with_0_all_the_same() {
     for signal in ["-TERM", "-INT"] {
-        let mut node = node_that_cannot_hand_over().await;
+        let mut node = node_that_cannot_transfer().await;
         node.signal(signal);
         assert_eq!(node.end(), (Some(0), String::new()), "{signal}");
     }
@@ -150,7 +150,7 @@ async fn a_node_that_cannot_hand_over_what_it_holds_ends_with_0_all_the_same() {
 
 #[tokio::test]
 async fn a_second_signal_ends_a_node_at_once_with_the_code_of_that_signal() {
-    let mut node = node_that_cannot_hand_over().await;
+    let mut node = node_that_cannot_transfer().await;
     // It stands still between the two, so that the second cannot come too late; and for as long as both would be one request.
     for signal in ["-STOP", "-INT", "-CONT", "-STOP"] {
         node.signal(signal);
@@ -165,7 +165,7 @@ async fn a_second_signal_ends_a_node_at_once_with_the_code_of_that_signal() {
 
 #[tokio::test]
 async fn signals_that_come_together_are_one_request_to_stop() {
-    let mut node = node_that_cannot_hand_over().await;
+    let mut node = node_that_cannot_transfer().await;
     // It stands still while both are sent.
     for signal in ["-STOP", "-INT", "-TERM", "-CONT"] {
         node.signal(signal);

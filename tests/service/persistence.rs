@@ -1,4 +1,4 @@
-//! What outlives the process: values that were acknowledged, the node's id and whom it knew. Processes are killed here.
+//! State that outlives the process: acknowledged values, the node's id and its peers. Processes are killed here.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ impl NodeProcess {
     }
 }
 
-/// A client that the node has answered: one that knows nobody finds nothing, and says so as if nothing was there.
+/// A client that the node has answered: one that knows no peer finds nothing, as if nothing was there.
 async fn client(of: &NodeProcess) -> Node {
     let client = Node::builder().client(true).start().await.unwrap();
     for _ in 0..30 {
@@ -68,7 +68,7 @@ async fn client(of: &NodeProcess) -> Node {
     panic!("the node does not answer");
 }
 
-/// Reads `key` by the word of the node, however long that takes.
+/// Reads `key` from the node, however long that takes.
 async fn ask(reader: &Node, key: &str) -> GetResult {
     for _ in 0..30 {
         match reader.get_with(key, GetOptions::default()).await.map(|read| read.result) {
@@ -88,7 +88,7 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
     let round_bytes = SETS * SETS / 2 * STEP.len() + SETS * 256;
     assert!(
         kills() * round_bytes < DEFAULT_MAX_STORE_BYTES && kills() * SETS < DEFAULT_MAX_VALUES,
-        "KAD_KILLS={}: a store that is full makes room, so that values go which nobody lost",
+        "KAD_KILLS={}: a store that is full makes room, so that values go without being lost",
         kills()
     );
     let folder = tempfile::tempdir().unwrap();
@@ -254,7 +254,7 @@ fn a_store_that_cannot_be_used_is_exit_code_73_and_says_what_to_do() {
     assert!(code == 73 && text.contains("/dev/null") && text.contains("--data-dir"), "{code}: {text}");
 }
 
-/// Who listens at a port that another has made nothing.
+/// The node ends before it makes a folder.
 #[test]
 fn a_port_in_use_leaves_no_folder_behind() {
     let other = NodeProcess::start(&["--ephemeral"]);
@@ -304,7 +304,7 @@ fn a_folder_that_others_can_read_is_a_warning() {
 
 #[cfg(unix)]
 #[test]
-fn a_node_with_a_copied_folder_is_told_of_the_copy_and_what_to_do() {
+fn a_node_with_a_copied_folder_warns_of_the_copy_and_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
     NodeProcess::in_folder(&first).stop();

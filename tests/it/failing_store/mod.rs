@@ -165,7 +165,7 @@ fn a_release_is_not_acknowledged_before_the_commit_that_holds_it() {
 }
 
 #[test]
-fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
+fn an_unpin_or_another_pin_that_cannot_be_committed_leaves_the_key_pinned() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
@@ -191,7 +191,7 @@ fn an_unkeep_or_another_keep_that_cannot_be_committed_leaves_the_key_kept() {
 }
 
 #[test]
-fn of_words_on_keeping_that_fail_together_with_a_foreign_write_none_is_left_behind() {
+fn of_pins_and_unpins_that_fail_together_with_a_foreign_write_none_is_left_behind() {
     in_virtual_time(async {
         for kept in [true, false] {
             let store = Moody::default();
@@ -336,7 +336,7 @@ fn while_the_store_is_known_to_fail_new_keys_are_refused_before_anything_is_plan
 }
 
 #[test]
-fn a_foreign_write_that_cannot_be_committed_is_told_of_to_nobody() {
+fn a_foreign_write_that_cannot_be_committed_is_no_event() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;

@@ -81,7 +81,7 @@ fn cases() -> Vec<Case<'static>> {
         case("set", "key", "\"k\"", MISSING).and("value", "null"),
         case("set_cached", "key", "\"k\"", MISSING),
         case("check_store", "size", "1", MISSING),
-        // What a message does not read does not matter to it.
+        // Fields that a message does not read do not matter to it.
         case("ping", "target", "-1", ping()),
         case("ping", "peers", "\"none\"", ping()),
         case("ping", "value", "[[]]", ping()),

@@ -28,7 +28,7 @@ use kademlia_dynamic::protocol::value::Value;
 const ID: &str = "00c0ffee00c0ffee";
 const NODE: &str = "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3";
 
-/// What becomes of a datagram: a body, or the label of the reason for which it is dropped.
+/// The outcome of a datagram: a body, or the label of the reason for which it is dropped.
 type Outcome = Result<Body, &'static str>;
 
 const MALFORMED: Outcome = Err("malformed");

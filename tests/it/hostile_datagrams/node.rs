@@ -29,7 +29,7 @@ fn all(codec: Codec) -> Vec<(String, Vec<u8>, Outcome)> {
 }
 
 /// The answers among the datagrams are given to queries of the node too. It passes on nothing that it must not: it names no
-/// stranger to anybody, and sends to no address that cannot be one.
+/// stranger to any caller, and sends to no address that cannot be one.
 fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
     let all = all(codec);
     keeping::give(codec, all.iter().map(|(_, datagram, _)| &**datagram));
@@ -40,7 +40,7 @@ fn after_each_the_node_answers_and_nothing_invalid_is_passed_on(codec: Codec) {
     besiege(codec, 7, shots, wishes, 100);
 }
 
-/// What another peer asks for, to hear what the node believes of `body`.
+/// Requests of another peer that show what the node believes of `body`.
 fn wishes(body: &Body) -> Vec<Request> {
     match body {
         Body::Response(Response::FindNode { peers }) => {
@@ -87,7 +87,7 @@ async fn over_a_socket_too_a_ping_is_answered_after_each() {
                 let mut buffer = vec![0; 65_536];
                 let answer = tokio::time::timeout(Duration::from_secs(10), stranger.recv(&mut buffer)).await;
                 let len = answer.unwrap_or_else(|_| panic!("{codec}: no pong after {}", row.name)).unwrap();
-                // Who sends a sound query is curious to the node, and is pinged.
+                // The node pings the sender of a sound query, to learn who it is.
                 let said = codec.decode(&buffer[..len]).unwrap();
                 if said.id == id && said.body == Body::Response(Response::Pong) {
                     break;

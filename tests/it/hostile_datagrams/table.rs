@@ -106,7 +106,7 @@ fn one() -> Outcome {
     peers(&["192.0.2.1:1"])
 }
 
-/// An answer that names somebody, and behind him a sound peer.
+/// An answer that names this peer, and after it a sound one.
 fn naming(named: Wild) -> Said {
     said("find_node_res").with("peers", Wild::List(vec![named, contact(id(), ip("192.0.2.1"), number("1"))]))
 }
@@ -129,7 +129,7 @@ fn envelopes() -> Vec<Row> {
         said("").row("an empty type", UNKNOWN_TYPE),
         said("PING").row("a type in capitals", UNKNOWN_TYPE),
         said("ping\0").row("a type with a zero behind it", UNKNOWN_TYPE),
-        said("launch_missiles").row("a type that nobody knows", UNKNOWN_TYPE),
+        said("launch_missiles").row("an unknown type", UNKNOWN_TYPE),
         text_of_a_type(60_000).row("a type of 60,000 letters", UNKNOWN_TYPE),
         said("ping").without("id").row("no query id", QUERY_ID),
         ping_of("id", Wild::Null).row("a query id that is null", QUERY_ID),
@@ -143,7 +143,7 @@ fn envelopes() -> Vec<Row> {
         ping_of("id", text("x".repeat(32))).row("a query id of 32 bytes", ping()),
         ping_of("id", text("x".repeat(33))).row("a query id of 33 bytes", QUERY_ID),
         ping_of("id", text("x".repeat(60_000))).row("a query id of 60,000 bytes", QUERY_ID),
-        said("ping").and("x", Wild::Nested(3)).and("", number("-1")).row("fields that nobody knows", ping()),
+        said("ping").and("x", Wild::Nested(3)).and("", number("-1")).row("unknown fields", ping()),
         said("ping").and("v", number("-1")).row("a version below zero", ping()),
         said("ping").and("v", number("4294967296")).row("a version of 33 bits", ping()),
         said("ping").and("v", text("1")).row("a version that is text", ping()),
@@ -165,8 +165,8 @@ fn twice() -> Vec<Row> {
         two("find_node", "target", id()).row("two targets", DUPLICATE),
         two("find_node_res", "peers", Wild::List(vec![])).row("two lists of peers", DUPLICATE),
         two("ping", "v", number("1")).row("two versions", DUPLICATE),
-        // Of what nobody reads it does not matter, where the form does not forbid it.
-        two("ping", "x", number("1")).row("two of what nobody knows", ping()).but(Codec::Bencode, DUPLICATE),
+        // In fields that are not read it does not matter, where the form does not forbid it.
+        two("ping", "x", number("1")).row("an unknown field twice", ping()).but(Codec::Bencode, DUPLICATE),
     ];
     let escaped = |codec| {
         Some(
@@ -220,10 +220,7 @@ fn whole_datagrams() -> Vec<Row> {
         Row::new("a number", |codec| number("7").spell(codec), MALFORMED),
         Row::new("30,000 lists in one another", |codec| nested().spell(codec), MALFORMED),
         // JSON passes over what it does not know without recursion, so that depth does no harm there.
-        said("ping")
-            .and("x", nested())
-            .row("30,000 lists in a field that nobody knows", TOO_DEEP)
-            .but(Codec::Json, ping()),
+        said("ping").and("x", nested()).row("30,000 lists in an unknown field", TOO_DEEP).but(Codec::Json, ping()),
         said("ping").with("sender", nested()).row("30,000 lists for a sender", TOO_DEEP).but(Codec::Json, BAD_SENDER),
         said("set")
             .with("key", "k")

@@ -14,11 +14,11 @@ pub(crate) enum Wild {
     Bytes(Vec<u8>),
     List(Vec<Wild>),
     Dict(Vec<(String, Wild)>),
-    /// A node id in hex, or what somebody takes for one.
+    /// A node id in hex, or text in its place.
     Id(String),
     /// A query id.
     Query(String),
-    /// An address, or what somebody takes for one.
+    /// An address, or text in its place.
     Ip(String),
     /// So many lists in one another.
     Nested(usize),

@@ -1,4 +1,4 @@
-//! Addresses that a peer names, and addresses in whose name somebody else sends.
+//! Addresses that a peer names, and addresses in whose names others send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn bad_addresses_that_a_peer_names_are_never_asked() {
         let own = endpoint.addr();
         let bad = ["0.0.0.0:7000", "127.0.0.1:7000", "10.0.0.1:7000", "192.168.0.1:7000", "224.0.0.1:7000"];
         let bad: Vec<SocketAddr> = bad.iter().map(|addr| addr.parse().unwrap()).collect();
-        // Somebody listens at each of them.
+        // An endpoint listens at each of them.
         let traps: Vec<MemoryTransport> = bad.iter().map(|addr| network.endpoint_at(*addr).unwrap()).collect();
         let good = ScriptedPeers::new(&network, Codec::Json).with(1);
         let named: Vec<Peer> = (bad.iter().copied().chain([own, good.addr(0)]))
@@ -53,7 +53,7 @@ fn bad_addresses_that_a_peer_names_are_never_asked() {
         }
         assert!(traps.iter().all(|trap| trap.try_receive().is_none()));
         assert!(!good.heard().is_empty(), "the good one among the bad ones was asked");
-        // Nobody else was either: all that was asked has been heard.
+        // Nor was any other: the peers have received all queries that were sent.
         let heard = peers.heard().len() + good.heard().len();
         assert_eq!(node.counters().get(Counter::Asked), heard as u64);
     });
@@ -102,7 +102,7 @@ impl Victim {
     }
 }
 
-/// Who sends in the victim's name may claim an id, which makes the node curious, or none.
+/// A sender in the victim's name may claim an id, so that the node pings it, or none.
 fn claims() -> [Option<NodeId>; 2] {
     [None, Some(NodeId::of_key("the victim"))]
 }
@@ -244,7 +244,7 @@ impl Store for Remembering {
 }
 
 #[test]
-fn peers_that_were_kept_are_known_to_nobody_before_they_answer_and_only_as_who_they_are() {
+fn peers_that_were_remembered_are_in_no_table_before_they_answer_and_then_under_their_true_ids() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
@@ -261,7 +261,7 @@ fn peers_that_were_kept_are_known_to_nobody_before_they_answer_and_only_as_who_t
         sleep(Duration::from_millis(300)).await;
         assert!(peers.heard().iter().any(|asked| asked.peer == 0) && known(&node).await.is_empty());
         let asked = peers.ask(2, node.local_addr(), Request::FindNode { target: forged.id }).await.unwrap();
-        assert_eq!(asked, Response::FindNode { peers: Vec::new() }, "it names nobody");
+        assert_eq!(asked, Response::FindNode { peers: Vec::new() }, "it names no peer");
         sleep(Duration::from_secs(30)).await;
         let known = known(&node).await;
         assert!(known.contains(&peers.peer(0)), "{known:?}");

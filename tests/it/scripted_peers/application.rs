@@ -33,7 +33,7 @@ impl Handler<Greet> for Greeter {
             match node.get("greeting").await {
                 Ok(Some(Value::Text(greeting))) => format!("{greeting}, {name}!"),
                 Ok(_) => format!("{name}!"),
-                Err(_) => format!("Hello, {name} (nobody answers)"),
+                Err(_) => format!("Hello, {name} (no peer answers)"),
             }
         })
     }
@@ -60,21 +60,21 @@ fn a_greeter_greets_with_what_the_network_holds() {
 }
 
 #[test]
-fn a_greeter_has_a_greeting_when_nobody_answers() {
+fn a_greeter_has_a_greeting_when_no_peer_answers() {
     in_virtual_time(async {
         let (_, peers, node) = among(3).await;
         let greeter = Greeter { node }.start();
         peers.on(|_| Reply::Silence);
-        assert_eq!(greeter.send(Greet("Ada")).await.unwrap(), "Hello, Ada (nobody answers)");
+        assert_eq!(greeter.send(Greet("Ada")).await.unwrap(), "Hello, Ada (no peer answers)");
     });
 }
 
 #[test]
-fn a_set_says_the_shortest_life_that_a_holder_told_and_none_where_none_did() {
+fn a_set_states_the_shortest_life_that_a_holder_stated_and_none_where_none_did() {
     in_virtual_time(async {
         let (_, peers, node) = among(3).await;
         let expires_in = node.set("key", "value").await.unwrap().expires_in;
-        assert_eq!(expires_in, None, "a holder that tells nothing may have any setting");
+        assert_eq!(expires_in, None, "a holder that states nothing may have any setting");
         peers.on(|asked| match (&asked.request, asked.peer) {
             (Request::Set { .. }, 0) => Response::Set { stored: true, ttl: Some(7_200) }.into(),
             (Request::Set { .. }, 1) => Response::Set { stored: true, ttl: Some(3_600) }.into(),

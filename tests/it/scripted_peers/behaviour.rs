@@ -1,4 +1,4 @@
-//! What our node does among peers that are not as they should be.
+//! Behaviour of a node among peers that break the rules.
 
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ fn an_answer_that_is_no_message_is_silence() {
 }
 
 #[test]
-fn a_get_tells_that_nobody_answered_from_not_found() {
+fn a_get_distinguishes_silence_from_not_found() {
     in_virtual_time(async {
         let (_, peers, node) = among(4).await;
         assert_eq!(
@@ -148,7 +148,7 @@ fn a_value_found_is_cached_at_the_nearest_peer_that_had_none_after_the_answer() 
 }
 
 #[test]
-fn a_set_asks_nobody_whether_it_holds_the_key_and_names_no_ttl() {
+fn a_set_asks_no_peer_whether_it_holds_the_key_and_names_no_ttl() {
     in_virtual_time(async {
         let (_, peers, node) = among(6).await;
         peers.hold(2, "key", "an older value");
@@ -179,7 +179,7 @@ fn a_client_never_claims_its_own_id() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_inserts_nobody() {
+fn an_unsolicited_pong_inserts_no_peer() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
@@ -231,7 +231,7 @@ fn what_a_node_holds_a_scripted_peer_can_ask_for() {
 }
 
 #[test]
-fn of_what_was_heard_only_the_latest_is_kept() {
+fn scripted_peers_record_the_latest_requests_only() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(2);

@@ -1,4 +1,4 @@
-//! What must not go on when nobody wants it any more, and who must not be blamed for what was never sent.
+//! Work that must end when no caller waits for it, and peers that must not be blamed for queries that were never sent.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn a_local_set_during_a_placement_ends_it_at_once() {
 }
 
 #[test]
-fn lookups_whose_callers_have_gone_hold_nobody_up() {
+fn lookups_whose_callers_have_gone_delay_no_other() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(5);
@@ -92,7 +92,7 @@ fn lookups_whose_callers_have_gone_hold_nobody_up() {
 }
 
 #[test]
-fn queries_that_waited_for_an_address_longer_than_anybody_wanted_them_are_not_sent() {
+fn queries_that_waited_for_an_address_longer_than_their_callers_did_are_not_sent() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let quick = ScriptedPeers::new(&network, Codec::Json).with(2);
@@ -125,7 +125,7 @@ fn queries_that_waited_for_an_address_longer_than_anybody_wanted_them_are_not_se
 
 /// The answer that carries the value fits one datagram, but not the `set_cached` that would leave a copy.
 #[test]
-fn nobody_is_blamed_for_a_query_that_was_never_sent() {
+fn no_peer_is_blamed_for_a_query_that_was_never_sent() {
     in_virtual_time(async {
         let (mut unsent, (_, peers, node)) = (0, among(4).await);
         for len in (65_200..65_340).step_by(10) {

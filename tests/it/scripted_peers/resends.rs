@@ -1,4 +1,4 @@
-//! What our node sends again where datagrams get lost, and what it does with what comes again.
+//! Retransmission where datagrams get lost, and the treatment of repeated datagrams.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -32,11 +32,11 @@ struct Case {
     cached: bool,
     /// The value and the class of the copy afterwards.
     left: (&'static str, Option<Class>),
-    /// What the writer is told; `None`: nothing.
+    /// The answer to the writer.
     told: Option<Response>,
 }
 
-/// What comes to `end` within 50 ms.
+/// The messages that come to `end` within 50 ms.
 async fn received(end: &MemoryTransport) -> Vec<Message> {
     sleep(Duration::from_millis(50)).await;
     drain(end)
@@ -139,7 +139,7 @@ fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it(
 }
 
 #[test]
-fn a_kept_value_stands_against_ten_thousand_foreign_writes_through_the_whole_node() {
+fn a_pinned_value_stands_against_ten_thousand_foreign_writes_through_the_whole_node() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);

@@ -25,7 +25,7 @@ struct Masks {
     entropy: SeededEntropy,
 }
 
-/// What the fakes are like, beside that each names nearer ones.
+/// The behaviour of the fakes, each of which names nearer ones.
 #[derive(Debug, Clone, Copy)]
 enum Fakes {
     /// All but the first never answer.
@@ -110,7 +110,7 @@ fn addresses_that_are_not_asked_any_more_cost_a_lookup_none_of_its_queries() {
         let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(16);
         let (all, mut entropy, mut port) = (peers.all(), SeededEntropy::new(5), 1_024);
-        // Every other peer names, besides two of the others, three ports of each of ten hosts at which nobody is, nearer than all.
+        // Every other peer names, besides two of the others, three ports of each of ten hosts, where nothing listens, under ids nearer than all.
         peers.on(move |asked| {
             let Request::FindValue { key } = &asked.request else { return Reply::Usual };
             if asked.peer % 2 == 0 {

@@ -1,4 +1,4 @@
-//! Answers to a query of ours that somebody else makes up, while the true one is on its way.
+//! Answers to a query of ours that are forged, while the true one is on its way.
 
 use std::cell::Cell;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What strangers can do to a node, in numbers: what they make it believe (`quorum.rs`), whom they make it ask
+//! Attacks by strangers, in numbers: what they make a node believe (`quorum.rs`), which addresses they make it ask
 //! (`reflection.rs`) and for how long (`endless.rs`), what it sends to addresses in whose name they ask (`spoofed.rs`, `pings.rs`, `participants.rs`), what of
 //! their writes and answers has effect (`conflict.rs`, `forged.rs`), how far they
 //! fill its table (`table.rs`), and how many of their datagrams are taken at all (`rates.rs`).

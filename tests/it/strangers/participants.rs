@@ -23,7 +23,7 @@ enum Victim {
     Ours,
 }
 
-/// Who lives at the victim's address.
+/// The node at the victim's address.
 enum Lives {
     Nothing { _end: MemoryTransport },
     Legacy(ScriptedPeers),

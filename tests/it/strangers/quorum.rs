@@ -36,7 +36,7 @@ async fn among_holders(held: &[(usize, &str)]) -> (ScriptedPeers, Node) {
 }
 
 #[test]
-fn a_read_asks_on_until_as_many_have_answered_with_a_value_as_are_wanted_and_tells_who_said_what() {
+fn a_read_asks_on_until_as_many_have_answered_with_a_value_as_are_wanted_and_lists_the_votes() {
     in_virtual_time(async {
         let (_peers, node) = among_holders(&[(3, "true"), (5, "false"), (7, "true")]).await;
         let read = node.get_with("key", of(3)).await.unwrap();
@@ -94,7 +94,7 @@ fn a_copy_that_is_held_here_is_one_vote_and_wins_where_as_many_say_otherwise() {
         assert!(holder.is_none() && expires_in.is_some());
         peers.on(|_| Reply::Silence);
         let read = node.get_with("key", of(3)).await.unwrap();
-        assert_eq!(found(&read), ("ours", [1, 1, 3]), "it holds it, whoever answers");
+        assert_eq!(found(&read), ("ours", [1, 1, 3]), "it holds it, even if no peer answers");
     });
 }
 
@@ -119,7 +119,7 @@ fn what_most_gave_is_what_is_left_as_a_copy_with_a_peer_that_had_none() {
     });
 }
 
-/// Reads of two keys, each surrounded by 20 sybils of one /24 who were there when most others came: the first key is read
+/// Reads of two keys, each surrounded by 20 sybils of one /24 which were there when most others came: the first key is read
 /// at quorum 1, the second at quorum 3. How many reads of each there were, and how many brought the lie.
 fn poisoned_reads(seed: u64) -> [(usize, usize); 2] {
     let cases = [("heard once", 1, 7), ("heard thrice", 3, 8)];

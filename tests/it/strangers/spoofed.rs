@@ -9,13 +9,12 @@ use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DEFAULT_MAX_HELD_PER_ADDRESS};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, Request, Response};
-use kademlia_dynamic::protocol::peer::AddressScope;
 use kademlia_dynamic::sim::{MemoryTransport, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, NodeId, Value};
 use tokio::time::sleep;
 
 use super::holder;
-use crate::support::{cached_for, drain, legacy, random_id, set, spell, start};
+use crate::support::{cached_for, drain, legacy, random_id, set, spell};
 
 /// Any request there is.
 fn any_request(entropy: &mut SeededEntropy) -> Request {
@@ -43,7 +42,7 @@ fn whatever_is_asked_in_their_names_victims_get_at_most_three_times_the_bytes_ou
             let mut bytes: HashMap<SocketAddr, (usize, usize)> = HashMap::new();
             for n in 0..4_000u64 {
                 let victim = victims[entropy.below(40) as usize].addr();
-                // Nobody, always the same, or ever another.
+                // No id, always the same, or ever another.
                 let claim = match entropy.below(3) {
                     0 => None,
                     1 => Some(NodeId::of_key(&victim.to_string())),

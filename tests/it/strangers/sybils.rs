@@ -17,7 +17,7 @@ const HOSTS: u16 = 250;
 pub(crate) struct Sybils(Vec<(Peer, Rc<MemoryTransport>)>);
 
 impl Sybils {
-    /// `count` of them in 45.6.`net`.0/24, each nearer to `key` than any honest peer can hope to be. To whoever asks for
+    /// `count` of them in 45.6.`net`.0/24, each nearer to `key` than any honest peer can hope to be. To a request for
     /// the key they give `lie`, and for anything else they name 20 of each other.
     pub(crate) fn start(network: &MemoryNetwork, count: u16, net: u8, key: &str, lie: &str) -> Self {
         Self::within(network, Prefix::of(&NodeId::of_key(key), 40), count, net, key, lie)
@@ -34,7 +34,7 @@ impl Sybils {
         let peers: Vec<Peer> = (0..count).map(|n| Peer::new(ids.random_id(entropy), addr(n))).collect();
         let lie: Arc<Value> = Arc::new(lie.into());
         let join = |peer: &Peer| {
-            let end = Rc::new(network.endpoint_at(peer.addr).expect("nobody else is there"));
+            let end = Rc::new(network.endpoint_at(peer.addr).expect("the address is free"));
             let mut friends = peers.clone();
             friends.sort_by_key(|friend| friend.id.distance(&peer.id));
             friends.truncate(20);

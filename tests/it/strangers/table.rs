@@ -1,4 +1,4 @@
-//! How far strangers fill a table: many from one network, and many that nobody has ever heard of.
+//! How far strangers fill a table: many from one network, and many that no node has heard of.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,14 +44,14 @@ fn of_a_thousand_peers_of_one_network_at_most_ten_enter_a_table_and_all_200_hone
 }
 
 #[test]
-fn twenty_thousand_strangers_in_a_second_displace_nobody_and_cost_few_pings() {
+fn twenty_thousand_strangers_in_a_second_displace_no_peer_and_cost_few_pings() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
         let peers = ScriptedPeers::new(&network, Codec::MessagePack).with(60);
         let builder = Node::builder().codec(Codec::MessagePack).bootstrap([peers.addr(0)]);
         let node = start(&network, builder).await;
         for n in 0..60 {
-            // Whom it does not know by now introduces himself.
+            // A peer that it does not know by now introduces itself.
             let _ = peers.ask(n, node.local_addr(), Request::FindNode { target: NodeId::ZERO }).await;
         }
         sleep(Duration::from_secs(5)).await;
@@ -60,7 +60,7 @@ fn twenty_thousand_strangers_in_a_second_displace_nobody_and_cost_few_pings() {
         let (received, asked) = (node.counters().get(Counter::Received), node.counters().get(Counter::Asked));
         let mut entropy = SeededEntropy::new(2);
         for n in 0..20_000u32 {
-            // Each in a network of his own, and with an id that nobody has heard of.
+            // Each in a network of its own, and with a new id.
             let from =
                 SocketAddr::from(([100 + (n >> 16) as u8, (n >> 8) as u8 & 0x3f, n as u8, 1 + (n >> 14) as u8], 7_000));
             let (claim, body) = (Some(random_id(&mut entropy)), Body::Request(Request::Ping));
@@ -77,7 +77,7 @@ fn twenty_thousand_strangers_in_a_second_displace_nobody_and_cost_few_pings() {
         println!("{pings} pings for 20,000 strangers, {queries} queries in flight at the end");
         assert!(pings < 400 && queries < 400, "{pings} pings, {queries} in flight");
         let left = known(&node).await;
-        assert!(live.iter().all(|peer| left.contains(peer)), "nobody was displaced");
-        assert_eq!(left.len(), live.len(), "and nobody came in without an answer");
+        assert!(live.iter().all(|peer| left.contains(peer)), "no peer was displaced");
+        assert_eq!(left.len(), live.len(), "and none came in without an answer");
     });
 }

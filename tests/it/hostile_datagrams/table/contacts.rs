@@ -1,4 +1,4 @@
-//! Rows on who somebody is and where: senders, and the peers that an answer names.
+//! Rows on ids and addresses: of senders, and of the peers that an answer names.
 
 use super::*;
 
@@ -71,7 +71,7 @@ pub(super) fn senders() -> Vec<Row> {
         from(without("node_id")).row("a sender without an id", BAD_SENDER),
         from(without("port")).row("a sender without a port", BAD_SENDER),
         from(without("ip")).row("a sender without an address", ping()),
-        from(with("x", Wild::Nested(2))).row("a sender with a field that nobody knows", ping()),
+        from(with("x", Wild::Nested(2))).row("a sender with an unknown field", ping()),
         from(with("port", number("2"))).row("a sender with two ports", BAD_SENDER).but(Codec::Bencode, DUPLICATE),
         from(with("node_id", id())).row("a sender with two ids", BAD_SENDER).but(Codec::Bencode, DUPLICATE),
         from(contact(Wild::Id(String::new()), ip("127.0.0.1"), number("1"))).row("a sender whose id is empty", ping()),
@@ -115,7 +115,7 @@ pub(super) fn peers_named() -> Vec<Row> {
             .with("peers", Wild::List(vec![contact(id(), ip("192.0.2.1"), number("1")); 300]))
             .row("300 peers", peers(&["192.0.2.1:1"; MAX_PEERS_READ])),
         said("find_node_res").with("peers", Wild::Bytes(vec![1; 25])).row("peers cut short", BAD_FIELD),
-        // What is read is not yet believed: who it is, and whether he can be asked, is for the node to judge.
+        // A contact that is read is not yet believed: the node judges its id and whether it can be asked.
         named(id(), ip("1.0.0.1"), number("7000"))
             .row("a peer at our own address", peers(&["1.0.0.1:7000", "192.0.2.1:1"])),
         named(id(), ip("127.0.0.1"), number("1")).row("a peer on loopback", peers(&["127.0.0.1:1", "192.0.2.1:1"])),

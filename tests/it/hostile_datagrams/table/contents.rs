@@ -121,11 +121,9 @@ pub(super) fn answers() -> Vec<Row> {
     let answer = |response| Ok(Body::Response(response));
     let value = |wild: Wild| said("find_value_res").with("value", wild);
     vec![
-        said("pong").row("a pong that nobody asked for", answer(Response::Pong)),
-        value("v".into()).row(
-            "a value that nobody asked for",
-            answer(Response::Value { value: Arc::new("v".into()), ttl: None, age: None }),
-        ),
+        said("pong").row("an unsolicited pong", answer(Response::Pong)),
+        value("v".into())
+            .row("an unsolicited value", answer(Response::Value { value: Arc::new("v".into()), ttl: None, age: None })),
         value(number("7")).row("an answer with a number for a value", unsupported_answer()),
         value(Wild::Null).row("an answer with null for a value", answer(Response::NoValue { peers: vec![] })),
         value("v".into()).with("peers", text("none")).row(
