@@ -42,8 +42,10 @@ const PEERS: usize = 8;
 const UNRELIABLE: usize = 6;
 const CHANGELING: usize = 7;
 
-/// Of the commits of "kept", one in so many fails.
+/// Of the commits of "kept", one in so many fails: of those of a new value, and of those that leave it as it is (renewals, and pins
+/// of a key that is pinned), which come in turns.
 const FAILS: u64 = 5;
+const RENEWALS_FAIL: u64 = 3;
 
 /// Memory that remembers whom the node knew, reports the end of a commit a little later as a disk does, and now and then does not
 /// take a change of "kept".
@@ -51,8 +53,24 @@ const FAILS: u64 = 5;
 struct Lasting {
     memory: MemoryStore,
     known: Recollection,
-    /// Commits of "kept".
+    /// Commits of another value under "kept".
     commits: u64,
+    /// Commits that leave it as it is.
+    renewals: u64,
+}
+
+impl Lasting {
+    fn fails(&mut self, changes: &[Change]) -> bool {
+        let Some(change) = changes.iter().find(|change| **change.key() == *"kept") else { return false };
+        let held = self.memory.load().unwrap().into_iter().find(|record| record.key == *change.key());
+        let same = |put: &StoredRecord| held.is_some_and(|held| held.version == put.version && held.keep == put.keep);
+        if matches!(change, Change::Put(put) if same(put)) {
+            self.renewals += 1;
+            return self.renewals.is_multiple_of(RENEWALS_FAIL);
+        }
+        self.commits += 1;
+        self.commits.is_multiple_of(FAILS)
+    }
 }
 
 impl Store for Lasting {
@@ -61,9 +79,7 @@ impl Store for Lasting {
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
-        let of_kept = changes.iter().any(|change| **change.key() == *"kept");
-        self.commits += u64::from(of_kept);
-        let fails = of_kept && self.commits.is_multiple_of(FAILS);
+        let fails = self.fails(&changes);
         if !fails {
             self.memory.commit(changes, Box::new(|_| {}));
         }
