@@ -233,7 +233,7 @@ impl Dispatcher {
                 self.shared.counters.turned_away(Counter::LegacyWrite, from, &why, now);
                 self.refuse(write.cached, write.to);
             }
-            WriteAdmission::Hold => {
+            WriteAdmission::AwaitVerification => {
                 // Who waits gives its slot back: spoofed writes must not block the node.
                 write.to.permit = None;
                 let credit = write.to.limit;
@@ -263,7 +263,7 @@ impl Dispatcher {
     /// Holds what waits for the pong to a ping that `credit` bytes pay for.
     fn hold(&mut self, held: Held, credit: usize, now: Instant) {
         let addr = held.addr();
-        match self.admission.hold(addr, held, credit, now) {
+        match self.admission.await_verification(addr, held, credit, now) {
             Ok(held) => {
                 self.shared.counters.count(Counter::Held);
                 if held.ping {

@@ -131,7 +131,7 @@ impl Operation for Lookup {
 
     fn late(&mut self, from: Peer, how: Late) {
         match how {
-            Late::Suspect => self.machine.handle_doubted(&from),
+            Late::Suspect => self.machine.handle_suspect(&from),
             Late::Deferred | Late::Slow | Late::Resent => self.machine.handle_slow(&from),
         }
     }

@@ -68,7 +68,7 @@ fn came_back(asked: &Asked) -> String {
             Some(Vote { value, counted: false }) => format!("value {}, not counted", value.short()),
         },
         CameBack::Unsupported => "an unsupported value".to_owned(),
-        CameBack::Silent if asked.doubted => "no answer, again".to_owned(),
+        CameBack::Silent if asked.suspect => "no answer, again".to_owned(),
         CameBack::Silent => "no answer".to_owned(),
         CameBack::WrongId { actual } => format!("is {} instead", actual.short()),
         CameBack::Unsent => "not sent".to_owned(),

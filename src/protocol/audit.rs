@@ -1,5 +1,5 @@
-//! One audit: which of the nearest peers hold a key, by their own word. It places nothing and sends nothing: its owner asks
-//! whom it names (`check_store`) and tells it what came back.
+//! One audit: which of the nearest peers report that they hold a key. It places nothing and sends nothing: its owner queries the
+//! peers that it names (`check_store`) and reports their answers.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,87 +16,87 @@ use super::seconds;
 /// A copy that a peer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Replica {
-    /// Who holds it.
+    /// The holder.
     pub peer: Peer,
-    /// How long it lives, where the holder says so: legacy nodes do not.
+    /// The time until it expires, where the holder reports that: legacy nodes do not.
     #[serde(serialize_with = "seconds::option::serialize")]
     pub expires_in: Option<Duration>,
 }
 
-/// What peers said of a key. Each peer that was to be asked stands in exactly one of these, nearest first.
+/// The peers' answers about a key. Each peer of the audit is in exactly one of these lists, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Replicas {
-    /// Hold a full copy that is not [about to end](Config::nearly_expired), by their own word. Legacy nodes count their cached
-    /// copies too.
+    /// Peers that report a full copy which is not [about to end](Config::nearly_expired). Legacy nodes count their cached copies
+    /// too.
     pub confirmed: Vec<Replica>,
-    /// Hold a full copy that is about to end, and say when. It can be read, but not counted on: the copies of a publisher that
-    /// lives never get there.
+    /// Peers that report a full copy which is about to end, and the time. It can be read, but not relied on: the copies of a
+    /// living publisher are renewed earlier.
     pub expiring: Vec<Replica>,
-    /// Hold none.
+    /// Peers that report none.
     pub missing: Vec<Peer>,
-    /// Did not answer, the second time neither; or somebody else answered in their place.
+    /// Peers that answered neither of two queries; or another node answered in their place.
     pub silent: Vec<Peer>,
-    /// Were not asked: too much was going on here, or the time was over.
+    /// Peers that were not queried: this node was busy, or the deadline passed.
     pub unasked: Vec<Peer>,
 }
 
 impl Replicas {
-    /// How many peers were to be asked.
+    /// The number of peers of the audit.
     pub fn len(&self) -> usize {
         self.answered() + self.silent.len() + self.unasked.len()
     }
 
-    /// Whether there was nobody to ask.
+    /// Returns whether there was no peer to query.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many peers answered.
+    /// The number of peers that answered.
     pub fn answered(&self) -> usize {
         self.confirmed.len() + self.expiring.len() + self.missing.len()
     }
 
-    /// The shortest life of a copy, of those that are known.
+    /// The shortest known time until a copy expires.
     pub fn earliest_expiry(&self) -> Option<Duration> {
         self.confirmed.iter().chain(&self.expiring).filter_map(|replica| replica.expires_in).min()
     }
 }
 
-/// One audit. Call [`Audit::next`] until it is not [`Step::Check`], and again after each event; it never says
+/// One audit. Call [`Audit::next`] until it is not [`Step::Check`], and again after each event; it never returns
 /// [`Step::Store`].
 ///
-/// Slots, retries and the deadline are those of a [`Placement`]: at most alpha queries hold a slot, and who was silent is
-/// asked once more. Events about a peer that is not being waited for are ignored.
+/// Slots, retries and the deadline are those of a [`Placement`]: at most alpha queries hold a slot, and a silent peer is
+/// queried once more. Events about a peer without a query in flight are ignored.
 #[derive(Debug, Clone)]
 pub struct Audit {
     round: Placement,
-    /// The k nearest that the lookup found.
+    /// The k nearest peers that the lookup found.
     nearest: Vec<NodeId>,
-    /// The seconds left that holders told, whether they say that they have the key or not.
-    told: HashMap<NodeId, u32>,
+    /// The seconds left that peers reported, whether they report the key or not.
+    seconds_left: HashMap<NodeId, u32>,
 }
 
 impl Audit {
-    /// An audit of `key` at those that a placement would bring it to: the k nearest of `closest`, what a lookup found; with
-    /// `mixed` also the k nearest of `own_table` (see [`targets`]).
+    /// An audit of `key` at the targets of a placement: the k nearest of `closest`, which a lookup found; with `mixed` also the
+    /// k nearest of `own_table` (see [`targets`]).
     pub fn new(key: &NodeId, config: &Config, closest: &[Peer], own_table: &[Peer], mixed: bool, now: Instant) -> Self {
         let nearest = targets(key, config.k, closest, &[], false).iter().map(|peer| peer.id).collect();
         let asked = targets(key, config.k, closest, own_table, mixed);
-        Self { round: Placement::new(Mode::Audit, &asked, config, now), nearest, told: HashMap::new() }
+        Self { round: Placement::new(Mode::Audit, &asked, config, now), nearest, seconds_left: HashMap::new() }
     }
 
-    /// What to do next.
+    /// The next step.
     pub fn next(&mut self, now: Instant) -> Step {
         self.round.next(now)
     }
 
-    /// `from` answered a `check_store`: whether it holds a full copy with time left, and the seconds left in a full copy.
+    /// `from` answered a `check_store`: whether it holds a full copy with time left, and the seconds until a full copy expires.
     pub fn handle_checked(&mut self, from: &NodeId, has_key: bool, ttl: Option<u32>) {
-        // A peer is told of once; whoever is not waited for has no say in the report either.
+        // A peer is reported once; answers without a query in flight do not count.
         if self.round.handle_checked(from, has_key)
             && let Some(ttl) = ttl
         {
-            self.told.insert(*from, ttl);
+            self.seconds_left.insert(*from, ttl);
         }
     }
 
@@ -110,19 +110,19 @@ impl Audit {
         self.round.handle_failure(from, why);
     }
 
-    /// What the peers said: of the k nearest, and of those that were asked besides them. Complete once it is finished.
+    /// The answers of the k nearest, and of the other peers. Complete once the audit is finished.
     pub fn report(&self) -> (Replicas, Replicas) {
         let (mut nearest, mut beyond) = (Replicas::default(), Replicas::default());
         for (peer, fate) in self.round.fates() {
             let into = if self.nearest.contains(&peer.id) { &mut nearest } else { &mut beyond };
-            let told = self.told.get(&peer.id).map(|seconds| Duration::from_secs(u64::from(*seconds)));
-            let replica = Replica { peer, expires_in: told };
+            let expires_in = self.seconds_left.get(&peer.id).map(|seconds| Duration::from_secs(u64::from(*seconds)));
+            let replica = Replica { peer, expires_in };
             match fate {
                 Some(Fate::HeldAlready) => into.confirmed.push(replica),
-                Some(Fate::Lacking) if told.is_some() => into.expiring.push(replica),
+                Some(Fate::Lacking) if expires_in.is_some() => into.expiring.push(replica),
                 Some(Fate::Lacking) => into.missing.push(peer),
                 Some(Fate::Silent | Fate::WrongId) => into.silent.push(peer),
-                // What stores is never asked for here.
+                // An audit stores nothing.
                 Some(Fate::Unsent | Fate::Unreached | Fate::Stored | Fate::Refused) | None => into.unasked.push(peer),
             }
         }
@@ -151,7 +151,7 @@ mod tests {
         Config::builder().k(k).alpha(alpha).build().unwrap()
     }
 
-    /// Whom it asks before it waits or ends.
+    /// The peers that it queries before it waits or ends.
     fn asks(audit: &mut Audit, now: Instant) -> Vec<Peer> {
         std::iter::from_fn(|| match audit.next(now) {
             Step::Check(peer) => Some(peer),
@@ -161,10 +161,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes back, in whatever order: it ends, keeps to alpha slots, asks nobody more than twice, stores
-        /// nothing, and tells of each peer once.
+        /// For all answers in any order, an audit ends, has at most alpha slots, queries no peer more than twice, stores
+        /// nothing, and reports each peer once.
         #[test]
-        fn every_audit_ends_and_tells_of_each_peer_once(
+        fn every_audit_ends_and_reports_each_peer_once(
             seed: u64, found in 0u8..30, table in 0u8..30, k in 1usize..25, alpha in 1usize..6, mixed: bool,
         ) {
             let mut entropy = SeededEntropy::new(seed);
@@ -201,26 +201,26 @@ mod tests {
             prop_assert!(sent.iter().all(|sent| *sent <= 2));
             let (nearest, beyond) = audit.report();
             prop_assert_eq!(nearest.len(), usize::from(found).min(k));
-            let mut told: Vec<NodeId> = Vec::new();
+            let mut reported: Vec<NodeId> = Vec::new();
             for part in [&nearest, &beyond] {
                 for replicas in [&part.confirmed, &part.expiring] {
-                    told.extend(replicas.iter().map(|replica| replica.peer.id));
+                    reported.extend(replicas.iter().map(|replica| replica.peer.id));
                 }
                 for peers in [&part.missing, &part.silent, &part.unasked] {
                     prop_assert!(peers.is_sorted_by_key(|peer| peer.id.distance(&NodeId::ZERO)));
-                    told.extend(peers.iter().map(|peer| peer.id));
+                    reported.extend(peers.iter().map(|peer| peer.id));
                 }
             }
-            told.sort();
+            reported.sort();
             let mut expected: Vec<NodeId> =
                 targets(&NodeId::ZERO, k, &closest, &own_table, mixed).iter().map(|peer| peer.id).collect();
             expected.sort();
-            prop_assert_eq!(told, expected);
+            prop_assert_eq!(reported, expected);
         }
     }
 
     #[test]
-    fn what_peers_say_decides_where_they_stand() {
+    fn the_answer_of_a_peer_decides_its_list() {
         let now = Instant::now();
         let mut audit = Audit::new(&NodeId::ZERO, &config(6, 6), &all_near(0..6), &[], false, now);
         assert_eq!(asks(&mut audit, now), all_near(0..6));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_expiry_is_that_of_the_shortest_life_told() {
+    fn the_earliest_expiry_is_the_shortest_reported() {
         let mut replicas = Replicas::default();
         assert_eq!(replicas.earliest_expiry(), None);
         for (number, seconds) in [(0, None), (1, Some(900)), (2, Some(600))] {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_mixed_network_the_nearest_of_the_own_table_are_asked_too_and_stand_apart() {
+    fn in_a_mixed_network_the_nearest_of_the_own_table_are_asked_too_and_reported_apart() {
         let now = Instant::now();
         let (closest, own_table) = (all_near(0..3), [near(1), near(7), near(8)]);
         let mut audit = Audit::new(&NodeId::ZERO, &config(3, 8), &closest, &own_table, true, now);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_is_asked_once_more_and_who_is_slow_may_still_answer() {
+    fn a_silent_peer_is_asked_once_more_and_a_slow_one_may_still_answer() {
         let now = Instant::now();
         let mut audit = Audit::new(&NodeId::ZERO, &config(3, 1), &all_near(0..3), &[], false, now);
         assert_eq!(asks(&mut audit, now), [near(0)]);

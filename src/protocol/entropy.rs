@@ -1,9 +1,9 @@
-//! Where randomness comes from: the trait that the core is handed, and a seeded source for tests and simulation.
-//! The system's own entropy is read in `actors/clock.rs` only.
+//! Sources of randomness: the trait, and a seeded source for tests and simulation. Only `actors/clock.rs` reads the system's
+//! entropy.
 
 use std::time::Duration;
 
-/// A source of random bits, handed to whatever needs some.
+/// A source of random bits.
 pub trait Entropy {
     /// The next 64 random bits.
     fn next_u64(&mut self) -> u64;
@@ -38,8 +38,8 @@ impl<E: Entropy + ?Sized> Entropy for Box<E> {
     }
 }
 
-/// A seeded source (SplitMix64): the same seed gives the same bits, on every platform. Never for anything that a
-/// stranger must not guess.
+/// A seeded source (SplitMix64): the same seed gives the same bits, on every platform. It must not
+/// make anything that a stranger must not guess.
 #[derive(Debug, Clone)]
 pub struct SeededEntropy {
     state: u64,

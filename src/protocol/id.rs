@@ -1,5 +1,4 @@
-//! Node ids and the distance between them: the metric space that everything else is laid out in.
-//! It knows nothing of peers, addresses or messages.
+//! Node ids and the distance between them: the metric space of nodes and keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +11,7 @@ pub const NODE_ID_BYTES: usize = 20;
 /// Length of a node id in bits.
 pub const NODE_ID_BITS: u32 = 160;
 
-/// The place of a node or of a key in the network: 160 bits, compared as one unsigned big-endian integer.
+/// The position of a node or of a key in the network: 160 bits, compared as one unsigned big-endian integer.
 ///
 /// It prints as 40 lower-case hex digits; [`NodeId::short`] prints the first 8 for log lines. Text is read in either
 /// case, so two spellings of one id cannot exist beside each other (docs/wire.md, 2.2).
@@ -33,7 +32,7 @@ impl NodeId {
         &self.0
     }
 
-    /// The place of `key`: SHA-1 of its UTF-8 (docs/wire.md, 2.2).
+    /// The id of `key`: SHA-1 of its UTF-8 (docs/wire.md, 2.2).
     pub fn of_key(key: &str) -> Self {
         Self(Sha1::digest(key.as_bytes()).into())
     }
@@ -75,7 +74,7 @@ impl NodeId {
         self
     }
 
-    /// How many leading bits `other` shares with this id (160 if they are equal).
+    /// The number of leading bits that `other` shares with this id (160 if they are equal).
     pub fn common_prefix(&self, other: &NodeId) -> u32 {
         NODE_ID_BITS - self.distance(other).bits()
     }
@@ -141,7 +140,7 @@ impl<'de> Deserialize<'de> for NodeId {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a node id is exactly 40 hex digits, not {found:?}")]
 pub struct ParseNodeIdError {
-    /// What was found, at most its first 64 characters.
+    /// The text, at most its first 64 characters.
     pub found: String,
 }
 
@@ -150,7 +149,7 @@ pub struct ParseNodeIdError {
 pub struct Distance([u8; NODE_ID_BYTES]);
 
 impl Distance {
-    /// The largest distance there is.
+    /// The largest distance.
     pub const MAX: Distance = Distance([0xff; NODE_ID_BYTES]);
 
     /// The 20 bytes, the most significant first.

@@ -1,7 +1,7 @@
-//! Bounded maps that forget the entry set longest ago. They know nothing of what they remember.
+//! Bounded maps that forget the entry set longest ago.
 //!
 //! Round-trip times, verified addresses and rates are remembered for as many addresses as a bound permits: a stranger with
-//! more addresses than that makes us forget, never grow. A process may run thousands of nodes, so a map gives memory back
+//! more addresses than that makes a map forget, never grow. A process may run thousands of nodes, so a map releases memory
 //! when most of it is empty.
 
 use std::collections::hash_map::RandomState;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hashlink::LinkedHashMap;
 
-/// Entries for which memory is kept, however few there are.
+/// Entries for which memory stays allocated, however few there are.
 const SMALL: usize = 16;
 
 /// A map of at most `limit` entries, in the order in which they were last set. All operations take constant time, amortized.
@@ -53,19 +53,19 @@ impl<K: Eq + Hash, V> Lru<K, V> {
     /// Forgets the entry set longest ago.
     pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
         let oldest = self.entries.pop_front();
-        self.give_back();
+        self.shrink();
         oldest
     }
 
     /// Forgets the entry of `key`.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let removed = self.entries.remove(key);
-        self.give_back();
+        self.shrink();
         removed
     }
 
-    /// Gives memory back once three quarters of it are empty: each entry removed pays for a share of the move.
-    fn give_back(&mut self) {
+    /// Releases memory once three quarters of it are empty: each entry removed pays for a share of the move.
+    fn shrink(&mut self) {
         if self.entries.capacity() > SMALL && self.len() <= self.entries.capacity() / 4 {
             self.entries.shrink_to_fit();
         }
@@ -96,7 +96,7 @@ impl<K: Eq + Hash, V> Expiring<K, V> {
         (now.saturating_duration_since(*at) < self.lifetime).then_some(value)
     }
 
-    /// Sets the value of `key` and forgets what is outdated. Returns whether an entry was forgotten before its time.
+    /// Sets the value of `key` and forgets outdated entries. Returns whether an entry was forgotten before its time.
     pub(crate) fn insert(&mut self, key: K, value: V, now: Instant) -> bool {
         self.forget_outdated(now);
         self.entries.insert(key, (now, value)).is_some()
@@ -107,7 +107,7 @@ impl<K: Eq + Hash, V> Expiring<K, V> {
         self.entries.remove(key);
     }
 
-    /// Forgets what is outdated. An entry that is set again becomes the newest, so these are the oldest.
+    /// Forgets outdated entries. An entry that is set again becomes the newest, so these are the oldest.
     pub(crate) fn forget_outdated(&mut self, now: Instant) {
         let lifetime = self.lifetime;
         self.entries.forget_while(|(at, _)| now.saturating_duration_since(*at) >= lifetime);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_has_been_emptied_gives_its_memory_back() {
+    fn a_map_that_has_been_emptied_releases_its_memory() {
         let mut map = Lru::new(10_000);
         for key in 0..10_000u16 {
             map.insert(key, ());
@@ -175,7 +175,7 @@ mod tests {
         let values = |map: &Expiring<i32, char>, at| [1, 2].map(|key| map.get(&key, at).copied());
         assert_eq!(values(&map, start + minute / 2), [Some('c'), Some('b')]);
         assert_eq!((values(&map, start + minute), map.len()), ([Some('c'), None], 2));
-        assert!(!map.insert(3, 'd', start + minute), "what was forgotten for it was outdated");
+        assert!(!map.insert(3, 'd', start + minute), "the entry forgotten for it was outdated");
         assert_eq!(map.len(), 2);
         assert!(map.insert(4, 'e', start + minute), "that one was not");
         map.remove(&4);

@@ -1,4 +1,4 @@
-//! The wire's vocabulary: what nodes say to each other (docs/wire.md, 3). How it is spelled is the codecs' business.
+//! The messages between nodes (docs/wire.md, 3). The codecs define their encodings.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,14 +11,14 @@ use super::value::Value;
 /// The version of this protocol that we write into the optional field `v`. A peer that sends one is not legacy.
 pub const PROTOCOL_VERSION: u32 = 2;
 
-/// The version from which on a node echoes the [`Token`]s that it is given, and repeats a write that lacked one.
+/// The first version whose nodes echo the [`Token`]s that they get, and repeat a write that lacked one.
 pub const TOKEN_VERSION: u32 = 2;
 
 /// Peers that are read of one answer. A correct answer names at most k, 20 by default; further ones are skipped.
 pub const MAX_PEERS_READ: usize = 32;
 
-/// What a node gives to an address that must prove itself, and gets back with its later queries: who knows it reads what goes
-/// to that address. It means nothing to anyone but its maker.
+/// A token that a node sends to an address, and gets back with later queries from there: a sender that shows it receives what is
+/// sent to that address. Only the node that issued it can interpret it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
@@ -36,12 +36,12 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Who reads it in a log could write in another's name.
+        // A reader of a log could write in the name of the address.
         f.write_str("Token(..)")
     }
 }
 
-/// A query's id. A response repeats it exactly as it came, whatever its form: any string of up to 32 bytes.
+/// A query's id: any string of up to 32 bytes. A response repeats it unchanged.
 ///
 /// Ours are 16 lower-case hex digits of 64 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,19 +62,19 @@ impl QueryId {
         Self { bytes, len: 16 }
     }
 
-    /// An id as it came. `None` if it is longer than [`QueryId::MAX_LEN`] bytes.
+    /// The id with this text. `None` if it is longer than [`QueryId::MAX_LEN`] bytes.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut bytes = [0; Self::MAX_LEN];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
         Some(Self { bytes, len: text.len() as u8 })
     }
 
-    /// The text, as it came.
+    /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("made from a str or from hex digits")
     }
 
-    /// The 64 bits, if the id has the form of ours: what the MessagePack wire sends as 8 bytes.
+    /// The 64 bits, which MessagePack sends as 8 bytes, if the id has the form of ours.
     pub fn as_u64(&self) -> Option<u64> {
         let text = self.as_str();
         let ours = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -94,12 +94,12 @@ impl fmt::Debug for QueryId {
     }
 }
 
-/// Who a message says that it is from. Only the id is believed: the address is where the datagram came from.
+/// The sender that a message claims. Only the id is used: the address is the source of the datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
     /// The sender's id. `None` is an empty id: "do not insert me" (docs/wire.md, 2.4).
     pub id: Option<NodeId>,
-    /// The address that the sender believes to have; `None` if it is not a literal one (a legacy node bound to a host
+    /// The address that the sender takes to be its own; `None` if it is not a literal one (a legacy node bound to a host
     /// name writes that). Never used for sending.
     pub ip: Option<IpAddr>,
     /// The port that the sender is bound to (1..=65535).
@@ -107,7 +107,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender that says who it is and where it is bound.
+    /// A sender with this id, bound to this address.
     pub fn new(id: Option<NodeId>, bound: SocketAddr) -> Self {
         Self { id, ip: Some(bound.ip()), port: bound.port() }
     }
@@ -116,19 +116,19 @@ impl Sender {
 /// One message of the wire: one datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Which query this is, or answers.
+    /// The id of this query, or of the query that this answers.
     pub id: QueryId,
-    /// Who says it.
+    /// The sender.
     pub sender: Sender,
     /// The protocol version of a node of ours; `None` from a legacy one.
     pub version: Option<u32>,
-    /// In an answer: what the asker is to show with its later queries to this node. In a query: what it was given.
+    /// In an answer, the token for the asker's later queries to this node. In a query, the latest token from its receiver.
     pub token: Option<Token>,
-    /// What is said.
+    /// The content.
     pub body: Body,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A query.
@@ -140,19 +140,19 @@ pub enum Body {
 /// A query. Keys and values are shared, since one publication goes to many peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Are you there, and who are you?
+    /// A ping: the receiver answers with its id.
     Ping,
-    /// Which peers do you know nearest to `target`?
+    /// A request for the nearest peers to `target`.
     FindNode {
-        /// The id looked for.
+        /// The id.
         target: NodeId,
     },
-    /// The value of `key`, or the nearest peers.
+    /// A request for the value of `key`, or the nearest peers.
     FindValue {
-        /// The key looked for.
+        /// The key.
         key: Arc<str>,
     },
-    /// Hold this value.
+    /// A request to store this value.
     Set {
         /// The key.
         key: Arc<str>,
@@ -160,35 +160,35 @@ pub enum Request {
         value: Arc<Value>,
         /// Absent: a publication, with full expiry. Present: a restore, with the seconds left (docs/wire.md, 9.7).
         ttl: Option<u32>,
-        /// In a restore: seconds since the value was last published, where the holder knows.
+        /// In a restore: seconds since the value was last published, where the holder knows that.
         age: Option<u32>,
     },
-    /// Hold a cached copy of this value, for a time that shrinks with your distance to the key.
+    /// A request to store a cached copy of this value, for a time that shrinks with the receiver's distance to the key.
     SetCached {
         /// The key.
         key: Arc<str>,
         /// The value.
         value: Arc<Value>,
-        /// The key's hash as the sender claims it: written for legacy nodes, never trusted.
+        /// The key's hash that the sender claims: written for legacy nodes, never trusted.
         target: Option<NodeId>,
         /// Seconds left in the copy that this one was made from, where known: a cached copy never outlives it.
         ttl: Option<u32>,
     },
-    /// A `set` or `set_cached` whose value is neither text nor bytes, or text that no UTF-8 spells (a lone surrogate). Such
+    /// A `set` or `set_cached` whose value is neither text nor bytes, or text that UTF-8 cannot encode (a lone surrogate). Such
     /// values work among legacy nodes. It is read, never sent, and acknowledged as refused: a legacy node drops a peer that
     /// does not answer.
     SetUnsupported {
         /// Whether it is a `set_cached`.
         cached: bool,
     },
-    /// Do you hold `key`?
+    /// A question whether the receiver holds `key`.
     CheckStore {
         /// The key.
         key: Arc<str>,
-        /// Length of the value in bytes, as the asker knows it.
+        /// Length of the asker's value in bytes.
         size: Option<u64>,
     },
-    /// The value of `key`: answered, never sent (only 1.0.0 knows it).
+    /// A request for the value of `key`: answered, never sent (only 1.0.0 knows it).
     Get {
         /// The key.
         key: Arc<str>,
@@ -198,9 +198,9 @@ pub enum Request {
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
-    /// To a ping.
+    /// The answer to a ping.
     Pong,
-    /// The nearest peers known.
+    /// The answer to a `find_node`: the nearest peers known.
     FindNode {
         /// Nearest first.
         peers: Vec<Peer>,
@@ -211,7 +211,7 @@ pub enum Response {
         value: Arc<Value>,
         /// Seconds until the copy that answers expires, from nodes of ours.
         ttl: Option<u32>,
-        /// Seconds since the value was last published, where a holder of ours knows. Not with a cached copy.
+        /// Seconds since the value was last published, where a holder of ours knows that. Not with a cached copy.
         age: Option<u32>,
     },
     /// The value is not held; the nearest peers known.
@@ -222,25 +222,25 @@ pub enum Response {
     /// A value is held, and is of a kind that this node cannot represent: see [`Request::SetUnsupported`]. It is read, never
     /// sent.
     UnsupportedValue,
-    /// To a `set`.
+    /// The answer to a `set`.
     Set {
-        /// `false`: refused. Always `true` from legacy nodes, which cannot say.
+        /// `false`: refused. Always `true` from legacy nodes, which cannot report that.
         stored: bool,
         /// Seconds until the copy expires at the peer that answers, from nodes of ours that stored it.
         ttl: Option<u32>,
     },
-    /// To a `set_cached`.
+    /// The answer to a `set_cached`.
     SetCached,
-    /// To a `check_store`.
+    /// The answer to a `check_store`.
     CheckStore {
         /// Whether a full copy is held.
         has_key: bool,
         /// Seconds until it expires, from nodes of ours.
         ttl: Option<u32>,
-        /// Seconds since the value was last published, where a holder of ours knows.
+        /// Seconds since the value was last published, where a holder of ours knows that.
         age: Option<u32>,
     },
-    /// To a `get`.
+    /// The answer to a `get`.
     Get {
         /// The value, if held.
         value: Option<Arc<Value>>,
@@ -261,7 +261,7 @@ impl Request {
         }
     }
 
-    /// Whether this query is to change what the peer holds.
+    /// Returns whether this query changes the receiver's values.
     pub fn is_write(&self) -> bool {
         matches!(self, Request::Set { .. } | Request::SetCached { .. })
     }
@@ -291,7 +291,7 @@ impl Response {
 }
 
 impl Body {
-    /// The wire's name of what is said.
+    /// The wire's name of this content.
     pub fn name(&self) -> &'static str {
         match self {
             Body::Request(request) => request.name(),

@@ -1,10 +1,10 @@
-//! What Kademlia is: pure state machines, and the vocabulary that they share.
+//! The protocol core: Kademlia as pure state machines, with the types that they share.
 //!
-//! No socket, no clock, no entropy of its own, no actix, no tokio. Time comes in as a
-//! [`std::time::Instant`], randomness as an [`Entropy`](entropy::Entropy); effects go out as return values.
+//! It has no socket, no clock, no entropy of its own, no actix and no tokio. The caller passes the time as a
+//! [`std::time::Instant`] and randomness as an [`Entropy`](entropy::Entropy); effects are return values.
 //! `cargo check -p kademlia-dynamic --lib --no-default-features` builds this module alone, which proves it.
 //!
-//! Public is what an application or another implementation needs: ids, peers and values, messages and their three
+//! Public are the parts that an application or another implementation needs: ids, peers and values, messages and their three
 //! encodings, the settings, and the trait of a store. The state machines themselves are private to the crate.
 
 pub(crate) mod admission;

@@ -1,5 +1,5 @@
-//! A peer, and what its address says: how far it can be reached from (scope) and who else may sit there (subnet).
-//! Whether a peer is alive is the routing table's business, not this file's.
+//! Peers, and two properties of their addresses: the scope from which an address can be reached, and the subnet that its owner is
+//! likely to own whole.
 
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,9 +17,9 @@ use super::id::{NodeId, ParseNodeIdError};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "PeerDictionary", try_from = "PeerDictionary")]
 pub struct Peer {
-    /// Its place in the network.
+    /// Its id.
     pub id: NodeId,
-    /// Where its datagrams come from and go to.
+    /// The address from which and to which its datagrams go.
     pub addr: SocketAddr,
 }
 
@@ -76,14 +76,14 @@ impl TryFrom<PeerDictionary> for Peer {
     }
 }
 
-/// Why an address cannot be a peer's. Nothing was changed.
+/// Reasons for which an address cannot be a peer's. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Port 0 cannot be sent to.
+    /// The port is 0, to which nothing can be sent.
     #[error("port 0: a peer's port is 1..=65535")]
     NoPort,
-    /// Unspecified, multicast or broadcast.
+    /// The address is unspecified, multicast or broadcast.
     #[error("{0} is not the address of one host")]
     NotUnicast(IpAddr),
     /// The address cannot be reached from where it was named: loopback is taken from loopback only, a private address
@@ -101,13 +101,13 @@ pub enum AddressError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParsePeerError {
-    /// There is no `@` in it.
+    /// The text has no `@`.
     #[error("a peer is ID@ADDR:PORT")]
     NoAddress,
-    /// What stands before the `@` is not a node id.
+    /// The part before the `@` is not a node id.
     #[error(transparent)]
     Id(#[from] ParseNodeIdError),
-    /// What stands behind the `@` is not a literal address with a port.
+    /// The part after the `@` is not a literal address with a port.
     #[error("a peer is ID@ADDR:PORT, with a literal address")]
     Address(#[from] AddrParseError),
     /// The address is not that of one host.
@@ -115,7 +115,7 @@ pub enum ParsePeerError {
     Unusable(#[from] AddressError),
 }
 
-/// How far away an address means the same host. Ordered from narrow to wide.
+/// The part of the internet in which an address means the same host. Ordered from narrow to wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressScope {
     /// This machine.
@@ -138,7 +138,7 @@ impl AddressScope {
         }
     }
 
-    /// Whether this is the whole internet.
+    /// Returns whether this is the whole internet.
     pub fn is_global(self) -> bool {
         self == Self::Global
     }
@@ -175,7 +175,7 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// The network that one owner is likely to hold whole: an IPv4 /24 or an IPv6 /64 (docs/wire.md, 9.6).
+/// The network that one owner is likely to own whole: an IPv4 /24 or an IPv6 /64 (docs/wire.md, 9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subnet {
     /// The first 24 bits.
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_id_and_a_literal_address_is_no_peer() {
+    fn text_that_is_not_an_id_and_a_literal_address_is_no_peer() {
         let id = NodeId::of_key("x");
         let error = |text: &str| text.parse::<Peer>().unwrap_err();
         assert_eq!(error("127.0.0.1:8000"), ParsePeerError::NoAddress);

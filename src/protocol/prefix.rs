@@ -1,4 +1,4 @@
-//! The ids that one bucket covers: all that begin with the same bits.
+//! Prefixes: sets of ids that begin with the same bits, such as those that one bucket covers.
 
 use std::fmt;
 
@@ -22,28 +22,28 @@ impl Prefix {
         let len = len.min(NODE_ID_BITS);
         let mut bytes = *id.as_bytes();
         for (at, byte) in bytes.iter_mut().enumerate() {
-            let keep = len.saturating_sub(8 * at as u32).min(8);
-            *byte &= (0xff00u16 >> keep) as u8;
+            let fixed = len.saturating_sub(8 * at as u32).min(8);
+            *byte &= (0xff00u16 >> fixed) as u8;
         }
         Self { bits: NodeId::from_bytes(bytes), len }
     }
 
-    /// How many bits are fixed (0..=160).
+    /// The number of fixed bits (0..=160).
     pub fn fixed_bits(&self) -> u32 {
         self.len
     }
 
-    /// The least id that is covered.
+    /// The least id with these bits.
     pub fn first(&self) -> NodeId {
         self.bits
     }
 
-    /// Whether every id is covered: no bit is fixed.
+    /// Returns whether every id is covered: no bit is fixed.
     pub fn covers_all(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether `id` begins with these bits.
+    /// Returns whether `id` begins with these bits.
     pub fn covers(&self, id: &NodeId) -> bool {
         self.bits.common_prefix(id) >= self.len
     }
@@ -56,13 +56,13 @@ impl Prefix {
         })
     }
 
-    /// A random id under this prefix: what a bucket refresh looks for (Kademlia paper, section 2.3).
+    /// A random id under this prefix: the target of a bucket refresh (Kademlia paper, section 2.3).
     pub fn random_id(&self, entropy: &mut dyn Entropy) -> NodeId {
         let mut random = [0; 20];
         entropy.fill(&mut random);
         let random = NodeId::from_bytes(random);
         let head = Prefix::of(&random, self.len).bits;
-        // Without its head only the tail is left; the fixed bits go in front of it.
+        // Clears the head of the random id and sets the fixed bits in its place.
         random.xor(&head).xor(&self.bits)
     }
 }

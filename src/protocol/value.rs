@@ -1,4 +1,4 @@
-//! What is stored under a key: text or bytes. A value keeps the kind it was set with, on every wire.
+//! Values: text or bytes that are stored under a key. A value has the same kind on every wire as when it was set.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl Value {
         self.as_bytes().len()
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

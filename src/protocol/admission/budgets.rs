@@ -1,5 +1,5 @@
-//! What an address costs that has answered a ping and shows no token: any participant answers pings, so the request may be
-//! forged. Beyond three times its requests' bytes it is paid for out of a budget of its host, and of one of all hosts.
+//! Budgets of answers to addresses that have answered a ping and show no token. Any participant answers pings, so their requests
+//! may be forged: beyond three times a request's bytes, an answer is taken out of the budget of its host, and of that of all hosts.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,14 +8,14 @@ use super::rates::{MAX_RATED_SOURCES, Rate, Source};
 
 /// Bytes that a host (an IPv4 address, an IPv6 /64) may be sent at once beyond three times those that came in its name.
 pub const HOST_BUDGET: u32 = 256_000;
-/// Bytes a second by which its budget fills again.
+/// Bytes a second by which the budget of a host fills again.
 pub const HOST_BUDGET_REFILL: u32 = 8_000;
 /// Bytes a second by which the budgets of all hosts together fill again.
 pub const ALL_BUDGETS_REFILL: u32 = 1_000_000;
 /// Bytes that all hosts together may be sent at once.
 pub const ALL_BUDGETS: u32 = 4_000_000;
-/// Hosts whose budget is remembered. Beyond it the one charged longest ago is forgotten, and has all of it again: to make us
-/// forget one takes this many datagrams, four times the bytes of a budget.
+/// Hosts whose budget is remembered. Beyond it the one charged longest ago is forgotten, and has its whole budget again. To
+/// cause that takes this many datagrams: four times the bytes of a budget.
 pub const MAX_BUDGETS: usize = MAX_RATED_SOURCES;
 
 /// The budgets that hosts have used up.
@@ -26,7 +26,7 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// All are whole.
+    /// Full budgets.
     pub(super) fn new() -> Self {
         Self {
             hosts: Rate::new(HOST_BUDGET_REFILL, HOST_BUDGET, MAX_BUDGETS),
@@ -34,18 +34,19 @@ impl Budgets {
         }
     }
 
-    /// Whether the budget of the host of `addr`, and that of all, bear `bytes` more. If not, it costs neither anything.
+    /// Takes `bytes` out of the budget of the host of `addr`, and of that of all hosts. Returns whether both allow it; if not,
+    /// neither is changed.
     pub(super) fn spend(&mut self, addr: SocketAddr, bytes: usize, now: Instant) -> bool {
         let host = Source::of(&addr.ip());
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let Some(arrival) = self.hosts.bears(&host, bytes, now) else { return false };
-        let Some(together) = self.all.bears(&(), bytes, now) else { return false };
+        let Some(arrival) = self.hosts.allows(&host, bytes, now) else { return false };
+        let Some(together) = self.all.allows(&(), bytes, now) else { return false };
         self.hosts.take(host, arrival);
         self.all.take((), together);
         true
     }
 
-    /// Hosts that are remembered.
+    /// The number of hosts that are remembered.
     pub(super) fn hosts(&self) -> usize {
         self.hosts.len()
     }

@@ -1,15 +1,15 @@
-//! Who may cost us what: rates per source, addresses that proved themselves, budgets of those that only answered a ping, and
-//! what waits until they have.
+//! Admission: the cost that each source may cause. Rates per source, verified addresses, budgets of addresses that only answered
+//! a ping, and the queue of items that await verification. This module decides; it sends neither pings nor answers.
 //!
 //! A source address is easily forged. A request is proved by a token of ours (`tokens.rs`). An address that has echoed a query
-//! id of ours lives, but may not have sent the request: it has a budget of bytes (`budgets.rs`), and writes only as a node
-//! that knows no tokens. Until it has done even that it gets at most 3 times the bytes of its request, our pings included, and
-//! nothing that it writes takes effect (docs/wire.md, 9.2). This module decides; it sends neither pings nor answers.
+//! id of ours is alive, but may not have sent the request: it has a budget of bytes (`budgets.rs`), and its writes count only
+//! as those of a node that knows no tokens. Before that, an address gets at most 3 times the bytes of its request, our pings
+//! included, and none of its writes takes effect (docs/wire.md, 9.2).
 
 mod budgets;
-mod held;
 mod rates;
 mod tokens;
+mod unverified;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -22,42 +22,42 @@ use super::message::{TOKEN_VERSION, Token};
 use super::peer::canonical;
 use budgets::Budgets;
 pub use budgets::{HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
-use held::HeldItems;
-pub use held::{Held, HoldRefused};
 pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use rates::{Rate, Rates, Source};
 pub use tokens::{TOKEN_EPOCH, Tokens};
+use unverified::UnverifiedItems;
+pub use unverified::{AwaitingVerification, UnverifiedRefusal};
 
-/// How many times its request's bytes an unverified address gets back.
+/// The most bytes that an unverified address gets back, in multiples of its request.
 pub const MAX_AMPLIFICATION: usize = 3;
-/// For how many seconds of [`Config::legacy_write_rate`] a host may write at once.
+/// The writes that a host may send at once, in seconds of [`Config::legacy_write_rate`].
 pub const LEGACY_WRITE_BURST: u32 = 16;
 
-/// What is known of a request's source address.
+/// The knowledge of a request's source address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It need not prove itself.
+    /// The address needs no verification.
     Exempt,
-    /// The request shows a token that went there.
+    /// The request shows a token that was sent to the address.
     Proved,
-    /// It has echoed a query id of ours within [`Config::verified_for`]: a node of this protocol version lives there, and may
-    /// not have sent this request.
+    /// The address has echoed a query id of ours within [`Config::verified_for`]: there is a node of this protocol version, which
+    /// may not have sent this request.
     Lives {
-        /// The version that its answer named; `None` from a legacy node.
+        /// The version in its answer; `None` from a legacy node.
         version: Option<u32>,
     },
-    /// Nothing.
+    /// Nothing is known.
     Unknown,
 }
 
 impl Standing {
-    /// Whether the request is its source's own, or is taken for that.
+    /// Returns whether the request comes from its source address, or is taken to.
     pub fn is_proved(self) -> bool {
         matches!(self, Self::Exempt | Self::Proved)
     }
 
-    /// Whether a write must show a token that this request does not: its sender says that it runs a `version` that knows tokens,
-    /// or such a node lives at its source, whatever the request says.
+    /// Returns whether a write lacks a token: its sender claims a `version` that knows tokens, or a node that does answered
+    /// from its source, whatever the request claims.
     pub fn lacks_token(self, version: Option<u32>) -> bool {
         let has_tokens = |version: Option<u32>| version >= Some(TOKEN_VERSION);
         match self {
@@ -68,22 +68,21 @@ impl Standing {
     }
 }
 
-/// What becomes of a write.
+/// The decision on a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum WriteAdmission {
     /// It takes effect.
     Take,
-    /// Its source, or who it says that it is, knows tokens, and it shows none that is valid: it is refused, and the answer
-    /// brings a token.
+    /// It is refused, and the answer brings a token: its source knows tokens, or claims to, and it shows no valid one.
     NoToken,
-    /// It comes from a legacy node whose host writes faster than [`Config::legacy_write_rate`]: it is refused.
+    /// It is refused: it comes from a legacy node whose host writes faster than [`Config::legacy_write_rate`].
     TooFast,
     /// It waits until its source has echoed a query id of ours.
-    Hold,
+    AwaitVerification,
 }
 
-/// What is remembered, what waits, and what was turned away since the start.
+/// Counts of what is remembered and what waits, and of what was refused since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AdmissionCounts {
     /// Sources whose rate is remembered: at most [`MAX_RATED_SOURCES`].
@@ -102,7 +101,7 @@ pub struct AdmissionCounts {
     pub held_for_one_address: usize,
     /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
-    /// Answers that the budget of their host, or that of all, did not bear.
+    /// Answers above the budget of their host, or that of all.
     pub over_budget: u64,
     /// Items refused because too many wait in all.
     pub hold_full: u64,
@@ -114,7 +113,7 @@ pub struct AdmissionCounts {
     pub verified_forgotten: u64,
 }
 
-/// Decides what each address may cost. `T` is what is held until an address has proved itself.
+/// Decides what each address may cost. `T` is an item that may await the verification of an address.
 #[derive(Debug)]
 pub struct Admission<T> {
     rate_limit: AppliesTo,
@@ -126,13 +125,13 @@ pub struct Admission<T> {
     tokens: Tokens,
     budgets: Budgets,
     legacy_writes: Rate<Source>,
-    held: HeldItems<T>,
-    /// The events only; the sizes are filled in when it is read.
+    unverified: UnverifiedItems<T>,
+    /// The events only; the sizes are filled in when the counts are read.
     counts: AdmissionCounts,
 }
 
 impl<T> Admission<T> {
-    /// Knows nobody. `ping_len` is the length of our ping in bytes, as it is spelled on this network.
+    /// No address is known. `ping_len` is the length of our ping in bytes, in the encoding of this network.
     pub fn new(config: &Config, ping_len: usize, tokens: Tokens) -> Self {
         let (write_rate, write_burst) = (config.legacy_write_rate, config.legacy_write_rate * LEGACY_WRITE_BURST);
         Self {
@@ -144,20 +143,20 @@ impl<T> Admission<T> {
             tokens,
             budgets: Budgets::new(),
             legacy_writes: Rate::new(write_rate, write_burst, MAX_RATED_SOURCES),
-            held: HeldItems::new(config.max_held, config.max_held_per_address, config.hold_time, ping_len),
+            unverified: UnverifiedItems::new(config.max_held, config.max_held_per_address, config.hold_time, ping_len),
             counts: AdmissionCounts::default(),
         }
     }
 
-    /// Whether a datagram from `from` is within the rate of its source (an IPv4 address, an IPv6 /64) and of the network
-    /// that it is in (a /24, a /48), which those are not held to that live or have proved their address: where only the network
-    /// sends too fast, a token is worth a look. `cost` is what the datagram counts: 1, and 4 for a `set`. One above a rate costs
-    /// nothing further.
+    /// Counts a datagram from `from` against the rate of its source (an IPv4 address, an IPv6 /64) and of its network (a /24, a
+    /// /48). The rate of the network does not apply to addresses that are verified or `proved` by a token: where only the network
+    /// sends too fast, the token is worth checking. `cost` is the weight of the datagram: 1, and 4 for a `set`. A datagram above
+    /// a rate is not counted.
     pub fn admit(&mut self, from: SocketAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
         let ip = from.ip().to_canonical();
-        let lives = || self.version_at(canonical(from), now).is_some();
+        let is_verified = || self.version_at(canonical(from), now).is_some();
         let admitted = if self.rate_limit.covers(&ip) {
-            let proved = proved || lives();
+            let proved = proved || is_verified();
             self.rates.admit(&ip, proved, cost, now)
         } else {
             Admitted::Yes
@@ -166,13 +165,13 @@ impl<T> Admission<T> {
         admitted
     }
 
-    /// What is known of `addr`, from which came a request that shows this token.
+    /// The standing of `addr` for a request that shows this token.
     pub fn standing(&self, addr: SocketAddr, shown: Option<Token>, now: Instant) -> Standing {
         self.judge(addr, shown, now).0
     }
 
-    /// What is known of `addr`, from which came a request that shows this token; and the token that the answer is to bring,
-    /// where the address must prove itself.
+    /// The standing of `addr` for a request that shows this token, and the token that the answer is to bring where the address
+    /// needs verification.
     pub fn judge(&self, addr: SocketAddr, shown: Option<Token>, now: Instant) -> (Standing, Option<Token>) {
         let addr = canonical(addr);
         if !self.verification.covers(&addr.ip()) {
@@ -187,24 +186,24 @@ impl<T> Admission<T> {
         (standing, Some(token))
     }
 
-    /// The version that `addr` named in an answer to us within [`Config::verified_for`], if there was one.
+    /// The version in the latest answer from `addr` within [`Config::verified_for`], if there was one.
     fn version_at(&self, addr: SocketAddr, now: Instant) -> Option<Option<u32>> {
         self.verified.get(&addr, now).copied()
     }
 
-    /// Takes in that `addr` echoed a query id of ours, and names this version, and releases what waited for it, in the order
-    /// of its coming.
+    /// Notes that `addr` echoed a query id of ours and runs this version. Returns the items that waited for it, in the order
+    /// of arrival.
     pub fn verified(&mut self, addr: SocketAddr, version: Option<u32>, now: Instant) -> Vec<T> {
         let addr = canonical(addr);
         if self.verification.covers(&addr.ip()) {
             self.counts.verified_forgotten += u64::from(self.verified.insert(addr, version, now));
         }
-        self.held.release(addr)
+        self.unverified.release(addr)
     }
 
-    /// How many bytes may be sent at once in answer to a request of `request_len` bytes from an address of this standing: any
-    /// number where it is proved, otherwise [`MAX_AMPLIFICATION`] times the request. Where it is `named`, so that the routing
-    /// table may ping its sender, less our ping.
+    /// The number of bytes that may be sent at once in answer to a request of `request_len` bytes from an address of this
+    /// standing: any number where it is proved, otherwise [`MAX_AMPLIFICATION`] times the request. Where the request is `named`
+    /// (it carries an id, so that the routing table may ping its sender), less our ping.
     pub fn answer_limit(&self, standing: Standing, request_len: usize, named: bool) -> usize {
         if standing.is_proved() {
             return usize::MAX;
@@ -213,21 +212,21 @@ impl<T> Admission<T> {
         request_len.saturating_mul(MAX_AMPLIFICATION).saturating_sub(ping)
     }
 
-    /// How many bytes may be sent for each item that waits for `addr` once that has answered, without a budget: what our pings
-    /// have left of [`Admission::answer_limit`]. To be read before [`Admission::verified`].
+    /// The number of bytes that may be sent for each item that waits for `addr` once that has answered, without a budget: the
+    /// rest of [`Admission::answer_limit`] after our pings. To be read before [`Admission::verified`].
     pub fn released_limit(&self, addr: SocketAddr) -> usize {
-        self.held.share(canonical(addr))
+        self.unverified.share(canonical(addr))
     }
 
-    /// Whether the budget of `addr`, which [lives](Standing::Lives), bears `bytes` beyond [`Admission::answer_limit`]. If so, they
-    /// are taken out of it; if not, nothing is.
+    /// Takes `bytes` beyond [`Admission::answer_limit`] out of the budget of `addr`, which [is verified](Standing::Lives).
+    /// Returns whether the budget allows it; if not, nothing is changed.
     pub fn spend(&mut self, addr: SocketAddr, bytes: usize, now: Instant) -> bool {
         let spent = self.budgets.spend(canonical(addr), bytes, now);
         self.counts.over_budget += u64::from(!spent);
         spent
     }
 
-    /// What becomes of a write from `addr`, which has this standing, by a sender that says it runs `version`.
+    /// Decides on a write from `addr`, which has this standing, by a sender that claims to run `version`.
     pub fn admit_write(
         &mut self,
         addr: SocketAddr,
@@ -240,49 +239,55 @@ impl<T> Admission<T> {
             _ if standing.lacks_token(version) => WriteAdmission::NoToken,
             Standing::Lives { .. } => {
                 let host = Source::of(&addr.ip());
-                let Some(arrival) = self.legacy_writes.bears(&host, 1, now) else { return WriteAdmission::TooFast };
+                let Some(arrival) = self.legacy_writes.allows(&host, 1, now) else { return WriteAdmission::TooFast };
                 self.legacy_writes.take(host, arrival);
                 WriteAdmission::Take
             }
-            Standing::Unknown => WriteAdmission::Hold,
+            Standing::Unknown => WriteAdmission::AwaitVerification,
         }
     }
 
-    /// Holds `item` until `addr` has proved itself, or [`Config::hold_time`] is over. `credit` is how many bytes may be sent
-    /// there for the request that it belongs to: the pings are taken out of it.
+    /// Queues `item` until `addr` is verified, or [`Config::hold_time`] is over. `credit` is the number of bytes that may be
+    /// sent there for the request of the item: the pings are taken out of it.
     ///
     /// # Errors
-    /// [`HoldRefused`], with the item back.
-    pub fn hold(&mut self, addr: SocketAddr, item: T, credit: usize, now: Instant) -> Result<Held, (T, HoldRefused)> {
-        let held = self.held.hold(canonical(addr), item, credit, now);
-        match &held {
-            Err((_, HoldRefused::Full)) => self.counts.hold_full += 1,
-            Err((_, HoldRefused::AddressFull)) => self.counts.hold_address_full += 1,
+    /// [`UnverifiedRefusal`], with the item back.
+    pub fn await_verification(
+        &mut self,
+        addr: SocketAddr,
+        item: T,
+        credit: usize,
+        now: Instant,
+    ) -> Result<AwaitingVerification, (T, UnverifiedRefusal)> {
+        let queued = self.unverified.insert(canonical(addr), item, credit, now);
+        match &queued {
+            Err((_, UnverifiedRefusal::Full)) => self.counts.hold_full += 1,
+            Err((_, UnverifiedRefusal::AddressFull)) => self.counts.hold_address_full += 1,
             Ok(_) => {}
         }
-        held
+        queued
     }
 
-    /// Gives up the items whose pong has not come in time, the oldest first, and forgets outdated addresses.
+    /// Forgets outdated addresses, and returns the items that got no pong in time, the oldest first.
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
         self.verified.forget_outdated(now);
-        let expired = self.held.expire(now);
+        let expired = self.unverified.expire(now);
         self.counts.hold_expired += expired.len() as u64;
         expired
     }
 
-    /// The addresses to be pinged again, half of [`Config::hold_time`] after they were last: a ping or its pong was lost, and
-    /// something waits for them that can pay for another one.
+    /// The addresses to be pinged again, half of [`Config::hold_time`] after the last ping: that or its pong was lost, and the
+    /// items that wait can pay for another one.
     pub fn ping_again(&mut self, now: Instant) -> Vec<SocketAddr> {
-        self.held.ping_again(now)
+        self.unverified.ping_again(now)
     }
 
-    /// When the next held item is given up, or the next address pinged again.
+    /// The time at which the next item expires, or the next address is to be pinged again.
     pub fn next_wakeup(&self) -> Option<Instant> {
-        self.held.next_wakeup()
+        self.unverified.next_wakeup()
     }
 
-    /// What is remembered and waits now, and what was turned away since the start.
+    /// The current counts.
     pub fn counts(&self) -> AdmissionCounts {
         AdmissionCounts {
             rated_sources: self.rates.sources(),
@@ -290,8 +295,8 @@ impl<T> Admission<T> {
             verified_addresses: self.verified.len(),
             budgets: self.budgets.hosts(),
             legacy_writers: self.legacy_writes.len(),
-            held: self.held.len(),
-            held_for_one_address: self.held.most_at_one_address(),
+            held: self.unverified.len(),
+            held_for_one_address: self.unverified.most_at_one_address(),
             ..self.counts
         }
     }

@@ -1,5 +1,5 @@
-//! How fast a source may send, and all sources of one network together: the generic cell rate algorithm (ITU-T I.371), one
-//! timestamp for each.
+//! Rates: how fast a source may send, and all sources of one network together. It is the generic cell rate algorithm (ITU-T
+//! I.371), with one timestamp for each.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ pub const MAX_RATED_SOURCES: usize = 16_384;
 /// Networks whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
 pub const MAX_RATED_PREFIXES: usize = 16_384;
 
-/// Who has a rate: one IPv4 address, or one IPv6 /64, since a host is handed that many addresses.
+/// A source with a rate of its own: one IPv4 address, or one IPv6 /64, since a host gets that many addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Source {
     V4([u8; 4]),
@@ -31,7 +31,7 @@ impl Source {
         }
     }
 
-    /// The network that it is in.
+    /// The network of this source.
     fn network(self) -> SourceNetwork {
         match self {
             Self::V4([a, b, c, _]) => SourceNetwork::V4([a, b, c]),
@@ -40,26 +40,27 @@ impl Source {
     }
 }
 
-/// Who has a rate together: one IPv4 /24, or one IPv6 /48, the least that one owner usually has.
+/// A network with a rate of its own: one IPv4 /24, or one IPv6 /48, the least that one owner usually has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum SourceNetwork {
     V4([u8; 3]),
     V6([u8; 6]),
 }
 
-/// Whether a datagram is within the rates.
+/// The decision on a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Admitted {
-    /// It is. It has been counted.
+    /// It is within the rates. It has been counted.
     Yes,
-    /// Only if its sender has proved its address: its network sends too fast, it does not. It has not been counted.
+    /// It is admitted only if its sender proves its address: its network sends too fast, its source does not. It has not been
+    /// counted.
     IfProved,
-    /// Its source sends too fast. It has not been counted.
+    /// It is refused: its source sends too fast. It has not been counted.
     No,
 }
 
-/// The rates that sources, and the networks that they are in, have used up.
+/// The rates that sources and their networks have used up.
 #[derive(Debug)]
 pub(super) struct Rates {
     sources: Rate<Source>,
@@ -67,7 +68,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Nobody has used up anything.
+    /// Unused rates.
     pub(super) fn new(config: &Config) -> Self {
         Self {
             sources: Rate::new(config.source_rate, config.source_burst, MAX_RATED_SOURCES),
@@ -75,41 +76,41 @@ impl Rates {
         }
     }
 
-    /// Whether the rates of `ip` and of its network both bear `cost` more. If not, it costs neither of them anything: one
-    /// source that sends too fast does not use up what its neighbours have. Whoever has `proved` its address is held to its own
+    /// Counts `cost` against the rates of `ip` and of its network, if both allow it. If not, neither is changed: one source that
+    /// sends too fast does not use up the rate of its neighbours. A source that has `proved` its address is bound by its own
     /// rate alone, as it may be the only honest one of a network in whose name another sends.
     pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
         let source = Source::of(ip);
         let network = source.network();
-        let Some(arrival) = self.sources.bears(&source, cost, now) else { return Admitted::No };
+        let Some(arrival) = self.sources.allows(&source, cost, now) else { return Admitted::No };
         if !proved {
-            let Some(together) = self.prefixes.bears(&network, cost, now) else { return Admitted::IfProved };
+            let Some(together) = self.prefixes.allows(&network, cost, now) else { return Admitted::IfProved };
             self.prefixes.take(network, together);
         }
         self.sources.take(source, arrival);
         Admitted::Yes
     }
 
-    /// Sources that are remembered.
+    /// The number of sources that are remembered.
     pub(super) fn sources(&self) -> usize {
         self.sources.len()
     }
 
-    /// Networks that are remembered.
+    /// The number of networks that are remembered.
     pub(super) fn prefixes(&self) -> usize {
         self.prefixes.len()
     }
 }
 
-/// One rate that many have, each for itself.
+/// A rate that applies to each key separately.
 #[derive(Debug)]
 pub(super) struct Rate<K> {
     /// The time that one datagram takes at the permitted rate.
     interval: Duration,
     /// How far ahead of `now` a time may run.
     burst: Duration,
-    /// When each one's datagrams so far would all have come, had they come at the permitted rate. A time that is past
-    /// means nothing any more: who has one has its whole burst, as one that is not known.
+    /// The time at which the datagrams of each key so far would all have arrived at the permitted rate. A time that is past
+    /// means nothing: its key has its whole burst, as an unknown one has.
     arrivals: Lru<K, Instant>,
 }
 
@@ -120,25 +121,25 @@ impl<K: Copy + Eq + Hash> Rate<K> {
         Self { interval, burst: interval * burst.max(1), arrivals: Lru::new(limit) }
     }
 
-    /// The time of `key` once it has used up `cost` more, if it may.
-    pub(super) fn bears(&mut self, key: &K, cost: u32, now: Instant) -> Option<Instant> {
+    /// The time of `key` once it has used up `cost` more, if the rate allows that.
+    pub(super) fn allows(&mut self, key: &K, cost: u32, now: Instant) -> Option<Instant> {
         self.forget_past(now);
         let arrival = self.arrivals.get(key).map_or(now, |at| now.max(*at)) + self.interval * cost;
         (arrival.saturating_duration_since(now) <= self.burst).then_some(arrival)
     }
 
-    /// Takes it that `key` has used up what [`Rate::bears`] said.
+    /// Notes that `key` has used up what [`Rate::allows`] allowed.
     pub(super) fn take(&mut self, key: K, arrival: Instant) {
         self.arrivals.insert(key, arrival);
     }
 
-    /// Those that are remembered.
+    /// The number of keys that are remembered.
     pub(super) fn len(&self) -> usize {
         self.arrivals.len()
     }
 
-    /// Forgets those who have their whole burst again. A time runs at most a burst ahead, so whoever is kept by an older one
-    /// that is not past yet goes soon after.
+    /// Forgets the keys that have their whole burst again. A time runs at most a burst ahead, so a key that an older one
+    /// retains goes soon after.
     fn forget_past(&mut self, now: Instant) {
         self.arrivals.forget_while(|arrival| *arrival <= now);
     }
@@ -200,7 +201,7 @@ mod tests {
             (0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, now) == Admitted::Yes).count(),
             10
         );
-        // And what the network does not bear costs the source nothing: it has its burst when the network has room again.
+        // A datagram that the network's rate refuses costs the source nothing: it has its burst when the network has room again.
         let later = now + Duration::from_secs(1);
         assert_eq!(
             (0..10_000).filter(|_| rates.admit(&ip("198.51.100.3"), false, 1, later) == Admitted::Yes).count(),

@@ -24,8 +24,8 @@ fn admit<T>(admission: &mut Admission<T>, from: SocketAddr, cost: u32, now: Inst
     admission.admit(from, false, cost, now) == Admitted::Yes
 }
 
-/// Whether it need not prove itself, or has answered.
-fn lives<T>(admission: &Admission<T>, addr: SocketAddr, now: Instant) -> bool {
+/// Whether it needs no verification, or has answered.
+fn is_known<T>(admission: &Admission<T>, addr: SocketAddr, now: Instant) -> bool {
     admission.standing(addr, None, now) != Standing::Unknown
 }
 
@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn whatever_comes_the_bounds_hold_and_no_item_is_lost_or_given_twice(
+    fn in_every_history_the_bounds_hold_and_no_item_is_lost_or_returned_twice(
         steps in prop::collection::vec(step(), 0..200),
     ) {
         let config = Config::builder()
@@ -70,13 +70,13 @@ proptest! {
                 Step::Hold { host } => {
                     next += 1;
                     let there = held.iter().filter(|(_, h, _)| *h == host).count();
-                    let outcome = admission.hold(global(host, 9), next, 2 * PING_LEN, now);
+                    let outcome = admission.await_verification(global(host, 9), next, 2 * PING_LEN, now);
                     if there >= 2 {
-                        prop_assert_eq!(outcome, Err((next, HoldRefused::AddressFull)));
+                        prop_assert_eq!(outcome, Err((next, UnverifiedRefusal::AddressFull)));
                     } else if held.len() >= 5 {
-                        prop_assert_eq!(outcome, Err((next, HoldRefused::Full)));
+                        prop_assert_eq!(outcome, Err((next, UnverifiedRefusal::Full)));
                     } else {
-                        prop_assert_eq!(outcome, Ok(Held { ping: there == 0 }));
+                        prop_assert_eq!(outcome, Ok(AwaitingVerification { ping: there == 0 }));
                         held.push((next, host, now + config.hold_time));
                         pinged.entry(host).or_insert(now);
                     }
@@ -88,7 +88,7 @@ proptest! {
                     prop_assert_eq!(admission.verified(global(host, 9), None, now), items);
                     proved.insert(host, now);
                     pinged.remove(&host);
-                    prop_assert!(lives(&admission, global(host, 9), now));
+                    prop_assert!(is_known(&admission, global(host, 9), now));
                 }
                 Step::Expire => {
                     let (over, left): (Vec<_>, Vec<_>) = held.iter().partition(|(_, _, at)| *at <= now);
@@ -106,13 +106,13 @@ proptest! {
             }
             let counts = admission.counts();
             prop_assert!(counts.held <= 5 && counts.verified_addresses <= 3);
-            prop_assert!(admission.held.addresses() <= counts.held);
+            prop_assert!(admission.unverified.addresses() <= counts.held);
             prop_assert_eq!(counts.held, held.len());
             let due = held.iter().map(|(_, _, at)| *at).chain(pinged.values().map(|at| *at + half)).min();
             prop_assert_eq!(admission.next_wakeup(), due);
             for host in 0..6 {
                 let fresh = proved.get(&host).is_some_and(|at| now - *at < secs(2));
-                prop_assert!(fresh || !lives(&admission, global(host, 9), now));
+                prop_assert!(fresh || !is_known(&admission, global(host, 9), now));
             }
         }
     }
@@ -159,7 +159,7 @@ fn ports_of_one_host_and_addresses_of_one_ipv6_network_share_a_rate() {
 }
 
 #[test]
-fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_told_so() {
+fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_configured() {
     let near = [addr("127.0.0.1:1"), addr("10.1.2.3:1"), addr("[fd00::1]:1")];
     let strict =
         Config::builder().rate_limit(AppliesTo::Always).source_verification(AppliesTo::Always).build().unwrap();
@@ -168,7 +168,7 @@ fn loopback_and_private_sources_have_no_rate_and_need_no_proof_unless_told_so() 
     let run = |config: &Config, from: SocketAddr| {
         let mut admission: Admission<()> = Admission::new(config, PING_LEN, tokens());
         let admitted = (0..200).filter(|_| admit(&mut admission, from, 1, now)).count();
-        (admitted, lives(&admission, from, now))
+        (admitted, is_known(&admission, from, now))
     };
     for from in near {
         assert_eq!(run(&Config::default(), from), (200, true), "{from}");
@@ -212,7 +212,7 @@ fn at_the_bound_the_address_verified_longest_ago_is_forgotten() {
     for host in [1, 2, 1, 3] {
         admission.verified(global(host, 1), None, now);
     }
-    let verified: Vec<u16> = (1..=3).filter(|host| lives(&admission, global(*host, 1), now)).collect();
+    let verified: Vec<u16> = (1..=3).filter(|host| is_known(&admission, global(*host, 1), now)).collect();
     assert_eq!(verified, [1, 3]);
     assert_eq!(admission.counts().verified_forgotten, 1);
 }
@@ -222,16 +222,16 @@ fn an_address_stays_verified_for_its_time_and_another_port_is_another_address() 
     let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     admission.verified(global(1, 1), None, now);
-    assert!(lives(&admission, global(1, 1), now + secs(599)));
-    assert!(!lives(&admission, global(1, 2), now));
-    assert!(!lives(&admission, global(1, 1), now + secs(600)));
+    assert!(is_known(&admission, global(1, 1), now + secs(599)));
+    assert!(!is_known(&admission, global(1, 2), now));
+    assert!(!is_known(&admission, global(1, 1), now + secs(600)));
     assert_eq!(admission.counts().verified_addresses, 1);
     admission.expire(now + secs(600));
     assert_eq!(admission.counts().verified_addresses, 0);
 }
 
 #[test]
-fn whoever_proves_himself_drives_out_those_whose_time_is_over() {
+fn a_verified_address_displaces_those_whose_time_is_over() {
     let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     for host in 0..1_000 {
@@ -244,7 +244,7 @@ fn whoever_proves_himself_drives_out_those_whose_time_is_over() {
 }
 
 #[test]
-fn what_shows_no_token_gets_three_times_its_request_less_a_ping_to_who_it_says_that_it_is() {
+fn an_answer_to_a_request_without_a_token_is_at_most_three_times_its_length_less_a_ping_to_its_sender() {
     let mut admission: Admission<()> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     let limit = |admission: &Admission<()>, standing, len, named| admission.answer_limit(standing, len, named);
@@ -263,7 +263,7 @@ fn what_shows_no_token_gets_three_times_its_request_less_a_ping_to_who_it_says_t
 }
 
 #[test]
-fn a_token_proves_the_requests_of_its_address_whatever_else_is_forgotten_of_it() {
+fn a_token_proves_the_requests_of_its_address_even_when_all_else_about_it_is_forgotten() {
     let config = Config::builder().max_verified_addresses(2).build().unwrap();
     let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
     let now = Instant::now();
@@ -288,13 +288,13 @@ fn a_write_without_a_token_waits_or_is_refused_or_is_a_legacy_nodes_within_its_r
     for version in [None, Some(1), Some(2), Some(3)] {
         assert_eq!(admit(Standing::Proved, version, now), WriteAdmission::Take);
         assert_eq!(admit(Standing::Exempt, version, now), WriteAdmission::Take);
-        // Whatever it says that it is, a node that knows tokens lives there.
+        // Whatever version the request claims, a node that knows tokens has answered from there.
         assert_eq!(admit(Standing::Lives { version: Some(2) }, version, now), WriteAdmission::NoToken);
     }
     for standing in [Standing::Unknown, Standing::Lives { version: None }] {
         assert_eq!(admit(standing, Some(2), now), WriteAdmission::NoToken);
     }
-    assert_eq!(admit(Standing::Unknown, None, now), WriteAdmission::Hold);
+    assert_eq!(admit(Standing::Unknown, None, now), WriteAdmission::AwaitVerification);
     let mut taken = |at| {
         let legacy = Standing::Lives { version: None };
         (0..100).filter(|_| admit(legacy, None, at) == WriteAdmission::Take).count()
@@ -304,7 +304,7 @@ fn a_write_without_a_token_waits_or_is_refused_or_is_a_legacy_nodes_within_its_r
 }
 
 #[test]
-fn a_network_that_sends_too_fast_costs_those_nothing_that_show_a_token() {
+fn a_network_that_sends_too_fast_costs_senders_with_a_token_nothing() {
     let config = Config::builder().prefix_rate(1).prefix_burst(4).build().unwrap();
     let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
     let now = Instant::now();
@@ -314,11 +314,11 @@ fn a_network_that_sends_too_fast_costs_those_nothing_that_show_a_token() {
 }
 
 #[test]
-fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence() {
+fn an_address_is_pinged_once_for_all_items_that_wait_for_it_and_again_after_silence() {
     let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
     let hold = |admission: &mut Admission<u8>, port, item, now| {
-        admission.hold(global(1, port), item, 2 * PING_LEN, now).is_ok_and(|held| held.ping)
+        admission.await_verification(global(1, port), item, 2 * PING_LEN, now).is_ok_and(|held| held.ping)
     };
     assert!(hold(&mut admission, 1, 1, now));
     assert!(!hold(&mut admission, 1, 2, now));
@@ -333,11 +333,11 @@ fn one_address_is_pinged_once_for_all_that_it_waits_for_and_again_after_silence(
 }
 
 #[test]
-fn an_address_is_pinged_only_as_often_as_the_requests_that_wait_for_it_pay_for() {
+fn an_address_is_pinged_only_as_often_as_the_waiting_requests_pay_for() {
     let mut admission: Admission<u8> = Admission::new(&Config::default(), PING_LEN, tokens());
     let start = Instant::now();
     let hold = |admission: &mut Admission<u8>, item, credit, now| {
-        admission.hold(global(1, 1), item, credit, now).expect("there is room").ping
+        admission.await_verification(global(1, 1), item, credit, now).expect("there is room").ping
     };
     assert!(!hold(&mut admission, 1, PING_LEN / 2, start), "half a ping");
     assert!(hold(&mut admission, 2, PING_LEN / 2, start), "the other half");
@@ -350,7 +350,7 @@ fn an_address_is_pinged_only_as_often_as_the_requests_that_wait_for_it_pay_for()
 }
 
 #[test]
-fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_it_answers() {
+fn while_writes_keep_arriving_their_address_is_pinged_twice_in_a_verification_time_until_it_answers() {
     let mut admission: Admission<u64> = Admission::new(&Config::default(), PING_LEN, tokens());
     let start = Instant::now();
     let mut pings = 0;
@@ -359,7 +359,9 @@ fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_i
         let _ = admission.expire(now);
         pings += admission.ping_again(now).len();
         if ms % 400 == 0 {
-            pings += usize::from(admission.hold(global(1, 1), ms, 2 * PING_LEN, now).expect("there is room").ping);
+            pings += usize::from(
+                admission.await_verification(global(1, 1), ms, 2 * PING_LEN, now).expect("there is room").ping,
+            );
         }
     }
     assert_eq!(pings, 20);
@@ -369,10 +371,12 @@ fn while_writes_keep_coming_their_address_is_pinged_twice_in_a_hold_time_until_i
 fn a_flood_of_forged_sources_fills_the_queue_and_no_more() {
     let mut admission: Admission<u16> = Admission::new(&Config::default(), PING_LEN, tokens());
     let now = Instant::now();
-    let held = (0..10_000).filter(|host| admission.hold(global(*host, 1), *host, 2 * PING_LEN, now).is_ok()).count();
+    let held = (0..10_000)
+        .filter(|host| admission.await_verification(global(*host, 1), *host, 2 * PING_LEN, now).is_ok())
+        .count();
     assert_eq!(held, 256);
     assert_eq!(admission.counts().hold_full, 10_000 - 256);
     assert_eq!(admission.ping_again(now + secs(1)).len(), 256);
     assert_eq!(admission.expire(now + secs(1)).len(), 256);
-    assert_eq!((admission.held.addresses(), admission.next_wakeup()), (0, None));
+    assert_eq!((admission.unverified.addresses(), admission.next_wakeup()), (0, None));
 }

@@ -1,9 +1,9 @@
-//! Tokens: what a sender shows who reads what goes to its address. Each is computed anew from the address, the time and a
-//! secret, so nothing is remembered of those who were given one.
+//! Tokens: a sender that shows one proves that it receives what is sent to its address. Each is computed anew from the address,
+//! the time and a secret, so the node remembers no receivers.
 //!
 //! The hash is SHA-1 over secret, epoch, address and port, cut to 64 bits: one compression, since all of it is one block of
 //! fixed length, to which nothing can be appended. Of the hashes in the tree it is the one that can be given a key; a guess
-//! succeeds once in 2^64 datagrams, and collisions are of no use to anyone.
+//! succeeds once in 2^64 datagrams, and collisions are of no use to an attacker.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +14,10 @@ use sha1::{Digest, Sha1};
 use crate::protocol::entropy::Entropy;
 use crate::protocol::message::Token;
 
-/// How long the tokens of one epoch are made. They are valid in the next one as well, so 5 to 10 minutes.
+/// The time for which the tokens of one epoch are issued. They are valid in the next one as well, so 5 to 10 minutes.
 pub const TOKEN_EPOCH: Duration = Duration::from_secs(300);
 
-/// Makes and checks the tokens of one node. Two that were made of the same entropy at the same instant are equal.
+/// Makes and checks the tokens of one node. Two instances from the same entropy and instant are equal.
 #[derive(Clone)]
 pub struct Tokens {
     secret: [u8; 20],
@@ -25,19 +25,19 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// With a new secret, which never leaves it.
+    /// Draws a new secret, which never leaves this node.
     pub fn new(entropy: &mut dyn Entropy, start: Instant) -> Self {
         let mut secret = [0; 20];
         entropy.fill(&mut secret);
         Self { secret, start }
     }
 
-    /// The token that `addr`, in its canonical form, gets now.
+    /// The current token of `addr`, which is in its canonical form.
     pub fn make(&self, addr: SocketAddr, now: Instant) -> Token {
         self.of_epoch(addr, self.epoch(now))
     }
 
-    /// Whether `shown` is a token that `addr` got in this epoch, whose token is `current`, or in the last one.
+    /// Returns whether `shown` is a token of `addr`: the `current` one, or that of the epoch before.
     pub(super) fn is_valid(&self, shown: Token, current: Token, addr: SocketAddr, now: Instant) -> bool {
         let before = |epoch| shown == self.of_epoch(addr, epoch);
         shown == current || self.epoch(now).checked_sub(1).is_some_and(before)

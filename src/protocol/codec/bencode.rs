@@ -1,7 +1,7 @@
 //! The bencode wire: sorted keys, ids in hex, bytes behind a prefix (docs/wire.md, 5.3).
 //!
-//! What Python's encoder cannot tell apart cannot be told apart here either: a *text* value that begins with the
-//! prefix is read as bytes, and a byte string is text or bytes by whether it is UTF-8. Such a text is written as it is.
+//! Python's encoder does not distinguish all values, so neither does this one: a *text* value that begins with the prefix is read
+//! as bytes, and a byte string is text exactly if it is UTF-8. Such a text is written unchanged.
 
 use std::marker::PhantomData;
 
@@ -11,13 +11,13 @@ use serde::de::DeserializeSeed;
 use super::bencode_form;
 use super::dialect::{Dialect, digits, ip_text_len};
 use super::error::DecodeError;
-use super::loose::{Leaf, Loose};
+use super::lenient::{Leaf, Lenient};
 use super::wire::{Outgoing, WireForm, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
-/// What stands in front of a value that is bytes.
+/// The prefix of a value that is bytes.
 const BYTES_PREFIX: &[u8] = b"\0bytes\0";
 
 /// The bencode spelling of leaves.
@@ -68,14 +68,14 @@ pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     bencode_form::check(datagram)?;
     let mut deserializer = serde_bencode::Deserializer::new(datagram);
-    let found = Loose(WireForm::<Bencode>(PhantomData))
+    let found = Lenient(WireForm::<Bencode>(PhantomData))
         .deserialize(&mut deserializer)
         .map_err(|_| DecodeError::Malformed("not bencode"))?;
     message_of(found)
 }
 
-/// A `find_value_res` as we write it, but for its value: with the longest IPv4 address and port and every optional
-/// field at its longest. A legacy node's is the same without those fields.
+/// A `find_value_res` as we write it, without its value: with the longest IPv4 address and port and every optional field at
+/// its longest. A legacy node's is the same without those fields.
 const FRAME: &str = concat!(
     "d3:agei4294967295e2:id16:00000000000000006:senderd2:ip15:255.255.255.2557:node_id40:0000000000000000000000000000000000000000",
     "4:porti65535ee5:token16:00000000000000003:ttli4294967295e4:type14:find_value_res1:vi4294967295e5:valuee"
@@ -89,7 +89,7 @@ pub(super) fn answer_len(value: &Value) -> usize {
         }
 }
 
-/// Bytes of a string of `len` bytes, with its length in front.
+/// The length of a string of `len` bytes with its prefix.
 fn string_len(len: usize) -> usize {
     digits(len) + 1 + len
 }

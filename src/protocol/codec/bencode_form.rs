@@ -1,13 +1,13 @@
-//! The form of bencode, checked without recursion and without allocation before anything else looks at a datagram:
-//! `serde_bencode` recurses as deep as its input says, and reads much that no encoder writes.
+//! The form of bencode, checked without recursion and without allocation before a datagram is decoded: `serde_bencode` recurses as
+//! deep as its input nests, and accepts much that no encoder writes.
 //!
-//! What passes is one dictionary and nothing after it, nested at most [`MAX_DEPTH`] levels; lengths and integers are
+//! A datagram passes if it is one dictionary and nothing after it, nested at most [`MAX_DEPTH`] levels; lengths and integers are
 //! canonical (no leading zeros, no `-0`, integers of 64 bits); keys are UTF-8 and strictly ascending by their bytes,
-//! hence never twice. All that Python's encoder writes passes.
+//! hence never twice. Every datagram of Python's encoder passes.
 
 use super::error::{DecodeError, MAX_DEPTH};
 
-/// The longest 64-bit integer, with its sign, and so the most digits that are looked at.
+/// The longest 64-bit integer, with its sign, and so the most digits that are read.
 const MAX_DIGITS: usize = 20;
 
 /// A list or a dictionary that has not ended yet.
@@ -15,9 +15,9 @@ const MAX_DIGITS: usize = 20;
 enum Open<'a> {
     List,
     Dictionary {
-        /// The key before this place.
+        /// The latest key.
         last: Option<&'a [u8]>,
-        /// Whether that key still lacks its value.
+        /// Whether that key lacks its value.
         wants_value: bool,
     },
 }
@@ -66,7 +66,7 @@ pub(super) fn check(datagram: &[u8]) -> Result<(), DecodeError> {
             }
             _ => return Err(DecodeError::Malformed("not bencode")),
         }
-        // Here a value has ended.
+        // A value has ended here.
         match stack[..depth].last_mut() {
             Some(Open::Dictionary { wants_value, .. }) => *wants_value = false,
             Some(Open::List) => {}
@@ -76,7 +76,7 @@ pub(super) fn check(datagram: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// The digits from `at` up to `end` (which must follow within reach), and the place behind it.
+/// The digits from `at` up to `end`, which must follow within [`MAX_DIGITS`], and the position after it.
 fn digits(datagram: &[u8], at: usize, end: u8) -> Result<(&str, usize), DecodeError> {
     let rest = &datagram[at..];
     let len = rest.iter().take(MAX_DIGITS + 1).position(|byte| *byte == end);
@@ -88,7 +88,7 @@ fn digits(datagram: &[u8], at: usize, end: u8) -> Result<(&str, usize), DecodeEr
     if canonical { Ok((text, at + text.len() + 1)) } else { Err(DecodeError::Malformed("a number out of form")) }
 }
 
-/// The string whose length begins at `at`, and the place behind it.
+/// The string whose length begins at `at`, and the position after it.
 fn string(datagram: &[u8], at: usize) -> Result<(&[u8], usize), DecodeError> {
     let (len, start) = digits(datagram, at, b':')?;
     let end = len.parse::<usize>().ok().and_then(|len| start.checked_add(len));
@@ -96,7 +96,7 @@ fn string(datagram: &[u8], at: usize) -> Result<(&[u8], usize), DecodeError> {
     content.ok_or(DecodeError::Malformed("a string longer than the datagram"))
 }
 
-/// The place behind the integer whose `i` stands at `at`.
+/// The position after the integer whose `i` is at `at`.
 fn integer_end(datagram: &[u8], at: usize) -> Result<usize, DecodeError> {
     let (text, end) = digits(datagram, at + 1, b'e')?;
     match text.parse::<i64>() {
@@ -110,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_encoder_writes_passes() {
+    fn canonical_bencode_passes() {
         for good in ["de", "d1:ai0ee", "d1:ai-1e1:bi9223372036854775807ee", "d0:0:1:alee", "d1:aldelei1e0:ee"] {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
     }
 
     #[test]
-    fn what_no_encoder_writes_does_not() {
+    fn other_bencode_is_refused() {
         for bad in [
             "d",
             "e",

@@ -1,5 +1,5 @@
-//! How the leaves of a message are spelled: what JSON, bencode and MessagePack do each in their own way, and the forms
-//! of sender, peers and value that follow from it. Which fields a message has is `wire.rs`'s business.
+//! Dialects: the encodings of leaves that differ between JSON, bencode and MessagePack, and the forms of sender, peers and value
+//! that follow from them. `wire.rs` defines which fields a message has.
 
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess}
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::loose::{Form, Leaf, LeafForm, Loose, Slot, skip_rest};
+use super::lenient::{Form, Leaf, LeafForm, Lenient, Slot, skip_rest};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{MAX_PEERS_READ, QueryId, Sender, Token};
 use crate::protocol::peer::{Peer, check_unicast};
@@ -26,18 +26,18 @@ pub(super) trait Dialect: Sized {
     /// Reads a boolean.
     fn flag(leaf: Leaf<'_>) -> Option<bool>;
 
-    /// Reads a value that is spelled without parts.
+    /// Reads a value that is encoded as a leaf.
     fn value(leaf: Leaf<'_>) -> Option<Value>;
 
-    /// Reads a value that is spelled as a dictionary.
+    /// Reads a value that is encoded as a dictionary.
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
         while dictionary.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Slot::Bad)
     }
 
-    /// Reads whatever stands where a value could. What is well-formed and no value of ours is [`Slot::Bad`], not an error.
+    /// Reads the content of a `value` field. Well-formed content that is no value of ours is [`Slot::Bad`], not an error.
     fn read_value<'de, R: Deserializer<'de>>(reader: R) -> Result<Slot<Value>, R::Error> {
-        Loose(ValueForm::<Self>(PhantomData)).deserialize(reader)
+        Lenient(ValueForm::<Self>(PhantomData)).deserialize(reader)
     }
 
     /// Reads a node id.
@@ -55,7 +55,7 @@ pub(super) trait Dialect: Sized {
         QueryId::from_text(Self::text(leaf)?)
     }
 
-    /// Reads a token: it is spelled as a query id of ours is.
+    /// Reads a token: it is encoded as a query id of ours is.
     fn token(leaf: Leaf<'_>) -> Option<Token> {
         Self::query_id(leaf)?.as_u64().map(Token::from_u64)
     }
@@ -65,7 +65,7 @@ pub(super) trait Dialect: Sized {
         Some(Self::text(leaf)?.parse().ok())
     }
 
-    /// Reads peers that are spelled as records with addresses of `ip_len` bytes.
+    /// Reads peers that are encoded as records with addresses of `ip_len` bytes.
     fn records(_: Leaf<'_>, _ip_len: usize) -> Option<Vec<Peer>> {
         None
     }
@@ -83,7 +83,7 @@ pub(super) trait Dialect: Sized {
         serializer.serialize_str(id.as_str())
     }
 
-    /// Writes an address, or that there is none.
+    /// Writes an address, or the empty one.
     fn write_ip<S: Serializer>(ip: Option<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
         match ip {
             Some(ip) => serializer.collect_str(&ip),
@@ -124,7 +124,7 @@ enum Part {
     Unknown,
 }
 
-/// A dictionary of node id, address and port. Anything else than a legible one is bad as a whole.
+/// A dictionary of node id, address and port. It is bad as a whole if a part is missing or illegible.
 struct Contact {
     id: Slot<Option<NodeId>>,
     ip: Slot<Option<IpAddr>>,
@@ -132,15 +132,15 @@ struct Contact {
 }
 
 impl Contact {
-    /// `None` if a part stands there twice.
+    /// `None` if it has a part twice.
     fn read<'de, D: Dialect, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
         let mut contact = Contact { id: Slot::Absent, ip: Slot::Absent, port: Slot::Absent };
         let mut twice = false;
         while let Some(part) = dictionary.next_key::<Part>()? {
             twice |= match part {
-                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Loose(LeafForm(D::sender_id)))?),
-                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Loose(LeafForm(D::ip)))?),
-                Part::Port => contact.port.fill(dictionary.next_value_seed(Loose(LeafForm(port)))?),
+                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Lenient(LeafForm(D::sender_id)))?),
+                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Lenient(LeafForm(D::ip)))?),
+                Part::Port => contact.port.fill(dictionary.next_value_seed(Lenient(LeafForm(port)))?),
                 Part::Unknown => {
                     dictionary.next_value::<IgnoredAny>()?;
                     false
@@ -153,7 +153,7 @@ impl Contact {
     fn sender(self) -> Option<Sender> {
         let ip = match self.ip {
             Slot::Good(ip) => ip,
-            // Nobody believes it, so nobody needs it.
+            // It is never used for sending, so it may be missing.
             Slot::Absent | Slot::Null => None,
             Slot::Bad => return None,
         };
@@ -165,7 +165,7 @@ impl Contact {
     }
 }
 
-/// The peer of these parts, if they can be one's.
+/// The peer with this id and address, if the address can be one host's.
 pub(super) fn peer(id: NodeId, ip: IpAddr, port: u16) -> Option<Peer> {
     let addr = SocketAddr::new(ip, port);
     check_unicast(&addr).ok()?;
@@ -196,7 +196,7 @@ impl<D: Dialect> Form for PeerForm<D> {
 
 /// The form of `peers` and `peers6`: of their first [`MAX_PEERS_READ`] entries, those that can be peers.
 pub(super) struct PeersForm<D> {
-    /// Bytes of an address, where they are records.
+    /// The length of an address in bytes, where peers are records.
     pub(super) ip_len: usize,
     pub(super) dialect: PhantomData<D>,
 }
@@ -215,7 +215,7 @@ impl<D: Dialect> Form for PeersForm<D> {
         }
         let mut peers = Vec::new();
         for _ in 0..MAX_PEERS_READ {
-            match list.next_element_seed(Loose(PeerForm::<D>(PhantomData)))? {
+            match list.next_element_seed(Lenient(PeerForm::<D>(PhantomData)))? {
                 Some(found) => peers.extend(found.good()),
                 None => return Ok(Slot::Good(peers)),
             }
@@ -240,7 +240,7 @@ impl<D: Dialect> Form for ValueForm<D> {
     }
 }
 
-/// One field's content on its way out.
+/// The content of one field to be written.
 pub(super) enum Field<'a> {
     Text(&'a str),
     NodeId(NodeId),
@@ -254,7 +254,7 @@ pub(super) enum Field<'a> {
     Flag(bool),
 }
 
-/// A content as `D` spells it.
+/// A content with the encoding of `D`.
 pub(super) struct Spelled<'a, T, D>(pub(super) &'a T, pub(super) PhantomData<D>);
 
 impl<D: Dialect> Serialize for Spelled<'_, Field<'_>, D> {
@@ -311,12 +311,12 @@ fn write_contact<D: Dialect, S: Serializer>(
     dictionary.end()
 }
 
-/// Digits of `number`.
+/// The number of digits of `number`.
 pub(super) fn digits(number: usize) -> usize {
     number.checked_ilog10().map_or(1, |tens| tens as usize + 1)
 }
 
-/// Bytes of `ip` as text, without printing it where that can be told.
+/// The length of `ip` as text in bytes, without printing an IPv4 address.
 pub(super) fn ip_text_len(ip: IpAddr) -> usize {
     match ip {
         IpAddr::V4(ip) => 3 + ip.octets().into_iter().map(|octet| digits(octet.into())).sum::<usize>(),

@@ -1,22 +1,22 @@
-//! The errors of the codecs: why a message is not encoded, and why a datagram is not read.
+//! The errors of the codecs: reasons for which a message is not encoded, and a datagram is not decoded.
 
-/// How deep lists and dictionaries may nest in bencode and MessagePack, the message itself counted. A message of this
-/// wire needs 3; what is deeper is dropped unread, also where it is a value. JSON needs no such bound: what it does not know it skips without
-/// recursion.
+/// The deepest nesting of lists and dictionaries in bencode and MessagePack, the message itself included. A message of this
+/// wire needs 3; a deeper one is dropped, even where only its value is deeper. JSON needs no such bound: unknown fields are
+/// skipped without recursion.
 pub const MAX_DEPTH: usize = 8;
 
 /// The text names no codec. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a codec is one of json, bencode, msgpack, not {found:?}")]
 pub struct UnknownCodec {
-    /// What was found, at most its first 32 characters.
+    /// The text, at most its first 32 characters.
     pub found: String,
 }
 
-/// Why a message was not encoded. Nothing may be sent in its place.
+/// Reasons for which a message was not encoded. Nothing may be sent in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// It takes up more bytes than may be sent.
+    /// The message takes up more bytes than may be sent.
     #[error("the message takes {len} bytes where {limit} may be sent")]
     TooLarge {
         /// Bytes that it takes up.
@@ -26,23 +26,23 @@ pub enum EncodeError {
     },
 }
 
-/// Why a datagram was not read. It is dropped without an answer, as on the legacy network; a stranger can cause any
-/// of these at will.
+/// Reasons for which a datagram was not decoded. It is dropped without an answer, as on the legacy network; a stranger can
+/// cause each of these at will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// There is nothing in it.
+    /// The datagram is empty.
     #[error("the datagram is empty")]
     Empty,
-    /// It is not well-formed, or not a dictionary.
+    /// The datagram is not well-formed, or not a dictionary.
     #[error("the datagram is malformed: {0}")]
     Malformed(&'static str),
     /// Its lists and dictionaries nest deeper than [`MAX_DEPTH`].
     #[error("the datagram nests deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// A field stands in it twice.
+    /// The message has a field twice.
     #[error("the message has a field twice")]
     Duplicate,
-    /// The type is none of this wire's: a later version's, perhaps.
+    /// The type is unknown: it may be one of a later version.
     #[error("the message is of an unknown type")]
     UnknownType,
     /// The query id is missing, not a string, or longer than 32 bytes, so that it could not be echoed.
@@ -51,10 +51,10 @@ pub enum DecodeError {
     /// The sender is missing, or its id or port is not one.
     #[error("the sender is not a node id and a port")]
     BadSender,
-    /// A field without which such a message says nothing is missing or null.
+    /// A required field of such a message is missing or null.
     #[error("the message lacks its `{0}`")]
     Missing(&'static str),
-    /// A field that such a message reads is of another type or out of range.
+    /// A field of such a message is of another type or out of range.
     #[error("the message's `{0}` is not what it should be")]
     BadField(&'static str),
 }

@@ -1,6 +1,6 @@
-//! Which peers an answer names where not all of them fit: the nearest, and a sample of the others.
+//! The peers that an answer names where not all of them fit: the nearest, and a sample of the others.
 //!
-//! If all nodes around a target named only their nearest ten of twenty, all would name the same ten, and nobody would
+//! If all nodes around a target named only their nearest ten of twenty, all would name the same ten, and no asker would
 //! learn of the others: with answers cut to 1,200 bytes of JSON a lookup among 1,000 nodes finds 84 % of the true 20
 //! nearest. With half of the room for a sample it finds all of them, by as many queries.
 
@@ -8,7 +8,7 @@ use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::message::QueryId;
 use crate::protocol::peer::Peer;
 
-/// `fit` of `peers`, in their order: the first half of them, and a sample of the rest that `query` decides, so that each
+/// `fit` of `peers`, in their order: the first half of them, and a sample of the rest. `query` seeds the sample, so that each
 /// answer holds another one. All of them where `fit` is large enough.
 pub(super) fn choose(peers: &[Peer], fit: usize, query: &QueryId) -> Vec<Peer> {
     if fit >= peers.len() {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn over_many_queries_everybody_is_named() {
+    fn over_many_queries_every_peer_is_named() {
         let peers = peers(20);
         let mut named = std::collections::HashSet::new();
         for id in 0..40 {

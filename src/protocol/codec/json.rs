@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
 use super::error::DecodeError;
-use super::loose::{Leaf, LeafForm, Loose, Slot};
+use super::lenient::{Leaf, LeafForm, Lenient, Slot};
 use super::wire::{Outgoing, Wire, WireForm, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
@@ -50,11 +50,11 @@ impl Dialect for Json {
     }
 
     fn read_value<'de, R: Deserializer<'de>>(reader: R) -> Result<Slot<Value>, R::Error> {
-        // First as it stands: a lone surrogate, which Python writes and serde_json does not read, is well-formed, and so is a
-        // number that no float holds.
+        // Raw first: a lone surrogate, which Python writes and serde_json does not read, is well-formed, and so is a number that
+        // no float holds.
         let raw = <&RawValue>::deserialize(reader)?;
         let mut reader = serde_json::Deserializer::from_str(raw.get());
-        Ok(Loose(ValueForm::<Self>(PhantomData)).deserialize(&mut reader).unwrap_or(Slot::Bad))
+        Ok(Lenient(ValueForm::<Self>(PhantomData)).deserialize(&mut reader).unwrap_or(Slot::Bad))
     }
 
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
@@ -62,7 +62,7 @@ impl Dialect for Json {
         let mut alone = true;
         while let Some(part) = dictionary.next_key()? {
             if let Part::Bytes = part {
-                let found = dictionary.next_value_seed(Loose(LeafForm(|leaf| {
+                let found = dictionary.next_value_seed(Lenient(LeafForm(|leaf| {
                     Self::text(leaf).and_then(|text| STANDARD.decode(text).ok()).map(Value::Bytes)
                 })))?;
                 alone &= !bytes.fill(found);
@@ -101,7 +101,7 @@ pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
-    // Beforehand, since serde_json does not look at the strings that it skips.
+    // Checked first, since serde_json does not check the strings that it skips.
     let text = std::str::from_utf8(datagram).map_err(|_| DecodeError::Malformed("not UTF-8"))?;
     let found = read(text).or_else(|error| read(&with_finite_numbers(text).ok_or(error)?));
     message_of(found.map_err(|_| DecodeError::Malformed("not JSON"))?)
@@ -109,37 +109,38 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
 
 fn read(text: &str) -> Result<Slot<Wire>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Loose(WireForm::<Json>(PhantomData)).deserialize(&mut deserializer)?;
+    let found = Lenient(WireForm::<Json>(PhantomData)).deserialize(&mut deserializer)?;
     deserializer.end().map(|()| found)
 }
 
-/// `text` with a fraction in the place of each number that no float holds, and of Python's `NaN` and `Infinity`: none of them
-/// is a number of this wire, and each may be a part of a value that a node sets. `None` if there are none.
+/// Replaces each number that no float holds, and Python's `NaN` and `Infinity`, by a fraction: none of them is a number of this
+/// wire, and each may be part of a value that a node sets. `None` if there are none.
 fn with_finite_numbers(text: &str) -> Option<String> {
-    let is_infinite = |word: &str| {
-        let number = || serde_json::from_str::<IgnoredAny>(word).is_ok();
-        matches!(word, "NaN" | "Infinity" | "-Infinity") || word.parse::<f64>().is_ok_and(f64::is_infinite) && number()
+    let is_infinite = |token: &str| {
+        let number = || serde_json::from_str::<IgnoredAny>(token).is_ok();
+        matches!(token, "NaN" | "Infinity" | "-Infinity")
+            || token.parse::<f64>().is_ok_and(f64::is_infinite) && number()
     };
     let (mut finite, mut rest, mut changed) = (String::new(), text, false);
     while let Some(first) = rest.chars().next() {
         let len = match first {
             '"' => string_len(rest),
             '-' | '0'..='9' | 'A'..='Z' | 'a'..='z' => {
-                let in_word = |next: char| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.');
-                rest.find(|next| !in_word(next)).unwrap_or(rest.len())
+                let in_token = |next: char| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.');
+                rest.find(|next| !in_token(next)).unwrap_or(rest.len())
             }
             other => other.len_utf8(),
         };
-        let (word, behind) = rest.split_at(len);
-        let infinite = is_infinite(word);
-        finite.push_str(if infinite { "0.5" } else { word });
+        let (token, behind) = rest.split_at(len);
+        let infinite = is_infinite(token);
+        finite.push_str(if infinite { "0.5" } else { token });
         changed |= infinite;
         rest = behind;
     }
     changed.then_some(finite)
 }
 
-/// Bytes of the string with which `text` begins, its quotes included.
+/// The length in bytes of the string with which `text` begins, its quotes included.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -150,7 +151,7 @@ fn string_len(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// A `find_value_res` as a legacy node writes it, but for its value: with the longest IPv4 address and port.
+/// A `find_value_res` as a legacy node writes it, without its value: with the longest IPv4 address and port.
 const LEGACY_FRAME: &str = concat!(
     r#"{"type": "find_value_res", "sender": {"node_id": "0000000000000000000000000000000000000000", "#,
     r#""ip": "255.255.255.255", "port": 65535}, "id": "0000000000000000", "value": }"#
@@ -163,11 +164,11 @@ const OWN_FRAME: &str = concat!(
 );
 
 pub(super) fn answer_len(value: &Value) -> usize {
-    // What Python's encoder escapes is a superset of what ours does, and its escapes are never shorter.
+    // Python's encoder escapes a superset of what ours does, and its escapes are never shorter.
     LEGACY_FRAME.len().max(OWN_FRAME.len()) + legacy_value_len(value)
 }
 
-/// Bytes of `value` as Python's `json.dumps` writes it.
+/// The length in bytes of `value` as Python's `json.dumps` writes it.
 fn legacy_value_len(value: &Value) -> usize {
     const BYTES_FRAME: &str = r#"{"__bytes_b64__": ""}"#;
     match value {

@@ -1,18 +1,16 @@
-//! The three spellings of one vocabulary: JSON, bencode and MessagePack (docs/wire.md). What the messages mean is not
-//! known here.
+//! Codecs: the three encodings of the messages, JSON, bencode and MessagePack (docs/wire.md). They do not interpret the messages.
 //!
-//! Reading is strict where the wire gives room, since what comes in is a stranger's; writing is canonical. No codec
-//! recurses on its input or allocates beyond its size. All three share one flat wire struct (`wire.rs`); what
-//! differs is how a leaf is spelled.
+//! Reading is strict, since a datagram may come from a stranger; writing is canonical. No codec recurses on its input or
+//! allocates beyond its size. All three share one flat wire struct (`wire.rs`); they differ in how a leaf is encoded.
 //!
-//! A value can be anything that a legacy node spells, and only text and bytes are values of ours: any other is read as
+//! A legacy node can send a value of any type, and only text and bytes are values of ours: any other is read as
 //! [unsupported](super::message::Request::SetUnsupported), lone surrogates, `NaN` and base64 that is not canonical included. An
 //! optional field that holds something else reads as absent.
 //!
-//! What a legacy node would read and this does not: JSON with a field twice (Python keeps the last), with lone surrogates
-//! elsewhere than in a value; bencode that is not canonical, or has integers of more than 64 bits; what nests deeper than
-//! [`MAX_DEPTH`] in bencode. No legacy node writes any of it but for integers and depths within a value, which is neither text
-//! nor bytes then: a key has to be UTF-8 there, too, for its hash.
+//! A legacy node reads some messages that these codecs refuse: JSON with a field twice (Python takes the last) or with lone
+//! surrogates outside a value; bencode that is not canonical, has integers of more than 64 bits or nests deeper than
+//! [`MAX_DEPTH`]. No legacy node writes these, except integers and depths within a value that is neither text nor bytes: there,
+//! too, a key must be UTF-8 for its hash.
 
 mod bencode;
 mod bencode_form;
@@ -20,7 +18,7 @@ mod dialect;
 mod error;
 mod fit;
 mod json;
-mod loose;
+mod lenient;
 mod msgpack;
 mod msgpack_form;
 #[cfg(test)]
@@ -42,7 +40,7 @@ use super::message::Message;
 use super::peer::Peer;
 use super::value::Value;
 
-/// How a node spells its messages. All nodes of a network use the same one.
+/// The encoding of a node's messages. All nodes of a network use the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
@@ -69,7 +67,7 @@ impl Codec {
         }
     }
 
-    /// The wire whose messages begin as `payload` does; `None` where none does. It tells nothing of the rest.
+    /// The codec whose messages begin as `payload` does; `None` where none does. The rest is not checked.
     pub fn guess(payload: &[u8]) -> Option<Codec> {
         match payload.first()? {
             b'{' => Some(Codec::Json),
@@ -80,12 +78,12 @@ impl Codec {
         }
     }
 
-    /// The one datagram that says `message`.
+    /// Encodes `message` as one datagram.
     ///
     /// # Errors
     /// If it would be longer than a UDP datagram over IPv4 can be ([`MAX_DATAGRAM`]).
     pub fn encode(self, message: &Message) -> Result<Vec<u8>, EncodeError> {
-        let datagram = self.spell(message, wire::peers_of(message));
+        let datagram = self.write(message, wire::peers_of(message));
         if datagram.len() > MAX_DATAGRAM {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM });
         }
@@ -93,8 +91,8 @@ impl Codec {
     }
 
     /// Like [`Codec::encode`], but an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
-    /// of the room, and a sample of the others that the query id decides. A message without peers is encoded whole,
-    /// whatever `limit` says.
+    /// of the room, and a sample of the others, seeded by the query id. A message without peers is encoded whole,
+    /// regardless of `limit`.
     ///
     /// # Errors
     /// If an answer with peers does not fit `limit` even without them, or any other message not one datagram.
@@ -104,8 +102,8 @@ impl Codec {
             return self.encode(message);
         }
         let limit = limit.min(MAX_DATAGRAM);
-        // To spell an answer is dear and to foretell its length is cheap, so it is spelled once, with what fits.
-        let bare = self.spell(message, &[]).len();
+        // To encode an answer is expensive and to compute its length is cheap, so it is encoded once, with the peers that fit.
+        let bare = self.write(message, &[]).len();
         let fits = |count: usize| bare + self.peers_len(&peers[..count]) <= limit;
         // The length grows with the number of peers, so the most that fit can be found by halving.
         let (mut fit, mut too_many) = if fits(peers.len()) { (peers.len(), 0) } else { (0, peers.len()) };
@@ -114,19 +112,19 @@ impl Codec {
             if fits(middle) { fit = middle } else { too_many = middle }
         }
         let mut chosen = fit::choose(peers, fit, &message.id);
-        // The chosen ones may take a few bytes more to spell than the nearest.
+        // The chosen ones may take a few bytes more than the nearest.
         while bare + self.peers_len(&chosen) > limit && chosen.pop().is_some() {}
-        let datagram = self.spell(message, &chosen);
+        let datagram = self.write(message, &chosen);
         if datagram.len() > limit {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit });
         }
         Ok(datagram)
     }
 
-    /// The message that `datagram` says.
+    /// Decodes the message in `datagram`.
     ///
-    /// Never panics and never recurses on its input, whatever that is. Peers that cannot be peers are dropped from an
-    /// answer, the rest of it stands (docs/wire.md, 3.4); only the first
+    /// Never panics and never recurses on its input. Invalid peers are dropped from an answer, the rest of it is
+    /// read (docs/wire.md, 3.4); only the first
     /// [`MAX_PEERS_READ`](super::message::MAX_PEERS_READ) are read.
     ///
     /// # Errors
@@ -142,11 +140,11 @@ impl Codec {
         }
     }
 
-    /// The most bytes that a `find_value_res` with `value` takes up: as a legacy node writes it from an IPv4 address
+    /// The greatest length in bytes of a `find_value_res` with `value`: as a legacy node writes it from an IPv4 address
     /// (JSON with spaces, `\uXXXX` and base64), or as we do with every optional field, whichever is longer.
     ///
-    /// A value for which this is above [`MAX_DATAGRAM`] must be refused: a legacy holder could not serve it and would
-    /// not say so (docs/wire.md, 6).
+    /// A value for which this is above [`MAX_DATAGRAM`] must be refused: a legacy holder could not serve it and would not
+    /// report that (docs/wire.md, 6).
     pub fn legacy_answer_len(self, value: &Value) -> usize {
         match self {
             Codec::Json => json::answer_len(value),
@@ -155,7 +153,7 @@ impl Codec {
         }
     }
 
-    fn spell(self, message: &Message, peers: &[Peer]) -> Vec<u8> {
+    fn write(self, message: &Message, peers: &[Peer]) -> Vec<u8> {
         match self {
             Codec::Json => json::encode(message, peers),
             Codec::Bencode => bencode::encode(message, peers),

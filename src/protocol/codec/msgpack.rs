@@ -9,7 +9,7 @@ use serde::de::DeserializeSeed;
 
 use super::dialect::{self, Dialect};
 use super::error::{DecodeError, MAX_DEPTH};
-use super::loose::{Leaf, Loose};
+use super::lenient::{Leaf, Lenient};
 use super::msgpack_form;
 use super::wire::{IP_LENS, Outgoing, WireForm, message_of};
 use crate::protocol::id::{NODE_ID_BYTES, NodeId};
@@ -17,7 +17,7 @@ use crate::protocol::message::{MAX_PEERS_READ, Message, QueryId};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
-/// Bytes of a port in a record.
+/// The length of a port in a record, in bytes.
 const PORT_LEN: usize = 2;
 
 /// The MessagePack spelling of leaves.
@@ -109,7 +109,7 @@ fn bytes(leaf: Leaf<'_>) -> Option<&[u8]> {
     if let Leaf::Bytes(bytes) = leaf { Some(bytes) } else { None }
 }
 
-/// The address of 4 or of 16 bytes.
+/// The address in 4 or 16 bytes.
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into()),
@@ -118,7 +118,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The peer of a record, if it can be one.
+/// The peer in a record, if it is valid.
 fn read_record(record: &[u8]) -> Option<Peer> {
     let (id, rest) = record.split_first_chunk::<NODE_ID_BYTES>()?;
     let (address, port) = rest.split_last_chunk::<PORT_LEN>()?;
@@ -133,15 +133,15 @@ pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     msgpack_form::check(datagram)?;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(datagram);
-    // Its own limit, one above what has passed the check already.
+    // The library's limit, one above that of the check, which the datagram has passed.
     deserializer.set_max_depth(MAX_DEPTH + 1);
-    let found = Loose(WireForm::<MessagePack>(PhantomData))
+    let found = Lenient(WireForm::<MessagePack>(PhantomData))
         .deserialize(&mut deserializer)
         .map_err(|_| DecodeError::Malformed("not MessagePack"))?;
     message_of(found)
 }
 
-/// Bytes of a `find_value_res` but for its value, with an IPv6 address and every optional field at its longest: the
+/// The length in bytes of a `find_value_res` without its value, with an IPv6 address and every optional field at its longest: the
 /// map, then names and contents of `type`, `id`, `sender`, `value`, `ttl`, `age`, `v` and `token`.
 const FRAME_LEN: usize =
     1 + (5 + 15) + (3 + 10) + (7 + 1 + (8 + 22) + (3 + 18) + (5 + 3)) + 6 + 2 * (4 + 5) + (2 + 5) + (6 + 10);
@@ -154,7 +154,7 @@ pub(super) fn answer_len(value: &Value) -> usize {
         }
 }
 
-/// Bytes of a bin of `len` bytes, with its head.
+/// The length of a bin of `len` bytes with its header.
 fn bin_len(len: usize) -> usize {
     len + match len {
         0..=0xff => 2,
@@ -163,7 +163,7 @@ fn bin_len(len: usize) -> usize {
     }
 }
 
-/// Bytes of a str of `len` bytes, with its head.
+/// The length of a str of `len` bytes with its header.
 fn text_len(len: usize) -> usize {
     if len < 32 { len + 1 } else { bin_len(len) }
 }

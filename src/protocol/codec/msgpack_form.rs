@@ -1,7 +1,7 @@
-//! The form of MessagePack, checked without recursion and without allocation before anything else looks at a
-//! datagram: `rmp-serde` ignores what follows a message, and takes text that is not UTF-8 for bytes.
+//! The form of MessagePack, checked without recursion and without allocation before a datagram is decoded:
+//! `rmp-serde` ignores what follows a message, and takes text that is not UTF-8 for bytes.
 //!
-//! What passes is one map and nothing after it, nested at most [`MAX_DEPTH`] levels, its keys strings, its strings
+//! A datagram passes if it is one map and nothing after it, nested at most [`MAX_DEPTH`] levels, its keys strings, its strings
 //! UTF-8 (docs/wire.md, 5.4).
 
 use super::error::{DecodeError, MAX_DEPTH};
@@ -11,12 +11,12 @@ const ENDS_EARLY: DecodeError = DecodeError::Malformed("it ends too early");
 /// An array or a map that has not ended yet.
 #[derive(Clone, Copy)]
 struct Open {
-    /// Items still to come: two for each pair of a map. As many as were claimed, which may be more than there are.
+    /// Items still to come, as its header claims: two for each pair of a map.
     left: u64,
     is_map: bool,
 }
 
-/// What one marker announces.
+/// The item that a marker announces.
 enum Item {
     /// So many bytes that may be anything.
     Bytes(u64),
@@ -71,7 +71,7 @@ pub(super) fn check(datagram: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// Takes a marker and the number that belongs to it.
+/// Takes a marker and its number.
 fn item(rest: &mut &[u8]) -> Result<Item, DecodeError> {
     let marker = take(rest, 1)?[0];
     Ok(match marker {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_value_is_stepped_over() {
+    fn every_kind_of_value_is_skipped() {
         for value in [
             "00",
             "7f",
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_this_wire_is_refused() {
+    fn other_messagepack_is_refused() {
         for bad in [
             "90",
             "00",

@@ -1,6 +1,5 @@
-//! The one flat struct of all messages: which names stand in a datagram, which of them each type of message reads and
-//! writes, and what it means when one is missing (docs/wire.md, 3.1). How the leaves are spelled is the dialects'
-//! business.
+//! The one flat struct of all messages: the names of the fields, which of them each type of message reads and writes, and what a
+//! missing one means (docs/wire.md, 3.1). The dialects define how the leaves are encoded.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -12,13 +11,13 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, small_number};
 use super::error::DecodeError;
-use super::loose::{Form, LeafForm, Loose, Slot};
+use super::lenient::{Form, LeafForm, Lenient, Slot};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Body, MAX_PEERS_READ, Message, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
-/// Bytes of an IPv4 and of an IPv6 address in a record.
+/// The lengths of an IPv4 and of an IPv6 address in a record, in bytes.
 pub(super) const IP_LENS: [usize; 2] = [4, 16];
 
 /// A message's `type`.
@@ -74,7 +73,7 @@ enum Name {
     Unknown,
 }
 
-/// Every field that a message can have, as it was found. A bad one matters only to a message that reads it.
+/// The findings for every field that a message can have. A bad field matters only to a message that reads it.
 #[derive(Default)]
 pub(super) struct Wire {
     kind: Slot<Kind>,
@@ -94,7 +93,7 @@ pub(super) struct Wire {
     peers6: Slot<Vec<Peer>>,
     has_key: Slot<bool>,
     stored: Slot<bool>,
-    /// Whether one of them stood there twice.
+    /// Whether the message has a field twice.
     twice: bool,
 }
 
@@ -110,7 +109,7 @@ impl<D: Dialect> Form for WireForm<D> {
             wire.twice |= match name {
                 Name::Type => wire.kind.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).and_then(Kind::of)))?),
                 Name::Id => wire.id.fill(fields.next_value_seed(leaf(D::query_id))?),
-                Name::Sender => wire.sender.fill(fields.next_value_seed(Loose(SenderForm::<D>(PhantomData)))?),
+                Name::Sender => wire.sender.fill(fields.next_value_seed(Lenient(SenderForm::<D>(PhantomData)))?),
                 Name::Version => wire.version.fill(fields.next_value_seed(leaf(small_number))?),
                 Name::Token => wire.token.fill(fields.next_value_seed(leaf(D::token))?),
                 Name::Target => wire.target.fill(fields.next_value_seed(leaf(D::node_id))?),
@@ -134,11 +133,11 @@ impl<D: Dialect> Form for WireForm<D> {
     }
 }
 
-fn leaf<T>(read: fn(super::loose::Leaf<'_>) -> Option<T>) -> Loose<LeafForm<T>> {
-    Loose(LeafForm(read))
+fn leaf<T>(read: fn(super::lenient::Leaf<'_>) -> Option<T>) -> Lenient<LeafForm<T>> {
+    Lenient(LeafForm(read))
 }
 
-/// Reads `value`, which may be anything.
+/// Reads `value`, which may be of any type.
 struct AnyValue<D>(PhantomData<D>);
 
 impl<'de, D: Dialect> DeserializeSeed<'de> for AnyValue<D> {
@@ -149,11 +148,11 @@ impl<'de, D: Dialect> DeserializeSeed<'de> for AnyValue<D> {
     }
 }
 
-fn peers<D: Dialect>(ip_len: usize) -> Loose<PeersForm<D>> {
-    Loose(PeersForm { ip_len, dialect: PhantomData })
+fn peers<D: Dialect>(ip_len: usize) -> Lenient<PeersForm<D>> {
+    Lenient(PeersForm { ip_len, dialect: PhantomData })
 }
 
-/// A field that carries what the message says, and may be missing. One of another type is no reason to guess.
+/// The content of a field that may be missing. Content of another type is an error.
 fn content<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeError> {
     match slot {
         Slot::Good(content) => Ok(Some(content)),
@@ -162,12 +161,12 @@ fn content<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeErro
     }
 }
 
-/// A field without which the message says nothing.
+/// The content of a required field.
 fn required<T>(slot: Slot<T>, name: &'static str) -> Result<T, DecodeError> {
     content(slot, name)?.ok_or(DecodeError::Missing(name))
 }
 
-/// What was found in a datagram, as the message that it says.
+/// The message with these fields.
 pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     let wire = found.good().ok_or(DecodeError::Malformed("not a dictionary"))?;
     if wire.twice {
@@ -179,7 +178,8 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     }
     let id = wire.id.good().ok_or(DecodeError::QueryId)?;
     let sender = wire.sender.good().ok_or(DecodeError::BadSender)?;
-    // The optional fields: another may use such a short name otherwise, so what is not one of ours reads as absent (docs/wire.md, 4).
+    // Optional fields: another implementation may use such a short name otherwise, so invalid content reads as absent
+    // (docs/wire.md, 4).
     let (version, size, ttl, age) = (wire.version.good(), wire.size.good(), wire.ttl.good(), wire.age.good());
     let token = wire.token.good();
 
@@ -202,7 +202,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
                 value => {
                     let value = Arc::new(required(value, "value")?);
                     if cached {
-                        // The target is not trusted, so nothing that stands there is a reason to drop the message.
+                        // The target is not trusted, so an invalid one is no reason to drop the message.
                         Request::SetCached { key, value, target: wire.target_id.good(), ttl }
                     } else {
                         Request::Set { key, value, ttl, age }
@@ -232,7 +232,7 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
     Ok(Message { id, sender, version, token, body })
 }
 
-/// The peers that an answer names; none if it is no such answer.
+/// The peers that an answer names; none if the message is no such answer.
 pub(super) fn peers_of(message: &Message) -> &[Peer] {
     match &message.body {
         Body::Response(Response::FindNode { peers } | Response::NoValue { peers }) => peers,
@@ -240,7 +240,7 @@ pub(super) fn peers_of(message: &Message) -> &[Peer] {
     }
 }
 
-/// A message on its way out: its fields in the order in which they are written.
+/// A message to be written: its fields in order.
 pub(super) struct Outgoing<'a, D> {
     fields: Vec<(&'static str, Field<'a>)>,
     dialect: PhantomData<D>,
@@ -284,14 +284,14 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 }
                 self.push_number("ttl", *ttl);
             }
-            // Never sent; written so that it reads as the same.
+            // Never sent; written so that it is read back as the same.
             Request::SetUnsupported { .. } => {
                 self.push("key", Field::Text(""));
                 self.push("value", Field::Peers(&[]));
             }
             Request::CheckStore { key, size } => {
                 self.push("key", Field::Text(key));
-                // Not above what bencode's integers are read as.
+                // At most what is read of bencode's integers.
                 self.push_number("size", size.map(|size| size.min(i64::MAX as u64)));
             }
         }
@@ -306,7 +306,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 self.push_number("ttl", *ttl);
                 self.push_number("age", *age);
             }
-            // Never sent; written so that it reads as the same.
+            // Never sent; written so that it is read back as the same.
             Response::UnsupportedValue => self.push("value", Field::Peers(&[])),
             Response::Set { stored, ttl } => {
                 if !stored {
@@ -360,7 +360,7 @@ impl<D: Dialect> Serialize for Outgoing<'_, D> {
     }
 }
 
-/// The records of `peers`: those of IPv4 and those of IPv6, each in their order.
+/// The records of `peers`: those of IPv4 and those of IPv6, each in the given order.
 fn records_of(peers: &[Peer]) -> [Vec<u8>; 2] {
     let mut records = [Vec::new(), Vec::new()];
     for peer in peers {

@@ -7,7 +7,7 @@ use crate::protocol::peer::AddressScope;
 /// The number of scopes, from narrow to wide.
 const SCOPES: usize = 3;
 
-/// The times at which peers answered, by scope: an answer of a loopback peer says nothing of the internet, so a silent peer is
+/// The times at which peers answered, by scope: an answer of a loopback peer shows nothing about the internet, so a silent peer is
 /// blamed only while others of its scope or a wider one answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Outages {

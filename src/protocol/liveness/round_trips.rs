@@ -11,7 +11,7 @@ use crate::protocol::lru::Lru;
 
 /// The least that an answer is expected to take: below it, scheduling decides more than the network.
 pub const MIN_EXPECTED_RTT: Duration = Duration::from_millis(50);
-/// The least that is waited before a query is sent again. RFC 6298 (2.4) says a second, for TCP's delayed
+/// The least that is waited before a query is sent again. RFC 6298 (2.4) requires a second, for TCP's delayed
 /// acknowledgements, which there are none of here; Linux waits 200 ms, which outlasts what garbage collection, a busy
 /// event loop or a radio's wake-up usually adds to a round trip, and no estimate has seen yet.
 pub const MIN_RESEND_TIMEOUT: Duration = Duration::from_millis(200);

@@ -74,7 +74,7 @@ impl Unanswered {
         }
         // On this machine and in private networks one host may well be many nodes.
         let host = Some(host(addr.ip())).filter(|ip| AddressScope::of(ip).is_global());
-        if !self.addresses.bears(&addr, now) || !host.is_none_or(|host| self.hosts.bears(&host, now)) {
+        if !self.addresses.allows(&addr, now) || !host.is_none_or(|host| self.hosts.allows(&host, now)) {
             return false;
         }
         self.addresses.count(addr, now);
@@ -124,7 +124,7 @@ impl<K: Copy + Eq + Hash> Sent<K> {
         Self { limit, at: Lru::new(MAX_UNANSWERED_ADDRESSES) }
     }
 
-    fn bears(&self, key: &K, now: Instant) -> bool {
+    fn allows(&self, key: &K, now: Instant) -> bool {
         self.at.get(key).is_none_or(|sent| sent.iter().filter(|at| is_recent(at, now)).count() < self.limit)
     }
 
@@ -152,7 +152,7 @@ mod tests {
         SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], 7))
     }
 
-    /// How many of 100 are admitted.
+    /// The number of 100 queries that are admitted.
     fn at_once(unanswered: &mut Unanswered, addr: SocketAddr, now: Instant) -> usize {
         (0..100).filter(|_| unanswered.admit(addr, now)).count()
     }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(at_once(&mut unanswered, addr(1), now), 10);
         assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW / 2), 0);
         assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW), 10);
-        assert!(unanswered.admit(addr(2), now), "of others it says nothing");
+        assert!(unanswered.admit(addr(2), now), "other addresses are counted apart");
         unanswered.answered(addr(1));
         assert_eq!(at_once(&mut unanswered, addr(1), now + UNANSWERED_WINDOW), 100);
     }

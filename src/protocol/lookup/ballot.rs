@@ -1,5 +1,5 @@
-//! Whom to believe where several answer with a value: each network has one vote, and most votes win. It asks nobody, and
-//! knows neither who is asked next nor whether a value is true.
+//! Ballots: the choice between the values that several peers answered with. Each network has one vote, and most votes win. A
+//! ballot sends nothing and does not know whether a value is true.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::peer::{Peer, Subnet};
 use crate::protocol::value::Value;
 
-/// How sure a value is.
+/// The votes of an election: how certain a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Votes {
     /// Votes for this value.
     pub agreed: usize,
     /// Votes for any value.
     pub cast: usize,
-    /// Votes that were wanted. Fewer were cast where fewer hold a value, or fewer networks do.
+    /// Votes that were wanted. Fewer were cast where fewer peers, or fewer networks, hold a value.
     pub wanted: usize,
 }
 
 impl Votes {
-    /// Of a value that the first who had it was believed.
+    /// The votes of a value that was taken from the first peer that answered with it.
     pub const SINGLE: Self = Self { agreed: 1, cast: 1, wanted: 1 };
 }
 
@@ -31,26 +31,26 @@ impl Votes {
 pub struct Elected {
     /// The value.
     pub value: Arc<Value>,
-    /// The nearest to the key of those who voted for it; `None`: this node itself.
+    /// The voter for it that is nearest to the key; `None`: this node itself.
     pub holder: Option<Peer>,
-    /// Seconds until that one's copy expires, where it says so.
+    /// Seconds until the holder's copy expires, where it reports that.
     pub ttl: Option<u32>,
-    /// How sure it is.
+    /// How certain it is.
     pub votes: Votes,
 }
 
-/// One election. It keeps at most as many values as votes are wanted.
+/// One election. It stores at most as many values as votes are wanted.
 ///
-/// - Of a subnet (/24, /64) to which [`Config::diversity`] applies only the first vote counts: who owns a network owns all
-///   addresses in it, and the ids at them can be chosen to lie round any key.
-/// - Most votes win. Between equals the value that this node holds itself does, otherwise the one whose nearest voter is
+/// - Of a subnet (/24, /64) to which [`Config::diversity`] applies only the first vote counts: the owner of a network owns all
+///   addresses in it, and can choose the ids at them to be near any key.
+/// - Most votes win. Of values with equal votes, that which this node holds wins, otherwise the one whose nearest voter is
 ///   nearest to the key.
 #[derive(Debug, Clone)]
 pub struct Ballot {
     target: NodeId,
     wanted: usize,
     diversity: AppliesTo,
-    /// Whose vote is in, of those that have one together.
+    /// The subnets that have voted.
     subnets: Vec<Subnet>,
     /// The values, each with at least one vote; no two are equal.
     values: Vec<Standing>,
@@ -75,7 +75,7 @@ impl Ballot {
     }
 
     /// Takes the vote of `voter` (`None`: this node itself, once) for `value`, of which its copy lives for `ttl` seconds.
-    /// Says whether it counts: not if its subnet has voted, or all wanted votes are in.
+    /// Returns whether it counts: not if its subnet has voted, or all wanted votes are cast.
     pub fn vote(&mut self, voter: Option<Peer>, value: &Arc<Value>, ttl: Option<u32>) -> bool {
         if self.is_decided() {
             return false;
@@ -101,12 +101,12 @@ impl Ballot {
         true
     }
 
-    /// Whether all wanted votes are in.
+    /// Returns whether all wanted votes are cast.
     pub fn is_decided(&self) -> bool {
         self.cast >= self.wanted
     }
 
-    /// Who has won, with the votes that are in; `None` without any.
+    /// The winner by the votes cast so far; `None` without any.
     pub fn elected(&self) -> Option<Elected> {
         let first = |standing: &&Standing| (std::cmp::Reverse(standing.votes), standing.nearest);
         let won = self.values.iter().min_by_key(first)?;
@@ -135,7 +135,7 @@ mod tests {
         Ballot::new(NodeId::ZERO, wanted, &Config::default())
     }
 
-    /// Who wins, how many agreed and how many voted.
+    /// The winning value, the votes for it and all votes.
     fn won(ballot: &Ballot) -> (String, usize, usize) {
         let Elected { value, votes, .. } = ballot.elected().unwrap();
         (value.as_text().unwrap().to_owned(), votes.agreed, votes.cast)
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn between_equals_what_is_held_here_wins_then_what_the_nearest_holds() {
+    fn of_equals_the_value_held_here_wins_then_that_of_the_nearest_voter() {
         let mut ballot = ballot(4);
         assert!(ballot.vote(voter(2, 1), &value("near"), None));
         assert!(ballot.vote(voter(9, 2), &value("far"), None));
@@ -195,12 +195,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_that_most_networks_give_wins_in_whatever_order_they_vote(
+        fn a_value_that_most_networks_vote_for_wins_in_any_order_of_votes(
             honest in 2u8..6,
             liars in 0u8..40,
             order in any::<u64>(),
         ) {
-            // All liars are of one network, and nearer than anybody else.
+            // All liars are in one network, and nearer than the honest voters.
             let mut voters: Vec<(Option<Peer>, &str)> = (0..liars).map(|n| (voter(n, 200), "false")).collect();
             voters.extend((0..honest).map(|n| (voter(100 + n, n), "true")));
             voters.sort_by_key(|(voter, _)| NodeId::of_key(&format!("{order} {voter:?}")));

@@ -1,5 +1,5 @@
-//! One iterative lookup: its own shortlist, who is asked next, when it is over, why.
-//! It sends nothing, times nothing out and holds no value: its owner asks whom it names and tells it what came back.
+//! One iterative lookup: its shortlist, the next peer to query, when and why it ends. It sends nothing, has no timers and stores
+//! no value: its owner queries the peers that it names and reports the results.
 
 mod ballot;
 mod outcome;
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 pub use self::ballot::{Ballot, Votes};
 pub use self::outcome::{Ending, Failure, Goal, Next};
-use self::shortlist::{Hope, Offer, Provenance, READ_ON, Shortlist, State};
+use self::shortlist::{Expectation, Offer, Provenance, READ_ON, Shortlist, State};
 pub use self::trace::{
     Asked, CameBack, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway, Vote,
 };
@@ -23,28 +23,28 @@ use super::message::MAX_PEERS_READ;
 use super::peer::{self, Peer};
 use super::store::ValueDigest;
 
-/// Queries that were [not sent](Failure::Unsent) cost a lookup nothing, up to so many for each that it may send; a further
-/// one counts as sent. Each answer names [`MAX_PEERS_READ`] at most, so whoever wants a lookup to have spent its queries on
-/// addresses that are not asked has to answer a quarter of them.
+/// Queries [not sent](Failure::Unsent) that cost a lookup nothing, for each query that it may send; a further one counts as
+/// sent. Each answer names [`MAX_PEERS_READ`] at most, so an attacker that wants a lookup to spend its queries on addresses
+/// that are not queried has to answer a quarter of them.
 pub const UNSENT_PER_QUERY: usize = 8;
 
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
-/// Never more than alpha queries hold a slot, or k in a lookup for a value once nothing nearer comes; a query holds one until it ends or is [slow](Lookup::handle_slow). Those
-/// that are [doubted](Lookup::handle_doubted) hold alpha slots of their own. For each query that is one or the other, one
-/// peer more is asked: so the dead are waited for together, and have been replaced by then. Each of the nearest is waited
-/// for until it has answered or failed.
+/// At most alpha queries hold a slot, or k in a lookup for a value once no answer names a nearer peer. A query holds its slot
+/// until it ends or is [slow](Lookup::handle_slow). Queries to [suspects](Lookup::handle_suspect) hold alpha slots of their
+/// own. For each slow query and each suspect, one more peer is queried: so the lookup waits for dead peers together, and has
+/// replaced them by then. It waits for each of the nearest until that has answered or failed.
 ///
-/// What informants say is taken as their word. Each may name one address for an id, and an id that several name at
-/// different addresses is asked at each. The nearest are asked first, but informants of whose names some have failed, or are
-/// late, wait for those of whose names fewer have. So a minority that lies about ids and addresses costs queries and hides
-/// nobody: who lies is held up by the first lie, and a peer that another informant named is asked at its turn.
+/// Informants may lie. Each may name one address for an id, and an id that several name at different addresses is queried at
+/// each. The nearest are queried first, but peers whose informants named some that failed, or are late, come after those whose
+/// informants named fewer. So a minority that lies about ids and addresses costs queries and hides no peer: the first lie puts
+/// a liar's other names behind, and a peer that another informant named is queried in its order.
 ///
-/// No peer is asked twice, and no address, except that a peer that answered under another id is asked once more by the id
-/// that it gave. All ends after [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
-/// What was not sent (`Failure::Unsent`) is none of these queries, up to `UNSENT_PER_QUERY` for each of them.
+/// No peer is queried twice, and no address, except that a peer that answered under another id is queried once more by that
+/// id. The lookup ends after [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
+/// Queries that were not sent (`Failure::Unsent`) do not count, up to `UNSENT_PER_QUERY` for each that does.
 ///
-/// Events about a peer that is not being waited for are ignored.
+/// Events about a peer without a query in flight are ignored.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     shortlist: Shortlist,
@@ -58,7 +58,7 @@ pub struct Lookup {
 
 impl Lookup {
     /// A lookup of `target` that starts from `seeds`: the nearest of our own table, whose addresses are not checked
-    /// again. With `read_on` a lookup for a value asks on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
+    /// again. With `read_on` a lookup for a value goes on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
     pub fn new(
         own: NodeId,
         target: NodeId,
@@ -85,7 +85,7 @@ impl Lookup {
         lookup
     }
 
-    /// What to do next.
+    /// The next step.
     pub fn next(&mut self, now: Instant) -> Next {
         if let Some(ending) = self.trace.ending {
             return Next::Finished(ending);
@@ -114,7 +114,7 @@ impl Lookup {
                 }
                 None
             }
-            // What is under way may still be better than what there is, and what is not sent in the end is not spent.
+            // Queries in flight may still bring a better result, and one that turns out unsent is not spent.
             Some(_) => (!self.shortlist.any_in_flight()).then(|| short_of(Ending::OutOfQueries)),
             None => window.complete.then_some(Ending::Complete),
         };
@@ -124,8 +124,8 @@ impl Lookup {
         }
     }
 
-    /// `from` answered with peers; in a lookup for a value that says "not held". They are taken as `from`'s word:
-    /// checked against its address, and only the first [`MAX_PEERS_READ`] are read.
+    /// `from` answered with peers; in a lookup for a value that means "not held". Their addresses are checked against that of
+    /// `from`, and only the first [`MAX_PEERS_READ`] are read.
     pub fn handle_peers(&mut self, from: &Peer, peers: &[Peer], now: Instant) {
         let Some((entry, hop)) = self.answered(from, false) else { return };
         let origin = Provenance { hop: hop + 1, named_by: Some(entry) };
@@ -147,7 +147,7 @@ impl Lookup {
         self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
     }
 
-    /// `from` answered with the value, which the lookup's owner keeps. This ends the lookup.
+    /// `from` answered with the value, which the lookup's owner stores. This ends the lookup.
     pub fn handle_value(&mut self, from: &Peer, now: Instant) {
         let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.came_back(entry, CameBack::Value, now);
@@ -155,14 +155,15 @@ impl Lookup {
     }
 
     /// `from` answered with a value, one of several that are wanted: the lookup goes on until there are enough
-    /// ([`Lookup::found`]), or nobody is left to ask. Whose vote counts is decided elsewhere; `vote` is for the trace.
+    /// ([`Lookup::found`]), or no peer is left to query. The caller decides whether the vote counts; `vote` is for the trace.
     pub fn handle_vote(&mut self, from: &Peer, vote: Vote, now: Instant) {
         let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.voted(entry, vote);
         self.trace.came_back(entry, CameBack::Value, now);
     }
 
-    /// `from` holds a value of a kind that this node cannot represent. Another may hold one that it can, so the lookup goes on.
+    /// `from` holds a value of a kind that this node cannot represent. Another peer may hold one that it can, so the lookup
+    /// goes on.
     pub fn handle_unsupported(&mut self, from: &Peer, now: Instant) {
         let Some((entry, _)) = self.answered(from, true) else { return };
         self.trace.came_back(entry, CameBack::Unsupported, now);
@@ -173,34 +174,34 @@ impl Lookup {
         self.trace.here = Some(value);
     }
 
-    /// As many have answered with the value as were wanted. This ends the lookup.
+    /// All wanted votes are cast. This ends the lookup.
     pub fn found(&mut self, now: Instant) {
         if self.trace.ending.is_none() {
             self.end(Ending::Found, now);
         }
     }
 
-    /// The address of `from`, which has just been asked, was silent when it was asked last: most likely it is dead, so
-    /// the next nearest is asked besides.
-    pub fn handle_doubted(&mut self, from: &Peer) {
-        if let Some((hope, entry)) = self.hope(from)
-            && *hope == Hope::Sound
+    /// The peer `from`, to which a query has just been sent, did not answer the one before: it is a suspect, most likely dead,
+    /// so the next nearest is queried besides.
+    pub fn handle_suspect(&mut self, from: &Peer) {
+        if let Some((expectation, entry)) = self.expectation(from)
+            && *expectation == Expectation::InTime
         {
-            *hope = Hope::Doubted;
-            self.trace.doubted(entry);
+            *expectation = Expectation::Suspect;
+            self.trace.suspect(entry);
         }
     }
 
     /// `from` is slower than its expected round trip: its slot is free, but it may still answer until its query fails. The
-    /// next nearest is asked besides, so that dead peers cost one timeout together.
+    /// next nearest is queried besides, so that dead peers cost one timeout together.
     pub fn handle_slow(&mut self, from: &Peer) {
-        if let Some((hope, entry)) = self.hope(from) {
-            *hope = Hope::Slow;
+        if let Some((expectation, entry)) = self.expectation(from) {
+            *expectation = Expectation::Slow;
             self.trace.slow(entry);
         }
     }
 
-    /// The query to `from` failed: the next nearest takes its place.
+    /// The query to `from` failed: the next nearest takes its slot.
     pub fn handle_failure(&mut self, from: &Peer, why: Failure, now: Instant) {
         if self.trace.ending.is_some() {
             return;
@@ -213,13 +214,13 @@ impl Lookup {
         self.note_dropped();
     }
 
-    /// The peers that answered, at most k, nearest first. Of those that answered under one id it is the one that most
-    /// informants named.
+    /// The peers that answered, at most k, nearest first. Of several that answered under one id, the one that most informants
+    /// named.
     pub fn closest(&self) -> Vec<Peer> {
         self.shortlist.closest(self.k).into_iter().map(|candidate| candidate.peer).collect()
     }
 
-    /// The nearest that answered "not held": where a cached copy goes (Kademlia paper, section 2.3). `None` in a
+    /// The nearest peer that answered "not held": the recipient of a cached copy (Kademlia paper, section 2.3). `None` in a
     /// lookup for nodes.
     pub fn nearest_without_value(&self) -> Option<Peer> {
         if self.trace.goal == Goal::Nodes {
@@ -229,39 +230,39 @@ impl Lookup {
         candidates.find(|candidate| candidate.state == State::Answered { with_value: false }).map(|found| found.peer)
     }
 
-    /// What became of the queries.
+    /// The counts of the queries by result.
     pub fn tally(&self) -> Tally {
         self.trace.tally()
     }
 
-    /// What it did so far.
+    /// The trace so far.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// All that it did, once it is over.
+    /// The whole trace, once the lookup is over.
     pub fn into_trace(self) -> Trace {
         self.trace
     }
 
-    /// How many queries may hold a slot. All of the k nearest have to be heard before a value is said to be absent: once
-    /// nothing nearer comes they are asked at once, so that the dead among them are waited for together.
+    /// The number of queries that may hold a slot. All of the k nearest must answer or fail before a value is reported absent:
+    /// once no answer names a nearer peer they are queried at once, so that the lookup waits for the dead among them together.
     fn slots(&self) -> usize {
         if self.trace.goal == Goal::Value && self.shortlist.is_near() { self.k.max(self.alpha) } else { self.alpha }
     }
 
-    /// What is hoped of `from`, and its place in the trace, if it is waited for.
-    fn hope(&mut self, from: &Peer) -> Option<(&mut Hope, usize)> {
+    /// The expectation of an answer from `from`, and its index in the trace, if a query to it is in flight.
+    fn expectation(&mut self, from: &Peer) -> Option<(&mut Expectation, usize)> {
         if self.trace.ending.is_some() {
             return None;
         }
         match &mut self.shortlist.in_flight(from)?.state {
-            State::InFlight { entry, hope } => Some((hope, *entry)),
+            State::InFlight { entry, expectation } => Some((expectation, *entry)),
             State::Fresh | State::Answered { .. } | State::Failed(_) => None,
         }
     }
 
-    /// Ends the wait for `from`, unless it is not waited for: its entry in the trace and its hop.
+    /// Ends the query to `from`, if one is in flight: its index in the trace and its hop.
     fn answered(&mut self, from: &Peer, with_value: bool) -> Option<(usize, u32)> {
         if self.trace.ending.is_some() {
             return None;

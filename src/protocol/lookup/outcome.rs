@@ -1,4 +1,4 @@
-//! The terms of a lookup: what it is for, what its owner does next, why it ends, and why a query fails.
+//! The terms of a lookup: its goal, its next step, the reasons for its end, and those for which a query fails.
 
 use std::time::Instant;
 
@@ -7,58 +7,58 @@ use serde::Serialize;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 
-/// What a lookup is for.
+/// The goal of a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// The k nearest peers: `find_node` is asked.
+    /// The k nearest peers, by `find_node`.
     Nodes,
-    /// The value at the target: `find_value` is asked. The first answer with it ends the lookup, unless its owner wants
-    /// to hear [several](super::Lookup::handle_vote).
+    /// The value at the target, by `find_value`. The first answer with it ends the lookup, unless its owner wants
+    /// [several votes](super::Lookup::handle_vote).
     Value,
 }
 
-/// What the owner of a lookup does next.
+/// The next step of a lookup's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// Ask this peer, and call [`Lookup::next`](super::Lookup::next) again.
+    /// Query this peer, and call [`Lookup::next`](super::Lookup::next) again.
     Query(Peer),
-    /// Nothing to do before something comes back, or before this instant.
+    /// Wait for a result, or until this instant.
     Wait {
         /// The lookup's deadline.
         until: Instant,
     },
-    /// It is over; it stays so, and whatever still comes back changes nothing.
+    /// The lookup is over; later results change nothing.
     Finished(Ending),
 }
 
-/// Why a lookup is over.
+/// The reason for which a lookup is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The k nearest that are alive have answered (all, where fewer than k are), and each that is nearer has failed. For
-    /// [`Goal::Value`]: none of them holds the value, or fewer do than were wanted, nor did those read on to, as far as
-    /// queries and time reached.
+    /// The k nearest living peers have answered (all, where there are fewer), and each that is nearer has failed. For
+    /// [`Goal::Value`]: none of them holds the value, or fewer do than were wanted, nor did the peers beyond the k nearest, as
+    /// far as queries and time reached.
     Complete,
-    /// A peer answered with the value, or as many did as were wanted.
+    /// A peer answered with the value, or all wanted votes were cast.
     Found,
-    /// There was nobody to ask, or everybody asked failed.
+    /// There was no peer to query, or all queries failed.
     NoPeers,
-    /// All queries that may be sent were, before the k nearest had answered: many dead peers, or liars that name ever nearer ones.
+    /// All queries were spent before the k nearest had answered: many peers are dead, or liars name ever nearer ones.
     OutOfQueries,
     /// The deadline passed before the k nearest had answered.
     DeadlinePassed,
 }
 
-/// Why a query brought no answer from the peer it went to.
+/// Reasons for which a query brought no answer from its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// Nothing came within the query's timeout.
+    /// No answer came within the query's timeout.
     Silent,
     /// Another node answered at that address.
     WrongId {
-        /// The id that it gave.
+        /// The id in its answer.
         actual: NodeId,
     },
     /// The query never left this node.

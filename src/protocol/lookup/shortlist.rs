@@ -1,9 +1,9 @@
-//! A lookup's candidates, nearest to the target first: who may be asked, who has been, what became of it, and who named
-//! them. When the lookup is over is not decided here.
+//! A lookup's candidates, nearest to the target first: their states and their informants. It does not decide when the lookup is
+//! over.
 //!
-//! A candidate is an id *at an address*, as an informant named it: what one informant says takes nothing away from what
-//! another says. So an id may be a candidate at several addresses and an address under several ids, and what is true is found
-//! out by asking. Those go first whose informants have named the fewest that failed.
+//! A candidate is an id *at an address*, as an informant named it. Informants may contradict each other, so an id may be a
+//! candidate at several addresses and an address under several ids, until a query shows what is true. Candidates whose informants
+//! have named the fewest that failed come first.
 
 use std::net::SocketAddr;
 
@@ -12,47 +12,47 @@ use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::peer::{Peer, Subnet};
 
-/// How far a lookup for a value reads on past the k nearest, in multiples of k (docs/wire.md, 9.8).
+/// The number of nearest peers up to which a lookup for a value reads on, in multiples of k (docs/wire.md, 9.8).
 pub(super) const READ_ON: usize = 5;
 
-/// The unit in which debts are counted.
+/// The debt of one query, divisible by the usual numbers of informants.
 const QUERY: usize = 5_040;
 
-/// What has become of a candidate so far.
+/// The state of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not asked yet.
+    /// Not queried yet.
     Fresh,
-    /// Asked; `entry` is its place in the trace.
-    InFlight { entry: usize, hope: Hope },
+    /// Queried; `entry` is its index in the trace.
+    InFlight { entry: usize, expectation: Expectation },
     /// Answered, with the value or with peers.
     Answered { with_value: bool },
     /// The query brought no answer from this id at this address.
     Failed(Failure),
 }
 
-/// How likely an answer is still to come.
+/// The expectation of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hope {
-    /// It is in time. It holds a slot.
-    Sound,
-    /// Its address was silent when it was asked last. It holds one of as many slots again, which are for such.
-    Doubted,
-    /// It is late. It holds no slot.
+pub(super) enum Expectation {
+    /// The query is in time. It holds a slot.
+    InTime,
+    /// The address did not answer its last query. The query holds one of as many slots again, which are for suspects.
+    Suspect,
+    /// The answer is late. The query holds no slot.
     Slow,
 }
 
-/// How a peer became known.
+/// The origin of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Provenance {
     /// 1 from our own table, otherwise one more than the informant's.
     pub(super) hop: u32,
-    /// The informant's place in the trace.
+    /// The informant's index in the trace.
     pub(super) named_by: Option<usize>,
 }
 
 impl Provenance {
-    /// It stands in our own table.
+    /// A peer of our own table.
     pub(super) const OWN_TABLE: Self = Self { hop: 1, named_by: None };
 }
 
@@ -61,22 +61,22 @@ impl Provenance {
 pub(super) struct Candidate {
     pub(super) peer: Peer,
     pub(super) state: State,
-    /// How it became known first.
+    /// Its first origin.
     pub(super) origin: Provenance,
     distance: Distance,
-    /// Where the number of a subnet's peers is limited.
+    /// Its subnet, where the number of a subnet's peers is limited.
     subnet: Option<Subnet>,
-    /// All that named it, each once: places in the trace, or our own table.
+    /// All informants that named it, each once: indices in the trace, or our own table.
     informants: Vec<Option<usize>>,
-    /// The address gave this id itself when it was asked by another one.
-    by_own_word: bool,
+    /// Whether the address answered with this id itself when it was queried by another one.
+    self_named: bool,
 }
 
 impl Candidate {
     /// `None` if it is not in flight.
-    pub(super) fn hope(&self) -> Option<Hope> {
+    pub(super) fn expectation(&self) -> Option<Expectation> {
         match self.state {
-            State::InFlight { hope, .. } => Some(hope),
+            State::InFlight { expectation, .. } => Some(expectation),
             State::Fresh | State::Answered { .. } | State::Failed(_) => None,
         }
     }
@@ -85,60 +85,61 @@ impl Candidate {
         matches!(self.state, State::Answered { .. })
     }
 
-    /// Whether an answer may still come, now or once it is asked.
+    /// Whether an answer may still come, now or once it is queried.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Fresh | State::InFlight { .. })
     }
 
-    /// Whether it counts against those that named it: it failed, or an answer is late, or is due where `due_counts`. What was never sent does not.
+    /// Whether it counts against its informants: it failed, or its answer is late, or is due where `due_counts`. A query that
+    /// was never sent does not count.
     fn is_debt(&self, due_counts: bool) -> bool {
         match self.state {
-            State::InFlight { hope, .. } => due_counts || hope != Hope::Sound,
+            State::InFlight { expectation, .. } => due_counts || expectation != Expectation::InTime,
             State::Failed(why) => why != Failure::Unsent,
             State::Fresh | State::Answered { .. } => false,
         }
     }
 }
 
-/// What became of a peer that was offered.
+/// The result of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     Taken,
-    /// It is, or has been, a candidate; or the same informant has named its id at another address.
+    /// The peer is, or has been, a candidate; or the same informant has named its id at another address.
     Known,
     OwnId,
-    /// Its address was asked under another id.
+    /// Its address was queried under another id.
     AddressInUse,
-    /// As many of its subnet have answered as count.
+    /// As many peers of its subnet have answered as count.
     SubnetFull,
 }
 
-/// A candidate that was dropped before it was asked: who, whose answer had named it first, and why.
+/// A candidate that was dropped before it was queried: the peer, its first informant, and the reason.
 pub(super) type Dropped = (Peer, Option<usize>, Offer);
 
 /// The nearest candidates, as far as they matter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Survey {
-    /// Whom to ask next.
+    /// The next candidate to query.
     pub(super) fresh: Option<usize>,
-    /// An answer is due from one that is in time.
+    /// Whether an answer is due from one that is in time.
     pub(super) awaited: bool,
-    /// Some have answered, and all nearer ones have answered or failed.
+    /// Whether some have answered, and all nearer ones have answered or failed.
     pub(super) complete: bool,
 }
 
-/// The candidates, nearest first. At most as many as may be read of each answer, and one more for each query.
+/// The candidates, nearest first: at most as many as are read of each answer, and one more for each query.
 #[derive(Debug, Clone)]
 pub(super) struct Shortlist {
     own: NodeId,
     target: NodeId,
     /// Sorted by distance; those of one id in the order of naming. No two are equal.
     candidates: Vec<Candidate>,
-    /// How many were to be asked.
+    /// The number of queries begun.
     asked: usize,
-    /// How many of them were not, since the query never left this node.
+    /// Of these, the queries that never left this node.
     unsent: usize,
-    /// Who was dropped, until that is [told](Shortlist::take_dropped).
+    /// The dropped candidates that were not [taken](Shortlist::take_dropped) yet.
     dropped: Vec<Dropped>,
     diversity: AppliesTo,
     max_per_subnet: usize,
@@ -163,46 +164,46 @@ impl Shortlist {
         self.candidates.iter()
     }
 
-    /// How many queries have been spent: all but `free` of those that never left this node.
+    /// The number of queries spent: all but `free` of those that never left this node.
     pub(super) fn spent(&self, free: usize) -> usize {
         self.asked - self.unsent.min(free)
     }
 
-    /// How many queries hold one of `alpha` slots. Doubted ones do so only where there are more than `alpha` of them.
+    /// The number of queries that hold one of `alpha` slots. Suspects do so only beyond `alpha` of them.
     pub(super) fn slots_held(&self, alpha: usize) -> usize {
-        let count = |hope| self.iter().filter(|candidate| candidate.hope() == Some(hope)).count();
-        count(Hope::Sound) + count(Hope::Doubted).saturating_sub(alpha)
+        let count = |expectation| self.iter().filter(|candidate| candidate.expectation() == Some(expectation)).count();
+        count(Expectation::InTime) + count(Expectation::Suspect).saturating_sub(alpha)
     }
 
-    /// Whether nothing nearer comes: of those that are likely alive the nearest has answered.
+    /// Whether no answer names a nearer peer: of the candidates that are likely alive the nearest has answered.
     pub(super) fn is_near(&self) -> bool {
         let likely = |candidate: &&Candidate| match candidate.state {
             State::Fresh | State::Answered { .. } => true,
-            State::InFlight { hope, .. } => hope == Hope::Sound,
+            State::InFlight { expectation, .. } => expectation == Expectation::InTime,
             State::Failed(_) => false,
         };
         self.iter().find(likely).is_some_and(Candidate::is_answered)
     }
 
     pub(super) fn any_in_flight(&self) -> bool {
-        self.iter().any(|candidate| candidate.hope().is_some())
+        self.iter().any(|candidate| candidate.expectation().is_some())
     }
 
-    /// The candidate `peer`, if it was asked and no answer came yet. `None` makes late events harmless.
+    /// The candidate `peer`, if its query is in flight. `None` makes late events harmless.
     pub(super) fn in_flight(&mut self, peer: &Peer) -> Option<&mut Candidate> {
         let at = self.find(peer)?;
-        Some(&mut self.candidates[at]).filter(|candidate| candidate.hope().is_some())
+        Some(&mut self.candidates[at]).filter(|candidate| candidate.expectation().is_some())
     }
 
-    /// Marks the candidate at `at` as asked.
+    /// Marks the candidate at `at` as queried.
     pub(super) fn ask(&mut self, at: usize) -> &Candidate {
         let candidate = &mut self.candidates[at];
-        candidate.state = State::InFlight { entry: self.asked, hope: Hope::Sound };
+        candidate.state = State::InFlight { entry: self.asked, expectation: Expectation::InTime };
         self.asked += 1;
         candidate
     }
 
-    /// Takes `peer` in, if it is new, or takes down that one more informant named it.
+    /// Inserts `peer` if it is new; otherwise notes that one more informant named it.
     pub(super) fn offer(&mut self, peer: Peer, origin: Provenance) -> Offer {
         if peer.id == self.own {
             return Offer::OwnId;
@@ -226,7 +227,7 @@ impl Shortlist {
             return Offer::SubnetFull;
         }
         if is_there(|state| *state == State::Failed(Failure::Silent)) {
-            // Nothing answers there, so it is not asked; and it has not been heard.
+            // Nothing answers there, so it is not queried, and counts as unheard.
             self.insert(peer, State::Failed(Failure::Silent), origin, vec![origin.named_by], false);
             return Offer::AddressInUse;
         }
@@ -234,12 +235,12 @@ impl Shortlist {
         Offer::Taken
     }
 
-    /// Who has been dropped since this was asked last.
+    /// The candidates dropped since the last call.
     pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
-    /// `peer` answered: the entry in the trace of the query, and how it became known. Its address has no other id then.
+    /// `peer` answered: the query's index in the trace, and the candidate's origin. Its address has no other id then.
     pub(super) fn answered(&mut self, peer: &Peer, with_value: bool) -> Option<(usize, Provenance)> {
         let candidate = self.in_flight(peer)?;
         let State::InFlight { entry, .. } = candidate.state else { return None };
@@ -253,14 +254,14 @@ impl Shortlist {
         Some((entry, origin))
     }
 
-    /// The query to `peer` failed. Where nothing answered, one by another id at its address would fail as well: the peers of
-    /// these ids count as unheard. Where another id answered, that one alone is asked there, once: otherwise a liar that names a
-    /// peer's address with a false id would keep the peer out. What was not sent says nothing of the address.
+    /// The query to `peer` failed. Where nothing answered, a query by another id at its address would fail as well: these ids
+    /// count as unheard. Where another id answered, that one alone is queried there, once: otherwise a liar that names a peer's
+    /// address with a false id would exclude the peer. A query that was not sent shows nothing about the address.
     pub(super) fn failed(&mut self, peer: &Peer, why: Failure) {
         let Some(candidate) = self.in_flight(peer) else { return };
         let State::InFlight { entry, .. } = candidate.state else { return };
         candidate.state = State::Failed(why);
-        let (again, informants) = (candidate.by_own_word, candidate.informants.clone());
+        let (again, informants) = (candidate.self_named, candidate.informants.clone());
         let origin = Provenance { named_by: Some(entry), ..candidate.origin };
         self.unsent += usize::from(why == Failure::Unsent);
         let itself = match why {
@@ -271,33 +272,35 @@ impl Shortlist {
         self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr && Some(other.peer) != itself);
         let Some(itself) = itself else { return };
         match self.find(&itself) {
-            Some(at) => self.candidates[at].by_own_word = true,
+            Some(at) => self.candidates[at].self_named = true,
             None if self.is_subnet_full(self.subnet_of(&itself), Candidate::is_answered) => {}
             None => self.insert(itself, State::Fresh, origin, informants, true),
         }
     }
 
-    /// Those that answered, nearest first, at most `width`: of an id the one that most have named, and no more of a subnet
-    /// than count.
+    /// The candidates that answered, nearest first, at most `width`: of an id the one with the most informants, and no more of a
+    /// subnet than count.
     pub(super) fn closest(&self, width: usize) -> Vec<&Candidate> {
         self.nearest(width, Candidate::is_answered)
     }
 
-    /// Looks at the candidates that may be among the `width` nearest.
+    /// Surveys the candidates that may be among the `width` nearest.
     pub(super) fn survey(&self, width: usize) -> Survey {
         let end = |nearest: &[&Candidate]| nearest.get(width - 1).map(|last| last.distance);
         let answered = self.nearest(width, Candidate::is_answered);
         let needed = end(&answered);
-        let likely = self.nearest(width, |candidate| candidate.is_answered() || candidate.hope() == Some(Hope::Sound));
+        let likely = self.nearest(width, |candidate| {
+            candidate.is_answered() || candidate.expectation() == Some(Expectation::InTime)
+        });
         Survey {
             fresh: self.choose(width),
-            awaited: likely.iter().any(|candidate| candidate.hope() == Some(Hope::Sound)),
+            awaited: likely.iter().any(|candidate| candidate.expectation() == Some(Expectation::InTime)),
             complete: !answered.is_empty() && !self.within(needed).any(Candidate::is_open),
         }
     }
 
-    /// How many ids nearer than the `width`-th that answered have not: they were silent, or were not asked or waited for
-    /// to the end. Where another id answers they are not counted.
+    /// The number of ids nearer than the `width`-th that answered which have not: they were silent, or were not queried, or
+    /// their query had not ended. An id at whose address another one answers does not count.
     pub(super) fn unheard(&self, width: usize) -> usize {
         let needed = self.closest(width).get(width - 1).map(|last| last.distance);
         let mut ids: Vec<&NodeId> = Vec::new();
@@ -312,9 +315,9 @@ impl Shortlist {
         ids.len()
     }
 
-    /// Whom to ask next: of those whose informants are in the least debt the nearest, unless `width` nearer ones answered or
-    /// are likely to, without being deeper in debt. So informants take turns as far as what they name fails, and one that
-    /// names inventions holds up the others for few queries.
+    /// The next candidate to query: the nearest of those whose informants have the least debt, unless `width` nearer ones of no
+    /// more debt answered or are likely to. So informants alternate as far as their candidates fail, and one that names
+    /// inventions delays the others by few queries.
     fn choose(&self, width: usize) -> Option<usize> {
         let ranks = self.ranks();
         let fresh =
@@ -324,7 +327,7 @@ impl Shortlist {
         levels.dedup();
         levels.into_iter().find_map(|level| {
             let likely = self.iter().zip(&ranks).filter(|(candidate, rank)| {
-                candidate.is_answered() || candidate.hope() == Some(Hope::Sound) && **rank <= level
+                candidate.is_answered() || candidate.expectation() == Some(Expectation::InTime) && **rank <= level
             });
             let end =
                 self.nearest_of(likely.map(|(candidate, _)| candidate), width).get(width - 1).map(|last| last.distance);
@@ -334,9 +337,9 @@ impl Shortlist {
         })
     }
 
-    /// In how much debt the informants of each candidate are: those of a candidate that failed or is late owe one query
-    /// together, and once nothing nearer comes, when many are asked at once, so do those of one that is in time. It counts what the one owes that owes
-    /// least, in whole queries.
+    /// The debt of each candidate, in whole queries: the least debt among its informants. The informants of a candidate that
+    /// failed or is late owe one query together; once no answer names a nearer peer, when many are queried at once, so do those
+    /// of one that is in time.
     fn ranks(&self) -> Vec<usize> {
         let due_counts = self.is_near();
         let place = |informant: &Option<usize>| informant.map_or(0, |entry| entry + 1);
@@ -351,14 +354,14 @@ impl Shortlist {
         self.iter().map(rank).collect()
     }
 
-    /// Whether neither its address nor its subnet stands against it for now.
+    /// Whether the candidate may be queried now: no query to its address is in flight, and its subnet is not full.
     fn may_be_asked(&self, candidate: &Candidate) -> bool {
-        let holds_place = |other: &Candidate| other.is_answered() || other.hope() == Some(Hope::Sound);
-        let is_asked = |other: &Candidate| other.peer.addr == candidate.peer.addr && other.hope().is_some();
+        let holds_place = |other: &Candidate| other.is_answered() || other.expectation() == Some(Expectation::InTime);
+        let is_asked = |other: &Candidate| other.peer.addr == candidate.peer.addr && other.expectation().is_some();
         !self.iter().any(is_asked) && !self.is_subnet_full(candidate.subnet, holds_place)
     }
 
-    /// The candidates up to a distance, or all.
+    /// The candidates up to the distance `end`, or all.
     fn within(&self, end: Option<Distance>) -> impl Iterator<Item = &Candidate> {
         self.iter().take_while(move |candidate| end.is_none_or(|end| candidate.distance <= end))
     }
@@ -367,7 +370,7 @@ impl Shortlist {
         self.nearest_of(self.iter().filter(|candidate| counts(candidate)), width)
     }
 
-    /// The first `width` of these: one for each id, and no more of a subnet than count.
+    /// The first `width` of these candidates: one for each id, and no more of a subnet than count.
     fn nearest_of<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>, width: usize) -> Vec<&'a Candidate> {
         let mut nearest: Vec<&Candidate> = Vec::new();
         for candidate in candidates {
@@ -392,7 +395,7 @@ impl Shortlist {
         self.diversity.covers(&ip).then(|| Subnet::of(&ip))
     }
 
-    /// Whether of a subnet as many `hold` a place as there are.
+    /// Whether as many candidates of the subnet as count `hold` a place.
     fn is_subnet_full(&self, subnet: Option<Subnet>, holds: impl Fn(&Candidate) -> bool) -> bool {
         self.is_full(subnet, self.iter().filter(|candidate| holds(candidate)))
     }
@@ -412,7 +415,7 @@ impl Shortlist {
         });
     }
 
-    /// Nothing answers at `addr`: the ids that it was named with and not asked by fail with the one that was.
+    /// Fails the candidates at `addr` that were not queried, since nothing answers there.
     fn fail_all_at(&mut self, addr: SocketAddr) {
         let fresh = |candidate: &&mut Candidate| candidate.peer.addr == addr && candidate.state == State::Fresh;
         for candidate in self.candidates.iter_mut().filter(fresh) {
@@ -442,12 +445,12 @@ impl Shortlist {
         state: State,
         origin: Provenance,
         informants: Vec<Option<usize>>,
-        by_own_word: bool,
+        self_named: bool,
     ) {
         let distance = peer.id.distance(&self.target);
         let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
         let subnet = self.subnet_of(&peer);
-        let candidate = Candidate { peer, state, origin, distance, subnet, informants, by_own_word };
+        let candidate = Candidate { peer, state, origin, distance, subnet, informants, self_named };
         self.candidates.insert(at, candidate);
     }
 }

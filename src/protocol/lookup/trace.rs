@@ -1,5 +1,5 @@
-//! What a lookup did, for people: whom it asked, what came back, whom it turned away and how it ended.
-//! It is bounded by the lookup's queries and decides nothing.
+//! The trace of a lookup, for people: its queries and their results, the peers that it rejected, and its end. It is bounded by the
+//! lookup's queries and decides nothing.
 
 use std::time::{Duration, Instant};
 
@@ -11,35 +11,35 @@ use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::ValueDigest;
 
-/// Rejected peers that a trace names. The counts tell of all.
+/// Rejected peers that a trace names. The counts cover all.
 pub const MAX_REJECTED: usize = 128;
-/// Of these, peers that one informant named, so that a liar does not keep out the others.
+/// Of these, peers that one informant named, so that a liar does not displace the others.
 pub const MAX_REJECTED_OF_ONE: usize = 8;
 
-/// One lookup, told in order. At most as many entries as the lookup may send queries, and 8 times as many that were not sent.
+/// The trace of one lookup: at most as many entries as it may send queries, and 8 times as many that were not sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Trace {
-    /// What was looked for.
+    /// The id or the key's hash that was looked up.
     pub target: NodeId,
     /// Peers, or the value.
     pub goal: Goal,
     /// Each query, in the order of sending; those that never left this node are among them.
     pub asked: Vec<Asked>,
-    /// Why peers that were named did not become candidates.
+    /// The reasons for which named peers did not become candidates.
     pub turned_away: TurnedAway,
-    /// Who they were, in the order of their rejection: at most [`MAX_REJECTED`], and of one informant (or of our own table)
-    /// at most [`MAX_REJECTED_OF_ONE`]. Whoever was known, is this node itself or was not even read is not among them.
+    /// The rejected peers, in the order of rejection: at most [`MAX_REJECTED`], and of one informant (or of our own table) at
+    /// most [`MAX_REJECTED_OF_ONE`]. Peers that were known, unread or this node itself are not among them.
     pub rejected: Vec<Rejected>,
-    /// Which value this node holds itself, where several votes were wanted and it has one.
+    /// The value that this node holds itself, where several votes were wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<ValueDigest>,
-    /// Of how many ids nearer than the k-th that answered no answer came: the peer was silent for the query timeout, or was
-    /// not asked, or not waited for to the end. 0 while the lookup runs.
+    /// The number of ids nearer than the k-th that answered which did not: the peer was silent for the query timeout, or was not
+    /// queried, or its query had not ended. 0 while the lookup runs.
     pub unheard: usize,
-    /// How it ended; `None` while it runs.
+    /// The reason for its end; `None` while it runs.
     pub ending: Option<Ending>,
-    /// How long it took, in microseconds; `None` while it runs.
+    /// Its duration in microseconds; `None` while it runs.
     pub lasted_us: Option<u64>,
     #[serde(skip)]
     started: Instant,
@@ -49,81 +49,81 @@ pub struct Trace {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Asked {
-    /// Who was asked.
+    /// The peer queried.
     pub peer: Peer,
-    /// How far it is from the target: the bit length of the distance (0..=160).
+    /// The bit length of its distance from the target (0..=160).
     pub bits: u32,
-    /// 1 from our own table, otherwise one more than that of the peer that named it. A peer that gave another id than
-    /// it was asked by is asked again at the same hop.
+    /// 1 from our own table, otherwise one more than that of the peer that named it. A peer that answered with another id than
+    /// it was queried by is queried again at the same hop.
     pub hop: u32,
-    /// Whose answer named it: a place in [`Trace::asked`], always an earlier one. `None`: our own table.
+    /// The query whose answer named it: an earlier index in [`Trace::asked`]. `None`: our own table.
     pub named_by: Option<usize>,
-    /// When it was asked, in microseconds from the beginning.
+    /// The time of the query, in microseconds from the beginning.
     pub asked_us: u64,
-    /// When its answer or failure was known, in microseconds from the beginning.
+    /// The time of its answer or failure, in microseconds from the beginning.
     pub ended_us: Option<u64>,
-    /// Whether its address had been silent when it was asked before, so that one more was asked besides.
-    pub doubted: bool,
+    /// Whether its address did not answer the last query before, so that one more peer was queried.
+    pub suspect: bool,
     /// Whether it was slower than its expected round trip.
     pub slow: bool,
-    /// What came back.
+    /// The result.
     pub came_back: CameBack,
-    /// For which value it voted, where several votes were wanted.
+    /// Its vote, where several votes were wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vote: Option<Vote>,
-    /// Why peers that its answer named did not become candidates.
+    /// The reasons for which peers in its answer did not become candidates.
     pub turned_away: TurnedAway,
 }
 
 /// A peer's answer with a value, where several are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Vote {
-    /// Which value.
+    /// The digest of the value.
     pub value: ValueDigest,
     /// Whether it counts: not if another peer of its network has voted before.
     pub counted: bool,
 }
 
-/// What came back from one query.
+/// The result of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CameBack {
-    /// Nothing so far; after the end of the lookup: it was not waited for, or not to the end.
+    /// Nothing so far; after the end of the lookup: the query had not ended.
     Pending,
     /// Peers; in a lookup for a value that means "not held".
     Peers {
-        /// How many were named.
+        /// The number of peers in the answer.
         named: usize,
-        /// How many of them became candidates, those included that were turned away later.
+        /// The number of them that became candidates, those rejected later included.
         taken: usize,
     },
     /// The value.
     Value,
     /// A value of a kind that this node cannot represent.
     Unsupported,
-    /// Nothing within the query's timeout.
+    /// No answer within the query's timeout.
     Silent,
     /// An answer from another node than the one asked.
     WrongId {
-        /// The id that it gave.
+        /// The id in its answer.
         actual: NodeId,
     },
     /// The query never left this node.
     Unsent,
 }
 
-/// A peer that was named and not followed.
+/// A peer that was named and is not queried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Rejected {
-    /// Who.
+    /// The peer.
     pub peer: Peer,
-    /// Whose answer named it: a place in [`Trace::asked`]. `None`: our own table.
+    /// The query whose answer named it: an index in [`Trace::asked`]. `None`: our own table.
     pub named_by: Option<usize>,
-    /// Why.
+    /// The reason.
     pub why: Rejection,
 }
 
-/// Why a peer that was named is not followed.
+/// The reason for which a named peer is not queried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
@@ -135,25 +135,25 @@ pub enum Rejection {
     SubnetFull,
 }
 
-/// How many named peers did not become candidates, by reason.
+/// Counts of named peers that did not become candidates, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TurnedAway {
-    /// Beyond the number of peers that are read of one answer.
+    /// Peers beyond the number that is read of one answer.
     pub unread: usize,
-    /// Candidates already, or asked before. Normal: near peers name each other.
+    /// Candidates already, or queried before. Normal: near peers name each other.
     pub known: usize,
     /// Our own id.
     pub own_id: usize,
-    /// An address that is not one host's, or narrower than the informant's (docs/wire.md, 9.1).
+    /// Peers with an address that is not one host's, or narrower than the informant's (docs/wire.md, 9.1).
     pub bad_address: usize,
-    /// An address that was asked under another id before, or since. The latter counts among those that were taken as well.
+    /// Peers at an address that was queried under another id before, or since. The latter count among those taken as well.
     pub address_in_use: usize,
-    /// Of a subnet of which as many had answered as a lookup counts, before or since. The latter counts among those that
-    /// were taken as well.
+    /// Peers of a subnet of which as many had answered as a lookup counts, before or since. The latter count among those taken
+    /// as well.
     pub subnet_full: usize,
 }
 
-/// What became of a lookup's queries.
+/// Counts of a lookup's queries, by result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
     /// Queries in all, sent or not: the sum of the others.
@@ -166,7 +166,7 @@ pub struct Tally {
     pub wrong_id: usize,
     /// Never left this node.
     pub unsent: usize,
-    /// Under way, or not waited for.
+    /// In flight, or not ended with the lookup.
     pub pending: usize,
 }
 
@@ -210,7 +210,7 @@ impl Trace {
             named_by: candidate.origin.named_by,
             asked_us: self.offset(now),
             ended_us: None,
-            doubted: false,
+            suspect: false,
             slow: false,
             came_back: CameBack::Pending,
             vote: None,
@@ -218,8 +218,8 @@ impl Trace {
         });
     }
 
-    pub(super) fn doubted(&mut self, entry: usize) {
-        self.asked[entry].doubted = true;
+    pub(super) fn suspect(&mut self, entry: usize) {
+        self.asked[entry].suspect = true;
     }
 
     pub(super) fn voted(&mut self, entry: usize, vote: Vote) {
@@ -237,13 +237,13 @@ impl Trace {
         entry.ended_us = Some(at);
     }
 
-    /// Peers that an answer named were turned away.
+    /// Counts the rejected peers of an answer.
     pub(super) fn turned_away(&mut self, entry: usize, peers: TurnedAway) {
         self.asked[entry].turned_away = peers;
         self.turned_away.add(&peers);
     }
 
-    /// This candidate was turned away before it was asked.
+    /// Counts a candidate that was dropped before it was queried.
     pub(super) fn dropped(&mut self, peer: Peer, named_by: Option<usize>, why: Offer) {
         self.turned_away.count(why);
         if let Some(entry) = named_by {
@@ -254,7 +254,7 @@ impl Trace {
         }
     }
 
-    /// Names a peer that is not followed, while there is room for it.
+    /// Adds a rejected peer, while there is room for it.
     pub(super) fn rejected(&mut self, peer: Peer, named_by: Option<usize>, why: Rejection) {
         let of_one = self.rejected.iter().filter(|rejected| rejected.named_by == named_by);
         if self.rejected.len() < MAX_REJECTED && of_one.count() < MAX_REJECTED_OF_ONE {
@@ -295,7 +295,7 @@ impl TurnedAway {
 }
 
 impl Rejection {
-    /// Why the peer was turned away that was offered; `None` if it was not, or needs no mention.
+    /// The reason for which an offered peer was rejected; `None` if it was not, or is not to be mentioned.
     pub(super) fn of(offer: Offer) -> Option<Self> {
         match offer {
             Offer::Taken | Offer::Known | Offer::OwnId => None,
@@ -316,7 +316,7 @@ impl From<Failure> for CameBack {
 }
 
 impl Asked {
-    /// How long the answer took, if one came or the query failed.
+    /// The time from the query to its answer or failure.
     pub fn took(&self) -> Option<Duration> {
         self.ended_us.map(|ended| Duration::from_micros(ended - self.asked_us))
     }

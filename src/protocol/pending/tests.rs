@@ -416,7 +416,7 @@ fn an_address_was_silent_until_it_answers() {
     assert!(!pending.was_silent(addr(1), again + ms(600)));
     pending.begin(ids[2], target(1), "ping", 'w', again + ms(600)).unwrap();
     pending.cancel(&ids[2]);
-    assert!(!pending.was_silent(addr(1), again + ms(600)), "nobody waited for its end");
+    assert!(!pending.was_silent(addr(1), again + ms(600)), "it was cancelled");
 }
 
 #[test]

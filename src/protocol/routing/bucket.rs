@@ -1,5 +1,4 @@
-//! One k-bucket: its live entries, its replacement cache and how often it may cause a ping. Which peers may enter is
-//! the table's decision.
+//! One k-bucket: its live entries, its replacement cache and its limits on pings. The table decides which peers may enter.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use crate::protocol::liveness::Streak;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
 
-/// The least time between two checks of old entries that one bucket asks for.
+/// The least time between two checks of old entries in one bucket.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A peer that has answered a query of ours.
@@ -30,7 +29,7 @@ impl Entry {
         Self { peer, version, answered: now, streak: None, claim: None }
     }
 
-    /// Who it is.
+    /// The peer.
     pub fn peer(&self) -> Peer {
         self.peer
     }
@@ -40,7 +39,7 @@ impl Entry {
         self.version.is_none()
     }
 
-    /// How many queries in a row it has left unanswered. Queries that were in flight together count once.
+    /// Queries in a row that it has left unanswered. Queries that were in flight together count once.
     pub fn failures(&self) -> u32 {
         self.streak.as_ref().map_or(0, |streak| streak.count)
     }
@@ -59,7 +58,7 @@ impl Entry {
     }
 }
 
-/// Where in a bucket a peer is.
+/// The place of a peer in its bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Among the live entries.
@@ -78,7 +77,7 @@ pub(super) struct Bucket {
     /// Newcomers pinged within the last query timeout, at most k: the limit is on pings in flight.
     pub(super) invited: Vec<(SocketAddr, Instant)>,
     last_check: Option<Instant>,
-    /// When a lookup last touched these ids.
+    /// The time at which a lookup last touched these ids.
     pub(super) touched: Instant,
 }
 
@@ -127,7 +126,7 @@ impl Bucket {
         self.live.insert(at, entry);
     }
 
-    /// Whether a check may be asked for now; if so, the next may only [`CHECK_INTERVAL`] later.
+    /// Returns whether an entry may be checked now; if so, the next check may be [`CHECK_INTERVAL`] later.
     pub(super) fn take_check(&mut self, now: Instant) -> bool {
         let due = self.last_check.is_none_or(|last| now.saturating_duration_since(last) >= CHECK_INTERVAL);
         if due {
@@ -136,8 +135,8 @@ impl Bucket {
         due
     }
 
-    /// Whether the newcomer at `addr` may be pinged now, while at most `limit` such pings are in flight and none of
-    /// them to that address. If so, it counts as one for the next `in_flight`.
+    /// Returns whether the newcomer at `addr` may be pinged now, while at most `limit` such pings are in flight and none of
+    /// them to that address. If so, its ping counts as in flight for `in_flight`.
     pub(super) fn invite(&mut self, addr: SocketAddr, limit: usize, in_flight: Duration, now: Instant) -> bool {
         self.invited.retain(|(_, at)| now.saturating_duration_since(*at) < in_flight);
         let free = self.invited.len() < limit && self.invited.iter().all(|(other, _)| *other != addr);
@@ -147,7 +146,7 @@ impl Bucket {
         free
     }
 
-    /// The newcomer at `addr` has answered: it counts as invited no longer.
+    /// The newcomer at `addr` has answered: its ping is no longer in flight.
     pub(super) fn arrived(&mut self, addr: SocketAddr) {
         self.invited.retain(|(other, _)| *other != addr);
     }

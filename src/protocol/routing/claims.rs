@@ -1,6 +1,6 @@
-//! Claims: a known id that is used from another address. Its peer may have moved, or another one wants its place. So the
-//! known address is asked, and only where it misses [`MISSED_QUERIES`] queries of [`MISSED_FOR`] and more, the claimants are.
-//! This file counts; what follows from it is in `moves.rs`.
+//! Claims: uses of a known id from another address. Its peer may have moved, or another one wants its place. So the table pings
+//! the known address, and the claimants only where that misses [`MISSED_QUERIES`] queries over at least [`MISSED_FOR`]. This
+//! file counts; `moves.rs` acts on the counts.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,24 +8,24 @@ use std::time::{Duration, Instant};
 /// Queries in a row, each sent when the one before has timed out, that a known address must miss before its id may move.
 /// With the default query timeout of 2 s they take 6 s.
 pub const MISSED_QUERIES: u32 = 3;
-/// How long a known address must be silent at least before its id may move, however short the query timeout is.
+/// The least time for which a known address must be silent before its id may move, however short the query timeout is.
 pub const MISSED_FOR: Duration = Duration::from_secs(3);
-/// Addresses that are remembered to claim one id. A further one is not asked in this round; one that has answered under the
-/// id takes the place of one that has not.
+/// Addresses that are remembered as claimants of one id. A further one is not pinged in this round; one that has answered
+/// under the id takes the place of one that has not.
 pub const MAX_CLAIMANTS: usize = 3;
 /// The least time between two checks of a peer that answers them: claims in between wait for the next one.
 pub const CLAIM_INTERVAL: Duration = Duration::from_secs(10);
-/// For how long the id of a silent address may move without another check.
+/// The time for which the id of a silent address may move without another check.
 pub const GONE_FOR: Duration = Duration::from_secs(60);
 
-/// What an entry's claim asks the table for.
+/// The next step of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing.
+    /// None.
     Wait,
-    /// Ask the known address (again).
+    /// Ping the known address (again).
     AskKnown,
-    /// It has missed enough: ask the claimants, and it once more.
+    /// The known address has missed enough: ping the claimants, and it once more.
     AskClaimants,
 }
 
@@ -35,15 +35,15 @@ pub(super) enum Step {
 /// not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Claim {
-    /// Those that have answered under the id come first; at most [`MAX_CLAIMANTS`].
+    /// The claimants, those that have answered under the id first; at most [`MAX_CLAIMANTS`].
     claimants: Vec<SocketAddr>,
-    /// When the check under way began.
+    /// The beginning of the check under way.
     began: Option<Instant>,
-    /// Queries of it that were missed.
+    /// Its missed queries.
     missed: u32,
-    /// When the known address was last asked because of a claim.
+    /// The time of the last ping to the known address because of a claim.
     asked: Option<Instant>,
-    /// When a check found it gone.
+    /// The time at which a check found it gone.
     gone: Option<Instant>,
 }
 
@@ -71,13 +71,13 @@ impl Claim {
         Step::AskKnown
     }
 
-    /// Whether a check is under way.
+    /// Returns whether a check is under way.
     pub(super) fn is_checking(&self) -> bool {
         self.began.is_some()
     }
 
-    /// A query to the known address was not answered within `timeout`. One that was in flight when the check asked last says
-    /// nothing new.
+    /// A query to the known address was not answered within `timeout`. One that was in flight at the last ping of the check
+    /// shows nothing new.
     pub(super) fn missed(&mut self, timeout: Duration, now: Instant) -> Step {
         let since = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if self.began.is_none() || since(self.asked) < timeout {
@@ -92,17 +92,17 @@ impl Claim {
         Step::AskClaimants
     }
 
-    /// Whether the known address was found gone lately, so that the id may move.
+    /// Returns whether the known address was found gone lately, so that the id may move.
     pub(super) fn is_gone(&self, now: Instant) -> bool {
         self.gone.is_some_and(|gone| now.saturating_duration_since(gone) < GONE_FOR)
     }
 
-    /// Who is to be asked when the known address is found gone.
+    /// The addresses to ping when the known address is found gone.
     pub(super) fn claimants(&self) -> &[SocketAddr] {
         &self.claimants
     }
 
-    /// The claimants, who are asked now.
+    /// Takes the claimants, which are pinged now.
     pub(super) fn take_claimants(&mut self) -> Vec<SocketAddr> {
         std::mem::take(&mut self.claimants)
     }

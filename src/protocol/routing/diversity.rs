@@ -1,5 +1,5 @@
-//! How many peers of one subnet the table holds: one owner must not fill it from one network (docs/wire.md, 9.6).
-//! It counts verified peers only, because only those ever enter the table.
+//! Diversity: limits on the peers of one subnet, so that one owner cannot fill the table from one network (docs/wire.md, 9.6). It
+//! counts verified peers, since only those enter the table.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ impl Diversity {
         }
     }
 
-    /// No entry is left.
+    /// Forgets all entries.
     pub(super) fn clear(&mut self) {
         self.counts.clear();
     }
@@ -55,7 +55,8 @@ impl Diversity {
         }
     }
 
-    /// Whether `addr` may enter a bucket whose live entries are at `bucket`, after `leaving` has left that bucket.
+    /// The reason for which `addr` may not enter a bucket whose live entries are at `bucket`, after `leaving` has left it; `None`
+    /// if it may.
     pub(super) fn refuses<'a>(
         &self,
         addr: &SocketAddr,
@@ -65,7 +66,7 @@ impl Diversity {
         let subnet = self.subnet(addr)?;
         let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
         if in_table < self.per_bucket.min(self.per_table) {
-            // Then no bucket holds more.
+            // So no bucket holds more.
             return None;
         }
         let leaves = usize::from(leaving.and_then(|addr| self.subnet(addr)) == Some(subnet));
@@ -76,7 +77,7 @@ impl Diversity {
         (in_table >= self.per_table + leaves).then_some(TableRefusal::SubnetInTable(subnet))
     }
 
-    /// How many of one subnet a replacement cache holds at most.
+    /// The most peers of one subnet in a replacement cache.
     pub(super) fn per_cache(&self) -> usize {
         self.per_bucket
     }

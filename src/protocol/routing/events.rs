@@ -1,5 +1,5 @@
-//! The table's events (a peer answered, asked, was silent, was replaced) and what they change. Reading the table is
-//! `mod.rs`; when a silence is to be blamed on the peer is `liveness`; ids that change their address are `moves.rs`.
+//! The table's events and their changes: a peer answered, sent a query, was silent, or was replaced. Getters are in `mod.rs`, ids
+//! that change their address in `moves.rs`; `liveness` decides whether a silence is to be blamed on the peer.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,20 +11,20 @@ use crate::protocol::liveness::{LossRate, Outages};
 use crate::protocol::peer::{AddressScope, Peer};
 use crate::protocol::prefix::Prefix;
 
-/// Events: each says what is to be done next.
+/// Events: each returns the caller's next steps.
 impl RoutingTable {
-    /// A peer answered a query of ours, from the address asked, with its own id; `version` is what its answer said
-    /// (`None`: a legacy node). Nothing else inserts or refreshes.
+    /// A peer answered a query of ours, from the address queried, with its own id; `version` is that in its answer (`None`: a
+    /// legacy node). No other event inserts or refreshes.
     ///
-    /// It is also what proves that the network answers, and that any other id at this address is gone.
+    /// It also proves that the network answers, and that any other id at this address is gone.
     pub fn peer_answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> (Insertion, Outcome) {
         let insertion = self.answered(peer, version, now);
         (insertion, self.take_outcome())
     }
 
-    /// A peer only asked us something, which anybody can do under any id and address. Nothing is inserted or
-    /// refreshed. Newcomers to be pinged are limited to k in flight per bucket (for a query timeout each), to one where
-    /// the bucket is full, and to one per address: however many strangers ask, no more is sent.
+    /// A peer sent us a query, which any host can do under any id and address. Nothing is inserted or refreshed. Newcomers to be
+    /// pinged are limited to k in flight per bucket (for a query timeout each), to one where the bucket is full, and to one per
+    /// address: however many strangers send queries, no more is sent.
     pub fn peer_asked(&mut self, peer: Peer, now: Instant) -> Sighting {
         if peer.id == self.own {
             return Sighting::Ignored;
@@ -44,7 +44,7 @@ impl RoutingTable {
                 return check.map_or(Sighting::Ignored, Sighting::Verify);
             }
         }
-        // Where the address is known under another id, its answer will make room, whatever the limits say now.
+        // Where the address is known under another id, its answer will make room, so the limits do not apply yet.
         let refused = !self.ids.contains_key(&peer.addr) && self.refuses(at, &peer.addr, None).is_some();
         let full = self.buckets[at].live.len() >= self.k && !self.may_split(at);
         let limit = if full { 1 } else { self.k };
@@ -55,8 +55,8 @@ impl RoutingTable {
         Sighting::Verify(peer)
     }
 
-    /// A query to `peer` timed out. Only the peer known by this id at this address is blamed. Several silences within
-    /// one query timeout were in flight together and count once.
+    /// A query to `peer` timed out. Only the peer known by this id at this address is blamed. Several silences within one
+    /// query timeout count once, since their queries were in flight together.
     pub fn peer_silent(&mut self, peer: &Peer, now: Instant) -> Outcome {
         if let Some((at, place)) = self.find(peer) {
             self.silent(at, place, now);
@@ -64,16 +64,16 @@ impl RoutingTable {
         self.take_outcome()
     }
 
-    /// The address of `peer` answered with another id: this one is gone from there, at once. An entry of that id at another
-    /// address is not concerned.
+    /// The address of `peer` answered with another id: this one is gone from there, at once. An entry of this id at another
+    /// address stays.
     pub fn peer_replaced(&mut self, peer: &Peer) -> Outcome {
         self.replace(peer);
         self.take_outcome()
     }
 
-    /// Forgets all peers that it knows, as one does whose state may be wrong; those that it is to ask again are remembered.
+    /// Removes all entries and replacements, since the table's state may be wrong; departed peers are remembered.
     pub fn forget_all(&mut self, now: Instant) -> Outcome {
-        // What a panic kept from being told comes first.
+        // Changes that a panic kept from being reported come first.
         let mut outcome = self.take_outcome();
         outcome.changes.extend(self.entries().map(|entry| Change::Left(entry.peer)));
         self.buckets = vec![Bucket::new(Prefix::ALL, now)];
@@ -86,8 +86,8 @@ impl RoutingTable {
     }
 }
 
-/// What the events do. Each of these keeps `ids`, the diversity counts, `len` and `legacy` true, and `admit` and `dismiss`,
-/// through which each entry comes and goes, tell of it in `outcome`.
+/// The changes behind the events. Each of these maintains `ids`, the diversity counts, `len` and `legacy`; `admit` and `dismiss`,
+/// through which each entry enters and leaves, report it in `outcome`.
 impl RoutingTable {
     fn take_outcome(&mut self) -> Outcome {
         std::mem::take(&mut self.outcome)
@@ -103,7 +103,7 @@ impl RoutingTable {
         }
         let entry = Entry::new(peer, version, now);
         let at = self.index(&peer.id);
-        // Its ping is over, so the next newcomer may have its place.
+        // Its ping has ended, so the next newcomer may have its place.
         self.buckets[at].arrived(peer.addr);
         let insertion = match self.buckets[at].find(&peer.id) {
             None => {
@@ -112,7 +112,7 @@ impl RoutingTable {
                 self.insert(entry)
             }
             Some(place) if self.buckets[at].entry(place).peer.addr == peer.addr => {
-                // Whatever it left unanswered before was lost, be it in an outage: that is soon forgotten.
+                // The queries that it left unanswered before were lost. Those of an outage weigh little soon.
                 self.losses.answered(self.buckets[at].entry(place).failures());
                 self.refresh(at, place, entry)
             }
@@ -192,8 +192,8 @@ impl RoutingTable {
         }
     }
 
-    /// Puts a peer whose bucket is full into the replacement cache. The one that answered longest ago makes room: of
-    /// its own subnet where that has its share of the cache, otherwise of all.
+    /// Puts a peer whose bucket is full into the replacement cache. The peer that answered longest ago makes room: of the same
+    /// subnet where that has its share of the cache, otherwise of all.
     fn wait(&mut self, at: usize, entry: Entry) -> Insertion {
         let subnet = self.diversity.subnet(&entry.peer.addr);
         let kin = |other: &Entry| subnet.is_some() && self.diversity.subnet(&other.peer.addr) == subnet;
@@ -227,12 +227,11 @@ impl RoutingTable {
         entry
     }
 
-    /// The entry leaves, and a replacement comes in for it. This is the only way that an entry is lost, and the only
-    /// one that promotes, so a bucket cannot grow by it.
+    /// Removes an entry, and promotes a replacement for it. No other function promotes, so a bucket cannot grow by it.
     fn evict(&mut self, at: usize, pos: usize) {
         let entry = self.dismiss(at, pos);
         self.counters.evicted += 1;
-        // Those who claim its id may have it now.
+        // The claimants of its id may have it now.
         self.outcome.ping.extend(entry.claimants());
         if let Some(pos) = self.candidate(at, None) {
             let entry = self.take_waiting(at, pos);
@@ -240,7 +239,7 @@ impl RoutingTable {
         }
     }
 
-    /// The replacement that may come in once `leaving` has left: the one that answered last, if it has not failed since.
+    /// The replacement that may enter once `leaving` has left: the one that answered last, of those that have not failed since.
     fn candidate(&self, at: usize, leaving: Option<&Peer>) -> Option<usize> {
         let leaving = leaving.map(|peer| &peer.addr);
         self.buckets[at]
@@ -272,7 +271,7 @@ impl RoutingTable {
         at + 1 == self.buckets.len() && self.buckets.len() < MAX_BUCKETS
     }
 
-    /// Splits bucket `at` if it is the one that covers our own id and may split, and says whether it did.
+    /// Splits bucket `at` if it is the one that covers our own id and may split. Returns whether it did.
     fn split(&mut self, at: usize) -> bool {
         if !self.may_split(at) {
             return false;
@@ -283,14 +282,14 @@ impl RoutingTable {
         true
     }
 
-    /// Where `peer` is, if it is known by this id at this address.
+    /// The place of `peer`, if it is known by this id at this address.
     fn find(&self, peer: &Peer) -> Option<(usize, Place)> {
         let at = self.index(&peer.id);
         let place = self.buckets[at].find(&peer.id)?;
         (self.buckets[at].entry(place).peer.addr == peer.addr).then_some((at, place))
     }
 
-    /// Silences in a row that suffice where somebody else wants the place.
+    /// Silences in a row that suffice where a replacement waits.
     fn yields_after(&self) -> u32 {
         FAILURES_BEFORE_REPLACEMENT.min(self.max_failures)
     }

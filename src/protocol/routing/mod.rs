@@ -1,20 +1,20 @@
-//! The routing table: who we know, by distance from ourselves. It never asks anyone anything; where a peer should be
-//! asked, the outcome names it and the caller sends the ping.
+//! The routing table: the known peers, by distance from our own id. It sends nothing; where a peer should be pinged, the outcome
+//! names it and the caller sends the ping.
 //!
-//! - A peer enters or is refreshed by its own authenticated answer alone, never because it asked or was named.
+//! - A peer enters or is refreshed by its own authenticated answer alone, never because it sent a query or was named.
 //! - Buckets begin as one; only the one that covers our own id splits. Each holds k entries and k replacements.
 //! - An entry leaves after [`Config::max_failures`] silences in a row, or after [`FAILURES_BEFORE_REPLACEMENT`] where a
-//!   replacement waits that has not failed; in either case only if somebody of its scope has answered since the first
-//!   of them and the last query went out after any outage had ended. So one lost packet evicts nobody, an
-//!   outage of everything neither, and a bucket full of living peers keeps them whoever knocks (Kademlia paper, 2.2, 4.1).
-//! - Where queries to living peers get lost, more silences in a row are borne, so that a living peer is hardly ever
-//!   evicted: lines that lose a fifth of all datagrams take eight.
+//!   replacement waits that has not failed; in either case only if another peer of its scope has answered since the first
+//!   of them and the last query went out after any outage had ended. So neither one lost packet nor an outage of the whole
+//!   network evicts a peer, and strangers cannot displace living peers from a full bucket (Kademlia paper, 2.2, 4.1).
+//! - Where queries to living peers get lost, more silences in a row are needed, so that a living peer is hardly ever
+//!   evicted: eight on lines that lose a fifth of all datagrams.
 //! - Silence counts only at the address that the entry has: a peer that a stranger named elsewhere cannot be blamed.
 //! - An address holds one id. A peer that answers under a new id has restarted: the old id goes.
-//! - An entry whose id is used from another address is asked at once. The id moves when the known address has missed
-//!   [`MISSED_QUERIES`] queries in a row and the other one answers under it. Since silence can be made by a flood, it moves
+//! - An entry whose id is used from another address is pinged at once. The id moves when the known address has missed
+//!   [`MISSED_QUERIES`] queries in a row and the other one answers under it. Since a flood can cause silence, it moves
 //!   back if the earlier address answers within [`DISPLACED_FOR`](super::liveness::DISPLACED_FOR).
-//! - Each event's [`Outcome`] tells which entries came and went: all of them together are the table.
+//! - Each event's [`Outcome`] reports the entries that entered and left: all of them together are the table.
 //! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
 
 mod bucket;
@@ -50,7 +50,8 @@ pub const MAX_BUCKETS: usize = NODE_ID_BITS as usize;
 /// Silences in a row after which an entry yields to a waiting replacement. Two, because a single lost packet is no sign of
 /// death. [`Config::max_failures`] applies where it is less.
 pub const FAILURES_BEFORE_REPLACEMENT: u32 = 2;
-/// Who we know. See the module for its rules.
+
+/// The known peers. See the module for the rules.
 #[derive(Debug, Clone)]
 pub struct RoutingTable {
     own: NodeId,
@@ -67,7 +68,7 @@ pub struct RoutingTable {
     outages: Outages,
     losses: LossRate,
     departed: Departed,
-    /// What is to be told of the event under way; empty between events.
+    /// The outcome of the event under way; empty between events.
     outcome: Outcome,
     /// Live entries in all buckets.
     len: usize,
@@ -78,7 +79,7 @@ pub struct RoutingTable {
 
 /// Getters.
 impl RoutingTable {
-    /// An empty table around `own`. It copies from `config` what it needs.
+    /// An empty table around `own`.
     pub fn new(own: NodeId, config: &Config, now: Instant) -> Self {
         Self {
             own,
@@ -99,17 +100,17 @@ impl RoutingTable {
         }
     }
 
-    /// How many entries there are, waiting replacements not counted.
+    /// The number of entries, without replacements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no entry.
+    /// Returns whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether an entry's last answer was a legacy node's.
+    /// Returns whether an entry's last answer was a legacy node's.
     pub fn has_legacy(&self) -> bool {
         self.legacy > 0
     }
@@ -124,9 +125,9 @@ impl RoutingTable {
         self.nearest_where(target, count, |_| true)
     }
 
-    /// The `count` entries nearest to `target` that `asker` is told of, nearest first: none that has failed
-    /// [`Config::max_failures`] times, none of a scope narrower than the asker's, no IPv6 peer for an IPv4 asker, and
-    /// not the asker.
+    /// The `count` entries nearest to `target` that may be named to `asker`, nearest first: none that has failed
+    /// [`Config::max_failures`] times, none of a scope narrower than the asker's, no IPv6 peer for an IPv4 asker, and not the
+    /// asker.
     pub fn nearest_for(&self, target: &NodeId, count: usize, asker: &SocketAddr) -> Vec<Peer> {
         let asker = canonical(*asker);
         let scope = AddressScope::of(&asker.ip());
@@ -139,22 +140,22 @@ impl RoutingTable {
         })
     }
 
-    fn nearest_where(&self, target: &NodeId, count: usize, told: impl Fn(&Entry) -> bool) -> Vec<Peer> {
+    fn nearest_where(&self, target: &NodeId, count: usize, counts: impl Fn(&Entry) -> bool) -> Vec<Peer> {
         let mut found = Vec::with_capacity(count.min(self.len) + self.k);
         for at in nearest::order(&self.own, target, self.buckets.len()) {
             if found.len() >= count {
                 break;
             }
             let from = found.len();
-            found.extend(self.buckets[at].live.iter().filter(|entry| told(entry)).map(Entry::peer));
+            found.extend(self.buckets[at].live.iter().filter(|entry| counts(entry)).map(Entry::peer));
             found[from..].sort_unstable_by(|a, b| nearest::compare(target, &a.id, &b.id));
         }
         found.truncate(count);
         found
     }
 
-    /// At most `count` peers that have answered: entries first, then those that wait, each the most recently answered first.
-    /// What a restart is given; those that wait may know us as well. Walks the whole table.
+    /// At most `count` peers that have answered, for a restart: entries first, then replacements, which may know us as well;
+    /// each the most recently answered first. Walks the whole table.
     pub fn verified_peers(&self, count: usize) -> Vec<Peer> {
         let mut peers: Vec<(bool, &Entry)> = self.entries().map(|entry| (false, entry)).collect();
         peers.extend(self.buckets.iter().flat_map(|bucket| &bucket.waiting).map(|entry| (true, entry)));
@@ -162,7 +163,7 @@ impl RoutingTable {
         peers.into_iter().take(count).map(|(_, entry)| entry.peer).collect()
     }
 
-    /// The prefixes of all buckets, farthest first: what is refreshed after a join.
+    /// The prefixes of all buckets, farthest first, for the refresh after a join.
     pub fn prefixes(&self) -> Vec<Prefix> {
         self.buckets.iter().map(|bucket| bucket.prefix).collect()
     }
@@ -175,7 +176,7 @@ impl RoutingTable {
 /// Refresh of buckets.
 impl RoutingTable {
     /// The prefixes of the buckets that no lookup has touched for [`Config::bucket_refresh_interval`]; none while the
-    /// table is empty, since there is nobody to ask. Each is named once per interval: being named counts as touched.
+    /// table is empty, since there is no peer to query. Each is returned once per interval: that counts as touched.
     pub fn stale(&mut self, now: Instant) -> Vec<Prefix> {
         if self.is_empty() {
             return Vec::new();

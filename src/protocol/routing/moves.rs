@@ -1,6 +1,5 @@
-//! Ids that are used from another address than the one they are known at: when the known address is asked whether it is still
-//! there, when the id moves, and when it moves back. What counts as missed is in `claims.rs`, who may come back in
-//! `departed.rs`.
+//! Moves: ids that are used from another address than the known one. It decides when the known address is pinged, when the id
+//! moves, and when it moves back. Missed pings are counted in `claims.rs`; departed peers are remembered in `departed.rs`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,10 +10,10 @@ use super::claims::Step;
 use super::outcome::Insertion;
 use crate::protocol::peer::Peer;
 
-/// Rounds: what is looked after without an event.
+/// Rounds: checks without an event.
 impl RoutingTable {
-    /// Which peers to ping in this round, once a minute or so: one that fell silent some time ago, those whose id went to
-    /// another address, and entries whose check because of a claim waits or has come to a standstill.
+    /// The peers to ping in this round, about once a minute: one that fell silent some time ago, those whose id moved to another
+    /// address, and entries whose check because of a claim waits or is stuck.
     pub fn checks_due(&mut self, now: Instant) -> Vec<Peer> {
         let mut due = self.departed.round(now);
         for bucket in &mut self.buckets {
@@ -28,7 +27,7 @@ impl RoutingTable {
 }
 
 impl RoutingTable {
-    /// Whether the id of the entry at `place` may go to another address that answers under it.
+    /// Returns whether the id of the entry at `place` may move to another address that answers under it.
     pub(super) fn may_move(&self, at: usize, place: Place, now: Instant) -> bool {
         self.buckets[at].entry(place).claim.as_ref().is_some_and(|claim| claim.is_gone(now))
     }
@@ -47,7 +46,7 @@ impl RoutingTable {
         (step == Step::AskKnown).then_some(entry.peer)
     }
 
-    /// The entry at `place` was silent. Says whether a check of its id is under way, which has it stay until that has ended.
+    /// The entry at `place` was silent. Returns whether a check of its id is under way, during which the entry stays.
     pub(super) fn missed(&mut self, at: usize, place: Place, now: Instant) -> bool {
         let timeout = self.query_timeout;
         let entry = self.buckets[at].entry_mut(place);
@@ -64,7 +63,7 @@ impl RoutingTable {
         true
     }
 
-    /// A known id answered from an address where it was not known.
+    /// A known id answered from another address than the known one.
     pub(super) fn relocate(&mut self, at: usize, place: Place, entry: Entry) -> Insertion {
         let (known, now) = (self.buckets[at].entry(place).peer, entry.answered);
         let restored = self.departed.is_displaced(&entry.peer, now);

@@ -11,7 +11,7 @@ use crate::protocol::id::NodeId;
 ///
 /// With `c` bits shared by `own` and `target`: bucket `c` shares `c + 1` bits with the target, so it comes first.
 /// Those behind it share `c` bits; bit by bit the one on the target's side is nearer than all deeper ones, and the one
-/// on our side farther. Those before it share as many bits as their index says, so they come last, in reverse.
+/// on our side farther. Those before it share as many bits as their index, so they come last, in reverse.
 pub(super) fn order(own: &NodeId, target: &NodeId, buckets: usize) -> impl Iterator<Item = usize> {
     let last = buckets - 1;
     let home = (own.common_prefix(target) as usize).min(last);
@@ -23,7 +23,7 @@ pub(super) fn order(own: &NodeId, target: &NodeId, buckets: usize) -> impl Itera
     std::iter::once(home).chain(nearer).chain(deepest).chain(farther).chain((0..home).rev())
 }
 
-/// Which of two ids is nearer to `target`: their distances differ first where they do, so only that byte is computed.
+/// Compares two ids by their distance from `target`. The distances differ first where they do, so only that byte is computed.
 pub(super) fn compare(target: &NodeId, a: &NodeId, b: &NodeId) -> Ordering {
     let bytes = a.as_bytes().iter().zip(b.as_bytes()).zip(target.as_bytes());
     bytes.map(|((a, b), target)| (a ^ target).cmp(&(b ^ target))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

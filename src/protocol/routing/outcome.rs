@@ -1,14 +1,14 @@
-//! What came of an event that the table was told of, and what the caller has to do next.
+//! The outcomes of the table's events, and the caller's next steps.
 
 use serde::Serialize;
 
 use crate::protocol::peer::{Peer, Subnet};
 
-/// What the caller has to do after an event: tell of what changed, and send pings.
+/// The caller's duties after an event: to report the changes, and to send pings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use = "each change is to be told, and who is to be pinged may not be there any more"]
+#[must_use = "each change is to be reported, and each peer named is to be pinged"]
 pub struct Outcome {
-    /// Which entries left and which came in, in this order. All that ever left and came in, taken together, is the table.
+    /// The entries that left and entered, in this order. All changes since the beginning, taken together, are the table.
     pub changes: Vec<Change>,
     /// Peers to ping: most events name none, and none names more than [`MAX_CLAIMANTS`](super::MAX_CLAIMANTS) and two.
     pub ping: Vec<Peer>,
@@ -19,35 +19,35 @@ pub struct Outcome {
 pub enum Change {
     /// This peer is an entry from now on.
     Entered(Peer),
-    /// This peer is none any more: it fell silent, moved, or another one answers at its address.
+    /// This peer is no entry any more: it fell silent, moved, or another one answers at its address.
     Left(Peer),
 }
 
-/// What came of a peer's answer.
+/// The effect of a peer's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insertion {
-    /// It is in the table now.
+    /// The peer is a new entry.
     Added,
-    /// It was in the table and is the most recently answered of its bucket now.
+    /// The peer was an entry and is the most recently answered of its bucket now.
     Refreshed,
-    /// It was known at another address, had stopped answering there, and is known at the new one now; or it was known here
-    /// before it fell silent, and has its id back.
+    /// The peer was known at another address, had stopped answering there, and is known at the new one now; or it was known
+    /// here before it fell silent, and has its id back.
     Moved {
-        /// Where it was known before.
+        /// Its former address.
         from: std::net::SocketAddr,
     },
-    /// Its bucket is full of peers that were there first: it waits in the replacement cache.
+    /// The bucket is full of older entries: the peer waits in the replacement cache.
     Waiting,
-    /// Its id belongs to a peer at another address that may be alive. Nothing was changed; that address is being asked.
+    /// The id belongs to a peer at another address that may be alive. Nothing was changed; that address is pinged.
     Contested,
-    /// It may not enter. Nothing was inserted.
+    /// The peer may not enter. Nothing was inserted.
     Refused(TableRefusal),
 }
 
-/// Why an answering peer did not enter. All of these can be normal.
+/// Reasons for which an answering peer did not enter. All of these can be normal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TableRefusal {
-    /// It has our own id.
+    /// The peer has our own id.
     #[error("the id is our own")]
     Own,
     /// Its bucket holds as many peers of its subnet as it may.
@@ -58,19 +58,19 @@ pub enum TableRefusal {
     SubnetInTable(Subnet),
 }
 
-/// What a query from a peer means for the table. Nothing is ever inserted or refreshed by it.
+/// The effect of a query from a peer. It never inserts or refreshes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a peer to verify is to be pinged, or nobody new is ever met"]
+#[must_use = "a peer to verify is to be pinged, or the table never grows"]
 pub enum Sighting {
-    /// It has proved itself before.
+    /// The peer is known at its address.
     Known,
-    /// Ping this peer: the newcomer, so that it may prove itself, or the entry whose id was claimed from elsewhere.
+    /// Ping this peer: the newcomer, to verify it, or the entry whose id was claimed from another address.
     Verify(Peer),
-    /// Not worth a datagram.
+    /// No ping is sent.
     Ignored,
 }
 
-/// What the table turned away or let go since it was made.
+/// Counts of what the table refused or removed since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TableCounters {
     /// Answers that did not insert because of a diversity limit.
@@ -81,7 +81,7 @@ pub struct TableCounters {
     pub moved: u64,
     /// Ids that moved back to the address that had them before.
     pub restored: u64,
-    /// Queries from unknown peers that were not worth a ping.
+    /// Queries from unknown peers that were not pinged.
     pub newcomers_ignored: u64,
     /// Peers that left a replacement cache without having been promoted.
     pub replacements_dropped: u64,

@@ -1,4 +1,4 @@
-//! The table as an operator sees it. Taking one changes nothing.
+//! Snapshots of the table, for operators.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub struct TableSnapshot {
     pub failing: usize,
     /// Peers in all replacement caches.
     pub replacements: usize,
-    /// What was turned away or let go.
+    /// Counts of what was refused or removed.
     pub counters: TableCounters,
     /// The buckets, farthest from our own id first.
     pub buckets: Vec<BucketSnapshot>,
@@ -45,7 +45,7 @@ pub struct BucketSnapshot {
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntrySnapshot {
-    /// Who it is.
+    /// The peer.
     pub peer: Peer,
     /// Milliseconds since its last answer.
     pub answer_age_ms: u64,
@@ -56,7 +56,7 @@ pub struct EntrySnapshot {
 }
 
 impl RoutingTable {
-    /// The table as it stands.
+    /// A snapshot of the table.
     pub fn snapshot(&self, now: Instant) -> TableSnapshot {
         TableSnapshot {
             own: self.own,

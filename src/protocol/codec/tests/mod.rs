@@ -1,4 +1,4 @@
-//! The codecs by their names; what they have in common is `round_trip.rs`.
+//! The names of the codecs. Their laws are in `round_trip.rs`.
 
 mod round_trip;
 

@@ -1,4 +1,4 @@
-//! Laws that hold for every codec: what is written is read back, and nothing that is read can do harm.
+//! Laws of every codec: a written message is read back, and no input does harm.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ fn naming(message: &Message, peers: &[Peer]) -> Message {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(codec in any_codec(), message in any_message()) {
+    fn a_written_message_is_read_back(codec in any_codec(), message in any_message()) {
         let datagram = codec.encode(&message).unwrap();
         prop_assert_eq!(codec.decode(&datagram).unwrap(), message);
     }
@@ -134,7 +134,7 @@ proptest! {
                 if peers.is_empty() || fit == peers.len() {
                     prop_assert_eq!(&read, &message);
                 } else {
-                    prop_assert_eq!(&read, &naming(&message, named), "nothing else is cut");
+                    prop_assert_eq!(&read, &naming(&message, named), "only peers are cut");
                     prop_assert!(named.iter().all(|peer| peers.contains(peer)));
                     prop_assert!(peers[..fit.div_ceil(2)].iter().all(|near| named.contains(near)));
                     // The sample may take more bytes a peer than the nearest: IPv6 addresses are longer.
@@ -166,13 +166,13 @@ proptest! {
             _ => datagram.insert(at, byte),
         }
         if let Ok(read) = codec.decode(&datagram) {
-            // Whatever was made of it can be said again.
+            // The message that was read can be written again.
             prop_assert_eq!(codec.decode(&codec.encode(&read).unwrap()).unwrap(), read);
         }
     }
 
     #[test]
-    fn an_answer_is_never_longer_than_its_value_lets_expect(
+    fn an_answer_is_never_longer_than_computed_from_its_value(
         codec in any_codec(), id: u64, port in 1u16.., value in any_value(), ttl: Option<u32>, age: Option<u32>, version: Option<u32>,
         token: Option<u64>,
     ) {
@@ -198,7 +198,7 @@ fn answer(value: Value) -> Message {
 }
 
 #[test]
-fn the_longest_answer_is_exactly_as_long_as_foretold() {
+fn the_longest_answer_is_exactly_as_long_as_computed() {
     for len in [0, 1, 9, 10, 31, 32, 99, 255, 256, 999, 9_999, 60_000] {
         for value in [Value::from(vec![0xff; len]), Value::from("x".repeat(len))] {
             let longest = Codec::Bencode.encode(&answer(value.clone())).unwrap().len();
@@ -213,7 +213,7 @@ fn the_longest_answer_is_exactly_as_long_as_foretold() {
 }
 
 #[test]
-fn what_fits_as_text_of_ascii_does_not_fit_as_other_text_in_json() {
+fn in_json_other_text_is_longer_than_ascii() {
     let len = |character: char| {
         let text: String = std::iter::repeat_n(character, 100).collect();
         Codec::Json.legacy_answer_len(&text.into()) - Codec::Json.legacy_answer_len(&"".into())

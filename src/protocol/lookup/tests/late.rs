@@ -1,4 +1,4 @@
-//! What a lookup does about answers that are late, and about peers of which little is hoped.
+//! Late answers, and suspects.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn a_slow_peer_frees_its_slot_and_its_late_answer_counts() {
     // Two answers are wanted, and the slow one may stay silent: the third is asked meanwhile.
     assert_eq!(asks(&mut lookup, now + SLOW), [near(3)]);
     lookup.handle_peers(&near(3), &[], now + SLOW);
-    // It is among the nearest, so it is waited for at the end.
+    // It is among the nearest, so the lookup waits for it at the end.
     assert!(matches!(lookup.next(now + SLOW), Next::Wait { .. }));
     lookup.handle_peers(&near(1), &[near(0)], now + 2 * SLOW);
     assert_eq!(asks(&mut lookup, now + 2 * SLOW), [near(0)]);
@@ -23,7 +23,7 @@ fn a_slow_peer_frees_its_slot_and_its_late_answer_counts() {
 }
 
 #[test]
-fn a_slow_peer_that_is_not_among_the_nearest_is_not_waited_for() {
+fn a_lookup_does_not_wait_for_a_slow_peer_that_is_not_among_the_nearest() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(1, 2), &[near(5)], now);
     assert_eq!(asks(&mut lookup, now), [near(5)]);
@@ -38,7 +38,7 @@ fn a_slow_peer_that_is_not_among_the_nearest_is_not_waited_for() {
 }
 
 #[test]
-fn a_late_peer_is_waited_for_until_it_fails_though_the_next_nearest_have_answered() {
+fn a_lookup_waits_for_a_late_peer_until_it_fails_though_the_next_nearest_have_answered() {
     let now = Instant::now();
     for goal in [Goal::Nodes, Goal::Value] {
         for answers_at_last in [false, true] {
@@ -48,7 +48,7 @@ fn a_late_peer_is_waited_for_until_it_fails_though_the_next_nearest_have_answere
             assert_eq!(asks(&mut lookup, now), [near(3)]);
             lookup.handle_peers(&near(2), &[], now);
             lookup.handle_peers(&near(3), &[], now);
-            assert!(matches!(lookup.next(now), Next::Wait { .. }), "it may hold what is looked for");
+            assert!(matches!(lookup.next(now), Next::Wait { .. }), "it may hold the value");
             if answers_at_last {
                 lookup.handle_peers(&near(1), &[], now);
             } else {
@@ -62,7 +62,7 @@ fn a_late_peer_is_waited_for_until_it_fails_though_the_next_nearest_have_answere
 }
 
 #[test]
-fn a_value_is_not_waited_for_longer_because_others_are_late() {
+fn late_peers_do_not_delay_a_value() {
     let now = Instant::now();
     let mut lookup = start(Goal::Value, &config(2, 2), &all_near(1..5), now);
     assert_eq!(asks(&mut lookup, now), all_near(1..3));
@@ -73,28 +73,28 @@ fn a_value_is_not_waited_for_longer_because_others_are_late() {
 }
 
 #[test]
-fn doubted_peers_have_alpha_slots_of_their_own_and_one_more_is_asked_for_each() {
+fn suspects_have_alpha_slots_of_their_own_and_one_more_peer_is_asked_for_each() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(2, 2), &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now), all_near(0..2));
-    lookup.handle_doubted(&near(0));
-    lookup.handle_doubted(&near(1));
+    lookup.handle_suspect(&near(0));
+    lookup.handle_suspect(&near(1));
     assert_eq!(asks(&mut lookup, now), all_near(2..4));
-    lookup.handle_doubted(&near(2));
-    lookup.handle_doubted(&near(3));
-    assert_eq!(asks(&mut lookup, now), [], "four are doubted, two too many");
+    lookup.handle_suspect(&near(2));
+    lookup.handle_suspect(&near(3));
+    assert_eq!(asks(&mut lookup, now), [], "four are suspects, two too many");
     lookup.handle_slow(&near(0));
     assert_eq!(asks(&mut lookup, now), [near(4)]);
     lookup.handle_peers(&near(2), &[], now);
     lookup.handle_peers(&near(3), &[], now);
     assert_eq!(asks(&mut lookup, now), [], "two answered, and the rest is farther");
     lookup.handle_failure(&near(0), Failure::Silent, now);
-    assert!(matches!(lookup.next(now), Next::Wait { .. }), "a doubted one may still answer");
+    assert!(matches!(lookup.next(now), Next::Wait { .. }), "a suspect may still answer");
     lookup.handle_failure(&near(1), Failure::Silent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!(lookup.closest(), all_near(2..4));
-    let doubted = lookup.trace().asked.iter().filter(|asked| asked.doubted).count();
-    assert_eq!(doubted, 4);
+    let suspects = lookup.trace().asked.iter().filter(|asked| asked.suspect).count();
+    assert_eq!(suspects, 4);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Laws of the lookup: what holds in every one of many random networks.
+//! Laws of the lookup, in many random networks.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ struct Case {
     entropy: SeededEntropy,
 }
 
-/// A random network of 5..=80 nodes with k 2..=8; its first node looks, from what it knows.
+/// A random network of 5..=80 nodes with k 2..=8; its first node looks up, from its own table.
 fn case(seed: u64, dead: f64) -> Case {
     let mut entropy = SeededEntropy::new(seed);
     let target = random_id(&mut entropy);
@@ -61,7 +61,7 @@ impl Case {
 fn assert_no_repetition(asked: &[Peer], own: &NodeId) {
     let ids: HashSet<_> = asked.iter().map(|peer| peer.id).collect();
     let addresses: HashSet<_> = asked.iter().map(|peer| peer.addr).collect();
-    assert_eq!((ids.len(), addresses.len()), (asked.len(), asked.len()), "somebody was asked twice");
+    assert_eq!((ids.len(), addresses.len()), (asked.len(), asked.len()), "a peer was asked twice");
     assert!(!ids.contains(own), "asked itself");
 }
 
@@ -90,7 +90,7 @@ fn a_lookup_among_dead_peers_finds_the_true_k_nearest_of_the_living() {
 }
 
 #[test]
-fn of_each_nearer_one_that_was_named_a_complete_lookup_has_an_answer_or_waited_for_its_timeout() {
+fn a_complete_lookup_has_an_answer_or_a_timeout_of_each_nearer_peer_that_was_named() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.5);
         let mut lookup = case.lookup(if seed % 2 == 0 { Goal::Nodes } else { Goal::Value });
@@ -109,7 +109,7 @@ fn of_each_nearer_one_that_was_named_a_complete_lookup_has_an_answer_or_waited_f
 }
 
 #[test]
-fn whoever_was_asked_was_named_by_somebody_asked_before_and_one_hop_nearer_to_us() {
+fn each_peer_asked_was_named_by_one_asked_before_and_one_hop_nearer_to_us() {
     for seed in 0..NETWORKS / 10 {
         let mut case = case(seed, 0.3);
         let mut lookup = case.lookup(Goal::Nodes);
@@ -125,11 +125,11 @@ fn whoever_was_asked_was_named_by_somebody_asked_before_and_one_hop_nearer_to_us
 }
 
 #[test]
-fn nobody_alive_that_was_named_is_nearer_than_what_was_found() {
+fn no_living_peer_that_was_named_is_nearer_than_those_found() {
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.5);
         let mut lookup = case.lookup(Goal::Nodes);
-        // Dead peers take the places of living ones here, so not everybody can be found.
+        // Dead peers take the places of living ones here, so not all can be found.
         let run = case.run_honestly(&mut lookup, false);
         if run.ending != Ending::Complete {
             assert_eq!(run.ending, Ending::NoPeers);
@@ -146,7 +146,7 @@ fn nobody_alive_that_was_named_is_nearer_than_what_was_found() {
 }
 
 #[test]
-fn every_lookup_keeps_its_bounds_whatever_peers_do() {
+fn every_lookup_stays_within_its_bounds_whatever_peers_answer() {
     let mut endings = HashSet::new();
     for seed in 0..NETWORKS {
         let mut case = case(seed, 0.1);
@@ -196,8 +196,8 @@ fn every_lookup_keeps_its_bounds_whatever_peers_do() {
     assert!(endings.contains(&Ending::Complete) && endings.contains(&Ending::Found));
 }
 
-/// How many may have been tried at most: the seeds, whoever an answer named, as far as it is read, and whoever said that it
-/// is another one than was asked.
+/// The most candidates that a lookup can have: the seeds, the peers of each answer as far as it is read, and the ids with which
+/// addresses answered instead.
 fn named_so_far(case: &Case, trace: &Trace) -> usize {
     let brought = trace.asked.iter().map(|entry| match entry.came_back {
         CameBack::Peers { named, .. } => named.min(MAX_PEERS_READ),
@@ -208,13 +208,13 @@ fn named_so_far(case: &Case, trace: &Trace) -> usize {
 }
 
 #[test]
-fn what_is_not_sent_costs_a_lookup_nothing_and_it_finds_the_true_k_nearest() {
+fn unsent_queries_cost_a_lookup_nothing_and_it_finds_the_true_k_nearest() {
     let mut most = 0;
     for seed in 0..NETWORKS / 4 {
         let mut case = case(seed, 0.0);
         let mut lookup = case.lookup(Goal::Nodes);
         let mut dice = SeededEntropy::new(!seed);
-        // Every third peer names, besides whom it knows, up to twelve nearer ones at addresses that are not asked any more.
+        // Every third peer names, besides its own table, up to twelve nearer ones at addresses that are not queried any more.
         let (network, target, mut invented) = (&case.network, case.target, 2_000);
         let run = run(&mut lookup, &case.config, case.start, &mut case.entropy, |asked| {
             if !network.is_alive(&asked.id) {
@@ -240,7 +240,7 @@ fn what_is_not_sent_costs_a_lookup_nothing_and_it_finds_the_true_k_nearest() {
 }
 
 #[test]
-fn a_lookup_that_is_told_of_nothing_but_addresses_that_are_not_asked_ends_within_its_bounds() {
+fn a_lookup_among_addresses_that_are_not_queried_ends_within_its_bounds() {
     let mut endings = HashSet::new();
     for seed in 0..NETWORKS / 10 {
         let mut case = case(seed, 0.0);
@@ -270,7 +270,7 @@ fn a_lookup_that_is_told_of_nothing_but_addresses_that_are_not_asked_ends_within
     assert!(endings.contains(&Ending::OutOfQueries) && endings.contains(&Ending::NoPeers), "{endings:?}");
 }
 
-/// A lookup whose every answer names ever nearer inventions: how it ends, and how many were asked.
+/// A lookup whose every answer names ever nearer inventions: its run and its tally.
 fn run_among_liars(inventions_answer: bool, alpha: usize) -> (Run, Tally) {
     let mut case = case(7, 0.0);
     case.config = Config::builder().alpha(alpha).build().unwrap();
@@ -304,7 +304,7 @@ fn liars_that_invent_ever_nearer_peers_end_a_lookup_within_its_budget() {
     }
 }
 
-/// The first that a lookup asks names `lies` besides what it knows, all others tell the truth: the true nearest are found.
+/// The first peer that a lookup asks names `lies` besides its own table, all others answer truly: the true nearest are found.
 fn one_liar_hides_none(case: &mut Case, mut lies: Vec<Peer>, truth: Vec<Peer>, seed: u64) {
     let mut lookup = case.lookup(Goal::Nodes);
     let (network, target) = (&case.network, case.target);

@@ -9,28 +9,28 @@ use super::*;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::prefix::Prefix;
 
-/// What liars do. Each answer is made of one of them, or of several.
+/// The kinds of lies. Each answer is made of one of them, or of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
-    /// Two addresses without anybody for each of the nearest.
+    /// Two addresses without a node for each of the nearest.
     FalseAddresses,
-    /// Each of the nearest under an id that it has not.
+    /// Each of the nearest under a false id.
     FalseIds,
-    /// Nearer ids at addresses without anybody.
+    /// Nearer ids at addresses without a node.
     Inventions,
     /// The same, in the subnets of the nearest.
     InventionsBeside,
-    /// Nearer ids at addresses that are not asked any more.
+    /// Nearer ids at addresses that are not queried any more.
     Unsent,
     /// Accomplices that answer under the ids of the nearest.
     Impersonators,
     /// Accomplices that answer under any id, and lie.
     Accomplices,
-    /// Accomplices that say that they are one of the nearest when they are asked by another id.
+    /// Accomplices that claim to be one of the nearest when they are asked by another id.
     Claimants,
-    /// Nobody.
+    /// No node.
     Silence,
-    /// Whom an honest one would name, and the like.
+    /// The peers that an honest node would name, and similar ones.
     Truth,
 }
 
@@ -47,14 +47,14 @@ const LIES: [Lie; 10] = [
     Lie::Truth,
 ];
 
-/// Who stands behind the addresses that liars name.
+/// The nodes at the addresses that liars name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Behind {
-    Nobody,
+    NoNode,
     Unasked,
-    /// Answers under whatever id it is asked by, with lies.
+    /// Answers under each id by which it is queried, with lies.
     Accomplice,
-    /// Says that it has this id, and answers under it.
+    /// Claims this id, and answers under it.
     Claimant(NodeId),
 }
 
@@ -68,7 +68,7 @@ struct Liars<'a> {
     lies: Vec<bool>,
     kinds: Vec<Lie>,
     named: Vec<(SocketAddr, Behind)>,
-    /// What honest informants named.
+    /// The peers that honest informants named.
     honest: Vec<(Peer, Vec<Peer>)>,
     dice: SeededEntropy,
 }
@@ -108,22 +108,22 @@ impl Liars<'_> {
         for _ in 0..count {
             let kind = self.kinds[self.dice.below(self.kinds.len() as u64) as usize];
             match kind {
-                // One brings no further ones: more than half would lie.
+                // An accomplice names no further ones: more than half would lie.
                 Lie::Impersonators | Lie::Accomplices | Lie::Claimants if is_accomplice => {}
                 Lie::FalseAddresses => {
                     for honest in truth.iter().chain(&truth) {
-                        named.push(Peer::new(honest.id, self.name(Behind::Nobody, None)));
+                        named.push(Peer::new(honest.id, self.name(Behind::NoNode, None)));
                     }
                 }
                 Lie::FalseIds => named.extend(truth.iter().map(|honest| Peer::new(self.nearer(), honest.addr))),
                 Lie::Inventions => {
-                    named.extend((0..32).map(|_| Peer::new(self.nearer(), self.name(Behind::Nobody, None))));
+                    named.extend((0..32).map(|_| Peer::new(self.nearer(), self.name(Behind::NoNode, None))));
                 }
                 Lie::InventionsBeside => named.extend(
                     truth
                         .iter()
                         .flat_map(|honest| [honest; 4])
-                        .map(|honest| Peer::new(self.nearer(), self.name(Behind::Nobody, Some(honest)))),
+                        .map(|honest| Peer::new(self.nearer(), self.name(Behind::NoNode, Some(honest)))),
                 ),
                 Lie::Unsent => {
                     named.extend((0..32).map(|_| Peer::new(self.nearer(), self.name(Behind::Unasked, None))));
@@ -171,15 +171,15 @@ impl Liars<'_> {
             Some(Behind::Claimant(id)) if id != asked.id => Reply::Fails(Failure::WrongId { actual: id }),
             Some(Behind::Claimant(_)) => Reply::Peers(self.lie(asked)),
             Some(Behind::Unasked) => Reply::Fails(Failure::Unsent),
-            Some(Behind::Nobody) | None => Reply::Fails(Failure::Silent),
+            Some(Behind::NoNode) | None => Reply::Fails(Failure::Silent),
         }
     }
 }
 
-/// What came of lookups among liars.
+/// The results of lookups among liars.
 #[derive(Debug, Default)]
 struct Figures {
-    /// Lookups in which fewer than half of those that answered lied, and some did.
+    /// Lookups in which fewer than half of the peers that answered lied, and some did.
     tried: usize,
     /// The true nearest that honest ones among them named, and those of them that were not found.
     named: usize,
@@ -255,7 +255,7 @@ fn ways() -> impl Iterator<Item = &'static [Lie]> {
 }
 
 #[test]
-fn fewer_than_half_of_the_informants_hide_none_whom_an_honest_one_named_however_they_lie() {
+fn liars_among_fewer_than_half_of_the_informants_hide_no_peer_that_an_honest_one_named() {
     let (mut hidden, mut named) = (0, 0);
     for (number, kinds) in (0..).zip(ways()) {
         let mut figures = Figures::default();
@@ -286,6 +286,6 @@ fn dead_peers_beside_the_liars_hide_hardly_any_of_the_nearest() {
         }
     }
     println!("{figures:?}");
-    // 60 queries have to do for the 20 nearest, for the dead before them and for the lies.
+    // 60 queries must suffice for the 20 nearest, for the dead before them and for the lies.
     assert!(figures.hidden * 1_000 <= figures.named, "{figures:?}");
 }

@@ -1,4 +1,4 @@
-//! The lookup's behaviour, case by case. What it does about late answers is `late.rs`.
+//! The lookup's behaviour, case by case. Late answers are in `late.rs`.
 
 mod cut_answers;
 mod late;
@@ -34,7 +34,7 @@ fn start(goal: Goal, config: &Config, seeds: &[Peer], now: Instant) -> Lookup {
     Lookup::new(OWN, NodeId::ZERO, goal, config, true, seeds, now)
 }
 
-/// The numbers of those that the lookup asks before it waits or ends.
+/// The peers that the lookup asks before it waits or ends.
 fn asks(lookup: &mut Lookup, now: Instant) -> Vec<Peer> {
     std::iter::from_fn(|| match lookup.next(now) {
         Next::Query(peer) => Some(peer),
@@ -80,7 +80,7 @@ fn once_nothing_nearer_comes_a_read_asks_all_of_the_k_nearest_at_once() {
 }
 
 #[test]
-fn without_anybody_to_ask_there_are_no_peers() {
+fn a_lookup_without_a_peer_to_ask_ends_with_no_peers() {
     let now = Instant::now();
     assert_eq!(start(Goal::Nodes, &config(4, 2), &[], now).next(now), Next::Finished(Ending::NoPeers));
     let mut lookup = start(Goal::Value, &config(4, 2), &[near(1)], now);
@@ -91,7 +91,7 @@ fn without_anybody_to_ask_there_are_no_peers() {
 }
 
 #[test]
-fn the_deadline_ends_a_lookup_that_hears_nothing() {
+fn the_deadline_ends_a_lookup_without_answers() {
     let (config, now) = (config(4, 2), Instant::now());
     let mut lookup = start(Goal::Nodes, &config, &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now).len(), 2);
@@ -103,7 +103,7 @@ fn the_deadline_ends_a_lookup_that_hears_nothing() {
 }
 
 #[test]
-fn when_the_queries_are_spent_what_is_under_way_still_counts() {
+fn when_the_queries_are_spent_those_in_flight_still_count() {
     let (config, now) = (config(4, 3), Instant::now());
     let mut lookup = start(Goal::Nodes, &config, &all_near(0..100), now);
     let mut asked = 0;
@@ -123,14 +123,14 @@ fn when_the_queries_are_spent_what_is_under_way_still_counts() {
 }
 
 #[test]
-fn what_was_not_sent_is_no_query_up_to_eight_times_as_many() {
+fn unsent_queries_do_not_count_up_to_eight_times_as_many() {
     let (config, now) = (config(4, 3), Instant::now());
     let (queries, unsent) = (config.lookup_queries(), UNSENT_PER_QUERY * config.lookup_queries());
     for (surplus, left) in [(0, queries), (10, queries - 10)] {
         let mut lookup = start(Goal::Nodes, &config, &[near(60_000)], now);
         let (mut refused, mut sent) = (0, 0);
         let mut named = (0..20_000).rev().map(near);
-        // Each answer names ever nearer ones, of whom all but one are not asked.
+        // Each answer names ever nearer ones, of which all but one are not queried.
         while let Next::Query(peer) = lookup.next(now) {
             if refused < unsent + surplus && (refused + sent) % 32 > 0 {
                 refused += 1;
@@ -192,7 +192,7 @@ fn a_missed_value_is_read_on_for_up_to_five_k() {
         let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config, read_on, &all_near(0..30), now);
         let run = run(&mut lookup, &config, now, &mut entropy, |_| Reply::Peers(Vec::new()));
         assert_eq!((run.ending, run.asked.len() >= expected), (Ending::Complete, true));
-        // Some are doubted, and one more is asked for each.
+        // Some are suspects, and one more is asked for each.
         assert!(run.asked.len() <= expected + 2 * config.alpha, "{}", run.asked.len());
         assert_eq!(lookup.closest(), all_near(0..2));
     }
@@ -219,8 +219,8 @@ fn a_value_misplaced_beyond_k_is_found_by_reading_on() {
     assert_eq!((run.ending, lookup.nearest_without_value()), (Ending::Found, Some(near(0))));
 }
 
-/// A lookup with k 4 that has asked one informant, far away, and is told of `named`.
-fn told(config: &Config, named: &[Peer]) -> (Lookup, Instant) {
+/// A lookup with k 4 that has asked one informant, far away, which answered with `named`.
+fn informed(config: &Config, named: &[Peer]) -> (Lookup, Instant) {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, config, &[near(60_000)], now);
     assert_eq!(asks(&mut lookup, now), [near(60_000)]);
@@ -230,10 +230,10 @@ fn told(config: &Config, named: &[Peer]) -> (Lookup, Instant) {
 
 #[test]
 fn the_rest_of_a_long_answer_is_not_read() {
-    let (lookup, _) = told(&config(4, 3), &all_near(0..50));
+    let (lookup, _) = informed(&config(4, 3), &all_near(0..50));
     assert_eq!(lookup.trace().turned_away.unread, 18);
     assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 50, taken: 32 });
-    let (lookup, _) = told(&config(40, 3), &all_near(0..50));
+    let (lookup, _) = informed(&config(40, 3), &all_near(0..50));
     assert_eq!(lookup.trace().turned_away.unread, 10);
 }
 
@@ -263,9 +263,9 @@ fn informants_of_whose_names_one_has_failed_or_is_late_wait_for_the_others() {
         } else {
             lookup.handle_failure(&near(0), Failure::Silent, now);
         }
-        assert_eq!(asks(&mut lookup, now), [near(1_001)], "whom this node's own table names");
+        assert_eq!(asks(&mut lookup, now), [near(1_001)], "from this node's own table");
         lookup.handle_peers(&near(1_001), &[near(40), near(5)], now);
-        assert_eq!(asks(&mut lookup, now), [near(5)], "whom one without a failure names as well");
+        assert_eq!(asks(&mut lookup, now), [near(5)], "named by an informant without a failure as well");
         lookup.handle_peers(&near(5), &[], now);
         assert_eq!(asks(&mut lookup, now), [near(40)]);
         lookup.handle_peers(&near(40), &[], now);
@@ -284,7 +284,7 @@ fn an_id_at_several_addresses_is_asked_at_each_and_an_informant_names_one() {
     lookup.handle_peers(&near(1_001), &[at(7_002)], now);
     assert_eq!(asks(&mut lookup, now), [at(7_000), at(7_002)]);
     lookup.handle_peers(&at(7_000), &[], now);
-    assert!(matches!(lookup.next(now), Next::Wait { .. }), "who the true one is is open");
+    assert!(matches!(lookup.next(now), Next::Wait { .. }), "either may be the true one");
     lookup.handle_peers(&at(7_002), &[], now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!(lookup.closest(), [at(7_000), near(1_000), near(1_001)], "an id is one of the nearest once");
@@ -316,7 +316,7 @@ fn in_subnet(number: u16, ip: &str) -> Peer {
 #[test]
 fn a_lookup_takes_three_of_one_global_subnet_the_nearest_before_they_are_asked() {
     let crowd: Vec<Peer> = (0..6).rev().map(|number| in_subnet(number, "198.51.100")).collect();
-    let (mut lookup, now) = told(&config(8, 4), &crowd);
+    let (mut lookup, now) = informed(&config(8, 4), &crowd);
     assert_eq!(asks(&mut lookup, now), [crowd[5], crowd[4], crowd[3]]);
     // A peer that is late or fails makes room: three that do not exist keep no other one out.
     lookup.handle_slow(&crowd[5]);
@@ -328,7 +328,7 @@ fn a_lookup_takes_three_of_one_global_subnet_the_nearest_before_they_are_asked()
     lookup.handle_peers(&crowd[2], &[], now);
     lookup.handle_peers(&crowd[1], &[in_subnet(6, "198.51.100")], now);
     assert_eq!((lookup.trace().turned_away.subnet_full, asks(&mut lookup, now)), (2, vec![]));
-    assert_eq!(lookup.trace().rejected[0].peer, crowd[0], "who was named before goes as well");
+    assert_eq!(lookup.trace().rejected[0].peer, crowd[0], "a candidate named before is dropped as well");
     lookup.handle_peers(&crowd[5], &[], now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!(
@@ -352,23 +352,23 @@ fn private_ranges_are_exempt_from_the_subnet_limit_unless_it_applies_always() {
 }
 
 #[test]
-fn peers_are_turned_away_for_a_reason_that_the_trace_counts() {
+fn peers_are_rejected_for_a_reason_that_the_trace_counts() {
     let narrow = in_subnet(1, "10.0.0");
     let same_address = Peer::new(near(8).id, near(60_000).addr);
     let named = [narrow, peer(OWN, 9), near(7), near(7), same_address, near(60_000)];
-    let (lookup, _) = told(&config(4, 3), &named);
+    let (lookup, _) = informed(&config(4, 3), &named);
     let expected = TurnedAway { known: 2, own_id: 1, bad_address: 1, address_in_use: 1, ..TurnedAway::default() };
     assert_eq!(lookup.trace().turned_away, expected);
     assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 6, taken: 1 });
-    assert_eq!(lookup.trace().asked[0].turned_away, expected, "and says whose answer named them");
+    assert_eq!(lookup.trace().asked[0].turned_away, expected, "and shows the answer that named them");
     let rejected = |peer, why| Rejected { peer, named_by: Some(0), why };
     let expected = [rejected(narrow, Rejection::BadAddress), rejected(same_address, Rejection::AddressInUse)];
-    assert_eq!(lookup.trace().rejected, expected, "and who they were");
+    assert_eq!(lookup.trace().rejected, expected, "and names them");
 }
 
 #[test]
-fn candidates_that_are_turned_away_later_are_counted_and_named() {
-    let (mut lookup, now) = told(&config(4, 3), &[near(9), Peer::new(near(50).id, near(9).addr)]);
+fn candidates_that_are_rejected_later_are_counted_and_named() {
+    let (mut lookup, now) = informed(&config(4, 3), &[near(9), Peer::new(near(50).id, near(9).addr)]);
     assert_eq!(lookup.trace().asked[0].came_back, CameBack::Peers { named: 2, taken: 2 });
     assert_eq!(asks(&mut lookup, now), [near(9)]);
     lookup.handle_peers(&near(9), &[], now);
@@ -381,7 +381,7 @@ fn candidates_that_are_turned_away_later_are_counted_and_named() {
 #[test]
 fn rejected_peers_are_named_up_to_a_bound_for_each_informant_and_for_all() {
     let config = config(4, 1);
-    let (mut lookup, now) = told(&config, &[near(1_000)]);
+    let (mut lookup, now) = informed(&config, &[near(1_000)]);
     let mut nearer = 1_000;
     while let [asked] = asks(&mut lookup, now)[..] {
         nearer -= 1;
@@ -397,7 +397,7 @@ fn rejected_peers_are_named_up_to_a_bound_for_each_informant_and_for_all() {
 
 #[test]
 fn an_address_is_not_asked_again_under_another_id() {
-    let (mut lookup, now) = told(&config(4, 3), &[near(5)]);
+    let (mut lookup, now) = informed(&config(4, 3), &[near(5)]);
     assert_eq!(asks(&mut lookup, now), [near(5)]);
     lookup.handle_peers(
         &near(5),
@@ -411,11 +411,11 @@ fn an_address_is_not_asked_again_under_another_id() {
 fn a_peer_named_under_a_false_id_is_asked_once_more_under_its_own() {
     let honest = near(9);
     let lie = Peer::new(near(0).id, honest.addr);
-    let (mut lookup, now) = told(&config(4, 3), &[lie]);
+    let (mut lookup, now) = informed(&config(4, 3), &[lie]);
     assert_eq!(asks(&mut lookup, now), [lie]);
     lookup.handle_failure(&lie, Failure::WrongId { actual: honest.id }, now);
     assert_eq!(asks(&mut lookup, now), [honest]);
-    // Once: who gives a new id each time is not asked for ever.
+    // Once: a peer that answers with a new id each time is not asked for ever.
     lookup.handle_failure(&honest, Failure::WrongId { actual: near(3).id }, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
     assert_eq!((lookup.closest(), lookup.tally().wrong_id), (vec![near(60_000)], 2));
@@ -425,10 +425,10 @@ fn a_peer_named_under_a_false_id_is_asked_once_more_under_its_own() {
 fn a_peer_that_claims_anothers_id_does_not_take_its_place() {
     let (victim, claim) = (near(1), Peer::new(near(1).id, near(0).addr));
     for victim_answers in [false, true] {
-        let (mut lookup, now) = told(&config(4, 1), &[near(0), victim]);
+        let (mut lookup, now) = informed(&config(4, 1), &[near(0), victim]);
         assert_eq!(asks(&mut lookup, now), [near(0)]);
         lookup.handle_failure(&near(0), Failure::WrongId { actual: victim.id }, now);
-        assert_eq!(asks(&mut lookup, now), [victim], "whom others named goes first");
+        assert_eq!(asks(&mut lookup, now), [victim], "the peer that others named goes first");
         if victim_answers {
             lookup.handle_peers(&victim, &[], now);
         } else {
@@ -436,7 +436,7 @@ fn a_peer_that_claims_anothers_id_does_not_take_its_place() {
         }
         assert_eq!(asks(&mut lookup, now), [claim]);
         let claimed = &lookup.trace().asked[3];
-        assert_eq!((claimed.named_by, claimed.hop), (Some(1), 2), "by the one that claims it, told by the trace");
+        assert_eq!((claimed.named_by, claimed.hop), (Some(1), 2), "by the peer that claims it");
         lookup.handle_peers(&claim, &[], now);
         assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
         assert_eq!(lookup.closest(), [if victim_answers { victim } else { claim }, near(60_000)]);
@@ -445,7 +445,7 @@ fn a_peer_that_claims_anothers_id_does_not_take_its_place() {
 
 #[test]
 fn our_own_node_named_under_a_false_id_is_not_asked_again() {
-    let (mut lookup, now) = told(&config(4, 3), &[near(0)]);
+    let (mut lookup, now) = informed(&config(4, 3), &[near(0)]);
     assert_eq!(asks(&mut lookup, now), [near(0)]);
     lookup.handle_failure(&near(0), Failure::WrongId { actual: OWN }, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
@@ -468,7 +468,7 @@ fn a_peer_that_came_back_on_another_port_is_asked_there_as_well() {
 }
 
 #[test]
-fn those_of_the_nearest_that_did_not_answer_are_unheard() {
+fn the_nearest_peers_that_did_not_answer_are_unheard() {
     let now = Instant::now();
     let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config(2, 8), false, &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now), all_near(0..2));
@@ -483,12 +483,16 @@ fn those_of_the_nearest_that_did_not_answer_are_unheard() {
     assert_eq!(lookup.trace().unheard, 0, "it runs");
     let Next::Wait { until } = lookup.next(now) else { panic!("one of the nearest may still answer") };
     assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
-    assert_eq!(lookup.trace().unheard, 2, "one was silent, one is not waited for any more; at one address is another");
+    assert_eq!(
+        lookup.trace().unheard,
+        2,
+        "one was silent, one has not answered by the deadline; at one address is another"
+    );
 }
 
 #[test]
-fn events_about_peers_that_nobody_waits_for_change_nothing() {
-    let (mut lookup, now) = told(&config(4, 3), &[near(2)]);
+fn events_about_peers_without_a_query_in_flight_change_nothing() {
+    let (mut lookup, now) = informed(&config(4, 3), &[near(2)]);
     let before = lookup.trace().clone();
     for from in [near(2), near(3), near(60_000), peer(OWN, 1), Peer::new(near(2).id, address(9_999))] {
         lookup.handle_peers(&from, &all_near(0..3), now);
@@ -501,7 +505,7 @@ fn events_about_peers_that_nobody_waits_for_change_nothing() {
 }
 
 #[test]
-fn a_trace_tells_hops_distances_and_times() {
+fn a_trace_shows_hops_distances_and_times() {
     let now = Instant::now();
     let mut lookup = start(Goal::Nodes, &config(4, 3), &[near(0x7fff)], now);
     assert_eq!(asks(&mut lookup, now).len(), 1);

@@ -1,4 +1,4 @@
-//! A small network for the lookup's tests: who knows whom, and a clock that jumps from event to event.
+//! A small network for the lookup's tests: nodes with their tables, and a clock that jumps from event to event.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -55,7 +55,8 @@ impl Network {
         self.numbers.get(id).is_some_and(|number| self.alive[*number])
     }
 
-    /// What the node `id` knows. Nobody names the seeker, node 0, to itself: it would take a place of the k. Dead peers take no living one's place if `tidy`.
+    /// The table of the node `id`. The seeker, node 0, is in none: it would take a place of the k. If `tidy`, dead peers take no
+    /// living one's place.
     fn table(&self, id: &NodeId, tidy: bool) -> Vec<Peer> {
         let own = self.numbers[id];
         let mut taken = [0; 161];
@@ -96,14 +97,14 @@ impl Network {
     }
 }
 
-/// What a scripted peer does with a query.
+/// The reply of a scripted peer to a query.
 pub(super) enum Reply {
     Peers(Vec<Peer>),
     Value,
     Fails(Failure),
 }
 
-/// What a run looked like.
+/// The result of a run.
 pub(super) struct Run {
     pub(super) ending: Ending,
     pub(super) asked: Vec<Peer>,
@@ -112,13 +113,13 @@ pub(super) struct Run {
 
 enum Event {
     Reply(Reply),
-    Doubted,
+    Suspect,
     Slow,
 }
 
-/// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is doubted, for no
-/// reason; `answer` says what each peer replies. Checks on the way that never more than alpha queries hold a slot (k for a value), and
-/// doubted ones as many of their own, and that the end stays the end.
+/// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is a suspect
+/// without a reason; `answer` gives each peer's reply. Checks on the way that at most alpha queries hold a slot (k for a value),
+/// and suspects as many of their own, and that a finished lookup stays so.
 pub(super) fn run(
     lookup: &mut Lookup,
     config: &Config,
@@ -126,7 +127,7 @@ pub(super) fn run(
     entropy: &mut SeededEntropy,
     mut answer: impl FnMut(&Peer) -> Reply,
 ) -> Run {
-    let (mut now, mut asked, mut held, mut doubted) = (start, Vec::new(), Vec::new(), Vec::new());
+    let (mut now, mut asked, mut held, mut suspects) = (start, Vec::new(), Vec::new(), Vec::new());
     // (when, number, event): the number keeps events of one instant in order, and finds the event.
     let (mut queue, mut events) = (BinaryHeap::new(), HashMap::new());
     let mut number = 0;
@@ -136,8 +137,8 @@ pub(super) fn run(
                 asked.push(peer);
                 held.push(peer);
                 let slots = if lookup.trace().goal == Goal::Value { config.k.max(config.alpha) } else { config.alpha };
-                let holding = held.len() + doubted.len().saturating_sub(slots);
-                assert!(holding <= slots, "{} queries hold slots, {} doubted", held.len(), doubted.len());
+                let holding = held.len() + suspects.len().saturating_sub(slots);
+                assert!(holding <= slots, "{} queries hold slots, {} suspects", held.len(), suspects.len());
                 let reply = answer(&peer);
                 let trip = Duration::from_micros(1 + entropy.below(3 * SLOW.as_micros() as u64));
                 let due = match reply {
@@ -145,8 +146,8 @@ pub(super) fn run(
                     Reply::Fails(Failure::Unsent) => Duration::ZERO,
                     _ => trip,
                 };
-                let doubted = (entropy.below(8) == 0).then_some((Duration::ZERO, Event::Doubted));
-                for (at, event) in doubted.into_iter().chain([(SLOW, Event::Slow), (due, Event::Reply(reply))]) {
+                let suspects = (entropy.below(8) == 0).then_some((Duration::ZERO, Event::Suspect));
+                for (at, event) in suspects.into_iter().chain([(SLOW, Event::Slow), (due, Event::Reply(reply))]) {
                     number += 1;
                     queue.push(Reverse((now + at, number)));
                     events.insert(number, (peer, event));
@@ -161,13 +162,13 @@ pub(super) fn run(
                 let (peer, event) = events.remove(&number).unwrap();
                 let was_held = held.contains(&peer);
                 held.retain(|holder| *holder != peer);
-                if !matches!(event, Event::Doubted) {
-                    doubted.retain(|holder| *holder != peer);
+                if !matches!(event, Event::Suspect) {
+                    suspects.retain(|holder| *holder != peer);
                 }
                 match event {
-                    Event::Doubted => {
-                        doubted.extend(was_held.then_some(peer));
-                        lookup.handle_doubted(&peer);
+                    Event::Suspect => {
+                        suspects.extend(was_held.then_some(peer));
+                        lookup.handle_suspect(&peer);
                     }
                     Event::Slow => lookup.handle_slow(&peer),
                     Event::Reply(Reply::Peers(peers)) => lookup.handle_peers(&peer, &peers, now),

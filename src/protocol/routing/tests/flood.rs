@@ -1,4 +1,4 @@
-//! A flood of strangers, at its full rate: what becomes of those who are known, how many pings it costs, and how much memory.
+//! A flood of strangers at its full rate: known peers stay, and pings and memory are bounded.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -22,7 +22,7 @@ fn random_peer(entropy: &mut SeededEntropy, number: u64) -> Peer {
     Peer::new(Prefix::ALL.random_id(entropy), addr(number))
 }
 
-/// What the table takes up, in bytes; a map is reckoned at twice its entries, which is the least that a B-tree is filled.
+/// The memory of the table, in bytes; a map is counted at twice its entries, since a B-tree is at least half full.
 fn bytes(table: &RoutingTable) -> usize {
     let buckets: usize = table
         .buckets
@@ -35,8 +35,8 @@ fn bytes(table: &RoutingTable) -> usize {
     buckets + 2 * table.ids.len() * size_of::<(SocketAddr, NodeId)>() + 2 * table.diversity.counts().len() * 32
 }
 
-/// Strangers with fresh ids and addresses ask, 20,000 a second for so many seconds. Each is pinged whom the table wants pinged;
-/// the share `answering` of them answers. Returns how many pings there were, and the most bytes that it all took up.
+/// Strangers with fresh ids and addresses send queries, 20,000 a second for so many seconds. Those that the table names are
+/// pinged, and the share `answering` of them answers. Returns the number of pings, and the greatest memory in bytes.
 fn flood(seconds: u64, answering: f64) -> (u64, usize) {
     let (config, mut now) = (Config::default(), Instant::now());
     let mut entropy = SeededEntropy::new(0x000f_100d);
@@ -49,7 +49,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
     let live: Vec<Peer> = table.entries().map(Entry::peer).collect();
     assert!(live.len() > 60 && !live.is_empty());
 
-    // Who was pinged answers after 50 ms, or never.
+    // A stranger that is pinged answers after 50 ms, or never.
     let mut pending: Pending<Peer> = Pending::new(&config);
     let mut answers: VecDeque<(Instant, QueryId, Peer)> = VecDeque::new();
     let (mut pings, mut most) = (0, 0);
@@ -59,7 +59,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
             let Some((_, id, peer)) = answers.pop_front() else { break };
             let _ = pending.answer(peer.addr, &id, "ping", Some(peer.id), now).expect("its query is in flight");
             for check in table.peer_answered(peer, Some(1), now).1.ping {
-                // Those who were there before are as alive as ever.
+                // The entries from before the flood are still alive.
                 assert!(live.contains(&check) || table.contains(&check.id));
                 let _ = table.peer_answered(check, Some(1), now);
             }
@@ -80,9 +80,9 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
         }
         if stranger % RATE == 0 {
             let queries = pending.counts().in_flight * 2 * size_of::<(QueryId, Peer, Target, [Instant; 8])>();
-            // An answer takes its address out of those that are counted.
+            // An answer removes its address from those that are counted.
             let silent = (pings as f64 * (1.0 - answering)) as usize;
-            // Of an address and of its host: the first entry of a queue makes room for four.
+            // One of an address and one of its host: the first entry of a queue allocates room for four.
             let sent = size_of::<(SocketAddr, VecDeque<Instant>, [Instant; 4])>();
             let unanswered = silent.min(MAX_UNANSWERED_ADDRESSES) * 2 * 2 * sent;
             most = most.max(bytes(&table) + queries + unanswered);
@@ -99,7 +99,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
 }
 
 #[test]
-fn a_minute_of_20_000_strangers_a_second_displaces_nobody_and_takes_less_than_a_megabyte() {
+fn a_minute_of_20_000_strangers_a_second_displaces_no_peer_and_takes_less_than_a_megabyte() {
     for (seconds, answering) in [(SECONDS, 0.0), (SECONDS / 6, 1.0)] {
         let (pings, bytes) = flood(seconds, answering);
         println!("{answering} of the strangers answer: {pings} pings, {bytes} bytes at most");

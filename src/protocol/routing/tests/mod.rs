@@ -57,7 +57,7 @@ impl RoutingTable {
 struct Story {
     table: RoutingTable,
     now: Instant,
-    /// Whom the last answer or silence has pinged.
+    /// The peers to ping after the last answer or silence.
     pings: Vec<Peer>,
 }
 
@@ -72,7 +72,7 @@ impl Story {
         Self::new(Config { k: 4, ..Config::default() })
     }
 
-    /// A far bucket of four live entries, 0..4, and the near one with one entry that can answer for the network.
+    /// A far bucket of four live entries, 0..4, and the near one with one entry whose answers show that the network is up.
     fn full() -> Self {
         let mut story = Self::small();
         assert_eq!(story.answers(peer(0x01, 1_000)), Insertion::Added);
@@ -114,7 +114,7 @@ impl Story {
         self.is_silent_as_all(peer)
     }
 
-    /// A query sent now to `peer` times out, and nobody else answers meanwhile.
+    /// A query sent now to `peer` times out, and no other peer answers meanwhile.
     fn is_silent_as_all(&mut self, peer: Peer) -> Vec<Change> {
         self.pass(TIMEOUT);
         self.falls_silent(peer)
@@ -139,7 +139,7 @@ impl Story {
 
 proptest! {
     #[test]
-    fn nearest_is_what_sorting_everybody_gives(seed: u64, own: [u8; 20], count in 0usize..60, shared in 0u32..=160) {
+    fn nearest_is_the_head_of_all_peers_sorted(seed: u64, own: [u8; 20], count in 0usize..60, shared in 0u32..=160) {
         let own = NodeId::from_bytes(own);
         let now = Instant::now();
         let mut table = RoutingTable::new(own, &Config { k: 8, ..Config::default() }, now);
@@ -186,7 +186,7 @@ fn our_own_id_is_never_taken() {
 }
 
 #[test]
-fn a_full_bucket_lets_a_newcomer_wait_and_names_its_oldest_to_check() {
+fn a_full_bucket_has_a_newcomer_wait_and_its_oldest_entry_checked() {
     let mut story = Story::full();
     assert_eq!(story.answers(far(9)), Insertion::Waiting);
     assert_eq!(story.pings, [far(0)]);
@@ -198,7 +198,7 @@ fn a_full_bucket_lets_a_newcomer_wait_and_names_its_oldest_to_check() {
 }
 
 #[test]
-fn a_bucket_asks_for_one_check_a_second() {
+fn a_bucket_has_one_entry_checked_a_second() {
     let mut story = Story::full();
     // 300 newcomers within 3 s.
     let checks = (10..310).filter(|number| {
@@ -271,7 +271,7 @@ fn a_newcomer_whose_ping_is_in_flight_is_not_pinged_again() {
 #[test]
 fn newcomers_that_answer_at_once_make_room_for_the_next() {
     let mut story = Story::small();
-    // Far more, one right after the other, than may be pinged at once.
+    // Far more, in close succession, than may be pinged at once.
     let met = (1..40).filter(|number| story.asks(far(*number)) == Sighting::Verify(far(*number)));
     assert!(met.count() < 20);
     story.pass(TIMEOUT);
@@ -315,7 +315,7 @@ fn a_bucket_is_stale_once_per_interval_unless_a_lookup_touches_it() {
     let mut story = Story::small();
     let interval = Config::default().bucket_refresh_interval;
     story.pass(interval);
-    assert!(story.table.stale(story.now).is_empty(), "nobody to ask");
+    assert!(story.table.stale(story.now).is_empty(), "no peer to ask");
     let mut story = Story::full();
     assert_eq!(story.table.prefixes().len(), 2);
     story.pass(interval / 2);
@@ -330,7 +330,7 @@ fn a_bucket_is_stale_once_per_interval_unless_a_lookup_touches_it() {
 }
 
 #[test]
-fn a_restart_is_given_those_who_answered_last() {
+fn a_restart_gets_the_peers_that_answered_last() {
     let mut story = Story::full();
     assert_eq!(story.answers(far(2)), Insertion::Refreshed);
     assert_eq!(story.table.verified_peers(3), [far(2), far(3), far(1)]);
@@ -339,7 +339,7 @@ fn a_restart_is_given_those_who_answered_last() {
 }
 
 #[test]
-fn a_snapshot_says_what_there_is() {
+fn a_snapshot_shows_the_whole_table() {
     let mut story = Story::full();
     let _ = story.answers(far(9));
     let _ = story.is_silent(far(0));

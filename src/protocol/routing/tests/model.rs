@@ -1,5 +1,5 @@
-//! A naive model of the table: one list of all known peers and a log of what happened, every question answered by
-//! going through all of it. Ten thousand random histories compare the two after each step.
+//! A naive model of the table: one list of all known peers and a log of all events, both searched from end to end. Ten thousand
+//! random histories compare the two after each step.
 
 use crate::protocol::routing::claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
 use crate::protocol::routing::outcome::TableRefusal;
@@ -15,7 +15,7 @@ use crate::protocol::peer::Subnet;
 struct Known {
     peer: Peer,
     version: Option<u32>,
-    /// When its failures in a row were counted.
+    /// The times of its failures in a row that count.
     failed: Vec<Instant>,
     live: bool,
     claims: Claims,
@@ -25,13 +25,13 @@ struct Known {
 #[derive(Clone, Default)]
 struct Claims {
     by: Vec<SocketAddr>,
-    /// When a check began, and when each of its queries was missed.
+    /// The beginning of a check, and the times of its missed queries.
     check: Option<(Instant, Vec<Instant>)>,
     last_asked: Option<Instant>,
     gone: Option<Instant>,
 }
 
-/// A peer that fell silent: since when it has no place, and whether its id went to another address.
+/// A peer that fell silent: the time at which it left, and whether its id moved to another address.
 #[derive(Clone)]
 struct Away {
     peer: Peer,
@@ -47,12 +47,12 @@ enum Event {
 struct Model {
     own: NodeId,
     config: Config,
-    /// How often the bucket around `own` has been split.
+    /// The number of splits of the bucket around `own`.
     splits: usize,
-    /// In the order of their last answers.
+    /// The known peers, in the order of their last answers.
     known: Vec<Known>,
     log: Vec<(Instant, AddressScope, Event)>,
-    /// How many silences came before each answer.
+    /// The number of silences before each answer.
     losses: Vec<u32>,
     away: Vec<Away>,
 }
@@ -319,7 +319,7 @@ impl Model {
     }
 
     fn nearest(&self, target: &NodeId, count: usize, asker: Option<&SocketAddr>) -> Vec<Peer> {
-        let told = |known: &&Known| {
+        let counts = |known: &&Known| {
             known.live
                 && asker.is_none_or(|asker| {
                     known.failed.len() < self.config.max_failures as usize
@@ -328,14 +328,14 @@ impl Model {
                         && AddressScope::of(&known.peer.addr.ip()) >= AddressScope::of(&asker.ip())
                 })
         };
-        let mut peers: Vec<Peer> = self.known.iter().filter(told).map(|known| known.peer).collect();
+        let mut peers: Vec<Peer> = self.known.iter().filter(counts).map(|known| known.peer).collect();
         peers.sort_by_key(|peer| peer.id.distance(target));
         peers.truncate(count);
         peers
     }
 }
 
-/// What never changes, whatever happened.
+/// The invariants of the table.
 pub(super) fn check_invariants(table: &RoutingTable) {
     let (own, k) = (table.own, table.k);
     assert!((1..=MAX_BUCKETS).contains(&table.buckets.len()));
@@ -389,19 +389,19 @@ fn compare(table: &RoutingTable, model: &Model) {
             }
         }
     }
-    assert_eq!(table.outcome, Outcome::default(), "all is told");
+    assert_eq!(table.outcome, Outcome::default(), "all changes are reported");
     assert!(table.diversity.counts().values().all(|count| *count <= model.config.max_per_subnet_table));
 }
 
-/// The peers whose coming and going the table has told of.
+/// The peers that the table has reported as entered and not as left.
 #[derive(Default)]
-struct Told(BTreeSet<Peered>);
+struct Reported(BTreeSet<Peered>);
 
 type Peered = (NodeId, SocketAddr);
 
-impl Told {
-    /// Takes what an event told: no peer comes in twice, and none leaves that is not there. How many left, and how many came in
-    /// for others.
+impl Reported {
+    /// Applies an event's changes: no peer enters twice, and none leaves that is not there. Returns how many left, and how many
+    /// entered for others.
     fn take(&mut self, outcome: &Outcome) -> (u32, u32) {
         let (mut left, mut entered) = (0, 0);
         for change in &outcome.changes {
@@ -421,7 +421,7 @@ impl Told {
     }
 }
 
-/// How often each outcome was met, so that the histories cannot become vacuous unnoticed.
+/// The number of each outcome, so that the histories cannot become vacuous unnoticed.
 #[derive(Debug, Default)]
 struct Met {
     added: u32,
@@ -488,7 +488,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
     let mut table = RoutingTable::new(own, &config, now);
     let mut model =
         Model { own, config, splits: 0, known: Vec::new(), log: Vec::new(), losses: Vec::new(), away: Vec::new() };
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     for _ in 0..75 {
         let longest = [200, 4_000][below(2) as usize];
         now += Duration::from_millis(1 + below(longest));
@@ -514,25 +514,25 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
         match event {
             0..7 => {
                 let (insertion, outcome) = table.peer_answered(peer, version, now);
-                told.take(&outcome);
+                reported.take(&outcome);
                 met.insertion(&insertion);
                 assert_eq!(insertion, model.answered(peer, version, now));
             }
             7..14 => {
-                let (evicted, promoted) = told.take(&table.peer_silent(&peer, now));
+                let (evicted, promoted) = reported.take(&table.peer_silent(&peer, now));
                 model.silent(&peer, now);
                 met.evicted += evicted;
                 met.promoted += promoted;
             }
             14 if below(8) == 0 => {
-                told.take(&table.forget_all(now));
+                reported.take(&table.forget_all(now));
                 model.known.clear();
                 model.log.clear();
                 model.losses.clear();
                 model.splits = 0;
             }
             14 => {
-                told.take(&table.peer_replaced(&peer));
+                reported.take(&table.peer_replaced(&peer));
                 model.replaced(&peer);
             }
             _ => {
@@ -541,7 +541,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
                 model.asked(peer, now);
             }
         }
-        assert_eq!(told.0, model.entries());
+        assert_eq!(reported.0, model.entries());
         compare(&table, &model);
         let (target, count) = (peers[below(16) as usize].id, below(8) as usize);
         assert_eq!(table.nearest(&target, count), model.nearest(&target, count, None));
@@ -552,7 +552,7 @@ fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
 }
 
 #[test]
-fn the_table_is_its_naive_model_over_ten_thousand_histories() {
+fn the_table_equals_its_naive_model_over_ten_thousand_histories() {
     let addresses = ADDRESSES.map(|text| text.parse().unwrap());
     let mut met = Met::default();
     for seed in 0..10_000 {

@@ -12,8 +12,8 @@ fn known_at(story: &Story) -> Peer {
     story.table.get(&far(0).id).unwrap().peer()
 }
 
-/// Pings of `peer` end in silence, each begun when the one before has timed out, until it is asked no more. Whom the last one
-/// has pinged.
+/// Pings of `peer` time out, each sent when the one before has timed out, until it is pinged no more. Returns the peers that the
+/// last one names.
 fn misses(story: &mut Story, peer: Peer) -> Vec<Peer> {
     for _ in 0..MISSED_QUERIES - 1 {
         assert_eq!(story.is_silent_as_all(peer), []);
@@ -84,7 +84,7 @@ fn three_misses_take_three_seconds_however_short_the_query_timeout_is() {
 }
 
 #[test]
-fn what_was_missed_before_the_claim_does_not_count() {
+fn queries_missed_before_the_claim_do_not_count() {
     let mut story = Story::full();
     // An outage of ours: none of them is to blame.
     for _ in 0..50 {
@@ -126,7 +126,7 @@ fn many_claims_of_one_id_cost_a_few_pings() {
     }
     assert_eq!(pings, [far(0); 6]);
     assert!(story.table.get(&far(0).id).unwrap().claimants().count() <= MAX_CLAIMANTS);
-    // It falls silent: three of the claimants are asked, and so are those who go on claiming, one at a time.
+    // It falls silent: three of the claimants are asked, and so are those that go on claiming, one at a time.
     story.pass(CLAIM_INTERVAL);
     assert_eq!(story.asks(claimant(7)), Sighting::Verify(far(0)));
     assert_eq!(misses(&mut story, far(0)).len(), MAX_CLAIMANTS + 1);
@@ -135,7 +135,7 @@ fn many_claims_of_one_id_cost_a_few_pings() {
 }
 
 #[test]
-fn an_address_that_has_answered_under_the_id_is_asked_whoever_else_claims_it() {
+fn an_address_that_has_answered_under_the_id_is_asked_however_many_others_claim_it() {
     let mut story = Story::full();
     for number in 0..100 {
         let _ = story.asks(claimant(number));
@@ -159,7 +159,7 @@ fn an_entry_that_is_claimed_in_vain_leaves_one_silence_later() {
 }
 
 #[test]
-fn claims_that_wait_are_looked_at_in_the_next_round_and_those_of_an_entry_that_leaves_at_once() {
+fn claims_that_wait_are_checked_in_the_next_round_and_those_of_an_entry_that_leaves_at_once() {
     let mut story = Story::full();
     assert_eq!(story.asks(claimant(1)), Sighting::Verify(far(0)));
     assert_eq!(story.answers(far(0)), Insertion::Refreshed);
@@ -226,7 +226,7 @@ fn an_id_that_goes_from_address_to_address_goes_back_to_the_first() {
 }
 
 #[test]
-fn a_peer_that_left_for_its_silence_gets_its_id_back_from_who_came_in_under_it() {
+fn a_peer_that_left_for_its_silence_gets_its_id_back_from_the_peer_that_entered_under_it() {
     let mut story = Story::full();
     for _ in 0..3 {
         let _ = story.is_silent(far(0));
@@ -283,7 +283,7 @@ fn however_many_fall_silent_or_are_displaced_few_are_remembered() {
 }
 
 #[test]
-fn a_table_that_forgets_all_tells_so_and_remembers_who_is_to_get_its_id_back() {
+fn a_table_that_forgets_all_reports_it_and_remembers_displaced_peers() {
     let mut story = displaced();
     let mut known: Vec<Change> = story.table.entries().map(|entry| Change::Left(entry.peer)).collect();
     let mut changes = story.table.forget_all(story.now).changes;

@@ -1,9 +1,9 @@
-//! What silences do to an entry, and what they do not.
+//! The effects of silences on entries.
 
 use super::*;
 
 #[test]
-fn one_lost_packet_evicts_nobody_even_where_a_replacement_waits() {
+fn one_lost_packet_evicts_no_peer_even_where_a_replacement_waits() {
     let mut story = Story::full();
     let _ = story.answers(far(9));
     assert_eq!(story.is_silent(far(0)), []);
@@ -60,22 +60,22 @@ fn evicting_twice_promotes_once() {
 }
 
 #[test]
-fn an_outage_of_everything_evicts_nobody() {
+fn an_outage_of_the_whole_network_evicts_no_peer() {
     let mut story = Story::full();
     let _ = story.answers(far(9));
-    let everybody: Vec<Peer> = story.table.verified_peers(99);
+    let all: Vec<Peer> = story.table.verified_peers(99);
     for _ in 0..100 {
-        for peer in &everybody {
+        for peer in &all {
             assert_eq!(story.is_silent_as_all(*peer), []);
         }
     }
     assert_eq!(story.table.len(), 5);
     assert!(story.table.nearest_for(&OWN, 9, &addr("192.0.2.1:1")).is_empty(), "the failing are not named to others");
     assert_eq!(story.table.nearest(&OWN, 9).len(), 5, "but asked by ourselves");
-    // The first answer ends the outage; queries sent before it time out after it, and still blame nobody.
+    // The first answer ends the outage; queries sent before it time out after it, and still blame no peer.
     assert_eq!(story.answers(far(0)), Insertion::Refreshed);
     story.pass(TIMEOUT - Duration::from_millis(100));
-    for peer in &everybody[..4] {
+    for peer in &all[..4] {
         assert_eq!(story.falls_silent(*peer), []);
     }
     for number in 0..4 {

@@ -1,4 +1,4 @@
-//! How many peers of one network a table takes, and to whom it names which.
+//! The limits on peers of one network, and the peers that are named to an asker.
 
 use super::*;
 use crate::protocol::routing::outcome::TableRefusal;
@@ -23,7 +23,7 @@ fn one_subnet_gets_two_places_in_a_bucket_and_ten_in_the_table() {
         assert_eq!(answer(*head), Insertion::Refused(TableRefusal::SubnetInBucket(subnet)));
     }
     assert_eq!(answer(heads[5]), Insertion::Refused(TableRefusal::SubnetInTable(subnet)));
-    // Who could not enter is not pinged for having asked.
+    // A peer that could not enter is not pinged when it sends a query.
     let stranger = at(peer(0x80, 20_255), "198.51.100.255:1");
     assert_eq!(story.asks(stranger), Sighting::Ignored);
     assert_eq!(story.table.counters.refused_by_subnet, 6);
@@ -59,22 +59,22 @@ fn loopback_and_private_ranges_are_exempt_from_diversity_unless_it_is_always_on(
 }
 
 #[test]
-fn an_asker_is_told_only_of_peers_that_it_can_use() {
+fn an_asker_gets_only_peers_that_it_can_use() {
     let mut story = Story::new(Config::default());
     let (loopback, private, global, v6) =
         (at(far(1), "127.0.0.1:1"), at(far(2), "10.0.0.1:1"), far(3), at(far(4), "[2001:db8::1]:1"));
     for peer in [loopback, private, global, v6] {
         let _ = story.answers(peer);
     }
-    let told = |asker: &str| {
+    let named = |asker: &str| {
         let mut peers = story.table.nearest_for(&OWN, 20, &addr(asker));
         peers.sort_by_key(|peer| peer.addr.to_string());
         peers
     };
-    assert_eq!(told("127.0.0.1:9"), [private, loopback, global]);
-    assert_eq!(told("10.0.0.9:9"), [private, global]);
-    assert_eq!(told("203.0.113.1:9"), [global]);
-    assert_eq!(told("[2001:db8::9]:9"), [global, v6]);
-    assert_eq!(told("127.0.0.1:1"), [private, global], "nobody is told of himself");
-    assert_eq!(told("[::ffff:203.0.113.1]:9"), [global], "a mapped address is IPv4");
+    assert_eq!(named("127.0.0.1:9"), [private, loopback, global]);
+    assert_eq!(named("10.0.0.9:9"), [private, global]);
+    assert_eq!(named("203.0.113.1:9"), [global]);
+    assert_eq!(named("[2001:db8::9]:9"), [global, v6]);
+    assert_eq!(named("127.0.0.1:1"), [private, global], "an asker is not named to itself");
+    assert_eq!(named("[::ffff:203.0.113.1]:9"), [global], "a mapped address is IPv4");
 }

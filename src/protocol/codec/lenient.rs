@@ -1,28 +1,26 @@
-//! Reading whatever stands in a field without failing on it: a field of the wrong type is a finding, not an error, so
-//! that one bad field nobody asked for, or one bad peer among twenty, does not cost the whole message.
-//!
-//! What it means that a field is missing or bad is not decided here.
+//! Lenient reading of fields: a field of the wrong type is a finding, not an error, so that one bad optional field, or one bad peer
+//! among twenty, does not cost the whole message. The caller decides what a missing or bad field means.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What was found where a field could stand.
+/// The finding for one field.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Slot<T> {
-    /// Nothing.
+    /// The field is missing.
     #[default]
     Absent,
     /// An explicit null, which reads as nothing (docs/wire.md, 2.5).
     Null,
-    /// Something else than belongs here.
+    /// Content of the wrong type or form.
     Bad,
-    /// What belongs here.
+    /// Valid content.
     Good(T),
 }
 
 impl<T> Slot<T> {
-    /// Puts in what was found. `true` if something had been found before: the field stands there twice.
+    /// Stores a finding. Returns whether there was one before: the message has the field twice.
     #[must_use]
     pub(super) fn fill(&mut self, found: Slot<T>) -> bool {
         let twice = !matches!(self, Slot::Absent);
@@ -30,7 +28,7 @@ impl<T> Slot<T> {
         twice
     }
 
-    /// The content, if it is what belongs here.
+    /// The content, if it is valid.
     pub(super) fn good(self) -> Option<T> {
         match self {
             Slot::Good(content) => Some(content),
@@ -45,7 +43,7 @@ impl<T> From<Option<T>> for Slot<T> {
     }
 }
 
-/// A value without parts, as the format at hand shows it.
+/// A value without parts, as the format represents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaf<'a> {
     /// JSON's `null`, MessagePack's nil.
@@ -58,13 +56,13 @@ pub(super) enum Leaf<'a> {
     Text(&'a str),
     /// Bencode's strings, MessagePack's bin.
     Bytes(&'a [u8]),
-    /// A negative or a fractional number, a list, a dictionary: nothing of this wire.
+    /// A negative or a fractional number, or another type that this wire does not use.
     Other,
 }
 
-/// What one field should look like.
+/// The form that one field should have.
 pub(super) trait Form: Sized {
-    /// What is read from it.
+    /// The content of the field.
     type Out;
 
     /// Reads a value without parts.
@@ -85,7 +83,7 @@ pub(super) trait Form: Sized {
     }
 }
 
-/// Reads what is left of a list and keeps nothing of it.
+/// Skips the rest of a list.
 pub(super) fn skip_rest<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<(), A::Error> {
     while list.next_element::<IgnoredAny>()?.is_some() {}
     Ok(())
@@ -102,10 +100,10 @@ impl<T> Form for LeafForm<T> {
     }
 }
 
-/// Reads one field by its form. Only what is wrong with the datagram as a whole is an error.
-pub(super) struct Loose<F>(pub(super) F);
+/// Reads one field by its form. Only a malformed datagram is an error.
+pub(super) struct Lenient<F>(pub(super) F);
 
-impl<'de, F: Form> DeserializeSeed<'de> for Loose<F> {
+impl<'de, F: Form> DeserializeSeed<'de> for Lenient<F> {
     type Value = Slot<F::Out>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -113,7 +111,7 @@ impl<'de, F: Form> DeserializeSeed<'de> for Loose<F> {
     }
 }
 
-impl<'de, F: Form> Visitor<'de> for Loose<F> {
+impl<'de, F: Form> Visitor<'de> for Lenient<F> {
     type Value = Slot<F::Out>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

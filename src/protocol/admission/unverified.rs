@@ -1,68 +1,69 @@
-//! What waits for an address to prove itself: a bounded queue, of which a stranger's address fills only a small part.
+//! Items that await the verification of an address: a bounded queue, of which a stranger's address fills only a small part.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Why an item is not held. Nothing was changed; the item is to be dropped.
+/// Reasons for which an item is not queued. Nothing was changed; the item is to be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HoldRefused {
-    /// As many items wait as may in all. Normal in a flood of forged sources.
+pub enum UnverifiedRefusal {
+    /// The queue is full. Normal in a flood of forged sources.
     #[error("too many answers and writes wait for a pong")]
     Full,
-    /// As many items wait as may for one address.
+    /// The part of the queue that one address may fill is full.
     #[error("too many answers and writes wait for a pong from this address")]
     AddressFull,
 }
 
-/// An item waits for its address to prove itself.
+/// An item was queued until its address is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "what waits for an address waits for a pong that only a ping brings"]
-pub struct Held {
-    /// Whether the address is to be pinged now: nothing waited for it, or what did could not pay for a ping. All others
-    /// wait for the same pong, and for a second ping after half of the hold time ([`Admission::ping_again`](super::Admission::ping_again)).
+#[must_use = "an item awaits a pong, which only a ping brings"]
+pub struct AwaitingVerification {
+    /// Whether the address is to be pinged now: no item waited for it before, or those that did could not pay for a ping. All
+    /// others wait for the same pong, and for a second ping after half of their time
+    /// ([`Admission::ping_again`](super::Admission::ping_again)).
     pub ping: bool,
 }
 
 #[derive(Debug)]
-struct HeldItem<T> {
+struct UnverifiedItem<T> {
     addr: SocketAddr,
     expires_at: Instant,
     item: T,
 }
 
-/// What waits for one address, and what its requests have paid for.
+/// The items that wait for one address, and the bytes that their requests pay for.
 #[derive(Debug, Default)]
 struct Account {
     /// The sequence numbers of its items, ascending.
     sequences: VecDeque<u64>,
     /// Bytes that may still be sent to it for these requests: our pings.
     credit: usize,
-    /// When it is pinged again; `None` while its credit has not sufficed for a ping.
+    /// The time of the next ping; `None` while the credit does not suffice for one.
     ping_at: Option<Instant>,
 }
 
-/// The items that wait, in the order of their coming, which is the order of their expiry.
+/// The items that wait, in the order of arrival, which is the order of expiry.
 ///
 /// Invariant: `by_address` holds exactly the sequence numbers in `queue`, and no account without any; `pings` holds exactly
 /// the accounts with a `ping_at`.
 #[derive(Debug)]
-pub(super) struct HeldItems<T> {
+pub(super) struct UnverifiedItems<T> {
     limit: usize,
     limit_per_address: usize,
-    hold_time: Duration,
+    verification_time: Duration,
     ping_len: usize,
-    queue: BTreeMap<u64, HeldItem<T>>,
+    queue: BTreeMap<u64, UnverifiedItem<T>>,
     by_address: HashMap<SocketAddr, Account>,
     pings: BTreeSet<(Instant, SocketAddr)>,
     sequence: u64,
 }
 
-impl<T> HeldItems<T> {
-    /// Nothing waits. `ping_len` is what a ping takes out of an address's credit.
-    pub(super) fn new(limit: usize, limit_per_address: usize, hold_time: Duration, ping_len: usize) -> Self {
+impl<T> UnverifiedItems<T> {
+    /// An empty queue. `ping_len` is the number of bytes that a ping takes out of an address's credit.
+    pub(super) fn new(limit: usize, limit_per_address: usize, verification_time: Duration, ping_len: usize) -> Self {
         let (queue, by_address, pings) = (BTreeMap::new(), HashMap::new(), BTreeSet::new());
-        Self { limit, limit_per_address, hold_time, ping_len, queue, by_address, pings, sequence: 0 }
+        Self { limit, limit_per_address, verification_time, ping_len, queue, by_address, pings, sequence: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,32 +74,32 @@ impl<T> HeldItems<T> {
         self.by_address.values().map(|account| account.sequences.len()).max().unwrap_or(0)
     }
 
-    /// Holds an item whose request bears `credit` bytes of pings.
-    pub(super) fn hold(
+    /// Queues an item whose request pays for `credit` bytes of pings.
+    pub(super) fn insert(
         &mut self,
         addr: SocketAddr,
         item: T,
         credit: usize,
         now: Instant,
-    ) -> Result<Held, (T, HoldRefused)> {
+    ) -> Result<AwaitingVerification, (T, UnverifiedRefusal)> {
         let waiting_there = self.by_address.get(&addr).map_or(0, |account| account.sequences.len());
         if waiting_there >= self.limit_per_address {
-            return Err((item, HoldRefused::AddressFull));
+            return Err((item, UnverifiedRefusal::AddressFull));
         }
         if self.queue.len() >= self.limit {
-            return Err((item, HoldRefused::Full));
+            return Err((item, UnverifiedRefusal::Full));
         }
         let sequence = self.sequence;
         self.sequence += 1;
-        self.queue.insert(sequence, HeldItem { addr, expires_at: now + self.hold_time, item });
+        self.queue.insert(sequence, UnverifiedItem { addr, expires_at: now + self.verification_time, item });
         let account = self.by_address.entry(addr).or_default();
         account.sequences.push_back(sequence);
         account.credit = account.credit.saturating_add(credit);
         let ping = account.ping_at.is_none() && self.pay_ping(addr, now);
-        Ok(Held { ping })
+        Ok(AwaitingVerification { ping })
     }
 
-    /// The addresses to be pinged again now: nothing has come back for half of the hold time, and something still waits.
+    /// The addresses to be pinged again now: those without a pong for half of the time that items wait.
     pub(super) fn ping_again(&mut self, now: Instant) -> Vec<SocketAddr> {
         let mut again = Vec::new();
         while let Some((_, addr)) = self.pings.first().copied().filter(|(at, _)| *at <= now) {
@@ -113,22 +114,23 @@ impl<T> HeldItems<T> {
         again
     }
 
-    /// Takes a ping out of the credit of `addr`, if that bears one, and says when the next one is due.
+    /// Takes a ping out of the credit of `addr`, and schedules the next one. Returns whether the credit suffices.
     fn pay_ping(&mut self, addr: SocketAddr, now: Instant) -> bool {
         let Some(account) = self.by_address.get_mut(&addr) else { return false };
         let Some(rest) = account.credit.checked_sub(self.ping_len) else { return false };
         account.credit = rest;
-        let at = now + self.hold_time / 2;
+        let at = now + self.verification_time / 2;
         account.ping_at = Some(at);
         self.pings.insert((at, addr));
         true
     }
 
-    /// What pings have left of the credit of `addr`, for each of the items that wait for it.
+    /// The share of each item that waits for `addr` in the credit that pings have left.
     pub(super) fn share(&self, addr: SocketAddr) -> usize {
         self.by_address.get(&addr).map_or(0, |account| account.credit / account.sequences.len().max(1))
     }
 
+    /// Removes the items that wait for `addr`, and returns them in the order of arrival.
     pub(super) fn release(&mut self, addr: SocketAddr) -> Vec<T> {
         let account = self.forget(addr);
         account
@@ -139,10 +141,11 @@ impl<T> HeldItems<T> {
             .collect()
     }
 
+    /// Removes the items whose time is over, and returns them, the oldest first.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.get().expires_at <= now) {
-            let HeldItem { addr, item, .. } = entry.remove();
+            let UnverifiedItem { addr, item, .. } = entry.remove();
             if let Some(account) = self.by_address.get_mut(&addr) {
                 account.sequences.pop_front();
                 if account.sequences.is_empty() {
@@ -162,7 +165,7 @@ impl<T> HeldItems<T> {
         account
     }
 
-    /// When the next item is given up, or the next address pinged again.
+    /// The time at which the next item expires, or the next address is to be pinged again.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let expiry = self.queue.values().next().map(|waiting| waiting.expires_at);
         let ping = self.pings.first().map(|(at, _)| *at);
