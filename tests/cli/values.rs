@@ -123,7 +123,7 @@ fn a_file_goes_in_and_comes_out_unchanged() {
 }
 
 #[test]
-fn a_key_that_nobody_holds_is_exit_code_1_and_says_how_many_answered() {
+fn a_key_that_no_node_holds_is_exit_code_1_and_says_how_many_answered() {
     for wire in WIRES {
         let node = Node::start(wire, &[]);
         let output = node.run(&["get", "absent"]);
@@ -133,7 +133,7 @@ fn a_key_that_nobody_holds_is_exit_code_1_and_says_how_many_answered() {
 }
 
 #[test]
-fn too_long_a_key_and_too_large_a_value_are_told_with_their_limit_before_anybody_is_asked() {
+fn too_long_a_key_and_too_large_a_value_are_refused_with_their_limit_before_any_peer_is_asked() {
     let said = usage(&["set", &"k".repeat(1_025), "v"]);
     assert!(said.contains("1025") && said.contains("1024"), "{said}");
     assert!(usage(&["get", &"k".repeat(1_025)]).contains("1024"));

@@ -107,7 +107,7 @@ async fn write(peers: &ScriptedPeers, n: usize, node: &Node, key: &str, ttl: Opt
 }
 
 #[test]
-fn a_node_that_holds_nothing_or_knows_nobody_or_is_a_client_stops_at_once() {
+fn a_node_that_holds_nothing_or_knows_no_peer_or_is_a_client_stops_at_once() {
     in_virtual_time(async {
         let (network, peers, node) = settled_among(5, with_k(5)).await;
         let begin = Instant::now();
@@ -131,7 +131,7 @@ fn a_node_that_holds_nothing_or_knows_nobody_or_is_a_client_stops_at_once() {
 }
 
 #[test]
-fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_whoever_is_silent() {
+fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_however_many_are_silent() {
     for silent in [false, true] {
         in_virtual_time(async {
             let (_, peers, node) = settled_among(20, with_k(5)).await;

@@ -1,5 +1,5 @@
 //! Single failures: what waits behind a write that fails, and is itself committed. What was acknowledged holds, in memory as on
-//! the disk, and what was told as failed has left nothing behind.
+//! the disk, and what was reported as failed has left nothing behind.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -24,7 +24,7 @@ async fn begin<T: 'static>(what: impl Future<Output = T> + 'static) -> JoinHandl
     begun
 }
 
-/// What peer `n` is told when it sets "key".
+/// Whether a `set` of "key" by peer `n` is stored; `None` without an answer.
 async fn begin_foreign(peers: &ScriptedPeers, n: usize, node: &Node, value: &str) -> JoinHandle<Option<bool>> {
     let (peers, to, request) = (peers.clone(), node.local_addr(), set("key", value));
     begin(async move {
@@ -41,7 +41,7 @@ async fn begin_set(node: &Node, value: &'static str) -> JoinHandle<Result<(), Er
     begin(async move { node.set("key", value).await.map(|_| ()) }).await
 }
 
-async fn begin_keep(node: &Node) -> JoinHandle<Result<(), Error>> {
+async fn begin_pin(node: &Node) -> JoinHandle<Result<(), Error>> {
     let node = node.clone();
     begin(async move { node.keep("key", 1).await }).await
 }
@@ -51,7 +51,7 @@ async fn begin_release(node: &Node) -> JoinHandle<Result<bool, Error>> {
     begin(async move { node.release("key").await }).await
 }
 
-/// What is held under "key": by the node, and by a node that comes back from its store. Both are the same, or it says so.
+/// The copy of "key": of the node, and by a node that comes back from its store. Both are the same, or it says so.
 async fn held(node: &Node, store: &Moody) -> Option<(Class, Value, bool)> {
     sleep(Duration::from_secs(5)).await;
     let copy = node.copy_of("key").await.unwrap();
@@ -82,7 +82,7 @@ fn the_repetition_of_a_set_that_failed_is_held_if_it_was_acknowledged() {
 }
 
 #[test]
-fn a_repetition_and_a_keep_behind_a_set_that_failed_are_taken_as_if_that_had_never_come() {
+fn a_repetition_and_a_pin_behind_a_set_that_failed_are_taken_as_if_that_had_never_come() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
@@ -90,7 +90,7 @@ fn a_repetition_and_a_keep_behind_a_set_that_failed_are_taken_as_if_that_had_nev
         store.is_now(Mood::Waits);
         let renewal = begin_set(&node, "ours").await;
         let same = begin_foreign(&peers, 0, &node, "ours").await;
-        let keep = begin_keep(&node).await;
+        let keep = begin_pin(&node).await;
         assert!(!same.is_finished() && !keep.is_finished(), "they wait for it");
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
@@ -103,14 +103,14 @@ fn a_repetition_and_a_keep_behind_a_set_that_failed_are_taken_as_if_that_had_nev
 }
 
 #[test]
-fn a_keep_behind_a_set_that_failed_keeps_the_value_that_was_there() {
+fn a_pin_behind_a_set_that_failed_pins_the_value_that_was_there() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
         let _ = node.set("key", "old").await.unwrap();
         store.is_now(Mood::Waits);
         let new = begin_set(&node, "new").await;
-        let keep = begin_keep(&node).await;
+        let keep = begin_pin(&node).await;
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
         assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
@@ -121,13 +121,13 @@ fn a_keep_behind_a_set_that_failed_keeps_the_value_that_was_there() {
 }
 
 #[test]
-fn where_nothing_was_there_before_a_set_that_failed_a_keep_behind_it_has_nothing_to_keep() {
+fn a_pin_behind_a_set_of_a_new_key_that_failed_fails_too() {
     in_virtual_time(async {
         let store = Moody::default();
         let (node, _peers) = node_and_peers(&store, 1).await;
         store.is_now(Mood::Waits);
         let new = begin_set(&node, "new").await;
-        let keep = begin_keep(&node).await;
+        let keep = begin_pin(&node).await;
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
         assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
@@ -147,7 +147,7 @@ fn what_waits_behind_a_set_that_failed_is_committed_or_fails_by_itself() {
             store.is_now(Mood::Waits);
             let groups = store.state().groups.len();
             let new = begin_set(&node, "new").await;
-            let keep = begin_keep(&node).await;
+            let keep = begin_pin(&node).await;
             assert_eq!(store.state().groups.len(), groups + 1, "the store has the first only");
             store.is_now(if commits { Mood::Commits } else { Mood::Fails });
             store.fail_if(|number, _| number == 0);
@@ -161,7 +161,7 @@ fn what_waits_behind_a_set_that_failed_is_committed_or_fails_by_itself() {
 }
 
 #[test]
-fn a_release_that_failed_is_told_and_so_is_what_others_did_meanwhile() {
+fn a_release_that_failed_is_reported_and_so_is_what_others_did_meanwhile() {
     for theirs in ["ours", "theirs"] {
         in_virtual_time(async {
             let store = Moody::default();
@@ -183,7 +183,7 @@ fn a_release_that_failed_is_told_and_so_is_what_others_did_meanwhile() {
             while let Some(event) = events.next().await {
                 told |= event == Event::Superseded { key: "key".into(), by: peers.addr(0) };
             }
-            assert_eq!(told, superseded, "{theirs}: it is published as before, until somebody else set it");
+            assert_eq!(told, superseded, "{theirs}: it is published as before, until another peer set it");
         });
     }
 }
@@ -278,7 +278,7 @@ fn writes_that_wait_for_one_of_their_key_are_bounded_and_a_further_one_is_busy()
 }
 
 #[test]
-fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_kept_anew() {
+fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_pinned_anew() {
     in_virtual_time(async {
         let store = Moody::default();
         // Its first audit comes within a quarter of that, and so before the release is given up.

@@ -271,7 +271,7 @@ async fn full(store: &Moody, values: usize) -> (Node, ScriptedPeers) {
     (node, peers)
 }
 
-/// How many of these new keys a peer is told to be stored.
+/// How many `set`s of new keys by a peer are acknowledged as stored.
 async fn stored_of(node: &Node, peers: &ScriptedPeers, new: usize) -> usize {
     let asked = (0..new).map(|n| peers.ask(0, node.local_addr(), set(&format!("new{n}"), "value")));
     let answers = join_all(asked.collect::<Vec<_>>()).await;

@@ -1,4 +1,4 @@
-//! A store that does as it is told: it commits, fails, or waits until it is told which of what waits to commit and which to fail.
+//! A store under the control of a test: it commits, fails, or waits until the test says which commits succeed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,15 +7,15 @@ use kademlia_dynamic::protocol::store::{Change, Class, Committed, Store, StoreEr
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers};
 use kademlia_dynamic::{Codec, Config, Node};
 
-/// What a test's store does with a commit.
+/// How the store treats a commit.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Mood {
     #[default]
     Commits,
     Fails,
-    /// Keeps who waits, until it is told to commit.
+    /// The caller waits until the test lets the commit succeed or fail.
     Waits,
-    /// Forgets who waits, as a thread that has died.
+    /// The caller gets no result, as from a thread that has died.
     Dies,
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct State {
     pub(crate) waiting: Vec<(Vec<Change>, Committed)>,
     /// How many changes came at once.
     pub(crate) groups: Vec<usize>,
-    /// Whether it says that it is known to fail.
+    /// Whether it reports that it is known to fail.
     pub(crate) is_failing: bool,
-    /// What was committed, by key.
+    /// The committed records, by key.
     pub(crate) disk: BTreeMap<Arc<str>, StoredRecord>,
 }
 
