@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Supervised};
-use kademlia_dynamic::protocol::admission::{Admission, Admitted, Standing, Tokens, WriteAdmission};
+use actix::{Actor, Context, Supervised};
+use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens, WriteAdmission};
 use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{
@@ -20,7 +20,7 @@ use super::blocklist::Blocklist;
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     AddressVerified, AnswerFromStore, AnswerNearest, CountAdmitted, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
     PingPaid, QueriesHandle, ReplyTo, ResponseReceived, SocketHandle, StoreHandle, StoreQuestion, StoreValue,
@@ -362,10 +362,8 @@ impl Alarmed for Dispatcher {
     }
 }
 
-impl Handler<DatagramsReceived> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, batch: DatagramsReceived, _: &mut Self::Context) {
+impl Receive<DatagramsReceived> for Dispatcher {
+    fn receive(&mut self, batch: DatagramsReceived, _: &mut Self::Context) {
         let now = clock::now();
         for incoming in batch.0 {
             self.dispatch(incoming, now);
@@ -373,10 +371,8 @@ impl Handler<DatagramsReceived> for Dispatcher {
     }
 }
 
-impl Handler<HoldAnswer> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, held: HoldAnswer, _: &mut Self::Context) {
+impl Receive<HoldAnswer> for Dispatcher {
+    fn receive(&mut self, held: HoldAnswer, _: &mut Self::Context) {
         let now = clock::now();
         let ReplyTo { addr: to, local, limit, .. } = held.to;
         if self.admission.standing(to, None, now) == Standing::Unknown {
@@ -389,10 +385,8 @@ impl Handler<HoldAnswer> for Dispatcher {
     }
 }
 
-impl Handler<AddressVerified> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, verified: AddressVerified, _: &mut Self::Context) {
+impl Receive<AddressVerified> for Dispatcher {
+    fn receive(&mut self, verified: AddressVerified, _: &mut Self::Context) {
         let now = clock::now();
         let limit = self.admission.released_limit(verified.addr);
         for held in self.admission.verified(verified.addr, verified.version, now) {
@@ -401,10 +395,8 @@ impl Handler<AddressVerified> for Dispatcher {
     }
 }
 
-impl Handler<CountAdmitted> for Dispatcher {
-    type Result = MessageResult<CountAdmitted>;
-
-    fn handle(&mut self, _: CountAdmitted, _: &mut Self::Context) -> Self::Result {
-        MessageResult((self.admission.counts(), self.blocklist.len()))
+impl Receive<CountAdmitted> for Dispatcher {
+    fn receive(&mut self, _: CountAdmitted, _: &mut Self::Context) -> (AdmissionCounts, usize) {
+        (self.admission.counts(), self.blocklist.len())
     }
 }

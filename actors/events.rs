@@ -91,80 +91,54 @@ pub enum Event {
     },
 }
 
-/// The kinds of [`Event`], by which a subscription names those that it wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// [`Event::PeerAdded`]
-    PeerAdded,
-    /// [`Event::PeerRemoved`]
-    PeerRemoved,
-    /// [`Event::Joined`]
-    Joined,
-    /// [`Event::NetworkLost`]
-    NetworkLost,
-    /// [`Event::NetworkFound`]
-    NetworkFound,
-    /// [`Event::ValueStored`]
-    ValueStored,
-    /// [`Event::Superseded`]
-    Superseded,
-    /// [`Event::Republished`]
-    Republished,
-    /// [`Event::ReplicasLow`]
-    ReplicasLow,
-    /// [`Event::Repaired`]
-    Repaired,
-    /// [`Event::Lost`]
-    Lost,
-    /// [`Event::NoLongerPinned`]
-    NoLongerPinned,
-    /// [`Event::LookupEnded`]
-    LookupEnded,
+macro_rules! kinds {
+    ($($kind:ident),* $(,)?) => {
+        /// The kinds of [`Event`], by which a subscription names those that it wants.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(
+                #[doc = concat!("[`Event::", stringify!($kind), "`]")]
+                $kind,
+            )*
+        }
+
+        impl EventKind {
+            /// All kinds.
+            pub const ALL: &[EventKind] = &[$(EventKind::$kind),*];
+        }
+
+        impl Event {
+            /// Its kind.
+            pub fn kind(&self) -> EventKind {
+                match self {
+                    $(Event::$kind { .. } => EventKind::$kind,)*
+                }
+            }
+        }
+    };
 }
 
-impl EventKind {
-    /// All kinds.
-    pub const ALL: &[EventKind] = &[
-        EventKind::PeerAdded,
-        EventKind::PeerRemoved,
-        EventKind::Joined,
-        EventKind::NetworkLost,
-        EventKind::NetworkFound,
-        EventKind::ValueStored,
-        EventKind::Superseded,
-        EventKind::Republished,
-        EventKind::ReplicasLow,
-        EventKind::Repaired,
-        EventKind::Lost,
-        EventKind::NoLongerPinned,
-        EventKind::LookupEnded,
-    ];
+kinds!(
+    PeerAdded,
+    PeerRemoved,
+    Joined,
+    NetworkLost,
+    NetworkFound,
+    ValueStored,
+    Superseded,
+    Republished,
+    ReplicasLow,
+    Repaired,
+    Lost,
+    NoLongerPinned,
+    LookupEnded,
+);
 
+impl EventKind {
     /// A bit that is set for no other kind.
     pub(super) fn bit(self) -> u32 {
         1 << self as u32
-    }
-}
-
-impl Event {
-    /// Its kind.
-    pub fn kind(&self) -> EventKind {
-        match self {
-            Event::PeerAdded(_) => EventKind::PeerAdded,
-            Event::PeerRemoved(_) => EventKind::PeerRemoved,
-            Event::Joined(_) => EventKind::Joined,
-            Event::NetworkLost => EventKind::NetworkLost,
-            Event::NetworkFound => EventKind::NetworkFound,
-            Event::ValueStored { .. } => EventKind::ValueStored,
-            Event::Superseded { .. } => EventKind::Superseded,
-            Event::Republished { .. } => EventKind::Republished,
-            Event::ReplicasLow { .. } => EventKind::ReplicasLow,
-            Event::Repaired { .. } => EventKind::Repaired,
-            Event::Lost { .. } => EventKind::Lost,
-            Event::NoLongerPinned { .. } => EventKind::NoLongerPinned,
-            Event::LookupEnded { .. } => EventKind::LookupEnded,
-        }
     }
 }
 

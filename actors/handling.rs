@@ -5,15 +5,21 @@ use std::any::type_name;
 use std::cell::Cell;
 
 use actix::dev::MessageResponse;
-use actix::{Actor, Message};
+use actix::{Actor, Context, Message};
 
-/// How a long-lived actor handles a message: [`actix::Handler`], which it then has as well.
-pub trait Handler<M: Message>: Actor {
-    /// What it answers.
+/// How a long-lived actor takes a message that it answers at once, or not at all.
+pub(crate) trait Receive<M: Message>: Actor<Context = Context<Self>> {
+    /// Handles `message`, and returns the answer to it.
+    fn receive(&mut self, message: M, ctx: &mut Context<Self>) -> M::Result;
+}
+
+/// How a long-lived actor takes a message that it may answer later.
+pub trait Handler<M: Message>: Actor<Context = Context<Self>> {
+    /// The answer, or what will have it.
     type Result: MessageResponse<Self, M>;
 
     /// Handles `message`.
-    fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Self::Result;
+    fn handle(&mut self, message: M, ctx: &mut Context<Self>) -> Self::Result;
 }
 
 thread_local! {
@@ -21,16 +27,12 @@ thread_local! {
     static MESSAGE: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// Handles `message` as `actor` does.
-pub(super) fn handle<A, M>(actor: &mut A, message: M, ctx: &mut A::Context) -> <A as Handler<M>>::Result
-where
-    A: Handler<M>,
-    M: Message,
-{
+/// Has `actor` handle a message of type `M`.
+pub(super) fn noted<A, M, R>(actor: &mut A, handle: impl FnOnce(&mut A) -> R) -> R {
     MESSAGE.set(Some(type_name::<M>()));
     #[cfg(test)]
     super::tests::drill::reached(type_name::<A>(), type_name::<M>());
-    let result = actor.handle(message, ctx);
+    let result = handle(actor);
     MESSAGE.set(None);
     result
 }
@@ -45,18 +47,32 @@ pub(super) fn short(name: &'static str) -> &'static str {
     name.rsplit("::").next().unwrap_or(name)
 }
 
-/// Lets actix bring these actors the messages that they [handle](Handler).
+/// Lets actix bring these actors the messages that they [receive](Receive) or [handle](Handler).
 macro_rules! take_messages {
-    ($($actor:ty),* $(,)?) => {
+    (receive: $($receiver:ident),*; handle: $($handler:ident),*;) => {
         $(
-            impl<M: actix::Message> actix::Handler<M> for $actor
+            impl<M: actix::Message> actix::Handler<M> for $receiver
             where
-                $actor: $crate::actors::handling::Handler<M>,
+                $receiver: $crate::actors::handling::Receive<M>,
             {
-                type Result = <$actor as $crate::actors::handling::Handler<M>>::Result;
+                type Result = actix::MessageResult<M>;
 
                 fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Self::Result {
-                    $crate::actors::handling::handle(self, message, ctx)
+                    let receive = |actor: &mut Self| $crate::actors::handling::Receive::receive(actor, message, ctx);
+                    actix::MessageResult($crate::actors::handling::noted::<_, M, _>(self, receive))
+                }
+            }
+        )*
+        $(
+            impl<M: actix::Message> actix::Handler<M> for $handler
+            where
+                $handler: $crate::actors::handling::Handler<M>,
+            {
+                type Result = <$handler as $crate::actors::handling::Handler<M>>::Result;
+
+                fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Self::Result {
+                    let handle = |actor: &mut Self| $crate::actors::handling::Handler::handle(actor, message, ctx);
+                    $crate::actors::handling::noted::<_, M, _>(self, handle)
                 }
             }
         )*

@@ -14,7 +14,7 @@ use kademlia_dynamic::protocol::peer::Peer;
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     Answer, Asker, Failed, FindNeighbours, HandoffCause, HandoffHandle, Late, Leave, PeerEntered, QueriesHandle,
     QueryEvent, QueryResult, RecipientSlow, SendQuery, StoreHandle, TableHandle, TransferEnded, ValuesSelected,
@@ -130,10 +130,8 @@ impl Alarmed for Handoff {
     }
 }
 
-impl Handler<PeerEntered> for Handoff {
-    type Result = ();
-
-    fn handle(&mut self, PeerEntered(newcomer): PeerEntered, _: &mut Self::Context) {
+impl Receive<PeerEntered> for Handoff {
+    fn receive(&mut self, PeerEntered(newcomer): PeerEntered, _: &mut Self::Context) {
         if self.shared.client || self.leaving.is_some() {
             return;
         }
@@ -144,10 +142,8 @@ impl Handler<PeerEntered> for Handoff {
     }
 }
 
-impl Handler<Leave> for Handoff {
-    type Result = ();
-
-    fn handle(&mut self, leave: Leave, _: &mut Self::Context) {
+impl Receive<Leave> for Handoff {
+    fn receive(&mut self, leave: Leave, _: &mut Self::Context) {
         if self.shared.client || self.shared.config.hand_off_time.is_zero() {
             // The caller may have gone.
             return drop(leave.answer.send(Ok(())));
@@ -164,10 +160,8 @@ impl Handler<Leave> for Handoff {
     }
 }
 
-impl Handler<ValuesSelected> for Handoff {
-    type Result = ();
-
-    fn handle(&mut self, selected: ValuesSelected, ctx: &mut Self::Context) {
+impl Receive<ValuesSelected> for Handoff {
+    fn receive(&mut self, selected: ValuesSelected, ctx: &mut Self::Context) {
         let now = clock::now();
         match (selected, &mut self.leaving) {
             (ValuesSelected::ForNewcomers(gifts), None) => {
@@ -189,21 +183,17 @@ impl Handler<ValuesSelected> for Handoff {
     }
 }
 
-impl Handler<RecipientSlow> for Handoff {
-    type Result = ();
-
-    fn handle(&mut self, RecipientSlow(recipient): RecipientSlow, _: &mut Self::Context) {
+impl Receive<RecipientSlow> for Handoff {
+    fn receive(&mut self, RecipientSlow(recipient): RecipientSlow, _: &mut Self::Context) {
         if let Some(farewell) = self.farewell() {
             farewell.is_slow(&recipient);
         }
     }
 }
 
-impl Handler<QueryEvent> for Handoff {
-    type Result = ();
-
+impl Receive<QueryEvent> for Handoff {
     /// What became of a ping of the liveness check.
-    fn handle(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
+    fn receive(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
         if let (Some(farewell), Some(called)) = (self.farewell(), event.id) {
             match event.result {
                 QueryResult::Answered(_) => farewell.is_there(&called),
@@ -220,10 +210,8 @@ impl Handler<QueryEvent> for Handoff {
     }
 }
 
-impl Handler<TransferEnded> for Handoff {
-    type Result = ();
-
-    fn handle(&mut self, ended: TransferEnded, _: &mut Self::Context) {
+impl Receive<TransferEnded> for Handoff {
+    fn receive(&mut self, ended: TransferEnded, _: &mut Self::Context) {
         if ended.stored {
             self.shared.counters.count(Counter::HandedOver);
         }

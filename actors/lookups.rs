@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, Context, MessageResult, Recipient, Supervised};
+use actix::{Actor, Addr, Context, Recipient, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
 use super::events::{Event, EventKind};
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     AuditPlaces, CountLookups, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone, LookupFinished,
     LookupKey, LookupReply, LookupResult, LookupsHandle, NoLookup, PlacesFound, Placing, Priority, PublishDone,
@@ -217,18 +217,14 @@ impl Alarmed for Lookups {
     }
 }
 
-impl Handler<StartLookup> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, start: StartLookup, _: &mut Self::Context) {
+impl Receive<StartLookup> for Lookups {
+    fn receive(&mut self, start: StartLookup, _: &mut Self::Context) {
         self.look_up(start);
     }
 }
 
-impl Handler<SetValue> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, set: SetValue, _: &mut Self::Context) {
+impl Receive<SetValue> for Lookups {
+    fn receive(&mut self, set: SetValue, _: &mut Self::Context) {
         let SetValue { key, value, answer } = set;
         let (placing, committed) = oneshot::channel();
         let target = LookupKey::Nodes(NodeId::of_key(&key));
@@ -242,10 +238,8 @@ impl Handler<SetValue> for Lookups {
     }
 }
 
-impl Handler<LaunchLookup> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, launch: LaunchLookup, _: &mut Self::Context) {
+impl Receive<LaunchLookup> for Lookups {
+    fn receive(&mut self, launch: LaunchLookup, _: &mut Self::Context) {
         // It may count as lost by now.
         if let Some(job) = self.jobs.get_mut(&launch.key).filter(|job| job.start > 0) {
             let own_vote = job.own_vote.take();
@@ -254,19 +248,15 @@ impl Handler<LaunchLookup> for Lookups {
     }
 }
 
-impl Handler<LookupFinished> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, finished: LookupFinished, _: &mut Self::Context) {
+impl Receive<LookupFinished> for Lookups {
+    fn receive(&mut self, finished: LookupFinished, _: &mut Self::Context) {
         self.finish(&finished.key, finished.result, clock::now());
     }
 }
 
-impl Handler<StartAudit> for Lookups {
-    type Result = ();
-
+impl Receive<StartAudit> for Lookups {
     /// Audits of one key that come before its lookup has ended are one.
-    fn handle(&mut self, audit: StartAudit, _: &mut Self::Context) {
+    fn receive(&mut self, audit: StartAudit, _: &mut Self::Context) {
         let key = audit.key.clone();
         let waiting = self.audits.entry(key.clone()).or_default();
         waiting.push(audit);
@@ -278,10 +268,8 @@ impl Handler<StartAudit> for Lookups {
     }
 }
 
-impl Handler<AuditPlaces> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, AuditPlaces { key, found }: AuditPlaces, _: &mut Self::Context) {
+impl Receive<AuditPlaces> for Lookups {
+    fn receive(&mut self, AuditPlaces { key, found }: AuditPlaces, _: &mut Self::Context) {
         let mut audits = self.audits.remove(&key).unwrap_or_default();
         audits.retain(|audit| !audit.answer.is_closed());
         match found {
@@ -301,18 +289,14 @@ impl Handler<AuditPlaces> for Lookups {
     }
 }
 
-impl Handler<LaunchCompare> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
+impl Receive<LaunchCompare> for Lookups {
+    fn receive(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
         self.run(Compare::new(&self.shared.config, launch, self.store.clone()));
     }
 }
 
-impl Handler<LaunchPublish> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, launch: LaunchPublish, _: &mut Self::Context) {
+impl Receive<LaunchPublish> for Lookups {
+    fn receive(&mut self, launch: LaunchPublish, _: &mut Self::Context) {
         let key = launch.key.clone();
         self.placed += 1;
         if let Some((_, older)) = self.placements.get(&key) {
@@ -323,30 +307,24 @@ impl Handler<LaunchPublish> for Lookups {
     }
 }
 
-impl Handler<PublishFinished> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, finished: PublishFinished, _: &mut Self::Context) {
+impl Receive<PublishFinished> for Lookups {
+    fn receive(&mut self, finished: PublishFinished, _: &mut Self::Context) {
         if self.placements.get(&finished.key).is_some_and(|(serial, _)| *serial == finished.serial) {
             self.placements.remove(&finished.key);
         }
     }
 }
 
-impl Handler<EndPlacement> for Lookups {
-    type Result = ();
-
-    fn handle(&mut self, end: EndPlacement, _: &mut Self::Context) {
+impl Receive<EndPlacement> for Lookups {
+    fn receive(&mut self, end: EndPlacement, _: &mut Self::Context) {
         if let Some((_, placement)) = self.placements.get(&end.0) {
             placement.do_send(Supersede);
         }
     }
 }
 
-impl Handler<CountLookups> for Lookups {
-    type Result = MessageResult<CountLookups>;
-
-    fn handle(&mut self, _: CountLookups, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.queue.counts())
+impl Receive<CountLookups> for Lookups {
+    fn receive(&mut self, _: CountLookups, _: &mut Self::Context) -> (usize, usize) {
+        self.queue.counts()
     }
 }

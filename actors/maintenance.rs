@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::entropy::Entropy;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::join_state::{Attempt, Contacts};
 use super::messages::{
     Answer, CheckTable, ExpireValues, JoinNetwork, QueriesHandle, RefreshBuckets, RepublishDue, StoreHandle,
@@ -171,10 +171,8 @@ impl Alarmed for Maintenance {
     }
 }
 
-impl Handler<JoinNetwork> for Maintenance {
-    type Result = ();
-
-    fn handle(&mut self, join: JoinNetwork, _: &mut Self::Context) {
+impl Receive<JoinNetwork> for Maintenance {
+    fn receive(&mut self, join: JoinNetwork, _: &mut Self::Context) {
         self.remember(&join.contacts);
         // If this brings no peer, the next try is not far.
         self.rejoin_pause = FIRST_REJOIN;
@@ -183,10 +181,8 @@ impl Handler<JoinNetwork> for Maintenance {
     }
 }
 
-impl Handler<TableEmpty> for Maintenance {
-    type Result = ();
-
-    fn handle(&mut self, empty: TableEmpty, _: &mut Self::Context) {
+impl Receive<TableEmpty> for Maintenance {
+    fn receive(&mut self, empty: TableEmpty, _: &mut Self::Context) {
         // Both have a bound of their own, so that neither keeps the other out.
         let mut contacts = self.contacts.clone();
         contacts.extend(empty.once_known.iter().map(|peer| peer.addr.to_string()));

@@ -56,12 +56,20 @@ impl NodeActor {
         self.shared.patience()
     }
 
-    /// Whether something new may be begun, and with this key.
-    fn admit(&self, key: Option<&str>) -> Result<(), Error> {
+    /// Begins something new, with this key, if that may be.
+    fn admit<T: 'static>(&self, key: Option<&str>, begin: impl FnOnce(&Self) -> Result<Reply<T>, Error>) -> Reply<T> {
         if self.leaving {
-            return Err(Error::Stopped(StopReason::Asked));
+            return Reply::refused(Error::Stopped(StopReason::Asked));
         }
-        key.map_or(Ok(()), |key| check_key(key, &self.shared.config))
+        let checked = key.map_or(Ok(()), |key| check_key(key, &self.shared.config));
+        checked.and_then(|()| begin(self)).unwrap_or_else(Reply::refused)
+    }
+
+    /// Has another actor answer, and waits for that.
+    fn ask<T: 'static>(&self, patience: Duration, ask: impl FnOnce(Answer<T>)) -> Reply<T> {
+        let (answer, answered) = oneshot::channel();
+        ask(answer);
+        self.wait(answered, patience)
     }
 
     /// The longest that it takes until a contact has answered or all have failed.
@@ -78,11 +86,10 @@ impl NodeActor {
     /// Begins what needs the network and waits for its answer: at once, or as soon as a bootstrap that is under way has
     /// its first answer. Where contacts were given and none was reached it is not begun.
     fn in_the_network<T: 'static>(&self, begin: impl FnOnce(Answer<T>) + 'static) -> Reply<T> {
-        let (answer, answered) = oneshot::channel();
         if self.shared.joined.is_open() {
-            begin(answer);
-            return self.wait(answered, self.patience());
+            return self.ask(self.patience(), begin);
         }
+        let (answer, answered) = oneshot::channel();
         let (joined, patience) = (self.shared.joined.clone(), self.patience_for_contacts());
         let answered = self.wait(answered, patience + self.patience());
         Reply::of(async move {
@@ -94,12 +101,6 @@ impl NodeActor {
 
     /// Has a value read, and waits for it.
     fn read(&self, key: Arc<str>, quorum: usize) -> Reply<GetOutcome> {
-        if let Err(error) = self.admit(Some(&key)) {
-            return Reply::refused(error);
-        }
-        if let Err(error) = self.within_k("quorum", quorum) {
-            return Reply::refused(error.into());
-        }
         let (store, of) = (self.handles.store.clone(), key.clone());
         let begin = move |answer| store.read(ReadValue { key: of, quorum, answer });
         if self.shared.joined.is_open() {
@@ -163,7 +164,11 @@ impl Handler<Get> for NodeActor {
     type Result = Reply<GetOutcome>;
 
     fn handle(&mut self, get: Get, _: &mut Self::Context) -> Self::Result {
-        let (traced, read) = (get.options.trace, self.read(get.key, get.options.quorum));
+        let (key, quorum, traced) = (get.key, get.options.quorum, get.options.trace);
+        let read = self.admit(Some(&key.clone()), |node| {
+            node.within_k("quorum", quorum)?;
+            Ok(node.read(key, quorum))
+        });
         Reply::of(async move {
             let outcome = read.await?;
             Ok(GetOutcome { trace: outcome.trace.filter(|_| traced), ..outcome })
@@ -175,11 +180,9 @@ impl Handler<CheckHealth> for NodeActor {
     type Result = Reply<Health>;
 
     fn handle(&mut self, check: CheckHealth, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = self.admit(Some(&check.key)) {
-            return Reply::refused(error);
-        }
-        let store = self.handles.store.clone();
-        self.in_the_network(move |answer| store.audit(AuditKey { key: check.key, answer }))
+        let (key, store) = (check.key.clone(), self.handles.store.clone());
+        let audit = move |answer| store.audit(AuditKey { key, answer });
+        self.admit(Some(&check.key), |node| Ok(node.in_the_network(audit)))
     }
 }
 
@@ -188,12 +191,11 @@ impl Handler<Set> for NodeActor {
 
     fn handle(&mut self, set: Set, _: &mut Self::Context) -> Self::Result {
         let Set { key, value } = set;
-        let Shared { config, codec, .. } = &*self.shared;
-        if let Err(error) = self.admit(None).and_then(|()| check_value(&key, &value, config, *codec)) {
-            return Reply::refused(error);
-        }
-        let lookups = self.handles.lookups.clone();
-        self.in_the_network(move |answer| lookups.set(SetValue { key, value, answer }))
+        self.admit(None, |node| {
+            check_value(&key, &value, &node.shared.config, node.shared.codec)?;
+            let lookups = node.handles.lookups.clone();
+            Ok(node.in_the_network(move |answer| lookups.set(SetValue { key, value, answer })))
+        })
     }
 }
 
@@ -201,10 +203,7 @@ impl Handler<FindNode> for NodeActor {
     type Result = Reply<Vec<Peer>>;
 
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Self::Result {
-        match self.admit(None) {
-            Ok(()) => self.look_up(LookupKey::Nodes(find.target), LookupResult::nearest),
-            Err(error) => Reply::refused(error),
-        }
+        self.admit(None, |node| Ok(node.look_up(LookupKey::Nodes(find.target), LookupResult::nearest)))
     }
 }
 
@@ -212,10 +211,8 @@ impl Handler<FindValue> for NodeActor {
     type Result = Reply<FoundValue>;
 
     fn handle(&mut self, find: FindValue, _: &mut Self::Context) -> Self::Result {
-        match self.admit(Some(&find.key)) {
-            Ok(()) => self.look_up(LookupKey::Value(find.key), LookupResult::found_value),
-            Err(error) => Reply::refused(error),
-        }
+        let key = LookupKey::Value(find.key.clone());
+        self.admit(Some(&find.key), |node| Ok(node.look_up(key, LookupResult::found_value)))
     }
 }
 
@@ -223,13 +220,11 @@ impl Handler<Ping> for NodeActor {
     type Result = Reply<Pong>;
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = self.admit(None) {
-            return Reply::refused(error);
-        }
-        let (answer, answered) = oneshot::channel();
-        let join = Join::new(&self.shared, &self.join_context, vec![ping.addr], Aim::Ping(answer), None);
-        Runner::run(join, &self.shared.lifetime, &self.handles.queries);
-        self.wait(answered, self.patience_for_contacts())
+        let begin = |answer| {
+            let join = Join::new(&self.shared, &self.join_context, vec![ping.addr], Aim::Ping(answer), None);
+            Runner::run(join, &self.shared.lifetime, &self.handles.queries);
+        };
+        self.admit(None, |node| Ok(node.ask(node.patience_for_contacts(), begin)))
     }
 }
 
@@ -237,13 +232,11 @@ impl Handler<Bootstrap> for NodeActor {
     type Result = Reply<BootstrapOutcome>;
 
     fn handle(&mut self, bootstrap: Bootstrap, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = self.admit(None) {
-            return Reply::refused(error);
-        }
-        let (answer, answered) = oneshot::channel();
-        let attempt = self.shared.joined.attempt(Contacts::Given);
-        self.handles.maintenance.join(JoinNetwork { contacts: bootstrap.contacts, attempt, answer: Some(answer) });
-        self.wait(answered, self.patience_for_contacts() + self.patience())
+        let begin = |answer| {
+            let attempt = self.shared.joined.attempt(Contacts::Given);
+            self.handles.maintenance.join(JoinNetwork { contacts: bootstrap.contacts, attempt, answer: Some(answer) });
+        };
+        self.admit(None, |node| Ok(node.ask(node.patience_for_contacts() + node.patience(), begin)))
     }
 }
 
@@ -251,9 +244,7 @@ impl Handler<Release> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
-        let (answer, answered) = oneshot::channel();
-        self.handles.store.release(ReleaseKey { key: release.key, answer });
-        self.wait(answered, self.patience())
+        self.ask(self.patience(), |answer| self.handles.store.release(ReleaseKey { key: release.key, answer }))
     }
 }
 
@@ -270,16 +261,12 @@ impl Handler<Keep> for NodeActor {
     type Result = Reply<()>;
 
     fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
-        if let Err(error) = self.admit(None) {
-            return Reply::refused(error);
-        }
         let Keep { key, min_replicas } = keep;
-        if let Err(error) = self.within_k("min_replicas", min_replicas) {
-            return Reply::refused(error.into());
-        }
-        let (answer, answered) = oneshot::channel();
-        self.handles.store.pin(KeepKey { key, min_replicas, answer });
-        self.wait(answered, self.patience())
+        self.admit(None, |node| {
+            node.within_k("min_replicas", min_replicas)?;
+            let pin = |answer| node.handles.store.pin(KeepKey { key, min_replicas, answer });
+            Ok(node.ask(node.patience(), pin))
+        })
     }
 }
 
@@ -287,9 +274,8 @@ impl Handler<Unkeep> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
-        let (answer, answered) = oneshot::channel();
-        self.handles.store.unpin(UnkeepKey { key: unkeep.key, answer: Some(answer) });
-        self.wait(answered, self.patience())
+        let unpin = |answer| self.handles.store.unpin(UnkeepKey { key: unkeep.key, answer: Some(answer) });
+        self.ask(self.patience(), unpin)
     }
 }
 
@@ -297,9 +283,7 @@ impl Handler<Probe> for NodeActor {
     type Result = Reply<()>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        let (answer, answered) = oneshot::channel();
-        self.handles.store.probe(ProbeStore { answer });
-        self.wait(answered, self.patience())
+        self.ask(self.patience(), |answer| self.handles.store.probe(ProbeStore { answer }))
     }
 }
 

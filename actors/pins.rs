@@ -5,17 +5,17 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Message, MessageResult, Supervised};
+use actix::{Actor, Addr, AsyncContext, Context, Message, Supervised};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::keeping::{Count, Keeping};
+use kademlia_dynamic::protocol::keeping::{Count, Keeping, KeepingSnapshot};
 use kademlia_dynamic::protocol::store::Class;
 use tokio::sync::oneshot;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::events::{Event, EventKind};
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     AuditKey, DescribePins, PublicationEnded, RepublishKey, StoreHandle, UnkeepKey, UnwatchKey, WatchKey,
 };
@@ -62,7 +62,7 @@ impl Pins {
     ) where
         T: 'static,
         M: Message<Result = ()> + Send + 'static,
-        Self: Handler<M>,
+        Self: Receive<M>,
     {
         let patience = self.shared.patience();
         self.shared.lifetime.spawn(async move {
@@ -121,10 +121,8 @@ impl Alarmed for Pins {
     }
 }
 
-impl Handler<WatchKey> for Pins {
-    type Result = ();
-
-    fn handle(&mut self, watch: WatchKey, _: &mut Self::Context) {
+impl Receive<WatchKey> for Pins {
+    fn receive(&mut self, watch: WatchKey, _: &mut Self::Context) {
         let WatchKey { key, min_replicas, was_pinned, answer } = watch;
         let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let kept = kept.map_err(|full| {
@@ -139,10 +137,8 @@ impl Handler<WatchKey> for Pins {
     }
 }
 
-impl Handler<UnwatchKey> for Pins {
-    type Result = ();
-
-    fn handle(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
+impl Receive<UnwatchKey> for Pins {
+    fn receive(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
         let UnwatchKey { key, was_pinned, answer } = unwatch;
         let watched = self.keeping.release(&key);
         // The caller may have gone.
@@ -150,18 +146,14 @@ impl Handler<UnwatchKey> for Pins {
     }
 }
 
-impl Handler<PublicationEnded> for Pins {
-    type Result = ();
-
-    fn handle(&mut self, ended: PublicationEnded, _: &mut Self::Context) {
+impl Receive<PublicationEnded> for Pins {
+    fn receive(&mut self, ended: PublicationEnded, _: &mut Self::Context) {
         self.keeping.release(&ended.0);
     }
 }
 
-impl Handler<AuditEnded> for Pins {
-    type Result = ();
-
-    fn handle(&mut self, ended: AuditEnded, ctx: &mut Self::Context) {
+impl Receive<AuditEnded> for Pins {
+    fn receive(&mut self, ended: AuditEnded, ctx: &mut Self::Context) {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
@@ -187,10 +179,8 @@ impl Handler<AuditEnded> for Pins {
     }
 }
 
-impl Handler<RepairEnded> for Pins {
-    type Result = ();
-
-    fn handle(&mut self, ended: RepairEnded, _: &mut Self::Context) {
+impl Receive<RepairEnded> for Pins {
+    fn receive(&mut self, ended: RepairEnded, _: &mut Self::Context) {
         let RepairEnded { number, result } = ended;
         let now = clock::now();
         let outcome = match result {
@@ -218,10 +208,8 @@ impl Handler<RepairEnded> for Pins {
     }
 }
 
-impl Handler<DescribePins> for Pins {
-    type Result = MessageResult<DescribePins>;
-
-    fn handle(&mut self, _: DescribePins, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.keeping.snapshot(clock::now()))
+impl Receive<DescribePins> for Pins {
+    fn receive(&mut self, _: DescribePins, _: &mut Self::Context) -> KeepingSnapshot {
+        self.keeping.snapshot(clock::now())
     }
 }

@@ -5,19 +5,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Supervised};
+use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::liveness::NamedBy;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, TOKEN_VERSION, Token};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, Pending, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Late, Pending, PendingCounts, Reject, Target};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
 use super::deferred::Deferred;
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     self, AddressVerified, Answered, Asker, CountQueries, DispatcherHandle, Failed, PeerAnswered, PeerReplaced,
     PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery,
@@ -219,10 +219,8 @@ impl Alarmed for Queries {
     }
 }
 
-impl Handler<SendQuery> for Queries {
-    type Result = ();
-
-    fn handle(&mut self, query: SendQuery, _: &mut Self::Context) {
+impl Receive<SendQuery> for Queries {
+    fn receive(&mut self, query: SendQuery, _: &mut Self::Context) {
         let SendQuery { to, id, request, asker } = query;
         // An address that the application itself wants to reach is no victim of others.
         let own_wish = id.is_none() && asker.is_some();
@@ -239,18 +237,14 @@ impl Handler<SendQuery> for Queries {
     }
 }
 
-impl Handler<PingPaid> for Queries {
-    type Result = ();
-
-    fn handle(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
+impl Receive<PingPaid> for Queries {
+    fn receive(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
         self.begin(Request::Ping, Waiting::new(to, id, None, NamedBy::Request), clock::now());
     }
 }
 
-impl Handler<QueryUnsent> for Queries {
-    type Result = ();
-
-    fn handle(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
+impl Receive<QueryUnsent> for Queries {
+    fn receive(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
             self.socket.over(QueryOver { to: waiting.to });
             waiting.report(QueryResult::Failed(Failed::Unsent));
@@ -259,10 +253,8 @@ impl Handler<QueryUnsent> for Queries {
     }
 }
 
-impl Handler<ResponseReceived> for Queries {
-    type Result = ();
-
-    fn handle(&mut self, received: ResponseReceived, _: &mut Self::Context) {
+impl Receive<ResponseReceived> for Queries {
+    fn receive(&mut self, received: ResponseReceived, _: &mut Self::Context) {
         let ResponseReceived { from, id, sender, version, token, response, origin } = received;
         let now = clock::now();
         let answered = match self.pending.answer(from, &id, response.answers(), sender, now) {
@@ -320,10 +312,8 @@ impl Handler<ResponseReceived> for Queries {
     }
 }
 
-impl Handler<CountQueries> for Queries {
-    type Result = MessageResult<CountQueries>;
-
-    fn handle(&mut self, _: CountQueries, _: &mut Self::Context) -> Self::Result {
-        MessageResult((self.pending.counts(), self.deferred.len()))
+impl Receive<CountQueries> for Queries {
+    fn receive(&mut self, _: CountQueries, _: &mut Self::Context) -> (PendingCounts, usize) {
+        (self.pending.counts(), self.deferred.len())
     }
 }

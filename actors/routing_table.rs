@@ -4,18 +4,18 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Context, MessageResult, Supervised};
+use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting};
+use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting, TableSnapshot};
 use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
 
 use super::clock;
 use super::events::{Event, EventKind};
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, HandoffHandle, LaunchLookup, LookupDone, LookupKey,
     LookupReply, LookupsHandle, MaintenanceHandle, PeerAnswered, PeerEntered, PeerReplaced, PeerSeen, PeerSilent,
@@ -145,10 +145,8 @@ impl Supervised for RoutingTable {
     }
 }
 
-impl Handler<PeerSeen> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, seen: PeerSeen, _: &mut Self::Context) {
+impl Receive<PeerSeen> for RoutingTable {
+    fn receive(&mut self, seen: PeerSeen, _: &mut Self::Context) {
         match self.table.peer_asked(seen.peer, clock::now()) {
             // The sender has paid for a ping to itself, and for none to another address.
             Sighting::Verify(peer) if peer.addr == seen.peer.addr => {
@@ -160,10 +158,8 @@ impl Handler<PeerSeen> for RoutingTable {
     }
 }
 
-impl Handler<PeerAnswered> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
+impl Receive<PeerAnswered> for RoutingTable {
+    fn receive(&mut self, answered: PeerAnswered, _: &mut Self::Context) {
         if std::mem::replace(&mut self.network, Network::Found) == Network::Lost {
             self.shared.events.emit(EventKind::NetworkFound, || Event::NetworkFound);
         }
@@ -182,72 +178,56 @@ impl Handler<PeerAnswered> for RoutingTable {
     }
 }
 
-impl Handler<PeerSilent> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, silent: PeerSilent, _: &mut Self::Context) {
+impl Receive<PeerSilent> for RoutingTable {
+    fn receive(&mut self, silent: PeerSilent, _: &mut Self::Context) {
         let outcome = self.table.peer_silent(&silent.0, clock::now());
         self.carry_out(outcome);
     }
 }
 
-impl Handler<PeerReplaced> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, replaced: PeerReplaced, _: &mut Self::Context) {
+impl Receive<PeerReplaced> for RoutingTable {
+    fn receive(&mut self, replaced: PeerReplaced, _: &mut Self::Context) {
         let outcome = self.table.peer_replaced(&replaced.0);
         self.carry_out(outcome);
     }
 }
 
-impl Handler<AnswerNearest> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
+impl Receive<AnswerNearest> for RoutingTable {
+    fn receive(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
         let peers = self.table.nearest_for(&asked.target, self.shared.config.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
         self.socket.answer(TransmitAnswer { to: asked.to, response });
     }
 }
 
-impl Handler<FindNeighbours> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
+impl Receive<FindNeighbours> for RoutingTable {
+    fn receive(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
         self.store.select(SelectValues { cause, neighbours: self.neighbours() });
     }
 }
 
-impl Handler<SeedLookup> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
+impl Receive<SeedLookup> for RoutingTable {
+    fn receive(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
         // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
         let seeds = self.table.nearest(&key.target(), SEEDS_PER_K * self.shared.config.k);
         self.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }
 
-impl Handler<RefreshBuckets> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, refresh: RefreshBuckets, _: &mut Self::Context) {
+impl Receive<RefreshBuckets> for RoutingTable {
+    fn receive(&mut self, refresh: RefreshBuckets, _: &mut Self::Context) {
         self.refresh(clock::now(), refresh.all);
     }
 }
 
-impl Handler<LookupDone> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, done: LookupDone, _: &mut Self::Context) {
+impl Receive<LookupDone> for RoutingTable {
+    fn receive(&mut self, done: LookupDone, _: &mut Self::Context) {
         self.table.lookup_done(&done.0, clock::now());
     }
 }
 
-impl Handler<CheckTable> for RoutingTable {
-    type Result = ();
-
-    fn handle(&mut self, _: CheckTable, _: &mut Self::Context) {
+impl Receive<CheckTable> for RoutingTable {
+    fn receive(&mut self, _: CheckTable, _: &mut Self::Context) {
         let nobody_answers = self.table.entries().all(|entry| entry.failures() > 0);
         if nobody_answers {
             if self.network == Network::Found {
@@ -265,10 +245,8 @@ impl Handler<CheckTable> for RoutingTable {
     }
 }
 
-impl Handler<DescribeTable> for RoutingTable {
-    type Result = MessageResult<DescribeTable>;
-
-    fn handle(&mut self, _: DescribeTable, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.table.snapshot(clock::now()))
+impl Receive<DescribeTable> for RoutingTable {
+    fn receive(&mut self, _: DescribeTable, _: &mut Self::Context) -> TableSnapshot {
+        self.table.snapshot(clock::now())
     }
 }

@@ -39,7 +39,10 @@ use super::supervision::{Ended, Ender, Lifetime, Mailbox};
 use super::unreadable::Unreadable;
 use super::value_store::ValueStore;
 
-take_messages!(Socket, Dispatcher, Queries, RoutingTable, ValueStore, Lookups, Maintenance, Pins, Handoff, NodeActor,);
+take_messages! {
+    receive: Socket, Dispatcher, Queries, RoutingTable, Lookups, Maintenance, Pins, Handoff;
+    handle: ValueStore, NodeActor;
+}
 
 /// Messages that a mailbox takes when they are offered. Between actors nothing is offered but what strangers send, which
 /// the slots bound.

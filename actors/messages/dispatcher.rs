@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix::Message;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
 use kademlia_dynamic::protocol::message::Response;
 
@@ -17,7 +16,7 @@ handle! {
         tell hold(HoldAnswer);
         tell verified(AddressVerified);
         offer strangers(DatagramsReceived);
-        ask count(CountAdmitted);
+        ask count(CountAdmitted) -> (AdmissionCounts, usize);
     }
 }
 
@@ -37,14 +36,10 @@ pub struct Incoming {
 }
 
 /// Socket → dispatcher: datagrams came in.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct DatagramsReceived(pub Vec<Incoming>);
 
 /// Socket → dispatcher: this answer is larger than may be sent at once to an address that has not proved itself. Have its budget
 /// pay for it, or hold it until there is one.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct HoldAnswer {
     /// Where it goes, and what may be spent on it.
     pub to: ReplyTo,
@@ -55,8 +50,6 @@ pub struct HoldAnswer {
 }
 
 /// Queries → dispatcher: this address echoed a query id of ours, so a node lives there.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct AddressVerified {
     /// The address.
     pub addr: SocketAddr,
@@ -66,6 +59,4 @@ pub struct AddressVerified {
 
 /// Node → dispatcher: how much is remembered of addresses, how much waits for them, and how many datagrams made an actor
 /// panic?
-#[derive(Debug, Message)]
-#[rtype(result = "(AdmissionCounts, usize)")]
 pub struct CountAdmitted;

@@ -3,17 +3,25 @@
 /// Defines a handle: a trait with one method a message, implemented by the [`Addr`](actix::Addr) of any actor that handles
 /// them, and the shared pointer to it that other actors hold. Its clone is cheap; a clone of an `Addr` is not.
 ///
-/// `tell` sends without an answer, `offer` only if the mailbox has room, `ask` waits for an answer. A test implements what
-/// it is about in a type of its own; the other methods then ignore their message.
+/// `tell` sends without an answer, `offer` only if the mailbox has room, `ask` waits for an answer. What is told or asked
+/// becomes a message by that. A test implements what it is about in a type of its own; the other methods then ignore their
+/// message.
 macro_rules! handle {
     (
         $(#[$doc:meta])*
         $handle:ident = $inbox:ident {
             $(tell $tell:ident($told:ty);)*
             $(offer $offer:ident($offered:ty);)*
-            $(ask $ask:ident($asked:ty);)*
+            $(ask $ask:ident($asked:ty) -> $answer:ty;)*
         }
     ) => {
+        $(impl actix::Message for $told {
+            type Result = ();
+        })*
+        $(impl actix::Message for $asked {
+            type Result = $answer;
+        })*
+
         $(#[$doc])*
         pub type $handle = std::sync::Arc<dyn $inbox>;
 

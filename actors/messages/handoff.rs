@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix::Message;
 use kademlia_dynamic::protocol::hand_off::{Gift, Look, Neighbour, Neighbours, Parting};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
@@ -24,13 +23,10 @@ handle! {
 
 /// Routing table → handoff: this peer has entered the table by an answer of its own. A peer that is promoted from a replacement
 /// cache in another's stead has been here before, and is none.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
+#[derive(Debug, Clone, Copy)]
 pub struct PeerEntered(pub Neighbour);
 
 /// Node → handoff: the node is about to stop. Transfer what is stored, within `Config::hand_off_time`.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct Leave {
     /// Answered when that is over, complete or not.
     pub answer: Answer<()>,
@@ -46,13 +42,9 @@ pub enum HandoffCause {
 }
 
 /// Handoff → routing table: add the known peers, and pass it on as [`SelectValues`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct FindNeighbours(pub HandoffCause);
 
 /// Routing table → value store: select what is to be transferred, and report it as [`ValuesSelected`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct SelectValues {
     /// Why.
     pub cause: HandoffCause,
@@ -61,8 +53,6 @@ pub struct SelectValues {
 }
 
 /// Value store → handoff: these are to be transferred.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub enum ValuesSelected {
     /// To newcomers.
     ForNewcomers(Vec<(Neighbour, Vec<Gift>)>),
@@ -77,8 +67,6 @@ pub enum ValuesSelected {
 
 /// Transfer → value store: a peer lacks this key, so prepare the write that brings it there: what is stored now, with the time
 /// that it has left.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PrepareTransfer {
     /// The key.
     pub key: Arc<str>,
@@ -89,13 +77,11 @@ pub struct PrepareTransfer {
 }
 
 /// Transfer → handoff: this peer is so late that no answer is to be expected, or silent.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
+#[derive(Debug, Clone, Copy)]
 pub struct RecipientSlow(pub NodeId);
 
 /// Transfer → handoff: it is over.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
+#[derive(Debug, Clone, Copy)]
 pub struct TransferEnded {
     /// The newcomer that it was for; `None`: for any peer that lacked it.
     pub newcomer: Option<NodeId>,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
@@ -27,7 +26,7 @@ handle! {
         tell publish(LaunchPublish);
         tell published(PublishFinished);
         tell end_placement(EndPlacement);
-        ask count(CountLookups);
+        ask count(CountLookups) -> (usize, usize);
     }
 }
 
@@ -62,8 +61,6 @@ pub enum Priority {
 }
 
 /// Node, value store, routing table, a bootstrap → lookups: look this up.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct StartLookup {
     /// What is looked up.
     pub key: LookupKey,
@@ -84,8 +81,6 @@ impl StartLookup {
 
 /// Node → lookups: publish this value, here and in the network. Its place among the lookups is taken first, so that a `set` that is
 /// refused as busy has changed nothing.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct SetValue {
     /// The key.
     pub key: Arc<str>,
@@ -96,8 +91,6 @@ pub struct SetValue {
 }
 
 /// Routing table → lookups: the peers that a lookup starts from.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct LaunchLookup {
     /// Which lookup.
     pub key: LookupKey,
@@ -108,8 +101,6 @@ pub struct LaunchLookup {
 }
 
 /// Lookup → lookups: it is over. `None`: it broke, and its callers get an error.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct LookupFinished {
     /// Which lookup.
     pub key: LookupKey,
@@ -118,8 +109,6 @@ pub struct LookupFinished {
 }
 
 /// Value store → lookups: have the peers asked that should hold this key.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct StartAudit {
     /// The key.
     pub key: Arc<str>,
@@ -130,8 +119,6 @@ pub struct StartAudit {
 }
 
 /// A lookup → lookups: the peers that an audit is to ask.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct AuditPlaces {
     /// The key.
     pub key: Arc<str>,
@@ -140,6 +127,4 @@ pub struct AuditPlaces {
 }
 
 /// Node → lookups: how many lookups run, and how many wait?
-#[derive(Debug, Message)]
-#[rtype(result = "(usize, usize)")]
 pub struct CountLookups;

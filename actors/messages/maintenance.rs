@@ -1,6 +1,5 @@
 //! What the scheduler is sent.
 
-use actix::Message;
 use kademlia_dynamic::protocol::peer::Peer;
 
 use super::super::join_state::Attempt;
@@ -17,8 +16,6 @@ handle! {
 }
 
 /// Node → maintenance: join the network through these contacts, and remember them for when the table is empty.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct JoinNetwork {
     /// `host:port` each, an IP address or a name.
     pub contacts: Vec<String>,
@@ -30,8 +27,6 @@ pub struct JoinNetwork {
 
 /// Routing table → maintenance: no peer is known that answers. These were, lately. At the start: these were known to the last
 /// process.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct TableEmpty {
     /// Peers that were in the table, most recently answered first.
     pub once_known: Vec<Peer>,

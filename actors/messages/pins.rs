@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix::Message;
 use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
 
 use super::Answer;
@@ -14,13 +13,11 @@ handle! {
         tell watch(WatchKey);
         tell unwatch(UnwatchKey);
         tell publication_ended(PublicationEnded);
-        ask describe(DescribePins);
+        ask describe(DescribePins) -> KeepingSnapshot;
     }
 }
 
 /// Value store → pins: this key is published here and pinned against other writers; look after its replicas.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct WatchKey {
     /// The key.
     pub key: Arc<str>,
@@ -33,8 +30,6 @@ pub struct WatchKey {
 }
 
 /// Value store → pins: this key is no longer pinned against other writers; do not look after its replicas any more.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct UnwatchKey {
     /// The key.
     pub key: Arc<str>,
@@ -45,11 +40,7 @@ pub struct UnwatchKey {
 }
 
 /// Value store → pins: the publication of this key has ended, so it is pinned no longer.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PublicationEnded(pub Arc<str>);
 
 /// Node → pins: which keys are pinned, and what their last audits found?
-#[derive(Debug, Message)]
-#[rtype(result = "KeepingSnapshot")]
 pub struct DescribePins;

@@ -26,8 +26,6 @@ pub struct Placing {
 }
 
 /// Value store → lookups: before this value is placed, compare it with what the nearest of those found hold.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct LaunchCompare {
     /// What is to be placed.
     pub placing: Placing,
@@ -38,8 +36,6 @@ pub struct LaunchCompare {
 }
 
 /// Compare → value store: the same, and what was published later, if anything was. It comes in any case, once.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct Compared {
     /// What is to be placed.
     pub placing: Placing,
@@ -50,8 +46,6 @@ pub struct Compared {
 }
 
 /// Value store → lookups: bring this value to these peers.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct LaunchPublish {
     /// The key.
     pub key: Arc<str>,
@@ -72,8 +66,6 @@ pub struct LaunchPublish {
 }
 
 /// Publish → lookups: it is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PublishFinished {
     /// The key.
     pub key: Arc<str>,
@@ -83,8 +75,6 @@ pub struct PublishFinished {
 
 /// Value store → lookups: another value of this key is held now, or its publication has ended, so end a placement that
 /// is under way.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct EndPlacement(pub Arc<str>);
 
 /// Lookups → publish: a newer value of the same key is on its way, so end with what you have.

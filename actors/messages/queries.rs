@@ -22,14 +22,12 @@ handle! {
         tell unsent(QueryUnsent);
         tell response(ResponseReceived);
         offer try_response(ResponseReceived);
-        ask count(CountQueries);
+        ask count(CountQueries) -> (PendingCounts, usize);
     }
 }
 
 /// Any actor that wants to know something of a peer → queries. It ends in exactly one [`QueryEvent`] that is not
 /// [`QueryResult::Late`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct SendQuery {
     /// Where it goes.
     pub to: SocketAddr,
@@ -66,8 +64,7 @@ impl Asker {
 
 /// Dispatcher, routing table → queries: ping this address. A request that came from it has paid for that with its bytes, so the
 /// ping does not count as one to an address that never answered, and is sent once. No actor is told what becomes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PingPaid {
     /// Where it goes.
     pub to: SocketAddr,
@@ -153,16 +150,12 @@ impl From<Failed> for Failure {
 }
 
 /// Socket → queries: this query never left: it cannot be encoded, or the network takes no more.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct QueryUnsent {
     /// The query's id.
     pub id: QueryId,
 }
 
 /// Dispatcher → queries: an answer came in.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct ResponseReceived {
     /// Where it came from.
     pub from: SocketAddr,
@@ -181,6 +174,4 @@ pub struct ResponseReceived {
 }
 
 /// Node → queries: how many are in flight, and how much is remembered of addresses; and how many wait for others?
-#[derive(Debug, Message)]
-#[rtype(result = "(PendingCounts, usize)")]
 pub struct CountQueries;

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, Token};
 
@@ -17,13 +16,12 @@ handle! {
         tell over(QueryOver);
         tell answer(TransmitAnswer);
         tell held(TransmitHeld);
-        ask count_losses(CountLosses);
+        ask count_losses(CountLosses) -> ();
     }
 }
 
 /// Queries → socket: send this query. The socket lets answers from that address past the slots until the query is over.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
+#[derive(Debug, Clone)]
 pub struct TransmitQuery {
     /// The query's id.
     pub id: QueryId,
@@ -40,16 +38,12 @@ pub struct TransmitQuery {
 }
 
 /// Queries → socket: a query to this address is over, so one answer less is expected from it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct QueryOver {
     /// The address that was asked.
     pub to: SocketAddr,
 }
 
 /// The owner of an answer → socket: send it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct TransmitAnswer {
     /// Where it goes, and what may be spent on it.
     pub to: ReplyTo,
@@ -58,8 +52,6 @@ pub struct TransmitAnswer {
 }
 
 /// Dispatcher → socket: send this encoded answer, which waited for its address to answer a ping, or was paid for.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct TransmitHeld {
     /// Where it goes.
     pub to: SocketAddr,
@@ -70,8 +62,6 @@ pub struct TransmitHeld {
 }
 
 /// Node → socket: bring [`Counter::KernelDropped`](super::super::counters::Counter) up to date. Answered once that is done.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct CountLosses;
 
 /// Where the answer to a stranger's query goes. It goes with the request from actor to actor.

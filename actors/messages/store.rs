@@ -33,14 +33,12 @@ handle! {
         tell select(SelectValues);
         tell prepare_transfer(PrepareTransfer);
         tell probe(ProbeStore);
-        ask find_copy(FindCopy);
-        ask describe(DescribeStore);
+        ask find_copy(FindCopy) -> Option<StoredCopy>;
+        ask describe(DescribeStore) -> StoreSnapshot;
     }
 }
 
 /// Dispatcher → value store: a peer wants this value held. Answered once it is committed.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct StoreValue {
     /// The key.
     pub key: Arc<str>,
@@ -70,8 +68,6 @@ pub enum StoreQuestion {
 }
 
 /// Dispatcher → value store: answer a peer's question about this key.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct AnswerFromStore {
     /// What is asked.
     pub question: StoreQuestion,
@@ -82,8 +78,6 @@ pub struct AnswerFromStore {
 }
 
 /// Node → value store: read this key, here or in the network.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct ReadValue {
     /// The key.
     pub key: Arc<str>,
@@ -94,8 +88,6 @@ pub struct ReadValue {
 }
 
 /// Node → value store: say how you hold this key, and have those asked who should hold it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct AuditKey {
     /// The key.
     pub key: Arc<str>,
@@ -105,8 +97,6 @@ pub struct AuditKey {
 
 /// Node → value store: keep this key, which must be published here, against other writers; then have its replicas seen to,
 /// as [`WatchKey`](super::WatchKey).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct KeepKey {
     /// The key.
     pub key: Arc<str>,
@@ -118,8 +108,6 @@ pub struct KeepKey {
 
 /// Node → value store: other writers may supersede this key again; then have it kept no more, as
 /// [`UnwatchKey`](super::UnwatchKey). Pins → value store: the same, of a key that cannot be looked after.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct UnkeepKey {
     /// The key.
     pub key: Arc<str>,
@@ -128,8 +116,6 @@ pub struct UnkeepKey {
 }
 
 /// Pins → value store: publish this key's value again now, out of its turn.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct RepublishKey {
     /// The key.
     pub key: Arc<str>,
@@ -139,8 +125,6 @@ pub struct RepublishKey {
 
 /// Lookups → value store: publish this value under this key, whose places are being looked up. Where it goes on when that is
 /// committed.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PublishValue {
     /// The key.
     pub key: Arc<str>,
@@ -153,8 +137,6 @@ pub struct PublishValue {
 }
 
 /// Node → value store: no longer republish this key.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct ReleaseKey {
     /// The key.
     pub key: Arc<str>,
@@ -173,18 +155,12 @@ pub struct Committed {
 }
 
 /// Maintenance → value store: republish and restore what is due.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct RepublishDue;
 
 /// Maintenance → value store: forget what has expired.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct ExpireValues;
 
 /// Lookups → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PlacesFound {
     /// What is to be placed.
     pub placing: Placing,
@@ -193,8 +169,6 @@ pub struct PlacesFound {
 }
 
 /// Publish → value store: a placement is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PublishDone {
     /// The key.
     pub key: Arc<str>,
@@ -205,27 +179,19 @@ pub struct PublishDone {
 }
 
 /// Routing table → value store: these peers are known now. Only where the store keeps them beyond the process.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct RememberPeers(
     /// Peers that have answered, the latest first.
     pub Vec<Peer>,
 );
 
 /// Node → value store: which copy of this key do you hold?
-#[derive(Debug, Message)]
-#[rtype(result = "Option<StoredCopy>")]
 pub struct FindCopy(pub Arc<str>);
 
 /// Node → value store: go through your backend and back, after all that it was told before.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct ProbeStore {
     /// Where the answer goes.
     pub answer: Answer<()>,
 }
 
 /// Node → value store: what do you hold?
-#[derive(Debug, Message)]
-#[rtype(result = "StoreSnapshot")]
 pub struct DescribeStore;

@@ -1,6 +1,5 @@
 //! What the routing table is sent.
 
-use actix::Message;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
@@ -23,14 +22,12 @@ handle! {
         tell check(CheckTable);
         tell find_neighbours(FindNeighbours);
         offer try_seen(PeerSeen);
-        ask describe(DescribeTable);
+        ask describe(DescribeTable) -> TableSnapshot;
     }
 }
 
 /// Dispatcher → routing table: this peer asked us something. Queries → routing table: it answered in the place of another.
 /// That alone inserts no peer.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PeerSeen {
     /// The peer, as it names itself.
     pub peer: Peer,
@@ -40,8 +37,6 @@ pub struct PeerSeen {
 }
 
 /// Queries → routing table: this peer answered a query of ours, from the address that was asked.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PeerAnswered {
     /// The peer.
     pub peer: Peer,
@@ -53,18 +48,12 @@ pub struct PeerAnswered {
 }
 
 /// Queries → routing table: this peer did not answer in time.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PeerSilent(pub Peer);
 
 /// Queries → routing table: another node answers at this peer's address.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct PeerReplaced(pub Peer);
 
 /// Dispatcher, value store → routing table: answer with the peers nearest to `target`.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct AnswerNearest {
     /// The id looked for.
     pub target: NodeId,
@@ -75,29 +64,19 @@ pub struct AnswerNearest {
 }
 
 /// Lookups → routing table: give this lookup the peers to start from, and hand it back as [`LaunchLookup`](super::LaunchLookup).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct SeedLookup(pub LookupKey);
 
 /// Maintenance → routing table: let the buckets that were not looked into for too long be refreshed, or all of them.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct RefreshBuckets {
     /// All, as after a join, or only the stale ones.
     pub all: bool,
 }
 
 /// Maintenance → routing table: report [`TableEmpty`](super::TableEmpty) if no known peer answers.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct CheckTable;
 
 /// Lookups → routing table: a lookup passed through the bucket of this id.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
 pub struct LookupDone(pub NodeId);
 
 /// Node → routing table: what does it look like?
-#[derive(Debug, Message)]
-#[rtype(result = "TableSnapshot")]
 pub struct DescribeTable;

@@ -31,7 +31,7 @@ use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, LOG_EVERY};
 use super::handles::Handles;
-use super::handling::Handler;
+use super::handling::Receive;
 use super::messages::{
     CountLosses, DatagramsReceived, DispatcherHandle, HoldAnswer, Incoming, QueriesHandle, QueryOver, QueryUnsent,
     ReplyTo, TransmitAnswer, TransmitHeld, TransmitQuery,
@@ -216,10 +216,8 @@ impl Supervised for Socket {
     }
 }
 
-impl Handler<TransmitQuery> for Socket {
-    type Result = ();
-
-    fn handle(&mut self, query: TransmitQuery, _: &mut Self::Context) {
+impl Receive<TransmitQuery> for Socket {
+    fn receive(&mut self, query: TransmitQuery, _: &mut Self::Context) {
         let sender = Sender::new(query.claim, self.shared.addr);
         let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(query.request));
         let message = Message { id: query.id, sender, version, token: query.token, body };
@@ -248,18 +246,14 @@ impl Handler<TransmitQuery> for Socket {
     }
 }
 
-impl Handler<QueryOver> for Socket {
-    type Result = ();
-
-    fn handle(&mut self, over: QueryOver, _: &mut Self::Context) {
+impl Receive<QueryOver> for Socket {
+    fn receive(&mut self, over: QueryOver, _: &mut Self::Context) {
         self.priority.over(&over.to);
     }
 }
 
-impl Handler<TransmitAnswer> for Socket {
-    type Result = ();
-
-    fn handle(&mut self, answer: TransmitAnswer, _: &mut Self::Context) {
+impl Receive<TransmitAnswer> for Socket {
+    fn receive(&mut self, answer: TransmitAnswer, _: &mut Self::Context) {
         let TransmitAnswer { to, response } = answer;
         let carries_peers = matches!(response, Response::FindNode { .. } | Response::NoValue { .. });
         let room = if carries_peers { self.room_for(&to.addr) } else { usize::MAX };
@@ -285,19 +279,15 @@ impl Handler<TransmitAnswer> for Socket {
     }
 }
 
-impl Handler<TransmitHeld> for Socket {
-    type Result = ();
-
-    fn handle(&mut self, held: TransmitHeld, _: &mut Self::Context) {
+impl Receive<TransmitHeld> for Socket {
+    fn receive(&mut self, held: TransmitHeld, _: &mut Self::Context) {
         self.shared.counters.count(Counter::Answered);
         self.send(held.to, held.local, held.payload);
     }
 }
 
-impl Handler<CountLosses> for Socket {
-    type Result = ();
-
-    fn handle(&mut self, _: CountLosses, _: &mut Self::Context) {
+impl Receive<CountLosses> for Socket {
+    fn receive(&mut self, _: CountLosses, _: &mut Self::Context) {
         self.count_losses();
     }
 }

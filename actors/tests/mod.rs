@@ -42,9 +42,16 @@ use super::wiring::{self, Running, Setup};
 pub(super) struct Panic;
 
 macro_rules! panics {
-    ($($actor:ty),* $(,)?) => {
+    (receive: $($receiver:ty),*; handle: $($handler:ty),*;) => {
         $(
-            impl super::handling::Handler<Panic> for $actor {
+            impl super::handling::Receive<Panic> for $receiver {
+                fn receive(&mut self, _: Panic, _: &mut Self::Context) {
+                    panic!("injected by a test");
+                }
+            }
+        )*
+        $(
+            impl super::handling::Handler<Panic> for $handler {
                 type Result = ();
 
                 fn handle(&mut self, _: Panic, _: &mut Self::Context) {
@@ -55,18 +62,12 @@ macro_rules! panics {
     };
 }
 
-panics!(
-    super::socket::Socket,
-    super::dispatcher::Dispatcher,
-    super::queries::Queries,
-    super::routing_table::RoutingTable,
-    super::value_store::ValueStore,
-    super::lookups::Lookups,
-    super::maintenance::Maintenance,
-    super::pins::Pins,
-    super::handoff::Handoff,
-    super::node_actor::NodeActor,
-);
+panics! {
+    receive: super::socket::Socket, super::dispatcher::Dispatcher, super::queries::Queries,
+        super::routing_table::RoutingTable, super::lookups::Lookups, super::maintenance::Maintenance, super::pins::Pins,
+        super::handoff::Handoff;
+    handle: super::value_store::ValueStore, super::node_actor::NodeActor;
+}
 
 /// A node on this machine, whose actors can be reached.
 fn started(name: &str, config: Config) -> (Running, Ended, std::net::SocketAddr) {

@@ -33,7 +33,7 @@ fn case(line: &str, actors: &[String]) -> Option<(String, String)> {
     let (handled, actor) = line.strip_prefix("impl ")?.strip_suffix('{')?.trim_end().split_once(" for ")?;
     let message = match handled {
         "Alarmed" => TIMER,
-        _ => handled.strip_prefix("Handler<")?.strip_suffix('>')?,
+        _ => handled.strip_prefix("Receive<").or_else(|| handled.strip_prefix("Handler<"))?.strip_suffix('>')?,
     };
     actors.iter().find(|known| *known == actor).map(|actor| (actor.clone(), message.to_owned()))
 }
@@ -41,9 +41,11 @@ fn case(line: &str, actors: &[String]) -> Option<(String, String)> {
 /// Those whom actix may bring messages only through the door that drills stand at.
 fn long_lived() -> Vec<String> {
     let wiring = include_str!("../../wiring.rs");
-    let (_, list) = wiring.split_once("take_messages!(").expect("the wiring names them all");
-    let (list, _) = list.split_once(");").expect("a list ends");
-    list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    let (_, lists) = wiring.split_once("take_messages! {").expect("the wiring names them all");
+    let (lists, _) = lists.split_once('}').expect("a list ends");
+    let of_one_kind = |list: &str| list.split_once(':').map_or_else(String::new, |(_, names)| names.to_owned());
+    let names: Vec<String> = lists.split(';').map(of_one_kind).collect();
+    names.join(",").split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
