@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kad_lab::figures::{self as cases, Count, Target};
+use kad_lab::figures::{self as cases, Count, Share, Target};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -65,5 +65,16 @@ fn a_value_that_was_set_anew_is_read_whatever_happened_to_the_network_meanwhile(
 
 #[test]
 fn where_all_others_are_legacy_they_read_our_values_as_often_as_their_own() {
-    reached(cases::all_but_one_legacy(200, 60, 1));
+    // Over 20 seeds both are 97.7 %. By chance alone those of one seed differ by 1.6 points (standard deviation); values that
+    // are not placed where legacy nodes look lose 7.
+    const CHANCE: f64 = 0.04;
+    let (mut ours, mut theirs) = (Share::default(), Share::default());
+    for seed in [1, 2] {
+        for Count { share, target, .. } in cases::all_but_one_legacy(200, 60, seed) {
+            let Target::Other(other) = target else { panic!("it is counted beside another") };
+            ours.add(share);
+            theirs.add(other);
+        }
+    }
+    assert!(ours.value() >= theirs.value() - CHANCE, "{ours:?}, {theirs:?}");
 }
