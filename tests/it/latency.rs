@@ -11,7 +11,7 @@ use kademlia_dynamic::sim::{Latency, Sim};
 use kademlia_dynamic::{GetOptions, NodeId};
 use tokio::time::Instant;
 
-const NODES: usize = 120;
+const NODES: usize = 80;
 const READS: usize = 100;
 const INTERNET: Latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
 const LAN: Latency = Latency::Constant(Duration::from_millis(20));

@@ -106,7 +106,7 @@ async fn publish(sim: &Sim, values: usize) -> Vec<(String, usize)> {
 
 #[test]
 fn without_faults_every_value_can_be_read_at_any_minute_of_a_day() {
-    Sim::run(Sim::builder().nodes(50).seed(6).latency(Latency::INTERNET), async |sim| {
+    Sim::run(Sim::builder().nodes(30).seed(6).latency(Latency::INTERNET), async |sim| {
         let published = publish(&sim, 4).await;
         while sim.now() < 24 * HOUR {
             // Not always at the same minute of an hour.
