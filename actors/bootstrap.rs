@@ -91,7 +91,7 @@ pub enum ContactFailure {
     },
     /// Datagrams came back, but they are no messages of this node's wire.
     OtherWire {
-        /// The wire that their first byte tells; `None`: none that is known here.
+        /// The wire that their first byte indicates; `None`: none that is known here.
         wire: Option<Codec>,
     },
     /// It answered without a node id, so it is no node.

@@ -21,19 +21,19 @@ pub fn now() -> Instant {
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// How much farther the wall clock must have gone than the clock of timers, before that counts as having stood still.
-const STANDSTILL: Duration = Duration::from_secs(2);
+const LEAST_JUMP: Duration = Duration::from_secs(2);
 
-/// Notices that all clocks but the wall clock have stood still, as in a virtual machine that was paused, or while the machine
-/// slept where the system does not tell of that: the wall clock then is ahead all of a sudden. It may have been set, which looks
+/// Notices a clock jump: all clocks but the wall clock have stood still, as in a virtual machine that was paused, or while the machine
+/// slept where the system does not report that: the wall clock then is ahead all of a sudden. It may have been set, which looks
 /// the same. In virtual time nothing stands still.
 #[derive(Debug)]
-pub(crate) struct Standstill {
+pub(crate) struct ClockJump {
     started: Instant,
     /// The wall clock, less what had passed since the start. `None` in virtual time.
     ahead: Option<Duration>,
 }
 
-impl Standstill {
+impl ClockJump {
     pub(crate) fn new() -> Self {
         Self { started: Instant::now() + slept(), ahead: Some(wall()) }
     }
@@ -42,7 +42,7 @@ impl Standstill {
     pub(crate) fn noticed(&mut self) -> bool {
         let real = Instant::now() + slept();
         let virtually = now();
-        if real.max(virtually) - real.min(virtually) > STANDSTILL {
+        if real.max(virtually) - real.min(virtually) > LEAST_JUMP {
             self.ahead = None;
             return false;
         }
@@ -52,7 +52,7 @@ impl Standstill {
     fn noticed_at(&mut self, wall: Duration, passed: Duration) -> bool {
         let ahead = wall.saturating_sub(passed);
         let before = self.ahead.replace(ahead);
-        before.is_some_and(|before| ahead.saturating_sub(before) > STANDSTILL)
+        before.is_some_and(|before| ahead.saturating_sub(before) > LEAST_JUMP)
     }
 }
 
@@ -154,20 +154,20 @@ mod tests {
 
     #[test]
     fn a_clock_that_stood_still_is_noticed_once_and_one_that_is_set_back_is_not() {
-        let at = |standstill: &mut Standstill, wall: u64, passed: u64| {
-            standstill.noticed_at(Duration::from_secs(wall), Duration::from_secs(passed))
+        let at = |jump: &mut ClockJump, wall: u64, passed: u64| {
+            jump.noticed_at(Duration::from_secs(wall), Duration::from_secs(passed))
         };
-        let mut standstill = Standstill { ahead: Some(Duration::from_secs(1_000_000)), ..Standstill::new() };
-        assert!(!at(&mut standstill, 1_000_000, 0));
-        assert!(!at(&mut standstill, 1_000_060, 60));
+        let mut jump = ClockJump { ahead: Some(Duration::from_secs(1_000_000)), ..ClockJump::new() };
+        assert!(!at(&mut jump, 1_000_000, 0));
+        assert!(!at(&mut jump, 1_000_060, 60));
         // It may be set a little.
-        assert!(!at(&mut standstill, 1_000_122, 120));
-        assert!(at(&mut standstill, 1_036_182, 180), "ten hours of sleep");
-        assert!(!at(&mut standstill, 1_036_242, 240));
-        assert!(!at(&mut standstill, 1_000, 300));
-        assert!(!at(&mut standstill, 1_060, 360));
-        assert!(!Standstill::new().noticed());
-        let mut from_the_start = Standstill { ahead: Some(Duration::from_secs(1_000_000)), ..Standstill::new() };
+        assert!(!at(&mut jump, 1_000_122, 120));
+        assert!(at(&mut jump, 1_036_182, 180), "ten hours of sleep");
+        assert!(!at(&mut jump, 1_036_242, 240));
+        assert!(!at(&mut jump, 1_000, 300));
+        assert!(!at(&mut jump, 1_060, 360));
+        assert!(!ClockJump::new().noticed());
+        let mut from_the_start = ClockJump { ahead: Some(Duration::from_secs(1_000_000)), ..ClockJump::new() };
         assert!(at(&mut from_the_start, 1_036_000, 0), "the first time, too");
     }
 }

@@ -128,7 +128,7 @@ counters! {
     Restarts => "kad_actor_restarts_total";
 }
 
-/// The node's counters. Shared by its actors, and read by whoever holds the node.
+/// The node's counters. Shared by its actors, and read by the holders of the node's handle.
 pub struct Counters {
     counts: [AtomicU64; Counter::ALL.len()],
     logged: Mutex<BTreeMap<Counter, LastLine>>,

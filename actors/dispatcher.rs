@@ -24,7 +24,7 @@ use super::handling::Receive;
 use super::messages::{
     AddressVerified, AnswerFromStore, AnswerNearest, CountAdmitted, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
     PingPaid, QueriesHandle, ReplyTo, ResponseReceived, SocketHandle, StoreHandle, StoreQuestion, StoreValue,
-    TableHandle, TransmitAnswer, TransmitHeld,
+    TableHandle, TransmitAnswer, TransmitEncoded,
 };
 use super::shared::Shared;
 use super::unreadable::Unreadable;
@@ -42,7 +42,7 @@ pub struct Dispatcher {
     shared: Rc<Shared>,
     /// They outlive a panic: what was given stays valid.
     tokens: Tokens,
-    admission: Admission<Held>,
+    admission: Admission<Awaiting>,
     /// A permit for each write whose address has proved itself, until it has been dealt with: as many as may wait for that.
     released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
@@ -54,19 +54,19 @@ pub struct Dispatcher {
     store: StoreHandle,
 }
 
-/// What waits until its address has proved itself.
-enum Held {
+/// What waits for the verification of its address.
+enum Awaiting {
     /// An encoded answer.
-    Answer(TransmitHeld),
+    Answer(TransmitEncoded),
     /// A write of a node without tokens, which takes effect with the pong.
     Write(StoreValue),
 }
 
-impl Held {
+impl Awaiting {
     fn addr(&self) -> SocketAddr {
         match self {
-            Held::Answer(answer) => answer.to,
-            Held::Write(write) => write.to.addr,
+            Awaiting::Answer(answer) => answer.to,
+            Awaiting::Write(write) => write.to.addr,
         }
     }
 }
@@ -90,7 +90,7 @@ impl Dispatcher {
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
         let Incoming { from, local, payload, permit, asked } = incoming;
-        // Answers that we asked for are held to no rate, so with an address that we asked, the look inside comes first.
+        // Answers that we asked for are held to no rate, so what comes from an address that we asked is decoded first.
         let admitted = if asked { Admitted::Yes } else { self.admission.admit(from, false, COST, now) };
         if admitted == Admitted::No {
             return self.too_fast(from, now);
@@ -136,7 +136,7 @@ impl Dispatcher {
         }
     }
 
-    /// Reports a stranger to the routing table. No slot is held for such news, so a table that stands still, as during the
+    /// Reports a stranger to the routing table. No slot is taken for such news, so a table that stands still, as during the
     /// pause before its restart, takes only as many as its mailbox holds.
     fn report_seen(&mut self, news: PeerSeen, now: Instant) {
         let from = news.peer.addr;
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 
     /// Hands on what came as an answer. How many may come from addresses that we asked is bounded by the queries in flight.
-    /// For others no slot is held, since that would let them fill the slots while the queries stand still: of theirs,
+    /// For others no slot is taken, since that would let them fill the slots while the queries stand still: of theirs,
     /// only as many are taken as the mailbox holds.
     fn pass_response(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
         let from = received.from;
@@ -234,10 +234,10 @@ impl Dispatcher {
                 self.refuse(write.cached, write.to);
             }
             WriteAdmission::AwaitVerification => {
-                // Who waits gives its slot back: spoofed writes must not block the node.
+                // A write that waits gives its slot back: spoofed ones must not block the node.
                 write.to.permit = None;
                 let credit = write.to.limit;
-                self.hold(Held::Write(write), credit, now);
+                self.hold(Awaiting::Write(write), credit, now);
             }
         }
     }
@@ -261,7 +261,7 @@ impl Dispatcher {
     }
 
     /// Holds what waits for the pong to a ping that `credit` bytes pay for.
-    fn hold(&mut self, held: Held, credit: usize, now: Instant) {
+    fn hold(&mut self, held: Awaiting, credit: usize, now: Instant) {
         let addr = held.addr();
         match self.admission.await_verification(addr, held, credit, now) {
             Ok(held) => {
@@ -277,17 +277,17 @@ impl Dispatcher {
     }
 
     /// `limit` is what its request still bears; the rest is on the budget.
-    fn release(&mut self, held: Held, limit: usize, now: Instant) {
+    fn release(&mut self, held: Awaiting, limit: usize, now: Instant) {
         match held {
-            Held::Answer(answer) => {
+            Awaiting::Answer(answer) => {
                 let beyond = answer.payload.len().saturating_sub(limit);
                 if beyond == 0 || self.admission.spend(answer.to, beyond, now) {
-                    self.socket.held(answer);
+                    self.socket.encoded(answer);
                 } else {
                     self.shared.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
                 }
             }
-            Held::Write(mut write) => {
+            Awaiting::Write(mut write) => {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
                     let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
@@ -376,9 +376,9 @@ impl Receive<HoldAnswer> for Dispatcher {
         let now = clock::now();
         let ReplyTo { addr: to, local, limit, .. } = held.to;
         if self.admission.standing(to, None, now) == Standing::Unknown {
-            self.hold(Held::Answer(TransmitHeld { to, local, payload: held.payload }), limit, now);
+            self.hold(Awaiting::Answer(TransmitEncoded { to, local, payload: held.payload }), limit, now);
         } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
-            self.socket.held(TransmitHeld { to, local, payload: held.payload });
+            self.socket.encoded(TransmitEncoded { to, local, payload: held.payload });
         } else {
             self.shorten(held, now);
         }

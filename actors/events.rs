@@ -19,7 +19,7 @@ pub enum Event {
     /// A peer left the routing table.
     PeerRemoved(Peer),
     /// A bootstrap has its first answer, or has failed because no contact answered:
-    /// [`joined`](BootstrapOutcome::joined) tells which. Contacts that are pending then may answer later.
+    /// [`joined`](BootstrapOutcome::joined) says which. Contacts that are pending then may answer later.
     Joined(BootstrapOutcome),
     /// No peer of the routing table answers any more, or none is left: the node is cut off, or all others have gone. It joins
     /// again by itself.
@@ -41,14 +41,14 @@ pub enum Event {
         /// The node that set the other value, or holds it.
         by: SocketAddr,
     },
-    /// A value of this node was published again: in its turn, or because it had ended while the node was away.
+    /// A value of this node was published again: because its interval had passed, or because it had ended while the node was away.
     Republished {
         /// The key.
         key: String,
         /// How many peers hold it now.
         stored: usize,
     },
-    /// An audit of a kept key found fewer replicas than its minimum. Each audit that finds so says it.
+    /// An audit of a pinned key found fewer replicas than its minimum. Each audit that finds so reports it.
     ReplicasLow {
         /// The key.
         key: String,
@@ -57,7 +57,7 @@ pub enum Event {
         /// How many shall.
         min_replicas: usize,
     },
-    /// A kept key was published anew, because an audit had found it at its minimum, or missing at more than a fifth of the
+    /// A pinned key was published anew, because an audit had found it at its minimum, or missing at more than a fifth of the
     /// nearest nodes.
     Repaired {
         /// The key.
@@ -65,15 +65,15 @@ pub enum Event {
         /// How many peers hold it now.
         stored: usize,
     },
-    /// No replica of a kept key was found, and publishing it anew reached nobody: this node's own copy is all that is known.
-    /// A node that is cut off cannot tell that from replicas that are gone. It is tried again, and each time that fails is
+    /// No replica of a pinned key was found, and publishing it anew reached no peer: this node's own copy is all that is known.
+    /// A node that is cut off cannot distinguish that from replicas that are gone. It is tried again, and each time that fails is
     /// said.
     Lost {
         /// The key.
         key: String,
     },
-    /// A kept key is kept no more, although nobody said so: an audit found that this node no longer publishes it. Its store
-    /// was restarted without the value, most likely. Set it and keep it again.
+    /// A key is no longer pinned, although the application did not unpin it: an audit found that this node no longer publishes
+    /// it. Most likely its store was restarted without the value. Set it and pin it again.
     NoLongerPinned {
         /// The key.
         key: String,

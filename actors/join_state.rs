@@ -23,7 +23,7 @@ struct State {
     outcome: Option<BootstrapOutcome>,
 }
 
-/// Who gave the contacts of a bootstrap.
+/// Where the contacts of a bootstrap come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contacts {
     /// The application.
@@ -98,7 +98,7 @@ impl Attempt {
             state.trying -= usize::from(trying);
             // A node that is its own only contact is the first of its network.
             state.contacts |= self.contacts == Contacts::Given && !outcome.is_itself_alone();
-            // What the application gave is told rather than what was remembered beside it.
+            // What the application gave is reported rather than what was remembered beside it.
             if self.contacts != Contacts::Remembered || state.outcome.is_none() {
                 state.outcome = Some(outcome);
             }

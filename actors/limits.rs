@@ -108,7 +108,7 @@ fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// Only Linux tells how much is in use.
+/// Only Linux says how much is in use.
 #[cfg(target_os = "linux")]
 fn check_memory(needed: u64) -> Result<(), Limit> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};

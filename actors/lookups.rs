@@ -85,7 +85,7 @@ impl Lookups {
         Runner::run(operation, &self.shared.lifetime, &self.queries)
     }
 
-    /// Puts a lookup into the queue, or adds the request to an equal one; the request learns why there is no room.
+    /// Puts a lookup into the queue, or adds the request to an equal one; the request hears why there is no room.
     fn look_up(&mut self, start: StartLookup) {
         match self.enqueue(start) {
             Ok(()) => self.start_next(clock::now()),

@@ -1,4 +1,4 @@
-//! How an actor answers an application: later, and only as long as somebody waits for it.
+//! How an actor answers an application: later, and only as long as a caller waits for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,8 +8,8 @@ use actix::{Actor, Message};
 
 use super::outcome::Error;
 
-/// An answer that is to come. If whoever asked goes away meanwhile, nobody waits for it any longer, which those who work on
-/// it can see: their side of the channel is closed.
+/// An answer that is to come. If the caller goes away meanwhile, the actors that work on it see that: their side of the channel
+/// is closed.
 pub struct Reply<T>(Pin<Box<dyn Future<Output = Result<T, Error>>>>);
 
 impl<T: 'static> Reply<T> {

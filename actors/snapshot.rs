@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// How long it runs.
     #[serde(serialize_with = "seconds::serialize")]
     pub uptime: Duration,
-    /// Who it knows.
+    /// The peers that it knows.
     pub table: TableSnapshot,
     /// What it holds.
     pub store: StoreSnapshot,
@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub queries_in_flight: usize,
     /// Its lookups that run.
     pub lookups_running: usize,
-    /// Its lookups that wait for their turn.
+    /// Its lookups that wait in the queue.
     pub lookups_waiting: usize,
     /// Every counter that is not zero, as `name` or `name{reason}`.
     pub counters: BTreeMap<String, u64>,

@@ -356,8 +356,8 @@ mod tests {
     async fn what_runs_is_dropped_at_the_end_which_waits_for_it_and_nothing_begins_after_it() {
         let (lifetime, ended) = lifetime();
         let ender = lifetime.ender();
-        let held = Arc::new(());
-        let of_the_task = held.clone();
+        let owned = Arc::new(());
+        let of_the_task = owned.clone();
         lifetime.spawn(async move {
             std::future::pending::<()>().await;
             drop(of_the_task);
@@ -365,10 +365,10 @@ mod tests {
         tokio::task::yield_now().await;
         // From another thread, as an application may.
         std::thread::spawn(move || ender.end(StopReason::Asked)).join().unwrap();
-        let late = held.clone();
+        let late = owned.clone();
         lifetime.spawn(async move { panic!("begun after the end, with {late:?}") });
         drop(lifetime);
         ended.wait().await;
-        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(Arc::strong_count(&owned), 1);
     }
 }

@@ -1,5 +1,5 @@
 //! What came back from addresses that this node was asking, and is no message of its wire: the dispatcher notes it, and a
-//! bootstrap tells it instead of silence.
+//! bootstrap reports it instead of silence.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ const NOTED: usize = 64;
 /// An address, and the wire that what came from it begins as.
 type Noted = (SocketAddr, Option<Codec>);
 
-/// The latest addresses whose datagrams could not be read, with the wire that the first byte tells.
+/// The latest addresses whose datagrams could not be read, with the wire that the first byte indicates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unreadable(Rc<RefCell<VecDeque<Noted>>>);
 
@@ -51,9 +51,9 @@ mod tests {
         for (n, payload) in [&b"{\"type\""[..], b"d2:id", b"\x84\xa4", b"HTTP", b""].into_iter().enumerate() {
             unreadable.note(addr(n + 1), payload, Codec::Json);
         }
-        let told: Vec<_> = (1..=6).map(|n| unreadable.of(&addr(n))).collect();
+        let wires: Vec<_> = (1..=6).map(|n| unreadable.of(&addr(n))).collect();
         let (bencode, msgpack) = (Some(Some(Codec::Bencode)), Some(Some(Codec::MessagePack)));
-        assert_eq!(told, [Some(None), bencode, msgpack, Some(None), Some(None), None]);
+        assert_eq!(wires, [Some(None), bencode, msgpack, Some(None), Some(None), None]);
         unreadable.forget(&addr(2));
         assert_eq!(unreadable.of(&addr(2)), None);
         for n in 100..100 + NOTED {

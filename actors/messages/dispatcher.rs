@@ -12,9 +12,9 @@ handle! {
     /// Reaches the dispatcher. Datagrams of strangers are offered, each with its slot; those from addresses that were asked
     /// something need none.
     DispatcherHandle = DispatcherInbox {
-        tell answers(DatagramsReceived);
-        tell hold(HoldAnswer);
-        tell verified(AddressVerified);
+        send answers(DatagramsReceived);
+        send hold(HoldAnswer);
+        send verified(AddressVerified);
         offer strangers(DatagramsReceived);
         ask count(CountAdmitted) -> (AdmissionCounts, usize);
     }

@@ -3,19 +3,19 @@
 /// Defines a handle: a trait with one method a message, implemented by the [`Addr`](actix::Addr) of any actor that handles
 /// them, and the shared pointer to it that other actors hold. Its clone is cheap; a clone of an `Addr` is not.
 ///
-/// `tell` sends without an answer, `offer` only if the mailbox has room, `ask` waits for an answer. What is told or asked
+/// `send` expects no answer, `offer` sends only if the mailbox has room, `ask` waits for an answer. What is sent or asked
 /// becomes a message by that. A test implements what it is about in a type of its own; the other methods then ignore their
 /// message.
 macro_rules! handle {
     (
         $(#[$doc:meta])*
         $handle:ident = $inbox:ident {
-            $(tell $tell:ident($told:ty);)*
+            $(send $send:ident($sent:ty);)*
             $(offer $offer:ident($offered:ty);)*
             $(ask $ask:ident($asked:ty) -> $answer:ty;)*
         }
     ) => {
-        $(impl actix::Message for $told {
+        $(impl actix::Message for $sent {
             type Result = ();
         })*
         $(impl actix::Message for $asked {
@@ -28,8 +28,8 @@ macro_rules! handle {
         /// The messages of the handle of this name.
         pub trait $inbox: Send + Sync {
             $(
-                #[doc = concat!("Sends [`", stringify!($told), "`].")]
-                fn $tell(&self, _: $told) {}
+                #[doc = concat!("Sends [`", stringify!($sent), "`].")]
+                fn $send(&self, _: $sent) {}
             )*
             $(
                 #[doc = concat!("Sends [`", stringify!($offered), "`], and returns `true`, unless the mailbox is full.")]
@@ -48,9 +48,9 @@ macro_rules! handle {
         impl<A> $inbox for actix::Addr<A>
         where
             A: actix::Actor<Context = actix::Context<A>>
-                $(+ actix::Handler<$told>)* $(+ actix::Handler<$offered>)* $(+ actix::Handler<$asked>)*,
+                $(+ actix::Handler<$sent>)* $(+ actix::Handler<$offered>)* $(+ actix::Handler<$asked>)*,
         {
-            $(fn $tell(&self, message: $told) {
+            $(fn $send(&self, message: $sent) {
                 self.do_send(message);
             })*
             $(fn $offer(&self, message: $offered) -> bool {

@@ -13,11 +13,11 @@ use super::handle::handle;
 handle! {
     /// Reaches the handoff.
     HandoffHandle = HandoffInbox {
-        tell entered(PeerEntered);
-        tell leave(Leave);
-        tell selected(ValuesSelected);
-        tell slow(RecipientSlow);
-        tell ended(TransferEnded);
+        send entered(PeerEntered);
+        send leave(Leave);
+        send selected(ValuesSelected);
+        send slow(RecipientSlow);
+        send ended(TransferEnded);
     }
 }
 

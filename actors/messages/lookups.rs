@@ -16,16 +16,16 @@ use super::{
 handle! {
     /// Reaches the actor that runs lookups, audits and placements.
     LookupsHandle = LookupsInbox {
-        tell start(StartLookup);
-        tell set(SetValue);
-        tell seeded(LaunchLookup);
-        tell finished(LookupFinished);
-        tell audit(StartAudit);
-        tell audit_at(AuditPlaces);
-        tell compare(LaunchCompare);
-        tell publish(LaunchPublish);
-        tell published(PublishFinished);
-        tell end_placement(EndPlacement);
+        send start(StartLookup);
+        send set(SetValue);
+        send seeded(LaunchLookup);
+        send finished(LookupFinished);
+        send audit(StartAudit);
+        send audit_at(AuditPlaces);
+        send compare(LaunchCompare);
+        send publish(LaunchPublish);
+        send published(PublishFinished);
+        send end_placement(EndPlacement);
         ask count(CountLookups) -> (usize, usize);
     }
 }

@@ -10,8 +10,8 @@ use super::handle::handle;
 handle! {
     /// Reaches the scheduler.
     MaintenanceHandle = MaintenanceInbox {
-        tell join(JoinNetwork);
-        tell table_empty(TableEmpty);
+        send join(JoinNetwork);
+        send table_empty(TableEmpty);
     }
 }
 

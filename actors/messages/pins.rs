@@ -10,9 +10,9 @@ use super::handle::handle;
 handle! {
     /// Reaches the pins.
     PinsHandle = PinsInbox {
-        tell watch(WatchKey);
-        tell unwatch(UnwatchKey);
-        tell publication_ended(PublicationEnded);
+        send watch(WatchKey);
+        send unwatch(UnwatchKey);
+        send publication_ended(PublicationEnded);
         ask describe(DescribePins) -> KeepingSnapshot;
     }
 }

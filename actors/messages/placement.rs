@@ -31,7 +31,7 @@ pub struct LaunchCompare {
     pub placing: Placing,
     /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
     pub found: Arc<LookupResult>,
-    /// What is held here.
+    /// What is stored here.
     pub copy: ToCompare,
 }
 
@@ -73,7 +73,7 @@ pub struct PublishFinished {
     pub serial: u64,
 }
 
-/// Value store → lookups: another value of this key is held now, or its publication has ended, so end a placement that
+/// Value store → lookups: another value of this key is stored now, or its publication has ended, so end a placement that
 /// is under way.
 pub struct EndPlacement(pub Arc<str>);
 

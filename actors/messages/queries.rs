@@ -17,10 +17,10 @@ use super::handle::handle;
 handle! {
     /// Reaches the queries in flight.
     QueriesHandle = QueriesInbox {
-        tell send(SendQuery);
-        tell ping(PingPaid);
-        tell unsent(QueryUnsent);
-        tell response(ResponseReceived);
+        send send(SendQuery);
+        send ping(PingPaid);
+        send unsent(QueryUnsent);
+        send response(ResponseReceived);
         offer try_response(ResponseReceived);
         ask count(CountQueries) -> (PendingCounts, usize);
     }
@@ -31,7 +31,7 @@ handle! {
 pub struct SendQuery {
     /// Where it goes.
     pub to: SocketAddr,
-    /// Who should answer; `None` where only the address is known: one that the application named, or, without an asker, one
+    /// The node that should answer; `None` where only the address is known: one that the application named, or, without an asker, one
     /// that is to prove itself.
     pub id: Option<NodeId>,
     /// The query.
@@ -63,22 +63,22 @@ impl Asker {
 }
 
 /// Dispatcher, routing table → queries: ping this address. A request that came from it has paid for that with its bytes, so the
-/// ping does not count as one to an address that never answered, and is sent once. No actor is told what becomes of it.
+/// ping does not count as one to an address that never answered, and is sent once. What becomes of it is reported to no actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PingPaid {
     /// Where it goes.
     pub to: SocketAddr,
-    /// Who should answer, where that is known.
+    /// The node that should answer, where that is known.
     pub id: Option<NodeId>,
 }
 
-/// Queries → who asked: what became of a query.
+/// Queries → the actor that asked: what became of a query.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct QueryEvent {
     /// Where the query went.
     pub to: SocketAddr,
-    /// Who should have answered.
+    /// The node that should have answered.
     pub id: Option<NodeId>,
     /// What became of it.
     pub result: QueryResult,

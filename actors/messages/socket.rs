@@ -12,10 +12,10 @@ use super::handle::handle;
 handle! {
     /// Reaches the socket.
     SocketHandle = SocketInbox {
-        tell query(TransmitQuery);
-        tell over(QueryOver);
-        tell answer(TransmitAnswer);
-        tell held(TransmitHeld);
+        send query(TransmitQuery);
+        send over(QueryOver);
+        send answer(TransmitAnswer);
+        send encoded(TransmitEncoded);
         ask count_losses(CountLosses) -> ();
     }
 }
@@ -52,7 +52,7 @@ pub struct TransmitAnswer {
 }
 
 /// Dispatcher → socket: send this encoded answer, which waited for its address to answer a ping, or was paid for.
-pub struct TransmitHeld {
+pub struct TransmitEncoded {
     /// Where it goes.
     pub to: SocketAddr,
     /// The address of this machine that was asked, where the node is bound to several: the answer leaves from it.

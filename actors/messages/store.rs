@@ -1,4 +1,4 @@
-//! What the value store is told.
+//! What the value store is sent.
 
 use std::sync::Arc;
 
@@ -15,30 +15,30 @@ use super::{Answer, Compared, LookupResult, Placing, PrepareTransfer, ReplyTo, S
 handle! {
     /// Reaches the value store.
     StoreHandle = StoreInbox {
-        tell write(StoreValue);
-        tell answer(AnswerFromStore);
-        tell read(ReadValue);
-        tell audit(AuditKey);
-        tell pin(KeepKey);
-        tell unpin(UnkeepKey);
-        tell republish(RepublishKey);
-        tell publish(PublishValue);
-        tell release(ReleaseKey);
-        tell republish_due(RepublishDue);
-        tell expire(ExpireValues);
-        tell places_found(PlacesFound);
-        tell compared(Compared);
-        tell placed(PublishDone);
-        tell remember(RememberPeers);
-        tell select(SelectValues);
-        tell prepare_transfer(PrepareTransfer);
-        tell probe(ProbeStore);
+        send write(StoreValue);
+        send answer(AnswerFromStore);
+        send read(ReadValue);
+        send audit(AuditKey);
+        send pin(KeepKey);
+        send unpin(UnkeepKey);
+        send republish(RepublishKey);
+        send publish(PublishValue);
+        send release(ReleaseKey);
+        send republish_due(RepublishDue);
+        send expire(ExpireValues);
+        send places_found(PlacesFound);
+        send compared(Compared);
+        send placed(PublishDone);
+        send remember(RememberPeers);
+        send select(SelectValues);
+        send prepare_transfer(PrepareTransfer);
+        send probe(ProbeStore);
         ask find_copy(FindCopy) -> Option<StoredCopy>;
         ask describe(DescribeStore) -> StoreSnapshot;
     }
 }
 
-/// Dispatcher → value store: a peer wants this value held. Answered once it is committed.
+/// Dispatcher → value store: a peer wants this value stored. Answered once it is committed.
 pub struct StoreValue {
     /// The key.
     pub key: Arc<str>,
@@ -81,13 +81,13 @@ pub struct AnswerFromStore {
 pub struct ReadValue {
     /// The key.
     pub key: Arc<str>,
-    /// How many holders are to be heard. With 1 a copy that is held here is enough.
+    /// How many holders are to be heard. With 1 a copy that is stored here is enough.
     pub quorum: usize,
     /// Where the outcome goes.
     pub answer: Answer<GetOutcome>,
 }
 
-/// Node → value store: say how you hold this key, and have those asked who should hold it.
+/// Node → value store: report how this key is stored here, and have the peers asked that should hold it.
 pub struct AuditKey {
     /// The key.
     pub key: Arc<str>,
@@ -95,7 +95,7 @@ pub struct AuditKey {
     pub answer: Answer<Health>,
 }
 
-/// Node → value store: keep this key, which must be published here, against other writers; then have its replicas seen to,
+/// Node → value store: pin this key, which must be published here, against other writers; then have its replicas looked after,
 /// as [`WatchKey`](super::WatchKey).
 pub struct KeepKey {
     /// The key.
@@ -106,16 +106,16 @@ pub struct KeepKey {
     pub answer: Answer<()>,
 }
 
-/// Node → value store: other writers may supersede this key again; then have it kept no more, as
+/// Node → value store: other writers may supersede this key again; then end the pin, as
 /// [`UnwatchKey`](super::UnwatchKey). Pins → value store: the same, of a key that cannot be looked after.
 pub struct UnkeepKey {
     /// The key.
     pub key: Arc<str>,
-    /// Where it goes whether the key was kept, unless the request comes from the pins.
+    /// Where it goes whether the key was pinned, unless the request comes from the pins.
     pub answer: Option<Answer<bool>>,
 }
 
-/// Pins → value store: publish this key's value again now, out of its turn.
+/// Pins → value store: publish this key's value again now, before its interval has passed.
 pub struct RepublishKey {
     /// The key.
     pub key: Arc<str>,
@@ -187,7 +187,7 @@ pub struct RememberPeers(
 /// Node → value store: which copy of this key do you hold?
 pub struct FindCopy(pub Arc<str>);
 
-/// Node → value store: go through your backend and back, after all that it was told before.
+/// Node → value store: pass through the backend and back, after all that it was given before.
 pub struct ProbeStore {
     /// Where the answer goes.
     pub answer: Answer<()>,

@@ -11,16 +11,16 @@ use super::{FindNeighbours, LookupKey, ReplyTo};
 handle! {
     /// Reaches the routing table.
     TableHandle = TableInbox {
-        tell seen(PeerSeen);
-        tell answered(PeerAnswered);
-        tell silent(PeerSilent);
-        tell replaced(PeerReplaced);
-        tell nearest(AnswerNearest);
-        tell seed(SeedLookup);
-        tell looked_up(LookupDone);
-        tell refresh(RefreshBuckets);
-        tell check(CheckTable);
-        tell find_neighbours(FindNeighbours);
+        send seen(PeerSeen);
+        send answered(PeerAnswered);
+        send silent(PeerSilent);
+        send replaced(PeerReplaced);
+        send nearest(AnswerNearest);
+        send seed(SeedLookup);
+        send looked_up(LookupDone);
+        send refresh(RefreshBuckets);
+        send check(CheckTable);
+        send find_neighbours(FindNeighbours);
         offer try_seen(PeerSeen);
         ask describe(DescribeTable) -> TableSnapshot;
     }

@@ -146,7 +146,7 @@ mod tests {
     use super::super::super::supervision::{Ender, StopReason};
     use super::*;
 
-    /// What an operation was told, in its order.
+    /// The calls of an operation, in their order.
     type Log = Rc<RefCell<Vec<String>>>;
 
     /// Does the steps that a test gives it, and notes what becomes of them.

@@ -1,7 +1,7 @@
 //! What the system dropped of a UDP socket's datagrams before they could be read: its receive buffer was full, or a checksum
-//! was wrong. Linux keeps the count, and shows it in `/proc/net/udp`; nobody else does.
+//! was wrong. Linux keeps the count, and shows it in `/proc/net/udp`; no other system does.
 //!
-//! `SO_RXQ_OVFL` tells the same number, but only along with a later datagram, so that after a flood it is late.
+//! `SO_RXQ_OVFL` gives the same number, but only along with a later datagram, so that after a flood it is late.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_socket_that_is_never_read_counts_what_does_not_fit_it() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut losses = Losses::of(&socket, false).expect("Linux tells");
+        let mut losses = Losses::of(&socket, false).expect("Linux keeps the count");
         assert_eq!(losses.total(), 0);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..4_000 {

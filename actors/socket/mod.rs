@@ -34,7 +34,7 @@ use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
     CountLosses, DatagramsReceived, DispatcherHandle, HoldAnswer, Incoming, QueriesHandle, QueryOver, QueryUnsent,
-    ReplyTo, TransmitAnswer, TransmitHeld, TransmitQuery,
+    ReplyTo, TransmitAnswer, TransmitEncoded, TransmitQuery,
 };
 use super::shared::Shared;
 
@@ -279,8 +279,8 @@ impl Receive<TransmitAnswer> for Socket {
     }
 }
 
-impl Receive<TransmitHeld> for Socket {
-    fn receive(&mut self, held: TransmitHeld, _: &mut Self::Context) {
+impl Receive<TransmitEncoded> for Socket {
+    fn receive(&mut self, held: TransmitEncoded, _: &mut Self::Context) {
         self.shared.counters.count(Counter::Answered);
         self.send(held.to, held.local, held.payload);
     }

@@ -1,4 +1,4 @@
-//! The local address of each datagram of a UDP socket that is bound to all addresses of a machine: the system tells it with
+//! The local address of each datagram of a UDP socket that is bound to all addresses of a machine: the system passes it with
 //! each datagram that comes in, and takes it with each that goes out (`IP_PKTINFO`, `IPV6_PKTINFO`). Linux only.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -10,10 +10,10 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 
-/// Room for what the system tells with a datagram: an `in6_pktinfo` with its header takes 40 bytes.
+/// Room for what the system passes with a datagram: an `in6_pktinfo` with its header takes 40 bytes.
 const CONTROL: usize = 128;
 
-/// Asks the system to tell the local address of each datagram.
+/// Asks the system to pass the local address of each datagram.
 ///
 /// # Errors
 /// What the system says.

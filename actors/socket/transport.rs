@@ -50,7 +50,7 @@ pub trait Transport: 'static {
         true
     }
 
-    /// Whether a datagram could be sent to `addr` from the address that this is bound to, as far as the system can tell
+    /// Whether a datagram could be sent to `addr` from the address that this is bound to, as far as the system knows
     /// without sending one.
     ///
     /// # Errors

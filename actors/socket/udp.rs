@@ -38,7 +38,7 @@ pub struct UdpTransport {
     local: SocketAddr,
     /// The families that it can send to.
     families: Families,
-    /// Whether it is bound to all addresses of the machine, so that each datagram tells the one that it belongs to.
+    /// Whether it is bound to all addresses of the machine, so that each datagram names the one that it belongs to.
     #[cfg(target_os = "linux")]
     everywhere: bool,
     buffer: RefCell<Vec<u8>>,
@@ -94,7 +94,7 @@ impl UdpTransport {
         })
     }
 
-    /// Receives a datagram, and the address that it came to where that is told.
+    /// Receives a datagram, and the address that it came to where that is known.
     fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
         #[cfg(target_os = "linux")]
         if self.everywhere {
@@ -140,7 +140,7 @@ impl Transport for UdpTransport {
     fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
         let mut buffer = self.buffer.borrow_mut();
         let before = batch.len();
-        // Not `poll_recv_from`: it says that nothing has come when this task has read enough for its turn, by tokio's measure.
+        // Not `poll_recv_from`: it says that nothing has come when this task has read enough by tokio's measure.
         while batch.len() < before + max {
             match self.try_receive(&mut buffer) {
                 Ok((len, addr, local)) => {

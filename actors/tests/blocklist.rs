@@ -15,7 +15,7 @@ use super::super::counters::Counter;
 use super::super::node::Node;
 use super::drill;
 
-/// A node, and a stranger who sends it things.
+/// A node, and a stranger that sends it things.
 struct Stage {
     node: Node,
     stranger: MemoryTransport,

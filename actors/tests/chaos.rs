@@ -93,7 +93,7 @@ fn actors_that_panic_at_random_harm_nothing_else() {
 
 #[test]
 fn what_is_done_again_and_again_goes_on_after_a_round_that_failed() {
-    // Refresh, republication and restore, expiry, rejoin, audits and repairs of kept keys, hand-off, and all timers.
+    // Refresh, republication and restore, expiry, rejoin, audits and repairs of pinned keys, handoff, and all timers.
     let periodic = [
         ("RoutingTable", "RefreshBuckets"),
         ("ValueStore", "RepublishDue"),
@@ -137,14 +137,14 @@ fn what_is_done_again_and_again_goes_on_after_a_round_that_failed() {
 }
 
 #[test]
-fn a_node_whose_table_lost_everybody_joins_again_although_a_try_failed() {
+fn a_node_whose_table_lost_all_peers_joins_again_although_a_try_failed() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
         let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await.unwrap();
         peers.on(|_| Reply::Silence);
         drill::aim_at("Maintenance", "TableEmpty");
-        // Somebody is asked now and then, so that silence is noticed.
+        // A peer is asked now and then, so that silence is noticed.
         for _ in 0..40 {
             let _ = node.find_node(peers.id(0)).await;
             tokio::time::sleep(Duration::from_secs(30)).await;

@@ -62,7 +62,7 @@ pub(super) fn forget() {
     DRILL.set(Drill::default());
 }
 
-/// What made whom panic, and how often.
+/// Which messages made which actors panic, and how often.
 pub(super) fn struck() -> BTreeMap<Case, u64> {
     DRILL.with_borrow(|drill| drill.struck.clone())
 }

@@ -1,4 +1,4 @@
-//! A node that fails for good: its restarts are spent, so it stops whole, closes its store, and says so to everybody.
+//! A node that fails for good: its restarts are spent, so it stops whole, closes its store, and reports that.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::super::node::Node;
 use super::super::outcome::Error;
 use super::super::supervision::StopReason;
 
-/// Panics when it is to keep "harmful", and says when it has been closed.
+/// Panics when it is to store "harmful", and shows whether it has been closed.
 #[derive(Default)]
 struct Fragile {
     memory: MemoryStore,
@@ -109,7 +109,7 @@ async fn a_failed_node_with_a_thread_of_its_own_tells_the_embedder_and_leaves_th
 }
 
 #[test]
-fn whoever_stops_or_drops_a_node_is_told_of_no_failure() {
+fn a_node_that_is_stopped_or_dropped_reports_no_failure() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         for stop in [true, false] {

@@ -21,9 +21,9 @@ const ON_THE_WAY_IN: [Counter; 6] = [
     Counter::UnknownQuery,
 ];
 
-/// What strangers send: queries, answers that nobody asked for, and what is no message at all.
+/// What strangers send: queries, answers to no query, and what is no message at all.
 fn datagrams(from: &UdpSocket) -> Vec<Vec<u8>> {
-    // Without an id they are inserted nowhere, so that nobody asks them anything.
+    // Without an id they are inserted nowhere, so that the node asks them nothing.
     let sender = Sender::new(None, from.local_addr().unwrap());
     let bodies = [
         Body::Request(Request::Ping),

@@ -270,7 +270,7 @@ fn a_contact_with_this_nodes_id_at_another_address_is_a_copy_of_it() {
 }
 
 #[test]
-fn a_contact_that_answers_in_another_wire_is_told_by_the_first_byte() {
+fn a_contact_that_answers_in_another_wire_is_known_by_the_first_byte() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
         for (bytes, told) in [

@@ -139,7 +139,7 @@ async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
     let first = reads.0.await.unwrap().unwrap();
     assert_eq!(first, reads.1.await.unwrap().unwrap());
     let untraced = reads.2.await.unwrap().unwrap();
-    assert_eq!((&untraced.result, untraced.trace), (&first.result, None), "a trace is told where it is asked for");
+    assert_eq!((&untraced.result, untraced.trace), (&first.result, None), "a trace is there where it is asked for");
     assert_eq!(ours.counters.get(Counter::Lookups), before + 1);
     assert_eq!(first.result, GetResult::NotFound { answered: 1, unheard: 0 });
     let trace = first.trace.unwrap();

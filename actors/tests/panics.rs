@@ -1,4 +1,4 @@
-//! Panics: every actor in turn is restarted, and whoever knew it goes on working; the budget for it is bounded.
+//! Panics: every actor in turn is restarted, and the actors that reach it go on working; the budget for it is bounded.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn inject(running: &Running, actor: &str) {
 }
 
 #[actix::test]
-async fn each_actor_that_panics_is_restarted_and_everybody_goes_on_reaching_it() {
+async fn each_actor_that_panics_is_restarted_and_the_others_go_on_reaching_it() {
     let config = Config::builder().max_restarts(100).build().unwrap();
     let (ours, _ours_ended, our_addr) = started("ours", config.clone());
     let (other, _other_ended, other_addr) = started("other", config);
@@ -111,7 +111,7 @@ async fn each_actor_that_panics_is_restarted_and_everybody_goes_on_reaching_it()
 async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
     tokio::time::pause();
     let (ours, _ended, _) = started("ours", Config::default());
-    // Somebody who will never answer, so that the lookup is under way when the coordinator panics.
+    // A peer that will never answer, so that the lookup is under way when the actor panics.
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     for actor in ["lookups", "queries"] {
@@ -129,7 +129,7 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
 }
 
 #[actix::test]
-async fn peers_that_a_restart_of_the_table_forgets_are_told_to_have_left() {
+async fn peers_that_a_restart_of_the_table_forgets_are_reported_to_have_left() {
     tokio::time::pause();
     let (ours, _ended, _) = started("ours", Config::default());
     let (_here, gone) = tokio::sync::watch::channel(false);
@@ -180,7 +180,7 @@ async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
 }
 
 #[actix::test]
-async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
+async fn pinned_keys_stay_pinned_when_the_pins_or_the_value_store_panic() {
     let config = Config::builder().audit_interval(Duration::from_millis(40)).max_restarts(100).build().unwrap();
     let (ours, _ended, our_addr) = started("ours", config.clone());
     let (other, _other_ended, other_addr) = started("other", config);
@@ -191,7 +191,7 @@ async fn kept_keys_stay_kept_when_the_keeper_or_the_value_store_panics() {
         inject(&ours, actor);
         settle().await;
         let panicked = tokio::time::Instant::now();
-        // The next audit finds it kept, in the store as well.
+        // The next audit finds it pinned, in the store as well.
         let audited_since = async {
             loop {
                 let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
@@ -278,7 +278,7 @@ async fn a_restart_of_the_value_store_waits_for_what_its_backend_was_given_befor
 }
 
 #[actix::test]
-async fn a_kept_key_that_the_store_has_lost_is_kept_no_more_which_is_told() {
+async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() {
     tokio::time::pause();
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
     let (_here, gone) = tokio::sync::watch::channel(false);
@@ -338,7 +338,7 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
 }
 
 #[actix::test]
-async fn a_stop_comes_to_its_end_whoever_panics_in_its_course() {
+async fn a_stop_comes_to_its_end_whichever_actor_panics_in_its_course() {
     for actor in ACTORS {
         let (ours, ended, our_addr) = started("ours", Config::default());
         let (other, _other_ended, _) = started("other", Config::default());

@@ -268,7 +268,7 @@ async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_
     }
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
-    // Nobody gives a slot back, and each turn of the socket is one of some hundred.
+    // No slot is given back, and each turn of the socket is one of some hundred.
     assert_eq!(stage.responses(), 1, "the answer has passed");
     assert_eq!(stage.counters.get(Counter::NoSlot), FLOOD - 64);
     assert_eq!(stage.counters.get(Counter::Received), FLOOD + 1);

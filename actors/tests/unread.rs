@@ -35,7 +35,7 @@ fn addr(n: u32) -> SocketAddr {
 }
 
 #[actix::test]
-async fn answers_that_nobody_asked_for_fill_neither_the_slots_nor_the_memory_while_the_queries_stand_still() {
+async fn answers_to_no_query_fill_neither_the_slots_nor_the_memory_while_the_queries_stand_still() {
     tokio::time::pause();
     let (running, _ended, feed) = fed(Config::builder().max_restarts(100).build().unwrap());
     // The first restart comes at once, the second after a pause.

@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
 use tokio::sync::oneshot;
 
-use super::super::clock::{self, Alarm, Standstill};
+use super::super::clock::{self, Alarm, ClockJump};
 use super::super::counters::Counters;
 use super::super::handles::Handles;
 use super::super::messages::{
@@ -38,7 +38,7 @@ pub struct ValueStore {
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
-    pub(super) standstill: Standstill,
+    pub(super) clock_jump: ClockJump,
     pub(super) lateness: Lateness,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     pub(super) leaving: bool,
@@ -66,7 +66,7 @@ impl ValueStore {
             pending: Pending::default(),
             unsaved: Unsaved::new(config.max_values),
             config,
-            standstill: Standstill::new(),
+            clock_jump: ClockJump::new(),
             lateness: Lateness::default(),
             leaving: false,
             entropy: shared.entropy(3),
@@ -81,9 +81,9 @@ impl ValueStore {
         }
     }
 
-    /// The time, for whatever tells how old a copy is: after a standstill nobody knows.
+    /// The time, for whatever tells how old a copy is: after a clock_jump nobody knows.
     pub(super) fn now(&mut self) -> Instant {
-        if self.standstill.noticed() {
+        if self.clock_jump.noticed() {
             tracing::info!("the clock has stood still, or was set: nothing that is held has a date any more");
             self.records.undate();
         }

@@ -50,7 +50,7 @@ impl Contact {
         self.addresses().iter().any(|addr| asked.get(addr) == Some(&Asked::Answered))
     }
 
-    /// Why it failed, if it has: of its addresses the one tells that says most.
+    /// Why it failed, if it has: the reason of the address that says most.
     pub(super) fn failure(&self, asked: &BTreeMap<SocketAddr, Asked>) -> Option<FailedContact> {
         if !self.is_over(asked) || self.has_answered(asked) {
             return None;

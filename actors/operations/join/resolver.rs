@@ -40,7 +40,7 @@ impl Resolver {
 /// What an address looks like, for what is none.
 pub(crate) const ADDRESS_FORM: &str = "an address is host:port, such as 127.0.0.1:8000 or [::1]:8000";
 
-/// Whether `text` has the form of an address: whether there is such a host is the resolver's word.
+/// Whether `text` has the form of an address: whether there is such a host, the resolver knows.
 pub(crate) fn has_form(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }

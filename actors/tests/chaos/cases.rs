@@ -38,7 +38,7 @@ fn case(line: &str, actors: &[String]) -> Option<(String, String)> {
     actors.iter().find(|known| *known == actor).map(|actor| (actor.clone(), message.to_owned()))
 }
 
-/// Those whom actix may bring messages only through the door that drills stand at.
+/// The actors whose messages all pass the place where drills strike.
 fn long_lived() -> Vec<String> {
     let wiring = include_str!("../../wiring.rs");
     let (_, lists) = wiring.split_once("take_messages! {").expect("the wiring names them all");

@@ -34,11 +34,11 @@ use super::super::{drill, panics};
 
 /// Panics further apart than this are no panics in a row.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
-/// No request takes longer, by the deadlines of those who work on it.
+/// No request takes longer, by the deadlines of the actors that work on it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Peers that are there from the beginning.
 const PEERS: usize = 8;
-/// Of these, one that does not always answer, and one that sometimes is somebody else.
+/// Of these, one that does not always answer, and one that sometimes is another node.
 const UNRELIABLE: usize = 6;
 const CHANGELING: usize = 7;
 
@@ -47,7 +47,7 @@ const CHANGELING: usize = 7;
 const FAILS: u64 = 5;
 const RENEWALS_FAIL: u64 = 3;
 
-/// Memory that remembers whom the node knew, reports the end of a commit a little later as a disk does, and now and then does not
+/// Memory that remembers the peers that the node knew, reports the end of a commit a little later as a disk does, and now and then does not
 /// take a change of "kept".
 #[derive(Default)]
 struct Lasting {
@@ -98,7 +98,7 @@ impl Store for Lasting {
     }
 }
 
-/// What peers do: mostly the usual. Nobody ever has enough of "kept", newcomers with an odd number lack everything and are
+/// What peers do: mostly the usual. No peer ever has enough of "kept", newcomers with an odd number lack everything and are
 /// slow to say so.
 fn script() -> impl FnMut(&Asked) -> Reply {
     let mut count = 0_u64;
@@ -111,10 +111,10 @@ fn script() -> impl FnMut(&Asked) -> Reply {
             Request::CheckStore { .. } if asked.peer > PEERS && asked.peer % 2 == 1 => Reply::Silence,
             _ if asked.peer == UNRELIABLE && count.is_multiple_of(3) => Reply::Silence,
             Request::Ping if asked.peer == CHANGELING && count.is_multiple_of(2) => {
-                Reply::As(NodeId::of_key("somebody else"), Response::Pong)
+                Reply::As(NodeId::of_key("another node"), Response::Pong)
             }
             Request::FindNode { .. } if asked.peer == CHANGELING && count.is_multiple_of(2) => {
-                Reply::As(NodeId::of_key("somebody else"), Response::FindNode { peers: Vec::new() })
+                Reply::As(NodeId::of_key("another node"), Response::FindNode { peers: Vec::new() })
             }
             _ => Reply::Usual,
         }
@@ -125,7 +125,7 @@ pub(super) struct Stage {
     running: Running,
     _ended: Ended,
     peers: ScriptedPeers,
-    /// Somebody who asks and never answers.
+    /// A stranger that asks and never answers.
     stranger: MemoryTransport,
     addr: std::net::SocketAddr,
     round: Cell<u64>,
@@ -283,7 +283,7 @@ impl Stage {
         self.stranger.send(self.addr, Codec::Json.encode(&message).unwrap());
     }
 
-    /// Somebody new, who asks for more than an unknown address may be sent at once, and enters the table by answering.
+    /// A new peer, which asks for more than an unknown address may be sent at once, and enters the table by answering.
     async fn newcomer(&self, round: u64) {
         if round % 2 == 1 && drill::is_over() {
             return;
