@@ -20,7 +20,7 @@ pub(super) enum Waiter {
     Release(Answer<bool>),
     /// The application, of a key that is pinned with it.
     Pin(KeepKey),
-    /// The application or the keeper.
+    /// The application or the pins.
     Unpin(UnkeepKey),
 }
 
