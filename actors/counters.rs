@@ -51,8 +51,8 @@ counters! {
     RepeatedWrite => "kad_repeats_total", "write";
     /// Queries of ours that no answer came to in time.
     Silent => "kad_queries_silent_total";
-    /// Answers and writes that had to wait until their address proved itself.
-    Held => "kad_held_total";
+    /// Responses and writes that awaited the verification of their address.
+    Unverified => "kad_unverified_total";
     /// Lookups begun.
     Lookups => "kad_lookups_total";
     /// Dropped: all dispatch slots were taken.
@@ -94,8 +94,8 @@ counters! {
     WrongSource => "kad_dropped_total", "wrong_source";
     /// Dropped: an answer of another kind than was asked for.
     WrongKind => "kad_dropped_total", "wrong_kind";
-    /// Dropped: too many answers and writes wait for a pong already.
-    HeldFull => "kad_dropped_total", "held_full";
+    /// Dropped: too many responses and writes await verification already.
+    UnverifiedFull => "kad_dropped_total", "unverified_full";
     /// Dropped: the pong that an answer or a write waited for did not come.
     NotVerified => "kad_dropped_total", "not_verified";
     /// Dropped, or cut short: an answer to an address that shows no token, beyond the budget of its host or of all hosts.
@@ -120,10 +120,10 @@ counters! {
     NotAskedAgain => "kad_refused_total", "unanswered";
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
-    /// Refused: a newcomer that is given nothing, since too many are.
+    /// Refused: a new peer beyond the bound, which receives no copies.
     HandOffRefused => "kad_refused_total", "hand_off";
-    /// Copies handed over: to nearer newcomers, and by a node that left.
-    HandedOver => "kad_values_handed_over_total";
+    /// Copies transferred to new peers that are nearer, and by a node that stopped.
+    Transferred => "kad_values_transferred_total";
     /// Restarts of actors after a panic.
     Restarts => "kad_actor_restarts_total";
 }

@@ -78,7 +78,7 @@ impl Dispatcher {
             shared: shared.clone(),
             admission: Admission::new(&shared.config, ping_len(shared.codec), tokens.clone()),
             tokens,
-            released: Arc::new(Semaphore::new(shared.config.max_held)),
+            released: Arc::new(Semaphore::new(shared.config.max_unverified)),
             blocklist: Arc::default(),
             unreadable,
             socket: handles.socket.clone(),
@@ -265,13 +265,13 @@ impl Dispatcher {
         let addr = held.addr();
         match self.admission.await_verification(addr, held, credit, now) {
             Ok(held) => {
-                self.shared.counters.count(Counter::Held);
+                self.shared.counters.count(Counter::Unverified);
                 if held.ping {
                     self.queries.ping(PingPaid { to: addr, id: None });
                 }
             }
             Err((_, refused)) => {
-                self.shared.counters.turned_away(Counter::HeldFull, addr, &refused, now);
+                self.shared.counters.turned_away(Counter::UnverifiedFull, addr, &refused, now);
             }
         }
     }
@@ -291,7 +291,7 @@ impl Dispatcher {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
                     let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
-                    self.shared.counters.turned_away(Counter::HeldFull, write.to.addr, &why, now);
+                    self.shared.counters.turned_away(Counter::UnverifiedFull, write.to.addr, &why, now);
                     return;
                 };
                 write.to.permit = Some(permit);

@@ -1,15 +1,15 @@
-//! The handoff: it transfers to newcomers the values that they should hold, and to the peers that stay what this node holds when
-//! it leaves. Which peer gets what, and how fast, is the protocol's decision; the values stay with their owner.
+//! The handoff: it transfers copies to new peers that should hold them and, when this node stops, to the remaining peers. The
+//! protocol decides on recipients and rates; the value store owns the values.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Supervised};
-use kademlia_dynamic::protocol::hand_off::{Farewell, Neighbour, Newcomers};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::transfer::{Neighbour, NewPeers, ShutdownHandoff};
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
@@ -26,7 +26,7 @@ use super::shared::Shared;
 /// The actor that transfers stored values. A client is no peer's neighbour, and transfers nothing.
 pub struct Handoff {
     shared: Rc<Shared>,
-    newcomers: Newcomers,
+    new_peers: NewPeers,
     leaving: Option<Leaving>,
     /// This actor.
     handoff: HandoffHandle,
@@ -38,8 +38,8 @@ pub struct Handoff {
 /// The node is about to stop.
 struct Leaving {
     until: Instant,
-    /// `None` until it is known what is stored.
-    farewell: Option<Farewell>,
+    /// `None` until the value store has selected the copies.
+    shutdown: Option<ShutdownHandoff>,
     answers: Vec<Answer<()>>,
 }
 
@@ -47,7 +47,7 @@ impl Handoff {
     pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
         Self {
             shared: shared.clone(),
-            newcomers: Newcomers::new(&shared.config),
+            new_peers: NewPeers::new(&shared.config),
             leaving: None,
             handoff: handles.handoff.clone(),
             queries: handles.queries.clone(),
@@ -56,10 +56,10 @@ impl Handoff {
         }
     }
 
-    /// More newcomers came than are served at once: this one gets what it lacks by restores.
-    fn turn_away(&self, newcomer: &Neighbour, now: Instant) {
-        let addr = newcomer.peer.addr;
-        self.shared.counters.turned_away(Counter::HandOffRefused, addr, &"too many newcomers at once", now);
+    /// Counts a new peer beyond the bound: it gets its copies by restores.
+    fn turn_away(&self, new_peer: &Neighbour, now: Instant) {
+        let addr = new_peer.peer.addr;
+        self.shared.counters.turned_away(Counter::HandOffRefused, addr, &"too many new peers at once", now);
     }
 
     /// Pings `peer`, to see whether it is there.
@@ -69,30 +69,30 @@ impl Handoff {
         self.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
     }
 
-    fn farewell(&mut self) -> Option<&mut Farewell> {
-        self.leaving.as_mut()?.farewell.as_mut()
+    fn shutdown(&mut self) -> Option<&mut ShutdownHandoff> {
+        self.leaving.as_mut()?.shutdown.as_mut()
     }
 
     /// Begins the transfers that may begin now.
     fn go_on(&mut self, now: Instant) {
-        if let Some(look) = self.newcomers.look(now) {
-            self.table.find_neighbours(FindNeighbours(HandoffCause::Newcomers(look)));
+        if let Some(selection) = self.new_peers.selection(now) {
+            self.table.find_neighbours(FindNeighbours(HandoffCause::NewPeers(selection)));
         }
-        let transfer = |key: Arc<str>, to: &[Peer], newcomer: Option<NodeId>| {
+        let transfer = |key: Arc<str>, to: &[Peer], new_peer: Option<NodeId>| {
             let (store, handoff) = (self.store.clone(), self.handoff.clone());
-            let transfer = Transfer::new(&self.shared.config, key, to, newcomer, store, handoff);
+            let transfer = Transfer::new(&self.shared.config, key, to, new_peer, store, handoff);
             Runner::run(transfer, &self.shared.lifetime, &self.queries);
         };
-        while let Some((to, gift)) = self.newcomers.next(now) {
-            transfer(gift.key, &[to.peer], Some(to.peer.id));
+        while let Some((to, copy)) = self.new_peers.next(now) {
+            transfer(copy.key, &[to.peer], Some(to.peer.id));
         }
-        let Some(Leaving { until, farewell, answers }) = &mut self.leaving else { return };
-        if let Some(farewell) = farewell {
-            while let Some((key, recipients)) = farewell.next(now) {
+        let Some(Leaving { until, shutdown, answers }) = &mut self.leaving else { return };
+        if let Some(shutdown) = shutdown {
+            while let Some((key, recipients)) = shutdown.next(now) {
                 transfer(key, &recipients, None);
             }
         }
-        if *until <= now || farewell.as_ref().is_some_and(Farewell::is_over) {
+        if *until <= now || shutdown.as_ref().is_some_and(ShutdownHandoff::is_over) {
             for answer in answers.drain(..) {
                 // The caller may have gone.
                 let _ = answer.send(Ok(()));
@@ -111,18 +111,18 @@ impl Actor for Handoff {
 
 impl Supervised for Handoff {
     fn restarting(&mut self, _: &mut Self::Context) {
-        // A caller that waits for the end of the handoff sees its answer dropped. Newcomers get what they lack by restores.
+        // A caller that waits for the end of the handoff sees its answer dropped. New peers get their copies by restores.
         self.leaving = None;
-        self.newcomers = Newcomers::new(&self.shared.config);
+        self.new_peers = NewPeers::new(&self.shared.config);
     }
 }
 
 impl Alarmed for Handoff {
     fn next_alarm(&self) -> Option<Instant> {
         let waiting = self.leaving.as_ref().filter(|leaving| !leaving.answers.is_empty());
-        let farewell = waiting.and_then(|leaving| leaving.farewell.as_ref()).and_then(Farewell::next_wakeup);
+        let shutdown = waiting.and_then(|leaving| leaving.shutdown.as_ref()).and_then(ShutdownHandoff::next_wakeup);
         let until = waiting.map(|leaving| leaving.until);
-        [self.newcomers.next_wakeup(), farewell, until].into_iter().flatten().min()
+        [self.new_peers.next_wakeup(), shutdown, until].into_iter().flatten().min()
     }
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
@@ -131,13 +131,13 @@ impl Alarmed for Handoff {
 }
 
 impl Receive<PeerEntered> for Handoff {
-    fn receive(&mut self, PeerEntered(newcomer): PeerEntered, _: &mut Self::Context) {
+    fn receive(&mut self, PeerEntered(new_peer): PeerEntered, _: &mut Self::Context) {
         if self.shared.client || self.leaving.is_some() {
             return;
         }
         let now = clock::now();
-        if !self.newcomers.entered(newcomer, now) {
-            self.turn_away(&newcomer, now);
+        if !self.new_peers.entered(new_peer, now) {
+            self.turn_away(&new_peer, now);
         }
     }
 }
@@ -149,13 +149,13 @@ impl Receive<Leave> for Handoff {
             return drop(leave.answer.send(Ok(())));
         }
         let now = clock::now();
-        self.newcomers.clear();
+        self.new_peers.clear();
         if let Some(leaving) = &mut self.leaving {
             leaving.answers.push(leave.answer);
             return self.go_on(now);
         }
         let until = now + self.shared.config.hand_off_time;
-        self.leaving = Some(Leaving { until, farewell: None, answers: vec![leave.answer] });
+        self.leaving = Some(Leaving { until, shutdown: None, answers: vec![leave.answer] });
         self.table.find_neighbours(FindNeighbours(HandoffCause::Leaving));
     }
 }
@@ -164,17 +164,17 @@ impl Receive<ValuesSelected> for Handoff {
     fn receive(&mut self, selected: ValuesSelected, ctx: &mut Self::Context) {
         let now = clock::now();
         match (selected, &mut self.leaving) {
-            (ValuesSelected::ForNewcomers(gifts), None) => {
-                for (newcomer, gifts) in gifts {
-                    if !self.newcomers.serve(newcomer, gifts, now) {
-                        self.turn_away(&newcomer, now);
+            (ValuesSelected::ForNewPeers(queues), None) => {
+                for (new_peer, copies) in queues {
+                    if !self.new_peers.queue(new_peer, copies, now) {
+                        self.turn_away(&new_peer, now);
                     }
                 }
             }
-            (ValuesSelected::ForLeaving { values, neighbours }, Some(leaving)) => {
-                let mut farewell = Farewell::new(values, neighbours, &self.shared.config, now);
-                let to_ping = farewell.roll_call();
-                leaving.farewell = Some(farewell);
+            (ValuesSelected::ForLeaving { copies, neighbours }, Some(leaving)) => {
+                let mut shutdown = ShutdownHandoff::new(copies, neighbours, &self.shared.config, now);
+                let to_ping = shutdown.liveness_check();
+                leaving.shutdown = Some(shutdown);
                 to_ping.into_iter().for_each(|peer| self.ping(peer, ctx));
             }
             _ => {}
@@ -185,24 +185,24 @@ impl Receive<ValuesSelected> for Handoff {
 
 impl Receive<RecipientSlow> for Handoff {
     fn receive(&mut self, RecipientSlow(recipient): RecipientSlow, _: &mut Self::Context) {
-        if let Some(farewell) = self.farewell() {
-            farewell.is_slow(&recipient);
+        if let Some(shutdown) = self.shutdown() {
+            shutdown.slow(&recipient);
         }
     }
 }
 
 impl Receive<QueryEvent> for Handoff {
-    /// What became of a ping of the liveness check.
+    /// The result of a ping of the liveness check.
     fn receive(&mut self, event: QueryEvent, ctx: &mut Self::Context) {
-        if let (Some(farewell), Some(called)) = (self.farewell(), event.id) {
+        if let (Some(shutdown), Some(id)) = (self.shutdown(), event.id) {
             match event.result {
-                QueryResult::Answered(_) => farewell.is_there(&called),
+                QueryResult::Answered(_) => shutdown.answered(&id),
                 QueryResult::Late(Late::Deferred | Late::Slow) | QueryResult::Failed(Failed::Silent) => {
-                    if let Some(peer) = farewell.is_late(&called) {
+                    if let Some(peer) = shutdown.late(&id) {
                         self.ping(peer, ctx);
                     }
                 }
-                QueryResult::Failed(_) => farewell.is_slow(&called),
+                QueryResult::Failed(_) => shutdown.slow(&id),
                 QueryResult::Late(_) => {}
             }
         }
@@ -213,13 +213,13 @@ impl Receive<QueryEvent> for Handoff {
 impl Receive<TransferEnded> for Handoff {
     fn receive(&mut self, ended: TransferEnded, _: &mut Self::Context) {
         if ended.stored {
-            self.shared.counters.count(Counter::HandedOver);
+            self.shared.counters.count(Counter::Transferred);
         }
-        match ended.newcomer {
-            Some(newcomer) => self.newcomers.ended(&newcomer, !ended.silent),
+        match ended.new_peer {
+            Some(new_peer) => self.new_peers.ended(&new_peer, !ended.silent),
             None => {
-                if let Some(farewell) = self.farewell() {
-                    farewell.ended();
+                if let Some(shutdown) = self.shutdown() {
+                    shutdown.ended();
                 }
             }
         }

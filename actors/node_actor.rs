@@ -17,8 +17,8 @@ use super::handling::Handler;
 use super::join_state::Contacts;
 use super::messages::{
     Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
-    DescribeTable, FindCopy, JoinNetwork, KeepKey, Leave, LookupKey, LookupReply, LookupResult, ProbeStore, ReadValue,
-    ReleaseKey, SetValue, StartLookup, UnkeepKey,
+    DescribeTable, FindCopy, JoinNetwork, Leave, LookupKey, LookupReply, LookupResult, PinKey, ProbeStore, ReadValue,
+    ReleaseKey, SetValue, StartLookup, UnpinKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join, JoinContext};
@@ -26,7 +26,7 @@ use super::operations::runner::Runner;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome};
 use super::reply::Reply;
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, Keep, Ping, Probe, Release, Set, Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, Pin, Ping, Probe, Release, Set, Stop, Unpin,
 };
 use super::shared::Shared;
 use super::snapshot::{AdmissionSnapshot, Snapshot};
@@ -257,24 +257,24 @@ impl Handler<CopyOf> for NodeActor {
     }
 }
 
-impl Handler<Keep> for NodeActor {
+impl Handler<Pin> for NodeActor {
     type Result = Reply<()>;
 
-    fn handle(&mut self, keep: Keep, _: &mut Self::Context) -> Self::Result {
-        let Keep { key, min_replicas } = keep;
+    fn handle(&mut self, pin: Pin, _: &mut Self::Context) -> Self::Result {
+        let Pin { key, min_replicas } = pin;
         self.admit(None, |node| {
             node.within_k("min_replicas", min_replicas)?;
-            let pin = |answer| node.handles.store.pin(KeepKey { key, min_replicas, answer });
+            let pin = |answer| node.handles.store.pin(PinKey { key, min_replicas, answer });
             Ok(node.ask(node.patience(), pin))
         })
     }
 }
 
-impl Handler<Unkeep> for NodeActor {
+impl Handler<Unpin> for NodeActor {
     type Result = Reply<bool>;
 
-    fn handle(&mut self, unkeep: Unkeep, _: &mut Self::Context) -> Self::Result {
-        let unpin = |answer| self.handles.store.unpin(UnkeepKey { key: unkeep.key, answer: Some(answer) });
+    fn handle(&mut self, unpin: Unpin, _: &mut Self::Context) -> Self::Result {
+        let unpin = |answer| self.handles.store.unpin(UnpinKey { key: unpin.key, answer: Some(answer) });
         self.ask(self.patience(), unpin)
     }
 }
@@ -314,7 +314,7 @@ impl Handler<Describe> for NodeActor {
             let gone = |_| interrupted(&ender);
             let table = handles.table.describe(DescribeTable).await.map_err(gone)?;
             let store = handles.store.describe(DescribeStore).await.map_err(gone)?;
-            let keeping = handles.pins.describe(DescribePins).await.map_err(gone)?;
+            let pins = handles.pins.describe(DescribePins).await.map_err(gone)?;
             let (admitted, blocked_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
             let (queries, queries_deferred) = handles.queries.count(CountQueries).await.map_err(gone)?;
             let (lookups_running, lookups_waiting) = handles.lookups.count(CountLookups).await.map_err(gone)?;
@@ -326,7 +326,7 @@ impl Handler<Describe> for NodeActor {
                 uptime,
                 table,
                 store,
-                keeping,
+                pins,
                 admission: AdmissionSnapshot::new(&admitted, blocked_datagrams, &queries, queries_deferred),
                 queries_in_flight: queries.in_flight,
                 lookups_running,

@@ -139,8 +139,8 @@ pub struct Health {
 pub struct HeldHere {
     /// Whether this node publishes the value, holds it for others, or only cached it.
     pub class: Class,
-    /// Whether the publication is kept against other writers.
-    pub kept: bool,
+    /// Whether the key is pinned, so that no other writer supersedes the publication.
+    pub pinned: bool,
     /// How long the copy lives, unless it is renewed. Zero: what this node publishes has ended, and is about to be published
     /// again.
     #[serde(serialize_with = "seconds::serialize")]
@@ -218,8 +218,8 @@ pub enum Error {
         /// The greatest length permitted.
         max: usize,
     },
-    /// Only a key that this node publishes can be kept.
-    #[error("{key:?} is not published by this node, so it cannot keep it: set it first")]
+    /// Only a key that this node publishes can be pinned.
+    #[error("{key:?} is not published by this node, so it cannot be pinned: set it first")]
     NotPublished {
         /// The key.
         key: String,
@@ -264,7 +264,7 @@ pub enum Error {
         limit: usize,
     },
     /// The store's backend failed. What was asked for was not done: a value is not held here and was not offered to the
-    /// network, a key is published and kept as before.
+    /// network, a key is published and pinned as before.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The actor that worked on this panicked and was restarted. A `set` may have had effect: what this node publishes then is placed
@@ -332,7 +332,7 @@ mod tests {
         let silent = ContactFailure::Silent { within: Duration::from_secs(2) };
         assert_eq!(to_value(silent).unwrap(), json!({"kind": "silent", "within": 2.0}));
         assert_eq!(to_value(StopReason::Asked).unwrap(), json!({"kind": "asked"}));
-        let here = HeldHere { class: Class::Held, kept: false, expires_in: Duration::ZERO };
+        let here = HeldHere { class: Class::Held, pinned: false, expires_in: Duration::ZERO };
         assert_eq!(to_value(here).unwrap()["expires_in"], json!(0.0));
         let replica = Replica { peer, expires_in: None };
         assert_eq!(to_value(replica).unwrap(), json!({"peer": json, "expires_in": null}));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use actix::{Actor, Addr, AsyncContext, Context, Message, Supervised};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::keeping::{Count, Keeping, KeepingSnapshot};
+use kademlia_dynamic::protocol::pins::{Count, PinnedKeys, PinsSnapshot};
 use kademlia_dynamic::protocol::store::Class;
 use tokio::sync::oneshot;
 
@@ -17,16 +17,16 @@ use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AuditKey, DescribePins, PublicationEnded, RepublishKey, StoreHandle, UnkeepKey, UnwatchKey, WatchKey,
+    AuditKey, DescribePins, PublicationEnded, RepublishKey, StoreHandle, UnpinKey, UnwatchKey, WatchKey,
 };
 use super::outcome::{Error, Health, SetOutcome};
 use super::shared::Shared;
 
-/// The actor that looks after pinned keys.
+/// The actor of pinned keys.
 pub struct Pins {
     shared: Rc<Shared>,
     /// It outlives a panic: pinned keys stay pinned.
-    keeping: Keeping,
+    pinned: PinnedKeys,
     entropy: Box<dyn Entropy>,
     store: StoreHandle,
 }
@@ -49,8 +49,8 @@ struct RepairEnded {
 
 impl Pins {
     pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
-        let (keeping, entropy) = (Keeping::new(&shared.config), shared.entropy(5));
-        Self { shared: shared.clone(), keeping, entropy, store: handles.store.clone() }
+        let (pinned, entropy) = (PinnedKeys::new(&shared.config), shared.entropy(5));
+        Self { shared: shared.clone(), pinned, entropy, store: handles.store.clone() }
     }
 
     /// Waits for an answer outside of this actor: as many wait as audits run at once.
@@ -76,7 +76,7 @@ impl Pins {
     }
 
     fn counted(&mut self, number: u64, count: Count, pins: Addr<Self>) {
-        let Some((key, finding)) = self.keeping.audited(number, count, clock::now(), &mut *self.entropy) else {
+        let Some((key, finding)) = self.pinned.audited(number, count, clock::now(), &mut *self.entropy) else {
             return;
         };
         if let Some(min_replicas) = finding.below {
@@ -103,17 +103,17 @@ impl Actor for Pins {
 
 impl Supervised for Pins {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.keeping.restart(clock::now(), &mut *self.entropy);
+        self.pinned.restart(clock::now(), &mut *self.entropy);
     }
 }
 
 impl Alarmed for Pins {
     fn next_alarm(&self) -> Option<Instant> {
-        self.keeping.next_wakeup()
+        self.pinned.next_wakeup()
     }
 
     fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
-        while let Some((number, key)) = self.keeping.next_audit(now) {
+        while let Some((number, key)) = self.pinned.next_audit(now) {
             let (answer, answered) = oneshot::channel();
             self.store.audit(AuditKey { key, answer });
             self.wait(answered, ctx.address(), move |result| AuditEnded { number, result });
@@ -124,23 +124,23 @@ impl Alarmed for Pins {
 impl Receive<WatchKey> for Pins {
     fn receive(&mut self, watch: WatchKey, _: &mut Self::Context) {
         let WatchKey { key, min_replicas, was_pinned, answer } = watch;
-        let kept = self.keeping.keep(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
-        let kept = kept.map_err(|full| {
+        let result = self.pinned.pin(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
+        let result = result.map_err(|full| {
             // A key may be pinned against others and not be known here: it was so when the node was started again.
             if !was_pinned {
-                self.store.unpin(UnkeepKey { key, answer: None });
+                self.store.unpin(UnpinKey { key, answer: None });
             }
             Error::Busy { what: "keys that can be pinned", limit: full.limit }
         });
         // The caller may have gone.
-        let _ = answer.send(kept);
+        let _ = answer.send(result);
     }
 }
 
 impl Receive<UnwatchKey> for Pins {
     fn receive(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
         let UnwatchKey { key, was_pinned, answer } = unwatch;
-        let watched = self.keeping.release(&key);
+        let watched = self.pinned.unpin(&key);
         // The caller may have gone.
         let _ = answer.send(Ok(watched || was_pinned));
     }
@@ -148,7 +148,7 @@ impl Receive<UnwatchKey> for Pins {
 
 impl Receive<PublicationEnded> for Pins {
     fn receive(&mut self, ended: PublicationEnded, _: &mut Self::Context) {
-        self.keeping.release(&ended.0);
+        self.pinned.unpin(&ended.0);
     }
 }
 
@@ -157,7 +157,7 @@ impl Receive<AuditEnded> for Pins {
         let AuditEnded { number, result } = ended;
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
-                if let Some(key) = self.keeping.no_longer_published(number) {
+                if let Some(key) = self.pinned.no_longer_published(number) {
                     tracing::warn!(?key, "its publication has ended: it is no longer pinned");
                     self.shared
                         .events
@@ -173,7 +173,7 @@ impl Receive<AuditEnded> for Pins {
             }
             Err(error) => {
                 tracing::debug!(error = %Causes(&error), "an audit came to nothing");
-                self.keeping.came_to_nothing(number, clock::now(), &mut *self.entropy);
+                self.pinned.failed(number, clock::now(), &mut *self.entropy);
             }
         }
     }
@@ -186,13 +186,13 @@ impl Receive<RepairEnded> for Pins {
         let outcome = match result {
             // The newer value has a placement of its own, and is audited as this one was.
             Ok(outcome) if !outcome.superseded => outcome,
-            Ok(_) => return self.keeping.came_to_nothing(number, now, &mut *self.entropy),
+            Ok(_) => return self.pinned.failed(number, now, &mut *self.entropy),
             Err(error) => {
                 tracing::debug!(error = %Causes(&error), "a repair came to nothing");
-                return self.keeping.came_to_nothing(number, now, &mut *self.entropy);
+                return self.pinned.failed(number, now, &mut *self.entropy);
             }
         };
-        let Some((key, count)) = self.keeping.repaired(number, now, &mut *self.entropy) else { return };
+        let Some((key, count)) = self.pinned.repaired(number, now, &mut *self.entropy) else { return };
         match outcome.stored {
             0 if count.confirmed == 0 => {
                 tracing::warn!(?key, "no replica of a pinned key is left, and none could be made");
@@ -209,7 +209,7 @@ impl Receive<RepairEnded> for Pins {
 }
 
 impl Receive<DescribePins> for Pins {
-    fn receive(&mut self, _: DescribePins, _: &mut Self::Context) -> KeepingSnapshot {
-        self.keeping.snapshot(clock::now())
+    fn receive(&mut self, _: DescribePins, _: &mut Self::Context) -> PinsSnapshot {
+        self.pinned.snapshot(clock::now())
     }
 }

@@ -24,7 +24,7 @@ macro_rules! of_key {
     )*};
 }
 
-of_key!(CheckHealth, FindValue, Release, Unkeep, CopyOf);
+of_key!(CheckHealth, FindValue, Release, Unpin, CopyOf);
 
 /// Read a value, from here or from the network. Equal reads are one lookup, so a trace may tell of queries that were sent
 /// before this one was made.
@@ -173,27 +173,27 @@ pub struct Release {
     pub key: Arc<str>,
 }
 
-/// Keep a key that this node publishes: see to it that it has replicas, and let no other writer supersede it.
+/// Pin a key that this node publishes: watch its replicas, and let no other writer supersede it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct Keep {
+pub struct Pin {
     /// The key.
     pub key: Arc<str>,
     /// The least number of replicas (1..=k).
     pub min_replicas: usize,
 }
 
-impl Keep {
-    /// Keeps `key` with at least `min_replicas`.
+impl Pin {
+    /// A request to pin `key` with at least `min_replicas`.
     pub fn new(key: impl AsRef<str>, min_replicas: usize) -> Self {
         Self { key: key.as_ref().into(), min_replicas }
     }
 }
 
-/// No longer keep a key. It stays published. Says whether it was kept.
+/// Unpin a key. It stays published. The result is whether it was pinned.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<bool, Error>")]
-pub struct Unkeep {
+pub struct Unpin {
     /// The key.
     pub key: Arc<str>,
 }
@@ -216,7 +216,7 @@ pub struct Describe;
 #[rtype(result = "Result<(), Error>")]
 pub struct Probe;
 
-/// Stop the node: hand over what is held to those who will be nearest to it, within
+/// Stop the node: transfer its copies to the peers that are nearest to them then, within
 /// [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config::hand_off_time), and end. Requests under way end in an
 /// error then.
 #[derive(Debug, Clone, Copy, Message)]
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(Get::new("k").options, GetOptions::default());
         assert_eq!(Bootstrap::new([std::net::SocketAddr::from(([127, 0, 0, 1], 1))]).contacts, ["127.0.0.1:1"]);
         assert_eq!(Ping::new("a:1").addr, "a:1");
-        assert_eq!(Keep::new("k", 2).min_replicas, 2);
+        assert_eq!(Pin::new("k", 2).min_replicas, 2);
         assert_eq!(&*Release::new("k").key, "k");
     }
 }

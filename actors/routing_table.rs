@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::hand_off::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting, TableSnapshot};
 use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
+use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours};
 
 use super::clock;
 use super::events::{Event, EventKind};

@@ -12,11 +12,11 @@ use kademlia_dynamic::protocol::seconds;
 use serde::Serialize;
 
 pub use kademlia_dynamic::protocol::admission::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
-pub use kademlia_dynamic::protocol::keeping::{Count, KEYS_SHOWN, KeepingSnapshot, KeptSnapshot};
 pub use kademlia_dynamic::protocol::liveness::{
     MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
 };
 pub use kademlia_dynamic::protocol::pending::MAX_TOKENS;
+pub use kademlia_dynamic::protocol::pins::{Count, KEYS_SHOWN, PinnedKeySnapshot, PinsSnapshot};
 pub use kademlia_dynamic::protocol::routing::{BucketSnapshot, EntrySnapshot, TableCounters, TableSnapshot};
 pub use kademlia_dynamic::protocol::store::{BackendHealth, BackendState, ClassCount, Refusals, StoreSnapshot};
 
@@ -40,8 +40,8 @@ pub struct Snapshot {
     pub table: TableSnapshot,
     /// What it holds.
     pub store: StoreSnapshot,
-    /// What it keeps.
-    pub keeping: KeepingSnapshot,
+    /// Its pinned keys.
+    pub pins: PinsSnapshot,
     /// How much it remembers of addresses.
     pub admission: AdmissionSnapshot,
     /// Its queries in flight.
@@ -69,12 +69,12 @@ pub struct AdmissionSnapshot {
     /// Addresses that have proved themselves: at most
     /// [`max_verified_addresses`](kademlia_dynamic::protocol::config::Config::max_verified_addresses).
     pub verified_addresses: usize,
-    /// Answers and writes that wait for their address to prove itself: at most
-    /// [`max_held`](kademlia_dynamic::protocol::config::Config::max_held).
-    pub held: usize,
-    /// Of these, those of the address for which the most wait: at most
-    /// [`max_held_per_address`](kademlia_dynamic::protocol::config::Config::max_held_per_address).
-    pub held_for_one_address: usize,
+    /// Responses and writes that await the verification of their address: at most
+    /// [`max_unverified`](kademlia_dynamic::protocol::config::Config::max_unverified).
+    pub unverified: usize,
+    /// Of these, those of the address with the most of them: at most
+    /// [`max_unverified_per_address`](kademlia_dynamic::protocol::config::Config::max_unverified_per_address).
+    pub unverified_for_one_address: usize,
     /// Datagrams that made an actor panic and are dropped when they come again: at most
     /// [`MAX_BLOCKED`].
     pub blocked_datagrams: usize,
@@ -117,8 +117,8 @@ impl AdmissionSnapshot {
             rated_sources: admitted.rated_sources,
             rated_prefixes: admitted.rated_prefixes,
             verified_addresses: admitted.verified_addresses,
-            held: admitted.held,
-            held_for_one_address: admitted.held_for_one_address,
+            unverified: admitted.unverified,
+            unverified_for_one_address: admitted.unverified_for_one_address,
             blocked_datagrams,
             measured_addresses: queries.measured_addresses,
             silent_addresses: queries.silent_addresses,

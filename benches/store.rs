@@ -45,7 +45,7 @@ fn record(number: u64) -> StoredRecord {
         key: format!("a key of usual length {number}").into(),
         value: Arc::new(format!("{number} ").repeat(14).into()),
         class: Class::Held,
-        keep: false,
+        pinned: false,
         version: number,
         writer: Writer::Unknown,
         source: Some(SocketAddr::from(([192, 0, 2, 1], 8_000))),

@@ -156,7 +156,7 @@ async fn traffic(codec: Codec, scope: AddressScope) -> Tape {
         assert_eq!(nodes[(n + 3) % 8].get(&*key).await.unwrap().as_ref(), Some(value));
         assert_eq!(nodes[(n + 5) % 8].get(format!("no {key}")).await.unwrap(), None);
     }
-    nodes[0].keep("key 0", 3).await.unwrap();
+    nodes[0].pin("key 0", 3).await.unwrap();
     actix_rt::time::sleep(Duration::from_secs(5_400)).await;
     // One that comes late reads over the wire, and leaves copies on the way.
     let line = Recording { inner: network.endpoint(), tape: tape.clone() };

@@ -1,10 +1,10 @@
-//! What the handoff is sent, and what is sent for it.
+//! Messages to and for the handoff.
 
 use std::sync::Arc;
 
-use kademlia_dynamic::protocol::hand_off::{Gift, Look, Neighbour, Neighbours, Parting};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::transfer::{HandoffCopy, Neighbour, Neighbours, QueuedCopy, Selection};
 use tokio::sync::oneshot;
 
 use super::Answer;
@@ -28,15 +28,15 @@ pub struct PeerEntered(pub Neighbour);
 
 /// Node → handoff: the node is about to stop. Transfer what is stored, within `Config::hand_off_time`.
 pub struct Leave {
-    /// Answered when that is over, complete or not.
+    /// Answered when the handoff is over, complete or not.
     pub answer: Answer<()>,
 }
 
-/// Why values are transferred.
+/// The cause of transfers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandoffCause {
     /// Peers have entered the table.
-    Newcomers(Look),
+    NewPeers(Selection),
     /// This node leaves.
     Leaving,
 }
@@ -46,7 +46,7 @@ pub struct FindNeighbours(pub HandoffCause);
 
 /// Routing table → value store: select what is to be transferred, and report it as [`ValuesSelected`].
 pub struct SelectValues {
-    /// Why.
+    /// The cause.
     pub cause: HandoffCause,
     /// The known peers.
     pub neighbours: Neighbours,
@@ -54,13 +54,13 @@ pub struct SelectValues {
 
 /// Value store → handoff: these are to be transferred.
 pub enum ValuesSelected {
-    /// To newcomers.
-    ForNewcomers(Vec<(Neighbour, Vec<Gift>)>),
-    /// To the peers that stay.
+    /// To new peers.
+    ForNewPeers(Vec<(Neighbour, Vec<QueuedCopy>)>),
+    /// To the remaining peers.
     ForLeaving {
-        /// The values, the most urgent first.
-        values: Vec<Parting>,
-        /// The peers that stay.
+        /// The copies, the most urgent first.
+        copies: Vec<HandoffCopy>,
+        /// The remaining peers.
         neighbours: Neighbours,
     },
 }
@@ -72,7 +72,7 @@ pub struct PrepareTransfer {
     pub key: Arc<str>,
     /// Whether the peer is a legacy node.
     pub legacy: bool,
-    /// Where the write goes. Dropped where there is nothing to send.
+    /// The receiver of the write. Dropped where there is nothing to send.
     pub answer: oneshot::Sender<Request>,
 }
 
@@ -83,8 +83,8 @@ pub struct RecipientSlow(pub NodeId);
 /// Transfer → handoff: it is over.
 #[derive(Debug, Clone, Copy)]
 pub struct TransferEnded {
-    /// The newcomer that it was for; `None`: for any peer that lacked it.
-    pub newcomer: Option<NodeId>,
+    /// The new peer that it was for; `None`: it was for any peer that lacked the copy.
+    pub new_peer: Option<NodeId>,
     /// Whether a peer that lacked it holds it now.
     pub stored: bool,
     /// Whether no peer at all answered.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kademlia_dynamic::protocol::keeping::KeepingSnapshot;
+use kademlia_dynamic::protocol::pins::PinsSnapshot;
 
 use super::Answer;
 use super::handle::handle;
@@ -13,7 +13,7 @@ handle! {
         send watch(WatchKey);
         send unwatch(UnwatchKey);
         send publication_ended(PublicationEnded);
-        ask describe(DescribePins) -> KeepingSnapshot;
+        ask describe(DescribePins) -> PinsSnapshot;
     }
 }
 

@@ -19,8 +19,8 @@ handle! {
         send answer(AnswerFromStore);
         send read(ReadValue);
         send audit(AuditKey);
-        send pin(KeepKey);
-        send unpin(UnkeepKey);
+        send pin(PinKey);
+        send unpin(UnpinKey);
         send republish(RepublishKey);
         send publish(PublishValue);
         send release(ReleaseKey);
@@ -97,10 +97,10 @@ pub struct AuditKey {
 
 /// Node → value store: pin this key, which must be published here, against other writers; then have its replicas looked after,
 /// as [`WatchKey`](super::WatchKey).
-pub struct KeepKey {
+pub struct PinKey {
     /// The key.
     pub key: Arc<str>,
-    /// The least number of replicas that it shall have.
+    /// The least number of replicas that it should have.
     pub min_replicas: usize,
     /// Where the outcome goes.
     pub answer: Answer<()>,
@@ -108,7 +108,7 @@ pub struct KeepKey {
 
 /// Node → value store: other writers may supersede this key again; then end the pin, as
 /// [`UnwatchKey`](super::UnwatchKey). Pins → value store: the same, of a key that cannot be looked after.
-pub struct UnkeepKey {
+pub struct UnpinKey {
     /// The key.
     pub key: Arc<str>,
     /// Where it goes whether the key was pinned, unless the request comes from the pins.

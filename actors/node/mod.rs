@@ -23,8 +23,8 @@ use super::outcome::{
     BootstrapOutcome, Error, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome, StopReason,
 };
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Keep, Ping, Probe, Release, Set,
-    Stop, Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Pin, Ping, Probe, Release, Set,
+    Stop, Unpin,
 };
 use super::snapshot::Snapshot;
 use super::subscriptions::Events;
@@ -239,34 +239,35 @@ impl Node {
         self.ask(Ping::new(addr)).await
     }
 
-    /// Keeps `key`, which this node publishes: the nodes nearest to it are asked in intervals (`Config::audit_interval`)
-    /// whether they hold it, and it is published anew before fewer than `min_replicas` do. Events say what was found and done
-    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerPinned`). While it is kept, no other writer supersedes it
-    /// here: a foreign value is refused. A later [`Node::set`] by this node is kept in its place.
+    /// Pins `key`, which this node publishes: the node asks the nodes nearest to it in intervals (`Config::audit_interval`) whether
+    /// they hold it, and publishes it again before fewer than `min_replicas` do. Events report the findings and repairs
+    /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerPinned`). While it is pinned, no other writer
+    /// supersedes it here: a foreign value is refused. A later [`Node::set`] by this node is pinned in its place.
     ///
-    /// It lasts until [`Node::unkeep`] or [`Node::release`], or until the node ends; one that comes back from its store still refuses
-    /// foreign values, but counts replicas only once the key is kept anew. Kept again, it has the new minimum.
+    /// It lasts until [`Node::unpin`] or [`Node::release`], or until the node ends. A node that comes back from its store still
+    /// refuses foreign values, but counts replicas only once the key is pinned again. A key that is pinned again has the new
+    /// minimum.
     ///
-    /// The nodes are taken at their word, and their word is on the key alone: a value that somebody else overwrote there is
-    /// not noticed, but the next publication of this node overwrites it in turn.
+    /// The answers are not verified, and concern the key alone: a value that another writer set there is not noticed, but the
+    /// next publication of this node overwrites it in turn.
     ///
     /// # Errors
     /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
-    /// `Config::max_kept_keys` are kept already; [`Error::Store`]. After any of them it is kept, or not, as before.
-    pub async fn keep(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
-        self.ask(Keep::new(key, min_replicas)).await
+    /// `Config::max_pinned_keys` are pinned already; [`Error::Store`]. After any of them it is pinned, or not, as before.
+    pub async fn pin(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
+        self.ask(Pin::new(key, min_replicas)).await
     }
 
-    /// No longer keeps `key`. It stays published, and any writer may supersede it again. Says whether it was kept, be it from
-    /// before the node was started.
+    /// Unpins `key`. It stays published, and any writer may supersede it again. Returns whether it was pinned, even if that was
+    /// before the node started.
     ///
     /// # Errors
-    /// [`Error::Store`], and it is kept as before; or where the node is stopped.
-    pub async fn unkeep(&self, key: impl AsRef<str>) -> Result<bool, Error> {
-        self.ask(Unkeep::new(key)).await
+    /// [`Error::Store`], and it is pinned as before; or where the node is stopped.
+    pub async fn unpin(&self, key: impl AsRef<str>) -> Result<bool, Error> {
+        self.ask(Unpin::new(key)).await
     }
 
-    /// No longer republishes `key`, nor keeps it. The copies in the network live on until they expire. Says whether it was
+    /// Ends the republication of `key`, and unpins it. Its copies in the network live on until they expire. Returns whether it was
     /// published, once a node that comes back from its store does not publish it either.
     ///
     /// # Errors
@@ -316,7 +317,7 @@ impl Node {
     /// will be nearest to it, which takes at most [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config);
     /// a node that holds nothing, or knows nobody, stops at once. Requests under way end in an error.
     ///
-    /// A node whose last handle is dropped says no farewell.
+    /// A node whose last handle is dropped transfers nothing.
     pub async fn stop(&self) {
         // An actor that panics at this very message forgets it.
         if self.inner.actor.send(Stop).await.is_err() {

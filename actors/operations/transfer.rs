@@ -1,5 +1,5 @@
 //! One transfer of a value: it asks one peer after the other whether it lacks the value, and sends it to the first that does.
-//! Which peers are asked is decided elsewhere, and the value itself stays with its owner until it is sent.
+//! The handoff decides which peers are asked, and the value store owns the value until it is sent.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::operation::{End, Operation, Step};
 /// A transfer under way.
 pub(crate) struct Transfer {
     key: Arc<str>,
-    newcomer: Option<NodeId>,
+    new_peer: Option<NodeId>,
     placement: Placement,
     /// The legacy nodes among the peers that answered.
     legacy: BTreeSet<NodeId>,
@@ -33,17 +33,17 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// The transfer of `key` to the first of `recipients` that lacks it, which is the `newcomer` if there is one.
+    /// The transfer of `key` to the first of `recipients` that lacks it: the `new_peer`, if there is one.
     pub(crate) fn new(
         config: &Config,
         key: Arc<str>,
         recipients: &[Peer],
-        newcomer: Option<NodeId>,
+        new_peer: Option<NodeId>,
         store: StoreHandle,
         handoff: HandoffHandle,
     ) -> Self {
-        let placement = Placement::new(Mode::HandOver, recipients, config, clock::now());
-        Self { key, newcomer, placement, legacy: BTreeSet::new(), prepared: VecDeque::new(), store, handoff }
+        let placement = Placement::new(Mode::Transfer, recipients, config, clock::now());
+        Self { key, new_peer, placement, legacy: BTreeSet::new(), prepared: VecDeque::new(), store, handoff }
     }
 
     /// Asks the value store for what `to` is to be sent.
@@ -114,7 +114,7 @@ impl Operation for Transfer {
         let complete = end == End::Complete;
         let silent = placed.asked > 0 && placed.asked == placed.silent + placed.wrong_id;
         self.handoff.ended(TransferEnded {
-            newcomer: self.newcomer,
+            new_peer: self.new_peer,
             stored: complete && placed.stored > 0,
             silent: complete && silent,
         });

@@ -17,7 +17,7 @@ use super::super::counters::Counter;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{DatagramsReceived, Incoming, PeerAnswered};
 use super::super::outcome::{Error, GetResult};
-use super::super::requests::{Bootstrap, CheckHealth, CopyOf, Describe, Get, Keep, Ping, Set, Stop};
+use super::super::requests::{Bootstrap, CheckHealth, CopyOf, Describe, Get, Pin, Ping, Set, Stop};
 use super::super::supervision::StopReason;
 use super::super::wiring::Running;
 use super::{Panic, key, settle, started, started_over};
@@ -186,7 +186,7 @@ async fn pinned_keys_stay_pinned_when_the_pins_or_the_value_store_panic() {
     let (other, _other_ended, other_addr) = started("other", config);
     assert!(other.node.send(Bootstrap { contacts: vec![our_addr.to_string()] }).await.unwrap().unwrap().joined());
     ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
-    ours.node.send(Keep { key: key("k"), min_replicas: 1 }).await.unwrap().unwrap();
+    ours.node.send(Pin { key: key("k"), min_replicas: 1 }).await.unwrap().unwrap();
     for actor in ["pins", "value store", "pins"] {
         inject(&ours, actor);
         settle().await;
@@ -194,9 +194,9 @@ async fn pinned_keys_stay_pinned_when_the_pins_or_the_value_store_panic() {
         // The next audit finds it pinned, in the store as well.
         let audited_since = async {
             loop {
-                let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
-                assert_eq!(keeping.kept, 1, "after the {actor} panicked");
-                match keeping.keys[0].last_audit {
+                let pins = ours.node.send(Describe).await.unwrap().unwrap().pins;
+                assert_eq!(pins.pinned, 1, "after the {actor} panicked");
+                match pins.keys[0].last_audit {
                     Some((age, count)) if Duration::from_millis(age + 1) < panicked.elapsed() => break count,
                     _ => tokio::time::sleep(Duration::from_millis(5)).await,
                 }
@@ -205,7 +205,7 @@ async fn pinned_keys_stay_pinned_when_the_pins_or_the_value_store_panic() {
         let count = tokio::time::timeout(Duration::from_secs(10), audited_since).await.expect("it is audited");
         assert_eq!((count.confirmed, count.nearest), (1, 1), "after the {actor} panicked");
         let here = ours.node.send(CheckHealth { key: key("k") }).await.unwrap().unwrap().here;
-        assert!(here.is_some_and(|here| here.kept), "after the {actor} panicked");
+        assert!(here.is_some_and(|here| here.pinned), "after the {actor} panicked");
     }
     assert!(other.node.send(Ping { addr: our_addr.to_string() }).await.unwrap().is_ok());
     assert!(ours.node.send(Ping { addr: other_addr.to_string() }).await.unwrap().is_ok());
@@ -283,15 +283,15 @@ async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() 
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
     let (_here, gone) = tokio::sync::watch::channel(false);
     let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
-    for name in ["lost", "kept"] {
+    for name in ["lost", "pinned"] {
         ours.node.send(Set { key: key(name), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
         if name == "lost" {
-            ours.node.send(Keep { key: key(name), min_replicas: 1 }).await.unwrap().unwrap();
+            ours.node.send(Pin { key: key(name), min_replicas: 1 }).await.unwrap().unwrap();
             inject(&ours, "value store");
             settle().await;
         }
     }
-    ours.node.send(Keep { key: key("kept"), min_replicas: 1 }).await.unwrap().unwrap();
+    ours.node.send(Pin { key: key("pinned"), min_replicas: 1 }).await.unwrap().unwrap();
     let told = async {
         loop {
             if let Some(Event::NoLongerPinned { key }) = events.next().await {
@@ -301,8 +301,8 @@ async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() 
     };
     let told = tokio::time::timeout(Duration::from_secs(3_600), told).await;
     assert_eq!(told.as_deref(), Ok("lost"));
-    let keeping = ours.node.send(Describe).await.unwrap().unwrap().keeping;
-    assert_eq!((keeping.kept, &*keeping.keys[0].key), (1, "kept"));
+    let pins = ours.node.send(Describe).await.unwrap().unwrap().pins;
+    assert_eq!((pins.pinned, &*pins.keys[0].key), (1, "pinned"));
 }
 
 #[actix::test]

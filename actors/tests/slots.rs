@@ -305,7 +305,7 @@ async fn after_a_flood_bursts_are_borne_again() {
 #[actix::test]
 async fn a_write_that_waits_for_a_pong_gives_its_slot_back_and_waits_within_a_bound_of_its_own() {
     // However slow the machine is, none of them has waited too long.
-    let stage = stage(&Config::builder().hold_time(Duration::from_secs(60)).build().unwrap());
+    let stage = stage(&Config::builder().verification_time(Duration::from_secs(60)).build().unwrap());
     for n in 0..300u32 {
         let from = SocketAddr::from(([198, 51, (n / 200) as u8, (n % 200) as u8], 4_000));
         let set = Request::Set { key: "k".into(), value: Arc::new("v".into()), ttl: None, age: None };
@@ -313,7 +313,7 @@ async fn a_write_that_waits_for_a_pong_gives_its_slot_back_and_waits_within_a_bo
         settle().await;
     }
     assert_eq!(stage.counters.get(Counter::NoSlot), 0, "none of the 300 holds a slot");
-    assert_eq!(stage.counters.get(Counter::HeldFull), 300 - 256);
+    assert_eq!(stage.counters.get(Counter::UnverifiedFull), 300 - 256);
     assert!(stage.requests() == 0, "and none has taken effect");
 }
 

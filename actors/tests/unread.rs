@@ -81,8 +81,8 @@ async fn writes_that_have_their_proof_wait_within_a_bound_while_the_value_store_
         running.actors.dispatcher.send(AddressVerified { addr: addr(n << 8), version: None }).await.unwrap();
     }
     let get = |counter| running.counters.get(counter);
-    assert_eq!((get(Counter::Held), get(Counter::NoSlot)), (u64::from(WRITES), 0), "{:?}", running.counters);
-    assert_eq!(get(Counter::HeldFull), u64::from(WRITES) - 256);
+    assert_eq!((get(Counter::Unverified), get(Counter::NoSlot)), (u64::from(WRITES), 0), "{:?}", running.counters);
+    assert_eq!(get(Counter::UnverifiedFull), u64::from(WRITES) - 256);
 
     tokio::time::sleep(Duration::from_millis(200)).await;
     settle().await;

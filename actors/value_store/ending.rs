@@ -13,7 +13,7 @@ use super::super::clock;
 use super::super::counters::Counter;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{
-    EndPlacement, KeepKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnkeepKey, UnwatchKey, WatchKey,
+    EndPlacement, PinKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnpinKey, UnwatchKey, WatchKey,
 };
 use super::super::outcome::Error;
 use super::actor::ValueStore;
@@ -52,13 +52,13 @@ impl ValueStore {
                 self.pins.publication_ended(PublicationEnded(key));
                 let _ = answer.send(Ok(released));
             }
-            Waiter::Pin(KeepKey { key, min_replicas, answer }) => match outcome {
+            Waiter::Pin(PinKey { key, min_replicas, answer }) => match outcome {
                 WriteOutcome::Pinned { was_pinned } => {
                     self.pins.watch(WatchKey { key, min_replicas, was_pinned, answer });
                 }
                 _ => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
             },
-            Waiter::Unpin(UnkeepKey { key, answer }) => {
+            Waiter::Unpin(UnpinKey { key, answer }) => {
                 if let Some(answer) = answer {
                     let was_pinned = outcome == WriteOutcome::Unpinned;
                     self.pins.unwatch(UnwatchKey { key, was_pinned, answer });

@@ -5,15 +5,15 @@
 mod actor;
 mod committing;
 mod ending;
-mod giving;
-mod keeping;
 mod lateness;
 mod limits;
 mod pending;
 mod placing;
 mod reading;
 mod rounds;
+mod transfers;
 mod unsaved;
+mod upkeep;
 mod waiter;
 mod writing;
 

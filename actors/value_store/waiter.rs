@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::messages::{Answer, KeepKey, LookupResult, Placing, ReplyTo, UnkeepKey};
+use super::super::messages::{Answer, LookupResult, PinKey, Placing, ReplyTo, UnpinKey};
 use super::super::outcome::SetOutcome;
 
 /// What waits for a write to end.
@@ -19,9 +19,9 @@ pub(super) enum Waiter {
     /// The application: where it goes whether there was a publication to end.
     Release(Answer<bool>),
     /// The application, of a key that is pinned with it.
-    Pin(KeepKey),
+    Pin(PinKey),
     /// The application or the pins.
-    Unpin(UnkeepKey),
+    Unpin(UnpinKey),
 }
 
 impl Waiter {

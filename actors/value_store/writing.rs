@@ -8,7 +8,7 @@ use kademlia_dynamic::protocol::store::{RemoteWrite, Seen, Write};
 use super::super::clock;
 use super::super::counters::Counter;
 use super::super::handling::Handler;
-use super::super::messages::{Compared, KeepKey, PublishValue, ReleaseKey, StoreValue, UnkeepKey};
+use super::super::messages::{Compared, PinKey, PublishValue, ReleaseKey, StoreValue, UnpinKey};
 use super::actor::ValueStore;
 use super::waiter::Waiter;
 
@@ -74,18 +74,18 @@ impl Handler<ReleaseKey> for ValueStore {
     }
 }
 
-impl Handler<KeepKey> for ValueStore {
+impl Handler<PinKey> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, pin: KeepKey, ctx: &mut Self::Context) {
+    fn handle(&mut self, pin: PinKey, ctx: &mut Self::Context) {
         self.submit(Write::Pin(pin.key.clone()), Waiter::Pin(pin), ctx);
     }
 }
 
-impl Handler<UnkeepKey> for ValueStore {
+impl Handler<UnpinKey> for ValueStore {
     type Result = ();
 
-    fn handle(&mut self, unpin: UnkeepKey, ctx: &mut Self::Context) {
+    fn handle(&mut self, unpin: UnpinKey, ctx: &mut Self::Context) {
         self.submit(Write::Unpin(unpin.key.clone()), Waiter::Unpin(unpin), ctx);
     }
 }

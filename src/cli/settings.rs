@@ -209,9 +209,15 @@ mod tests {
         assert_eq!(error, "in kad.toml: k is 0, but must be within 1..=255");
         let error = read("query_timeout = '2 weeks'").unwrap_err();
         assert_eq!(error, "in kad.toml: query_timeout: \"2 weeks\" is no duration: write 250ms, 90s, 15m, 4h or 2d");
-        for wrong in
-            ["k = -1", "k = 'many'", "read_on = 1", "rate_limit = 'never'", "hold_time = 3", "k = ", "[k]\na = 1"]
-        {
+        for wrong in [
+            "k = -1",
+            "k = 'many'",
+            "read_on = 1",
+            "rate_limit = 'never'",
+            "verification_time = 3",
+            "k = ",
+            "[k]\na = 1",
+        ] {
             let error = read(wrong).unwrap_err();
             assert!(error.starts_with("in kad.toml: "), "{wrong}: {error}");
         }

@@ -149,8 +149,8 @@ fn a_client_leaves_no_trace_in_the_network() {
     node.ok(&["set", "k", "v"]);
     node.ok(&["get", "k"]);
     node.ok(&["ping"]);
-    let mut keeper = Running::start(&["set", "kept", "v", "--republish", "--bootstrap", &node.addr]);
-    assert!(keeper.line().contains("on 1 node"));
+    let mut publisher = Running::start(&["set", "key", "v", "--republish", "--bootstrap", &node.addr]);
+    assert!(publisher.line().contains("on 1 node"));
     let found = node.json(&["find-node", "--key", "k", "--json"]);
     let ids: Vec<&str> = found["nodes"].as_array().unwrap().iter().map(|n| n["node_id"].as_str().unwrap()).collect();
     assert_eq!(ids, [node.id.as_str()]);

@@ -96,13 +96,13 @@ fn signals_stop_a_node_cleanly_and_free_its_port() {
 
 #[cfg(unix)]
 #[test]
-fn a_kept_value_is_kept_until_a_signal_comes() {
+fn a_value_is_republished_until_a_signal_comes() {
     let node = Node::start("json", &[]);
-    let mut keeper = Running::start(&["set", "k", "v", "--republish", "--json", "--bootstrap", &node.addr]);
-    let stored: Json = serde_json::from_str(&keeper.line()).unwrap();
+    let mut publisher = Running::start(&["set", "k", "v", "--republish", "--json", "--bootstrap", &node.addr]);
+    let stored: Json = serde_json::from_str(&publisher.line()).unwrap();
     assert_eq!(stored["stored"], 1);
-    keeper.signal("-TERM");
-    assert_eq!(keeper.end(), (Some(0), String::new()));
+    publisher.signal("-TERM");
+    assert_eq!(publisher.end(), (Some(0), String::new()));
     assert_eq!(node.ok(&["get", "k"]), b"v");
 }
 

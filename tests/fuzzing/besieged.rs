@@ -50,12 +50,12 @@ impl Besieged {
         let config = Config::builder()
             .max_values(200)
             .max_store_bytes(200_000)
-            .max_held(8)
+            .max_unverified(8)
             .max_queries_in_flight(64)
             .max_lookups(8)
             .max_waiting_lookups(16)
             .max_verified_addresses(128)
-            .max_kept_keys(4)
+            .max_pinned_keys(4)
             .hand_off_time(Duration::ZERO)
             .build()
             .expect("narrow bounds are bounds");
@@ -280,7 +280,7 @@ impl Besieged {
         within("queries in flight", seen.queries_in_flight as u64, config.max_queries_in_flight)?;
         within("lookups", seen.lookups_running as u64, config.max_lookups)?;
         within("lookups that wait", seen.lookups_waiting as u64, 2 * config.max_waiting_lookups)?;
-        within("kept keys", seen.keeping.kept as u64, config.max_kept_keys)?;
+        within("pinned keys", seen.pins.pinned as u64, config.max_pinned_keys)?;
         admission_within_bounds(config, &seen.admission)
     }
 }
@@ -295,8 +295,8 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         rated_sources,
         rated_prefixes,
         verified_addresses,
-        held,
-        held_for_one_address,
+        unverified,
+        unverified_for_one_address,
         blocked_datagrams,
         measured_addresses,
         silent_addresses,
@@ -312,8 +312,8 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
         ("sources with a rate", rated_sources, MAX_RATED_SOURCES),
         ("networks with a rate", rated_prefixes, MAX_RATED_PREFIXES),
         ("verified addresses", verified_addresses, config.max_verified_addresses),
-        ("items that wait for a pong", held, config.max_held),
-        ("items that wait for one address", held_for_one_address, config.max_held_per_address),
+        ("items that await verification", unverified, config.max_unverified),
+        ("items that wait for one address", unverified_for_one_address, config.max_unverified_per_address),
         ("datagrams that made an actor panic", blocked_datagrams, MAX_BLOCKED),
         ("addresses with a round-trip time", measured_addresses, MAX_MEASURED_ADDRESSES),
         ("silent addresses", silent_addresses, MAX_SILENT_ADDRESSES),

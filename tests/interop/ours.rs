@@ -88,9 +88,9 @@ impl Ours {
         self.node.health(key).await.expect("a peer answers")
     }
 
-    /// Has it keep `key`, which it has set, at so many replicas.
-    pub(crate) async fn keep(&self, key: &str, min_replicas: usize) {
-        self.node.keep(key, min_replicas).await.expect("it publishes the key");
+    /// Pins `key`, which it has set, with at least `min_replicas`.
+    pub(crate) async fn pin(&self, key: &str, min_replicas: usize) {
+        self.node.pin(key, min_replicas).await.expect("it publishes the key");
     }
 
     /// What happens in it from now on.

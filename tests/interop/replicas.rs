@@ -47,14 +47,14 @@ async fn health_tells_legacy_holders_those_without_and_one_that_was_stopped(vers
     // No lookup finds it any more, but legacy readers look where tables point, and so it is asked as well.
     assert_eq!(health.beyond.silent, [third.peer], "{health:?}");
     assert_eq!((health.nearest.len(), health.beyond.len()), (4, 1), "each stands in one place: {health:?}");
-    assert!(health.here.is_some_and(|here| here.class == Class::Published && !here.kept), "{health:?}");
+    assert!(health.here.is_some_and(|here| here.class == Class::Published && !here.pinned), "{health:?}");
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
     ours.stop().await;
 }
 
 /// The next event about a pinned key.
 async fn next(events: &mut EventStream) -> Event {
-    let kept = async {
+    let stays_pinned = async {
         loop {
             let event = events.next().await.expect("the node runs");
             if matches!(event, Event::ReplicasLow { .. } | Event::Repaired { .. } | Event::Lost { .. }) {
@@ -62,7 +62,7 @@ async fn next(events: &mut EventStream) -> Event {
             }
         }
     };
-    timeout(PATIENCE, kept).await.expect("an audit is due several times a second")
+    timeout(PATIENCE, stays_pinned).await.expect("an audit is due several times a second")
 }
 
 async fn what_legacy_nodes_lose_is_reported_and_comes_back_while_it_is_pinned(version: Version, codec: Codec) {
@@ -70,7 +70,7 @@ async fn what_legacy_nodes_lose_is_reported_and_comes_back_while_it_is_pinned(ve
     let config = config.expect("the settings are in their ranges");
     let Some((legacy, nodes, ours)) = start(version, codec, config, "key").await else { return };
     let mut events = ours.events();
-    ours.keep("key", 3).await;
+    ours.pin("key", 3).await;
     let low = loop {
         legacy.forget(&nodes[1..4], "key").await;
         match next(&mut events).await {
@@ -88,7 +88,7 @@ async fn what_legacy_nodes_lose_is_reported_and_comes_back_while_it_is_pinned(ve
         assert_eq!(legacy.held(node, "key").await, Some("value".into()));
     }
     let health = ours.health("key").await;
-    assert!(health.confirmed() == NODES && health.here.is_some_and(|here| here.kept), "{health:?}");
+    assert!(health.confirmed() == NODES && health.here.is_some_and(|here| here.pinned), "{health:?}");
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
     ours.stop().await;
 }

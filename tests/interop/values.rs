@@ -215,10 +215,10 @@ async fn a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes(ver
     let other = Ours::start(codec, &[]).await;
     assert_eq!(ours.ping(other.addr()).await, Some(other.peer));
 
-    let before = ours.count(Counter::Held);
+    let before = ours.count(Counter::Unverified);
     assert_eq!(legacy.held(&reader, "large").await, None);
     assert_eq!(legacy.get(&reader, "large").await, Some(value));
-    assert_eq!(ours.count(Counter::Held), before + 1, "the answer waited for the pong");
+    assert_eq!(ours.count(Counter::Unverified), before + 1, "the answer waited for the pong");
     assert_eq!(ours.count(Counter::NotVerified), 0, "which came");
     assert_eq!(legacy.complaints().await, Vec::<String>::new());
     other.stop().await;

@@ -243,7 +243,7 @@ fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_secon
             let Request::Set { ttl: Some(ttl), .. } = asked.request else { panic!("a publication: {asked:?}") };
             assert!(ttl <= 5_000);
         }
-        assert_eq!(node.counters().get(Counter::HandedOver), 500);
+        assert_eq!(node.counters().get(Counter::Transferred), 500);
         assert!(keys.iter().all(|key| peers.held(12, key).is_some()));
     });
 }
@@ -386,7 +386,7 @@ fn among_nodes_each_key_is_given_once_reads_find_it_and_no_copy_outlives_its_pub
             assert!(nodes[0].set(key, key.as_str()).await.unwrap().stored >= 5);
         }
         let all_set = Instant::now();
-        let given = |nodes: &[Node]| nodes.iter().map(|node| node.counters().get(Counter::HandedOver)).sum::<u64>();
+        let given = |nodes: &[Node]| nodes.iter().map(|node| node.counters().get(Counter::Transferred)).sum::<u64>();
         let before = given(&nodes);
         let builder = Node::builder().config(with_k(5)).seed(99).node_id(newcomer).bootstrap([nodes[3].local_addr()]);
         let node = builder.start_local_over(network.endpoint()).await.unwrap();

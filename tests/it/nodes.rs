@@ -205,10 +205,10 @@ async fn a_node_on_all_addresses_answers_from_the_one_that_was_asked() {
             assert_eq!(client.counters().get(Counter::WrongSource), 0, "{all} at {addr}");
             assert_eq!(client.set(host, "v").await.unwrap().stored, 1, "{all} at {addr}");
             assert_eq!(node.get(host).await.unwrap(), Some(Value::from("v")));
-            let held = node.counters().get(Counter::Held);
+            let held = node.counters().get(Counter::Unverified);
             let asked = tokio::time::timeout(Duration::from_secs(60), ask_without_a_token(&addr, "large"));
             assert_eq!(asked.await.expect("it comes from there"), large, "{all} at {addr}");
-            assert_eq!(node.counters().get(Counter::Held), held + 1, "it waited for the pong");
+            assert_eq!(node.counters().get(Counter::Unverified), held + 1, "it waited for the pong");
         }
     }
 }

@@ -257,7 +257,7 @@ fn a_publication_that_gives_way_to_no_other_states_no_age() {
             let (_, peers, node) = settled_among(2, with_k(5)).await;
             node.set("key", "value").await.unwrap();
             if hold {
-                node.keep("key", 1).await.unwrap();
+                node.pin("key", 1).await.unwrap();
             }
             let check = Request::CheckStore { key: "key".into(), size: None };
             let answer = peers.ask(0, node.local_addr(), check).await.unwrap();

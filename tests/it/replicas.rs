@@ -52,7 +52,7 @@ fn health_says_what_is_held_and_published_here() {
         node.set("key", "value").await.unwrap();
         let health = node.health("key").await.unwrap();
         let here = health.here.unwrap();
-        assert_eq!((health.confirmed(), here.class, here.kept), (5, Class::Published, false));
+        assert_eq!((health.confirmed(), here.class, here.pinned), (5, Class::Published, false));
         node.release("key").await.unwrap();
         assert_eq!(node.health("key").await.unwrap().here.unwrap().class, Class::Held);
     });
@@ -119,7 +119,7 @@ fn equal_audits_are_one_and_each_peer_is_asked_once() {
     });
 }
 
-// ---- Keep ----
+// ---- Pins ----
 
 const INTERVAL: Duration = Duration::from_secs(600);
 
@@ -157,7 +157,7 @@ fn when_replicas_die_an_event_says_so_and_others_take_their_place_among_legacy_n
             let dead = Dead::among(&peers);
             let mut events = node.events();
             assert!(node.set("key", "value").await.unwrap().stored >= 5);
-            node.keep("key", 3).await.unwrap();
+            node.pin("key", 3).await.unwrap();
             // Among legacy nodes more hold it than the nearest: also those where legacy readers look.
             let order = by_distance(&peers, "key");
             let holders: Vec<usize> = order.iter().copied().filter(|n| peers.held(*n, "key").is_some()).collect();
@@ -174,7 +174,7 @@ fn when_replicas_die_an_event_says_so_and_others_take_their_place_among_legacy_n
                 assert_eq!(peers.held(n, "key"), Some("value".into()), "legacy {legacy}");
             }
             let health = node.health("key").await.unwrap();
-            assert_eq!((health.confirmed(), health.here.unwrap().kept), (5, true), "legacy {legacy}");
+            assert_eq!((health.confirmed(), health.here.unwrap().pinned), (5, true), "legacy {legacy}");
             assert_eq!(next(&mut events).await, None, "all is well again");
         });
     }
@@ -187,7 +187,7 @@ fn a_key_is_repaired_before_it_falls_below_its_minimum() {
         let dead = Dead::among(&peers);
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
-        node.keep("key", 4).await.unwrap();
+        node.pin("key", 4).await.unwrap();
         dead.kill(&by_distance(&peers, "key")[..1]);
         assert_eq!(next(&mut events).await, Some(Event::Repaired { key: "key".into(), stored: 5 }));
         assert_eq!(node.health("key").await.unwrap().confirmed(), 5);
@@ -207,10 +207,10 @@ fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash(
             // Buckets take in k newcomers in the time of a query: those who come faster are found later.
             sleep(Duration::from_secs(3)).await;
         }
-        let keeper = nodes.pop().unwrap();
-        let mut events = keeper.events();
-        assert_eq!(keeper.set("key", "value").await.unwrap().stored, 5);
-        keeper.keep("key", 4).await.unwrap();
+        let publisher = nodes.pop().unwrap();
+        let mut events = publisher.events();
+        assert_eq!(publisher.set("key", "value").await.unwrap().stored, 5);
+        publisher.pin("key", 4).await.unwrap();
         let key = NodeId::of_key("key");
         nodes.sort_by_key(|node| node.id().distance(&key));
         for crashed in nodes.drain(..3) {
@@ -221,13 +221,13 @@ fn replicas_of_our_own_nodes_are_counted_and_made_anew_when_their_holders_crash(
         assert!(
             matches!(low, Some(Event::ReplicasLow { confirmed: ..4, min_replicas: 4, .. })),
             "{low:?} {:?}",
-            keeper.health("key").await
+            publisher.health("key").await
         );
         let repaired = next(&mut events).await;
         assert!(matches!(repaired, Some(Event::Repaired { stored: 4.., .. })), "{repaired:?}");
         // The tables forget the dead, and what is found to lack is made up for.
         sleep(3 * INTERVAL).await;
-        let health = keeper.health("key").await.unwrap();
+        let health = publisher.health("key").await.unwrap();
         assert_eq!(health.confirmed(), 5, "{health:?}");
         assert!(health.earliest_expiry.unwrap() > Duration::from_secs(80_000), "{health:?}");
     });
@@ -240,7 +240,7 @@ fn a_value_whose_holders_are_all_dead_is_reported_as_lost_and_repaired_once_they
         let dead = Dead::among(&peers);
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
-        node.keep("key", 2).await.unwrap();
+        node.pin("key", 2).await.unwrap();
         dead.kill(&[0, 1, 2, 3, 4, 5]);
         assert_eq!(
             next(&mut events).await,
@@ -270,13 +270,13 @@ fn a_foreign_set_of_a_pinned_key_is_refused_and_the_value_stays_until_it_is_unpi
     in_virtual_time(async {
         let (_, peers, node) = node_among(5, with_k(5)).await;
         node.set("key", "ours").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         let foreign = set("key", "theirs");
         let answer = peers.ask(0, node.local_addr(), foreign.clone()).await.unwrap();
         assert_eq!(answer, Response::Set { stored: false, ttl: None }, "acknowledged, and not applied");
         assert_eq!(node.get("key").await.unwrap(), Some("ours".into()));
 
-        assert!(node.unkeep("key").await.unwrap() && !node.unkeep("key").await.unwrap());
+        assert!(node.unpin("key").await.unwrap() && !node.unpin("key").await.unwrap());
         let answer = peers.ask(0, node.local_addr(), foreign).await.unwrap();
         assert!(matches!(answer, Response::Set { stored: true, ttl: Some(_) }));
         assert_eq!(node.get("key").await.unwrap(), Some("theirs".into()));
@@ -286,20 +286,20 @@ fn a_foreign_set_of_a_pinned_key_is_refused_and_the_value_stays_until_it_is_unpi
 #[test]
 fn only_keys_published_here_are_pinned_within_the_bounds() {
     in_virtual_time(async {
-        let config = Config::builder().k(5).max_kept_keys(1).build().unwrap();
+        let config = Config::builder().k(5).max_pinned_keys(1).build().unwrap();
         let (_, peers, node) = node_among(5, config).await;
-        let error = node.keep("key", 1).await.unwrap_err();
-        assert_eq!(error.to_string(), "\"key\" is not published by this node, so it cannot keep it: set it first");
+        let error = node.pin("key", 1).await.unwrap_err();
+        assert_eq!(error.to_string(), "\"key\" is not published by this node, so it cannot be pinned: set it first");
         for (key, value) in [("key", "value"), ("other", "ours")] {
             node.set(key, value).await.unwrap();
         }
         for bad in [0, 6] {
-            let error = node.keep("key", bad).await.unwrap_err();
+            let error = node.pin("key", bad).await.unwrap_err();
             assert_eq!(error.to_string(), format!("min_replicas is {bad}, but must be within 1..=5"));
         }
-        node.keep("key", 1).await.unwrap();
-        node.keep("key", 5).await.unwrap();
-        let error = node.keep("other", 1).await.unwrap_err();
+        node.pin("key", 1).await.unwrap();
+        node.pin("key", 5).await.unwrap();
+        let error = node.pin("other", 1).await.unwrap_err();
         assert!(matches!(error, Error::Busy { limit: 1, .. }), "{error}");
         // A key that is not pinned is open to other writers.
         let foreign = set("other", "theirs");
@@ -308,10 +308,10 @@ fn only_keys_published_here_are_pinned_within_the_bounds() {
             Response::Set { stored: true, ttl: Some(_) }
         ));
 
-        let keeping = node.snapshot().await.unwrap().keeping;
-        assert_eq!((keeping.kept, keeping.keys[0].min_replicas), (1, 5));
+        let pins = node.snapshot().await.unwrap().pins;
+        assert_eq!((pins.pinned, pins.keys[0].min_replicas), (1, 5));
         assert!(node.release("key").await.unwrap());
-        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 0);
+        assert_eq!(node.snapshot().await.unwrap().pins.pinned, 0);
     });
 }
 
@@ -321,16 +321,16 @@ fn a_pinned_key_that_is_well_is_audited_once_an_interval_and_nothing_is_publishe
         let (_, peers, node) = node_among(8, with_k(5)).await;
         let mut events = node.events();
         node.set("key", "value").await.unwrap();
-        node.keep("key", 3).await.unwrap();
+        node.pin("key", 3).await.unwrap();
         peers.forget_heard();
         sleep(10 * INTERVAL).await;
         let count = |name: &str| peers.heard().iter().filter(|asked| asked.request.name() == name).count();
         let audits = count("check_store") / 5;
         assert!((9..=12).contains(&audits), "{audits} audits");
         assert_eq!(count("set"), 0);
-        let keeping = node.snapshot().await.unwrap().keeping;
-        let (age, last) = keeping.keys[0].last_audit.unwrap();
-        assert!(age <= 660_000 && (last.confirmed, last.nearest) == (5, 5), "{keeping:?}");
+        let pins = node.snapshot().await.unwrap().pins;
+        let (age, last) = pins.keys[0].last_audit.unwrap();
+        assert!(age <= 660_000 && (last.confirmed, last.nearest) == (5, 5), "{pins:?}");
         assert_eq!(next(&mut events).await, None);
     });
 }
@@ -342,7 +342,7 @@ fn however_many_keys_are_pinned_at_most_twenty_audits_begin_in_a_second() {
         let (_, peers, node) = node_among(3, config).await;
         for n in 0..200 {
             node.set(format!("key {n}"), "value").await.unwrap();
-            node.keep(format!("key {n}"), 1).await.unwrap();
+            node.pin(format!("key {n}"), 1).await.unwrap();
         }
         sleep(INTERVAL).await;
         peers.forget_heard();

@@ -61,7 +61,7 @@ async fn next_republished(events: &mut EventStream) -> Option<(String, usize)> {
     next_event(events, Duration::from_secs(600), republished).await
 }
 
-// ---- What is kept ----
+// ---- Pins ----
 
 #[test]
 fn a_key_that_was_pinned_before_a_restart_is_not_pinned_after_an_unpin_which_says_so() {
@@ -69,14 +69,14 @@ fn a_key_that_was_pinned_before_a_restart_is_not_pinned_after_an_unpin_which_say
         let setup = Setup::new(with_k(5));
         let node = setup.start().await;
         node.set("key", "ours").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         node.stop().await;
 
         let node = setup.start().await;
         let foreign = async || setup.peers.ask(0, node.local_addr(), set_for("key", "theirs", None)).await.unwrap();
         assert_eq!(foreign().await, Response::Set { stored: false, ttl: None });
-        assert!(node.unkeep("key").await.unwrap(), "it was kept, against others at least");
-        assert!(!node.unkeep("key").await.unwrap());
+        assert!(node.unpin("key").await.unwrap(), "it was pinned, against others at least");
+        assert!(!node.unpin("key").await.unwrap());
         assert!(matches!(foreign().await, Response::Set { stored: true, ttl: Some(_) }));
     });
 }
@@ -84,23 +84,23 @@ fn a_key_that_was_pinned_before_a_restart_is_not_pinned_after_an_unpin_which_say
 #[test]
 fn a_pin_for_which_there_is_no_room_leaves_the_key_as_it_was() {
     in_virtual_time(async {
-        let setup = Setup::new(Config::builder().k(5).max_kept_keys(1).build().unwrap());
+        let setup = Setup::new(Config::builder().k(5).max_pinned_keys(1).build().unwrap());
         let node = setup.start().await;
-        for key in ["kept", "other", "third"] {
+        for key in ["pinned", "other", "third"] {
             node.set(key, "ours").await.unwrap();
         }
-        node.keep("kept", 1).await.unwrap();
+        node.pin("pinned", 1).await.unwrap();
         node.stop().await;
 
         // Its replicas are not audited any more, so that there is room for another key.
         let node = setup.start().await;
-        node.keep("other", 1).await.unwrap();
-        for key in ["kept", "third"] {
-            let error = node.keep(key, 1).await.unwrap_err();
+        node.pin("other", 1).await.unwrap();
+        for key in ["pinned", "third"] {
+            let error = node.pin(key, 1).await.unwrap_err();
             assert!(matches!(error, Error::Busy { limit: 1, .. }), "{key}: {error}");
         }
         sleep(Duration::from_secs(1)).await;
-        for (key, stored) in [("kept", false), ("other", false), ("third", true)] {
+        for (key, stored) in [("pinned", false), ("other", false), ("third", true)] {
             let answer = setup.peers.ask(0, node.local_addr(), set_for(key, "theirs", None)).await;
             assert_eq!(answer, Ok(Response::Set { stored, ttl: stored.then_some(86_410) }), "{key}");
         }

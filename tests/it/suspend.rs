@@ -79,7 +79,7 @@ fn cached_copies_end_and_publications_and_audits_are_due_while_the_machine_sleep
         assert_eq!(peers.ask(0, node.local_addr(), cache).await, Ok(Response::SetCached));
         let _ = node.set("published", "value").await.unwrap();
         let _ = node.set("audited", "value").await.unwrap();
-        node.keep("audited", 1).await.unwrap();
+        node.pin("audited", 1).await.unwrap();
         // Nothing but the upkeep of the table is due for an hour.
         sleep(MINUTE).await;
         peers.forget_heard();

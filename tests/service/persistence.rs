@@ -177,8 +177,8 @@ async fn publications_go_on_in_the_next_process_and_so_does_the_id() {
     assert_eq!((node.id(), store.published.values, store.held.values), (id, 1, 1));
     assert_eq!(node.get("mine").await.unwrap(), Some(Value::from("second")));
     assert!(!store.backend.failing && store.backend.damaged == 0);
-    // Only what is published here can be kept.
-    assert!(node.keep("mine", 1).await.is_ok());
+    // Only a key that is published here can be pinned.
+    assert!(node.pin("mine", 1).await.is_ok());
 }
 
 #[tokio::test]

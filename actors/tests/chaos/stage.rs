@@ -24,8 +24,8 @@ use super::super::super::node_actor::NodeActor;
 use super::super::super::operations::join::resolver::Resolver;
 use super::super::super::outcome::{Error, GetResult};
 use super::super::super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Keep, Ping, Probe, Release, Set,
-    Unkeep,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Pin, Ping, Probe, Release, Set,
+    Unpin,
 };
 use super::super::super::socket::transport::Transport;
 use super::super::super::supervision::Ended;
@@ -42,18 +42,18 @@ const PEERS: usize = 8;
 const UNRELIABLE: usize = 6;
 const CHANGELING: usize = 7;
 
-/// Of the commits of "kept", one in so many fails: of those of a new value, and of those that leave it as it is (renewals, and pins
+/// Of the commits of "pinned", one in so many fails: of those of a new value, and of those that leave it as it is (renewals, and pins
 /// of a key that is pinned), which come in turns.
 const FAILS: u64 = 5;
 const RENEWALS_FAIL: u64 = 3;
 
 /// Memory that remembers the peers that the node knew, reports the end of a commit a little later as a disk does, and now and then does not
-/// take a change of "kept".
+/// take a change of "pinned".
 #[derive(Default)]
 struct Lasting {
     memory: MemoryStore,
     known: Recollection,
-    /// Commits of another value under "kept".
+    /// Commits of another value under "pinned".
     commits: u64,
     /// Commits that leave it as it is.
     renewals: u64,
@@ -61,9 +61,10 @@ struct Lasting {
 
 impl Lasting {
     fn fails(&mut self, changes: &[Change]) -> bool {
-        let Some(change) = changes.iter().find(|change| **change.key() == *"kept") else { return false };
+        let Some(change) = changes.iter().find(|change| **change.key() == *"pinned") else { return false };
         let held = self.memory.load().unwrap().into_iter().find(|record| record.key == *change.key());
-        let same = |put: &StoredRecord| held.is_some_and(|held| held.version == put.version && held.keep == put.keep);
+        let same =
+            |put: &StoredRecord| held.is_some_and(|held| held.version == put.version && held.pinned == put.pinned);
         if matches!(change, Change::Put(put) if same(put)) {
             self.renewals += 1;
             return self.renewals.is_multiple_of(RENEWALS_FAIL);
@@ -98,14 +99,14 @@ impl Store for Lasting {
     }
 }
 
-/// What peers do: mostly the usual. No peer ever has enough of "kept", newcomers with an odd number lack everything and are
+/// What peers do: mostly the usual. No peer ever has enough of "pinned", newcomers with an odd number lack everything and are
 /// slow to say so.
 fn script() -> impl FnMut(&Asked) -> Reply {
     let mut count = 0_u64;
     move |asked| {
         count += 1;
         match &asked.request {
-            Request::CheckStore { key, .. } if **key == *"kept" => {
+            Request::CheckStore { key, .. } if **key == *"pinned" => {
                 Response::CheckStore { has_key: false, ttl: None, age: None }.into()
             }
             Request::CheckStore { .. } if asked.peer > PEERS && asked.peer % 2 == 1 => Reply::Silence,
@@ -168,9 +169,9 @@ impl Stage {
         let stage = Self { running, _ended: ended, peers, stranger, addr, round: Cell::new(0), acknowledged };
         let contacts = vec![stage.peers.addr(0).to_string()];
         assert!(stage.running.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
-        let set = Set { key: "kept".into(), value: Arc::new("v".into()) };
+        let set = Set { key: "pinned".into(), value: Arc::new("v".into()) };
         let _ = stage.running.node.send(set).await.unwrap().unwrap();
-        stage.running.node.send(Keep { key: "kept".into(), min_replicas: 2 }).await.unwrap().unwrap();
+        stage.running.node.send(Pin { key: "pinned".into(), min_replicas: 2 }).await.unwrap().unwrap();
         stage
     }
 
@@ -195,7 +196,7 @@ impl Stage {
         let (absent, held) = (key("absent"), key("held"));
         self.peers.hold(2, &held, "v");
         requests.push(self.set(key("own")));
-        requests.push(self.set("kept".into()));
+        requests.push(self.set("pinned".into()));
         requests.push(self.set("released".into()));
         requests.push(self.request(Get::new(absent.clone())));
         requests.push(self.request(Get::new(held.clone())));
@@ -207,8 +208,8 @@ impl Stage {
         requests.push(self.request(Ping { addr: self.peers.addr(3).to_string() }));
         requests.push(self.request(Bootstrap { contacts: vec![self.peers.addr(4).to_string()] }));
         requests.push(self.request(CopyOf { key: held.clone() }));
-        requests.push(self.request(Keep { key: "kept".into(), min_replicas: 2 }));
-        requests.push(self.request(Unkeep { key: absent.clone() }));
+        requests.push(self.request(Pin { key: "pinned".into(), min_replicas: 2 }));
+        requests.push(self.request(Unpin { key: absent.clone() }));
         requests.push(self.request(Describe));
         requests.push(self.request(Probe));
         requests.push(self.foreign_set(key("foreign")));

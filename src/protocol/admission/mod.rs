@@ -95,20 +95,20 @@ pub struct AdmissionCounts {
     pub budgets: usize,
     /// Hosts whose rate of legacy writes is remembered: at most [`MAX_RATED_SOURCES`].
     pub legacy_writers: usize,
-    /// Items that wait for a pong: at most [`Config::max_held`].
-    pub held: usize,
-    /// Of these, those that wait for the address with the most of them: at most [`Config::max_held_per_address`].
-    pub held_for_one_address: usize,
+    /// Items that wait for a pong: at most [`Config::max_unverified`].
+    pub unverified: usize,
+    /// Of these, those that wait for the address with the most of them: at most [`Config::max_unverified_per_address`].
+    pub unverified_for_one_address: usize,
     /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
     /// Answers above the budget of their host, or that of all.
     pub over_budget: u64,
     /// Items refused because too many wait in all.
-    pub hold_full: u64,
+    pub unverified_full: u64,
     /// Items refused because too many wait for their address.
-    pub hold_address_full: u64,
+    pub unverified_address_full: u64,
     /// Items dropped because no pong came.
-    pub hold_expired: u64,
+    pub unverified_expired: u64,
     /// Verified addresses forgotten before their time, for newer ones.
     pub verified_forgotten: u64,
 }
@@ -143,7 +143,12 @@ impl<T> Admission<T> {
             tokens,
             budgets: Budgets::new(),
             legacy_writes: Rate::new(write_rate, write_burst, MAX_RATED_SOURCES),
-            unverified: UnverifiedItems::new(config.max_held, config.max_held_per_address, config.hold_time, ping_len),
+            unverified: UnverifiedItems::new(
+                config.max_unverified,
+                config.max_unverified_per_address,
+                config.verification_time,
+                ping_len,
+            ),
             counts: AdmissionCounts::default(),
         }
     }
@@ -247,7 +252,7 @@ impl<T> Admission<T> {
         }
     }
 
-    /// Queues `item` until `addr` is verified, or [`Config::hold_time`] is over. `credit` is the number of bytes that may be
+    /// Queues `item` until `addr` is verified, or [`Config::verification_time`] is over. `credit` is the number of bytes that may be
     /// sent there for the request of the item: the pings are taken out of it.
     ///
     /// # Errors
@@ -261,8 +266,8 @@ impl<T> Admission<T> {
     ) -> Result<AwaitingVerification, (T, UnverifiedRefusal)> {
         let queued = self.unverified.insert(canonical(addr), item, credit, now);
         match &queued {
-            Err((_, UnverifiedRefusal::Full)) => self.counts.hold_full += 1,
-            Err((_, UnverifiedRefusal::AddressFull)) => self.counts.hold_address_full += 1,
+            Err((_, UnverifiedRefusal::Full)) => self.counts.unverified_full += 1,
+            Err((_, UnverifiedRefusal::AddressFull)) => self.counts.unverified_address_full += 1,
             Ok(_) => {}
         }
         queued
@@ -272,11 +277,11 @@ impl<T> Admission<T> {
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
         self.verified.forget_outdated(now);
         let expired = self.unverified.expire(now);
-        self.counts.hold_expired += expired.len() as u64;
+        self.counts.unverified_expired += expired.len() as u64;
         expired
     }
 
-    /// The addresses to be pinged again, half of [`Config::hold_time`] after the last ping: that or its pong was lost, and the
+    /// The addresses to be pinged again, half of [`Config::verification_time`] after the last ping: that or its pong was lost, and the
     /// items that wait can pay for another one.
     pub fn ping_again(&mut self, now: Instant) -> Vec<SocketAddr> {
         self.unverified.ping_again(now)
@@ -295,8 +300,8 @@ impl<T> Admission<T> {
             verified_addresses: self.verified.len(),
             budgets: self.budgets.hosts(),
             legacy_writers: self.legacy_writes.len(),
-            held: self.unverified.len(),
-            held_for_one_address: self.unverified.most_at_one_address(),
+            unverified: self.unverified.len(),
+            unverified_for_one_address: self.unverified.most_at_one_address(),
             ..self.counts
         }
     }

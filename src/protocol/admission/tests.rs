@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::protocol::config::DEFAULT_HOLD_TIME;
+use crate::protocol::config::DEFAULT_VERIFICATION_TIME;
 use crate::protocol::entropy::SeededEntropy;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -56,14 +56,14 @@ proptest! {
         steps in prop::collection::vec(step(), 0..200),
     ) {
         let config = Config::builder()
-            .max_held(5).max_held_per_address(2).max_verified_addresses(3).verified_for(secs(2))
+            .max_unverified(5).max_unverified_per_address(2).max_verified_addresses(3).verified_for(secs(2))
             .build().unwrap();
         let mut admission: Admission<u64> = Admission::new(&config, PING_LEN, tokens());
         let mut held: Vec<(u64, u16, Instant)> = Vec::new();
         let mut proved: HashMap<u16, Instant> = HashMap::new();
         // When an address for which something waits was last pinged.
         let mut pinged: HashMap<u16, Instant> = HashMap::new();
-        let half = config.hold_time / 2;
+        let half = config.verification_time / 2;
         let (mut now, mut next) = (Instant::now(), 0);
         for step in steps {
             match step {
@@ -77,7 +77,7 @@ proptest! {
                         prop_assert_eq!(outcome, Err((next, UnverifiedRefusal::Full)));
                     } else {
                         prop_assert_eq!(outcome, Ok(AwaitingVerification { ping: there == 0 }));
-                        held.push((next, host, now + config.hold_time));
+                        held.push((next, host, now + config.verification_time));
                         pinged.entry(host).or_insert(now);
                     }
                 }
@@ -105,9 +105,9 @@ proptest! {
                 Step::Pass { ms } => now += Duration::from_millis(ms),
             }
             let counts = admission.counts();
-            prop_assert!(counts.held <= 5 && counts.verified_addresses <= 3);
-            prop_assert!(admission.unverified.addresses() <= counts.held);
-            prop_assert_eq!(counts.held, held.len());
+            prop_assert!(counts.unverified <= 5 && counts.verified_addresses <= 3);
+            prop_assert!(admission.unverified.addresses() <= counts.unverified);
+            prop_assert_eq!(counts.unverified, held.len());
             let due = held.iter().map(|(_, _, at)| *at).chain(pinged.values().map(|at| *at + half)).min();
             prop_assert_eq!(admission.next_wakeup(), due);
             for host in 0..6 {
@@ -324,12 +324,12 @@ fn an_address_is_pinged_once_for_all_items_that_wait_for_it_and_again_after_sile
     assert!(!hold(&mut admission, 1, 2, now));
     assert!(hold(&mut admission, 2, 3, now));
     assert_eq!(admission.verified(global(1, 2), None, now), [3]);
-    assert_eq!(admission.next_wakeup(), Some(now + DEFAULT_HOLD_TIME / 2));
-    assert_eq!(admission.ping_again(now + DEFAULT_HOLD_TIME / 2), [global(1, 1)]);
+    assert_eq!(admission.next_wakeup(), Some(now + DEFAULT_VERIFICATION_TIME / 2));
+    assert_eq!(admission.ping_again(now + DEFAULT_VERIFICATION_TIME / 2), [global(1, 1)]);
     assert_eq!(admission.expire(now + secs(1)), [1, 2]);
     assert_eq!((admission.ping_again(now + secs(1)), admission.next_wakeup()), (vec![], None));
     assert!(hold(&mut admission, 1, 4, now + secs(1)));
-    assert_eq!(admission.counts().hold_expired, 2);
+    assert_eq!(admission.counts().unverified_expired, 2);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn an_address_is_pinged_only_as_often_as_the_waiting_requests_pay_for() {
     };
     assert!(!hold(&mut admission, 1, PING_LEN / 2, start), "half a ping");
     assert!(hold(&mut admission, 2, PING_LEN / 2, start), "the other half");
-    let half = DEFAULT_HOLD_TIME / 2;
+    let half = DEFAULT_VERIFICATION_TIME / 2;
     assert_eq!(admission.ping_again(start + half), [], "nothing pays for it");
     assert!(hold(&mut admission, 3, PING_LEN, start + half), "until something does");
     assert_eq!(admission.expire(start + 2 * half), [1, 2]);
@@ -375,7 +375,7 @@ fn a_flood_of_forged_sources_fills_the_queue_and_no_more() {
         .filter(|host| admission.await_verification(global(*host, 1), *host, 2 * PING_LEN, now).is_ok())
         .count();
     assert_eq!(held, 256);
-    assert_eq!(admission.counts().hold_full, 10_000 - 256);
+    assert_eq!(admission.counts().unverified_full, 10_000 - 256);
     assert_eq!(admission.ping_again(now + secs(1)).len(), 256);
     assert_eq!(admission.expire(now + secs(1)).len(), 256);
     assert_eq!((admission.unverified.addresses(), admission.next_wakeup()), (0, None));

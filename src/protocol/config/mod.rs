@@ -46,12 +46,12 @@ pub const DEFAULT_MAX_QUERIES_IN_FLIGHT: usize = 4_096;
 /// Queries within a minute to an address at which nobody has ever answered. A further one fails at once.
 pub const DEFAULT_MAX_UNANSWERED: u32 = 10;
 
-/// Answers and writes that wait for a pong to prove their address. A further one is dropped and counted.
-pub const DEFAULT_MAX_HELD: usize = 256;
+/// Responses and writes that await the verification of their address. A further one is dropped and counted.
+pub const DEFAULT_MAX_UNVERIFIED: usize = 256;
 /// The same, for one address.
-pub const DEFAULT_MAX_HELD_PER_ADDRESS: usize = 4;
+pub const DEFAULT_MAX_UNVERIFIED_PER_ADDRESS: usize = 4;
 /// How long an answer or a write waits for that pong.
-pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(1);
+pub const DEFAULT_VERIFICATION_TIME: Duration = Duration::from_secs(1);
 /// Addresses remembered as verified. Beyond it the one verified longest ago is forgotten.
 pub const DEFAULT_MAX_VERIFIED_ADDRESSES: usize = 65_536;
 /// How long an address stays verified after it echoed a query id of ours.
@@ -84,14 +84,14 @@ pub const LARGE_VALUE_LEN: usize = 1_200;
 /// The largest UDP payload over IPv4 (docs/wire.md, 6).
 pub const MAX_DATAGRAM: usize = 65_507;
 
-/// How often the replicas of a kept key are counted.
+/// The interval in which the replicas of a pinned key are counted.
 pub const DEFAULT_AUDIT_INTERVAL: Duration = Duration::from_secs(600);
-/// Keys that are kept. A further one is refused with an error.
-pub const DEFAULT_MAX_KEPT_KEYS: usize = 10_000;
+/// Pinned keys. A further one is refused with an error.
+pub const DEFAULT_MAX_PINNED_KEYS: usize = 10_000;
 
-/// How long a node that is stopped may take to hand over what it holds.
+/// The time in which a node that stops transfers its copies.
 pub const DEFAULT_HAND_OFF_TIME: Duration = Duration::from_secs(2);
-/// Values a second that a newcomer is given. Further ones wait.
+/// Copies a second to one new peer. Further ones wait.
 pub const DEFAULT_HAND_OFF_RATE: u32 = 100;
 
 /// Unanswered queries in a row after which a peer may be evicted, if others answer meanwhile.
@@ -204,12 +204,12 @@ pub struct Config {
     /// Which addresses must echo a query id of ours before they cost us more than 3 times their request's bytes.
     /// Defaults to global ones.
     pub source_verification: AppliesTo,
-    /// Answers and writes that wait for such an echo (0..=65,536). Defaults to [`DEFAULT_MAX_HELD`].
-    pub max_held: usize,
-    /// The same, for one address (0..=65,536). Defaults to [`DEFAULT_MAX_HELD_PER_ADDRESS`].
-    pub max_held_per_address: usize,
-    /// How long they wait (10 ms..=60 s). Defaults to [`DEFAULT_HOLD_TIME`].
-    pub hold_time: Duration,
+    /// Responses and writes that await such an echo (0..=65,536). Defaults to [`DEFAULT_MAX_UNVERIFIED`].
+    pub max_unverified: usize,
+    /// The same, for one address (0..=65,536). Defaults to [`DEFAULT_MAX_UNVERIFIED_PER_ADDRESS`].
+    pub max_unverified_per_address: usize,
+    /// How long they wait (10 ms..=60 s). Defaults to [`DEFAULT_VERIFICATION_TIME`].
+    pub verification_time: Duration,
     /// Addresses remembered as verified (1..=16,777,216; about 100 bytes each). Defaults to [`DEFAULT_MAX_VERIFIED_ADDRESSES`].
     pub max_verified_addresses: usize,
     /// How long an address stays verified (1 s..=1 day). Defaults to [`DEFAULT_VERIFIED_FOR`].
@@ -247,18 +247,18 @@ pub struct Config {
     pub max_value_len: usize,
     /// What happens when somebody else sets a key that this node publishes. Defaults to the last writer's victory.
     pub publisher_conflict: PublisherConflict,
-    /// How often the replicas of a kept key are counted (10 ms..=30 days), jittered by a tenth; four times as often at
-    /// first after it was found in trouble. Many kept keys may make it longer: there are at most 20 audits a second, and
+    /// The interval in which the replicas of a pinned key are counted (10 ms..=30 days), jittered by a tenth; a quarter of it at
+    /// first after the key was found in trouble. Many pinned keys may make it longer: there are at most 20 audits a second, and
     /// four at once. Defaults to [`DEFAULT_AUDIT_INTERVAL`].
     pub audit_interval: Duration,
-    /// Keys that are kept (0..=1,000,000). Defaults to [`DEFAULT_MAX_KEPT_KEYS`].
-    pub max_kept_keys: usize,
-    /// How long a node that is stopped may take to hand over what it holds (0..=60 s). One that has nothing to give stops at
-    /// once; with 0 all do. Defaults to [`DEFAULT_HAND_OFF_TIME`].
+    /// Pinned keys (0..=1,000,000). Defaults to [`DEFAULT_MAX_PINNED_KEYS`].
+    pub max_pinned_keys: usize,
+    /// The time in which a node that stops transfers its copies (0..=60 s). A node without copies stops at once; with 0 every
+    /// node does. Defaults to [`DEFAULT_HAND_OFF_TIME`].
     pub hand_off_time: Duration,
-    /// Values a second that a peer is given which has entered the routing table and is among the k nearest to them
-    /// (0..=10,000); 0: it gets them by the next restore only. All such peers together get at most four times as much, and
-    /// one whose address is held to a [rate](Config::rate_limit) no more than that bears. Defaults to
+    /// Copies a second to a peer that has entered the routing table and is among the k nearest to them (0..=10,000); 0: it gets
+    /// them by the next restore only. All such peers together get at most four times as much, and one whose address has a
+    /// [rate limit](Config::rate_limit) no more than that allows. Defaults to
     /// [`DEFAULT_HAND_OFF_RATE`].
     pub hand_off_rate: u32,
 
@@ -301,9 +301,9 @@ impl Default for Config {
             max_queries_in_flight: DEFAULT_MAX_QUERIES_IN_FLIGHT,
             max_unanswered: DEFAULT_MAX_UNANSWERED,
             source_verification: AppliesTo::Global,
-            max_held: DEFAULT_MAX_HELD,
-            max_held_per_address: DEFAULT_MAX_HELD_PER_ADDRESS,
-            hold_time: DEFAULT_HOLD_TIME,
+            max_unverified: DEFAULT_MAX_UNVERIFIED,
+            max_unverified_per_address: DEFAULT_MAX_UNVERIFIED_PER_ADDRESS,
+            verification_time: DEFAULT_VERIFICATION_TIME,
             max_verified_addresses: DEFAULT_MAX_VERIFIED_ADDRESSES,
             verified_for: DEFAULT_VERIFIED_FOR,
             legacy_write_rate: DEFAULT_LEGACY_WRITE_RATE,
@@ -320,7 +320,7 @@ impl Default for Config {
             max_value_len: DEFAULT_MAX_VALUE_LEN,
             publisher_conflict: PublisherConflict::Supersede,
             audit_interval: DEFAULT_AUDIT_INTERVAL,
-            max_kept_keys: DEFAULT_MAX_KEPT_KEYS,
+            max_pinned_keys: DEFAULT_MAX_PINNED_KEYS,
             hand_off_time: DEFAULT_HAND_OFF_TIME,
             hand_off_rate: DEFAULT_HAND_OFF_RATE,
             max_failures: DEFAULT_MAX_FAILURES,

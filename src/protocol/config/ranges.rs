@@ -28,9 +28,9 @@ impl Config {
         within("max_waiting_lookups", self.max_waiting_lookups, 0, 1_000_000)?;
         within("max_queries_in_flight", self.max_queries_in_flight, 1, 1_000_000)?;
         within("max_unanswered", self.max_unanswered as usize, 2, 1_000_000)?;
-        within("max_held", self.max_held, 0, 65_536)?;
-        within("max_held_per_address", self.max_held_per_address, 0, 65_536)?;
-        lasts("hold_time", self.hold_time, MS(10), MS(60_000))?;
+        within("max_unverified", self.max_unverified, 0, 65_536)?;
+        within("max_unverified_per_address", self.max_unverified_per_address, 0, 65_536)?;
+        lasts("verification_time", self.verification_time, MS(10), MS(60_000))?;
         within("max_verified_addresses", self.max_verified_addresses, 1, 1 << 24)?;
         lasts("verified_for", self.verified_for, MS(1_000), DAYS(1))?;
         within("legacy_write_rate", self.legacy_write_rate as usize, 1, 1_000_000)?;
@@ -44,7 +44,7 @@ impl Config {
         within("max_key_len", self.max_key_len, 1, 32_768)?;
         within("max_value_len", self.max_value_len, 1, MAX_DATAGRAM)?;
         lasts("audit_interval", self.audit_interval, MS(10), DAYS(30))?;
-        within("max_kept_keys", self.max_kept_keys, 0, 1_000_000)?;
+        within("max_pinned_keys", self.max_pinned_keys, 0, 1_000_000)?;
         lasts("hand_off_time", self.hand_off_time, MS(0), MS(60_000))?;
         within("hand_off_rate", self.hand_off_rate as usize, 0, 10_000)?;
         within("max_failures", self.max_failures as usize, 1, 100)?;

@@ -45,9 +45,9 @@ pub enum Mode {
         /// Seconds that the publication has left.
         ttl: u32,
     },
-    /// Somebody's copy goes over to another: the targets are asked by `check_store` one after another, in their order, and
+    /// A copy is transferred to one peer: the targets are asked by `check_store` one after another, in their order, and
     /// the first that says "not held" gets `set` with `ttl`. That is all, once it has stored it.
-    HandOver,
+    Transfer,
     /// Nothing is placed: each target is asked by `check_store`, and that is all. See [`Audit`](super::audit::Audit).
     Audit,
 }
@@ -88,7 +88,7 @@ pub struct Placed {
     pub wrong_id: usize,
     /// The query never left this node, the second time neither.
     pub unsent: usize,
-    /// Their turn did not come, before the deadline or before another one had it (hand-overs only).
+    /// Their turn did not come, before the deadline or before another one had it (transfers only).
     pub unreached: usize,
 }
 
@@ -143,7 +143,7 @@ struct Target {
 /// One placement. Call [`Placement::next`] until it is neither [`Step::Check`] nor [`Step::Store`], and again after each
 /// event.
 ///
-/// Never more than alpha queries hold a slot, in a hand-over one; a query holds one until it ends or is [slow](Placement::handle_slow). A
+/// Never more than alpha queries hold a slot, in a transfer one; a query holds one until it ends or is [slow](Placement::handle_slow). A
 /// target that was silent, or to which nothing was sent, gets one more try, after all others have had their first: a datagram lost would cost a
 /// replica until the next restore, and `set` does the same twice as once. So at most two queries for each target (three
 /// in a restore), and all ends at [`Config::lookup_deadline`].
@@ -162,13 +162,13 @@ impl Placement {
     pub fn new(mode: Mode, targets: &[Peer], config: &Config, now: Instant) -> Self {
         let first = match mode {
             Mode::Publish => Duty::Store,
-            Mode::Restore { .. } | Mode::HandOver | Mode::Audit => Duty::Check,
+            Mode::Restore { .. } | Mode::Transfer | Mode::Audit => Duty::Check,
         };
         let fresh = |peer: &Peer| Target { peer: *peer, state: State::ToDo(first), retried: false, asked: false };
         Self {
             mode,
             targets: targets.iter().map(fresh).collect(),
-            alpha: if mode == Mode::HandOver { 1 } else { config.alpha },
+            alpha: if mode == Mode::Transfer { 1 } else { config.alpha },
             deadline: now + config.lookup_deadline,
         }
     }
@@ -178,7 +178,7 @@ impl Placement {
         if now >= self.deadline {
             self.give_up();
         }
-        if self.mode == Mode::HandOver && self.fates().any(|(_, fate)| fate == Some(Fate::Stored)) {
+        if self.mode == Mode::Transfer && self.fates().any(|(_, fate)| fate == Some(Fate::Stored)) {
             self.leave_it();
         }
         if self.targets.iter().all(|target| matches!(target.state, State::Done(_))) {

@@ -60,15 +60,15 @@ proptest! {
     }
 
     /// Whatever comes back, in whatever order: it ends, keeps to alpha slots and its number of queries, and counts
-    /// each target once; and a hand-over ends with the first that has stored.
+    /// each target once; and a transfer ends with the first that has stored.
     #[test]
     fn every_placement_ends_and_counts_each_target_once(
         seed: u64, size in 0u8..50, alpha in 1usize..6,
-        mode in prop_oneof![Just(Mode::Publish), Just(RESTORE), Just(Mode::HandOver)],
+        mode in prop_oneof![Just(Mode::Publish), Just(RESTORE), Just(Mode::Transfer)],
     ) {
         let mut entropy = SeededEntropy::new(seed);
         let mut now = Instant::now();
-        let alpha = if mode == Mode::HandOver { 1 } else { alpha };
+        let alpha = if mode == Mode::Transfer { 1 } else { alpha };
         let mut placement = start(mode, &all_near(0..size), alpha, now);
         // (id, whether it was a check, whether it holds a slot)
         let mut in_flight: Vec<(NodeId, bool, bool)> = Vec::new();
@@ -111,7 +111,7 @@ proptest! {
         let placed = placement.outcome();
         prop_assert_eq!(placed.asked + placed.unsent + placed.unreached, usize::from(size));
         let Placed { stored, refused, held_already, silent, wrong_id, .. } = placed;
-        prop_assert!(mode != Mode::HandOver || stored <= 1);
+        prop_assert!(mode != Mode::Transfer || stored <= 1);
         prop_assert_eq!(placed.asked, stored + refused + held_already + silent + wrong_id);
     }
 }
@@ -152,9 +152,9 @@ fn a_restore_sets_only_where_the_key_is_not_held() {
 }
 
 #[test]
-fn a_hand_over_asks_one_after_the_other_and_ends_with_the_first_that_lacked_it() {
+fn a_transfer_asks_one_after_the_other_and_ends_with_the_first_that_lacked_it() {
     let now = Instant::now();
-    let mut placement = start(Mode::HandOver, &all_near(0..5), 3, now);
+    let mut placement = start(Mode::Transfer, &all_near(0..5), 3, now);
     assert_eq!(sends(&mut placement, now), [Step::Check(near(0))]);
     placement.handle_checked(&near(0).id, true);
     assert_eq!(sends(&mut placement, now), [Step::Check(near(1))]);

@@ -47,7 +47,7 @@ pub(crate) fn record(key: &str, value: impl Into<Value>, version: u64, now: Inst
         key: key.into(),
         value: Arc::new(value.into()),
         class: Class::Held,
-        keep: false,
+        pinned: false,
         version,
         writer: Writer::Unknown,
         source: None,
@@ -107,7 +107,7 @@ fn what_was_put_comes_back_whole(store: &mut dyn Store) {
         record(&"ключ".repeat(128), "a long key", 6, now),
         StoredRecord {
             class: Class::Published,
-            keep: true,
+            pinned: true,
             writer: Writer::Own,
             replaced,
             ..record("published", "ours", 7, now)

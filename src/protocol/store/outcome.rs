@@ -131,9 +131,9 @@ pub enum Refusal {
     /// No room can be made for it.
     #[error("the store is full")]
     Full,
-    /// This node publishes another value under this key and keeps it.
-    #[error("this node publishes the key and keeps its own value")]
-    KeyKept,
+    /// This node publishes another value under this key, and its policy or a pin protects that.
+    #[error("this node publishes another value under the key, which is protected")]
+    PublicationHeld,
     /// Another value is held, and the one that came is an older one.
     #[error("it is an older value, which its sender restores")]
     Stale,
@@ -152,8 +152,8 @@ pub struct Refusals {
     pub source_full: u64,
     /// The store was full.
     pub full: u64,
-    /// This node published the key and kept its own value.
-    pub key_kept: u64,
+    /// Refused because this node publishes another value under the key, which its policy or a pin protects.
+    pub publication_held: u64,
     /// [`Refusal::Stale`].
     pub stale: u64,
 }
@@ -166,7 +166,7 @@ impl Refusals {
             Refusal::NoTimeLeft => &mut self.no_time_left,
             Refusal::SourceFull => &mut self.source_full,
             Refusal::Full => &mut self.full,
-            Refusal::KeyKept => &mut self.key_kept,
+            Refusal::PublicationHeld => &mut self.publication_held,
             Refusal::Stale => &mut self.stale,
         } += 1;
     }

@@ -168,7 +168,7 @@ impl Edit {
     fn change(&self, record: &mut Record) {
         match self {
             Self::Put(_) | Self::Remove => {}
-            Self::Pin(pinned) => record.stored.keep = *pinned,
+            Self::Pin(pinned) => record.stored.pinned = *pinned,
             Self::Release { version } => record.release(*version),
             Self::Renew(Renewal { expires_at, published, writer, put_off }) => {
                 record.stored.expires_at =

@@ -72,10 +72,10 @@ impl Records {
 
     fn plan_publication(&mut self, key: Arc<str>, value: Arc<Value>, now: Instant, entropy: &mut dyn Entropy) -> Plan {
         self.drop_expired(&key, now);
-        let pinned = self.is_kept(&key);
+        let pinned = self.is_pinned(&key);
         let mut record = self.with_value(&key, value, Writer::Own, now);
         record.stored.class = Class::Published;
-        record.stored.keep = pinned;
+        record.stored.pinned = pinned;
         record.stored.source = None;
         record.stored.expires_at = now + self.config.key_expiry;
         record.date(now, true);
@@ -86,7 +86,7 @@ impl Records {
     }
 
     fn plan_pin(&self, key: Arc<str>, pin: bool) -> Plan {
-        let was_pinned = self.is_kept(&key);
+        let was_pinned = self.is_pinned(&key);
         match pin {
             true if self.is_published(&key) => Plan::new(&key, Edit::Pin(true), WriteOutcome::Pinned { was_pinned }),
             false if was_pinned => Plan::new(&key, Edit::Pin(false), WriteOutcome::Unpinned),

@@ -89,7 +89,7 @@ pub struct StoredRecord {
     /// [`Class::Published`] or [`Class::Held`].
     pub class: Class,
     /// Whether the publication is held against any other writer.
-    pub keep: bool,
+    pub pinned: bool,
     /// Grows with each value that this node takes in, over all keys.
     pub version: u64,
     /// Who published the value.
@@ -165,7 +165,7 @@ impl Record {
     /// It is a publication of this node no more, and held under `version` until it ends.
     pub(super) fn release(&mut self, version: u64) {
         self.stored.class = Class::Held;
-        self.stored.keep = false;
+        self.stored.pinned = false;
         self.stored.version = version;
     }
 
@@ -215,7 +215,7 @@ mod tests {
             key: "key".into(),
             value: Arc::new(value.into()),
             class: Class::Held,
-            keep: false,
+            pinned: false,
             version: 1,
             writer: Writer::Own,
             source: None,

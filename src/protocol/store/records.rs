@@ -105,7 +105,7 @@ impl Records {
     /// Whether it is a publication of ours that gives way to no other value.
     pub(super) fn stands(&self, record: &Record) -> bool {
         let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
-        record.is_published() && (holds_on || record.stored.keep)
+        record.is_published() && (holds_on || record.stored.pinned)
     }
 
     /// Whether a full copy of `key` is held, even one that has ended and was not dropped yet.
@@ -125,8 +125,8 @@ impl Records {
     }
 
     /// Whether our publication of `key` is [pinned](super::Write::Pin).
-    pub fn is_kept(&self, key: &str) -> bool {
-        self.holdings.get(key).is_some_and(|record| record.is_published() && record.stored.keep)
+    pub fn is_pinned(&self, key: &str) -> bool {
+        self.holdings.get(key).is_some_and(|record| record.is_published() && record.stored.pinned)
     }
 
     /// Whether what was due as `version` is still to be sent: not set anew, superseded, released, replaced or gone.
@@ -264,13 +264,13 @@ impl Records {
         let (version, own) = (self.version, self.own);
         let mut record = self.holdings.get(key).cloned().unwrap_or_else(|| {
             let (key, value, class, replaced) = (key.clone(), value.clone(), Class::Cached, Vec::new());
-            let (keep, source, stored_at, expires_at, published_at, dated) = (false, None, now, now, now, false);
+            let (pinned, source, stored_at, expires_at, published_at, dated) = (false, None, now, now, now, false);
             Record::new(
                 StoredRecord {
                     key,
                     value,
                     class,
-                    keep,
+                    pinned,
                     version,
                     writer,
                     source,

@@ -91,8 +91,8 @@ pub(super) fn judge_lapsed(record: &Record, write: &RemoteWrite, now: Instant, c
 fn take_the_place(record: &Record, config: &Config) -> Verdict {
     match (record.is_published(), config.publisher_conflict) {
         (false, _) => Verdict::Replace,
-        (true, PublisherConflict::Hold) => Verdict::Refuse(Refusal::KeyKept),
-        (true, _) if record.stored.keep => Verdict::Refuse(Refusal::KeyKept),
+        (true, PublisherConflict::Hold) => Verdict::Refuse(Refusal::PublicationHeld),
+        (true, _) if record.stored.pinned => Verdict::Refuse(Refusal::PublicationHeld),
         (true, PublisherConflict::Supersede) => Verdict::Supersede,
     }
 }
@@ -139,7 +139,7 @@ mod tests {
             key: "key".into(),
             value: Arc::new("old".into()),
             class,
-            keep: false,
+            pinned: false,
             version: 1,
             writer: old_writer,
             source: None,
@@ -278,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_publication_is_not_superseded() {
+    fn a_pinned_publication_is_not_superseded() {
         let mut ours = record(Class::Published, Writer::Own);
         let foreign = write("other", None, 5, OURS);
         let hold = Config { publisher_conflict: PublisherConflict::Hold, ..Config::default() };
-        assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::KeyKept));
-        ours.stored.keep = true;
-        assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::KeyKept));
+        assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::PublicationHeld));
+        ours.stored.pinned = true;
+        assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::PublicationHeld));
         assert_eq!(judged(&ours, &write("new", None, 5, OURS)), Verdict::Redate);
     }
 }

@@ -183,7 +183,7 @@ impl Records {
         let (evicted, reserved) = self.holdings.reserve(&key, &claim)?;
         let mut record = self.with_value(&key, value, writer, now);
         record.stored.class = class;
-        record.stored.keep = false;
+        record.stored.pinned = false;
         record.stored.source = Some(source);
         record.stored.expires_at = now + life;
         record.date(published_at, dated);

@@ -43,7 +43,7 @@ async fn begin_set(node: &Node, value: &'static str) -> JoinHandle<Result<(), Er
 
 async fn begin_pin(node: &Node) -> JoinHandle<Result<(), Error>> {
     let node = node.clone();
-    begin(async move { node.keep("key", 1).await }).await
+    begin(async move { node.pin("key", 1).await }).await
 }
 
 async fn begin_release(node: &Node) -> JoinHandle<Result<bool, Error>> {
@@ -55,10 +55,10 @@ async fn begin_release(node: &Node) -> JoinHandle<Result<bool, Error>> {
 async fn held(node: &Node, store: &Moody) -> Option<(Class, Value, bool)> {
     sleep(Duration::from_secs(5)).await;
     let copy = node.copy_of("key").await.unwrap();
-    let kept = node.health("key").await.ok().and_then(|health| health.here).is_some_and(|here| here.kept);
-    let here = copy.map(|copy| (copy.class, Value::clone(&copy.value), kept));
+    let pinned = node.health("key").await.ok().and_then(|health| health.here).is_some_and(|here| here.pinned);
+    let here = copy.map(|copy| (copy.class, Value::clone(&copy.value), pinned));
     let state = store.state();
-    let on_disk = state.disk.get("key").map(|record| (record.class, Value::clone(&record.value), record.keep));
+    let on_disk = state.disk.get("key").map(|record| (record.class, Value::clone(&record.value), record.pinned));
     assert_eq!(here, on_disk, "memory and disk");
     here
 }
@@ -90,13 +90,13 @@ fn a_repetition_and_a_pin_behind_a_set_that_failed_are_taken_as_if_that_had_neve
         store.is_now(Mood::Waits);
         let renewal = begin_set(&node, "ours").await;
         let same = begin_foreign(&peers, 0, &node, "ours").await;
-        let keep = begin_pin(&node).await;
-        assert!(!same.is_finished() && !keep.is_finished(), "they wait for it");
+        let pin = begin_pin(&node).await;
+        assert!(!same.is_finished() && !pin.is_finished(), "they wait for it");
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
         assert!(matches!(renewal.await.unwrap(), Err(Error::Store(_))));
         assert_eq!(same.await.unwrap(), Some(true), "it was committed before");
-        assert!(keep.await.unwrap().is_ok());
+        assert!(pin.await.unwrap().is_ok());
         assert_eq!(held(&node, &store).await, Some((Class::Published, "ours".into(), true)));
         assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
     });
@@ -110,11 +110,11 @@ fn a_pin_behind_a_set_that_failed_pins_the_value_that_was_there() {
         let _ = node.set("key", "old").await.unwrap();
         store.is_now(Mood::Waits);
         let new = begin_set(&node, "new").await;
-        let keep = begin_pin(&node).await;
+        let pin = begin_pin(&node).await;
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
         assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
-        assert!(keep.await.unwrap().is_ok());
+        assert!(pin.await.unwrap().is_ok());
         assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), true)));
         assert_eq!(begin_foreign(&peers, 0, &node, "theirs").await.await.unwrap(), Some(false));
     });
@@ -127,13 +127,13 @@ fn a_pin_behind_a_set_of_a_new_key_that_failed_fails_too() {
         let (node, _peers) = node_and_peers(&store, 1).await;
         store.is_now(Mood::Waits);
         let new = begin_set(&node, "new").await;
-        let keep = begin_pin(&node).await;
+        let pin = begin_pin(&node).await;
         store.is_now(Mood::Commits);
         store.fail_if(|number, _| number == 0);
         assert!(matches!(new.await.unwrap(), Err(Error::Store(_))));
-        assert!(matches!(keep.await.unwrap(), Err(Error::NotPublished { .. })));
+        assert!(matches!(pin.await.unwrap(), Err(Error::NotPublished { .. })));
         assert_eq!(held(&node, &store).await, None);
-        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 0);
+        assert_eq!(node.snapshot().await.unwrap().pins.pinned, 0);
     });
 }
 
@@ -147,12 +147,12 @@ fn what_waits_behind_a_set_that_failed_is_committed_or_fails_by_itself() {
             store.is_now(Mood::Waits);
             let groups = store.state().groups.len();
             let new = begin_set(&node, "new").await;
-            let keep = begin_pin(&node).await;
+            let pin = begin_pin(&node).await;
             assert_eq!(store.state().groups.len(), groups + 1, "the store has the first only");
             store.is_now(if commits { Mood::Commits } else { Mood::Fails });
             store.fail_if(|number, _| number == 0);
             assert!(new.await.unwrap().is_err());
-            assert_eq!(keep.await.unwrap().is_ok(), commits);
+            assert_eq!(pin.await.unwrap().is_ok(), commits);
             assert_eq!(node.get("key").await.unwrap(), Some("old".into()));
             store.is_now(Mood::Commits);
             assert_eq!(held(&node, &store).await, Some((Class::Published, "old".into(), commits)));
@@ -289,7 +289,7 @@ fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_pinned_a
         }
         sleep(Duration::from_secs(5)).await;
         let _ = node.set("key", "ours").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         let mut events = node.events();
         // The audit begins while the key is released and that is not committed yet, and takes its time.
         store.is_now(Mood::Waits);
@@ -310,9 +310,9 @@ fn an_audit_from_before_a_release_says_nothing_of_a_key_that_is_set_and_pinned_a
         store.commit_all();
         assert!(release.await.unwrap().unwrap());
         let _ = node.set("key", "ours again").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(node.snapshot().await.unwrap().keeping.kept, 1);
+        assert_eq!(node.snapshot().await.unwrap().pins.pinned, 1);
         node.stop().await;
         while let Some(event) = events.next().await {
             assert!(!matches!(event, Event::NoLongerPinned { .. }), "{event:?}");

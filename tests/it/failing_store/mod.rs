@@ -119,7 +119,7 @@ fn a_release_that_cannot_be_committed_is_an_error_and_the_publication_goes_on() 
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
         let _ = node.set("key", "value").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         for mood in [Mood::Fails, Mood::Dies] {
             store.is_now(mood);
             assert!(matches!(node.release("key").await, Err(Error::Store(_))));
@@ -129,12 +129,12 @@ fn a_release_that_cannot_be_committed_is_an_error_and_the_publication_goes_on() 
         let _ = node.set("another", "value").await.unwrap();
         assert_eq!(store.published(), Some(true), "a node that comes back publishes it");
         let seen = node.snapshot().await.unwrap();
-        assert_eq!((seen.store.published.values, seen.keeping.kept), (2, 1));
+        assert_eq!((seen.store.published.values, seen.pins.pinned), (2, 1));
         let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
 
         assert!(node.release("key").await.unwrap());
-        assert_eq!((store.published(), node.snapshot().await.unwrap().keeping.kept), (None, 0));
+        assert_eq!((store.published(), node.snapshot().await.unwrap().pins.pinned), (None, 0));
         assert!(!node.release("key").await.unwrap());
     });
 }
@@ -145,13 +145,13 @@ fn a_release_is_not_acknowledged_before_the_commit_that_holds_it() {
         let store = Moody::default();
         let (node, _peers) = node_and_peers(&store, 1).await;
         let _ = node.set("key", "value").await.unwrap();
-        node.keep("key", 1).await.unwrap();
-        for ends in ["unkeep", "release"] {
+        node.pin("key", 1).await.unwrap();
+        for ends in ["unpin", "release"] {
             store.is_now(Mood::Waits);
             let ending = {
                 let node = node.clone();
                 actix_rt::spawn(async move {
-                    if ends == "unkeep" { node.unkeep("key").await } else { node.release("key").await }
+                    if ends == "unpin" { node.unpin("key").await } else { node.release("key").await }
                 })
             };
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -159,7 +159,7 @@ fn a_release_is_not_acknowledged_before_the_commit_that_holds_it() {
             store.is_now(Mood::Commits);
             store.commit_all();
             assert!(ending.await.unwrap().unwrap(), "{ends}");
-            assert_eq!(store.published(), (ends == "unkeep").then_some(false));
+            assert_eq!(store.published(), (ends == "unpin").then_some(false));
         }
     });
 }
@@ -170,20 +170,20 @@ fn an_unpin_or_another_pin_that_cannot_be_committed_leaves_the_key_pinned() {
         let store = Moody::default();
         let (node, peers) = node_and_peers(&store, 1).await;
         let _ = node.set("key", "value").await.unwrap();
-        node.keep("key", 3).await.unwrap();
+        node.pin("key", 3).await.unwrap();
         for mood in [Mood::Fails, Mood::Dies] {
             for again in [true, false] {
                 store.is_now(mood);
-                let outcome = if again { node.keep("key", 5).await } else { node.unkeep("key").await.map(|_| ()) };
+                let outcome = if again { node.pin("key", 5).await } else { node.unpin("key").await.map(|_| ()) };
                 assert!(matches!(outcome, Err(Error::Store(_))), "again {again}: {outcome:?}");
                 store.is_now(Mood::Commits);
                 let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
                 assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "again {again}: {answer:?}");
-                let keeping = node.snapshot().await.unwrap().keeping;
-                assert_eq!(keeping.keys.first().map(|kept| kept.min_replicas), Some(3), "again {again}");
+                let pins = node.snapshot().await.unwrap().pins;
+                assert_eq!(pins.keys.first().map(|pinned| pinned.min_replicas), Some(3), "again {again}");
             }
         }
-        assert!(node.unkeep("key").await.unwrap());
+        assert!(node.unpin("key").await.unwrap());
         assert_eq!(store.published(), Some(false));
         let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
         assert!(matches!(answer, Ok(Response::Set { stored: true, .. })), "{answer:?}");
@@ -193,18 +193,18 @@ fn an_unpin_or_another_pin_that_cannot_be_committed_leaves_the_key_pinned() {
 #[test]
 fn of_pins_and_unpins_that_fail_together_with_a_foreign_write_none_is_left_behind() {
     in_virtual_time(async {
-        for kept in [true, false] {
+        for pinned in [true, false] {
             let store = Moody::default();
             let (node, peers) = node_and_peers(&store, 1).await;
             let _ = node.set("key", "value").await.unwrap();
-            if kept {
-                node.keep("key", 3).await.unwrap();
+            if pinned {
+                node.pin("key", 3).await.unwrap();
             }
             store.is_now(Mood::Waits);
-            let words = [!kept, kept, !kept].map(|keep| {
+            let words = [!pinned, pinned, !pinned].map(|pin| {
                 let node = node.clone();
                 actix_rt::spawn(async move {
-                    if keep { node.keep("key", 5).await } else { node.unkeep("key").await.map(|_| ()) }
+                    if pin { node.pin("key", 5).await } else { node.unpin("key").await.map(|_| ()) }
                 })
             });
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -216,13 +216,16 @@ fn of_pins_and_unpins_that_fail_together_with_a_foreign_write_none_is_left_behin
             store.fail_all();
             for (number, word) in words.into_iter().enumerate() {
                 let outcome = word.await.unwrap();
-                // Where the keep before it has failed, an unkeep has nothing to do.
-                let is_moot = !kept && number == 1;
-                assert!(if is_moot { outcome.is_ok() } else { matches!(outcome, Err(Error::Store(_))) }, "kept {kept}");
+                // Where the pin before it has failed, an unpin has nothing to do.
+                let is_obsolete = !pinned && number == 1;
+                assert!(
+                    if is_obsolete { outcome.is_ok() } else { matches!(outcome, Err(Error::Store(_))) },
+                    "pinned {pinned}"
+                );
             }
             assert!(matches!(foreign.await.unwrap(), Ok(Response::Set { stored: false, .. })));
             let here = node.health("key").await.unwrap().here.unwrap();
-            assert_eq!((here.class, here.kept), (Class::Published, kept));
+            assert_eq!((here.class, here.pinned), (Class::Published, pinned));
         }
     });
 }

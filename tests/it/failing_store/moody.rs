@@ -78,9 +78,9 @@ impl Moody {
         }
     }
 
-    /// Whether what is committed under "key" is a publication, and whether that is kept.
+    /// Whether what is committed under "key" is a publication, and whether it is pinned.
     pub(crate) fn published(&self) -> Option<bool> {
-        self.state().disk.get("key").filter(|record| record.class == Class::Published).map(|record| record.keep)
+        self.state().disk.get("key").filter(|record| record.class == Class::Published).map(|record| record.pinned)
     }
 }
 

@@ -56,9 +56,9 @@ async fn run(case: &Case, name: &str) {
         async |n, cached| peers.ask(n, node.local_addr(), write(cached, if n == 0 { "ours" } else { "theirs" })).await;
     match *copy {
         "published" => drop(node.set("key", "ours").await.expect("the node runs")),
-        "kept" => {
+        "pinned" => {
             let _ = node.set("key", "ours").await.expect("the node runs");
-            node.keep("key", 1).await.expect("the node runs");
+            node.pin("key", 1).await.expect("the node runs");
         }
         "held" => assert!(matches!(by(0, false).await, Ok(Response::Set { stored: true, ttl: Some(_) }))),
         _ => assert_eq!(by(0, true).await, Ok(Response::SetCached)),
@@ -117,8 +117,8 @@ fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it(
             for (copy, cached, (left, told)) in [
                 ("published", false, published),
                 ("published", true, acknowledged(PUBLISHED)),
-                ("kept", false, refused),
-                ("kept", true, acknowledged(PUBLISHED)),
+                ("pinned", false, refused),
+                ("pinned", true, acknowledged(PUBLISHED)),
                 ("held", false, (("theirs", HELD), set(true))),
                 ("held", true, acknowledged(HELD)),
                 ("cached", false, (("theirs", HELD), set(true))),
@@ -145,7 +145,7 @@ fn a_pinned_value_stands_against_ten_thousand_foreign_writes_through_the_whole_n
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
         let node = start(&network, Node::builder().bootstrap([peers.addr(0)])).await;
         let _ = node.set("key", "ours").await.unwrap();
-        node.keep("key", 1).await.unwrap();
+        node.pin("key", 1).await.unwrap();
         for n in 0..10_000u32 {
             let write = set_for("key", n.to_string(), (n % 3 == 0).then_some(5_000));
             let claim = Some(peers.id(n as usize % 3));
@@ -158,6 +158,6 @@ fn a_pinned_value_stands_against_ten_thousand_foreign_writes_through_the_whole_n
         let copy = node.copy_of("key").await.unwrap().expect("it is held");
         assert_eq!((&*copy.value, copy.class), (&Value::from("ours"), Class::Published));
         let refused = node.snapshot().await.unwrap().store.refused;
-        assert_eq!(refused.key_kept + refused.stale, 10_000);
+        assert_eq!(refused.publication_held + refused.stale, 10_000);
     });
 }

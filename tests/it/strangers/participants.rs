@@ -209,12 +209,12 @@ fn a_token_is_worth_as_much_as_ever_after_the_memory_of_who_answered_was_flushed
         let admission = node.snapshot().await.unwrap().admission;
         assert_eq!((admission.verified_addresses, before <= 100), (100, true));
 
-        let held = node.counters().get(Counter::Held);
+        let held = node.counters().get(Counter::Unverified);
         let read = ask(&asker, &node, 2, token, Request::FindValue { key: "large".into() }).await;
         assert!(matches!(&read[0].body, Body::Response(Response::Value { value, .. }) if value.len() == 50_000));
         let written = ask(&asker, &node, 3, token, set("mine", "v")).await;
         assert!(matches!(written[0].body, Body::Response(Response::Set { stored: true, .. })));
-        assert_eq!(node.counters().get(Counter::Held), held, "nothing of it waited for a pong");
+        assert_eq!(node.counters().get(Counter::Unverified), held, "nothing of it waited for a pong");
         // Another's token, or a made-up one, is none.
         let other = network.endpoint();
         let stolen = ask(&other, &node, 4, token, set("theirs", "v")).await;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::config::{DEFAULT_HOLD_TIME, DEFAULT_MAX_HELD, DEFAULT_MAX_HELD_PER_ADDRESS};
+use kademlia_dynamic::protocol::config::{
+    DEFAULT_MAX_UNVERIFIED, DEFAULT_MAX_UNVERIFIED_PER_ADDRESS, DEFAULT_VERIFICATION_TIME,
+};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::sim::{MemoryTransport, in_virtual_time};
@@ -92,7 +94,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         }
         sleep(Duration::from_millis(20)).await;
         // 100 and 100 and 56; all others find no room.
-        assert_eq!(counted(Counter::HeldFull), sent - DEFAULT_MAX_HELD as u64);
+        assert_eq!(counted(Counter::UnverifiedFull), sent - DEFAULT_MAX_UNVERIFIED as u64);
         let store = async || node.snapshot().await.unwrap().store;
         assert_eq!((store().await.held.values, store().await.cached.values), (0, 0));
 
@@ -110,18 +112,18 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         let taken = store().await;
         assert_eq!(taken.held.values + taken.cached.values, 3 * proved, "what waited of theirs");
         assert_eq!(counted(Counter::NotVerified), 0);
-        sleep(DEFAULT_HOLD_TIME).await;
-        let given_up = DEFAULT_MAX_HELD as u64 - (taken.held.values + taken.cached.values) as u64;
+        sleep(DEFAULT_VERIFICATION_TIME).await;
+        let given_up = DEFAULT_MAX_UNVERIFIED as u64 - (taken.held.values + taken.cached.values) as u64;
         assert_eq!(counted(Counter::NotVerified), given_up);
 
         // One address alone has four places.
-        let (one, before) = (network.endpoint(), counted(Counter::HeldFull));
+        let (one, before) = (network.endpoint(), counted(Counter::UnverifiedFull));
         for n in 0..20 {
             let write = Body::Request(set(&format!("one {n}"), "v"));
             network.send(one.addr(), node.local_addr(), legacy(one.addr(), None, n, write));
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_millis(20)).await;
-        assert_eq!(counted(Counter::HeldFull) - before, 20 - DEFAULT_MAX_HELD_PER_ADDRESS as u64);
+        assert_eq!(counted(Counter::UnverifiedFull) - before, 20 - DEFAULT_MAX_UNVERIFIED_PER_ADDRESS as u64);
     });
 }

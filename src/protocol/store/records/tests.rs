@@ -76,12 +76,12 @@ impl Bench {
         Publication { version, expires_at: self.get(key).unwrap().expires_at }
     }
 
-    /// Whether there was a publication to keep.
-    fn keep(&mut self, key: &str) -> bool {
+    /// Whether there was a publication to pin.
+    fn pin(&mut self, key: &str) -> bool {
         matches!(self.ask(Write::Pin(key.into())), Ok(WriteOutcome::Pinned { .. }))
     }
 
-    fn unkeep(&mut self, key: &str) -> bool {
+    fn unpin(&mut self, key: &str) -> bool {
         self.ask(Write::Unpin(key.into())) == Ok(WriteOutcome::Unpinned)
     }
 

@@ -87,29 +87,29 @@ fn our_own_older_value_never_supersedes_our_newer_one() {
 }
 
 #[test]
-fn a_kept_key_and_a_holding_node_refuse_and_acknowledge() {
+fn a_pinned_key_and_a_holding_node_refuse_and_acknowledge() {
     let hold = Config::builder().publisher_conflict(PublisherConflict::Hold).build().unwrap();
     let mut holding = Bench::new(hold);
     holding.publish("key", "ours");
-    let mut keeping = Bench::new(Config::default());
-    keeping.publish("key", "ours");
-    assert!(keeping.keep("key") && !keeping.keep("none"));
-    keeping.publish("key", "ours too");
-    for bench in [&mut holding, &mut keeping] {
-        assert_eq!(bench.set("key", "theirs", 5), Err(Refusal::KeyKept));
+    let mut pinning = Bench::new(Config::default());
+    pinning.publish("key", "ours");
+    assert!(pinning.pin("key") && !pinning.pin("none"));
+    pinning.publish("key", "ours too");
+    for bench in [&mut holding, &mut pinning] {
+        assert_eq!(bench.set("key", "theirs", 5), Err(Refusal::PublicationHeld));
         assert!(bench.records.is_published("key"));
-        assert_eq!(bench.records.snapshot().refused.key_kept, 1);
+        assert_eq!(bench.records.snapshot().refused.publication_held, 1);
     }
-    keeping.release("key");
-    assert_eq!(keeping.set("key", "theirs", 5), Ok(WriteOutcome::Stored));
+    pinning.release("key");
+    assert_eq!(pinning.set("key", "theirs", 5), Ok(WriteOutcome::Stored));
 }
 
 #[test]
-fn a_key_that_is_kept_no_more_can_be_superseded_again() {
+fn an_unpinned_key_can_be_superseded_again() {
     let mut bench = Bench::new(Config::default());
     bench.publish("key", "ours");
-    assert!(!bench.unkeep("key") && bench.keep("key") && bench.records.is_kept("key"));
-    assert!(bench.unkeep("key") && !bench.records.is_kept("key") && bench.records.is_published("key"));
+    assert!(!bench.unpin("key") && bench.pin("key") && bench.records.is_pinned("key"));
+    assert!(bench.unpin("key") && !bench.records.is_pinned("key") && bench.records.is_published("key"));
     assert!(matches!(bench.set("key", "theirs", 5), Ok(WriteOutcome::Superseded { .. })));
 }
 

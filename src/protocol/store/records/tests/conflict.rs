@@ -8,9 +8,9 @@ fn holding(copy: &str, policy: PublisherConflict) -> Bench {
     let mut bench = Bench::new(Config::builder().publisher_conflict(policy).build().unwrap());
     match copy {
         "published" => drop(bench.publish("key", "ours")),
-        "kept" => {
+        "pinned" => {
             bench.publish("key", "ours");
-            assert!(bench.keep("key"));
+            assert!(bench.pin("key"));
         }
         "released" => {
             bench.publish("key", "ours");
@@ -32,7 +32,7 @@ pub(super) fn word(outcome: &Result<WriteOutcome, Refusal>) -> &'static str {
         Ok(WriteOutcome::Superseded { .. }) => "superseded",
         Ok(other) => panic!("{other:?} is none of a peer's write"),
         Err(Refusal::Stale) => "stale",
-        Err(Refusal::KeyKept) => "kept",
+        Err(Refusal::PublicationHeld) => "held",
         Err(_) => "refused",
     }
 }
@@ -49,15 +49,15 @@ fn what_a_foreign_write_does_depends_on_the_copy_and_the_policy_alone() {
         ("published", Supersede, "set", "superseded", theirs, held),
         ("published", Supersede, "restore", "stale", ours, published),
         ("published", Supersede, "set_cached", "stale", ours, published),
-        ("published", Hold, "set", "kept", ours, published),
+        ("published", Hold, "set", "held", ours, published),
         ("published", Hold, "restore", "stale", ours, published),
         ("published", Hold, "set_cached", "stale", ours, published),
-        ("kept", Supersede, "set", "kept", ours, published),
-        ("kept", Supersede, "restore", "stale", ours, published),
-        ("kept", Supersede, "set_cached", "stale", ours, published),
-        ("kept", Hold, "set", "kept", ours, published),
-        ("kept", Hold, "restore", "stale", ours, published),
-        ("kept", Hold, "set_cached", "stale", ours, published),
+        ("pinned", Supersede, "set", "held", ours, published),
+        ("pinned", Supersede, "restore", "stale", ours, published),
+        ("pinned", Supersede, "set_cached", "stale", ours, published),
+        ("pinned", Hold, "set", "held", ours, published),
+        ("pinned", Hold, "restore", "stale", ours, published),
+        ("pinned", Hold, "set_cached", "stale", ours, published),
         ("released", Supersede, "set", "stored", theirs, held),
         ("released", Hold, "set", "stored", theirs, held),
         ("held", Supersede, "set", "stored", theirs, held),
@@ -92,8 +92,8 @@ fn what_a_foreign_write_does_depends_on_the_copy_and_the_policy_alone() {
 }
 
 #[test]
-fn a_kept_value_stands_against_a_hundred_thousand_foreign_writes() {
-    let mut bench = holding("kept", PublisherConflict::Supersede);
+fn a_pinned_value_stands_against_a_hundred_thousand_foreign_writes() {
+    let mut bench = holding("pinned", PublisherConflict::Supersede);
     let theirs: Vec<Arc<Value>> = (0..10).map(|n| value(&format!("theirs {n}"))).collect();
     for n in 0..100_000u32 {
         let from = SocketAddr::from(([45, (n >> 16) as u8, (n >> 8) as u8, n as u8], 7));
@@ -108,7 +108,7 @@ fn a_kept_value_stands_against_a_hundred_thousand_foreign_writes() {
         assert!(outcome.is_err());
     }
     assert_eq!((bench.text("key").as_deref(), bench.class("key")), (Some("ours"), Some(Class::Published)));
-    let Refusals { key_kept, stale, .. } = bench.records.snapshot().refused;
-    assert_eq!((key_kept, stale), (50_000, 50_000));
+    let Refusals { publication_held, stale, .. } = bench.records.snapshot().refused;
+    assert_eq!((publication_held, stale), (50_000, 50_000));
     assert_eq!(bench.records.snapshot().remote.values, 0, "and none of them takes up room");
 }

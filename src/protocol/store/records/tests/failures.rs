@@ -271,7 +271,7 @@ fn what_time_changes_while_a_write_is_in_flight_holds_however_that_ends() {
         assert!(all.unsaved.contains("key"), "it would overtake the commit that is under way");
         all.end(committed);
         assert_eq!((all.bench.seconds_left("key"), all.bench.records.next_due()), (Some(86_410), due));
-        assert_eq!((all.bench.records.is_kept("key"), all.bench.get("key").unwrap().age), (committed, None));
+        assert_eq!((all.bench.records.is_pinned("key"), all.bench.get("key").unwrap().age), (committed, None));
         all.save();
         assert_eq!(all.memory(), all.disk());
     }

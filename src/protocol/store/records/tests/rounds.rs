@@ -113,10 +113,10 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
     bench.publish("released", "v");
     assert!(bench.release("released"));
     assert_eq!(bench.set("held", "v", 5), Ok(WriteOutcome::Stored));
-    for key in ["ours", "kept"] {
+    for key in ["ours", "pinned"] {
         bench.publish(key, "v");
     }
-    assert!(bench.keep("kept"));
+    assert!(bench.pin("pinned"));
     let (mut bench, lapsed) = after(bench, 30 * DAY);
     assert_eq!((lapsed, bench.records.snapshot().published.values, bench.records.snapshot().expired), (2, 2, 2));
     assert_eq!(bench.take_changes(), [Change::Remove("held".into()), Change::Remove("released".into())]);
@@ -126,7 +126,7 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
 
     let due = bench.due(1);
     assert_eq!((due.len(), due[0].kind), (1, DueKind::Republish), "of as many as a round takes");
-    let (first, second) = if &*due[0].key == "ours" { ("ours", "kept") } else { ("kept", "ours") };
+    let (first, second) = if &*due[0].key == "ours" { ("ours", "pinned") } else { ("pinned", "ours") };
     // It goes on only where nobody is found to hold what was published since, so not where nobody was even asked.
     assert!(!bench.records.renewed(first, due[0].version, false, bench.now));
     assert_eq!((bench.get(first), bench.take_changes()), (None, Vec::new()));
@@ -138,7 +138,7 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
     assert!(bench.take_changes().is_empty());
     assert!(bench.records.renewed(first, due[0].version, true, bench.now));
     assert!(matches!(&bench.take_changes()[..], [Change::Put(record)] if *record.key == *first));
-    assert!(bench.records.is_kept("kept"));
+    assert!(bench.records.is_pinned("pinned"));
     bench.now += secs(3_600);
     let due = bench.due(9);
     assert_eq!((due.len(), &*due[0].key), (1, second));
@@ -169,16 +169,16 @@ fn what_others_say_of_a_key_whose_publisher_was_off_is_later_than_what_it_said_i
         ("ours", Some(0), false, "refused", None),
         ("theirs", Some(0), false, "refused", None),
     ] {
-        for keep in [false, true] {
-            let name = format!("{write:?} with {ttl:?}, legacy {legacy}, kept {keep}");
+        for pinned in [false, true] {
+            let name = format!("{write:?} with {ttl:?}, legacy {legacy}, pinned {pinned}");
             let mut bench = Bench::new(Config::default());
             bench.publish("key", "older");
             bench.publish("key", "ours");
-            assert!(!keep || bench.keep("key"));
+            assert!(!pinned || bench.pin("key"));
             let (mut bench, _) = after(bench, 2 * DAY);
             let became = bench.write("key", write, ttl, 5, legacy);
-            let refused = keep && write == "theirs";
-            let (outcome, left) = if refused { ("kept", None) } else { (outcome, left) };
+            let refused = pinned && write == "theirs";
+            let (outcome, left) = if refused { ("held", None) } else { (outcome, left) };
             assert_eq!((super::conflict::word(&became), bench.seconds_left("key")), (outcome, left), "{name}");
             assert_eq!(bench.records.is_published("key"), outcome != "superseded", "{name}");
             assert_eq!(bench.cache("key", "cached", None, 6), Err(Refusal::Stale), "{name}");
@@ -220,8 +220,8 @@ fn a_publication_gives_way_to_a_later_value_without_room_only_where_it_is_one_an
     let mut bench = Bench::new(Config::builder().max_values(1).build().unwrap());
     assert_eq!(bench.set("held", "v", 0), Ok(WriteOutcome::Stored));
     let ours = bench.publish("ours", "v");
-    bench.publish("kept", "v");
-    assert!(bench.keep("kept"));
+    bench.publish("pinned", "v");
+    assert!(bench.pin("pinned"));
     bench.take_changes();
     let mut adopt = |key: &str| {
         let value = value(&"x".repeat(bench.config.max_value_len + 1));
@@ -230,7 +230,7 @@ fn a_publication_gives_way_to_a_later_value_without_room_only_where_it_is_one_an
     };
     let ended = WriteOutcome::Superseded { version: ours.version, ours: value("v") };
     assert_eq!(adopt("ours"), Ok(ended));
-    for key in ["kept", "held", "none"] {
+    for key in ["pinned", "held", "none"] {
         assert_eq!(adopt(key), Err(Refusal::ValueTooLarge), "{key}");
     }
     assert_eq!(bench.take_changes(), [Change::Remove("ours".into())]);

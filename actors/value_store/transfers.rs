@@ -1,12 +1,14 @@
-//! What is handed over: which of the values held are for newcomers, which for those who stay when this node leaves, and what
-//! is sent of each. To whom, and how fast, is decided elsewhere.
+//! Handlers for transfers: the selection of copies for new peers and for the handoff, and the write that a transfer sends. The
+//! protocol decides on recipients and rates.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use kademlia_dynamic::protocol::hand_off::{Gift, MAX_GIFTS, MAX_PARTING, Parting};
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::store::Class;
+use kademlia_dynamic::protocol::transfer::{
+    HandoffCopy, MAX_COPIES_PER_PEER, MAX_HANDOFF_COPIES, QueuedCopy, Selector,
+};
 
 use super::super::clock;
 use super::super::handling::Handler;
@@ -20,26 +22,27 @@ impl Handler<SelectValues> for ValueStore {
         let SelectValues { cause, neighbours } = select;
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {
-            HandoffCause::Newcomers(look) => {
-                let mut gifts: Vec<_> = look.newcomers.iter().map(|newcomer| (newcomer.who, Vec::new())).collect();
-                let serving = neighbours.serving(&look);
+            HandoffCause::NewPeers(selection) => {
+                let new_peers = selection.new_peers.iter();
+                let mut queues: Vec<_> = new_peers.map(|new| (new.neighbour, Vec::new())).collect();
+                let selector = Selector::new(&neighbours, &selection);
                 for copy in copies {
-                    for to in serving.of(&copy.id, copy.stored_at, self.config.k) {
-                        let of = gifts.iter_mut().filter(|(newcomer, gifts)| newcomer == to && gifts.len() < MAX_GIFTS);
-                        of.for_each(|(_, gifts)| gifts.push(Gift { key: copy.key.clone(), bytes: copy.bytes }));
+                    for to in selector.recipients(&copy.id, copy.stored_at, self.config.k) {
+                        let of =
+                            queues.iter_mut().filter(|(peer, queue)| peer == to && queue.len() < MAX_COPIES_PER_PEER);
+                        of.for_each(|(_, queue)| queue.push(QueuedCopy { key: copy.key.clone(), bytes: copy.bytes }));
                     }
                 }
-                ValuesSelected::ForNewcomers(gifts)
+                ValuesSelected::ForNewPeers(queues)
             }
             HandoffCause::Leaving => {
-                // Our own first, whose publisher goes; then those that we are the surest to be a holder of.
+                // Our publications first, whose publisher stops; then the values of which we are most surely a holder.
                 let mut copies: Vec<_> = copies.collect();
                 copies.sort_by_key(|copy| (Reverse(copy.published), self.own.distance(&copy.id)));
-                let values =
-                    copies.into_iter().take(MAX_PARTING).map(|copy| Parting { key: copy.key.clone(), id: copy.id });
-                let values = values.collect();
+                let copies = copies.into_iter().take(MAX_HANDOFF_COPIES);
+                let copies = copies.map(|copy| HandoffCopy { key: copy.key.clone(), id: copy.id }).collect();
                 self.leaving = true;
-                ValuesSelected::ForLeaving { values, neighbours }
+                ValuesSelected::ForLeaving { copies, neighbours }
             }
         };
         self.handoff.selected(selected);

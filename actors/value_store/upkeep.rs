@@ -21,7 +21,7 @@ impl Handler<AuditKey> for ValueStore {
         let lapsed = || self.records.is_published(&key).then_some((Class::Published, Duration::ZERO));
         let here = copy.or_else(lapsed).map(|(class, expires_in)| HeldHere {
             class,
-            kept: self.records.is_kept(&key),
+            pinned: self.records.is_pinned(&key),
             expires_in,
         });
         self.lookups.audit(StartAudit { key, here, answer });
