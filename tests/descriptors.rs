@@ -130,7 +130,9 @@ fn start_with_few() {
             }
             Err(error @ (Error::Limit(_) | Error::Thread(_) | Error::Bind { .. })) => {
                 failed += 1;
-                assert!(error.to_string().contains("ulimit -n"), "{left}: {error}");
+                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+                let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                assert!(text.contains("ulimit -n"), "{left}: {text}");
             }
             Err(error) => panic!("{left}: {error}"),
         }
