@@ -169,3 +169,18 @@ fn every_section_of_the_specification_that_the_code_cites_exists() {
     }
     assert!(cited > 0);
 }
+
+#[test]
+fn every_path_that_the_guide_for_contributors_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join(".ci").exists() {
+        return; // The published package leaves out some of the folders.
+    }
+    let guide = std::fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let prose: String = guide.split("```").step_by(2).collect();
+    let paths: Vec<&str> = prose.split('`').skip(1).step_by(2).filter(|code| code.contains('/')).collect();
+    assert!(paths.len() > 20);
+    for path in paths {
+        assert!(root.join(path).exists(), "CONTRIBUTING.md names {path}, which is not there");
+    }
+}

@@ -154,7 +154,7 @@ pub struct Refusals {
     pub full: u64,
     /// Refused because this node publishes another value under the key, which its policy or a pin protects.
     pub publication_held: u64,
-    /// [`Refusal::Stale`].
+    /// Another value is held, and the one that came is an older one.
     pub stale: u64,
 }
 
