@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kademlia_dynamic::protocol::codec::DecodeError;
+
 /// At most one log line for each reason in this time; the next one says how many were left out.
 pub const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -126,6 +128,23 @@ counters! {
     Transferred => "kad_values_transferred_total";
     /// Restarts of actors after a panic.
     Restarts => "kad_actor_restarts_total";
+}
+
+/// What is wrong with a datagram.
+impl From<&DecodeError> for Counter {
+    fn from(error: &DecodeError) -> Self {
+        match error {
+            DecodeError::Empty => Self::Empty,
+            DecodeError::Malformed(_) => Self::Malformed,
+            DecodeError::TooDeep => Self::TooDeep,
+            DecodeError::Duplicate => Self::Duplicate,
+            DecodeError::UnknownType => Self::UnknownType,
+            DecodeError::QueryId => Self::BadQueryId,
+            DecodeError::BadSender => Self::BadSender,
+            DecodeError::Missing(_) => Self::MissingField,
+            DecodeError::BadField(_) => Self::BadField,
+        }
+    }
 }
 
 /// The node's counters. Shared by its actors, and read by the holders of the node's handle.

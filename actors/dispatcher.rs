@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens, WriteAdmission};
-use kademlia_dynamic::protocol::codec::{Codec, DecodeError};
+use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{
     Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, TOKEN_VERSION,
@@ -106,7 +106,7 @@ impl Dispatcher {
                 if asked {
                     self.unreadable.note(from, payload, self.shared.codec);
                 }
-                self.shared.counters.turned_away(counter_of(&error), from, &error, now);
+                self.shared.counters.turned_away(Counter::from(&error), from, &error, now);
                 return;
             }
         };
@@ -311,21 +311,6 @@ fn ping_len(codec: Codec) -> usize {
     let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(Request::Ping));
     let ping = Message { id, sender, version, token: None, body };
     codec.encode(&ping).expect("a ping fits a datagram").len()
-}
-
-/// The counter of what is wrong with a datagram.
-fn counter_of(error: &DecodeError) -> Counter {
-    match error {
-        DecodeError::Empty => Counter::Empty,
-        DecodeError::Malformed(_) => Counter::Malformed,
-        DecodeError::TooDeep => Counter::TooDeep,
-        DecodeError::Duplicate => Counter::Duplicate,
-        DecodeError::UnknownType => Counter::UnknownType,
-        DecodeError::QueryId => Counter::BadQueryId,
-        DecodeError::BadSender => Counter::BadSender,
-        DecodeError::Missing(_) => Counter::MissingField,
-        DecodeError::BadField(_) => Counter::BadField,
-    }
 }
 
 impl Actor for Dispatcher {
