@@ -8,10 +8,11 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::requests::{self, REQUESTS_EXAMPLES, RequestsArgs};
 use crate::sim;
 use crate::sim_args::{SIM_EXAMPLES, SimArgs};
 
-/// Experiments on Kademlia networks of `kademlia-dynamic`
+/// Experiments on Kademlia networks of `kademlia-dynamic`, and measurements of its nodes
 #[derive(Debug, Parser)]
 #[command(name = "kad-lab", max_term_width = 100)]
 pub(crate) struct Cli {
@@ -27,6 +28,11 @@ pub(crate) enum Command {
     /// Simulate a network in virtual time, and measure it
     #[command(after_help = SIM_EXAMPLES)]
     Sim(SimArgs),
+    /// Measure what a request costs `kad` binaries, beside a plain UDP echo
+    #[command(after_help = REQUESTS_EXAMPLES)]
+    Requests(RequestsArgs),
+    /// Answer datagrams at once: what `requests` compares nodes with
+    Echo,
 }
 
 /// Runs the command line `args`, the program's own name first, and returns what the process ends with.
@@ -42,6 +48,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(cli.verbose);
     let done = match cli.command {
         Command::Sim(args) => sim::run(&args),
+        Command::Requests(args) => requests::run(&args),
+        Command::Echo => requests::echo(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

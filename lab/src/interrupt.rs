@@ -26,7 +26,7 @@ impl Interrupt {
             loop {
                 let number = signals.next().await;
                 if request.swap(number, Ordering::Relaxed) > 0 {
-                    let _ = writeln!(io::stderr(), "kad-lab: ended before the simulation had stopped");
+                    let _ = writeln!(io::stderr(), "kad-lab: ended before the work had stopped");
                     std::process::exit(128 + i32::from(number));
                 }
             }

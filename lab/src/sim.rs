@@ -9,6 +9,7 @@ use crate::charts;
 use crate::experiment::{ExperimentError, Progress, Report};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::progress::Bar;
 use crate::sim_args::SimArgs;
 
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
     let report = simulate(args, &mut watch);
     bar.finish();
     let report = report?;
-    print(&if args.json { json(&report) } else { report.to_string() })?;
+    output::print(&if args.json { json(&report) } else { report.to_string() })?;
     if let Some(folder) = folder {
         folder.draw(&report)?;
     }
@@ -54,16 +55,6 @@ fn simulate(args: &SimArgs, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>)
 fn json(report: &Report) -> String {
     let json = serde_json::to_string(report).expect("a report has only strings as keys");
     json + "\n"
-}
-
-/// Writes to standard output. A reader that has gone, as `head` does, has all that it wanted.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// A folder for charts that can be written to.

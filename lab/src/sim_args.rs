@@ -194,6 +194,7 @@ mod tests {
     fn parse(args: &[&str]) -> Result<SimArgs, String> {
         match Cli::try_parse_from([&["kad-lab", "sim"], args].concat()) {
             Ok(Cli { command: Command::Sim(sim), .. }) => Ok(sim),
+            Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.to_string()),
         }
     }
