@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Latency, Sim};
-use kademlia_dynamic::{GetResult, NodeId};
+use kademlia_dynamic::{Codec, GetResult, NodeId};
 
 /// Lookups for the recall, values for the copies.
 const SAMPLES: usize = 200;
@@ -45,7 +45,8 @@ fn main() -> ExitCode {
 fn measure(nodes: usize) -> bool {
     let (before, start) = (memory("VmRSS:"), Instant::now());
     let latency = Latency::LogNormal { median: Duration::from_millis(40), sigma: 0.5 };
-    let run = Sim::run(Sim::builder().nodes(nodes).seed(1).latency(latency), async |sim| {
+    let builder = Sim::builder().nodes(nodes).seed(1).codec(Codec::MessagePack).latency(latency);
+    let run = Sim::run(builder, async |sim| {
         let built = start.elapsed();
         let datagrams = sim.network().counters().sent;
         let start = Instant::now();

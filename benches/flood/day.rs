@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kademlia_dynamic::Codec;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::sim::{Churn, Sim};
 
@@ -16,7 +17,8 @@ const VALUES: usize = 200;
 /// `hours` of it, a line each; what is not as it should be.
 pub(crate) fn day(hours: u64) -> Vec<String> {
     let hour = Duration::from_secs(3_600);
-    let builder = Sim::builder().nodes(NODES).seed(1).loss(0.01).churn(Churn::weibull(2 * hour));
+    let builder =
+        Sim::builder().nodes(NODES).seed(1).codec(Codec::MessagePack).loss(0.01).churn(Churn::weibull(2 * hour));
     let head = ["hour", "memory kB", "values", "cached", "peers", "datagrams", "reads", "found", "took s"];
     println!("{}", head.map(|title| format!("{title:>10}")).join(" "));
     let run = Sim::run(builder, async |sim| {

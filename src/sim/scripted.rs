@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::endpoint::Listener;
 use super::network::MemoryNetwork;
+use super::script::{Asked, Reply, Silent};
 use super::transport::MemoryTransport;
 use super::usual::Usual;
 use crate::actors::socket::transport::Datagram;
@@ -58,69 +60,6 @@ pub const HEARD: usize = 10_000;
 /// A script that panics, as a failed assertion does, panics again in [`ScriptedPeers::heard`], or when they are dropped.
 #[derive(Clone)]
 pub struct ScriptedPeers(Rc<Stage>);
-
-/// A request that a scripted peer received.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// Which peer, counted from 0 as they were added.
-    pub peer: usize,
-    /// Where the request came from.
-    pub from: SocketAddr,
-    /// Under which id it was sent; `None` where it had none.
-    pub sender: Option<NodeId>,
-    /// The sender's protocol version; `None` from a legacy node.
-    pub version: Option<u32>,
-    /// The query's id.
-    pub query: QueryId,
-    /// The request.
-    pub request: Request,
-    /// How many bytes the datagram had.
-    pub bytes: usize,
-    /// When it arrived.
-    pub at: Instant,
-}
-
-/// What a script answers.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use]
-pub enum Reply {
-    /// What a peer usually does: it answers a ping, names the scripted peers nearest to what is looked for, holds what
-    /// it is told to hold, and serves it.
-    Usual,
-    /// This answer. Nothing is remembered by it.
-    Answer(Response),
-    /// None.
-    Silence,
-    /// The same, so much later than at once.
-    After(Duration, Box<Reply>),
-    /// These bytes, be they a message or not.
-    Raw(Vec<u8>),
-    /// This answer, as somebody else.
-    As(NodeId, Response),
-}
-
-impl Reply {
-    /// The same reply, so much later.
-    pub fn after(self, delay: Duration) -> Self {
-        Self::After(delay, Box::new(self))
-    }
-}
-
-impl From<Response> for Reply {
-    fn from(response: Response) -> Self {
-        Self::Answer(response)
-    }
-}
-
-/// Nobody answered a scripted peer's question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{to} did not answer within {within:?}")]
-pub struct Silent {
-    /// Who was asked.
-    pub to: SocketAddr,
-    /// How long it was waited for.
-    pub within: Duration,
-}
 
 type Script = Box<dyn FnMut(&Asked) -> Reply>;
 
@@ -270,6 +209,16 @@ impl ScriptedPeers {
         let given = self.0.token(self.addr(n), to);
         let refused = matches!(response, Response::Set { stored: false, .. } | Response::SetCached);
         if is_write && refused && given != shown { self.ask_once(n, to, request).await } else { Ok(response) }
+    }
+
+    /// Lets peer `n` publish a value at `to`, and returns whether it was stored there. ([`ScriptedPeers::hold`] lets a peer
+    /// hold a value itself.)
+    ///
+    /// # Errors
+    /// As [`ScriptedPeers::ask`].
+    pub async fn set(&self, n: usize, to: SocketAddr, key: &str, value: impl Into<Value>) -> Result<bool, Silent> {
+        let set = Request::Set { key: key.into(), value: Arc::new(value.into()), ttl: None, age: None };
+        Ok(matches!(self.ask(n, to, set).await?, Response::Set { stored: true, .. }))
     }
 
     async fn ask_once(&self, n: usize, to: SocketAddr, request: Request) -> Result<Response, Silent> {

@@ -32,6 +32,15 @@ pub fn suspend(time: Duration) {
     uptime::pretend(time);
 }
 
+/// Whether time is virtual here: the clock of the runtime stands still while the machine's goes on.
+pub(super) fn is_virtual() -> bool {
+    let before = tokio::time::Instant::now();
+    let started = std::time::Instant::now();
+    // Some nanoseconds.
+    while started.elapsed().is_zero() {}
+    tokio::time::Instant::now() == before
+}
+
 /// An actix system in virtual time that outlives what is run in it: nodes of one run are there in the next. Between two runs
 /// no time passes. What [`in_virtual_time`] says holds here too.
 pub struct VirtualTime(SystemRunner);
@@ -107,6 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn within_a_tokio_test_virtual_time_says_where_it_can_begin() {
+        assert!(!is_virtual());
         all_refuse();
     }
 
@@ -119,6 +129,7 @@ mod tests {
     fn within_virtual_time_no_other_begins_and_a_network_is_built_and_awaited() {
         in_virtual_time(async {
             all_refuse();
+            assert!(is_virtual());
             let before = Instant::now();
             let sim = Sim::builder().nodes(2).build().await.unwrap();
             assert_eq!(sim.places().len(), 2);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kademlia_dynamic::actors::outcome::{CameBack, Trace};
 use kademlia_dynamic::protocol::config::DEFAULT_QUERY_TIMEOUT;
 use kademlia_dynamic::sim::{Latency, Sim};
-use kademlia_dynamic::{GetOptions, NodeId};
+use kademlia_dynamic::{Codec, GetOptions, NodeId};
 use tokio::time::Instant;
 
 const NODES: usize = 80;
@@ -108,7 +108,7 @@ fn keys(of: &str) -> Vec<String> {
 /// Reads in one network, first while all nodes live, then after a fifth of them has died: in each state, of keys that were
 /// set before, and of keys that were not. No key is read in both states, since reads leave copies.
 fn alive_and_ill(latency: Latency) -> [[Figures; 2]; 2] {
-    let run = Sim::run(Sim::builder().nodes(NODES).seed(11).latency(latency), async |sim| {
+    let run = Sim::run(Sim::builder().nodes(NODES).seed(11).codec(Codec::MessagePack).latency(latency), async |sim| {
         let present = ["present", "still present"].map(keys);
         for key in present.iter().flatten() {
             sim.set(sim.random_node(), key, "value").await.unwrap();
@@ -157,7 +157,7 @@ fn with_a_fifth_of_the_peers_dead_a_read_that_finds_takes_at_most_twice_as_long_
 #[test]
 fn a_node_that_has_met_the_dead_once_asks_them_first_and_waits_for_them_together() {
     let again = |dead| {
-        let builder = Sim::builder().nodes(NODES).seed(12).latency(INTERNET).dead(dead);
+        let builder = Sim::builder().nodes(NODES).seed(12).codec(Codec::MessagePack).latency(INTERNET).dead(dead);
         let run = Sim::run(builder, async |sim| {
             let in_tables = dead_in_tables(&sim).await;
             assert!((in_tables - dead).abs() < 0.05, "{in_tables} of the entries are of dead peers, not {dead}");

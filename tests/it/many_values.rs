@@ -1,43 +1,14 @@
 //! More values than one publisher can renew in time: what is said of it, and that none is lost. In virtual time.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{MemoryNetwork, ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Codec, Config, Node};
 use tokio::time::sleep;
-use tracing_subscriber::fmt::MakeWriter;
 
-/// A log.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self.clone()
-    }
-}
-
-impl Lines {
-    fn that_say(&self, what: &str) -> usize {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).lines().filter(|line| line.contains(what)).count()
-    }
-}
+use crate::support::Lines;
 
 /// A node that knows two peers and has set so many values.
 async fn publisher(config: Config, values: usize) -> (ScriptedPeers, Node) {
@@ -64,8 +35,7 @@ fn placed(peers: &ScriptedPeers) -> BTreeSet<String> {
 #[test]
 fn a_publisher_of_more_than_it_can_renew_says_so_and_loses_none() {
     in_virtual_time(async {
-        let lines = Lines::default();
-        let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(lines.clone()).finish());
+        let (lines, _logging) = Lines::of_this_thread();
         let seconds = Duration::from_secs;
         // One value in five seconds, where one in two would be needed.
         let config = Config::builder().k(2).max_lookups(1).max_waiting_lookups(2);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Churn, Latency, Sim};
-use kademlia_dynamic::{Config, GetOptions, GetResult, NodeId, Value};
+use kademlia_dynamic::{Codec, Config, GetOptions, GetResult, Node, NodeId, Value};
+
+use crate::support::Lines;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -82,7 +84,7 @@ async fn recall(sim: &Sim, lookups: usize) -> f64 {
 
 #[test]
 fn lookups_find_all_of_the_true_nearest_in_a_static_network_of_200_nodes() {
-    Sim::run(Sim::builder().nodes(200).seed(3).latency(Latency::INTERNET), async |sim| {
+    Sim::run(Sim::builder().nodes(200).seed(3).codec(Codec::MessagePack).latency(Latency::INTERNET), async |sim| {
         assert_eq!(recall(&sim, 100).await, 1.0);
     })
     .unwrap();
@@ -176,4 +178,50 @@ fn a_visitor_reads_what_others_hold_and_leaves_no_trace_in_their_tables() {
         }
     })
     .unwrap();
+}
+
+#[test]
+fn what_is_out_of_its_range_is_an_error_that_names_the_range() {
+    let refused = |builder| Sim::run(builder, async |_| ()).unwrap_err().to_string();
+    assert_eq!(refused(Sim::builder().nodes(0)), "the number of nodes must be 1 to 1000000, not 0");
+    assert_eq!(refused(Sim::builder().loss(1.5)), "the share of datagrams lost must be 0 to 1, not 1.5");
+    assert!(refused(Sim::builder().loss(f64::NAN)).ends_with("must be 0 to 1, not NaN"));
+    assert!(refused(Sim::builder().duplication(-0.1)).ends_with("must be 0 to 1, not -0.1"));
+    assert!(refused(Sim::builder().dead(2.0)).starts_with("the share of dead places"));
+    assert!(refused(Sim::builder().slow(1.1, HOUR)).starts_with("the share of slow places"));
+}
+
+#[test]
+fn a_node_of_its_own_joins_by_default_and_by_the_builder_of_the_network() {
+    let config = Config::builder().k(7).build().unwrap();
+    Sim::run(Sim::builder().nodes(10).seed(14).config(config), async |sim| {
+        // With nothing but a contact: both speak the same wire.
+        let contact = [sim.node(0).unwrap().local_addr()];
+        let plain = Node::builder().bootstrap(contact).start_local_over(sim.network().endpoint()).await.unwrap();
+        assert!(plain.snapshot().await.unwrap().table.peers > 5);
+
+        let node = sim.node_builder().start_local_over(sim.network().endpoint()).await.unwrap();
+        // It has the settings of the others, k among them.
+        assert_eq!(node.set("key", "value").await.unwrap().stored, 7);
+        assert_eq!(plain.get("key").await.unwrap(), Some(Value::from("value")));
+        assert_eq!((sim.len(), sim.population().ours), (10, 10));
+    })
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_is_built_outside_of_virtual_time_says_so_in_the_log() {
+    let says = "outside of virtual time takes minutes";
+    let (lines, _logging) = Lines::of_this_thread();
+    let building = Sim::builder().nodes(1).build();
+    // It needs a minute, and an actix system that is not here.
+    assert!(tokio::time::timeout(Duration::ZERO, building).await.is_ok_and(|built| built.is_err()));
+    assert_eq!(lines.that_say(says), 1);
+}
+
+#[test]
+fn a_network_that_is_built_in_virtual_time_says_nothing() {
+    let (lines, _logging) = Lines::of_this_thread();
+    Sim::run(Sim::builder().nodes(2), async |_| ()).unwrap();
+    assert_eq!(lines.that_say("virtual time"), 0);
 }

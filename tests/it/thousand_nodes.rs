@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Latency, Sim};
-use kademlia_dynamic::{GetResult, NodeId};
+use kademlia_dynamic::{Codec, GetResult, NodeId};
 
 const NODES: usize = 1_000;
 /// As 10,000 of them shall fit 4 GiB.
@@ -41,7 +41,8 @@ fn a_thousand_nodes_take_a_tenth_of_4_gib_and_lookups_among_them_find_all_of_the
         return;
     }
     let before = memory();
-    Sim::run(Sim::builder().nodes(NODES).seed(1).latency(Latency::INTERNET), async |sim| {
+    let builder = Sim::builder().nodes(NODES).seed(1).codec(Codec::MessagePack).latency(Latency::INTERNET);
+    Sim::run(builder, async |sim| {
         sim.run_for(Duration::from_secs(600)).await;
         let a_node = (memory() - before) / NODES as u64;
         assert!(a_node < BYTES_A_NODE, "{a_node} bytes a node");

@@ -305,7 +305,7 @@ fn a_cached_copy_lives_by_the_distance_of_its_key_however_many_known_nodes_are_n
 
 #[test]
 fn a_value_that_is_set_anew_reaches_every_copy_that_restores_have_made() {
-    let run = Sim::run(Sim::builder().nodes(100).seed(1), async |sim| {
+    let run = Sim::run(Sim::builder().nodes(100).seed(1).codec(Codec::MessagePack), async |sim| {
         let keys: Vec<(String, usize)> = (0..10).map(|n| (format!("key {n}"), sim.random_node())).collect();
         for value in ["old", "new"] {
             for (key, writer) in &keys {

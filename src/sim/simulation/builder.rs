@@ -20,7 +20,7 @@ use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::peer::AddressScope;
 use crate::sim::link::{Latency, Link};
 use crate::sim::network::MemoryNetwork;
-use crate::sim::time::in_virtual_time;
+use crate::sim::time::{in_virtual_time, is_virtual};
 
 /// The most nodes that join at once: those who join together find each other only later.
 const WAVE: usize = 64;
@@ -53,7 +53,7 @@ impl Default for SimBuilder {
             seed: 1,
             link: Link::new(Latency::Constant(Duration::from_millis(20))),
             scope: AddressScope::Global,
-            codec: Codec::MessagePack,
+            codec: Codec::default(),
             config: Config::default(),
             churn: None,
             dead: 0.0,
@@ -117,7 +117,7 @@ impl SimBuilder {
         Self { scope, ..self }
     }
 
-    /// The wire of the network. Defaults to MessagePack.
+    /// The wire of the network. Defaults to JSON, as that of a [node](crate::NodeBuilder::codec).
     pub fn codec(self, codec: Codec) -> Self {
         Self { codec, ..self }
     }
@@ -155,8 +155,8 @@ impl SimBuilder {
     ///
     /// # Errors
     /// [`SimError::OutOfRange`] for what is out of its range, [`SimError::Node`] for a [`Config`] that is, and
-    /// [`Error::NoArbiter`] in it outside an actix system. In anything but [virtual time](crate::sim::in_virtual_time) it
-    /// takes minutes.
+    /// [`Error::NoArbiter`] in it outside an actix system. Outside of [virtual time](crate::sim::in_virtual_time) it takes
+    /// minutes; a warning in the log says so.
     pub async fn build(self) -> Result<Sim, SimError> {
         self.build_counting(&Cell::new(0)).await
     }
@@ -167,6 +167,11 @@ impl SimBuilder {
     /// As [`SimBuilder::build`].
     pub async fn build_counting(self, joined: &Cell<usize>) -> Result<Sim, SimError> {
         self.validate()?;
+        if !is_virtual() {
+            tracing::warn!(
+                "a simulated network outside of virtual time takes minutes to build; Sim::run builds it in virtual time"
+            );
+        }
         let mut entropy = SeededEntropy::new(self.seed);
         let good = Link { loss: 0.0, duplication: 0.0, ..self.link };
         let network = MemoryNetwork::new(entropy.next_u64()).with_scope(self.scope).with_link(good);

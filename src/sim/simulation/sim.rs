@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::others::Participant;
 use super::population::Population;
 use super::world::{Occupant, World};
-use crate::actors::node::Node;
+use crate::actors::node::{Node, NodeBuilder};
 use crate::actors::outcome::{Error, GetResult, SetOutcome};
 use crate::actors::requests::GetOptions;
 use crate::actors::supervision::StopReason;
@@ -161,7 +161,7 @@ impl Sim {
     /// Lets a fresh node of ours join at a place of its own, and says which.
     ///
     /// # Errors
-    /// As [`NodeBuilder::start_local_over`](crate::NodeBuilder::start_local_over).
+    /// As [`NodeBuilder::start_local_over`].
     pub async fn join(&self) -> Result<usize, Error> {
         let place = self.0.add_place();
         self.0.seat(place).await?;
@@ -172,9 +172,26 @@ impl Sim {
     /// table. It has no place, and goes with its last handle.
     ///
     /// # Errors
-    /// As [`NodeBuilder::start_local_over`](crate::NodeBuilder::start_local_over).
+    /// As [`NodeBuilder::start_local_over`].
     pub async fn client(&self) -> Result<Node, Error> {
         self.0.start_client().await
+    }
+
+    /// The builder of one more node for this network: with its wire and settings, a seed and an id by the network's seed, and
+    /// some contacts. Change what differs, and start it over an endpoint of [`Sim::network`]. The node has no place: nothing
+    /// here counts or kills it, and it goes with its last handle.
+    ///
+    /// ```
+    /// # use kademlia_dynamic::sim::Sim;
+    /// # use kademlia_dynamic::Value;
+    /// Sim::run(Sim::builder().nodes(10), async |sim| {
+    ///     let node = sim.node_builder().start_local_over(sim.network().endpoint()).await.unwrap();
+    ///     node.set("greeting", "hello").await.unwrap();
+    ///     assert_eq!(sim.node(0).unwrap().get("greeting").await.unwrap(), Some(Value::from("hello")));
+    /// }).unwrap();
+    /// ```
+    pub fn node_builder(&self) -> NodeBuilder {
+        self.0.node_builder()
     }
 
     /// Cuts those at these places off from all others, but not from each other, as [`MemoryNetwork::partition`] does. Who

@@ -168,7 +168,12 @@ impl World {
 
     /// A fresh client, at no place.
     pub(super) async fn start_client(&self) -> Result<Node, Error> {
-        self.builder().client(true).bootstrap(self.some(CONTACTS)).start_local_over(self.network.endpoint()).await
+        self.node_builder().client(true).start_local_over(self.network.endpoint()).await
+    }
+
+    /// The builder of a fresh node at no place.
+    pub(super) fn node_builder(&self) -> NodeBuilder {
+        self.builder().bootstrap(self.some(CONTACTS))
     }
 
     fn builder(&self) -> NodeBuilder {

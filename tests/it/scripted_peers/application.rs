@@ -1,5 +1,7 @@
 //! An application of an embedder's own, an actor that uses a node, and its tests.
 
+use std::sync::Arc;
+
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::sim::{Reply, in_virtual_time};
@@ -99,5 +101,17 @@ fn a_greeting_is_learnt_when_two_peers_hold_it() {
         assert_eq!((peers.held(1, "greeting"), peers.held(2, "greeting")), (None, Some("Hi".into())));
         peers.on(|_| Reply::Usual);
         assert!(greeter.send(LearnGreeting("Hi")).await.unwrap());
+    });
+}
+
+#[test]
+fn a_peer_publishes_a_value_and_learns_whether_it_was_stored() {
+    in_virtual_time(async {
+        let (_network, peers, node) = among(3).await;
+        let to = node.local_addr();
+        assert_eq!(peers.set(0, to, "key", "value").await, Ok(true));
+        assert_eq!(node.copy_of("key").await.unwrap().unwrap().value, Arc::new("value".into()));
+        // A key of such a length is refused.
+        assert_eq!(peers.set(0, to, &"k".repeat(1_025), "value").await, Ok(false));
     });
 }

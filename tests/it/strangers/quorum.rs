@@ -6,7 +6,7 @@ use kademlia_dynamic::actors::outcome::GetOutcome;
 use kademlia_dynamic::actors::outcome::{CameBack, Ending, Votes};
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::sim::{Reply, ScriptedPeers, Sim, in_virtual_time};
-use kademlia_dynamic::{Config, Error, GetOptions, GetResult, Node, Value};
+use kademlia_dynamic::{Codec, Config, Error, GetOptions, GetResult, Node, Value};
 use tokio::time::sleep;
 
 use super::sybils::Sybils;
@@ -123,7 +123,7 @@ fn what_most_gave_is_what_is_left_as_a_copy_with_a_peer_that_had_none() {
 /// at quorum 1, the second at quorum 3. How many reads of each there were, and how many brought the lie.
 fn poisoned_reads(seed: u64) -> [(usize, usize); 2] {
     let cases = [("heard once", 1, 7), ("heard thrice", 3, 8)];
-    Sim::run(Sim::builder().nodes(20).seed(seed), async |sim| {
+    Sim::run(Sim::builder().nodes(20).seed(seed).codec(Codec::MessagePack), async |sim| {
         let nodes = || -> Vec<Node> { sim.places().iter().filter_map(|place| sim.node(*place)).collect() };
         let gangs = cases.map(|(key, _, net)| Sybils::start(sim.network(), 20, net, key, "false"));
         let introduce = || {

@@ -16,7 +16,7 @@ use crate::support::{known, random_id, spell, start};
 
 #[test]
 fn of_a_thousand_peers_of_one_network_at_most_ten_enter_a_table_and_all_200_honest_ones_are_found() {
-    Sim::run(Sim::builder().nodes(200).seed(3), async |sim| {
+    Sim::run(Sim::builder().nodes(200).seed(3).codec(Codec::MessagePack), async |sim| {
         let nodes: Vec<Node> = sim.places().iter().filter_map(|place| sim.node(*place)).collect();
         let sybils = Sybils::anywhere(sim.network(), 1_000, 9);
         // Some hear of all of them, and the others of those whom their lookups meet.

@@ -1,14 +1,16 @@
-//! Helpers of these tests: the node under test among scripted peers (`nodes`), requests and datagrams (`datagrams`), and
-//! events (`events`).
+//! Helpers of these tests: the node under test among scripted peers (`nodes`), requests and datagrams (`datagrams`),
+//! events (`events`), and the log (`log`).
 
 mod datagrams;
 mod events;
+mod log;
 mod nodes;
 
 use std::time::Duration;
 
 pub(crate) use self::datagrams::{cached_for, drain, legacy, set, set_for, spell};
 pub(crate) use self::events::{next_event, superseded};
+pub(crate) use self::log::Lines;
 pub(crate) use self::nodes::{
     by_distance, known, node_among, node_among_kind, own_id, random_id, requests, settled_among, settled_among_kind,
     start, with_k,
