@@ -1,16 +1,15 @@
 //! Lookups: it starts them, joins equal ones, bounds how many run, and hands each result to the requests that wait for it. It
 //! starts audits and placements as well. What a result means is the caller's business.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, Context, Recipient, Supervised};
+use actix::{Actor, Addr, Context, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
 use super::clock::{self, Alarm, Alarmed};
 use super::counters::Counter;
@@ -18,13 +17,11 @@ use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AuditPlaces, CountLookups, EndPlacement, LaunchCompare, LaunchLookup, LaunchPublish, LookupDone, LookupFinished,
-    LookupKey, LookupReply, LookupResult, LookupsHandle, NoLookup, PlacesFound, Placing, Priority, PublishDone,
-    PublishFinished, PublishValue, QueriesHandle, SeedLookup, SetValue, StartAudit, StartLookup, StoreHandle,
-    Supersede, TableHandle,
+    AuditPlaces, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupReply, LookupResult, LookupsHandle,
+    NoLookup, PlaceValue, Placing, Priority, PublishValue, QueriesHandle, SeedLookup, SetValue, StartAudit,
+    StartLookup, StoreHandle, TableHandle,
 };
 use super::operations::audit::Audit;
-use super::operations::compare::Compare;
 use super::operations::lookup::Lookup;
 use super::operations::operation::Operation;
 use super::operations::place::Place;
@@ -43,9 +40,6 @@ pub struct Lookups {
     started: u64,
     /// The audits that wait for the lookup of their places, by key.
     audits: BTreeMap<Arc<str>, Vec<StartAudit>>,
-    /// The placement under way for a key, by its serial number.
-    placements: HashMap<Arc<str>, (u64, Recipient<Supersede>)>,
-    placed: u64,
     /// This actor.
     lookups: LookupsHandle,
     table: TableHandle,
@@ -72,8 +66,6 @@ impl Lookups {
             deadlines: VecDeque::new(),
             started: 0,
             audits: BTreeMap::new(),
-            placements: HashMap::new(),
-            placed: 0,
             lookups: handles.lookups.clone(),
             table: handles.table.clone(),
             queries: handles.queries.clone(),
@@ -115,25 +107,18 @@ impl Lookups {
         Ok(())
     }
 
-    /// How a value that is `committed` meanwhile is placed when the places for it are found.
-    fn place_when(&self, mut committed: oneshot::Receiver<Placing>) -> LookupReply {
-        let (store, lifetime) = (self.store.clone(), self.shared.lifetime.clone());
-        LookupReply::then(move |found| match (found, committed.try_recv()) {
-            (Ok(found), Ok(placing)) => store.places_found(PlacesFound { placing, found }),
-            (Ok(found), Err(TryRecvError::Empty)) => lifetime.spawn(async move {
-                if let Ok(placing) = committed.await {
-                    store.places_found(PlacesFound { placing, found });
-                }
-            }),
-            // It is published here all the same, and so placed soon.
-            (Err(why), Ok(Placing { key, version, answer, .. })) => {
-                store.placed(PublishDone { key, version, stored: false });
-                // The caller may have gone.
-                drop(answer.map(|answer| answer.send(Err(why.into()))));
-            }
-            // It is not committed; or the store sees later that nothing waits for that.
-            (_, Err(_)) => {}
-        })
+    /// The placement of a value of `key` that is `committed` meanwhile, and the lookup of its places.
+    fn placement(
+        &self,
+        key: Arc<str>,
+        priority: Priority,
+        committed: oneshot::Receiver<Placing>,
+    ) -> (Place, StartLookup) {
+        let (places, found) = oneshot::channel();
+        let target = LookupKey::Nodes(NodeId::of_key(&key));
+        let reply = LookupReply::report(places);
+        let place = Place::new(&self.shared, &self.store, key, committed, found);
+        (place, StartLookup { key: target, priority, own_vote: None, reply })
     }
 
     /// Starts those that may begin now.
@@ -165,7 +150,6 @@ impl Lookups {
         self.queue.ended(job.priority);
         let outcome = result.map(Arc::new).ok_or(NoLookup::Broken);
         if let Ok(result) = &outcome {
-            self.table.looked_up(LookupDone(key.target()));
             self.shared.events.emit(EventKind::LookupEnded, || Event::LookupEnded {
                 target: key.target(),
                 asked: result.asked,
@@ -197,7 +181,6 @@ impl Supervised for Lookups {
         self.queue.clear();
         self.deadlines.clear();
         self.audits.clear();
-        self.placements.clear();
     }
 }
 
@@ -227,13 +210,14 @@ impl Receive<SetValue> for Lookups {
     fn receive(&mut self, set: SetValue, _: &mut Self::Context) {
         let SetValue { key, value, answer } = set;
         let (placing, committed) = oneshot::channel();
-        let target = LookupKey::Nodes(NodeId::of_key(&key));
-        if let Err((_, why)) = self.enqueue(StartLookup::foreground(target, self.place_when(committed))) {
+        let (place, lookup) = self.placement(key.clone(), Priority::Foreground, committed);
+        if let Err((_, why)) = self.enqueue(lookup) {
             // The caller may have gone.
             let _ = answer.send(Err(why.into()));
             return;
         }
         self.store.publish(PublishValue { key, value, answer, placing });
+        self.run(place);
         self.start_next(clock::now());
     }
 }
@@ -289,37 +273,14 @@ impl Receive<AuditPlaces> for Lookups {
     }
 }
 
-impl Receive<LaunchCompare> for Lookups {
-    fn receive(&mut self, launch: LaunchCompare, _: &mut Self::Context) {
-        self.run(Compare::new(&self.shared.config, launch, self.store.clone()));
-    }
-}
-
-impl Receive<LaunchPublish> for Lookups {
-    fn receive(&mut self, launch: LaunchPublish, _: &mut Self::Context) {
-        let key = launch.key.clone();
-        self.placed += 1;
-        if let Some((_, older)) = self.placements.get(&key) {
-            older.do_send(Supersede);
-        }
-        let place = Place::new(&self.shared, self.placed, launch, self.lookups.clone(), self.store.clone());
-        self.placements.insert(key, (self.placed, self.run(place).recipient()));
-    }
-}
-
-impl Receive<PublishFinished> for Lookups {
-    fn receive(&mut self, finished: PublishFinished, _: &mut Self::Context) {
-        if self.placements.get(&finished.key).is_some_and(|(serial, _)| *serial == finished.serial) {
-            self.placements.remove(&finished.key);
-        }
-    }
-}
-
-impl Receive<EndPlacement> for Lookups {
-    fn receive(&mut self, end: EndPlacement, _: &mut Self::Context) {
-        if let Some((_, placement)) = self.placements.get(&end.0) {
-            placement.do_send(Supersede);
-        }
+impl Receive<PlaceValue> for Lookups {
+    fn receive(&mut self, PlaceValue(placing): PlaceValue, _: &mut Context<Self>) {
+        let (commit, committed) = oneshot::channel();
+        let priority = if placing.answer.is_some() { Priority::Foreground } else { Priority::Background };
+        let (place, lookup) = self.placement(placing.key.clone(), priority, committed);
+        commit.send(placing).expect("the placement has the receiver");
+        self.run(place);
+        self.look_up(lookup);
     }
 }
 

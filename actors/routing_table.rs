@@ -17,10 +17,10 @@ use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, HandoffHandle, LaunchLookup, LookupDone, LookupKey,
-    LookupReply, LookupsHandle, MaintenanceHandle, PeerAnswered, PeerEntered, PeerReplaced, PeerSeen, PeerSilent,
-    PingPaid, Priority, QueriesHandle, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery,
-    SocketHandle, StartLookup, StoreHandle, TableEmpty, TransmitAnswer,
+    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, HandoffHandle, LaunchLookup, LookupKey, LookupReply,
+    LookupsHandle, MaintenanceHandle, PeerAnswered, PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid,
+    Priority, QueriesHandle, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery, SocketHandle,
+    StartLookup, StoreHandle, TableEmpty, TransmitAnswer,
 };
 use super::shared::Shared;
 
@@ -209,7 +209,9 @@ impl Receive<FindNeighbours> for RoutingTable {
 impl Receive<SeedLookup> for RoutingTable {
     fn receive(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
         // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
-        let seeds = self.table.nearest(&key.target(), SEEDS_PER_K * self.shared.config.k);
+        let target = key.target();
+        self.table.lookup_done(&target, clock::now());
+        let seeds = self.table.nearest(&target, SEEDS_PER_K * self.shared.config.k);
         self.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }
@@ -217,12 +219,6 @@ impl Receive<SeedLookup> for RoutingTable {
 impl Receive<RefreshBuckets> for RoutingTable {
     fn receive(&mut self, refresh: RefreshBuckets, _: &mut Self::Context) {
         self.refresh(clock::now(), refresh.all);
-    }
-}
-
-impl Receive<LookupDone> for RoutingTable {
-    fn receive(&mut self, done: LookupDone, _: &mut Self::Context) {
-        self.table.lookup_done(&done.0, clock::now());
     }
 }
 

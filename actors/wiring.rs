@@ -40,8 +40,8 @@ use super::unreadable::Unreadable;
 use super::value_store::ValueStore;
 
 take_messages! {
-    receive: Socket, Dispatcher, Queries, RoutingTable, Lookups, Maintenance, Pins, Handoff;
-    handle: ValueStore, NodeActor;
+    receive: Socket, Dispatcher, Queries, RoutingTable, ValueStore, Lookups, Maintenance, Pins, Handoff;
+    handle: NodeActor;
 }
 
 /// Messages that a mailbox takes when they are offered. Between actors nothing is offered but what strangers send, which

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::lookup::{Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::value::Value;
+use tokio::sync::oneshot;
 
 use super::super::outcome::{Error, FoundValue, GetOutcome, GetResult};
 use super::Answer;
@@ -137,7 +138,14 @@ impl LookupReply {
         answer: Answer<T>,
         read: impl FnOnce(&LookupResult) -> Result<T, Error> + Send + 'static,
     ) -> Self {
-        Self(Box::new(ToCaller(answer, read)))
+        Self(Box::new(ToCaller(answer, |outcome: LookupOutcome| {
+            outcome.map_err(Error::from).and_then(|result| read(&result))
+        })))
+    }
+
+    /// Reports the result there. The lookup is wanted as long as the receiver waits.
+    pub fn report(receiver: oneshot::Sender<LookupOutcome>) -> Self {
+        Self(Box::new(ToCaller(receiver, |outcome| outcome)))
     }
 
     /// Calls `then`. The lookup is wanted in any case.
@@ -162,17 +170,17 @@ impl fmt::Debug for LookupReply {
     }
 }
 
-struct ToCaller<T, F>(Answer<T>, F);
+struct ToCaller<T, F>(oneshot::Sender<T>, F);
 
-impl<T: Send, F: FnOnce(&LookupResult) -> Result<T, Error> + Send> Continuation for ToCaller<T, F> {
+impl<T: Send, F: FnOnce(LookupOutcome) -> T + Send> Continuation for ToCaller<T, F> {
     fn is_wanted(&self) -> bool {
         !self.0.is_closed()
     }
 
     fn resume(self: Box<Self>, outcome: LookupOutcome) {
-        let Self(answer, read) = *self;
+        let Self(receiver, read) = *self;
         // The caller may have gone.
-        let _ = answer.send(outcome.map_err(Error::from).and_then(|result| read(&result)));
+        let _ = receiver.send(read(outcome));
     }
 }
 

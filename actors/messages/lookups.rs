@@ -9,9 +9,7 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{Health, HeldHere, SetOutcome};
 use super::handle::handle;
-use super::{
-    Answer, EndPlacement, LaunchCompare, LaunchPublish, LookupOutcome, LookupReply, LookupResult, PublishFinished,
-};
+use super::{Answer, LookupOutcome, LookupReply, LookupResult, PlaceValue};
 
 handle! {
     /// Reaches the actor that runs lookups, audits and placements.
@@ -22,10 +20,7 @@ handle! {
         send finished(LookupFinished);
         send audit(StartAudit);
         send audit_at(AuditPlaces);
-        send compare(LaunchCompare);
-        send publish(LaunchPublish);
-        send published(PublishFinished);
-        send end_placement(EndPlacement);
+        send place(PlaceValue);
         ask count(CountLookups) -> (usize, usize);
     }
 }

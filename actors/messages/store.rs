@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::super::outcome::{GetOutcome, Health, SetOutcome};
 use super::handle::handle;
-use super::{Answer, Compared, LookupResult, Placing, PrepareTransfer, ReplyTo, SelectValues};
+use super::{Answer, PlacementEnded, Placing, PreparePlacement, PrepareTransfer, ReplyTo, SelectValues};
 
 handle! {
     /// Reaches the value store.
@@ -26,9 +26,8 @@ handle! {
         send release(ReleaseKey);
         send republish_due(RepublishDue);
         send expire(ExpireValues);
-        send places_found(PlacesFound);
-        send compared(Compared);
-        send placed(PublishDone);
+        send prepare_placement(PreparePlacement);
+        send placement_ended(PlacementEnded);
         send remember(RememberPeers);
         send select(SelectValues);
         send prepare_transfer(PrepareTransfer);
@@ -123,8 +122,7 @@ pub struct RepublishKey {
     pub answer: Answer<SetOutcome>,
 }
 
-/// Lookups → value store: publish this value under this key, whose places are being looked up. Where it goes on when that is
-/// committed.
+/// Lookups → value store: publish this value under this key, whose places are being looked up.
 pub struct PublishValue {
     /// The key.
     pub key: Arc<str>,
@@ -132,7 +130,7 @@ pub struct PublishValue {
     pub value: Arc<Value>,
     /// Where the outcome goes. It goes with the placing, once the value is committed.
     pub answer: Answer<SetOutcome>,
-    /// Where it goes what is to be placed. It is dropped if that comes to nothing.
+    /// The placement, which goes on once the value is committed. It is dropped if that comes to nothing.
     pub placing: oneshot::Sender<Placing>,
 }
 
@@ -159,24 +157,6 @@ pub struct RepublishDue;
 
 /// Maintenance → value store: forget what has expired.
 pub struct ExpireValues;
-
-/// Lookups → value store: the places for this value are found; say what goes there, as [`LaunchPublish`](super::LaunchPublish).
-pub struct PlacesFound {
-    /// What is to be placed.
-    pub placing: Placing,
-    /// The peers nearest to the key that answered, nearest first, and what the lookup's queries say of the network.
-    pub found: Arc<LookupResult>,
-}
-
-/// Publish → value store: a placement is over.
-pub struct PublishDone {
-    /// The key.
-    pub key: Arc<str>,
-    /// Which publication.
-    pub version: u64,
-    /// Whether any peer holds it now.
-    pub stored: bool,
-}
 
 /// Routing table → value store: these peers are known now. Only where the store keeps them beyond the process.
 pub struct RememberPeers(

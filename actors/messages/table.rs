@@ -17,7 +17,6 @@ handle! {
         send replaced(PeerReplaced);
         send nearest(AnswerNearest);
         send seed(SeedLookup);
-        send looked_up(LookupDone);
         send refresh(RefreshBuckets);
         send check(CheckTable);
         send find_neighbours(FindNeighbours);
@@ -74,9 +73,6 @@ pub struct RefreshBuckets {
 
 /// Maintenance → routing table: report [`TableEmpty`](super::TableEmpty) if no known peer answers.
 pub struct CheckTable;
-
-/// Lookups → routing table: a lookup passed through the bucket of this id.
-pub struct LookupDone(pub NodeId);
 
 /// Node → routing table: what does it look like?
 pub struct DescribeTable;

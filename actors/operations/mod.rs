@@ -2,7 +2,6 @@
 //! [`runner`] carries all of them out.
 
 pub(crate) mod audit;
-pub(crate) mod compare;
 pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod operation;

@@ -1,96 +1,153 @@
-//! One placement of a value: it brings the value to its targets and counts how many hold it. The targets, and which of them
-//! is asked next, are decided elsewhere.
+//! One placement of a value, from the search for its places to the last answer. What is republished or restored is first compared
+//! with what the nearest holders have. Which peers are queried is decided elsewhere, and whether the value is still to be placed is
+//! the store's decision.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Context, Handler};
+use kademlia_dynamic::protocol::comparison::{self, Comparison, Later};
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::placement::{self, Mode, Placement};
-use kademlia_dynamic::protocol::store::{age_seconds, is_later};
+use kademlia_dynamic::protocol::placement::{self, Mode, Placed, Placement};
+use kademlia_dynamic::protocol::store::{Class, StoredCopy, age_seconds, is_later};
+use tokio::sync::oneshot;
 
-use super::super::clock;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{
-    Answered, Failed, Late, LaunchPublish, LookupsHandle, PublishDone, PublishFinished, StoreHandle, Supersede,
+    Answered, Failed, Late, LookupOutcome, LookupResult, NoLookup, PlacementEnded, Placing, PreparePlacement, Prepared,
+    StoreHandle,
 };
 use super::super::outcome::SetOutcome;
 use super::super::shared::Shared;
-use super::super::subscriptions::Events;
 use super::operation::{End, Operation, Step};
-use super::runner::Runner;
 
 /// A placement under way.
 pub(crate) struct Place {
-    launch: LaunchPublish,
-    /// See [`Config::same_publication`].
-    margin: Duration,
-    /// A legacy node is sent no restore of a value that has less left.
-    least_for_legacy: Duration,
-    serial: u64,
+    shared: Rc<Shared>,
+    store: StoreHandle,
+    key: Arc<str>,
+    /// What is placed. `None` until it is committed.
+    placing: Option<Placing>,
+    /// `None` until the places are found.
+    found: Option<Arc<LookupResult>>,
+    stage: Stage,
+    /// What is done next, before all that the stage wants done.
+    next: Option<Step<Self>>,
+    /// The peers of which an answer to a query of the comparison may still come.
+    compared: Vec<NodeId>,
+    superseded: bool,
+}
+
+/// How far a placement is.
+enum Stage {
+    /// It awaits the commit, the places, or the store.
+    Wait,
+    Compare(Comparison),
+    Send(Sending),
+    Over,
+}
+
+/// A copy that is sent to its places.
+struct Sending {
+    copy: StoredCopy,
+    published_at: Option<Instant>,
     placement: Placement,
     /// The shortest life of a copy that its holder reported.
     shortest: Option<Duration>,
-    superseded: bool,
-    lookups: LookupsHandle,
-    store: StoreHandle,
-    events: Events,
 }
 
 impl Place {
-    /// The placement `serial` of this node.
+    /// The placement of a value of `key` that is `committed` meanwhile, at places that are looked up meanwhile. It ends where nothing is
+    /// committed.
     pub(crate) fn new(
-        shared: &Shared,
-        serial: u64,
-        launch: LaunchPublish,
-        lookups: LookupsHandle,
-        store: StoreHandle,
+        shared: &Rc<Shared>,
+        store: &StoreHandle,
+        key: Arc<str>,
+        committed: oneshot::Receiver<Placing>,
+        places: oneshot::Receiver<LookupOutcome>,
     ) -> Self {
-        let config = &shared.config;
-        let mode = launch.ttl.map_or(Mode::Publish, |ttl| Mode::Restore { ttl });
+        let begun = async {
+            let placing = committed.await.ok()?;
+            Some((placing, places.await.unwrap_or(Err(NoLookup::Broken))))
+        };
         Self {
-            placement: Placement::new(mode, &launch.targets, config, clock::now()),
-            launch,
-            margin: config.same_publication(),
-            least_for_legacy: config.nearly_expired(),
-            serial,
-            shortest: None,
+            shared: shared.clone(),
+            store: store.clone(),
+            key,
+            placing: None,
+            found: None,
+            stage: Stage::Wait,
+            next: Some(Step::after(begun, Self::begin)),
+            compared: Vec::new(),
             superseded: false,
-            lookups,
-            store,
-            events: shared.events.clone(),
         }
     }
 
-    fn is_restore(&self) -> bool {
-        self.launch.ttl.is_some()
+    fn begin(&mut self, begun: Option<(Placing, LookupOutcome)>, _: Instant) {
+        let Some((mut placing, outcome)) = begun else { return self.stage = Stage::Over };
+        match outcome {
+            Ok(found) => {
+                // What an application sets is the latest.
+                let compare = placing.answer.is_none() && !found.of_ours.is_empty();
+                self.next = Some(self.ask(&placing, &found, compare, None));
+                self.found = Some(found);
+            }
+            Err(why) => {
+                // The caller may have gone.
+                drop(placing.answer.take().map(|answer| answer.send(Err(why.into()))));
+                self.stage = Stage::Over;
+            }
+        }
+        self.placing = Some(placing);
     }
 
-    fn check(&self) -> Request {
-        Request::CheckStore { key: self.launch.key.clone(), size: Some(self.launch.value.len() as u64) }
+    /// Asks the store whether the value is still to be placed.
+    fn ask(&self, placing: &Placing, found: &LookupResult, compare: bool, later: Option<Later>) -> Step<Self> {
+        let (answer, prepared) = oneshot::channel();
+        // Where no peer answers, what has run out is as ended as it was.
+        let resume = placing.answer.is_some() || !found.closest.is_empty();
+        self.store.prepare_placement(PreparePlacement {
+            key: self.key.clone(),
+            version: placing.version,
+            compare,
+            resume,
+            later,
+            answer,
+        });
+        Step::after(prepared, |place: &mut Self, prepared, now| place.go_on(prepared.ok(), now))
     }
 
-    fn set(&self, now: Instant) -> Request {
-        let (key, value) = (self.launch.key.clone(), self.launch.value.clone());
-        // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
-        let ttl = self.is_restore().then(|| u32::try_from(self.left(now).as_secs()).unwrap_or(u32::MAX));
-        let age = self.age(now).filter(|_| self.is_restore()).map(age_seconds);
-        Request::Set { key, value, ttl, age }
+    fn go_on(&mut self, prepared: Option<Prepared>, now: Instant) {
+        let (Some(placing), Some(found)) = (&mut self.placing, &self.found) else { return };
+        let config = &self.shared.config;
+        self.stage = match prepared {
+            // A value that came in between has a placement of its own.
+            Some(Prepared::Obsolete) => {
+                self.superseded = true;
+                Stage::Over
+            }
+            Some(Prepared::Compare(copy)) => Stage::Compare(Comparison::new(copy, &found.of_ours, config, now)),
+            Some(Prepared::Send(copy, superseded)) => {
+                let superseded =
+                    Step::after(superseded, |place: &mut Self, report, _| place.superseded |= report.is_ok());
+                self.next = Some(superseded);
+                Sending::new(&self.shared, &self.key, copy, found, now).map_or(Stage::Over, Stage::Send)
+            }
+            // The store was restarted, so the caller is interrupted.
+            None => {
+                placing.answer = None;
+                Stage::Over
+            }
+        };
     }
 
-    fn age(&self, now: Instant) -> Option<Duration> {
-        self.launch.published_at.map(|at| now.saturating_duration_since(at))
-    }
-
-    /// Whether a copy that was published so many seconds ago is of an earlier publication than the one that is restored.
-    fn is_behind(&self, theirs: Option<u32>, now: Instant) -> bool {
-        let theirs = theirs.map(|seconds| Duration::from_secs(seconds.into()));
-        self.is_restore() && self.age(now).zip(theirs).is_some_and(|(ours, theirs)| is_later(ours, theirs, self.margin))
-    }
-
-    fn left(&self, now: Instant) -> Duration {
-        self.launch.expires_at.saturating_duration_since(now)
+    /// Whether what has come of `from` belongs to a query of the comparison, which is over.
+    fn is_of_comparison(&mut self, from: &NodeId) -> bool {
+        let found = self.compared.iter().position(|asked| asked == from);
+        found.is_some_and(|at| self.compared.swap_remove(at) == *from)
     }
 }
 
@@ -102,78 +159,165 @@ impl Operation for Place {
         if self.superseded {
             return Step::Finished;
         }
-        match self.placement.next(now) {
-            placement::Step::Check(peer) => Step::Query(peer, self.check()),
-            placement::Step::Store(peer) => Step::Query(peer, self.set(now)),
-            placement::Step::Wait { until } => Step::Wait { until: Some(until) },
-            placement::Step::Finished => Step::Finished,
+        if let Some(next) = self.next.take() {
+            return next;
+        }
+        let key = || self.key.clone();
+        match &mut self.stage {
+            Stage::Wait => Step::Wait { until: None },
+            Stage::Compare(comparison) => match comparison.next(now) {
+                comparison::Step::Check(peer) => Step::Query(peer, Request::CheckStore { key: key(), size: None }),
+                comparison::Step::Fetch(peer) => Step::Query(peer, Request::FindValue { key: key() }),
+                comparison::Step::Wait { until } => Step::Wait { until: Some(until) },
+                comparison::Step::Finished => {
+                    let later = comparison.take_later();
+                    self.compared = comparison.in_flight().collect();
+                    self.stage = Stage::Wait;
+                    match (&self.placing, &self.found) {
+                        (Some(placing), Some(found)) => self.ask(placing, found, false, later),
+                        _ => Step::Finished,
+                    }
+                }
+            },
+            Stage::Send(sending) => match sending.placement.next(now) {
+                placement::Step::Check(peer) => {
+                    let size = Some(sending.copy.value.len() as u64);
+                    Step::Query(peer, Request::CheckStore { key: key(), size })
+                }
+                placement::Step::Store(peer) => Step::Query(peer, sending.set(key(), now)),
+                placement::Step::Wait { until } => Step::Wait { until: Some(until) },
+                placement::Step::Finished => Step::Finished,
+            },
+            Stage::Over => Step::Finished,
         }
     }
 
     fn answer(&mut self, from: Peer, answer: Answered, now: Instant) {
-        match answer.response {
-            Response::Set { stored, ttl } => {
-                let left = ttl.filter(|_| stored).map(|seconds| Duration::from_secs(seconds.into()));
-                self.shortest = self.shortest.into_iter().chain(left).min();
-                self.placement.handle_stored(&from.id, stored);
-            }
-            Response::CheckStore { has_key, age, .. } => {
-                let legacy = answer.version.is_none();
-                if self.is_restore() && !has_key && legacy && self.left(now) < self.least_for_legacy {
-                    self.placement.leave_out(&from.id);
-                } else {
-                    self.placement.handle_checked(&from.id, has_key && !self.is_behind(age, now));
-                }
-            }
-            _ => self.placement.handle_failure(&from.id, Failure::Silent),
+        if !matches!(answer.response, Response::Set { .. }) && self.is_of_comparison(&from.id) {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Compare(comparison) => match answer.response {
+                Response::CheckStore { ttl, age, .. } => comparison.handle_checked(&from.id, ttl, age, now),
+                Response::Value { value, ttl, age } => comparison.handle_value(&from.id, value, ttl, age, now),
+                _ => comparison.handle_failure(&from.id),
+            },
+            Stage::Send(sending) => sending.answer(&from.id, answer, &self.shared, now),
+            Stage::Wait | Stage::Over => {}
         }
     }
 
     fn late(&mut self, from: Peer, how: Late) {
-        if how != Late::Suspect {
-            self.placement.handle_slow(&from.id);
+        match &mut self.stage {
+            _ if how == Late::Suspect => {}
+            Stage::Compare(comparison) => comparison.handle_slow(&from.id),
+            Stage::Send(sending) => sending.placement.handle_slow(&from.id),
+            Stage::Wait | Stage::Over => {}
         }
     }
 
     fn failure(&mut self, from: Peer, why: Failed, _: Instant) {
-        self.placement.handle_failure(&from.id, why.into());
+        if self.is_of_comparison(&from.id) {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Compare(comparison) => comparison.handle_failure(&from.id),
+            Stage::Send(sending) => sending.placement.handle_failure(&from.id, why.into()),
+            Stage::Wait | Stage::Over => {}
+        }
     }
 
     fn finish(self, end: End) {
-        let restore = self.is_restore();
-        let Self { launch: LaunchPublish { key, version, answer, .. }, serial, lookups, store, events, .. } = self;
-        lookups.published(PublishFinished { key: key.clone(), serial });
-        let placed = self.placement.outcome();
-        let held = placed.stored + placed.held_already;
-        // Where it broke, or most targets were not even asked, it is tried again soon.
-        let stored = end == End::Complete && held > placed.unsent;
-        store.placed(PublishDone { key: key.clone(), version, stored });
+        let Some(Placing { key, version, answer }) = self.placing else { return };
+        let (placed, expires_in, published) = match self.stage {
+            Stage::Send(sending) => (sending.placement.outcome(), sending.shortest, !sending.is_restore()),
+            _ => (Placed::default(), None, false),
+        };
+        let stored = placed.stored + placed.held_already;
+        // Where it broke, or most targets were not even queried, it is tried again soon.
+        let reached = end == End::Complete && stored > placed.unsent;
+        self.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
             _ if end == End::Broken => {}
             Some(answer) => {
+                let Placed { asked, refused, .. } = placed;
+                let (silent, superseded) = (asked - stored - refused, self.superseded);
                 // The caller may have gone.
-                let _ = answer.send(Ok(SetOutcome {
-                    asked: placed.asked,
-                    stored: held,
-                    refused: placed.refused,
-                    silent: placed.asked - held - placed.refused,
-                    expires_in: self.shortest,
-                    superseded: self.superseded,
-                }));
+                let _ = answer.send(Ok(SetOutcome { asked, stored, refused, silent, expires_in, superseded }));
             }
-            None if !restore => {
-                let event = || Event::Republished { key: key.to_string(), stored: held };
-                events.emit(EventKind::Republished, event);
+            None if published => {
+                let event = || Event::Republished { key: key.to_string(), stored };
+                self.shared.events.emit(EventKind::Republished, event);
             }
             None => {}
         }
     }
 }
 
-impl Handler<Supersede> for Runner<Place> {
-    type Result = ();
+impl Sending {
+    /// The way of `copy` to the places that are `found`; `None` where it is not for this node to restore it.
+    fn new(shared: &Shared, key: &str, copy: StoredCopy, found: &LookupResult, now: Instant) -> Option<Self> {
+        let (config, target, mut others, mut mode) =
+            (&shared.config, NodeId::of_key(key), shared.config.k, Mode::Publish);
+        if copy.class != Class::Published {
+            let is_nearer = |last: &Peer| shared.id.distance(&target) < last.id.distance(&target);
+            if !found.closest.get(config.k - 1).is_none_or(is_nearer) {
+                return None;
+            }
+            // A holder that restores is one of the k itself: one more would be a copy that no publication reaches.
+            others -= 1;
+            mode = Mode::Restore;
+        }
+        // Where no peer answered the lookup, all of the table are worth the try.
+        let mixed = config.mixed_placement && found.legacy || found.closest.is_empty();
+        let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
+        let placement = Placement::new(mode, &targets, config, now);
+        Some(Self { published_at: copy.published_at(), copy, placement, shortest: None })
+    }
 
-    fn handle(&mut self, _: Supersede, ctx: &mut Context<Self>) {
-        self.update(|place, _| place.superseded = true, ctx);
+    fn is_restore(&self) -> bool {
+        self.copy.class != Class::Published
+    }
+
+    fn set(&self, key: Arc<str>, now: Instant) -> Request {
+        // A restore says what is left now: a placement may take seconds, and no copy may outlive the publication.
+        let ttl = self.is_restore().then(|| u32::try_from(self.left(now).as_secs()).unwrap_or(u32::MAX));
+        let age = self.age(now).filter(|_| self.is_restore()).map(age_seconds);
+        Request::Set { key, value: self.copy.value.clone(), ttl, age }
+    }
+
+    fn answer(&mut self, from: &NodeId, answer: Answered, shared: &Shared, now: Instant) {
+        match answer.response {
+            Response::Set { stored, ttl } => {
+                let left = ttl.filter(|_| stored).map(|seconds| Duration::from_secs(seconds.into()));
+                self.shortest = self.shortest.into_iter().chain(left).min();
+                self.placement.handle_stored(from, stored);
+            }
+            Response::CheckStore { has_key, age, .. } => {
+                // A legacy node is sent no restore of a value that has so little left.
+                let too_late = || answer.version.is_none() && self.left(now) < shared.config.nearly_expired();
+                if self.is_restore() && !has_key && too_late() {
+                    self.placement.leave_out(from);
+                } else {
+                    let is_behind = self.is_behind(age, shared.config.same_publication(), now);
+                    self.placement.handle_checked(from, has_key && !is_behind);
+                }
+            }
+            _ => self.placement.handle_failure(from, Failure::Silent),
+        }
+    }
+
+    /// Whether a copy that was published so many seconds ago is of an earlier publication than the one that is restored.
+    fn is_behind(&self, theirs: Option<u32>, margin: Duration, now: Instant) -> bool {
+        let theirs = theirs.map(|seconds| Duration::from_secs(seconds.into()));
+        self.is_restore() && self.age(now).zip(theirs).is_some_and(|(ours, theirs)| is_later(ours, theirs, margin))
+    }
+
+    fn age(&self, now: Instant) -> Option<Duration> {
+        self.published_at.map(|at| now.saturating_duration_since(at))
+    }
+
+    fn left(&self, now: Instant) -> Duration {
+        self.copy.expires_at.saturating_duration_since(now)
     }
 }

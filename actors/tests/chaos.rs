@@ -97,7 +97,7 @@ fn what_is_done_again_and_again_goes_on_after_a_round_that_failed() {
     let periodic = [
         ("RoutingTable", "RefreshBuckets"),
         ("ValueStore", "RepublishDue"),
-        ("ValueStore", "Compared"),
+        ("ValueStore", "PreparePlacement"),
         ("ValueStore", "ExpireValues"),
         ("RoutingTable", "CheckTable"),
         ("ValueStore", "AuditKey"),

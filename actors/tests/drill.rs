@@ -67,6 +67,11 @@ pub(super) fn struck() -> BTreeMap<Case, u64> {
     DRILL.with_borrow(|drill| drill.struck.clone())
 }
 
+/// What each long-lived actor was about to handle, and how often.
+pub(super) fn reached_so_far() -> BTreeMap<Case, u64> {
+    DRILL.with_borrow(|drill| drill.reached.clone())
+}
+
 /// How often this actor was about to handle this message.
 pub(super) fn times(actor: &str, message: &str) -> u64 {
     DRILL.with_borrow(|drill| {

@@ -14,6 +14,7 @@ mod joins;
 mod life;
 mod mocks;
 mod panics;
+mod placement;
 mod slots;
 mod unread;
 
@@ -65,8 +66,8 @@ macro_rules! panics {
 panics! {
     receive: super::socket::Socket, super::dispatcher::Dispatcher, super::queries::Queries,
         super::routing_table::RoutingTable, super::lookups::Lookups, super::maintenance::Maintenance, super::pins::Pins,
-        super::handoff::Handoff;
-    handle: super::value_store::ValueStore, super::node_actor::NodeActor;
+        super::handoff::Handoff, super::value_store::ValueStore;
+    handle: super::node_actor::NodeActor;
 }
 
 /// A node on this machine, whose actors can be reached.

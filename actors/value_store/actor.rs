@@ -1,52 +1,40 @@
 //! The actor itself: its state, how it begins, and how it begins again. What it does with a message is decided elsewhere.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use kademlia_dynamic::causes::Causes;
-use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
 use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, ClockJump};
-use super::super::counters::Counters;
 use super::super::handles::Handles;
-use super::super::messages::{
-    Answer, HandoffHandle, LookupKey, LookupReply, LookupsHandle, PinsHandle, PlacesFound, Placing, Priority,
-    PublishDone, SocketHandle, StartLookup, StoreHandle, TableHandle,
-};
-use super::super::outcome::SetOutcome;
+use super::super::messages::{HandoffHandle, LookupsHandle, PinsHandle, SocketHandle, TableHandle};
 use super::super::shared::Shared;
-use super::super::subscriptions::Events;
 use super::lateness::Lateness;
 use super::pending::Pending;
 use super::unsaved::Unsaved;
 
 /// The actor that owns the values.
 pub struct ValueStore {
-    pub(super) own: NodeId,
-    pub(super) config: Config,
-    pub(super) codec: Codec,
+    pub(super) shared: Rc<Shared>,
     pub(super) records: Records,
     /// Writes of peers that came lately, so that none is applied twice.
     pub(super) recent: RecentWrites,
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
+    /// What ends each placement that sends its value.
+    pub(super) placements: HashMap<Arc<str>, oneshot::Sender<()>>,
     pub(super) clock_jump: ClockJump,
     pub(super) lateness: Lateness,
     /// Whether the node is about to stop, so that nothing new is worth holding.
     pub(super) leaving: bool,
     pub(super) entropy: Box<dyn Entropy>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) events: Events,
-    /// This actor.
-    pub(super) store: StoreHandle,
     pub(super) socket: SocketHandle,
     pub(super) table: TableHandle,
     pub(super) lookups: LookupsHandle,
@@ -56,23 +44,19 @@ pub struct ValueStore {
 
 impl ValueStore {
     pub(crate) fn new(shared: &Rc<Shared>, backend: Box<dyn Store>, handles: &Handles) -> Self {
-        let config = shared.config.clone();
+        let config = &shared.config;
         Self {
-            own: shared.id,
-            codec: shared.codec,
-            records: Records::new(shared.id, &config),
+            shared: shared.clone(),
+            records: Records::new(shared.id, config),
             recent: RecentWrites::new(config.query_timeout),
             backend,
             pending: Pending::default(),
             unsaved: Unsaved::new(config.max_values),
-            config,
+            placements: HashMap::new(),
             clock_jump: ClockJump::new(),
             lateness: Lateness::default(),
             leaving: false,
             entropy: shared.entropy(3),
-            counters: shared.counters.clone(),
-            events: shared.events.clone(),
-            store: handles.store.clone(),
             socket: handles.socket.clone(),
             table: handles.table.clone(),
             lookups: handles.lookups.clone(),
@@ -92,7 +76,7 @@ impl ValueStore {
 
     /// Takes in what the backend has committed.
     fn load(&mut self, ctx: &mut Context<Self>) {
-        self.records = Records::new(self.own, &self.config);
+        self.records = Records::new(self.shared.id, &self.shared.config);
         match self.backend.load() {
             Ok(stored) => {
                 let lapsed = self.records.load(stored, clock::now(), &mut *self.entropy);
@@ -106,27 +90,6 @@ impl ValueStore {
             Err(error) => tracing::error!(error = %Causes(&error), "what was stored before cannot be read"),
         }
         self.save(ctx);
-    }
-
-    /// Has the places for a value looked up. It is placed when [`PlacesFound`] comes back.
-    pub(super) fn find_places(&self, key: Arc<str>, version: u64, restore: bool, answer: Option<Answer<SetOutcome>>) {
-        let target = LookupKey::Nodes(NodeId::of_key(&key));
-        let priority = if answer.is_some() { Priority::Foreground } else { Priority::Background };
-        let store = self.store.clone();
-        let reply = LookupReply::then(move |outcome| match outcome {
-            Ok(found) => store.places_found(PlacesFound { placing: Placing { key, version, restore, answer }, found }),
-            Err(why) => {
-                // What is published here is so all the same, whether a caller waits or not: it is placed soon.
-                if !restore {
-                    store.placed(PublishDone { key, version, stored: false });
-                }
-                if let Some(answer) = answer {
-                    // The caller may have gone.
-                    let _ = answer.send(Err(why.into()));
-                }
-            }
-        });
-        self.lookups.start(StartLookup { key: target, priority, own_vote: None, reply });
     }
 }
 
@@ -150,7 +113,8 @@ impl Supervised for ValueStore {
     fn restarting(&mut self, _: &mut Self::Context) {
         // What waits for a commit sees its answer dropped, which is an error.
         self.pending.forget();
-        self.unsaved = Unsaved::new(self.config.max_values);
+        self.placements.retain(|_, placement| !placement.is_closed());
+        self.unsaved = Unsaved::new(self.shared.config.max_values);
         // What was acknowledged stays so. What was under way is not known to have been applied.
         self.recent.forget_unacknowledged();
     }

@@ -9,7 +9,7 @@ use actix::{Addr, AsyncContext, Context};
 use kademlia_dynamic::protocol::store::{Change, Plan, StoreError, Write};
 
 use super::super::clock::{self, Alarmed};
-use super::super::handling::Handler;
+use super::super::handling::Receive;
 use super::super::messages::Committed;
 use super::actor::ValueStore;
 use super::pending::Flight;
@@ -56,7 +56,7 @@ impl ValueStore {
     pub(super) fn submit(&mut self, write: Write, mut waiter: Waiter, ctx: &mut Context<Self>) {
         if !self.records.is_in_flight(write.key()) {
             self.begin(write, waiter, ctx);
-        } else if self.pending.queued() < self.config.max_waiting_writes {
+        } else if self.pending.queued() < self.shared.config.max_waiting_writes {
             waiter.waits();
             self.pending.push(write, waiter);
         } else {
@@ -152,10 +152,8 @@ impl ValueStore {
     }
 }
 
-impl Handler<Committed> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+impl Receive<Committed> for ValueStore {
+    fn receive(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         // After a restart it may be of a time before that.
         match self.pending.end(committed.group) {
             Some(Flight::Write(write)) => self.end(write.0, write.1, committed.result),
@@ -171,7 +169,7 @@ impl Alarmed for ValueStore {
         self.unsaved.next()
     }
 
-    fn alarm(&mut self, _: Instant, ctx: &mut Self::Context) {
+    fn alarm(&mut self, _: Instant, ctx: &mut Context<Self>) {
         self.save(ctx);
     }
 }

@@ -13,7 +13,7 @@ use super::super::clock;
 use super::super::counters::Counter;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{
-    EndPlacement, PinKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnpinKey, UnwatchKey, WatchKey,
+    PinKey, Placing, PublicationEnded, ReplyTo, TransmitAnswer, UnpinKey, UnwatchKey, WatchKey,
 };
 use super::super::outcome::Error;
 use super::actor::ValueStore;
@@ -28,26 +28,23 @@ impl ValueStore {
                 self.emit(&key, &outcome, to.addr);
                 self.acknowledge(to, &key, cached, true);
             }
-            Waiter::Adopter { from, placing, found } => {
+            Waiter::Adopter { from, asked } => {
                 self.emit(&key, &outcome, from);
                 // If the later value has taken its place, it is placed no more.
-                let now = self.now();
-                self.place(placing, &found, now);
+                self.prepare(asked);
             }
             Waiter::Publisher { answer, placing } => {
                 let WriteOutcome::Published { version } = outcome else { return };
-                // What is still sent of an older value could arrive after this one, and be taken for the newer.
-                self.lookups.end_placement(EndPlacement(key.clone()));
-                let placed = placing.send(Placing { key: key.clone(), version, restore: false, answer: Some(answer) });
-                if placed.is_err() {
-                    // The search for its places was lost.
+                self.end_placement(&key);
+                if placing.send(Placing { key: key.clone(), version, answer: Some(answer) }).is_err() {
+                    // Its placement was lost.
                     self.records.retry_soon(&key, version, clock::now(), &mut *self.entropy);
                 }
             }
             Waiter::Release(answer) => {
                 let released = outcome == WriteOutcome::Released;
                 if released {
-                    self.lookups.end_placement(EndPlacement(key.clone()));
+                    self.end_placement(&key);
                 }
                 self.pins.publication_ended(PublicationEnded(key));
                 let _ = answer.send(Ok(released));
@@ -72,14 +69,12 @@ impl ValueStore {
         let now = clock::now();
         match waiter {
             Waiter::Peer { to, .. } => {
-                self.counters.turned_away(Counter::WriteRefused, to.addr, &Causes(&error), now);
+                self.shared.counters.turned_away(Counter::WriteRefused, to.addr, &Causes(&error), now);
                 // It is acknowledged all the same: a legacy node drops a peer after one silent query.
                 self.acknowledge(to, &key, false, false);
             }
-            Waiter::Adopter { .. } => {
-                self.unsaved.log(&error, now);
-                self.publish_soon(&key);
-            }
+            // Its placement ends, and begins again soon if it is a publication.
+            Waiter::Adopter { .. } => drop(self.unsaved.log(&error, now)),
             Waiter::Publisher { answer, .. } => drop(answer.send(Err(Error::Store(error)))),
             Waiter::Release(answer) => drop(answer.send(Err(Error::Store(error)))),
             Waiter::Pin(pin) => drop(pin.answer.send(Err(Error::Store(error)))),
@@ -93,13 +88,12 @@ impl ValueStore {
     /// The rules refuse the write. That happens to values of peers only.
     pub(super) fn refused(&mut self, key: Arc<str>, refusal: Refusal, waiter: Waiter) {
         match waiter {
-            Waiter::Adopter { from, placing, found } => {
-                let now = self.now();
+            Waiter::Adopter { from, asked } => {
                 // What is held is as late as the value that was found, as a rule.
                 if refusal != Refusal::Stale {
-                    self.counters.turned_away(Counter::WriteRefused, from, &refusal, now);
+                    self.shared.counters.turned_away(Counter::WriteRefused, from, &refusal, clock::now());
                 }
-                self.place(placing, &found, now);
+                self.prepare(asked);
             }
             waiter => self.turn_away(key, &refusal, waiter),
         }
@@ -108,19 +102,18 @@ impl ValueStore {
     /// The write is not even planned, for this reason.
     pub(super) fn turn_away(&mut self, key: Arc<str>, why: &dyn Display, waiter: Waiter) {
         let now = clock::now();
-        let busy = || Error::Busy { what: "writes that wait for the store", limit: self.config.max_waiting_writes };
+        let busy =
+            || Error::Busy { what: "writes that wait for the store", limit: self.shared.config.max_waiting_writes };
         match waiter {
             Waiter::Peer { to, cached } => {
-                self.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
+                self.shared.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
                 self.acknowledge(to, &key, cached, false);
             }
-            Waiter::Adopter { from, placing, found } => {
-                self.counters.turned_away(Counter::WriteRefused, from, why, now);
-                if self.records.is_published(&key) {
-                    // It would be published over the later value.
-                    self.publish_soon(&key);
-                } else {
-                    self.place(placing, &found, now);
+            Waiter::Adopter { from, asked } => {
+                self.shared.counters.turned_away(Counter::WriteRefused, from, why, now);
+                // What is published here would be so over the later value: its placement ends, and begins again soon.
+                if !self.records.is_published(&key) {
+                    self.prepare(asked);
                 }
             }
             Waiter::Publisher { answer, .. } => drop(answer.send(Err(busy()))),
@@ -138,22 +131,15 @@ impl ValueStore {
         self.socket.answer(TransmitAnswer { to, response });
     }
 
-    /// Has our publication of `key`, if there is one, published again soon.
-    fn publish_soon(&mut self, key: &str) {
-        if let Some(version) = self.records.published_version(key) {
-            self.records.retry_soon(key, version, clock::now(), &mut *self.entropy);
-        }
-    }
-
     /// Emits what a value from the peer at this address has changed, if it has.
-    fn emit(&self, key: &Arc<str>, outcome: &WriteOutcome, by: SocketAddr) {
+    fn emit(&mut self, key: &Arc<str>, outcome: &WriteOutcome, by: SocketAddr) {
         match outcome {
             WriteOutcome::Superseded { .. } => {
-                self.lookups.end_placement(EndPlacement(key.clone()));
-                self.events.emit(EventKind::Superseded, || Event::Superseded { key: key.to_string(), by });
+                self.end_placement(key);
+                self.shared.events.emit(EventKind::Superseded, || Event::Superseded { key: key.to_string(), by });
             }
             WriteOutcome::Stored | WriteOutcome::Renewed => {
-                self.events.emit(EventKind::ValueStored, || Event::ValueStored { key: key.to_string(), by });
+                self.shared.events.emit(EventKind::ValueStored, || Event::ValueStored { key: key.to_string(), by });
             }
             _ => {}
         }

@@ -14,10 +14,10 @@ impl ValueStore {
             return Err("this node is about to stop".to_owned());
         }
         let waiting = self.pending.len();
-        if waiting >= self.config.max_waiting_writes {
+        if waiting >= self.shared.config.max_waiting_writes {
             return Err(format!("{waiting} writes wait for the store already"));
         }
-        check_datagram(key, value, self.codec).map_err(|error| error.to_string())
+        check_datagram(key, value, self.shared.codec).map_err(|error| error.to_string())
     }
 
     /// Whether the backend can take a value under `key`, as far as is known: not a new one while it fails.

@@ -1,89 +1,75 @@
-//! What is placed once the places are found: still the same value, the latest that was published, and by whom it may be.
+//! What a placement asks of the store: whether its value is still to be placed, and to take in a later one; and its end.
 
-use std::sync::Arc;
-use std::time::Instant;
+use actix::Context;
+use kademlia_dynamic::protocol::comparison::Later;
+use kademlia_dynamic::protocol::store::{RemoteWrite, Write};
+use tokio::sync::oneshot;
 
-use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::placement;
-
-use super::super::handling::Handler;
-use super::super::messages::{LaunchCompare, LaunchPublish, LookupResult, PlacesFound, Placing};
-use super::super::outcome::SetOutcome;
+use super::super::clock;
+use super::super::handling::Receive;
+use super::super::messages::{PlacementEnded, PreparePlacement, Prepared};
 use super::actor::ValueStore;
+use super::waiter::Waiter;
 
 impl ValueStore {
-    /// Whether this node is among the k nearest to `key`, given the nearest others.
-    fn among_nearest(&self, key: &NodeId, closest: &[Peer]) -> bool {
-        closest.get(self.config.k - 1).is_none_or(|last| self.own.distance(key) < last.id.distance(key))
+    /// The answer to `asked`. Its placement may have ended.
+    pub(super) fn prepare(&mut self, asked: PreparePlacement) {
+        let prepared = self.prepared(&asked);
+        let _ = asked.answer.send(prepared);
     }
 
-    /// Has what is republished or restored compared first: whoever has published since, its value is the one to go on with. What
-    /// an application sets is the latest.
-    pub(super) fn compare_or_place(&mut self, placing: Placing, found: Arc<LookupResult>, now: Instant) {
-        let to_compare = self.records.to_compare(&placing.key, placing.version, now);
-        match to_compare.filter(|_| placing.answer.is_none() && !found.of_ours.is_empty()) {
-            Some(copy) => self.lookups.compare(LaunchCompare { placing, found, copy }),
-            None => self.place(placing, &found, now),
+    fn prepared(&mut self, asked: &PreparePlacement) -> Prepared {
+        let PreparePlacement { key, version, compare, resume, .. } = asked;
+        let now = self.now();
+        if *compare && let Some(copy) = self.records.to_compare(key, *version, now) {
+            return Prepared::Compare(copy);
         }
+        if !self.records.still_current(key, *version) {
+            return Prepared::Obsolete;
+        }
+        if *resume {
+            self.records.resume(key, now);
+        }
+        let Some(copy) = self.records.get(key, now) else { return Prepared::Obsolete };
+        let (supersede, superseded) = oneshot::channel();
+        self.end_placement(key);
+        self.placements.insert(key.clone(), supersede);
+        Prepared::Send(copy, superseded)
     }
 
-    /// The placement of what `placing` wants, or the reason to leave it.
-    pub(super) fn place(&mut self, placing: Placing, found: &LookupResult, now: Instant) {
-        let Placing { key, version, restore, answer } = placing;
-        let target = NodeId::of_key(&key);
-        if !restore && self.records.still_current(&key, version) && self.records.has_lapsed(&key, now) {
-            // Where nobody answers it is as ended as it was.
-            if found.closest.is_empty() && answer.is_none() {
-                return self.records.retry_soon(&key, version, now, &mut *self.entropy);
-            }
-            self.records.resume(&key, now);
-        }
-        let copy = self.records.get(&key, now).filter(|_| self.records.still_current(&key, version));
-        let Some(copy) = copy else {
-            // A `set` or a foreign value came in between, and has a placement of its own.
-            if let Some(answer) = answer {
-                let _ = answer.send(Ok(SetOutcome {
-                    asked: 0,
-                    stored: 0,
-                    refused: 0,
-                    silent: 0,
-                    expires_in: None,
-                    superseded: true,
-                }));
-            }
-            return;
-        };
-        if restore && !self.among_nearest(&target, &found.closest) {
-            return;
-        }
-        let mixed = self.config.mixed_placement && found.legacy;
-        // A holder that restores is one of the k itself: one more would be a copy that no publication reaches.
-        let others = if restore { self.config.k - 1 } else { self.config.k };
-        let mut targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
-        if found.closest.is_empty() {
-            // Nobody answered the lookup; whoever is in the table is worth the try.
-            targets = placement::targets(&target, others, &[], &found.own_table, true);
-        }
-        self.lookups.publish(LaunchPublish {
-            key,
-            version,
-            ttl: restore.then(|| copy.ttl_seconds()),
-            expires_at: copy.expires_at,
-            published_at: copy.age.and_then(|age| now.checked_sub(age)),
-            value: copy.value,
-            targets,
-            answer,
-        });
+    /// Ends the placement of `key` that is under way: another value is held now, or the publication has ended. What is still sent of
+    /// an older value could arrive after a later one, and be taken for that.
+    pub(super) fn end_placement(&mut self, key: &str) {
+        // It may have ended.
+        let _ = self.placements.remove(key).map(|placement| placement.send(()));
     }
 }
 
-impl Handler<PlacesFound> for ValueStore {
-    type Result = ();
+impl Receive<PreparePlacement> for ValueStore {
+    fn receive(&mut self, mut asked: PreparePlacement, ctx: &mut Context<Self>) {
+        let Some(Later { value, ttl, age, from }) = asked.later.take() else { return self.prepare(asked) };
+        // As if its holder had restored it here.
+        let (key, from) = (asked.key.clone(), from.addr);
+        let waiter = Waiter::Adopter { from, asked };
+        if let Err(why) = self.check_remote(&key, &value) {
+            return self.turn_away(key, &why, waiter);
+        }
+        let write = RemoteWrite { key, value, ttl: Some(ttl), age, from, legacy: false };
+        self.submit(Write::Adopt(write), waiter, ctx);
+    }
+}
 
-    fn handle(&mut self, places: PlacesFound, _: &mut Self::Context) {
-        let PlacesFound { placing, found } = places;
-        let now = self.now();
-        self.compare_or_place(placing, found, now);
+impl Receive<PlacementEnded> for ValueStore {
+    fn receive(&mut self, PlacementEnded { key, version, stored }: PlacementEnded, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        if self.placements.get(&key).is_some_and(oneshot::Sender::is_closed) {
+            self.placements.remove(&key);
+        }
+        // The publisher itself is a holder, and lives: its own copy goes on, whether others have stored it or not.
+        self.records.renewed(&key, version, stored, now);
+        if !stored {
+            self.records.retry_soon(&key, version, now, &mut *self.entropy);
+        }
+        self.save(ctx);
     }
 }

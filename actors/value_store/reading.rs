@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use actix::MessageResult;
+use actix::Context;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{Recollection, StoreError, StoreSnapshot, StoredCopy};
 
 use super::super::clock;
-use super::super::handling::Handler;
+use super::super::handling::Receive;
 use super::super::messages::{
     AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, LookupKey, LookupReply, LookupResult, ProbeStore,
     ReadValue, RememberPeers, StartLookup, StoreQuestion, TransmitAnswer,
@@ -17,10 +17,8 @@ use super::super::messages::{
 use super::super::outcome::{Error, GetOutcome, GetResult};
 use super::actor::ValueStore;
 
-impl Handler<AnswerFromStore> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, asked: AnswerFromStore, _: &mut Self::Context) {
+impl Receive<AnswerFromStore> for ValueStore {
+    fn receive(&mut self, asked: AnswerFromStore, _: &mut Context<Self>) {
         let AnswerFromStore { question, key, to } = asked;
         let now = self.now();
         let response = match question {
@@ -46,10 +44,8 @@ impl Handler<AnswerFromStore> for ValueStore {
     }
 }
 
-impl Handler<ReadValue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, read: ReadValue, _: &mut Self::Context) {
+impl Receive<ReadValue> for ValueStore {
+    fn receive(&mut self, read: ReadValue, _: &mut Context<Self>) {
         let ReadValue { key, quorum, answer } = read;
         let here = self.records.get(&key, clock::now());
         if quorum > 1 {
@@ -72,36 +68,28 @@ impl Handler<ReadValue> for ValueStore {
     }
 }
 
-impl Handler<FindCopy> for ValueStore {
-    type Result = MessageResult<FindCopy>;
-
-    fn handle(&mut self, find: FindCopy, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.records.get(&find.0, clock::now()))
+impl Receive<FindCopy> for ValueStore {
+    fn receive(&mut self, find: FindCopy, _: &mut Context<Self>) -> Option<StoredCopy> {
+        self.records.get(&find.0, clock::now())
     }
 }
 
-impl Handler<RememberPeers> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, RememberPeers(peers): RememberPeers, _: &mut Self::Context) {
-        self.backend.remember(Recollection { id: Some(self.own), peers });
+impl Receive<RememberPeers> for ValueStore {
+    fn receive(&mut self, RememberPeers(peers): RememberPeers, _: &mut Context<Self>) {
+        self.backend.remember(Recollection { id: Some(self.shared.id), peers });
     }
 }
 
-impl Handler<ProbeStore> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, probe: ProbeStore, _: &mut Self::Context) {
+impl Receive<ProbeStore> for ValueStore {
+    fn receive(&mut self, probe: ProbeStore, _: &mut Context<Self>) {
         // Whoever asked may have gone.
         let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
         self.backend.commit(Vec::new(), Box::new(done));
     }
 }
 
-impl Handler<DescribeStore> for ValueStore {
-    type Result = MessageResult<DescribeStore>;
-
-    fn handle(&mut self, _: DescribeStore, _: &mut Self::Context) -> Self::Result {
-        MessageResult(StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() })
+impl Receive<DescribeStore> for ValueStore {
+    fn receive(&mut self, _: DescribeStore, _: &mut Context<Self>) -> StoreSnapshot {
+        StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() }
     }
 }

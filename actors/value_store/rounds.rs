@@ -1,13 +1,13 @@
 //! Rounds: how many values are published again and restored at once, and a word where that is not enough. Which are due, the records
 //! know; when a round comes, the scheduler.
 
+use actix::Context;
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::store::DueKind;
 
 use super::super::clock;
-use super::super::handling::Handler;
+use super::super::handling::Receive;
 use super::super::maintenance::republish_round;
-use super::super::messages::RepublishDue;
+use super::super::messages::{PlaceValue, Placing, RepublishDue};
 use super::actor::ValueStore;
 
 /// Values restored in one round at least, where there is room for so many.
@@ -25,18 +25,15 @@ fn shares(config: &Config, held: usize) -> (usize, usize) {
     ((room - restores).max(1), restores)
 }
 
-impl Handler<RepublishDue> for ValueStore {
-    type Result = ();
-
-    fn handle(&mut self, _: RepublishDue, _: &mut Self::Context) {
+impl Receive<RepublishDue> for ValueStore {
+    fn receive(&mut self, _: RepublishDue, _: &mut Context<Self>) {
         let now = clock::now();
         // Half of the time between when it is to be republished and when its copies end.
-        let late = self.config.key_expiry.saturating_sub(self.config.effective_republish_interval()) / 2;
+        let late = self.shared.config.key_expiry.saturating_sub(self.shared.config.effective_republish_interval()) / 2;
         self.lateness.tell(|| self.records.overdue(late, now), now);
-        let (publications, restores) = shares(&self.config, self.records.snapshot().held.values);
+        let (publications, restores) = shares(&self.shared.config, self.records.snapshot().held.values);
         for due in self.records.due(now, publications, restores, &mut *self.entropy) {
-            let restore = matches!(due.kind, DueKind::Restore { .. });
-            self.find_places(due.key, due.version, restore, None);
+            self.lookups.place(PlaceValue(Placing { key: due.key, version: due.version, answer: None }));
         }
     }
 }

@@ -1,11 +1,10 @@
 //! What waits for a write to end. What it is told then is decided elsewhere.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::messages::{Answer, LookupResult, PinKey, Placing, ReplyTo, UnpinKey};
+use super::super::messages::{Answer, PinKey, Placing, PreparePlacement, ReplyTo, UnpinKey};
 use super::super::outcome::SetOutcome;
 
 /// What waits for a write to end.
@@ -13,8 +12,8 @@ pub(super) enum Waiter {
     /// A peer that has sent a value.
     Peer { to: ReplyTo, cached: bool },
     /// The placement of an earlier value, where a later one was found at this address.
-    Adopter { from: SocketAddr, placing: Placing, found: Arc<LookupResult> },
-    /// A `set` of the application, and the search for the places of its value.
+    Adopter { from: SocketAddr, asked: PreparePlacement },
+    /// A `set` of the application, and the placement of its value.
     Publisher { answer: Answer<SetOutcome>, placing: oneshot::Sender<Placing> },
     /// The application: where it goes whether there was a publication to end.
     Release(Answer<bool>),

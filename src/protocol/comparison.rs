@@ -184,6 +184,12 @@ impl Comparison {
         self.later.take()
     }
 
+    /// The peers that a query went to whose end has not come.
+    pub fn in_flight(&self) -> impl Iterator<Item = NodeId> {
+        let open = |state: &State| matches!(state, State::Checking { .. } | State::Fetching { .. });
+        self.peers.iter().filter(move |(_, state)| open(state)).map(|(peer, _)| peer.id)
+    }
+
     fn is_later(&self, theirs: Option<u32>, now: Instant) -> bool {
         let ours = self.age.saturating_add(now.saturating_duration_since(self.begun));
         let dated = theirs.is_some_and(|theirs| is_later(Duration::from_secs(theirs.into()), ours, self.margin));

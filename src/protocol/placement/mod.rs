@@ -41,10 +41,7 @@ pub enum Mode {
     /// overwrite reach the holders.
     Publish,
     /// A holder restores it. Each target is asked by `check_store` first; those that say "not held" get `set` with `ttl`.
-    Restore {
-        /// Seconds that the publication has left.
-        ttl: u32,
-    },
+    Restore,
     /// A copy is transferred to one peer: the targets are asked by `check_store` one after another, in their order, and
     /// the first that says "not held" gets `set` with `ttl`. That is all, once it has stored it.
     Transfer,
@@ -162,7 +159,7 @@ impl Placement {
     pub fn new(mode: Mode, targets: &[Peer], config: &Config, now: Instant) -> Self {
         let first = match mode {
             Mode::Publish => Duty::Store,
-            Mode::Restore { .. } | Mode::Transfer | Mode::Audit => Duty::Check,
+            Mode::Restore | Mode::Transfer | Mode::Audit => Duty::Check,
         };
         let fresh = |peer: &Peer| Target { peer: *peer, state: State::ToDo(first), retried: false, asked: false };
         Self {

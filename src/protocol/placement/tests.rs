@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const RESTORE: Mode = Mode::Restore { ttl: 600 };
+const RESTORE: Mode = Mode::Restore;
 
 /// In order of distance from the key zero.
 fn near(number: u8) -> Peer {

@@ -46,6 +46,12 @@ impl StoredCopy {
         whole_seconds(self.ttl_left)
     }
 
+    /// When the value was last published, where that is known.
+    pub fn published_at(&self) -> Option<Instant> {
+        // The age is that of when the copy was read.
+        self.age.and_then(|age| (self.expires_at - self.ttl_left).checked_sub(age))
+    }
+
     /// Whole seconds since it was published, as the wire's `age` says them.
     pub fn age_seconds(&self) -> Option<u32> {
         self.age.map(age_seconds)
@@ -204,27 +210,11 @@ pub struct StoreSnapshot {
     pub backend: BackendHealth,
 }
 
-/// A value whose time has come to be sent to its holders.
+/// A value whose time has come to be sent to its holders: our publication, or a restore where this node is among the k nearest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The key.
     pub key: Arc<str>,
-    /// The value.
-    pub value: Arc<Value>,
     /// To be checked with [`super::Records::still_current`] after the lookup: an old value must not be written back.
     pub version: u64,
-    /// How it is to be sent.
-    pub kind: DueKind,
-}
-
-/// How a value that is due is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DueKind {
-    /// As our publication: `set` without `ttl`. Once it has reached holders, [`super::Records::renewed`].
-    Republish,
-    /// As a restore: `set` with `ttl`, and only where we are among the k nearest.
-    Restore {
-        /// Whole seconds left, at least 1.
-        ttl: u32,
-    },
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::backend::Change;
 use super::health::BackendHealth;
 use super::holdings::Holdings;
-use super::outcome::{Due, DueKind, FullCopy, Refusals, StoreSnapshot, StoredCopy, ToCompare, whole_seconds};
+use super::outcome::{Due, FullCopy, Refusals, StoreSnapshot, StoredCopy, ToCompare};
 use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
@@ -225,15 +225,11 @@ impl Records {
     fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
         self.drop_expired(&key, now);
         let record = self.holdings.get(&key)?;
-        let ttl = whole_seconds(record.stored.expires_at.saturating_duration_since(now));
-        let kind = if record.is_published() { DueKind::Republish } else { DueKind::Restore { ttl } };
-        let (value, version) = (record.stored.value.clone(), record.stored.version);
-        let delay = match kind {
-            DueKind::Republish => self.republish_delay(entropy),
-            DueKind::Restore { .. } => self.restore_delay(entropy),
-        };
+        let (version, published) = (record.stored.version, record.is_published());
+        let lasts = published || record.stored.expires_at.saturating_duration_since(now) >= Duration::from_secs(1);
+        let delay = if published { self.republish_delay(entropy) } else { self.restore_delay(entropy) };
         self.holdings.reschedule(&key, now + delay);
-        (kind != DueKind::Restore { ttl: 0 }).then_some(Due { key, value, version, kind })
+        lasts.then_some(Due { key, version })
     }
 
     /// The keys whose records time has changed since the last call: a renewal, an expiry. That holds at once; a store is to be
