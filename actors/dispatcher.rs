@@ -78,7 +78,7 @@ impl Dispatcher {
             shared: shared.clone(),
             admission: Admission::new(&shared.config, ping_len(shared.codec), tokens.clone()),
             tokens,
-            released: Arc::new(Semaphore::new(shared.config.max_unverified)),
+            released: Arc::new(Semaphore::new(shared.config.verification.max_unverified)),
             blocklist: Arc::default(),
             unreadable,
             socket: handles.socket.clone(),

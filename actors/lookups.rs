@@ -62,7 +62,7 @@ impl Lookups {
         Self {
             shared: shared.clone(),
             jobs: BTreeMap::new(),
-            queue: Queue::new(shared.config.max_lookups, shared.config.max_waiting_lookups),
+            queue: Queue::new(shared.config.lookup.max_lookups, shared.config.lookup.max_waiting_lookups),
             deadlines: VecDeque::new(),
             started: 0,
             audits: BTreeMap::new(),
@@ -100,7 +100,7 @@ impl Lookups {
         }
         if !self.queue.push(key.clone(), priority) {
             self.shared.counters.count(Counter::LookupRefused);
-            let limit = self.shared.config.max_lookups + self.shared.config.max_waiting_lookups;
+            let limit = self.shared.config.lookup.max_lookups + self.shared.config.lookup.max_waiting_lookups;
             return Err((reply, NoLookup::Refused { limit }));
         }
         self.jobs.insert(key, Job { replies: vec![reply], own_vote, start: 0, priority });
@@ -134,7 +134,11 @@ impl Lookups {
             self.started += 1;
             self.queue.began(priority);
             (job.priority, job.start) = (priority, self.started);
-            self.deadlines.push_back((now + self.shared.config.lookup_deadline + GRACE, key.clone(), self.started));
+            self.deadlines.push_back((
+                now + self.shared.config.lookup.lookup_deadline + GRACE,
+                key.clone(),
+                self.started,
+            ));
             self.shared.counters.count(Counter::Lookups);
             self.table.seed(SeedLookup(key));
         }

@@ -64,18 +64,18 @@ impl Schedule {
 
 /// How often stale buckets are looked for: often enough that none is stale for much longer than it may be.
 fn refresh_round(config: &Config) -> Duration {
-    (config.bucket_refresh_interval / 6).max(Duration::from_millis(10))
+    (config.table.bucket_refresh_interval / 6).max(Duration::from_millis(10))
 }
 
 /// How often republishing and restoring are looked after. Each value has its own jittered time; this is how late it may be.
 pub(super) fn republish_round(config: &Config) -> Duration {
-    let shortest = config.restore_interval.min(config.effective_republish_interval());
+    let shortest = config.values.restore_interval.min(config.effective_republish_interval());
     (shortest / 20).clamp(Duration::from_millis(10), Duration::from_secs(60))
 }
 
 /// How often expired values are swept. They are never served, swept or not.
 fn expiry_round(config: &Config) -> Duration {
-    config.bucket_refresh_interval.min(config.key_expiry / 4).max(Duration::from_millis(10))
+    config.table.bucket_refresh_interval.min(config.values.key_expiry / 4).max(Duration::from_millis(10))
 }
 
 impl Maintenance {

@@ -74,7 +74,7 @@ impl NodeActor {
 
     /// The longest that it takes until a contact has answered or all have failed.
     fn patience_for_contacts(&self) -> Duration {
-        RESOLVE_TIMEOUT + self.shared.config.query_timeout * 3 + Duration::from_secs(1)
+        RESOLVE_TIMEOUT + self.shared.config.lookup.query_timeout * 3 + Duration::from_secs(1)
     }
 
     /// Waits for the answer of another actor.
@@ -122,10 +122,10 @@ impl NodeActor {
 
     /// Whether a number of peers, called `name`, is one that the k nearest can reach.
     fn within_k(&self, name: &'static str, value: usize) -> Result<(), ConfigError> {
-        if (1..=self.shared.config.k).contains(&value) {
+        if (1..=self.shared.config.lookup.k).contains(&value) {
             return Ok(());
         }
-        let (value, low, high) = (value.to_string(), "1".to_owned(), self.shared.config.k.to_string());
+        let (value, low, high) = (value.to_string(), "1".to_owned(), self.shared.config.lookup.k.to_string());
         Err(ConfigError { name, value, low, high })
     }
 
@@ -294,7 +294,7 @@ impl Handler<Stop> for NodeActor {
         self.leaving = true;
         let (answer, answered) = oneshot::channel();
         self.handles.handoff.leave(Leave { answer });
-        let (ender, patience) = (self.ender(), self.shared.config.hand_off_time + GRACE);
+        let (ender, patience) = (self.ender(), self.shared.config.values.hand_off_time + GRACE);
         // The caller may go, and the node ends all the same.
         self.shared.lifetime.spawn(async move {
             let _ = tokio::time::timeout(patience, answered).await;

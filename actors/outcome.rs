@@ -124,7 +124,7 @@ pub struct Health {
     pub nearest: Replicas,
     /// What those said that are nearest in this node's own table without being among the k nearest of all. They are asked
     /// where legacy nodes are around, which look for values, and put them, where their own tables point
-    /// (`Config::mixed_placement`). A dead one stands here as silent.
+    /// (`mixed_placement`). A dead one stands here as silent.
     pub beyond: Replicas,
     /// The shortest life of a copy that its holder told: legacy nodes tell none.
     #[serde(serialize_with = "seconds::option::serialize")]

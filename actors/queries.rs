@@ -282,7 +282,7 @@ impl Receive<ResponseReceived> for Queries {
             }
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
-        if from == waiting.to && self.shared.config.source_verification.covers(&from.ip()) {
+        if from == waiting.to && self.shared.config.verification.source_verification.covers(&from.ip()) {
             self.dispatcher.verified(AddressVerified { addr: from, version });
         }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));

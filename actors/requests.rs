@@ -31,7 +31,7 @@ of_key!(CheckHealth, FindValue, Release, Unpin, CopyOf);
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<GetOutcome, Error>")]
 pub struct Get {
-    /// The key: at most [`Config::max_key_len`](kademlia_dynamic::protocol::config::Config::max_key_len) bytes of UTF-8.
+    /// The key: at most [`max_key_len`](kademlia_dynamic::protocol::config::StoreConfig::max_key_len) bytes of UTF-8.
     pub key: Arc<str>,
     /// How it is read.
     pub options: GetOptions,
@@ -59,7 +59,7 @@ pub struct GetOptions {
     ///
     /// With more the lookup asks on until so many different peers have answered with a value, and the value that most of
     /// them gave is the outcome. A copy held here counts as one of them. Of one /24 (/64), where
-    /// [`Config::diversity`](kademlia_dynamic::protocol::config::Config::diversity) applies, only the first answer counts.
+    /// [`diversity`](kademlia_dynamic::protocol::config::TableConfig::diversity) applies, only the first answer counts.
     /// Between equals the value held here wins, then the one that the peer nearest to the key gave. Where fewer hold a
     /// value, it is the best of what there is: `votes` in the outcome says how many agreed.
     ///
@@ -104,7 +104,7 @@ pub struct CheckHealth {
 pub struct Set {
     /// The key.
     pub key: Arc<str>,
-    /// The value: at most [`Config::max_value_len`](kademlia_dynamic::protocol::config::Config::max_value_len) bytes.
+    /// The value: at most [`max_value_len`](kademlia_dynamic::protocol::config::StoreConfig::max_value_len) bytes.
     pub value: Arc<Value>,
 }
 
@@ -217,7 +217,7 @@ pub struct Describe;
 pub struct Probe;
 
 /// Stop the node: transfer its copies to the peers that are nearest to them then, within
-/// [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config::hand_off_time), and end. Requests under way end in an
+/// [`hand_off_time`](kademlia_dynamic::protocol::config::ValuesConfig::hand_off_time), and end. Requests under way end in an
 /// error then.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

@@ -194,7 +194,7 @@ impl Receive<PeerReplaced> for RoutingTable {
 
 impl Receive<AnswerNearest> for RoutingTable {
     fn receive(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
-        let peers = self.table.nearest_for(&asked.target, self.shared.config.k, &asked.to.addr);
+        let peers = self.table.nearest_for(&asked.target, self.shared.config.lookup.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
         self.socket.answer(TransmitAnswer { to: asked.to, response });
     }
@@ -211,7 +211,7 @@ impl Receive<SeedLookup> for RoutingTable {
         // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
         let target = key.target();
         self.table.lookup_done(&target, clock::now());
-        let seeds = self.table.nearest(&target, SEEDS_PER_K * self.shared.config.k);
+        let seeds = self.table.nearest(&target, SEEDS_PER_K * self.shared.config.lookup.k);
         self.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }

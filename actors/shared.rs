@@ -54,7 +54,7 @@ impl Shared {
     pub(crate) fn patience(&self) -> Duration {
         let config = &self.config;
         // The background may hold half of the places.
-        let rounds = 3 + 2 * config.max_waiting_lookups / config.max_lookups;
-        (config.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
+        let rounds = 3 + 2 * config.lookup.max_waiting_lookups / config.lookup.max_lookups;
+        (config.lookup.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 }

@@ -67,13 +67,13 @@ pub struct AdmissionSnapshot {
     /// [`MAX_RATED_PREFIXES`].
     pub rated_prefixes: usize,
     /// Addresses that have proved themselves: at most
-    /// [`max_verified_addresses`](kademlia_dynamic::protocol::config::Config::max_verified_addresses).
+    /// [`max_verified_addresses`](kademlia_dynamic::protocol::config::VerificationConfig::max_verified_addresses).
     pub verified_addresses: usize,
     /// Responses and writes that await the verification of their address: at most
-    /// [`max_unverified`](kademlia_dynamic::protocol::config::Config::max_unverified).
+    /// [`max_unverified`](kademlia_dynamic::protocol::config::VerificationConfig::max_unverified).
     pub unverified: usize,
     /// Of these, those of the address with the most of them: at most
-    /// [`max_unverified_per_address`](kademlia_dynamic::protocol::config::Config::max_unverified_per_address).
+    /// [`max_unverified_per_address`](kademlia_dynamic::protocol::config::VerificationConfig::max_unverified_per_address).
     pub unverified_for_one_address: usize,
     /// Datagrams that made an actor panic and are dropped when they come again: at most
     /// [`MAX_BLOCKED`].

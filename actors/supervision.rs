@@ -147,7 +147,7 @@ impl Lifetime {
     pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ended) {
         let members = Arc::new(Mutex::new(Members::default()));
         let (alive, ended) = mpsc::channel(1);
-        let budget = Budget { restarts: config.max_restarts, window: config.restart_window };
+        let budget = Budget { restarts: config.supervision.max_restarts, window: config.supervision.restart_window };
         (Self { members, alive, counters, budget }, Ended(ended))
     }
 

@@ -106,7 +106,7 @@ impl Mailboxes {
     fn new(config: &Config) -> Self {
         Self {
             socket: Mailbox::new(MAILBOX),
-            dispatcher: Mailbox::new(config.max_dispatches),
+            dispatcher: Mailbox::new(config.limits.max_dispatches),
             queries: Mailbox::new(MAILBOX),
             table: Mailbox::new(MAILBOX),
             store: Mailbox::new(MAILBOX),

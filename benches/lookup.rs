@@ -39,7 +39,7 @@ fn answers(peers: &[Peer], target: &NodeId, k: usize) -> HashMap<NodeId, Vec<Pee
 fn look_up(config: &Config, own: &Peer, target: NodeId, goal: Goal, answers: &HashMap<NodeId, Vec<Peer>>) -> Lookup {
     let now = Instant::now();
     let mut lookup = Lookup::new(own.id, target, goal, config, true, &answers[&own.id], now);
-    let mut in_flight = Vec::with_capacity(config.alpha);
+    let mut in_flight = Vec::with_capacity(config.lookup.alpha);
     loop {
         match lookup.next(now) {
             Next::Query(peer) => in_flight.push(peer),
@@ -62,7 +62,7 @@ fn lookups(criterion: &mut Criterion) {
     let peers: Vec<Peer> =
         (0..NODES).map(|number| Peer::new(Prefix::ALL.random_id(&mut entropy), place(number))).collect();
     let target = NodeId::of_key("what is looked for");
-    let answers = answers(&peers, &target, config.k);
+    let answers = answers(&peers, &target, config.lookup.k);
     for (name, goal) in [("nodes", Goal::Nodes), ("missed_value", Goal::Value)] {
         criterion.bench_function(&format!("lookup/{name}/{NODES}"), |bencher| {
             bencher.iter(|| look_up(&config, &peers[0], black_box(target), goal, &answers).closest());

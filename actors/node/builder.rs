@@ -125,7 +125,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Whom to tell when the node has failed: one of its actors panicked more often than `Config::max_restarts` allows, so
+    /// Whom to tell when the node has failed: one of its actors panicked more often than `max_restarts` allows, so
     /// it has stopped whole. By then its port is free, and its store has been closed. It is called once, on the node's thread
     /// or Arbiter, and not where the node was stopped or dropped; [`Node::stopped`] tells the same to whoever waits.
     ///
@@ -205,7 +205,7 @@ impl NodeBuilder {
     async fn start_here(self, gone: watch::Receiver<bool>) -> Result<(Node, Vec<String>, Ended), Error> {
         let addr = resolve(&self.bind).await?;
         let transport =
-            UdpTransport::bind_with(addr, self.config.receive_buffer).map_err(|source| match source.kind() {
+            UdpTransport::bind_with(addr, self.config.limits.receive_buffer).map_err(|source| match source.kind() {
                 io::ErrorKind::AddrInUse => Error::PortInUse { addr },
                 _ => Error::Bind { addr, source },
             })?;

@@ -151,7 +151,7 @@ impl Node {
     ///
     /// Nothing bounds how much a node publishes but its memory. 330,000 values are republished in time whatever else it does;
     /// with more, copies may end before their turn comes, which a log line tells, unless
-    /// [`Config::max_waiting_lookups`](kademlia_dynamic::protocol::config::Config) is raised with them.
+    /// [`max_waiting_lookups`](kademlia_dynamic::protocol::config::LookupConfig::max_waiting_lookups) is raised with them.
     ///
     /// # Errors
     /// Where key or value are too long, or the node is too busy or stopped; [`Error::NotJoined`] where contacts were given and
@@ -239,7 +239,7 @@ impl Node {
         self.ask(Ping::new(addr)).await
     }
 
-    /// Pins `key`, which this node publishes: the node asks the nodes nearest to it in intervals (`Config::audit_interval`) whether
+    /// Pins `key`, which this node publishes: the node asks the nodes nearest to it in intervals (`audit_interval`) whether
     /// they hold it, and publishes it again before fewer than `min_replicas` do. Events report the findings and repairs
     /// ([`Event::ReplicasLow`](super::events::Event), `Repaired`, `Lost`, `NoLongerPinned`). While it is pinned, no other writer
     /// supersedes it here: a foreign value is refused. A later [`Node::set`] by this node is pinned in its place.
@@ -253,7 +253,7 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::NotPublished`]; [`Error::Config`] where `min_replicas` is not within 1..=k; [`Error::Busy`] where
-    /// `Config::max_pinned_keys` are pinned already; [`Error::Store`]. After any of them it is pinned, or not, as before.
+    /// `max_pinned_keys` are pinned already; [`Error::Store`]. After any of them it is pinned, or not, as before.
     pub async fn pin(&self, key: impl AsRef<str>, min_replicas: usize) -> Result<(), Error> {
         self.ask(Pin::new(key, min_replicas)).await
     }
@@ -314,7 +314,7 @@ impl Node {
     }
 
     /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to those who
-    /// will be nearest to it, which takes at most [`Config::hand_off_time`](kademlia_dynamic::protocol::config::Config);
+    /// will be nearest to it, which takes at most [`hand_off_time`](kademlia_dynamic::protocol::config::ValuesConfig::hand_off_time);
     /// a node that holds nothing, or knows nobody, stops at once. Requests under way end in an error.
     ///
     /// A node whose last handle is dropped transfers nothing.

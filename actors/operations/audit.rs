@@ -28,7 +28,7 @@ pub(crate) struct Audit {
 impl Audit {
     /// An audit of the one key of `audits` at the peers that `found` brought.
     pub(crate) fn new(config: &Config, key: Arc<str>, audits: Vec<StartAudit>, found: &LookupResult) -> Self {
-        let mixed = config.mixed_placement && found.legacy;
+        let mixed = config.lookup.mixed_placement && found.legacy;
         let target = NodeId::of_key(&key);
         let machine = protocol::Audit::new(&target, config, &found.closest, &found.own_table, mixed, clock::now());
         Self { key, machine, audits }

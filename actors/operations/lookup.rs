@@ -59,7 +59,7 @@ impl Lookup {
             LookupKey::Value(key) | LookupKey::Votes(key, _) => (Goal::Value, Request::FindValue { key: key.clone() }),
         };
         // Only legacy writers put values where a reader must read on to find them.
-        let read_on = config.read_on && legacy;
+        let read_on = config.lookup.read_on && legacy;
         let mut machine = protocol::Lookup::new(shared.id, target, goal, config, read_on, &seeds, clock::now());
         let mut ballot = match &key {
             LookupKey::Votes(_, wanted) => Some(Ballot::new(target, *wanted, config)),

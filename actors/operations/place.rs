@@ -258,10 +258,10 @@ impl Sending {
     /// The way of `copy` to the places that are `found`; `None` where it is not for this node to restore it.
     fn new(shared: &Shared, key: &str, copy: StoredCopy, found: &LookupResult, now: Instant) -> Option<Self> {
         let (config, target, mut others, mut mode) =
-            (&shared.config, NodeId::of_key(key), shared.config.k, Mode::Publish);
+            (&shared.config, NodeId::of_key(key), shared.config.lookup.k, Mode::Publish);
         if copy.class != Class::Published {
             let is_nearer = |last: &Peer| shared.id.distance(&target) < last.id.distance(&target);
-            if !found.closest.get(config.k - 1).is_none_or(is_nearer) {
+            if !found.closest.get(config.lookup.k - 1).is_none_or(is_nearer) {
                 return None;
             }
             // A holder that restores is one of the k itself: one more would be a copy that no publication reaches.
@@ -269,7 +269,7 @@ impl Sending {
             mode = Mode::Restore;
         }
         // Where no peer answered the lookup, all of the table are worth the try.
-        let mixed = config.mixed_placement && found.legacy || found.closest.is_empty();
+        let mixed = config.lookup.mixed_placement && found.legacy || found.closest.is_empty();
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
         let placement = Placement::new(mode, &targets, config, now);
         Some(Self { published_at: copy.published_at(), copy, placement, shortest: None })

@@ -72,7 +72,7 @@ impl Socket {
         Self {
             shared: shared.clone(),
             transport,
-            slots: Arc::new(Semaphore::new(shared.config.max_dispatches)),
+            slots: Arc::new(Semaphore::new(shared.config.limits.max_dispatches)),
             priority: PriorityPath::default(),
             asked_at: AskedAt::default(),
             outbox: VecDeque::new(),
@@ -102,7 +102,7 @@ impl Socket {
 
     /// The most bytes of an answer with peers: one frame to a global address, whatever fits a datagram nearby.
     fn room_for(&self, to: &SocketAddr) -> usize {
-        if AddressScope::of(&to.ip()).is_global() { self.shared.config.max_global_answer } else { usize::MAX }
+        if AddressScope::of(&to.ip()).is_global() { self.shared.config.limits.max_global_answer } else { usize::MAX }
     }
 }
 
@@ -112,7 +112,7 @@ impl Receiver for Socket {
     }
 
     fn is_short_of_slots(&self, datagrams: usize) -> bool {
-        self.slots.available_permits() < self.shared.config.max_dispatches.min(datagrams)
+        self.slots.available_permits() < self.shared.config.limits.max_dispatches.min(datagrams)
     }
 
     fn counts_losses(&self) -> bool {
@@ -149,7 +149,7 @@ impl Receiver for Socket {
             if asked { answers.push(incoming) } else { strangers.push(incoming) }
         }
         if let Some(from) = last {
-            let why = format_args!("all {} dispatch slots are taken", self.shared.config.max_dispatches);
+            let why = format_args!("all {} dispatch slots are taken", self.shared.config.limits.max_dispatches);
             self.shared.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
             self.shared.counters.add(Counter::NoSlot, beyond - 1);
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
-use kademlia_dynamic::protocol::config::DEFAULT_RECEIVE_BUFFER;
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::peer::canonical;
 use socket2::{Domain, Protocol, Socket, Type};
 #[cfg(target_os = "linux")]
@@ -49,12 +49,12 @@ pub struct UdpTransport {
 impl UdpTransport {
     /// Binds `addr`; port 0 is any free one. A port in use is an error: addresses are not shared. `[::]` is all addresses of
     /// both families, where the system can do that. The system is asked for a receive buffer of
-    /// [`DEFAULT_RECEIVE_BUFFER`] bytes.
+    /// [`receive_buffer`](kademlia_dynamic::protocol::config::LimitsConfig::receive_buffer) bytes.
     ///
     /// # Errors
     /// What the system says, above all [`io::ErrorKind::AddrInUse`]. It must be called within a tokio runtime.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Self::bind_with(addr, DEFAULT_RECEIVE_BUFFER)
+        Self::bind_with(addr, Config::DEFAULT.limits.receive_buffer)
     }
 
     /// As [`UdpTransport::bind`], with a receive buffer of `receive_buffer` bytes, or as much of it as the system gives.

@@ -111,7 +111,7 @@ async fn a_lookup_whose_caller_has_gone_while_it_waited_is_not_begun() {
 #[actix::test]
 async fn a_lookup_that_is_refused_goes_on_with_the_reason() {
     let (lookups, ..) = lookups();
-    let limit = Config::default().max_waiting_lookups;
+    let limit = Config::default().lookup.max_waiting_lookups;
     let callers: Vec<_> = (0..limit + 2)
         .map(|n| {
             let (answer, caller) = oneshot::channel::<Result<(), Error>>();

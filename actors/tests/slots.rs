@@ -135,7 +135,7 @@ impl Stage {
 fn stage(config: &Config) -> Stage {
     let (feed, hoarder) = (Rc::new(Feed::default()), Hoarder::default());
     let shared = shared(config.clone());
-    let (socket, dispatcher) = (Mailbox::<Socket>::new(64), Mailbox::<Dispatcher>::new(config.max_dispatches));
+    let (socket, dispatcher) = (Mailbox::<Socket>::new(64), Mailbox::<Dispatcher>::new(config.limits.max_dispatches));
     let handles = Handles {
         socket: Arc::new(socket.addr()),
         dispatcher: Arc::new(dispatcher.addr()),

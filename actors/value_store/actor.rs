@@ -48,10 +48,10 @@ impl ValueStore {
         Self {
             shared: shared.clone(),
             records: Records::new(shared.id, config),
-            recent: RecentWrites::new(config.query_timeout),
+            recent: RecentWrites::new(config.lookup.query_timeout),
             backend,
             pending: Pending::default(),
-            unsaved: Unsaved::new(config.max_values),
+            unsaved: Unsaved::new(config.store.max_values),
             placements: HashMap::new(),
             clock_jump: ClockJump::new(),
             lateness: Lateness::default(),
@@ -114,7 +114,7 @@ impl Supervised for ValueStore {
         // What waits for a commit sees its answer dropped, which is an error.
         self.pending.forget();
         self.placements.retain(|_, placement| !placement.is_closed());
-        self.unsaved = Unsaved::new(self.shared.config.max_values);
+        self.unsaved = Unsaved::new(self.shared.config.store.max_values);
         // What was acknowledged stays so. What was under way is not known to have been applied.
         self.recent.forget_unacknowledged();
     }

@@ -56,7 +56,7 @@ impl ValueStore {
     pub(super) fn submit(&mut self, write: Write, mut waiter: Waiter, ctx: &mut Context<Self>) {
         if !self.records.is_in_flight(write.key()) {
             self.begin(write, waiter, ctx);
-        } else if self.pending.queued() < self.shared.config.max_waiting_writes {
+        } else if self.pending.queued() < self.shared.config.store.max_waiting_writes {
             waiter.waits();
             self.pending.push(write, waiter);
         } else {

@@ -14,7 +14,7 @@ impl ValueStore {
             return Err("this node is about to stop".to_owned());
         }
         let waiting = self.pending.len();
-        if waiting >= self.shared.config.max_waiting_writes {
+        if waiting >= self.shared.config.store.max_waiting_writes {
             return Err(format!("{waiting} writes wait for the store already"));
         }
         check_datagram(key, value, self.shared.codec).map_err(|error| error.to_string())
@@ -32,7 +32,7 @@ impl ValueStore {
 /// Whether a value of the application is one that the network can hold.
 pub(in super::super) fn check_value(key: &str, value: &Value, config: &Config, codec: Codec) -> Result<(), Error> {
     check_key(key, config)?;
-    let (len, max) = (value.len(), config.max_value_len);
+    let (len, max) = (value.len(), config.store.max_value_len);
     if len > max {
         return Err(Error::ValueTooLarge { len, max });
     }
@@ -54,6 +54,6 @@ fn check_datagram(key: &str, value: &Value, codec: Codec) -> Result<(), Error> {
 
 /// Whether a key is one that the network can hold.
 pub(in super::super) fn check_key(key: &str, config: &Config) -> Result<(), Error> {
-    let (len, max) = (key.len(), config.max_key_len);
+    let (len, max) = (key.len(), config.store.max_key_len);
     if len > max { Err(Error::KeyTooLong { len, max }) } else { Ok(()) }
 }

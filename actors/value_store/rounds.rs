@@ -18,9 +18,9 @@ const MIN_RESTORES: usize = 16;
 /// Restores take as many as each of the `held` values needs to have its turn in each interval, and a quarter more, but no more
 /// than half; publications take all the rest.
 fn shares(config: &Config, held: usize) -> (usize, usize) {
-    let room = config.max_waiting_lookups.max(config.max_lookups.div_ceil(2));
+    let room = config.lookup.max_waiting_lookups.max(config.lookup.max_lookups.div_ceil(2));
     let half = (room / 2).max(1);
-    let share = republish_round(config).as_secs_f64() / config.restore_interval.as_secs_f64();
+    let share = republish_round(config).as_secs_f64() / config.values.restore_interval.as_secs_f64();
     let restores = ((held as f64 * share * 1.25) as usize).clamp(MIN_RESTORES.min(half), half);
     ((room - restores).max(1), restores)
 }
@@ -29,7 +29,7 @@ impl Receive<RepublishDue> for ValueStore {
     fn receive(&mut self, _: RepublishDue, _: &mut Context<Self>) {
         let now = clock::now();
         // Half of the time between when it is to be republished and when its copies end.
-        let late = self.shared.config.key_expiry.saturating_sub(self.shared.config.effective_republish_interval()) / 2;
+        let late = self.shared.config.values.key_expiry.saturating_sub(self.shared.config.effective_republish_interval()) / 2;
         self.lateness.tell(|| self.records.overdue(late, now), now);
         let (publications, restores) = shares(&self.shared.config, self.records.snapshot().held.values);
         for due in self.records.due(now, publications, restores, &mut *self.entropy) {

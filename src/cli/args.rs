@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use super::contact::{Contact, ListenAddr};
-use super::span::span;
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::DEFAULT_K;
+use crate::protocol::config::{Config, span};
 use crate::protocol::id::NodeId;
 
 /// Where a node listens, and where a client contacts one, by default.
@@ -184,7 +183,7 @@ pub(super) struct GetArgs {
     #[arg(long)]
     pub(super) trace: bool,
     /// Read this many copies, from holders in different networks, and take the value that most of them have
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=DEFAULT_K as i64))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=Config::DEFAULT.lookup.k as i64))]
     pub(super) quorum: u8,
     #[command(flatten)]
     pub(super) network: Network,
@@ -298,11 +297,10 @@ mod tests {
 
     #[test]
     fn what_the_help_says_of_limits_is_what_they_are() {
-        use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MAX_KEY_LEN};
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("set").unwrap().render_help().to_string();
-        assert!(help.contains(&format!("at most {DEFAULT_MAX_KEY_LEN} bytes")), "{help}");
-        assert!(help.contains(&format!("{} hours", DEFAULT_KEY_EXPIRY.as_secs() / 3_600)), "{help}");
+        assert!(help.contains(&format!("at most {} bytes", Config::DEFAULT.store.max_key_len)), "{help}");
+        assert!(help.contains(&format!("{} hours", Config::DEFAULT.values.key_expiry.as_secs() / 3_600)), "{help}");
         assert!(help.contains(&format!("{MIN_TIMEOUT} to {MAX_TIMEOUT}")), "{help}");
     }
 

@@ -9,11 +9,11 @@ use super::failure::Failure;
 use crate::actors::node::Node;
 use crate::actors::outcome::{BootstrapOutcome, Error};
 use crate::protocol::codec::Codec;
-use crate::protocol::config::DEFAULT_MAX_KEY_LEN;
+use crate::protocol::config::Config;
 
 /// Refuses a key that no node accepts, with the library's own error.
 pub(super) fn check_key(key: &str) -> Result<(), Failure> {
-    let (len, max) = (key.len(), DEFAULT_MAX_KEY_LEN);
+    let (len, max) = (key.len(), Config::DEFAULT.store.max_key_len);
     if len > max { Err(Error::KeyTooLong { len, max }.into()) } else { Ok(()) }
 }
 

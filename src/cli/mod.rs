@@ -23,7 +23,6 @@ mod service;
 mod set;
 mod settings;
 mod signals;
-mod span;
 mod started;
 mod stderr;
 mod streams;

@@ -16,8 +16,11 @@ use crate::actors::events::{Event, EventKind};
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};
 use crate::protocol::codec::Codec;
-use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MAX_VALUE_LEN, MAX_DATAGRAM};
+use crate::protocol::config::{Config, MAX_DATAGRAM};
 use crate::protocol::value::Value;
+
+/// The longest value that nodes take unless they are configured otherwise.
+const MAX_LEN: usize = Config::DEFAULT.store.max_value_len;
 
 pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
     let SetArgs { key, value, file, bytes, republish, network } = args;
@@ -52,7 +55,7 @@ pub(super) async fn run(args: SetArgs) -> Result<(), Failure> {
 }
 
 fn check_value(value: &Value, wire: Codec) -> Result<(), Failure> {
-    let (len, max) = (value.len(), DEFAULT_MAX_VALUE_LEN);
+    let (len, max) = (value.len(), MAX_LEN);
     if len > max {
         return Err(Error::ValueTooLarge { len, max }.into());
     }
@@ -77,8 +80,8 @@ fn of_file(path: &Path, bytes: bool) -> Result<Value, Failure> {
         File::open(path).and_then(|file| read_bounded(streams::patient(file)))
     };
     let content = read.map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {name}")))?;
-    if content.len() > DEFAULT_MAX_VALUE_LEN {
-        let text = format!("{name} has more than {DEFAULT_MAX_VALUE_LEN} bytes, the most that a value may have");
+    if content.len() > MAX_LEN {
+        let text = format!("{name} has more than {MAX_LEN} bytes, the most that a value may have");
         return Err(Failure::new(Exit::USAGE, text));
     }
     if bytes {
@@ -93,7 +96,7 @@ fn of_file(path: &Path, bytes: bool) -> Result<Value, Failure> {
 /// The content of `source`, or its beginning with one byte more than a value may have.
 fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    source.take(DEFAULT_MAX_VALUE_LEN as u64 + 1).read_to_end(&mut content)?;
+    source.take(MAX_LEN as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -116,7 +119,7 @@ fn report(key: &str, value: &Value, outcome: &SetOutcome, republish: bool) -> St
     let others = if others.is_empty() { others } else { format!(" ({others})") };
     // Holders that do not say may have another setting.
     let by_default = if expires_in.is_none() { " by default" } else { "" };
-    let life = human(expires_in.unwrap_or(DEFAULT_KEY_EXPIRY));
+    let life = human(expires_in.unwrap_or(Config::DEFAULT.values.key_expiry));
     let end = if republish {
         format!("This command republishes it until Ctrl-C; it expires {life} after the last publication{by_default}.")
     } else {

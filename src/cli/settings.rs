@@ -1,25 +1,22 @@
-//! What a node is run with: options of the command line override the environment, that a file, and that the defaults. Every
-//! field of [`Config`] is a setting, by its name, and so are the options of `kad node`. [`Config`] checks their ranges.
+//! What a node is run with: options of the command line override the environment, that a file, and that the defaults. The
+//! settings are those of [`Config`], which checks their ranges, and the options of `kad node`.
 
-mod fields;
 mod sources;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::error::Kind;
-use figment::providers::{Format, Toml};
 use figment::{Figment, Metadata};
+use serde::Deserialize;
 
-use self::fields::Settings;
 use self::sources::{ENV_FILE, Layer};
 use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
-use super::contact::{Contact, ListenAddr};
+use super::contact::{Contact, ContactList, ListenAddr};
 use super::failure::{Exit, Failure};
-use super::wording::nearest;
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::Config;
+use crate::protocol::config::{Config, ConfigBuilder};
 use crate::protocol::id::NodeId;
 
 /// All that a node is run with.
@@ -39,6 +36,21 @@ pub(super) struct NodeSettings {
     pub(super) warnings: Vec<String>,
 }
 
+/// What was set in the file, in the environment and by `--set`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    listen: Option<ListenAddr>,
+    wire: Option<Codec>,
+    bootstrap: Option<ContactList>,
+    node_id: Option<NodeId>,
+    data_dir: Option<PathBuf>,
+    ephemeral: Option<bool>,
+    durability: Option<Durability>,
+    log_format: Option<LogFormat>,
+    config: ConfigBuilder,
+}
+
 /// What a node is run with, by `args`, the environment and the file that either names.
 pub(super) fn load(args: NodeArgs) -> Result<NodeSettings, Failure> {
     load_from(args, std::env::vars_os())
@@ -49,15 +61,14 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
     variables.sort();
     let named = variables.iter().find(|(name, _)| name == ENV_FILE).map(|(_, path)| PathBuf::from(path));
     let file = args.config.clone().or(named);
-    let mut figment = Figment::new();
+    let (environment, warnings) = Layer::of_environment(&variables);
+    let mut layers = vec![environment, Layer::of_options(&args.set)];
     if let Some(path) = &file {
         let text = std::fs::read_to_string(path)
             .map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", path.display())))?;
-        figment = figment.merge(Toml::string(&text));
+        layers.insert(0, Layer::of_file(path, &text)?);
     }
-    let (environment, warnings) = Layer::of_environment(&variables);
-    figment = figment.merge(environment).merge(Layer::of_options(&args.set));
-    let (set, config) = read(&figment, file.as_deref())?;
+    let (set, config) = read(layers)?;
     let stores = args.data_dir.is_some();
     if !stores && !args.ephemeral && set.ephemeral == Some(true) && set.data_dir.is_some() {
         let text = "the settings ephemeral and data_dir exclude each other: a node that stores nothing needs no folder";
@@ -83,33 +94,26 @@ fn default_listen() -> ListenAddr {
     DEFAULT_ADDR.parse().expect("the default address is one")
 }
 
-/// The settings that `figment` holds, and the configuration that they make.
-fn read(figment: &Figment, file: Option<&Path>) -> Result<(Settings, Config), Failure> {
-    let settings: Settings = figment.extract().map_err(|error| not_permitted(&error, file))?;
-    let config = settings.apply(Config::builder()).build().map_err(|error| {
-        let place = figment.find_metadata(error.name).map_or("the settings".to_owned(), |found| place(found, file));
+/// The settings of these layers, of which the last one overrides the others, and the configuration that they make.
+fn read(layers: Vec<Layer>) -> Result<(Settings, Config), Failure> {
+    let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
+    let settings: Settings = figment.extract().map_err(|error| not_permitted(&error))?;
+    let config = settings.config.clone().build().map_err(|error| {
+        let place = place(figment.find_metadata(&format!("config.{}", error.name)));
         Failure::new(Exit::CONFIGURATION, format!("in {place}: {error}"))
     })?;
     Ok((settings, config))
 }
 
 /// Where a setting stands.
-fn place(metadata: &Metadata, file: Option<&Path>) -> String {
-    match file {
-        Some(path) if metadata.name.contains("TOML") => path.display().to_string(),
-        _ => metadata.name.to_string(),
-    }
+fn place(found: Option<&Metadata>) -> &str {
+    found.map_or("the settings", |metadata| &metadata.name)
 }
 
-/// The first thing that is wrong, and where it stands.
-fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
-    let place = match (&error.metadata, file) {
-        (Some(metadata), _) => place(metadata, file),
-        // What is no TOML at all has no place within it.
-        (None, Some(path)) => path.display().to_string(),
-        (None, None) => "the settings".to_owned(),
-    };
-    let name = error.path.join(".");
+/// The first error, and where it stands.
+fn not_permitted(error: &figment::Error) -> Failure {
+    let place = place(error.metadata.as_ref());
+    let name = error.path.last().map_or("", String::as_str);
     let why = match &error.kind {
         Kind::UnknownField(field, _) => unknown(field),
         Kind::UnknownVariant(variant, known) => format!("{name} is {}, not {variant:?}", known.join(" or ")),
@@ -125,12 +129,12 @@ fn not_permitted(error: &figment::Error, file: Option<&Path>) -> Failure {
 /// How the setting that is meant by `option`, as `--max-values`, is written on the command line, if there is one.
 pub(super) fn option_for(option: &str) -> Option<String> {
     let field = option.trim_start_matches('-').replace('-', "_");
-    Settings::NAMES.contains(&field.as_str()).then(|| format!("--set {field}=VALUE"))
+    sources::is_known(&field).then(|| format!("--set {field}=VALUE"))
 }
 
 /// There is no setting of this name: says so, and which may have been meant.
 fn unknown(field: &str) -> String {
-    let hint = nearest(field, Settings::NAMES).map(|name| format!(" (do you mean {name}?)")).unwrap_or_default();
+    let hint = sources::similar(field).map(|name| format!(" (do you mean {name}?)")).unwrap_or_default();
     format!("there is no setting {field}{hint}; docs/operations.md lists all")
 }
 
@@ -140,6 +144,7 @@ mod tests {
     use crate::cli::args::{Cli, Command};
     use crate::protocol::config::{AppliesTo, PublisherConflict};
     use clap::Parser;
+    use std::path::Path;
     use std::time::Duration;
 
     fn args(options: &[&str]) -> NodeArgs {
@@ -159,11 +164,24 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Config, String> {
-        let read = super::read(&Figment::new().merge(Toml::string(text)), Some(Path::new("kad.toml")));
-        read.map(|(_, config)| config).map_err(|failure| {
+        let layer = Layer::of_file(Path::new("kad.toml"), text);
+        layer.and_then(|layer| super::read(vec![layer])).map(|(_, config)| config).map_err(|failure| {
             assert_eq!(failure.exit.code(), 64);
             failure.to_string()
         })
+    }
+
+    /// The names of all settings of [`Config`].
+    fn names() -> Vec<String> {
+        let written = serde_json::to_value(Config::DEFAULT).unwrap();
+        written.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_settings_beside_those_of_the_configuration_are_the_options() {
+        let error = Figment::from(("other", 1)).extract::<Settings>().map(drop).unwrap_err();
+        let Kind::UnknownField(_, known) = error.kind else { panic!("{error}") };
+        assert_eq!(known.split_last(), Some((&"config", &sources::OPTIONS[..])));
     }
 
     #[test]
@@ -171,22 +189,18 @@ mod tests {
         assert_eq!(read("").unwrap(), Config::default());
         let config =
             read("k = 8\nquery_timeout = '500ms'\nrate_limit = 'always'\npublisher_conflict = 'hold'").unwrap();
-        assert_eq!((config.k, config.query_timeout), (8, Duration::from_millis(500)));
-        assert_eq!((config.rate_limit, config.publisher_conflict), (AppliesTo::Always, PublisherConflict::Hold));
-        assert_eq!(config.alpha, Config::default().alpha);
+        assert_eq!((config.lookup.k, config.lookup.query_timeout), (8, Duration::from_millis(500)));
+        assert_eq!(
+            (config.limits.rate_limit, config.values.publisher_conflict),
+            (AppliesTo::Always, PublisherConflict::Hold)
+        );
+        assert_eq!(config.lookup.alpha, Config::default().lookup.alpha);
     }
 
     #[test]
     fn each_field_of_the_configuration_can_be_set() {
-        let fields = format!("{:#?}", Config::default());
-        let fields: Vec<&str> = fields
-            .lines()
-            .filter_map(|line| line.strip_prefix("    ")?.split_once(": "))
-            .map(|(name, _)| name)
-            .filter(|name| !name.starts_with(' '))
-            .collect();
-        assert!(fields.len() > 40);
-        for field in fields {
+        assert!(names().len() > 40);
+        for field in names() {
             let error = read(&format!("{field} = [0]")).unwrap_err();
             assert!(error.starts_with(&format!("in kad.toml: {field} is ")), "{field} cannot be set: {error}");
         }
@@ -197,9 +211,8 @@ mod tests {
         let text = include_str!("../../docs/operations.md");
         let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         assert_eq!(read(block).unwrap(), Config::default());
-        let fields = format!("{:#?}", Config::default());
-        for field in fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": ")) {
-            assert!(block.contains(&format!("\n{} = ", field.0)), "{} is not in docs/operations.md", field.0);
+        for field in names() {
+            assert!(block.contains(&format!("\n{field} = ")), "{field} is not in docs/operations.md");
         }
     }
 
@@ -251,7 +264,7 @@ mod tests {
         let of_environment = loaded(&[], &variables).unwrap();
         assert_eq!(of_environment.listen.to_string(), "127.0.0.1:2");
         assert_eq!(of_environment.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(), ["c:3", "d:4"]);
-        assert_eq!((of_environment.config.k, of_environment.config.alpha), (9, 2));
+        assert_eq!((of_environment.config.lookup.k, of_environment.config.lookup.alpha), (9, 2));
         let options = [
             "--listen",
             "127.0.0.1:3",
@@ -267,7 +280,10 @@ mod tests {
         let of_options = loaded(&options, &variables).unwrap();
         assert_eq!((of_options.listen.to_string().as_str(), of_options.wire), ("127.0.0.1:3", Codec::MessagePack));
         assert_eq!(of_options.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(), ["e:5"]);
-        assert_eq!((of_options.config.k, of_options.config.alpha, of_options.config.max_values), (11, 2, 6));
+        assert_eq!(
+            (of_options.config.lookup.k, of_options.config.lookup.alpha, of_options.config.store.max_values),
+            (11, 2, 6)
+        );
     }
 
     #[test]
@@ -306,7 +322,7 @@ mod tests {
             ("NO", false),
             ("off", false),
         ] {
-            assert_eq!(loaded(&[], &[("KAD_NODE_READ_ON", text)]).unwrap().config.read_on, flag, "{text}");
+            assert_eq!(loaded(&[], &[("KAD_NODE_READ_ON", text)]).unwrap().config.lookup.read_on, flag, "{text}");
         }
         let error = loaded(&[], &[("KAD_NODE_READ_ON", "maybe")]).unwrap_err();
         assert!(

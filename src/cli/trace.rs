@@ -265,7 +265,7 @@ this node's own table
         while let Next::Query(_) = lookup.next(now) {}
         let vote = Vote { value: ValueDigest::of(&Value::from("value")), counted: true };
         lookup.handle_vote(&peer(1), vote, now);
-        let _ = lookup.next(now + config.lookup_deadline);
+        let _ = lookup.next(now + config.lookup.lookup_deadline);
         let text = report("k", lookup.trace());
         assert!(text.contains("\nFound after 10.0 s: its time was over\n"), "{text}");
     }

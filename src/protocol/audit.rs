@@ -80,8 +80,8 @@ impl Audit {
     /// An audit of `key` at the targets of a placement: the k nearest of `closest`, which a lookup found; with `mixed` also the
     /// k nearest of `own_table` (see [`targets`]).
     pub fn new(key: &NodeId, config: &Config, closest: &[Peer], own_table: &[Peer], mixed: bool, now: Instant) -> Self {
-        let nearest = targets(key, config.k, closest, &[], false).iter().map(|peer| peer.id).collect();
-        let asked = targets(key, config.k, closest, own_table, mixed);
+        let nearest = targets(key, config.lookup.k, closest, &[], false).iter().map(|peer| peer.id).collect();
+        let asked = targets(key, config.lookup.k, closest, own_table, mixed);
         Self { round: Placement::new(Mode::Audit, &asked, config, now), nearest, seconds_left: HashMap::new() }
     }
 

@@ -97,7 +97,7 @@ impl Comparison {
             age,
             lapsed,
             begun: now,
-            deadline: now + 3 * config.query_timeout,
+            deadline: now + 3 * config.lookup.query_timeout,
             margin: config.same_publication(),
             later: None,
             over: false,

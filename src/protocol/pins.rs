@@ -106,8 +106,8 @@ impl PinnedKeys {
     /// No pinned keys.
     pub fn new(config: &Config) -> Self {
         Self {
-            interval: config.audit_interval,
-            max: config.max_pinned_keys,
+            interval: config.values.audit_interval,
+            max: config.values.max_pinned_keys,
             pinned: HashMap::new(),
             due: BTreeSet::new(),
             under_way: HashMap::new(),

@@ -20,7 +20,7 @@ use super::transport::MemoryTransport;
 use super::usual::Usual;
 use crate::actors::socket::transport::Datagram;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::DEFAULT_QUERY_TIMEOUT;
+use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
@@ -222,7 +222,7 @@ impl ScriptedPeers {
     }
 
     async fn ask_once(&self, n: usize, to: SocketAddr, request: Request) -> Result<Response, Silent> {
-        let within = DEFAULT_QUERY_TIMEOUT;
+        let within = Config::DEFAULT.lookup.query_timeout;
         let (answer, answered) = oneshot::channel();
         let kind = request.name();
         let id = self.0.say(n, Some(self.id(n)), to, Body::Request(request));

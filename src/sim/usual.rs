@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::protocol::config::DEFAULT_K;
+use crate::protocol::config::Config;
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Request, Response};
 use crate::protocol::peer::Peer;
@@ -64,7 +64,7 @@ impl Usual {
     fn nearest(&self, n: usize, target: &NodeId) -> Vec<Peer> {
         let mut others: Vec<Peer> = self.peers.iter().filter(|peer| peer.id != self.peers[n].id).copied().collect();
         others.sort_by_key(|peer| peer.id.distance(target));
-        others.truncate(DEFAULT_K);
+        others.truncate(Config::DEFAULT.lookup.k);
         others
     }
 }

@@ -258,8 +258,8 @@ impl Besieged {
         }
         within("buckets", seen.table.buckets.len() as u64, 160)?;
         for bucket in &seen.table.buckets {
-            within("peers in a bucket", bucket.peers.len() as u64, config.k)?;
-            within("replacements in a bucket", bucket.replacements as u64, config.k)?;
+            within("peers in a bucket", bucket.peers.len() as u64, config.lookup.k)?;
+            within("replacements in a bucket", bucket.replacements as u64, config.lookup.k)?;
         }
         let peers: Vec<Peer> = (seen.table.buckets.iter().flat_map(|bucket| &bucket.peers)).map(|e| e.peer).collect();
         let mut subnets = HashMap::new();
@@ -268,19 +268,19 @@ impl Besieged {
             if !sound || !self.world.borrow().has_answered(peer) {
                 return Err(format!("{peer} is in the table, and never answered"));
             }
-            if config.diversity.covers(&peer.addr.ip()) {
+            if config.table.diversity.covers(&peer.addr.ip()) {
                 let neighbours: &mut u64 = subnets.entry(Subnet::of(&peer.addr.ip())).or_default();
                 *neighbours += 1;
-                within("peers of one subnet", *neighbours, config.max_per_subnet_table)?;
+                within("peers of one subnet", *neighbours, config.table.max_per_subnet_table)?;
             }
         }
-        within("values of strangers", seen.store.remote.values as u64, config.max_values)?;
-        within("bytes of strangers", seen.store.remote.bytes as u64, config.max_store_bytes)?;
-        within("cached values", seen.store.cached.values as u64, config.max_values / 10)?;
-        within("queries in flight", seen.queries_in_flight as u64, config.max_queries_in_flight)?;
-        within("lookups", seen.lookups_running as u64, config.max_lookups)?;
-        within("lookups that wait", seen.lookups_waiting as u64, 2 * config.max_waiting_lookups)?;
-        within("pinned keys", seen.pins.pinned as u64, config.max_pinned_keys)?;
+        within("values of strangers", seen.store.remote.values as u64, config.store.max_values)?;
+        within("bytes of strangers", seen.store.remote.bytes as u64, config.store.max_store_bytes)?;
+        within("cached values", seen.store.cached.values as u64, config.store.max_values / 10)?;
+        within("queries in flight", seen.queries_in_flight as u64, config.lookup.max_queries_in_flight)?;
+        within("lookups", seen.lookups_running as u64, config.lookup.max_lookups)?;
+        within("lookups that wait", seen.lookups_waiting as u64, 2 * config.lookup.max_waiting_lookups)?;
+        within("pinned keys", seen.pins.pinned as u64, config.values.max_pinned_keys)?;
         admission_within_bounds(config, &seen.admission)
     }
 }
@@ -311,9 +311,9 @@ fn admission_within_bounds(config: &Config, seen: &AdmissionSnapshot) -> Result<
     let parts = [
         ("sources with a rate", rated_sources, MAX_RATED_SOURCES),
         ("networks with a rate", rated_prefixes, MAX_RATED_PREFIXES),
-        ("verified addresses", verified_addresses, config.max_verified_addresses),
-        ("items that await verification", unverified, config.max_unverified),
-        ("items that wait for one address", unverified_for_one_address, config.max_unverified_per_address),
+        ("verified addresses", verified_addresses, config.verification.max_verified_addresses),
+        ("items that await verification", unverified, config.verification.max_unverified),
+        ("items that wait for one address", unverified_for_one_address, config.verification.max_unverified_per_address),
         ("datagrams that made an actor panic", blocked_datagrams, MAX_BLOCKED),
         ("addresses with a round-trip time", measured_addresses, MAX_MEASURED_ADDRESSES),
         ("silent addresses", silent_addresses, MAX_SILENT_ADDRESSES),

@@ -32,7 +32,7 @@ fn across(id: NodeId, mask: u8) -> NodeId {
 /// The copies of `key` that are left, and whether it can be read, after 3 k of its holders have gone within minutes, always
 /// the nearest one; the publisher first of all. Of the datagrams, `loss` get lost.
 fn after_the_holders_went(politely: bool, loss: f64, config: Config, seed: u64) -> (usize, bool) {
-    let many = 3 * config.k;
+    let many = 3 * config.lookup.k;
     let builder = Sim::builder().nodes(60).seed(seed).loss(loss).config(config);
     let run = Sim::run(builder, async |sim| {
         let publisher = sim.random_node();
@@ -397,7 +397,7 @@ fn among_nodes_each_key_is_given_once_reads_find_it_and_no_copy_outlives_its_pub
             let copy = node.copy_of(key).await.unwrap().unwrap();
             assert_eq!(copy.class, Class::Held);
             let ends = Instant::now() + copy.ttl_left;
-            assert!(ends <= all_set + Config::default().key_expiry && ends > published, "{key}: {copy:?}");
+            assert!(ends <= all_set + Config::default().values.key_expiry && ends > published, "{key}: {copy:?}");
         }
         // All who held them before have gone, and said nothing.
         for gone in nodes.drain(..).take(14) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::outcome::{CameBack, Trace};
-use kademlia_dynamic::protocol::config::DEFAULT_QUERY_TIMEOUT;
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::sim::{Latency, Sim};
 use kademlia_dynamic::{Codec, GetOptions, NodeId};
 use tokio::time::Instant;
@@ -142,7 +142,10 @@ fn with_a_fifth_of_the_peers_dead_a_read_that_finds_takes_at_most_twice_as_long_
         let [[healthy_present, healthy_absent], [ill_present, ill_absent]] = [&healthy, &ill];
         assert!(ill_present.quantile(0.5) <= 2 * healthy_present.quantile(0.5), "{latency:?}: the median");
         assert!(ill_present.quantile(0.99) <= 5 * healthy_present.quantile(0.99), "{latency:?}: the 99th percentile");
-        assert!(healthy_absent.quantile(1.0) < DEFAULT_QUERY_TIMEOUT, "{latency:?}: no peer is waited for in vain");
+        assert!(
+            healthy_absent.quantile(1.0) < Config::DEFAULT.lookup.query_timeout,
+            "{latency:?}: no peer is waited for in vain"
+        );
         assert!(ill_absent.quantile(0.5) <= ABSENT_MEDIAN, "{latency:?}: {:?}", ill_absent.quantile(0.5));
         assert!(ill_absent.quantile(0.99) <= ABSENT_P99, "{latency:?}: {:?}", ill_absent.quantile(0.99));
         let [[_, healthy], [_, ill]] = [healthy, ill];
@@ -168,7 +171,7 @@ fn a_node_that_has_met_the_dead_once_asks_them_first_and_waits_for_them_together
                     let (took, trace) = read(&sim, place, key).await.unwrap();
                     figures.take(took, &trace);
                     // By then all silence has been noticed.
-                    sim.run_for(DEFAULT_QUERY_TIMEOUT).await;
+                    sim.run_for(Config::DEFAULT.lookup.query_timeout).await;
                 }
             }
             first.print(&format!("{dead} dead, first time"));
@@ -179,6 +182,10 @@ fn a_node_that_has_met_the_dead_once_asks_them_first_and_waits_for_them_together
     };
     let (healthy, ill) = (again(0.0), again(0.2));
     assert!(ill.silent > 3 * ill.took.len(), "they are asked nevertheless");
-    assert!(ill.quantile(0.5) <= DEFAULT_QUERY_TIMEOUT + healthy.quantile(0.5) / 2, "{:?}", ill.quantile(0.5));
+    assert!(
+        ill.quantile(0.5) <= Config::DEFAULT.lookup.query_timeout + healthy.quantile(0.5) / 2,
+        "{:?}",
+        ill.quantile(0.5)
+    );
     assert!(ill.quantile(0.5) <= ABSENT_MEDIAN && ill.quantile(0.99) <= ABSENT_P99, "{:?}", ill.quantile(0.99));
 }

@@ -350,7 +350,7 @@ fn a_value_is_gone_at_its_expiry_when_its_publisher_has_gone_and_swept_one_round
         assert_eq!(publisher.set("key", "value").await.unwrap().stored, 10);
         publisher.stop().await;
 
-        let ends = published + config.key_expiry;
+        let ends = published + config.values.key_expiry;
         tokio::time::sleep_until(ends - HOUR).await;
         assert_eq!(reader.get("key").await.unwrap(), Some(Value::from("value")), "restored, and never beyond its life");
         // Some seconds pass between the first and the last copy of a `set`.
@@ -359,7 +359,7 @@ fn a_value_is_gone_at_its_expiry_when_its_publisher_has_gone_and_swept_one_round
         for node in &nodes {
             assert_eq!(node.get("key").await.unwrap(), None);
         }
-        sleep(config.bucket_refresh_interval.mul_f64(1.1)).await;
+        sleep(config.table.bucket_refresh_interval.mul_f64(1.1)).await;
         for node in nodes.iter().chain([&reader]) {
             let store = node.snapshot().await.unwrap().store;
             assert_eq!((store.held.values, store.cached.values), (0, 0), "{store:?}");

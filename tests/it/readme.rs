@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::config::{
-    DEFAULT_MAX_DISPATCHES, DEFAULT_MAX_GLOBAL_ANSWER, DEFAULT_MAX_KEY_LEN, DEFAULT_MAX_STORE_BYTES,
-    DEFAULT_MAX_VALUE_LEN, DEFAULT_MAX_VALUES, MAX_DATAGRAM,
-};
+use kademlia_dynamic::protocol::config::{Config, MAX_DATAGRAM};
 use kademlia_dynamic::{Codec, Value};
 
 const README: &str = include_str!("../../README.md");
@@ -24,12 +21,12 @@ fn grouped(number: usize) -> String {
 #[test]
 fn the_limits_are_those_of_the_code() {
     for (number, of) in [
-        (DEFAULT_MAX_VALUE_LEN, "bytes"),
-        (DEFAULT_MAX_KEY_LEN, "bytes"),
-        (DEFAULT_MAX_GLOBAL_ANSWER, "bytes"),
-        (DEFAULT_MAX_VALUES, "values"),
-        (DEFAULT_MAX_STORE_BYTES >> 20, "MiB"),
-        (DEFAULT_MAX_DISPATCHES, "at once"),
+        (Config::DEFAULT.store.max_value_len, "bytes"),
+        (Config::DEFAULT.store.max_key_len, "bytes"),
+        (Config::DEFAULT.limits.max_global_answer, "bytes"),
+        (Config::DEFAULT.store.max_values, "values"),
+        (Config::DEFAULT.store.max_store_bytes >> 20, "MiB"),
+        (Config::DEFAULT.limits.max_dispatches, "at once"),
     ] {
         let said = format!("{} {of}", grouped(number));
         assert!(README.contains(&said), "the README does not say {said:?}");

@@ -154,7 +154,7 @@ fn a_publisher_that_was_off_for_longer_than_a_value_lives_publishes_it_again() {
         assert_eq!(next_republished(&mut events).await, Some(("ours".into(), 5)));
         let copy = node.copy_of("ours").await.unwrap().unwrap();
         assert_eq!((copy.class, &*copy.value), (Class::Published, &Value::from("value")));
-        assert!(copy.ttl_left > setup.config.key_expiry - Duration::from_secs(600), "{copy:?}");
+        assert!(copy.ttl_left > setup.config.values.key_expiry - Duration::from_secs(600), "{copy:?}");
         // Values that are no publications of this node have ended.
         sleep(2 * HOUR).await;
         assert_eq!((setup.placed("released"), setup.placed("theirs")), (0, 0));

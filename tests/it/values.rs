@@ -297,7 +297,7 @@ fn a_cached_copy_lives_by_the_distance_of_its_key_however_many_known_nodes_are_n
             let cached = cached_for(&key, "v", None);
             assert_eq!(peers.ask(0, node.local_addr(), cached).await, Ok(Response::SetCached));
             let life = node.copy_of(&key).await.unwrap().unwrap().ttl_left.as_secs_f64().round();
-            let by_distance = cache_ttl(&node.id(), &NodeId::of_key(&key), config.key_expiry, Duration::ZERO);
+            let by_distance = cache_ttl(&node.id(), &NodeId::of_key(&key), config.values.key_expiry, Duration::ZERO);
             assert_eq!(life, by_distance.as_secs_f64(), "{key}");
         }
     });

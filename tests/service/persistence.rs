@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use kademlia_dynamic::persist::{DiskStore, STORE_FILE};
-use kademlia_dynamic::protocol::config::{DEFAULT_MAX_STORE_BYTES, DEFAULT_MAX_VALUES};
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::store::Store;
 use kademlia_dynamic::{GetOptions, GetResult, Node, NodeId, Value};
 use tokio::task::JoinSet;
@@ -87,7 +87,8 @@ const STEP: &str = "longer ";
 async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
     let round_bytes = SETS * SETS / 2 * STEP.len() + SETS * 256;
     assert!(
-        kills() * round_bytes < DEFAULT_MAX_STORE_BYTES && kills() * SETS < DEFAULT_MAX_VALUES,
+        kills() * round_bytes < Config::DEFAULT.store.max_store_bytes
+            && kills() * SETS < Config::DEFAULT.store.max_values,
         "KAD_KILLS={}: a store that is full makes room, so that values go without being lost",
         kills()
     );

@@ -139,7 +139,7 @@ impl Join {
 
     fn ask(&mut self, to: SocketAddr, now: Instant) -> Step<Self> {
         self.context.unreadable.forget(&to);
-        self.give_up = Some(now + self.shared.config.query_timeout * 2);
+        self.give_up = Some(now + self.shared.config.lookup.query_timeout * 2);
         Step::Query(to, Request::Ping)
     }
 
@@ -194,7 +194,7 @@ impl Join {
     fn silence(&self, addr: &SocketAddr) -> ContactFailure {
         match self.context.unreadable.of(addr) {
             Some(wire) => ContactFailure::OtherWire { wire },
-            None => ContactFailure::Silent { within: self.shared.config.query_timeout },
+            None => ContactFailure::Silent { within: self.shared.config.lookup.query_timeout },
         }
     }
 

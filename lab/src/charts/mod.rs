@@ -9,8 +9,10 @@ use plotters::prelude::*;
 use self::axis::{LogAxis, count, unit_of_time};
 use self::plane::{Axes, BLUE, Canvas, Drawn, GREEN, Key, Line, ORANGE, PURPLE, chart, line, plane, titled};
 use crate::experiment::{Availability, Copies, Experiment, Figures, Report, SizeFigures, lasting};
-use kademlia_dynamic::protocol::config::DEFAULT_K;
+use kademlia_dynamic::protocol::config::Config;
 
+/// Replicas of a value.
+const K: usize = Config::DEFAULT.lookup.k;
 /// Points of a line over time, at most: more cannot be told apart.
 const POINTS: usize = 240;
 /// Reads behind one point of the availability, at least: of ten reads one lost would look like a tenth of the time.
@@ -104,13 +106,13 @@ fn binned(samples: &[Availability], bin: usize, minutes_of_unit: f64) -> Vec<(f6
 fn copies<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
     let minutes = report.copies.last().map_or(1, |copies| copies.minute).max(1);
     let (unit, minutes_of_unit) = unit_of_time(minutes);
-    let most = report.copies.iter().map(|copies| copies.max).max().unwrap_or(0).max(DEFAULT_K as u32);
+    let most = report.copies.iter().map(|copies| copies.max).max().unwrap_or(0).max(K as u32);
     let lines: [Line<Copies, u32>; 3] = [
         (Key::line("the value with the most copies", GREEN), |copies| copies.max),
         (Key::line("median", BLUE), |copies| copies.median),
         (Key::line("the value with the fewest", ORANGE), |copies| copies.min),
     ];
-    let k = Key::dashed(format!("k = {DEFAULT_K}"));
+    let k = Key::dashed(format!("k = {K}"));
     let keys: Vec<Key> = lines.iter().map(|(key, _)| key.clone()).chain([k.clone()]).collect();
     let area = titled(area, "Copies of a value over time", &of(&report.experiment), &keys)?;
     let axes =
@@ -121,7 +123,7 @@ fn copies<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
         let point = |copies: &Copies| (f64::from(copies.minute) / minutes_of_unit, f64::from(of(copies)));
         line(&mut chart, key, report.copies.iter().map(point).collect())?;
     }
-    line(&mut chart, &k, vec![(0.0, DEFAULT_K as f64), (end, DEFAULT_K as f64)])
+    line(&mut chart, &k, vec![(0.0, K as f64), (end, K as f64)])
 }
 
 fn latency<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
@@ -161,7 +163,7 @@ fn sizes<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
         (Key::line("median", GREEN), |hops| hops.p50),
         (Key::line("mean", BLUE), |hops| hops.mean),
     ];
-    let expected = Key::dashed(format!("log base k = {DEFAULT_K}"));
+    let expected = Key::dashed(format!("log base k = {K}"));
     let worst = Key::line("worst lookup's recall", PURPLE);
     let more = [expected.clone(), worst.clone()];
     let keys: Vec<Key> = lines.iter().map(|(key, _)| key.clone()).chain(more).collect();
@@ -181,7 +183,7 @@ fn sizes<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
     let top = hops.iter().map(|(_, hops)| hops.p99).fold(1.0, f64::max) + 1.0;
     let axes = Axes { x: "", y: "hops", x_labels: ticks.len(), y_labels: top as usize + 1 };
     let mut chart = plane(&above, &axes, axis(), 0.0..top)?;
-    let log = |nodes: f64| (nodes, nodes.ln() / (DEFAULT_K as f64).ln());
+    let log = |nodes: f64| (nodes, nodes.ln() / (K as f64).ln());
     line(&mut chart, &expected, vec![log(first), log(last)])?;
     for (key, of) in &lines {
         let points: Vec<_> = hops.iter().map(|(nodes, hops)| (*nodes, of(hops))).collect();

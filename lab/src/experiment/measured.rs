@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::outcome::{CameBack, Trace};
-use kademlia_dynamic::protocol::config::DEFAULT_K;
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::sim::{Population, Sim};
@@ -237,7 +237,7 @@ pub(super) async fn look_up(sim: &Sim, place: usize, chance: u64) -> Option<Look
         return None;
     }
     let trace = traced.trace?;
-    let truth = sim.true_closest_for(&node.id(), &target, DEFAULT_K);
+    let truth = sim.true_closest_for(&node.id(), &target, Config::DEFAULT.lookup.k);
     let recall = recall(&answered(&trace), &truth);
     Some(Lookup { took, trace, recall })
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use futures_util::future::join_all;
-use kademlia_dynamic::protocol::config::DEFAULT_K;
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::sim::{Latency, in_virtual_time};
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,12 @@ impl SizeSeries {
             Ok(Some(()))
         })?;
         let (recall, worst_recall) = recall.mean_and_worst().unwrap_or_default();
-        Ok(measured.map(|()| SizeFigures { nodes, k: DEFAULT_K, lookups: searches.report(), recall, worst_recall }))
+        Ok(measured.map(|()| SizeFigures {
+            nodes,
+            k: Config::DEFAULT.lookup.k,
+            lookups: searches.report(),
+            recall,
+            worst_recall,
+        }))
     }
 }

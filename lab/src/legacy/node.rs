@@ -64,13 +64,13 @@ pub(super) struct Settings {
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         Self {
-            alpha: config.alpha,
-            query_timeout: config.query_timeout,
-            refresh_interval: config.bucket_refresh_interval,
-            key_expiry: config.key_expiry,
-            restore_interval: config.restore_interval,
-            republish_interval: config.republish_interval,
-            min_cache_ttl: config.min_cache_ttl,
+            alpha: config.lookup.alpha,
+            query_timeout: config.lookup.query_timeout,
+            refresh_interval: config.table.bucket_refresh_interval,
+            key_expiry: config.values.key_expiry,
+            restore_interval: config.values.restore_interval,
+            republish_interval: config.values.republish_interval,
+            min_cache_ttl: config.values.min_cache_ttl,
         }
     }
 }
@@ -106,7 +106,7 @@ impl Inner {
             version,
             settings: config.into(),
             entropy: RefCell::new(entropy),
-            table: RefCell::new(Table::new(own, config.k)),
+            table: RefCell::new(Table::new(own, config.lookup.k)),
             values: RefCell::default(),
             waiting: RefCell::default(),
             reader: RefCell::default(),

@@ -1,25 +1,60 @@
-//! Settings that come as text: the environment and `--set`.
+//! Where settings come from: a file, the environment and `--set`.
 
 use std::ffi::OsString;
+use std::path::Path;
+use std::sync::LazyLock;
 
+use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
-use super::fields::Settings;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::wording::nearest;
+use crate::protocol::config::Config;
 
 /// The variable that names the file, as `--config` does. It is none of the settings.
 pub(super) const ENV_FILE: &str = "KAD_NODE_CONFIG";
 /// What the names of environment variables begin with; the name of the setting follows, in upper case.
 const ENV_PREFIX: &str = "KAD_NODE_";
+/// The settings that are options of `kad node`.
+pub(super) const OPTIONS: [&str; 8] =
+    ["listen", "wire", "bootstrap", "node_id", "data_dir", "ephemeral", "durability", "log_format"];
 
-/// Settings as text.
+/// All settings, each with a value of its type.
+static KNOWN: LazyLock<Dict> = LazyLock::new(|| {
+    let config = Value::serialize(Config::DEFAULT).ok().and_then(Value::into_dict);
+    let mut known = config.expect("serde writes the settings by their names");
+    known.extend(OPTIONS.map(|name| (name.to_owned(), Value::from(String::new()))));
+    known.insert("ephemeral".to_owned(), Value::from(false));
+    known
+});
+
+/// Whether there is a setting of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    KNOWN.contains_key(name)
+}
+
+/// The setting whose name is most like `typed`, if one is much like it.
+pub(super) fn similar(typed: &str) -> Option<&'static str> {
+    nearest(typed, &KNOWN.keys().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The settings of one source. Figment gets those of [`Config`] under the key `config`, which no user sees.
 pub(super) struct Layer {
-    name: &'static str,
+    name: String,
     settings: Dict,
 }
 
 impl Layer {
+    /// Those of the file at `path`.
+    pub(super) fn of_file(path: &Path, text: &str) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        match Toml::from_str(text) {
+            Ok(settings) => Ok(Self { name, settings }),
+            Err(error) => Err(Failure::new(Exit::CONFIGURATION, format!("in {name}: {error}"))),
+        }
+    }
+
     /// Those of `variables` that are settings, and a warning for each whose name only begins as theirs: in a Kubernetes
     /// namespace with a service `kad-node` every container has a dozen of these.
     pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> (Self, Vec<String>) {
@@ -31,9 +66,9 @@ impl Layer {
                 continue;
             }
             let why = match value.to_str() {
-                _ if !Settings::NAMES.contains(&field.as_str()) => {
-                    let meant = nearest(&field, Settings::NAMES);
-                    let hint = meant.map(|name| format!(" (do you mean {ENV_PREFIX}{}?)", name.to_ascii_uppercase()));
+                _ if !is_known(&field) => {
+                    let hint = similar(&field)
+                        .map(|name| format!(" (do you mean {ENV_PREFIX}{}?)", name.to_ascii_uppercase()));
                     format!("there is no such setting{}", hint.unwrap_or_default())
                 }
                 None => "it is no UTF-8 text".to_owned(),
@@ -44,37 +79,39 @@ impl Layer {
             };
             warnings.push(format!("{name} in the environment is not used: {why}"));
         }
-        (Self { name: "the environment (KAD_NODE_…)", settings }, warnings)
+        (Self { name: "the environment (KAD_NODE_…)".to_owned(), settings }, warnings)
     }
 
     /// Those of `--set NAME=VALUE`.
     pub(super) fn of_options(options: &[(String, String)]) -> Self {
         let settings = options.iter().map(|(name, text)| (name.clone(), value_of(name, text))).collect();
-        Self { name: "--set", settings }
+        Self { name: "--set".to_owned(), settings }
     }
 }
 
-/// `text` as a value of the setting `field`: a number or a flag where the setting is one, text otherwise.
-fn value_of(field: &str, text: &str) -> Value {
+/// `text` as a value of the setting `name`: a number or a flag where the setting is one, text otherwise.
+fn value_of(name: &str, text: &str) -> Value {
     let text = text.trim();
-    let at = Settings::NAMES.iter().position(|name| *name == field);
-    match at.map(|at| Settings::KINDS[at]) {
-        Some("bool") => match text.to_ascii_lowercase().as_str() {
+    match KNOWN.get(name) {
+        Some(Value::Bool(..)) => match text.to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Value::from(true),
             "0" | "false" | "no" | "off" => Value::from(false),
             _ => Value::from(text),
         },
-        Some("usize" | "u32") => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+        Some(Value::Num(..)) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
         _ => Value::from(text),
     }
 }
 
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
+        Metadata::named(self.name.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.settings.clone()))
+        let is_option = |(name, _): &(String, Value)| OPTIONS.contains(&name.as_str());
+        let (mut data, config): (Dict, Dict) = self.settings.clone().into_iter().partition(is_option);
+        data.insert("config".to_owned(), config.into());
+        Ok(Profile::Default.collect(data))
     }
 }

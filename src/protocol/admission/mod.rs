@@ -30,7 +30,7 @@ pub use unverified::{AwaitingVerification, UnverifiedRefusal};
 
 /// The most bytes that an unverified address gets back, in multiples of its request.
 pub const MAX_AMPLIFICATION: usize = 3;
-/// The writes that a host may send at once, in seconds of [`Config::legacy_write_rate`].
+/// The writes that a host may send at once, in seconds of `legacy_write_rate`.
 pub const LEGACY_WRITE_BURST: u32 = 16;
 
 /// The knowledge of a request's source address.
@@ -40,7 +40,7 @@ pub enum Standing {
     Exempt,
     /// The request shows a token that was sent to the address.
     Proved,
-    /// The address has echoed a query id of ours within [`Config::verified_for`]: there is a node of this protocol version, which
+    /// The address has echoed a query id of ours within `verified_for`: there is a node of this protocol version, which
     /// may not have sent this request.
     Lives {
         /// The version in its answer; `None` from a legacy node.
@@ -76,7 +76,7 @@ pub enum WriteAdmission {
     Take,
     /// It is refused, and the answer brings a token: its source knows tokens, or claims to, and it shows no valid one.
     NoToken,
-    /// It is refused: it comes from a legacy node whose host writes faster than [`Config::legacy_write_rate`].
+    /// It is refused: it comes from a legacy node whose host writes faster than `legacy_write_rate`.
     TooFast,
     /// It waits until its source has echoed a query id of ours.
     AwaitVerification,
@@ -89,15 +89,15 @@ pub struct AdmissionCounts {
     pub rated_sources: usize,
     /// Networks whose rate is remembered: at most [`MAX_RATED_PREFIXES`].
     pub rated_prefixes: usize,
-    /// Addresses remembered as having echoed a query id of ours: at most [`Config::max_verified_addresses`].
+    /// Addresses remembered as having echoed a query id of ours: at most `max_verified_addresses`.
     pub verified_addresses: usize,
     /// Hosts whose budget of answers is remembered: at most [`MAX_BUDGETS`].
     pub budgets: usize,
     /// Hosts whose rate of legacy writes is remembered: at most [`MAX_RATED_SOURCES`].
     pub legacy_writers: usize,
-    /// Items that wait for a pong: at most [`Config::max_unverified`].
+    /// Items that wait for a pong: at most `max_unverified`.
     pub unverified: usize,
-    /// Of these, those that wait for the address with the most of them: at most [`Config::max_unverified_per_address`].
+    /// Of these, those that wait for the address with the most of them: at most `max_unverified_per_address`.
     pub unverified_for_one_address: usize,
     /// Datagrams above the rate of their source or of its network.
     pub over_rate: u64,
@@ -133,20 +133,21 @@ pub struct Admission<T> {
 impl<T> Admission<T> {
     /// No address is known. `ping_len` is the length of our ping in bytes, in the encoding of this network.
     pub fn new(config: &Config, ping_len: usize, tokens: Tokens) -> Self {
-        let (write_rate, write_burst) = (config.legacy_write_rate, config.legacy_write_rate * LEGACY_WRITE_BURST);
+        let (write_rate, write_burst) =
+            (config.limits.legacy_write_rate, config.limits.legacy_write_rate * LEGACY_WRITE_BURST);
         Self {
-            rate_limit: config.rate_limit,
+            rate_limit: config.limits.rate_limit,
             rates: Rates::new(config),
-            verification: config.source_verification,
+            verification: config.verification.source_verification,
             ping_len,
-            verified: Expiring::new(config.max_verified_addresses, config.verified_for),
+            verified: Expiring::new(config.verification.max_verified_addresses, config.verification.verified_for),
             tokens,
             budgets: Budgets::new(),
             legacy_writes: Rate::new(write_rate, write_burst, MAX_RATED_SOURCES),
             unverified: UnverifiedItems::new(
-                config.max_unverified,
-                config.max_unverified_per_address,
-                config.verification_time,
+                config.verification.max_unverified,
+                config.verification.max_unverified_per_address,
+                config.verification.verification_time,
                 ping_len,
             ),
             counts: AdmissionCounts::default(),
@@ -191,7 +192,7 @@ impl<T> Admission<T> {
         (standing, Some(token))
     }
 
-    /// The version in the latest answer from `addr` within [`Config::verified_for`], if there was one.
+    /// The version in the latest answer from `addr` within `verified_for`, if there was one.
     fn version_at(&self, addr: SocketAddr, now: Instant) -> Option<Option<u32>> {
         self.verified.get(&addr, now).copied()
     }
@@ -252,7 +253,7 @@ impl<T> Admission<T> {
         }
     }
 
-    /// Queues `item` until `addr` is verified, or [`Config::verification_time`] is over. `credit` is the number of bytes that may be
+    /// Queues `item` until `addr` is verified, or `verification_time` is over. `credit` is the number of bytes that may be
     /// sent there for the request of the item: the pings are taken out of it.
     ///
     /// # Errors
@@ -281,7 +282,7 @@ impl<T> Admission<T> {
         expired
     }
 
-    /// The addresses to be pinged again, half of [`Config::verification_time`] after the last ping: that or its pong was lost, and the
+    /// The addresses to be pinged again, half of `verification_time` after the last ping: that or its pong was lost, and the
     /// items that wait can pay for another one.
     pub fn ping_again(&mut self, now: Instant) -> Vec<SocketAddr> {
         self.unverified.ping_again(now)

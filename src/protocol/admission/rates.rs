@@ -71,8 +71,8 @@ impl Rates {
     /// Unused rates.
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            sources: Rate::new(config.source_rate, config.source_burst, MAX_RATED_SOURCES),
-            prefixes: Rate::new(config.prefix_rate, config.prefix_burst, MAX_RATED_PREFIXES),
+            sources: Rate::new(config.limits.source_rate, config.limits.source_burst, MAX_RATED_SOURCES),
+            prefixes: Rate::new(config.limits.prefix_rate, config.limits.prefix_burst, MAX_RATED_PREFIXES),
         }
     }
 

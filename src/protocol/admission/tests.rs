@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::protocol::config::DEFAULT_VERIFICATION_TIME;
+use crate::protocol::config::Config;
 use crate::protocol::entropy::SeededEntropy;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -63,7 +63,7 @@ proptest! {
         let mut proved: HashMap<u16, Instant> = HashMap::new();
         // When an address for which something waits was last pinged.
         let mut pinged: HashMap<u16, Instant> = HashMap::new();
-        let half = config.verification_time / 2;
+        let half = config.verification.verification_time / 2;
         let (mut now, mut next) = (Instant::now(), 0);
         for step in steps {
             match step {
@@ -77,7 +77,7 @@ proptest! {
                         prop_assert_eq!(outcome, Err((next, UnverifiedRefusal::Full)));
                     } else {
                         prop_assert_eq!(outcome, Ok(AwaitingVerification { ping: there == 0 }));
-                        held.push((next, host, now + config.verification_time));
+                        held.push((next, host, now + config.verification.verification_time));
                         pinged.entry(host).or_insert(now);
                     }
                 }
@@ -324,8 +324,8 @@ fn an_address_is_pinged_once_for_all_items_that_wait_for_it_and_again_after_sile
     assert!(!hold(&mut admission, 1, 2, now));
     assert!(hold(&mut admission, 2, 3, now));
     assert_eq!(admission.verified(global(1, 2), None, now), [3]);
-    assert_eq!(admission.next_wakeup(), Some(now + DEFAULT_VERIFICATION_TIME / 2));
-    assert_eq!(admission.ping_again(now + DEFAULT_VERIFICATION_TIME / 2), [global(1, 1)]);
+    assert_eq!(admission.next_wakeup(), Some(now + Config::DEFAULT.verification.verification_time / 2));
+    assert_eq!(admission.ping_again(now + Config::DEFAULT.verification.verification_time / 2), [global(1, 1)]);
     assert_eq!(admission.expire(now + secs(1)), [1, 2]);
     assert_eq!((admission.ping_again(now + secs(1)), admission.next_wakeup()), (vec![], None));
     assert!(hold(&mut admission, 1, 4, now + secs(1)));
@@ -341,7 +341,7 @@ fn an_address_is_pinged_only_as_often_as_the_waiting_requests_pay_for() {
     };
     assert!(!hold(&mut admission, 1, PING_LEN / 2, start), "half a ping");
     assert!(hold(&mut admission, 2, PING_LEN / 2, start), "the other half");
-    let half = DEFAULT_VERIFICATION_TIME / 2;
+    let half = Config::DEFAULT.verification.verification_time / 2;
     assert_eq!(admission.ping_again(start + half), [], "nothing pays for it");
     assert!(hold(&mut admission, 3, PING_LEN, start + half), "until something does");
     assert_eq!(admission.expire(start + 2 * half), [1, 2]);

@@ -20,7 +20,7 @@ pub const MAX_UNANSWERED_ADDRESSES: usize = 8_192;
 /// Addresses that are remembered as having answered, which are queried without a limit. Beyond it the one that answered
 /// longest ago is forgotten.
 pub const MAX_ANSWERED_ADDRESSES: usize = 16_384;
-/// The time within which [`Config::max_unanswered`](crate::protocol::config::Config::max_unanswered) queries may be sent.
+/// The time within which [`max_unanswered`](crate::protocol::config::LookupConfig::max_unanswered) queries may be sent.
 pub const UNANSWERED_WINDOW: Duration = Duration::from_secs(60);
 /// The queries that all ports of a global host get together before any of them has answered, in multiples of what one gets.
 pub const PORTS_TOGETHER: usize = 3;

@@ -41,7 +41,7 @@ pub struct Elected {
 
 /// One election. It stores at most as many values as votes are wanted.
 ///
-/// - Of a subnet (/24, /64) to which [`Config::diversity`] applies only the first vote counts: the owner of a network owns all
+/// - Of a subnet (/24, /64) to which `diversity` applies only the first vote counts: the owner of a network owns all
 ///   addresses in it, and can choose the ids at them to be near any key.
 /// - Most votes win. Of values with equal votes, that which this node holds wins, otherwise the one whose nearest voter is
 ///   nearest to the key.
@@ -71,7 +71,7 @@ impl Ballot {
     /// An election of the value at `target` by `wanted` votes (at least 1).
     pub fn new(target: NodeId, wanted: usize, config: &Config) -> Self {
         let (subnets, values) = (Vec::new(), Vec::new());
-        Self { target, wanted: wanted.max(1), diversity: config.diversity, subnets, values, cast: 0 }
+        Self { target, wanted: wanted.max(1), diversity: config.table.diversity, subnets, values, cast: 0 }
     }
 
     /// Takes the vote of `voter` (`None`: this node itself, once) for `value`, of which its copy lives for `ttl` seconds.

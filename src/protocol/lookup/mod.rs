@@ -41,7 +41,7 @@ pub const UNSENT_PER_QUERY: usize = 8;
 /// a liar's other names behind, and a peer that another informant named is queried in its order.
 ///
 /// No peer is queried twice, and no address, except that a peer that answered under another id is queried once more by that
-/// id. The lookup ends after [`Config::lookup_queries`] queries or at [`Config::lookup_deadline`], whatever peers answer.
+/// id. The lookup ends after [`Config::lookup_queries`] queries or at `lookup_deadline`, whatever peers answer.
 /// Queries that were not sent (`Failure::Unsent`) do not count, up to `UNSENT_PER_QUERY` for each that does.
 ///
 /// Events about a peer without a query in flight are ignored.
@@ -71,11 +71,11 @@ impl Lookup {
         let mut lookup = Self {
             shortlist: Shortlist::new(own, target, config),
             trace: Trace::new(target, goal, now),
-            k: config.k,
-            alpha: config.alpha,
+            k: config.lookup.k,
+            alpha: config.lookup.alpha,
             max_queries: config.lookup_queries(),
             reads_on: read_on && goal == Goal::Value,
-            deadline: now + config.lookup_deadline,
+            deadline: now + config.lookup.lookup_deadline,
         };
         for seed in seeds {
             let offer = lookup.shortlist.offer(*seed, Provenance::OWN_TABLE);

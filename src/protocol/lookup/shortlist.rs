@@ -154,8 +154,8 @@ impl Shortlist {
             asked: 0,
             unsent: 0,
             dropped: Vec::new(),
-            diversity: config.diversity,
-            max_per_subnet: config.max_per_subnet_lookup,
+            diversity: config.table.diversity,
+            max_per_subnet: config.table.max_per_subnet_lookup,
         }
     }
 

@@ -90,16 +90,16 @@ impl<W> Pending<W> {
     /// No queries, with the bounds of `config`.
     pub fn new(config: &Config) -> Self {
         Self {
-            limit: config.max_queries_in_flight,
-            timeout: config.query_timeout,
-            verify_source: config.verify_response_source,
+            limit: config.lookup.max_queries_in_flight,
+            timeout: config.lookup.query_timeout,
+            verify_source: config.lookup.verify_response_source,
             queries: HashMap::new(),
             timeouts: BTreeMap::new(),
             late: BTreeMap::new(),
             sequence: 0,
-            round_trips: RoundTrips::new(config.query_timeout),
+            round_trips: RoundTrips::new(config.lookup.query_timeout),
             silent: Expiring::new(MAX_SILENT_ADDRESSES, SILENT_FOR),
-            unanswered: Unanswered::new(config.max_unanswered),
+            unanswered: Unanswered::new(config.lookup.max_unanswered),
             resends: AnsweredResends::default(),
             tokens: Expiring::new(MAX_TOKENS, TOKEN_FOR),
             awaited: HashMap::new(),
@@ -132,7 +132,7 @@ impl<W> Pending<W> {
     }
 
     /// Returns whether `addr`, which other nodes named or which a request came from, may be queried once more: at most
-    /// [`Config::max_unanswered`] times within [`UNANSWERED_WINDOW`](super::liveness::UNANSWERED_WINDOW), and all ports of a
+    /// `max_unanswered` times within [`UNANSWERED_WINDOW`](super::liveness::UNANSWERED_WINDOW), and all ports of a
     /// global host [`PORTS_TOGETHER`](super::liveness::PORTS_TOGETHER) times as often, unless an answer from there is
     /// remembered. If it may, that counts.
     pub fn may_ask(&mut self, addr: SocketAddr, now: Instant) -> bool {

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Counts of the queries in flight, and of the addresses that are remembered for the outcome of earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct PendingCounts {
-    /// Queries in flight: at most [`Config::max_queries_in_flight`](crate::protocol::config::Config::max_queries_in_flight).
+    /// Queries in flight: at most [`max_queries_in_flight`](crate::protocol::config::LookupConfig::max_queries_in_flight).
     pub in_flight: usize,
     /// Addresses whose round-trip times are remembered: at most
     /// [`MAX_MEASURED_ADDRESSES`](crate::protocol::liveness::MAX_MEASURED_ADDRESSES).
@@ -52,7 +52,7 @@ pub enum Late {
 /// Reasons for which a query was not begun. Nothing was changed, and nothing must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
-    /// [`Config::max_queries_in_flight`](crate::protocol::config::Config::max_queries_in_flight) are in flight. Normal under
+    /// [`max_queries_in_flight`](crate::protocol::config::LookupConfig::max_queries_in_flight) are in flight. Normal under
     /// load.
     #[error("too many queries in flight")]
     Full,

@@ -75,7 +75,7 @@ proptest! {
                     prop_assert_eq!(begun, why.map_or(Ok(()), |why| Err((id, why))));
                     if why.is_none() {
                         let slow = (!silent.contains(&port)).then_some((expected, Late::Slow));
-                        let in_time = |(wait, late)| (wait < config.query_timeout).then(|| (now + wait, late));
+                        let in_time = |(wait, late)| (wait < config.lookup.query_timeout).then(|| (now + wait, late));
                         let late = [slow, Some((wait, Late::Resend))].map(|stage| stage.and_then(in_time));
                         model.push(Known { id, port, at: now, late, wait, sends: 1 });
                     }
@@ -99,7 +99,7 @@ proptest! {
                             silent.remove(&port);
                             answered_once.insert(port);
                             if known.sends > 1 {
-                                further.insert(id, (port, known.at + config.query_timeout * 2, known.sends - 1));
+                                further.insert(id, (port, known.at + config.lookup.query_timeout * 2, known.sends - 1));
                             }
                             let answered = outcome.unwrap();
                             prop_assert_eq!(answered.waiter, id);
@@ -118,7 +118,7 @@ proptest! {
                     let due = |known: &Known| known.late.iter().flatten().map(|(at, _)| *at).min();
                     let stalled = model.iter().filter_map(due).min().is_some_and(|at| now.duration_since(at) > STALL);
                     for known in &mut model {
-                        let timeout_at = known.at + config.query_timeout;
+                        let timeout_at = known.at + config.lookup.query_timeout;
                         let [slow, resend] = &mut known.late;
                         if slow.take_if(|(at, _)| *at <= now).is_some() {
                             expected.push((known.id, Late::Slow));
@@ -143,7 +143,7 @@ proptest! {
                 }
                 Step::Expire => {
                     let expired: Vec<u64> = pending.expire(now);
-                    let (over, left): (Vec<_>, Vec<_>) = model.iter().partition(|known| known.at + config.query_timeout <= now);
+                    let (over, left): (Vec<_>, Vec<_>) = model.iter().partition(|known| known.at + config.lookup.query_timeout <= now);
                     model = left;
                     silent.extend(over.iter().map(|known| known.port));
                     prop_assert_eq!(expired, over.into_iter().map(|known: Known| known.id).collect::<Vec<_>>());
@@ -151,7 +151,7 @@ proptest! {
                 Step::Pass { ms: passed } => now += ms(passed),
             }
             prop_assert_eq!(pending.counts().in_flight, model.len());
-            let wakeup = model.iter().flat_map(|known| known.late.into_iter().flatten().map(|(at, _)| at).chain([known.at + config.query_timeout])).min();
+            let wakeup = model.iter().flat_map(|known| known.late.into_iter().flatten().map(|(at, _)| at).chain([known.at + config.lookup.query_timeout])).min();
             prop_assert_eq!(pending.next_wakeup(), wakeup);
         }
         let failed = pending.fail_all();
@@ -219,7 +219,7 @@ fn an_address_that_does_not_answer_is_sent_ten_queries_a_minute_until_it_does() 
 #[test]
 fn a_silence_is_remembered_until_the_next_answer_or_for_an_hour_and_the_oldest_goes_at_the_bound() {
     let mut pending = Pending::new(&Config::default());
-    let (start, timeout) = (Instant::now(), Config::default().query_timeout);
+    let (start, timeout) = (Instant::now(), Config::default().lookup.query_timeout);
     let now = start + timeout;
     for port in [1, 2] {
         pending.begin(QueryId::from_u64(port.into()), target(port), "ping", (), start).unwrap();

@@ -143,7 +143,7 @@ struct Target {
 /// Never more than alpha queries hold a slot, in a transfer one; a query holds one until it ends or is [slow](Placement::handle_slow). A
 /// target that was silent, or to which nothing was sent, gets one more try, after all others have had their first: a datagram lost would cost a
 /// replica until the next restore, and `set` does the same twice as once. So at most two queries for each target (three
-/// in a restore), and all ends at [`Config::lookup_deadline`].
+/// in a restore), and all ends at `lookup_deadline`.
 ///
 /// Events about a peer that is not being waited for are ignored.
 #[derive(Debug, Clone)]
@@ -165,8 +165,8 @@ impl Placement {
         Self {
             mode,
             targets: targets.iter().map(fresh).collect(),
-            alpha: if mode == Mode::Transfer { 1 } else { config.alpha },
-            deadline: now + config.lookup_deadline,
+            alpha: if mode == Mode::Transfer { 1 } else { config.lookup.alpha },
+            deadline: now + config.lookup.lookup_deadline,
         }
     }
 

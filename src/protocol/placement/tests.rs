@@ -211,7 +211,7 @@ fn the_deadline_ends_a_placement_that_hears_nothing() {
     let mut placement = start(Mode::Publish, &all_near(0..5), 2, now);
     assert_eq!(sends(&mut placement, now).len(), 2);
     let Step::Wait { until } = placement.next(now) else { panic!("it does not wait") };
-    assert_eq!(until, now + Config::default().lookup_deadline);
+    assert_eq!(until, now + Config::default().lookup.lookup_deadline);
     assert_eq!(placement.next(until), Step::Finished);
     placement.handle_stored(&near(0).id, true);
     assert_eq!(placement.outcome(), Placed { asked: 2, silent: 2, unreached: 3, ..Placed::default() });

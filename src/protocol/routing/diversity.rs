@@ -22,9 +22,9 @@ pub(super) struct Diversity {
 impl Diversity {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            applies: config.diversity,
-            per_bucket: config.max_per_subnet_bucket,
-            per_table: config.max_per_subnet_table,
+            applies: config.table.diversity,
+            per_bucket: config.table.max_per_subnet_bucket,
+            per_table: config.table.max_per_subnet_table,
             counts: BTreeMap::new(),
         }
     }

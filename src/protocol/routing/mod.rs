@@ -3,7 +3,7 @@
 //!
 //! - A peer enters or is refreshed by its own authenticated answer alone, never because it sent a query or was named.
 //! - Buckets begin as one; only the one that covers our own id splits. Each holds k entries and k replacements.
-//! - An entry leaves after [`Config::max_failures`] silences in a row, or after [`FAILURES_BEFORE_REPLACEMENT`] where a
+//! - An entry leaves after `max_failures` silences in a row, or after [`FAILURES_BEFORE_REPLACEMENT`] where a
 //!   replacement waits that has not failed; in either case only if another peer of its scope has answered since the first
 //!   of them and the last query went out after any outage had ended. So neither one lost packet nor an outage of the whole
 //!   network evicts a peer, and strangers cannot displace living peers from a full bucket (Kademlia paper, 2.2, 4.1).
@@ -15,7 +15,7 @@
 //!   [`MISSED_QUERIES`] queries in a row and the other one answers under it. Since a flood can cause silence, it moves
 //!   back if the earlier address answers within [`DISPLACED_FOR`](super::liveness::DISPLACED_FOR).
 //! - Each event's [`Outcome`] reports the entries that entered and left: all of them together are the table.
-//! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table ([`Config::diversity`]).
+//! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table (`diversity`).
 
 mod bucket;
 mod claims;
@@ -48,7 +48,7 @@ use diversity::Diversity;
 /// Buckets at most: one for each bit of an id, since only the bucket that covers our own id splits.
 pub const MAX_BUCKETS: usize = NODE_ID_BITS as usize;
 /// Silences in a row after which an entry yields to a waiting replacement. Two, because a single lost packet is no sign of
-/// death. [`Config::max_failures`] applies where it is less.
+/// death. `max_failures` applies where it is less.
 pub const FAILURES_BEFORE_REPLACEMENT: u32 = 2;
 
 /// The known peers. See the module for the rules.
@@ -83,14 +83,14 @@ impl RoutingTable {
     pub fn new(own: NodeId, config: &Config, now: Instant) -> Self {
         Self {
             own,
-            k: config.k,
-            max_failures: config.max_failures,
-            query_timeout: config.query_timeout,
-            refresh_interval: config.bucket_refresh_interval,
+            k: config.lookup.k,
+            max_failures: config.table.max_failures,
+            query_timeout: config.lookup.query_timeout,
+            refresh_interval: config.table.bucket_refresh_interval,
             buckets: vec![Bucket::new(Prefix::ALL, now)],
             ids: BTreeMap::new(),
             diversity: Diversity::new(config),
-            outages: Outages::new(config.query_timeout),
+            outages: Outages::new(config.lookup.query_timeout),
             losses: LossRate::default(),
             departed: Departed::default(),
             outcome: Outcome::default(),
@@ -126,7 +126,7 @@ impl RoutingTable {
     }
 
     /// The `count` entries nearest to `target` that may be named to `asker`, nearest first: none that has failed
-    /// [`Config::max_failures`] times, none of a scope narrower than the asker's, no IPv6 peer for an IPv4 asker, and not the
+    /// `max_failures` times, none of a scope narrower than the asker's, no IPv6 peer for an IPv4 asker, and not the
     /// asker.
     pub fn nearest_for(&self, target: &NodeId, count: usize, asker: &SocketAddr) -> Vec<Peer> {
         let asker = canonical(*asker);
@@ -175,7 +175,7 @@ impl RoutingTable {
 
 /// Refresh of buckets.
 impl RoutingTable {
-    /// The prefixes of the buckets that no lookup has touched for [`Config::bucket_refresh_interval`]; none while the
+    /// The prefixes of the buckets that no lookup has touched for `bucket_refresh_interval`; none while the
     /// table is empty, since there is no peer to query. Each is returned once per interval: that counts as touched.
     pub fn stale(&mut self, now: Instant) -> Vec<Prefix> {
         if self.is_empty() {

@@ -50,7 +50,7 @@ impl Records {
             let half_life = record.stored.expires_at.saturating_duration_since(now) / 2;
             let round = match record.stored.class {
                 Class::Published => self.config.effective_republish_interval().min(half_life),
-                Class::Held | Class::Cached => self.config.restore_interval,
+                Class::Held | Class::Cached => self.config.values.restore_interval,
             };
             let wait = round.mul_f64(entropy.unit());
             record.due_at = Some(if record.is_unplaced() { now } else { now + wait });

@@ -122,10 +122,10 @@ pub enum WriteOutcome {
 /// Why a peer's write was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The key is longer than [`Config::max_key_len`](crate::protocol::config::Config::max_key_len).
+    /// The key is longer than [`max_key_len`](crate::protocol::config::StoreConfig::max_key_len).
     #[error("the key is too long")]
     KeyTooLong,
-    /// The value is longer than [`Config::max_value_len`](crate::protocol::config::Config::max_value_len).
+    /// The value is longer than [`max_value_len`](crate::protocol::config::StoreConfig::max_value_len).
     #[error("the value is too large")]
     ValueTooLarge,
     /// It has no second left to live.

@@ -77,7 +77,7 @@ impl Records {
         record.stored.class = Class::Published;
         record.stored.pinned = pinned;
         record.stored.source = None;
-        record.stored.expires_at = now + self.config.key_expiry;
+        record.stored.expires_at = now + self.config.values.key_expiry;
         record.date(now, true);
         record.due_at = Some(now + self.republish_delay(entropy));
         record.put_off = false;

@@ -73,14 +73,14 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) fn new(config: &Config) -> Self {
-        let limit = ClassCount { values: config.max_values, bytes: config.max_store_bytes };
+        let limit = ClassCount { values: config.store.max_values, bytes: config.store.max_store_bytes };
         // A small store still takes one value from each.
         let share = ClassCount { values: (limit.values / SHARE).max(1).min(limit.values), bytes: limit.bytes / SHARE };
         Self {
             limit,
             source_limit: share,
             cached_limit: share,
-            diversity: config.diversity,
+            diversity: config.table.diversity,
             total: ClassCount::default(),
             cached: ClassCount::default(),
             soonest: Ordered::new(),

@@ -104,7 +104,7 @@ impl Records {
 
     /// Whether it is a publication of ours that gives way to no other value.
     pub(super) fn stands(&self, record: &Record) -> bool {
-        let holds_on = self.config.publisher_conflict == PublisherConflict::Hold;
+        let holds_on = self.config.values.publisher_conflict == PublisherConflict::Hold;
         record.is_published() && (holds_on || record.stored.pinned)
     }
 
@@ -159,7 +159,7 @@ impl Records {
         if self.published_version(key) != Some(version) || !stored && self.has_lapsed(key, now) {
             return false;
         }
-        self.prolong(key, now + self.config.key_expiry, stored.then_some(now));
+        self.prolong(key, now + self.config.values.key_expiry, stored.then_some(now));
         self.changed.insert(key.into());
         true
     }
@@ -173,7 +173,7 @@ impl Records {
     /// placed at once. A store learns of it with [`Records::renewed`]: if the node goes before, it is due at once again.
     pub fn resume(&mut self, key: &str, now: Instant) {
         if self.has_lapsed(key, now) {
-            self.prolong(key, now + self.config.key_expiry, None);
+            self.prolong(key, now + self.config.values.key_expiry, None);
         }
     }
 
@@ -319,7 +319,7 @@ impl Records {
     }
 
     pub(super) fn restore_delay(&self, entropy: &mut dyn Entropy) -> Duration {
-        entropy.jitter(self.config.restore_interval, JITTER)
+        entropy.jitter(self.config.values.restore_interval, JITTER)
     }
 
     /// Never more than the interval, so that two rounds fall within one expiry: one that reaches nobody loses nothing.

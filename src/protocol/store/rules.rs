@@ -89,7 +89,7 @@ pub(super) fn judge_lapsed(record: &Record, write: &RemoteWrite, now: Instant, c
 
 /// What another value does that is no older.
 fn take_the_place(record: &Record, config: &Config) -> Verdict {
-    match (record.is_published(), config.publisher_conflict) {
+    match (record.is_published(), config.values.publisher_conflict) {
         (false, _) => Verdict::Replace,
         (true, PublisherConflict::Hold) => Verdict::Refuse(Refusal::PublicationHeld),
         (true, _) if record.stored.pinned => Verdict::Refuse(Refusal::PublicationHeld),
@@ -281,7 +281,7 @@ mod tests {
     fn a_pinned_publication_is_not_superseded() {
         let mut ours = record(Class::Published, Writer::Own);
         let foreign = write("other", None, 5, OURS);
-        let hold = Config { publisher_conflict: PublisherConflict::Hold, ..Config::default() };
+        let hold = Config::builder().publisher_conflict(PublisherConflict::Hold).build().unwrap();
         assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::PublicationHeld));
         ours.stored.pinned = true;
         assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::PublicationHeld));

@@ -16,7 +16,7 @@ pub fn cache_ttl(own: &NodeId, target: &NodeId, key_expiry: Duration, min: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::config::{DEFAULT_KEY_EXPIRY, DEFAULT_MIN_CACHE_TTL};
+    use crate::protocol::config::Config;
     use proptest::prelude::*;
 
     #[derive(serde::Deserialize)]
@@ -33,8 +33,8 @@ mod tests {
         let mut checked = 0;
         for line in include_str!("../../../vectors/ttl.jsonl").lines() {
             let vector: Vector = serde_json::from_str(line).unwrap();
-            let expiry = vector.key_expiry_seconds.map_or(DEFAULT_KEY_EXPIRY, Duration::from_secs);
-            let min = vector.min_cache_ttl_seconds.map_or(DEFAULT_MIN_CACHE_TTL, Duration::from_secs);
+            let expiry = vector.key_expiry_seconds.map_or(Config::DEFAULT.values.key_expiry, Duration::from_secs);
+            let min = vector.min_cache_ttl_seconds.map_or(Config::DEFAULT.values.min_cache_ttl, Duration::from_secs);
             let ttl = cache_ttl(&vector.own, &vector.target, expiry, min);
             assert_eq!(ttl, Duration::from_secs(vector.ttl_seconds), "{line}");
             checked += 1;

@@ -104,7 +104,7 @@ impl Records {
     ) -> Result<Plan, Refusal> {
         self.check_sizes(&key, &value)?;
         self.drop_expired(&key, now);
-        let (expiry, min) = (self.config.key_expiry, self.config.min_cache_ttl);
+        let (expiry, min) = (self.config.values.key_expiry, self.config.values.min_cache_ttl);
         let life = cache_ttl(&self.own, &NodeId::of_key(&key), expiry, min);
         let life = ttl.map_or(life, |ttl| life.min(Duration::from_secs(u64::from(ttl))));
         let plan = match self.holdings.get(&key) {
@@ -129,9 +129,9 @@ impl Records {
     }
 
     fn check_sizes(&self, key: &str, value: &Value) -> Result<(), Refusal> {
-        if key.len() > self.config.max_key_len {
+        if key.len() > self.config.store.max_key_len {
             Err(Refusal::KeyTooLong)
-        } else if value.len() > self.config.max_value_len {
+        } else if value.len() > self.config.store.max_value_len {
             Err(Refusal::ValueTooLarge)
         } else {
             Ok(())
@@ -141,7 +141,7 @@ impl Records {
     /// How long a copy lives that comes so: the full expiry, or what a restore says is left of it.
     fn life_of(&self, write: &RemoteWrite) -> Duration {
         let left = write.ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(u64::from(ttl)));
-        left.min(self.config.key_expiry)
+        left.min(self.config.values.key_expiry)
     }
 
     /// Another node has what we published, whose time had run out here: it lives on for as long as it does there. It stays due.

@@ -76,9 +76,9 @@ impl NewPeers {
     /// No peers. A node with a rate of 0 transfers nothing.
     pub fn new(config: &Config) -> Self {
         Self {
-            rate: config.hand_off_rate,
-            rate_limit: config.rate_limit,
-            source_rate: config.source_rate,
+            rate: config.values.hand_off_rate,
+            rate_limit: config.limits.rate_limit,
+            source_rate: config.limits.source_rate,
             entered: Vec::new(),
             select_at: None,
             queues: Vec::new(),

@@ -55,10 +55,10 @@ impl ShutdownHandoff {
     pub fn new(copies: Vec<HandoffCopy>, neighbours: Neighbours, config: &Config, now: Instant) -> Self {
         Self {
             neighbours,
-            k: config.k,
-            rate_limit: config.rate_limit,
-            rate: config.source_rate,
-            burst: config.source_burst,
+            k: config.lookup.k,
+            rate_limit: config.limits.rate_limit,
+            rate: config.limits.source_rate,
+            burst: config.limits.source_burst,
             began: now,
             copies: copies.into_iter().take(MAX_HANDOFF_COPIES).collect(),
             in_flight: 0,

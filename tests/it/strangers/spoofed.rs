@@ -6,9 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::actors::counters::Counter;
-use kademlia_dynamic::protocol::config::{
-    DEFAULT_MAX_UNVERIFIED, DEFAULT_MAX_UNVERIFIED_PER_ADDRESS, DEFAULT_VERIFICATION_TIME,
-};
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::message::{Body, PROTOCOL_VERSION, Request, Response};
 use kademlia_dynamic::sim::{MemoryTransport, in_virtual_time};
@@ -94,7 +91,7 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         }
         sleep(Duration::from_millis(20)).await;
         // 100 and 100 and 56; all others find no room.
-        assert_eq!(counted(Counter::UnverifiedFull), sent - DEFAULT_MAX_UNVERIFIED as u64);
+        assert_eq!(counted(Counter::UnverifiedFull), sent - Config::DEFAULT.verification.max_unverified as u64);
         let store = async || node.snapshot().await.unwrap().store;
         assert_eq!((store().await.held.values, store().await.cached.values), (0, 0));
 
@@ -112,8 +109,9 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
         let taken = store().await;
         assert_eq!(taken.held.values + taken.cached.values, 3 * proved, "what waited of theirs");
         assert_eq!(counted(Counter::NotVerified), 0);
-        sleep(DEFAULT_VERIFICATION_TIME).await;
-        let given_up = DEFAULT_MAX_UNVERIFIED as u64 - (taken.held.values + taken.cached.values) as u64;
+        sleep(Config::DEFAULT.verification.verification_time).await;
+        let given_up =
+            Config::DEFAULT.verification.max_unverified as u64 - (taken.held.values + taken.cached.values) as u64;
         assert_eq!(counted(Counter::NotVerified), given_up);
 
         // One address alone has four places.
@@ -124,6 +122,9 @@ fn at_most_256_writes_wait_four_an_address_and_none_longer_than_a_second() {
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_millis(20)).await;
-        assert_eq!(counted(Counter::UnverifiedFull) - before, 20 - DEFAULT_MAX_UNVERIFIED_PER_ADDRESS as u64);
+        assert_eq!(
+            counted(Counter::UnverifiedFull) - before,
+            20 - Config::DEFAULT.verification.max_unverified_per_address as u64
+        );
     });
 }

@@ -3,7 +3,7 @@
 use super::simulation::{Network, Reply, random_id, run};
 use super::*;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::DEFAULT_MAX_GLOBAL_ANSWER;
+use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::message::{Body, Message, QueryId, Response, Sender};
 
@@ -12,7 +12,7 @@ fn cut(peers: Vec<Peer>, informant: &Peer, query: u64, codec: Codec) -> Vec<Peer
     let sender = Sender::new(Some(informant.id), informant.addr);
     let body = Body::Response(Response::FindNode { peers });
     let answer = Message { id: QueryId::from_u64(query), sender, version: Some(1), token: None, body };
-    let datagram = codec.encode_within(&answer, DEFAULT_MAX_GLOBAL_ANSWER).unwrap();
+    let datagram = codec.encode_within(&answer, Config::DEFAULT.limits.max_global_answer).unwrap();
     match codec.decode(&datagram).unwrap().body {
         Body::Response(Response::FindNode { peers }) => peers,
         other => panic!("{other:?}"),
@@ -27,7 +27,7 @@ fn answers_cut_to_one_frame_still_lead_to_the_true_k_nearest() {
         let (mut found, mut sought) = (0, 0);
         for _ in 0..40 {
             let target = random_id(&mut entropy);
-            let network = Network::random(1_000, config.k, 0.0, &target, &mut entropy);
+            let network = Network::random(1_000, config.lookup.k, 0.0, &target, &mut entropy);
             let (own, start) = (network.peers[0], Instant::now());
             let seeds = network.answer(&own.id, &target, false);
             let mut lookup = Lookup::new(own.id, target, Goal::Nodes, &config, false, &seeds, start);
@@ -38,9 +38,9 @@ fn answers_cut_to_one_frame_still_lead_to_the_true_k_nearest() {
                 assert!(named.len() < whole.len(), "nothing was cut");
                 Reply::Peers(named)
             });
-            let truth = network.living(&target).into_iter().filter(|peer| peer.id != own.id).take(config.k);
+            let truth = network.living(&target).into_iter().filter(|peer| peer.id != own.id).take(config.lookup.k);
             let closest = lookup.closest();
-            sought += config.k;
+            sought += config.lookup.k;
             found += truth.filter(|peer| closest.contains(peer)).count();
         }
         // Naming the nearest ten only, it is 84 %.

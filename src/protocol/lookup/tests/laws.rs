@@ -54,7 +54,7 @@ impl Case {
     /// The k nearest that are alive, the seeker excepted.
     fn truth(&self) -> Vec<Peer> {
         let others = self.network.living(&self.target).into_iter().filter(|peer| peer.id != self.own);
-        others.take(self.config.k).collect()
+        others.take(self.config.lookup.k).collect()
     }
 }
 
@@ -95,7 +95,7 @@ fn a_complete_lookup_has_an_answer_or_a_timeout_of_each_nearer_peer_that_was_nam
         let mut case = case(seed, 0.5);
         let mut lookup = case.lookup(if seed % 2 == 0 { Goal::Nodes } else { Goal::Value });
         let run = case.run_honestly(&mut lookup, seed % 4 < 2);
-        let (trace, k) = (lookup.trace(), case.config.k);
+        let (trace, k) = (lookup.trace(), case.config.lookup.k);
         let timed_out = |asked: &Asked| asked.came_back == CameBack::Silent && asked.took() == Some(LOST);
         let answered = |asked: &Asked| matches!(asked.came_back, CameBack::Peers { .. });
         if run.ending == Ending::Complete {
@@ -140,7 +140,10 @@ fn no_living_peer_that_was_named_is_nearer_than_those_found() {
         let named = found.iter().flat_map(|peer| case.network.answer(&peer.id, &case.target, false));
         for named in named.chain(case.seeds.iter().copied()).filter(|peer| peer.id != case.own) {
             let missed = case.network.is_alive(&named.id) && !found.contains(&named);
-            assert!(!missed || found.len() == case.config.k && named.id.distance(&case.target) > worst, "{seed}");
+            assert!(
+                !missed || found.len() == case.config.lookup.k && named.id.distance(&case.target) > worst,
+                "{seed}"
+            );
         }
     }
 }
@@ -171,9 +174,9 @@ fn every_lookup_stays_within_its_bounds_whatever_peers_answer() {
         });
         endings.insert(run.ending);
         assert!(lookup.tally().asked - lookup.tally().unsent <= case.config.lookup_queries(), "network {seed}");
-        assert!(run.took <= case.config.lookup_deadline);
+        assert!(run.took <= case.config.lookup.lookup_deadline);
         assert!(lookup.shortlist.iter().count() <= named_so_far(&case, lookup.trace()), "network {seed}");
-        assert!(lookup.closest().len() <= case.config.k);
+        assert!(lookup.closest().len() <= case.config.lookup.k);
         let trace = lookup.trace();
         assert_eq!(trace.asked.iter().map(|entry| entry.peer).collect::<Vec<_>>(), run.asked);
         let tally = lookup.tally();
@@ -264,7 +267,7 @@ fn a_lookup_among_addresses_that_are_not_queried_ends_within_its_bounds() {
         assert!(tally.asked - tally.unsent <= queries, "network {seed}: {tally:?}");
         assert!(tally.asked <= (1 + UNSENT_PER_QUERY) * queries, "network {seed}: {tally:?}");
         assert!(tally.asked <= named_so_far(&case, lookup.trace()), "network {seed}: {tally:?}");
-        assert!(run.took <= case.config.lookup_deadline, "network {seed}: {:?}", run.took);
+        assert!(run.took <= case.config.lookup.lookup_deadline, "network {seed}: {:?}", run.took);
         assert_no_repetition(&run.asked, &case.own);
     }
     assert!(endings.contains(&Ending::OutOfQueries) && endings.contains(&Ending::NoPeers), "{endings:?}");

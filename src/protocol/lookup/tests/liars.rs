@@ -195,12 +195,12 @@ struct Figures {
 fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f64, kinds: &[Lie]) {
     let mut entropy = SeededEntropy::new(seed);
     let target = random_id(&mut entropy);
-    let mut network = Network::random(size, config.k, dead, &target, &mut entropy);
+    let mut network = Network::random(size, config.lookup.k, dead, &target, &mut entropy);
     network.alive[0] = true;
     let share = entropy.unit() / 2.0;
     let own = network.peers[0];
     let truth: Vec<Peer> =
-        network.living(&target).into_iter().filter(|peer| peer.id != own.id).take(config.k).collect();
+        network.living(&target).into_iter().filter(|peer| peer.id != own.id).take(config.lookup.k).collect();
     let lies = network.peers.iter().map(|_| entropy.unit() < share).collect();
     let seeds = network.answer(&own.id, &target, true);
     let kinds = kinds.to_vec();
@@ -228,7 +228,7 @@ fn look(figures: &mut Figures, seed: u64, size: usize, config: &Config, dead: f6
         network.living(&target).iter().chain(&answered).map(|peer| peer.id).filter(|id| *id != own.id).collect();
     living.sort_by_key(|id| id.distance(&target));
     living.dedup();
-    let nearest: HashSet<NodeId> = living.into_iter().take(config.k).collect();
+    let nearest: HashSet<NodeId> = living.into_iter().take(config.lookup.k).collect();
     let named: HashSet<Peer> = liars
         .honest
         .iter()

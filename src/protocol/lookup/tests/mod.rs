@@ -96,7 +96,7 @@ fn the_deadline_ends_a_lookup_without_answers() {
     let mut lookup = start(Goal::Nodes, &config, &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now).len(), 2);
     let Next::Wait { until } = lookup.next(now) else { panic!("it does not wait") };
-    assert_eq!(until, now + config.lookup_deadline);
+    assert_eq!(until, now + config.lookup.lookup_deadline);
     assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
     lookup.handle_peers(&near(0), &[near(10)], until);
     assert_eq!((lookup.closest(), lookup.tally().pending), (Vec::new(), 2));
@@ -193,7 +193,7 @@ fn a_missed_value_is_read_on_for_up_to_five_k() {
         let run = run(&mut lookup, &config, now, &mut entropy, |_| Reply::Peers(Vec::new()));
         assert_eq!((run.ending, run.asked.len() >= expected), (Ending::Complete, true));
         // Some are suspects, and one more is asked for each.
-        assert!(run.asked.len() <= expected + 2 * config.alpha, "{}", run.asked.len());
+        assert!(run.asked.len() <= expected + 2 * config.lookup.alpha, "{}", run.asked.len());
         assert_eq!(lookup.closest(), all_near(0..2));
     }
 }

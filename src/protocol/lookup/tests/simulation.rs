@@ -136,7 +136,11 @@ pub(super) fn run(
             Next::Query(peer) => {
                 asked.push(peer);
                 held.push(peer);
-                let slots = if lookup.trace().goal == Goal::Value { config.k.max(config.alpha) } else { config.alpha };
+                let slots = if lookup.trace().goal == Goal::Value {
+                    config.lookup.k.max(config.lookup.alpha)
+                } else {
+                    config.lookup.alpha
+                };
                 let holding = held.len() + suspects.len().saturating_sub(slots);
                 assert!(holding <= slots, "{} queries hold slots, {} suspects", held.len(), suspects.len());
                 let reply = answer(&peer);

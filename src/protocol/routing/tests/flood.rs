@@ -92,7 +92,11 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
         assert!(table.get(&peer.id).is_some_and(|entry| entry.peer() == *peer), "{peer} was displaced");
     }
     for bucket in &table.buckets {
-        assert!(bucket.live.len() <= config.k && bucket.waiting.len() <= config.k && bucket.invited.len() <= config.k);
+        assert!(
+            bucket.live.len() <= config.lookup.k
+                && bucket.waiting.len() <= config.lookup.k
+                && bucket.invited.len() <= config.lookup.k
+        );
     }
     assert!(table.buckets.len() <= 2 * 20, "{} buckets", table.buckets.len());
     (pings, most)

@@ -69,7 +69,7 @@ impl Story {
 
     /// k = 4, max_failures = 3.
     fn small() -> Self {
-        Self::new(Config { k: 4, ..Config::default() })
+        Self::new(Config::builder().k(4).build().unwrap())
     }
 
     /// A far bucket of four live entries, 0..4, and the near one with one entry whose answers show that the network is up.
@@ -142,7 +142,7 @@ proptest! {
     fn nearest_is_the_head_of_all_peers_sorted(seed: u64, own: [u8; 20], count in 0usize..60, shared in 0u32..=160) {
         let own = NodeId::from_bytes(own);
         let now = Instant::now();
-        let mut table = RoutingTable::new(own, &Config { k: 8, ..Config::default() }, now);
+        let mut table = RoutingTable::new(own, &Config::builder().k(8).build().unwrap(), now);
         let mut entropy = SeededEntropy::new(seed);
         for number in 0..200u32 {
             let len = entropy.below(14) as u32;
@@ -285,7 +285,7 @@ fn newcomers_that_answer_at_once_make_room_for_the_next() {
 
 #[test]
 fn ids_as_near_as_can_be_split_the_table_into_160_buckets_and_no_more() {
-    let mut story = Story::new(Config { k: 1, ..Config::default() });
+    let mut story = Story::new(Config::builder().k(1).build().unwrap());
     for bit in 0..160u32 {
         let id = OWN.with_bit(bit, true);
         assert_eq!(story.answers(Peer { id, ..far(bit) }), Insertion::Added);
@@ -313,7 +313,7 @@ fn a_peer_is_legacy_by_its_last_answer() {
 #[test]
 fn a_bucket_is_stale_once_per_interval_unless_a_lookup_touches_it() {
     let mut story = Story::small();
-    let interval = Config::default().bucket_refresh_interval;
+    let interval = Config::default().table.bucket_refresh_interval;
     story.pass(interval);
     assert!(story.table.stale(story.now).is_empty(), "no peer to ask");
     let mut story = Story::full();

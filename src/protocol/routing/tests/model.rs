@@ -67,7 +67,7 @@ impl Model {
     }
 
     fn subnet(&self, peer: &Peer) -> Option<Subnet> {
-        let covered = match self.config.diversity {
+        let covered = match self.config.table.diversity {
             AppliesTo::Always => true,
             AppliesTo::Off => false,
             AppliesTo::Global => AddressScope::of(&peer.addr.ip()) == AddressScope::Global,
@@ -80,11 +80,12 @@ impl Model {
         let bucket = self.bucket(&peer.id);
         let kin: Vec<_> =
             self.known.iter().filter(|known| known.live && self.subnet(&known.peer) == Some(subnet)).collect();
-        if kin.iter().filter(|known| self.bucket(&known.peer.id) == bucket).count() >= self.config.max_per_subnet_bucket
+        if kin.iter().filter(|known| self.bucket(&known.peer.id) == bucket).count()
+            >= self.config.table.max_per_subnet_bucket
         {
             return Some(TableRefusal::SubnetInBucket(subnet));
         }
-        (kin.len() >= self.config.max_per_subnet_table).then_some(TableRefusal::SubnetInTable(subnet))
+        (kin.len() >= self.config.table.max_per_subnet_table).then_some(TableRefusal::SubnetInTable(subnet))
     }
 
     fn forget(&mut self, peer: &Peer) -> Known {
@@ -141,7 +142,7 @@ impl Model {
     }
 
     fn threshold(&self) -> usize {
-        self.config.max_failures.min(FAILURES_BEFORE_REPLACEMENT) as usize
+        self.config.table.max_failures.min(FAILURES_BEFORE_REPLACEMENT) as usize
     }
 
     fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
@@ -213,7 +214,7 @@ impl Model {
 
     fn take_in(&mut self, fresh: Known) -> Insertion {
         let peer = fresh.peer;
-        while self.members(self.bucket(&peer.id), true).len() >= self.config.k
+        while self.members(self.bucket(&peer.id), true).len() >= self.config.lookup.k
             && self.bucket(&peer.id) == self.splits
             && self.splits < 159
         {
@@ -222,16 +223,16 @@ impl Model {
         if let Some(refusal) = self.refusal(&peer) {
             return Insertion::Refused(refusal);
         }
-        let live = self.members(self.bucket(&peer.id), true).len() < self.config.k;
+        let live = self.members(self.bucket(&peer.id), true).len() < self.config.lookup.k;
         if !live {
             let waiting = self.members(self.bucket(&peer.id), false);
             let subnet = self.subnet(&peer);
             let kin: Vec<_> =
                 waiting.iter().filter(|known| subnet.is_some() && self.subnet(&known.peer) == subnet).collect();
-            let out = if kin.len() >= self.config.max_per_subnet_bucket {
+            let out = if kin.len() >= self.config.table.max_per_subnet_bucket {
                 Some(kin[0].peer)
             } else {
-                (waiting.len() >= self.config.k).then(|| waiting[0].peer)
+                (waiting.len() >= self.config.lookup.k).then(|| waiting[0].peer)
             };
             out.map(|out| self.forget(&out));
         }
@@ -247,7 +248,10 @@ impl Model {
             .collect();
         let silent_between = |from: Instant, to: Instant| {
             self.log.iter().any(|(at, of, event)| {
-                matches!(event, Event::Silence) && *of == scope && *at < to && *at >= from + self.config.query_timeout
+                matches!(event, Event::Silence)
+                    && *of == scope
+                    && *at < to
+                    && *at >= from + self.config.lookup.query_timeout
             })
         };
         let outage_ends = answers
@@ -256,7 +260,7 @@ impl Model {
             .into_iter()
             .chain(answers.windows(2).filter(|pair| silent_between(pair[0], pair[1])).map(|pair| pair[1]));
         answers.iter().any(|at| *at > since)
-            && outage_ends.max().is_some_and(|end| now >= end + self.config.query_timeout)
+            && outage_ends.max().is_some_and(|end| now >= end + self.config.lookup.query_timeout)
     }
 
     fn patience(&self) -> usize {
@@ -266,7 +270,7 @@ impl Model {
     }
 
     fn silent(&mut self, peer: &Peer, now: Instant) {
-        let timeout = self.config.query_timeout;
+        let timeout = self.config.lookup.query_timeout;
         let Some(at) = self.known.iter().position(|known| known.peer == *peer) else { return };
         let scope = AddressScope::of(&peer.addr.ip());
         self.log.push((now, scope, Event::Silence));
@@ -297,7 +301,7 @@ impl Model {
         self.evict(peer);
         let promoted =
             self.known.iter().filter(|known| known.live).count() == before.iter().filter(|known| known.live).count();
-        if !promoted && failures < (self.config.max_failures as usize).max(self.patience()) {
+        if !promoted && failures < (self.config.table.max_failures as usize).max(self.patience()) {
             self.known = before;
             return;
         }
@@ -322,7 +326,7 @@ impl Model {
         let counts = |known: &&Known| {
             known.live
                 && asker.is_none_or(|asker| {
-                    known.failed.len() < self.config.max_failures as usize
+                    known.failed.len() < self.config.table.max_failures as usize
                         && known.peer.addr != *asker
                         && (known.peer.addr.is_ipv4() || asker.is_ipv6())
                         && AddressScope::of(&known.peer.addr.ip()) >= AddressScope::of(&asker.ip())
@@ -390,7 +394,7 @@ fn compare(table: &RoutingTable, model: &Model) {
         }
     }
     assert_eq!(table.outcome, Outcome::default(), "all changes are reported");
-    assert!(table.diversity.counts().values().all(|count| *count <= model.config.max_per_subnet_table));
+    assert!(table.diversity.counts().values().all(|count| *count <= model.config.table.max_per_subnet_table));
 }
 
 /// The peers that the table has reported as entered and not as left.
@@ -466,14 +470,13 @@ const ADDRESSES: [&str; 12] = [
 fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
     let mut entropy = SeededEntropy::new(seed);
     let mut below = |bound: u64| entropy.below(bound);
-    let config = Config {
-        k: 1 + below(3) as usize,
-        max_failures: 1 + below(4) as u32,
-        max_per_subnet_bucket: 1 + below(3) as usize,
-        max_per_subnet_table: 1 + below(5) as usize,
-        diversity: [AppliesTo::Global, AppliesTo::Always, AppliesTo::Off][below(3) as usize],
-        ..Config::default()
-    };
+    let config = Config::builder()
+        .k(1 + below(3) as usize)
+        .max_failures(1 + below(4) as u32)
+        .max_per_subnet_bucket(1 + below(3) as usize)
+        .max_per_subnet_table(1 + below(5) as usize)
+        .diversity([AppliesTo::Global, AppliesTo::Always, AppliesTo::Off][below(3) as usize]);
+    let config = config.build().unwrap();
     let own = NodeId::of_key(&seed.to_string());
     // Ids that part from ours at any bit, most of them early; a few addresses each, some shared.
     let peers: Vec<Peer> = (0..16)

@@ -70,7 +70,7 @@ fn a_peer_that_moved_is_found_at_its_new_address_once_the_old_one_has_missed_thr
 #[test]
 fn three_misses_take_three_seconds_however_short_the_query_timeout_is() {
     let timeout = Duration::from_millis(100);
-    let mut story = Story::new(Config { k: 4, query_timeout: timeout, ..Config::default() });
+    let mut story = Story::new(Config::builder().k(4).query_timeout(timeout).build().unwrap());
     assert_eq!(story.answers(far(0)), Insertion::Added);
     assert_eq!(story.asks(claimant(1)), Sighting::Verify(far(0)));
     let began = story.now;

@@ -50,7 +50,7 @@ fn a_subnet_has_its_share_of_a_replacement_cache_and_no_more() {
 #[test]
 fn loopback_and_private_ranges_are_exempt_from_diversity_unless_it_is_always_on() {
     for (applies, expected) in [(AppliesTo::Global, 20), (AppliesTo::Off, 20), (AppliesTo::Always, 2)] {
-        let mut story = Story::new(Config { diversity: applies, ..Config::default() });
+        let mut story = Story::new(Config::builder().diversity(applies).build().unwrap());
         for number in 1..=20 {
             let _ = story.answers(at(far(number), &format!("127.0.0.1:{number}")));
         }

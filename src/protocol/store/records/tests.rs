@@ -198,7 +198,7 @@ fn check(bench: &Bench, published: &BTreeMap<Arc<str>, (Arc<Value>, u64, Instant
     }
     for record in records.holdings.records() {
         let key = &record.stored.key;
-        prop_assert!(record.stored.expires_at <= *now + config.key_expiry);
+        prop_assert!(record.stored.expires_at <= *now + config.values.key_expiry);
         prop_assert_eq!(record.due_at.is_some(), record.is_full());
         prop_assert_eq!(records.get(key, *now).is_none(), record.is_expired(*now));
         prop_assert_eq!(record.stored.source.is_none(), record.stored.writer == Writer::Own);
@@ -252,7 +252,7 @@ proptest! {
                     if let Some((_, version, expires_at)) = published.get_mut(&key)
                         && bench.records.renewed(&key, *version, true, now)
                     {
-                        *expires_at = now + bench.config.key_expiry;
+                        *expires_at = now + bench.config.values.key_expiry;
                     }
                 }
                 Step::Set { key, text: t, len, ttl, from, legacy } => {
@@ -326,7 +326,7 @@ proptest! {
                         match copy.class {
                             Class::Published => {
                                 prop_assert!(bench.records.renewed(&due.key, due.version, true, now));
-                                let renewed = now + bench.config.key_expiry;
+                                let renewed = now + bench.config.values.key_expiry;
                                 published.entry(due.key).and_modify(|(_, _, expires_at)| *expires_at = renewed);
                             }
                             Class::Held => prop_assert!(copy.ttl_seconds() > 0),

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_publication_lives_for_the_full_expiry_and_is_republished_twice_before_it() {
     let mut bench = Bench::new(Config::default());
-    let expiry = bench.config.key_expiry;
+    let expiry = bench.config.values.key_expiry;
     for seed in 0..200 {
         bench.entropy = SeededEntropy::new(seed);
         let key = seed.to_string();
@@ -172,8 +172,9 @@ fn a_cached_copy_lives_by_the_distance_of_its_key_but_not_beyond_what_is_left() 
 }
 
 fn cache_ttl_of(bench: &Bench, key: &str) -> Duration {
-    let Config { key_expiry, min_cache_ttl, .. } = bench.config;
-    crate::protocol::store::cache_ttl(&NodeId::of_key("own"), &NodeId::of_key(key), key_expiry, min_cache_ttl)
+    let values = &bench.config.values;
+    let own = NodeId::of_key("own");
+    crate::protocol::store::cache_ttl(&own, &NodeId::of_key(key), values.key_expiry, values.min_cache_ttl)
 }
 
 /// Whether the key counts as held, and the seconds left in the full copy.

@@ -224,7 +224,7 @@ fn a_publication_gives_way_to_a_later_value_without_room_only_where_it_is_one_an
     assert!(bench.pin("pinned"));
     bench.take_changes();
     let mut adopt = |key: &str| {
-        let value = value(&"x".repeat(bench.config.max_value_len + 1));
+        let value = value(&"x".repeat(bench.config.store.max_value_len + 1));
         let write = RemoteWrite { key: key.into(), value, ttl: Some(60), age: Some(0), from: source(5), legacy: false };
         bench.ask(Write::Adopt(write))
     };

@@ -1,9 +1,12 @@
-//! How durations are written by people: a number and its unit.
+//! Durations in text: a number and its unit, in settings and in options.
 
 use std::time::Duration;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// `250ms`, `90s`, `15m`, `4h`, `1.5h`, `2d`; `None` where it is not written like that.
-pub(super) fn span(text: &str) -> Option<Duration> {
+pub(crate) fn span(text: &str) -> Option<Duration> {
     let unit = text.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.');
     let seconds = match unit {
         "ms" => 0.001,
@@ -15,6 +18,36 @@ pub(super) fn span(text: &str) -> Option<Duration> {
     };
     let count: f64 = text.strip_suffix(unit)?.parse().ok()?;
     Duration::try_from_secs_f64(count * seconds).ok()
+}
+
+/// A duration as a setting is written: read in any unit, written in seconds.
+#[derive(Debug)]
+pub(super) struct Span(Duration);
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}s", self.0.as_secs_f64()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || D::Error::custom(format!("{text:?} is no duration: write 250ms, 90s, 15m, 4h or 2d"));
+        span(&text).map(Self).ok_or_else(wrong)
+    }
 }
 
 #[cfg(test)]
