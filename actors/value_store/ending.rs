@@ -102,8 +102,10 @@ impl ValueStore {
     /// The write is not even planned, for this reason.
     pub(super) fn turn_away(&mut self, key: Arc<str>, why: &dyn Display, waiter: Waiter) {
         let now = clock::now();
-        let busy =
-            || Error::Busy { what: "writes that wait for the store", limit: self.shared.config.store.max_waiting_writes };
+        let busy = || Error::Busy {
+            what: "writes that wait for the store",
+            limit: self.shared.config.store.max_waiting_writes,
+        };
         match waiter {
             Waiter::Peer { to, cached } => {
                 self.shared.counters.turned_away(Counter::WriteRefused, to.addr, why, now);

@@ -29,7 +29,8 @@ impl Receive<RepublishDue> for ValueStore {
     fn receive(&mut self, _: RepublishDue, _: &mut Context<Self>) {
         let now = clock::now();
         // Half of the time between when it is to be republished and when its copies end.
-        let late = self.shared.config.values.key_expiry.saturating_sub(self.shared.config.effective_republish_interval()) / 2;
+        let late =
+            self.shared.config.values.key_expiry.saturating_sub(self.shared.config.effective_republish_interval()) / 2;
         self.lateness.tell(|| self.records.overdue(late, now), now);
         let (publications, restores) = shares(&self.shared.config, self.records.snapshot().held.values);
         for due in self.records.due(now, publications, restores, &mut *self.entropy) {
