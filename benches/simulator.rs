@@ -30,9 +30,9 @@ fn main() -> ExitCode {
             let mut reached = true;
             for size in sizes {
                 let run = std::process::Command::new(&program).arg(size.to_string()).output().expect("it starts");
-                let told = String::from_utf8_lossy(&run.stdout);
+                let reported = String::from_utf8_lossy(&run.stdout);
                 // Without the heading, which stands there already.
-                told.lines().skip(1).for_each(|line| println!("{line}"));
+                reported.lines().skip(1).for_each(|line| println!("{line}"));
                 reached &= run.status.success();
             }
             reached

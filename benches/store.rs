@@ -60,19 +60,19 @@ fn record(number: u64) -> StoredRecord {
 /// Puts records from `first` on, `in_flight` at once, until `enough` says so of how many are committed. Says how many are.
 fn put(store: &mut DiskStore, first: u64, in_flight: usize, enough: impl Fn(u64) -> bool) -> u64 {
     let (sender, done) = mpsc::channel();
-    let (mut told, mut committed) = (0, 0);
+    let (mut reported, mut committed) = (0, 0);
     while !enough(committed) {
-        while told - committed < in_flight as u64 {
+        while reported - committed < in_flight as u64 {
             let sender = sender.clone();
             let outcome = Box::new(move |outcome: Result<(), _>| sender.send(outcome.is_ok()).unwrap_or_default());
-            store.commit(vec![Change::Put(record(first + told))], outcome);
-            told += 1;
+            store.commit(vec![Change::Put(record(first + reported))], outcome);
+            reported += 1;
         }
         assert!(done.recv().expect("each has its end"), "the disk fails");
         committed += 1;
     }
-    (committed..told).for_each(|_| assert!(done.recv() == Ok(true), "the disk fails"));
-    told
+    (committed..reported).for_each(|_| assert!(done.recv() == Ok(true), "the disk fails"));
+    reported
 }
 
 fn rate(durability: Durability, in_flight: usize) {
@@ -95,7 +95,7 @@ fn fill(folder: &Path, records: u64) {
     let mut store = DiskStore::open(folder).expect("it opens");
     let written = put(&mut store, 0, IN_FLIGHT, |committed| committed >= records);
     println!("{written}");
-    std::io::stdout().flush().expect("somebody reads");
+    std::io::stdout().flush().expect("standard output is open");
     put(&mut store, 0, IN_FLIGHT, |_| false);
 }
 

@@ -32,7 +32,7 @@ struct Post(String);
 #[rtype(result = "Result<Notice, Error>")]
 struct Read(usize);
 
-/// What reading comes to. An application that takes "nobody answered" for "not there" tells its user a lie.
+/// What reading comes to. An application that takes "no peer answered" for "not there" tells its user a lie.
 #[derive(Debug, PartialEq)]
 enum Notice {
     Text(String),

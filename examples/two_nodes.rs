@@ -1,4 +1,4 @@
-//! Two nodes, one value: the smallest network there is. It talks to nobody else, and ends by itself.
+//! Two nodes, one value: the smallest network there is. It queries no other node, and ends by itself.
 //!
 //! Run it with `cargo run --example two_nodes`.
 

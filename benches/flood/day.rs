@@ -67,7 +67,7 @@ pub(crate) fn day(hours: u64) -> Vec<String> {
     run.expect("the default settings are in their ranges")
 }
 
-/// Each minute somebody new floods one of the nodes, and is gone.
+/// Each minute a new source floods one of the nodes, and is gone.
 fn strangers(sim: &Sim, minute: u64) {
     let stranger = sim.network().endpoint();
     let Some(node) = sim.node(sim.random_node()) else { return };

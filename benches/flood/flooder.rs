@@ -68,8 +68,8 @@ pub(crate) fn flood(to: SocketAddr, rate: u32, time: Duration) {
     println!("{sent} {}", start.elapsed().as_secs_f64());
 }
 
-/// Of twenty: 7 pings, 7 for nodes, 3 for values, one write, one answer that nobody asked for, one that is no message. Half
-/// of the queries are by somebody who wants to be known, each under another id.
+/// Of twenty: 7 pings, 7 for nodes, 3 for values, one write, one answer that was not asked for, one that is no message. Half
+/// of the queries are by a sender that names an id of its own, each another.
 pub(crate) fn datagram(n: u64, from: SocketAddr, entropy: &mut SeededEntropy) -> Vec<u8> {
     let mut random = || {
         let mut id = [0; 20];

@@ -1,5 +1,5 @@
 //! The figures that a network must reach, each with many seeds: `cargo bench -p kad-lab --bench figures` prints a table, and fails where a
-//! target is missed. `-- --seeds 3` takes so many seeds (20 unless told otherwise), the first of them `--first` (1), and further words take the cases whose
+//! target is missed. `-- --seeds 3` takes so many seeds (20 by default), the first of them `--first` (1), and further arguments take the cases whose
 //! names contain one of them: `cargo bench -p kad-lab --bench figures -- --seeds 3 loss "30 %"`. All of it takes hours of processor
 //! time; each processor runs one network at a time.
 
@@ -101,10 +101,10 @@ fn run_all(case: &Case, first: u64, seeds: u64) -> Vec<Vec<Count>> {
                         return;
                     }
                     let counts = (case.run)(first + at as u64);
-                    done.lock().expect("nobody panics while holding it")[at] = counts;
+                    done.lock().expect("no thread panics while holding it")[at] = counts;
                 }
             });
         }
     });
-    done.into_inner().expect("nobody panics while holding it")
+    done.into_inner().expect("no thread panics while holding it")
 }

@@ -291,7 +291,7 @@ pub const CHURNING: Overwriting = Overwriting { nodes: 150, half_life: Some(HOUR
 /// Datagrams get lost.
 pub const LOSING: Overwriting = Overwriting { loss: 0.05, target: 0.99, ..QUIET };
 
-/// Each publisher sets another value an hour after the first, or somebody else if it has left. How many reads give the second
+/// Each publisher sets another value an hour after the first, or another one if it has left. How many reads give the second
 /// value, right after that and two restore intervals later.
 pub fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
     const VALUES: usize = 20;
@@ -334,7 +334,7 @@ pub fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
     })
 }
 
-/// Lets the node at this place set a value, or another one if it has left, or leaves before it is told; which one did.
+/// Lets the node at this place set a value, or another one if it has left, or leaves before its `set` has ended; which one did.
 async fn set_by(sim: &Sim, mut place: usize, key: &str, value: &str) -> usize {
     loop {
         if let Some(node) = sim.node(place) {

@@ -1,4 +1,4 @@
-//! A liar in a simulation: it answers every search with peers that nobody else knows, each nearer to the target than any
+//! A liar in a simulation: it answers every search with peers that no other node knows, each nearer to the target than any
 //! before, and those are itself. It says that it stores everything, and stores nothing.
 
 use std::net::SocketAddr;

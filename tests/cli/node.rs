@@ -152,9 +152,9 @@ fn what_is_no_setting_in_the_environment_or_no_filter_in_rust_log_is_a_warning()
     let mut node = Running::spawn(command);
     assert!(node.line().contains("node_id"));
     node.child.kill().unwrap();
-    let (_, told) = node.end();
+    let (_, reported) = node.end();
     for said in ["KAD_NODE_SERVICE_PORT", "KAD_NODE_PORT", "RUST_LOG is not used"] {
-        assert!(told.lines().any(|line| line.contains("WARN") && line.contains(said)), "{said}: {told}");
+        assert!(reported.lines().any(|line| line.contains("WARN") && line.contains(said)), "{said}: {reported}");
     }
 }
 

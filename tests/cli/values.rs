@@ -83,9 +83,9 @@ fn a_trace_goes_to_standard_error_and_the_value_alone_to_standard_output() {
     assert_eq!((code(&missed), missed.stdout.len()), (1, 0));
     assert!(stderr(&missed).contains("2 nodes asked, 2 answered"), "{}", stderr(&missed));
     let missed = node.run(&["get", "absent", "--trace", "--json"]);
-    let told: Json = serde_json::from_slice(&missed.stdout).unwrap();
-    assert_eq!((code(&missed), &told["kind"], &told["trace"]["ending"]), (1, &Json::Null, &"complete".into()));
-    let asked: Vec<&str> = told["trace"]["asked"]
+    let reported: Json = serde_json::from_slice(&missed.stdout).unwrap();
+    assert_eq!((code(&missed), &reported["kind"], &reported["trace"]["ending"]), (1, &Json::Null, &"complete".into()));
+    let asked: Vec<&str> = reported["trace"]["asked"]
         .as_array()
         .unwrap()
         .iter()

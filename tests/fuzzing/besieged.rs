@@ -67,7 +67,7 @@ impl Besieged {
         let residents: Vec<SocketAddr> =
             (0..RESIDENTS).map(|n| SocketAddr::from(([30, n as u8, 0, 1], 7_000))).collect();
         for addr in &residents {
-            world.settle(*addr, Some(NodeId::of_key(&addr.to_string())));
+            world.assign(*addr, Some(NodeId::of_key(&addr.to_string())));
             world.is_named(*addr);
         }
         let world = Rc::new(RefCell::new(world));
@@ -89,7 +89,7 @@ impl Besieged {
             let mut world = self.world.borrow_mut();
             let id = read.as_ref().and_then(|message| message.sender.id);
             // Every third stranger answers when it is asked.
-            world.settle(from, id.filter(|_| self.entropy.below(3) == 0));
+            world.assign(from, id.filter(|_| self.entropy.below(3) == 0));
             if world.live() > LIVE {
                 world.silence_the_oldest();
             }
@@ -128,7 +128,7 @@ impl Besieged {
         self.check(&datagram).await;
     }
 
-    /// A new source: most of them anywhere, some in one subnet, and some in the neighbourhood, whose word counts for more.
+    /// A new source: most of them anywhere, some in one subnet, and some in the neighbourhood, whose claims count for more.
     fn source(&mut self) -> SocketAddr {
         let n = self.fed % SOURCES;
         let [.., a, b] = n.to_be_bytes();

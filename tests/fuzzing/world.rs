@@ -77,7 +77,7 @@ impl World {
     }
 
     /// From now on `addr` answers under this id, or not at all.
-    pub(crate) fn settle(&mut self, addr: SocketAddr, id: Option<NodeId>) {
+    pub(crate) fn assign(&mut self, addr: SocketAddr, id: Option<NodeId>) {
         self.live.retain(|live| *live != addr);
         if id.is_some() {
             self.live.push(addr);
@@ -93,7 +93,7 @@ impl World {
     /// The peer that has answered for longest stops to.
     pub(crate) fn silence_the_oldest(&mut self) {
         if let Some(addr) = self.live.first().copied() {
-            self.settle(addr, None);
+            self.assign(addr, None);
         }
     }
 

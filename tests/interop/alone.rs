@@ -78,5 +78,5 @@ async fn a_child_that_ends_is_an_error_for_who_waits() {
     legacy.nodes(1, &[]).await;
     legacy.quit().await;
     let error = legacy.call(json!({"do": "table", "node": 0})).await.unwrap_err();
-    assert!(error.contains("gone") || error.contains("cannot be told"), "{error}");
+    assert!(error.contains("gone") || error.contains("cannot be reached"), "{error}");
 }

@@ -1,4 +1,4 @@
-"""Runs nodes of the legacy package in one asyncio process, as told by JSON lines on the standard input.
+"""Runs nodes of the legacy package in one asyncio process, as JSON lines direct it on the standard input.
 
 A command is {"id": ..., "do": name, ...its fields}; its answer is one line {"id": ..., "ok": {...}} or
 {"id": ..., "error": "..."}, in the order in which commands end. A node is named by its number: the order in which it
@@ -117,7 +117,7 @@ class Driver:
         return {}
 
     async def stop(self, node):
-        """The node leaves without a word, as every legacy node does."""
+        """The node leaves without a message, as every legacy node does."""
         self.nodes[node].stop()
         return {}
 

@@ -165,7 +165,7 @@ impl Legacy {
         or_fail(self.call(json!({"do": "forget", "nodes": numbers, "key": key})).await);
     }
 
-    /// Has `node` leave, which it does without a word.
+    /// Has `node` leave, which it does without a message.
     pub(crate) async fn stop(&self, node: &LegacyNode) {
         or_fail(self.call(json!({"do": "stop", "node": node.number})).await);
     }
@@ -200,7 +200,7 @@ impl Legacy {
         let said = async { self.stdin.lock().await.write_all(line.as_bytes()).await };
         match timeout(COMMAND, said).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return failed(&format!("cannot be told ({error})")),
+            Ok(Err(error)) => return failed(&format!("cannot be reached ({error})")),
             Err(_) => return failed("does not listen"),
         }
         match timeout(COMMAND, answer).await {

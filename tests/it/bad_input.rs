@@ -75,8 +75,8 @@ async fn a_datagram_that_is_no_message_is_counted_by_reason_and_answered_by_sile
         }
     }
     for (_, counter) in hostile() {
-        let told = facade.get(&(counter.name().to_owned(), counter.reason().to_owned()));
-        assert_eq!(told, Some(&node.counters().get(counter)), "{counter:?} through the metrics facade");
+        let reported = facade.get(&(counter.name().to_owned(), counter.reason().to_owned()));
+        assert_eq!(reported, Some(&node.counters().get(counter)), "{counter:?} through the metrics facade");
     }
     assert_eq!(node.snapshot().await.unwrap().table.peers, 0);
 }

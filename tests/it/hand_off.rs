@@ -12,7 +12,7 @@ use kademlia_dynamic::sim::{Asked, Latency, MemoryNetwork, Reply, ScriptedPeers,
 use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{SECOND, by_distance, cached_for, requests, set_for, settled_among, settled_among_kind, with_k};
+use crate::support::{SECOND, by_distance, cached_for, requests, set_for, joined_among, joined_among_kind, with_k};
 
 /// So many keys whose place shares its first 8 bits with `id`.
 fn keys_near(id: NodeId, count: usize) -> Vec<String> {
@@ -109,7 +109,7 @@ async fn write(peers: &ScriptedPeers, n: usize, node: &Node, key: &str, ttl: Opt
 #[test]
 fn a_node_that_holds_nothing_or_knows_no_peer_or_is_a_client_stops_at_once() {
     in_virtual_time(async {
-        let (network, peers, node) = settled_among(5, with_k(5)).await;
+        let (network, peers, node) = joined_among(5, with_k(5)).await;
         let begin = Instant::now();
         node.stop().await;
         assert_eq!((begin.elapsed(), peers.heard().len()), (Duration::ZERO, 0));
@@ -134,7 +134,7 @@ fn a_node_that_holds_nothing_or_knows_no_peer_or_is_a_client_stops_at_once() {
 fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_however_many_are_silent() {
     for silent in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among(20, with_k(5)).await;
+            let (_, peers, node) = joined_among(20, with_k(5)).await;
             for key in keys_near(node.id(), 2_000) {
                 write(&peers, 0, &node, &key, None).await;
             }
@@ -157,7 +157,7 @@ fn a_leave_takes_two_seconds_at_most_whatever_is_held_and_however_many_are_silen
 fn what_a_leaving_node_hands_over_goes_to_one_who_lacks_it_with_the_time_that_it_has_left() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
+            let (_, peers, node) = joined_among_kind(legacy, 12, with_k(5)).await;
             let key = keys_near(node.id(), 1).remove(0);
             write(&peers, 0, &node, &key, Some(5_000)).await;
             let order = by_distance(&peers, &key);
@@ -180,7 +180,7 @@ fn what_a_leaving_node_hands_over_goes_to_one_who_lacks_it_with_the_time_that_it
 fn legacy_nodes_which_grant_a_full_day_are_not_handed_what_is_about_to_end() {
     for (legacy, given) in [(true, 0), (false, 1)] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
+            let (_, peers, node) = joined_among_kind(legacy, 12, with_k(5)).await;
             let key = keys_near(node.id(), 1).remove(0);
             write(&peers, 0, &node, &key, Some(3_000)).await;
             peers.forget_heard();
@@ -193,7 +193,7 @@ fn legacy_nodes_which_grant_a_full_day_are_not_handed_what_is_about_to_end() {
 #[test]
 fn a_node_that_is_about_to_stop_takes_nothing_in_any_more_and_cached_copies_go_with_it() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(12, with_k(5)).await;
+        let (_, peers, node) = joined_among(12, with_k(5)).await;
         let keys = keys_near(node.id(), 2);
         write(&peers, 0, &node, &keys[0], None).await;
         let cached = cached_for(&keys[1], "v", None);
@@ -223,7 +223,7 @@ fn busiest_second(asked: &[Asked]) -> usize {
 #[test]
 fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_second() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(12, with_k(5)).await;
+        let (_, peers, node) = joined_among(12, with_k(5)).await;
         let newcomer = across(node.id(), 1);
         let keys = keys_near(newcomer, 500);
         for key in &keys {
@@ -252,7 +252,7 @@ fn a_newcomer_nearer_to_500_keys_is_given_them_within_seconds_and_at_100_a_secon
 fn a_newcomer_that_holds_the_values_already_is_sent_none_of_them() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among_kind(legacy, 12, with_k(5)).await;
+            let (_, peers, node) = joined_among_kind(legacy, 12, with_k(5)).await;
             let newcomer = across(node.id(), 1);
             let peers = peers.with_id(newcomer);
             for key in keys_near(newcomer, 50) {
@@ -272,7 +272,7 @@ fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_r
     in_virtual_time(async {
         let silent = Config::builder().k(5).hand_off_rate(0).build().unwrap();
         for (config, nearer, given) in [(with_k(5), false, 50), (with_k(5), true, 0), (silent, false, 0)] {
-            let (_, peers, node) = settled_among(4, config).await;
+            let (_, peers, node) = joined_among(4, config).await;
             let newcomer = across(node.id(), 1);
             let peers = if nearer { peers.with_id(across(newcomer, 2)).with_id(newcomer) } else { peers };
             let peers = if nearer { peers } else { peers.with_id(across(node.id(), 0x80)).with_id(newcomer) };
@@ -294,7 +294,7 @@ fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_r
 #[test]
 fn a_newcomer_that_dies_is_given_up_and_one_at_a_global_address_gets_no_more_than_its_rate_limit_bears() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(12, with_k(5)).await;
+        let (_, peers, node) = joined_among(12, with_k(5)).await;
         let newcomer = across(node.id(), 1);
         for key in keys_near(newcomer, 500) {
             write(&peers, 0, &node, &key, None).await;
@@ -331,7 +331,7 @@ fn a_newcomer_that_dies_is_given_up_and_one_at_a_global_address_gets_no_more_tha
 #[test]
 fn a_storm_of_newcomers_with_ids_of_their_choice_gets_no_more_than_four_times_the_rate() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(4, with_k(20)).await;
+        let (_, peers, node) = joined_among(4, with_k(20)).await;
         let keys = keys_near(node.id(), 400);
         for key in &keys {
             write(&peers, 0, &node, key, None).await;

@@ -44,8 +44,8 @@ fn a_publisher_of_more_than_it_can_renew_says_so_and_loses_none() {
         sleep(seconds(400)).await;
         assert_eq!(lines.that_say("published again so late"), 0, "its time has only just come");
         sleep(seconds(3_000)).await;
-        let told = lines.that_say("published again so late");
-        assert!((3..=6).contains(&told), "{told} times in 50 minutes");
+        let reported = lines.that_say("published again so late");
+        assert!((3..=6).contains(&reported), "{reported} times in 50 minutes");
         assert_eq!(node.snapshot().await.unwrap().store.published.values, 200);
         let (all, placed) = (200, placed(&peers).len());
         assert_eq!(placed, all, "each has its turn, if late");

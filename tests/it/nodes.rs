@@ -164,12 +164,12 @@ async fn the_stream_of_events_ends_with_the_node() {
     let mut events = node.events();
     assert!(node.bootstrap([other.local_addr()]).await.unwrap().joined());
     node.stop().await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while let Some(event) = events.next().await {
-        told.push(event);
+        reported.push(event);
     }
     let joined = |event: &Event| matches!(event, Event::Joined(outcome) if outcome.answered[0].id == other.id());
-    assert!(told.iter().any(joined), "{told:?}");
+    assert!(reported.iter().any(joined), "{reported:?}");
     assert_eq!(events.next().await, None);
 }
 

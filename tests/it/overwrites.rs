@@ -11,7 +11,7 @@ use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
 use kademlia_dynamic::{Config, NodeId, Value};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, SECOND, by_distance, set, settled_among, superseded, with_k};
+use crate::support::{HOUR, SECOND, by_distance, set, joined_among, superseded, with_k};
 
 fn keys() -> Vec<String> {
     (0..20).map(|n| format!("key {n}")).collect()
@@ -91,7 +91,7 @@ fn an_overwrite_reaches_the_other_side_of_a_cut_once_it_has_healed() {
 }
 
 /// Two nodes publish one key, an hour apart, and the first is not among the holders. Returns the value
-/// that is read once each has published again, and whether an event told the first, and whether it still publishes.
+/// that is read once each has published again, and whether an event reported it to the first, and whether it still publishes.
 fn two_publishers(config: Config) -> (String, bool, bool) {
     let run = Sim::run(Sim::builder().nodes(30).seed(4).config(config), async |sim| {
         let nearest = sim.true_closest(&NodeId::of_key("key"), 10);
@@ -102,11 +102,11 @@ fn two_publishers(config: Config) -> (String, bool, bool) {
         sim.set(first, "key", "old").await.unwrap();
         sim.run_for(HOUR).await;
         sim.set(second, "key", "new").await.unwrap();
-        let told = superseded(&mut events, "key", 14 * HOUR).await;
+        let reported = superseded(&mut events, "key", 14 * HOUR).await;
         sim.run_for(14 * HOUR).await;
         let read = sim.node(far[2]).unwrap().get("key").await.unwrap().unwrap();
         let copy = sim.node(first).unwrap().copy_of("key").await.unwrap();
-        (read.as_text().unwrap().to_owned(), told, copy.is_some_and(|copy| copy.class == Class::Published))
+        (read.as_text().unwrap().to_owned(), reported, copy.is_some_and(|copy| copy.class == Class::Published))
     });
     run.unwrap()
 }
@@ -120,15 +120,15 @@ fn a_publisher_whose_key_another_has_set_learns_it_at_its_next_republication_and
 fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
     let config = Config::builder().k(5).publisher_conflict(PublisherConflict::Hold).build().unwrap();
     // Both go on, and the value of the last to republish is read.
-    let (_, told, publishes) = two_publishers(config);
-    assert!(!told && publishes);
+    let (_, reported, publishes) = two_publishers(config);
+    assert!(!reported && publishes);
 }
 
 #[test]
 fn a_peer_that_claims_a_later_publication_and_does_not_give_it_prevents_no_restore() {
     for gives in [None, Some((Some(80_000), None)), Some((Some(80_000), Some(9_999))), Some((None, Some(0)))] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among(4, with_k(5)).await;
+            let (_, peers, node) = joined_among(4, with_k(5)).await;
             assert!(matches!(
                 peers.ask(0, node.local_addr(), set("key", "value")).await,
                 Ok(Response::Set { stored: true, ttl: Some(_) })
@@ -160,7 +160,7 @@ fn a_peer_that_claims_a_later_publication_and_does_not_give_it_prevents_no_resto
 #[test]
 fn a_later_publication_is_taken_from_any_peer_that_gives_it_and_handed_on_by_restores() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(4, with_k(5)).await;
+        let (_, peers, node) = joined_among(4, with_k(5)).await;
         assert!(matches!(
             peers.ask(0, node.local_addr(), set("key", "old")).await,
             Ok(Response::Set { stored: true, ttl: Some(_) })
@@ -180,10 +180,10 @@ fn a_later_publication_is_taken_from_any_peer_that_gives_it_and_handed_on_by_res
         sleep(90 * 60 * SECOND).await;
         let copy = node.copy_of("key").await.unwrap().unwrap();
         assert_eq!((&*copy.value, copy.class), (&Value::from("new"), Class::Held));
-        let told = tokio::time::timeout(SECOND, async {
+        let reported = tokio::time::timeout(SECOND, async {
             while !matches!(events.next().await, Some(Event::ValueStored { by, .. }) if by == peers.addr(nearest)) {}
         });
-        assert!(told.await.is_ok(), "from whom it came");
+        assert!(reported.await.is_ok(), "from whom it came");
         // The old one was given to no peer; the new one goes to those who lack it an hour later.
         let given: Vec<_> = (0..4).filter_map(|n| peers.held(n, "key")).collect();
         assert!(given.iter().all(|value| *value == "new".into()), "{given:?}");
@@ -201,7 +201,7 @@ fn republished_after(
     before: &'static [&'static str],
 ) -> (Vec<String>, bool, Option<Class>) {
     in_virtual_time(async move {
-        let (_, peers, node) = settled_among(4, config).await;
+        let (_, peers, node) = joined_among(4, config).await;
         for value in before {
             node.set("key", *value).await.unwrap();
             sleep(60 * SECOND).await;
@@ -219,42 +219,42 @@ fn republished_after(
             _ => Reply::Usual,
         });
         let mut events = node.events();
-        let told = superseded(&mut events, "key", 13 * HOUR).await;
+        let reported = superseded(&mut events, "key", 13 * HOUR).await;
         let class = node.copy_of("key").await.unwrap().map(|copy| copy.class);
         let sent = peers.heard().into_iter().filter_map(|asked| match asked.request {
             Request::Set { value, ttl: None, .. } => value.as_text().map(str::to_owned),
             _ => None,
         });
-        (sent.collect(), told, class)
+        (sent.collect(), reported, class)
     })
 }
 
 #[test]
 fn a_value_that_was_replaced_and_has_been_published_again_since_is_the_later_one() {
     // On and off by this node, then on again by another, which is heard of only now.
-    let (sent, told, class) = republished_after("on", with_k(5), &["on", "off"]);
-    assert_eq!((sent, told, class), (Vec::new(), true, Some(Class::Held)));
+    let (sent, reported, class) = republished_after("on", with_k(5), &["on", "off"]);
+    assert_eq!((sent, reported, class), (Vec::new(), true, Some(Class::Held)));
 }
 
 #[test]
 fn where_another_publishes_the_same_value_both_go_on() {
-    let (sent, told, class) = republished_after("value", with_k(5), &["value"]);
+    let (sent, reported, class) = republished_after("value", with_k(5), &["value"]);
     assert!(sent.len() >= 4 && sent.iter().all(|value| value == "value"), "{sent:?}");
-    assert_eq!((told, class), (false, Some(Class::Published)));
+    assert_eq!((reported, class), (false, Some(Class::Published)));
 }
 
 #[test]
 fn an_earlier_value_is_not_published_again_even_where_there_is_no_room_for_the_later_one() {
     let cramped = Config::builder().k(5).max_values(0).build().unwrap();
-    let (sent, told, class) = republished_after("another", cramped, &["value"]);
-    assert_eq!((sent, told, class), (Vec::new(), true, None));
+    let (sent, reported, class) = republished_after("another", cramped, &["value"]);
+    assert_eq!((sent, reported, class), (Vec::new(), true, None));
 }
 
 #[test]
 fn a_publication_that_gives_way_to_no_other_states_no_age() {
     for hold in [false, true] {
         in_virtual_time(async move {
-            let (_, peers, node) = settled_among(2, with_k(5)).await;
+            let (_, peers, node) = joined_among(2, with_k(5)).await;
             node.set("key", "value").await.unwrap();
             if hold {
                 node.pin("key", 1).await.unwrap();

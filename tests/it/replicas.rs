@@ -354,6 +354,6 @@ fn however_many_keys_are_pinned_at_most_twenty_audits_begin_in_a_second() {
         let checks: Vec<_> = peers.heard().iter().filter_map(checked).collect();
         assert!(checks.len() <= 10 * 20 * 3 + 3, "{} checks in 10 s", checks.len());
         let keys: HashSet<_> = checks.into_iter().collect();
-        assert!(keys.len() >= 190, "and everybody has a turn: {}", keys.len());
+        assert!(keys.len() >= 190, "and each has its turn: {}", keys.len());
     });
 }

@@ -239,11 +239,11 @@ fn of_a_value_whose_publisher_was_off_the_last_write_of_another_stands_when_it_c
             let ours = |asked: &Request| matches!(asked, Request::Set { value, .. } if **value == Value::from("ours"));
             assert!(!setup.peers.heard().iter().any(|asked| ours(&asked.request)), "{ttl:?}");
             node.stop().await;
-            let mut told = false;
+            let mut reported = false;
             while let Some(event) = events.next().await {
-                told |= matches!(event, Event::Superseded { by: who, .. } if who == by);
+                reported |= matches!(event, Event::Superseded { by: who, .. } if who == by);
             }
-            assert!(told, "{ttl:?}");
+            assert!(reported, "{ttl:?}");
         }
     });
 }

@@ -53,8 +53,8 @@ fn what_is_held_is_eight_hours_older_after_eight_hours_of_sleep_and_is_restored_
             stored(&peers, &node, &key).await;
             peers.forget_heard();
             suspend(8 * HOUR);
-            let told = left(&peers, &node, &key).await.unwrap();
-            assert!((DAY - 8 * 3_600 - 5..=DAY - 8 * 3_600).contains(&told), "{told}");
+            let reported = left(&peers, &node, &key).await.unwrap();
+            assert!((DAY - 8 * 3_600 - 5..=DAY - 8 * 3_600).contains(&reported), "{reported}");
             // Its restore has been due for hours, and comes with the next round.
             sleep(2 * MINUTE).await;
             let restores = sets(&peers, &key);

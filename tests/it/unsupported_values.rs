@@ -109,8 +109,8 @@ fn a_get_that_meets_such_a_value_says_so_and_not_that_there_is_none() {
             let read = node.get_with("key", GetOptions::default().trace(true)).await.unwrap();
             assert_eq!(read.result, GetResult::Unsupported { holder }, "{codec}");
             let trace = read.trace.unwrap();
-            let told = trace.asked.iter().filter(|asked| asked.came_back == CameBack::Unsupported);
-            assert_eq!(told.map(|asked| asked.peer).collect::<Vec<_>>(), [holder], "{codec}");
+            let reported = trace.asked.iter().filter(|asked| asked.came_back == CameBack::Unsupported);
+            assert_eq!(reported.map(|asked| asked.peer).collect::<Vec<_>>(), [holder], "{codec}");
             let error = node.get("key").await.unwrap_err();
             assert!(matches!(error, Error::UnsupportedValue { holder: at } if at == holder), "{error}");
             let error = node.find_value("key").await.unwrap_err();

@@ -12,13 +12,13 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_
 use kademlia_dynamic::{Codec, Config, Error, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{HOUR, SECOND, cached_for, set_for, settled_among, with_k};
+use crate::support::{HOUR, SECOND, cached_for, set_for, joined_among, with_k};
 
 #[test]
 fn a_set_that_is_refused_as_busy_has_changed_nothing() {
     in_virtual_time(async {
         let config = Config::builder().k(5).max_lookups(1).max_waiting_lookups(0).build().unwrap();
-        let (_, peers, node) = settled_among(3, config).await;
+        let (_, peers, node) = joined_among(3, config).await;
         sleep(30 * SECOND).await;
         peers.on(|asked| match asked.request {
             Request::FindNode { .. } => Reply::Usual.after(SECOND / 2),
@@ -143,7 +143,7 @@ async fn once_it_is_looked_up(peers: &ScriptedPeers, key: &str) {
 fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
         let config = Config::builder().k(5).republish_interval(600 * SECOND).build().unwrap();
-        let (_, peers, node) = settled_among(5, config).await;
+        let (_, peers, node) = joined_among(5, config).await;
         node.set("key", "old").await.unwrap();
         peers.forget_heard();
         once_it_is_looked_up(&peers, "key").await;
@@ -162,7 +162,7 @@ fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_mor
 #[test]
 fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(5, with_k(5)).await;
+        let (_, peers, node) = joined_among(5, with_k(5)).await;
         assert!(matches!(
             peers.ask(0, node.local_addr(), set_for("key", "old", None)).await,
             Ok(Response::Set { stored: true, ttl: Some(_) })
@@ -181,7 +181,7 @@ fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
 fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_restore() {
     for legacy in [false, true] {
         in_virtual_time(async {
-            let (_, peers, node) = settled_among(5, with_k(5)).await;
+            let (_, peers, node) = joined_among(5, with_k(5)).await;
             let peers = if legacy { peers.legacy() } else { peers };
             let says = async |n, value, ttl| {
                 let answer = peers.ask(n, node.local_addr(), set_for("key", value, ttl)).await.unwrap();
@@ -207,7 +207,7 @@ fn a_replaced_value_comes_back_by_a_publication_of_its_writer_and_never_by_a_res
 fn a_holder_states_with_its_acknowledgement_how_long_it_stores_the_value() {
     in_virtual_time(async {
         let config = Config::builder().k(5).key_expiry(2 * HOUR).republish_interval(HOUR).build().unwrap();
-        let (_, peers, node) = settled_among(3, config).await;
+        let (_, peers, node) = joined_among(3, config).await;
         let tells = async |ttl| match peers.ask(0, node.local_addr(), set_for("key", "value", ttl)).await {
             Ok(Response::Set { stored: true, ttl }) => ttl,
             other => panic!("{other:?}"),
@@ -243,7 +243,7 @@ fn a_legacy_node_which_grants_a_full_day_is_not_given_what_is_about_to_end() {
 #[test]
 fn a_cached_copy_is_served_and_is_no_replica_and_touches_no_full_copy() {
     in_virtual_time(async {
-        let (_, peers, node) = settled_among(5, with_k(5)).await;
+        let (_, peers, node) = joined_among(5, with_k(5)).await;
         let cache = |value: &str| cached_for("key", value, Some(100));
         let ask = async |request| peers.ask(0, node.local_addr(), request).await.unwrap();
         let check = || Request::CheckStore { key: "key".into(), size: None };
@@ -290,7 +290,7 @@ fn cached_copies_are_not_counted_among_the_replicas_of_a_key() {
 fn a_cached_copy_lives_by_the_distance_of_its_key_however_many_known_nodes_are_nearer() {
     in_virtual_time(async {
         let config = Config::builder().k(8).min_cache_ttl(Duration::ZERO).build().unwrap();
-        let (_, peers, node) = settled_among(8, config.clone()).await;
+        let (_, peers, node) = joined_among(8, config.clone()).await;
         assert_eq!(node.snapshot().await.unwrap().table.peers, 8);
         for n in 0..30 {
             let key = format!("key {n}");

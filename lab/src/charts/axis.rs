@@ -83,7 +83,7 @@ pub(super) fn count(value: f64) -> String {
     }
 }
 
-/// The unit in which virtual time is told: its name, and its minutes.
+/// The unit in which virtual time is shown: its name, and its minutes.
 pub(super) fn unit_of_time(minutes: u32) -> (&'static str, f64) {
     match minutes {
         0..=120 => ("minutes", 1.0),

@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::config::Config;
 
 /// Replicas of a value.
 const K: usize = Config::DEFAULT.lookup.k;
-/// Points of a line over time, at most: more cannot be told apart.
+/// Points of a line over time, at most: more cannot be distinguished.
 const POINTS: usize = 240;
 /// Reads behind one point of the availability, at least: of ten reads one lost would look like a tenth of the time.
 const READS_A_POINT: u32 = 100;
@@ -127,7 +127,7 @@ fn copies<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
 }
 
 fn latency<'a>(area: &Canvas<'a>, report: &Report) -> Drawn<'a> {
-    let kinds = [("get", &report.gets, BLUE), ("lookup of an id that nobody has", &report.lookups, ORANGE)];
+    let kinds = [("get", &report.gets, BLUE), ("lookup of an id that no node has", &report.lookups, ORANGE)];
     let mut lines = Vec::new();
     for (name, lookups, colour) in kinds {
         if let Some(figures) = lookups.latency_ms {

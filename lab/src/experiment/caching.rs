@@ -20,7 +20,7 @@ use crate::mixed::mixed;
 
 /// How many minutes after a value was set go into one sample.
 const MINUTES_A_SAMPLE: u32 = 10;
-/// The fewest nodes: somebody must be left who is no holder.
+/// The fewest nodes: a node that holds no copy must remain.
 const MIN_CACHING_NODES: usize = 20;
 /// The part of a minute in which its reads begin: the rest is for the slow ones to end in.
 const BEGIN_WITHIN: Duration = Duration::from_secs(45);

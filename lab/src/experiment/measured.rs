@@ -72,7 +72,7 @@ pub(super) struct Searches {
 }
 
 impl Read {
-    /// Nobody is there to read.
+    /// No node is there to read.
     pub(super) fn abandoned() -> Self {
         Self { end: ReadEnd::Abandoned, by_legacy: false, took: Duration::ZERO, trace: None }
     }
@@ -224,11 +224,11 @@ impl Measured {
     }
 }
 
-/// Lets the node at `place` look for an id that nobody has, chosen by `chance`; `None` if the node left meanwhile.
+/// Lets the node at `place` look for an id that no node has, chosen by `chance`; `None` if the node left meanwhile.
 pub(super) async fn look_up(sim: &Sim, place: usize, chance: u64) -> Option<Lookup> {
     let node = sim.node(place)?;
-    // A key that nobody set: the search ends with the nearest nodes, and says how it went.
-    let key = format!("nobody's/{chance:016x}");
+    // A key that no node set: the search ends with the nearest nodes, and says how it went.
+    let key = format!("no node's/{chance:016x}");
     let target = NodeId::of_key(&key);
     let began = Instant::now();
     let traced = node.get_with(&key, GetOptions::default().trace(true)).await.ok()?;

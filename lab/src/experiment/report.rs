@@ -57,9 +57,9 @@ pub struct Reads {
     pub found: u64,
     /// Of the values found, those that the reader held itself.
     pub held_by_reader: u64,
-    /// Nobody who was asked held it.
+    /// No peer that was queried held it.
     pub not_found: u64,
-    /// Nobody answered at all.
+    /// No peer answered at all.
     pub unanswered: u64,
     /// The reader failed, or another value was read than the one that was set.
     pub failed: u64,
@@ -129,7 +129,7 @@ pub struct Traffic {
     pub delivered: u64,
     /// Lost on the way.
     pub lost: u64,
-    /// Sent to somebody who has left.
+    /// Sent to a node that has left.
     pub no_such_address: u64,
     /// Sent per node and second, on average, after the values were set.
     pub per_node_and_second: f64,
@@ -198,7 +198,7 @@ impl fmt::Display for Report {
         let Self { experiment, reads, churned, traffic, .. } = self;
         let sessions = match experiment.half_life {
             Some(half_life) => format!("sessions' half-life {}", lasting(half_life)),
-            None => "nobody leaves".to_owned(),
+            None => "no node leaves".to_owned(),
         };
         writeln!(
             f,
@@ -335,8 +335,8 @@ mod tests {
 
     #[test]
     fn durations_are_told_in_the_greatest_unit_that_needs_no_fraction() {
-        let told = [0, 90, 900, 5_400, 14_400, 86_400, 2_592_000].map(|seconds| lasting(Duration::from_secs(seconds)));
-        assert_eq!(told, ["0 s", "90 s", "15 min", "90 min", "4 h", "24 h", "30 days"]);
+        let reported = [0, 90, 900, 5_400, 14_400, 86_400, 2_592_000].map(|seconds| lasting(Duration::from_secs(seconds)));
+        assert_eq!(reported, ["0 s", "90 s", "15 min", "90 min", "4 h", "24 h", "30 days"]);
         assert_eq!(lasting(Duration::from_millis(1_500)), "1.5 s");
     }
 

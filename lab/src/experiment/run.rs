@@ -33,7 +33,7 @@ const COPIES_EVERY: u32 = 10;
 /// Values whose copies are counted, at most.
 const COPIES_OF: usize = 200;
 /// The part of a minute in which its reads begin: the rest is for all but the slowest to end in, so that who watches is
-/// told of them with their minute.
+/// given them with their minute.
 const BEGIN_WITHIN: Duration = Duration::from_secs(45);
 
 impl Experiment {
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
             }
             let sets = batch.iter().map(|n| async move {
                 let mut publisher = publishers[n % publishers.len()];
-                // Who comes and goes may go before it is told that the value is set: then somebody else sets it.
+                // A node that comes and goes may go before its `set` has ended: then another one sets it.
                 while !set(sim, publisher, &key(*n), value(*n)).await? {
                     match any_of(sim, &sim.places()) {
                         Some(another) => publisher = another,
@@ -281,11 +281,11 @@ enum Ended {
         read: Read,
     },
     Visit(Read),
-    /// `None` if nobody was there to look, or left meanwhile.
+    /// `None` if no node was there to look, or it left meanwhile.
     Lookup(Option<Lookup>),
 }
 
-/// Builds a network for as long as `goes_on`, which is told how many nodes have joined, says so; `None` if it was stopped before
+/// Builds a network for as long as `goes_on`, which is given how many nodes have joined, says so; `None` if it was stopped before
 /// it had formed.
 pub(super) async fn build(
     builder: SimBuilder,
@@ -317,13 +317,13 @@ fn any_of(sim: &Sim, places: &[usize]) -> Option<usize> {
     (!places.is_empty()).then(|| places[sim.below(places.len())])
 }
 
-/// Lets the node at this place set a value, and says whether it was there until it was told that it has.
+/// Lets the node at this place set a value, and says whether it was there until its `set` had ended.
 async fn set(sim: &Sim, place: usize, key: &str, value: String) -> Result<bool, Error> {
     let Some(node) = sim.node(place) else { return Ok(false) };
     match node.set(key, value).await {
         Err(Error::Stopped(_)) => Ok(false),
         Err(error) => Err(error),
-        // Who has died meanwhile goes on, cut off, and is told of nobody who took the value.
+        // A node that has died meanwhile goes on, cut off, and no peer acknowledges its value.
         Ok(_) => Ok(is_there(sim, place, &node)),
     }
 }

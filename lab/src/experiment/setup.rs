@@ -12,7 +12,7 @@ use super::seconds;
 /// One virtual minute: values are read once in each.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// The fewest nodes of an experiment: a value needs somebody else to hold it.
+/// The fewest nodes of an experiment: a value needs another node to hold it.
 pub const MIN_NODES: usize = 2;
 /// The most nodes of an experiment. 10,000 fit 4 GiB, so this is for machines with ten times that.
 pub const MAX_NODES: usize = 100_000;
@@ -41,7 +41,7 @@ pub struct Experiment {
     #[serde(with = "seconds")]
     pub duration: Duration,
     /// Half of all sessions are over after this time (from [`MIN_HALF_LIFE`]), in seconds as JSON; `None`, the default:
-    /// nobody leaves. For each node that leaves another one joins.
+    /// no node leaves. For each node that leaves another one joins.
     #[serde(with = "seconds::option")]
     pub half_life: Option<Duration>,
     /// The share of datagrams that get lost (0..=[`MAX_LOSS`]). 0 by default.
@@ -120,7 +120,7 @@ pub enum ExperimentError {
     Node(#[from] Error),
 }
 
-/// Is told how far an experiment is, and says whether it shall go on.
+/// Is given how far an experiment is, and says whether it shall go on.
 pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 impl Experiment {

@@ -1,4 +1,4 @@
-//! Experiments on small networks: whether they count what happened, count it alike, and end when told to.
+//! Experiments on small networks: whether they count what happened, count it alike, and end when they are stopped.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -107,29 +107,29 @@ fn slow() -> Experiment {
 #[test]
 fn a_minute_lasts_a_minute_however_long_its_reads_take_and_they_count_for_the_one_in_which_they_began() {
     let run = || {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let report = slow().run_watched(&mut |progress| {
             if progress.phase == Phase::Running {
-                told.push((Instant::now(), progress.reads));
+                reported.push((Instant::now(), progress.reads));
             }
             ControlFlow::Continue(())
         });
-        let began = told[0].0;
-        let told: Vec<_> = told.into_iter().map(|(at, reads)| (at - began, reads)).collect();
-        (told, report.unwrap())
+        let began = reported[0].0;
+        let reported: Vec<_> = reported.into_iter().map(|(at, reads)| (at - began, reads)).collect();
+        (reported, report.unwrap())
     };
-    let (told, report) = run();
-    let (last, minutes) = told.split_last().unwrap();
-    assert!(minutes.iter().map(|(at, _)| *at).eq((0..10).map(|minute| minute * MINUTE)), "{told:?}");
+    let (reported, report) = run();
+    let (last, minutes) = reported.split_last().unwrap();
+    assert!(minutes.iter().map(|(at, _)| *at).eq((0..10).map(|minute| minute * MINUTE)), "{reported:?}");
     assert!(
         minutes.iter().zip(0u64..).skip(1).all(|((_, reads), minute)| *reads < 10 * minute),
-        "some go on: {told:?}"
+        "some go on: {reported:?}"
     );
-    assert!(last.0 > 10 * MINUTE && last.1 == 100, "the last of them are waited for: {told:?}");
+    assert!(last.0 > 10 * MINUTE && last.1 == 100, "the last of them are waited for: {reported:?}");
     let samples: Vec<_> = report.availability.iter().map(|sample| (sample.minute, sample.reads)).collect();
     assert_eq!(samples, (1..=10).map(|minute| (minute, 10)).collect::<Vec<_>>());
     assert_eq!((report.minutes, report.complete), (10, true));
-    assert_eq!(run(), (told, report), "whatever ends when, equal seeds come to the same");
+    assert_eq!(run(), (reported, report), "whatever ends when, equal seeds come to the same");
 }
 
 #[test]
@@ -223,12 +223,12 @@ fn lookups_in_static_networks_find_all_of_the_true_nearest() {
 #[test]
 fn who_stops_a_series_gets_the_sizes_that_are_done() {
     let series = SizeSeries { sizes: vec![5, 10, 20], lookups: 5, ..SizeSeries::default() };
-    let mut told = 0;
+    let mut reported = 0;
     let figures = series.run_watched(&mut |progress| {
         assert!(progress.phase == Phase::Sizes && progress.of == 35);
         // Five have joined the first network: in the middle of the second.
-        told += u32::from(progress.done > 5);
-        if told > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        reported += u32::from(progress.done > 5);
+        if reported > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert_eq!(figures.unwrap().iter().map(|size| size.nodes).collect::<Vec<_>>(), [5]);
 }
@@ -237,7 +237,7 @@ fn who_stops_a_series_gets_the_sizes_that_are_done() {
 fn a_table_tells_what_a_report_says() {
     let report = Experiment { duration: 10 * MINUTE, ..small() }.run().unwrap();
     let table = report.to_string();
-    for expected in ["30 nodes", "nobody leaves", "10 min", "100 of 100 found their value: 100 %", "Recall      100 %"]
+    for expected in ["30 nodes", "no node leaves", "10 min", "100 of 100 found their value: 100 %", "Recall      100 %"]
     {
         assert!(table.contains(expected), "{expected}: {table}");
     }

@@ -129,7 +129,7 @@ impl Inner {
     pub(super) fn say(&self, to: SocketAddr, id: QueryId, body: Body) {
         let sender = Sender::new(Some(self.own), self.endpoint.addr());
         let message = Message { id, sender, version: None, token: None, body };
-        // What is too large for a datagram is lost without a word.
+        // What is too large for a datagram is lost without a report.
         if let Ok(payload) = self.codec.encode(&message) {
             self.endpoint.send(to, payload);
         }

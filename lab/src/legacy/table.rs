@@ -1,5 +1,5 @@
-//! The routing table of a legacy node: whoever is named or asks is in it, unverified, and one silent query puts him out.
-//! It asks nobody: that is `lookup.rs`.
+//! The routing table of a legacy node: each peer that is named or asks is in it, unverified, and one silent query removes it.
+//! It queries no peer: that is `lookup.rs`.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Table {
         Self { own, k, buckets: vec![all] }
     }
 
-    /// Inserts a peer that somebody named or that asked. Its bucket's oldest, if there was no room: it is to be pinged.
+    /// Inserts a peer that was named or that asked. The oldest of its bucket, if that was full: it is to be pinged.
     pub(super) fn insert(&mut self, peer: Peer, now: Instant) -> Option<Peer> {
         loop {
             let (own, k, at) = (self.own, self.k, self.position(&peer.id));
@@ -71,7 +71,7 @@ impl Table {
         }
     }
 
-    /// One silent query: the peer is out, if it was in, and a replacement is in, whether or not anybody is out.
+    /// One silent query: the peer is out, if it was in, and a replacement is in, whether or not a peer is out.
     pub(super) fn remove(&mut self, id: &NodeId) {
         let at = self.position(id);
         let bucket = &mut self.buckets[at];
@@ -83,7 +83,7 @@ impl Table {
 
     /// The k nearest to `target`, nearest first.
     pub(super) fn nearest(&self, target: &NodeId) -> Vec<Peer> {
-        // Whoever is in a bucket nearer to the target is nearer than all of the others.
+        // Each peer in a bucket nearer to the target is nearer than all of the others.
         let mut buckets: Vec<&Bucket> = self.buckets.iter().collect();
         buckets.sort_unstable_by_key(|bucket| bucket.prefix.first().distance(target));
         let mut nearest: Vec<Peer> = Vec::with_capacity(2 * self.k);
@@ -108,7 +108,7 @@ impl Table {
         self.buckets.iter().map(|bucket| bucket.prefix).collect()
     }
 
-    /// The buckets of which nobody was seen for `interval`.
+    /// The buckets of which no peer was seen for `interval`.
     pub(super) fn stale(&self, interval: Duration, now: Instant) -> Vec<Prefix> {
         let is_stale = |bucket: &&Bucket| bucket.peers.last().is_some_and(|seen| seen.at + interval < now);
         self.buckets.iter().filter(is_stale).map(|bucket| bucket.prefix).collect()
@@ -188,7 +188,7 @@ mod tests {
         table.remove(&peer(0x80).id);
         assert_eq!(ids(&table), [0x90, 0xa0]);
         table.remove(&peer(0x80).id);
-        assert_eq!(ids(&table), [0x90, 0xa0, 0xb0], "nobody went, and yet somebody came");
+        assert_eq!(ids(&table), [0x90, 0xa0, 0xb0], "no peer went, and yet one came");
         table.remove(&peer(0xa0).id);
         assert_eq!(ids(&table), [0x90, 0xb0]);
     }

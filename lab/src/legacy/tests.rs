@@ -13,7 +13,7 @@ use super::{LegacyNode, LegacyVersion};
 
 const EACH: [LegacyVersion; 2] = [LegacyVersion::V1_0_0, LegacyVersion::V1_1_1];
 
-/// A peer that holds every key, knows nobody, and remembers what it was asked.
+/// A peer that holds every key, knows no peers, and remembers what it was asked.
 struct Holder {
     endpoint: MemoryTransport,
     id: NodeId,

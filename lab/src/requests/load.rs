@@ -84,8 +84,8 @@ impl Load {
     pub(super) async fn run(&self, traffic: &impl Traffic, from: u64, requests: u64) -> Result<Run, Failure> {
         let next = Cell::new(from);
         let begun = Instant::now();
-        let pumps = self.sockets.iter().map(|socket| pump(socket, traffic, &next, from + requests));
-        let lost = try_join_all(pumps).await.map_err(|error| cannot(self.to, &error))?;
+        let loads = self.sockets.iter().map(|socket| send_all(socket, traffic, &next, from + requests));
+        let lost = try_join_all(loads).await.map_err(|error| cannot(self.to, &error))?;
         Ok(Run { elapsed: begun.elapsed(), lost: lost.into_iter().sum() })
     }
 }
@@ -95,7 +95,7 @@ fn cannot(to: SocketAddr, error: &io::Error) -> Failure {
 }
 
 /// Keeps one socket's part of the window in flight, and returns how many requests were not answered.
-async fn pump(socket: &UdpSocket, traffic: &impl Traffic, next: &Cell<u64>, end: u64) -> io::Result<usize> {
+async fn send_all(socket: &UdpSocket, traffic: &impl Traffic, next: &Cell<u64>, end: u64) -> io::Result<usize> {
     let own = socket.local_addr()?;
     let mut answer = vec![0; 1 << 16];
     let (mut in_flight, mut received, mut lost) = (0, 0, 0);

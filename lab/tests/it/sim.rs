@@ -78,7 +78,7 @@ fn charts_that_cannot_be_written_are_a_failure_before_the_simulation_begins() {
     let said = fails(file.path().to_str().unwrap());
     assert!(said.contains("cannot create the directory"), "{said}");
     if cfg!(target_os = "linux") {
-        // A folder in which nobody makes a file, root included.
+        // A folder in which no user can make a file, root included.
         let said = fails("/proc/self");
         assert!(said.contains("cannot write charts into /proc/self"), "{said}");
     }

@@ -179,11 +179,11 @@ fn a_release_that_failed_is_reported_and_so_is_what_others_did_meanwhile() {
             let class = if superseded { Class::Held } else { Class::Published };
             assert_eq!(held(&node, &store).await, Some((class, theirs.into(), false)));
             node.stop().await;
-            let mut told = false;
+            let mut reported = false;
             while let Some(event) = events.next().await {
-                told |= event == Event::Superseded { key: "key".into(), by: peers.addr(0) };
+                reported |= event == Event::Superseded { key: "key".into(), by: peers.addr(0) };
             }
-            assert_eq!(told, superseded, "{theirs}: it is published as before, until another peer set it");
+            assert_eq!(reported, superseded, "{theirs}: it is published as before, until another peer set it");
         });
     }
 }
@@ -362,10 +362,10 @@ fn what_was_published_later_is_not_published_over_where_the_store_takes_nothing_
         assert_eq!(held(&node, &store).await, Some((Class::Held, "later".into(), false)));
         assert_eq!(published.get(), 0);
         node.stop().await;
-        let mut told = false;
+        let mut reported = false;
         while let Some(event) = events.next().await {
-            told |= matches!(event, Event::Superseded { .. });
+            reported |= matches!(event, Event::Superseded { .. });
         }
-        assert!(told);
+        assert!(reported);
     });
 }

@@ -356,13 +356,13 @@ fn a_foreign_write_that_cannot_be_committed_is_no_event() {
             Ok(Response::Set { stored: true, .. })
         ));
         node.stop().await;
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some(event) = events.next().await {
             if matches!(event, Event::ValueStored { .. } | Event::Superseded { .. }) {
-                told.push(event);
+                reported.push(event);
             }
         }
         let by = peers.addr(0);
-        assert_eq!(told, [Event::Superseded { key: "key".into(), by }], "the one that took effect");
+        assert_eq!(reported, [Event::Superseded { key: "key".into(), by }], "the one that took effect");
     });
 }

@@ -74,9 +74,9 @@ fn a_lookup_passes_liars_that_name_nearer_peers_which_do_not_exist() {
         // The three nearest name ten each that are nearer still. The one after them holds the value.
         let liars = order[..3].to_vec();
         peers.hold(order[3], "key", "value");
-        let told = liars.clone();
+        let reported = liars.clone();
         peers.on(move |asked| {
-            if !told.contains(&asked.peer) {
+            if !reported.contains(&asked.peer) {
                 return Reply::Usual;
             }
             let fake = |n: usize| {

@@ -150,7 +150,7 @@ fn a_set_that_comes_again_late_is_acknowledged_and_does_not_undo_a_newer_one() {
     }
 }
 
-/// A network of eight nodes that lose this part of the datagrams, once they have settled.
+/// A network of eight nodes that lose this part of the datagrams, once they have joined.
 async fn lossy(loss: f64) -> (MemoryNetwork, Vec<Node>) {
     let network = MemoryNetwork::new(5);
     let mut nodes: Vec<Node> = Vec::new();

@@ -33,7 +33,7 @@ struct Case {
     /// The value and the class of the copy afterwards.
     left: (&'static str, Option<Class>),
     /// The answer to the writer.
-    told: Option<Response>,
+    reported: Option<Response>,
 }
 
 /// The messages that come to `end` within 50 ms.
@@ -47,7 +47,7 @@ fn write(cached: bool, value: &str) -> Request {
 }
 
 async fn run(case: &Case, name: &str) {
-    let Case { copy, policy, source, cached, left, told } = case;
+    let Case { copy, policy, source, cached, left, reported } = case;
     let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
     let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
     let config = Config::builder().publisher_conflict(*policy).build().expect("these settings are valid");
@@ -90,7 +90,7 @@ async fn run(case: &Case, name: &str) {
     };
     let after = node.copy_of("key").await.expect("the node runs");
     let (value, class) = (after.as_ref().map(|copy| Value::clone(&copy.value)), after.map(|copy| copy.class));
-    assert_eq!((value, class, &answer), (Some(Value::from(left.0)), left.1, told), "{name}");
+    assert_eq!((value, class, &answer), (Some(Value::from(left.0)), left.1, reported), "{name}");
     let mut superseded = false;
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.next()).await {
         superseded |= matches!(event, Event::Superseded { .. });
@@ -114,7 +114,7 @@ fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it(
             };
             let refused = (("ours", PUBLISHED), set(false));
             let acknowledged = |class| (("ours", class), Some(Response::SetCached));
-            for (copy, cached, (left, told)) in [
+            for (copy, cached, (left, reported)) in [
                 ("published", false, published),
                 ("published", true, acknowledged(PUBLISHED)),
                 ("pinned", false, refused),
@@ -129,10 +129,10 @@ fn a_foreign_write_has_effect_where_its_source_is_proved_and_the_policy_lets_it(
                     "cached" => CACHED,
                     _ => PUBLISHED,
                 };
-                let (left, told) = if unproved { (("ours", untouched), None) } else { (left, told) };
+                let (left, reported) = if unproved { (("ours", untouched), None) } else { (left, reported) };
                 let write = if cached { "set_cached" } else { "set" };
                 let name = format!("a {source:?} {write} on a {copy} copy under {policy:?}");
-                in_virtual_time(run(&Case { copy, policy, source, cached, left, told }, &name));
+                in_virtual_time(run(&Case { copy, policy, source, cached, left, reported }, &name));
             }
         }
     }

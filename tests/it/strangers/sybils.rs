@@ -17,7 +17,7 @@ const HOSTS: u16 = 250;
 pub(crate) struct Sybils(Vec<(Peer, Rc<MemoryTransport>)>);
 
 impl Sybils {
-    /// `count` of them in 45.6.`net`.0/24, each nearer to `key` than any honest peer can hope to be. To a request for
+    /// `count` of them in 45.6.`net`.0/24, each nearer to `key` than any honest peer can be. To a request for
     /// the key they give `lie`, and for anything else they name 20 of each other.
     pub(crate) fn start(network: &MemoryNetwork, count: u16, net: u8, key: &str, lie: &str) -> Self {
         Self::within(network, Prefix::of(&NodeId::of_key(key), 40), count, net, key, lie)

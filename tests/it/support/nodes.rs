@@ -49,12 +49,12 @@ pub(crate) async fn node_among_kind(legacy: bool, n: usize, config: Config) -> (
 }
 
 /// [`node_among`], five seconds later: no peer is a newcomer any more.
-pub(crate) async fn settled_among(n: usize, config: Config) -> (MemoryNetwork, ScriptedPeers, Node) {
-    settled_among_kind(false, n, config).await
+pub(crate) async fn joined_among(n: usize, config: Config) -> (MemoryNetwork, ScriptedPeers, Node) {
+    joined_among_kind(false, n, config).await
 }
 
 /// [`node_among_kind`], five seconds later.
-pub(crate) async fn settled_among_kind(legacy: bool, n: usize, config: Config) -> (MemoryNetwork, ScriptedPeers, Node) {
+pub(crate) async fn joined_among_kind(legacy: bool, n: usize, config: Config) -> (MemoryNetwork, ScriptedPeers, Node) {
     let (network, peers, node) = node_among_kind(legacy, n, config).await;
     sleep(5 * SECOND).await;
     peers.forget_heard();
