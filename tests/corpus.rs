@@ -139,7 +139,7 @@ fn what_our_nodes_say_to_each_other_is_read_and_said_again_as_the_same() {
 async fn traffic(codec: Codec, scope: AddressScope) -> Tape {
     let network = MemoryNetwork::new(5).with_scope(scope);
     let tape = Tape::default();
-    // So few that not everybody holds everything.
+    // So few that not each node holds each value.
     let config = Config::builder().k(3).build().unwrap();
     let mut nodes: Vec<Node> = Vec::new();
     for n in 0..8 {

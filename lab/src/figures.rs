@@ -338,8 +338,8 @@ pub fn overwritten(case: &Overwriting, seed: u64) -> Vec<Count> {
 async fn set_by(sim: &Sim, mut place: usize, key: &str, value: &str) -> usize {
     loop {
         if let Some(node) = sim.node(place) {
-            let is_told = node.set(key, value).await.is_ok();
-            if is_told && sim.node(place).is_some_and(|there| there.id() == node.id()) {
+            let is_set = node.set(key, value).await.is_ok();
+            if is_set && sim.node(place).is_some_and(|there| there.id() == node.id()) {
                 return place;
             }
         }

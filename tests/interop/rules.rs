@@ -334,7 +334,7 @@ fn fits(codec: Codec, name: &str, read: &Json) -> bool {
     }
 }
 
-/// Whether these bytes stand in the datagram in the base64 that everybody writes.
+/// Whether these bytes stand in the datagram in the base64 that is usual.
 fn spelled_in(datagram: &[u8], bytes: &Json) -> bool {
     use base64::Engine as _;
     let bytes = bytes.as_str().and_then(|bytes| hex::decode(bytes).ok()).unwrap_or_default();

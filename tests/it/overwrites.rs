@@ -11,7 +11,7 @@ use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
 use kademlia_dynamic::{Config, NodeId, Value};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, SECOND, by_distance, set, joined_among, superseded, with_k};
+use crate::support::{HOUR, SECOND, by_distance, joined_among, set, superseded, with_k};
 
 fn keys() -> Vec<String> {
     (0..20).map(|n| format!("key {n}")).collect()

@@ -12,7 +12,7 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_
 use kademlia_dynamic::{Codec, Config, Error, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{HOUR, SECOND, cached_for, set_for, joined_among, with_k};
+use crate::support::{HOUR, SECOND, cached_for, joined_among, set_for, with_k};
 
 #[test]
 fn a_set_that_is_refused_as_busy_has_changed_nothing() {

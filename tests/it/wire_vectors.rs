@@ -144,15 +144,15 @@ fn the_three_files_say_the_same() {
 }
 
 #[test]
-fn a_legacy_answer_is_as_long_as_foretold() {
+fn a_legacy_answer_is_as_long_as_predicted() {
     for (codec, file) in [(Codec::Json, "json.jsonl"), (Codec::Bencode, "bencode.jsonl")] {
         for vector in vectors(file) {
             let message = read(codec, &vector);
             let Body::Response(Response::Value { value, .. }) = &message.body else { continue };
-            let foretold = codec.legacy_answer_len(value);
-            // Foretold is the longest address and port (192.0.2.7 is 6 shorter), and our optional fields.
-            let spare = foretold - vector.datagram.len();
-            assert!((6..=90).contains(&spare), "{codec} {}: {foretold} for {}", vector.name, vector.datagram.len());
+            let predicted = codec.legacy_answer_len(value);
+            // Predicted is the longest address and port (192.0.2.7 is 6 shorter), and our optional fields.
+            let spare = predicted - vector.datagram.len();
+            assert!((6..=90).contains(&spare), "{codec} {}: {predicted} for {}", vector.name, vector.datagram.len());
         }
     }
 }

@@ -264,6 +264,24 @@ impl fmt::Display for Report {
             row(f, &format!("{name}: queries"), lookups.queries)?;
             row(f, &format!("{name}: ms"), lookups.latency_ms)?;
         }
+        self.write_sizes(f)?;
+        if let Some(CachingFigures { total, .. }) = &self.caching {
+            let found = total.found as f64 / total.asked.max(1) as f64;
+            let shares = [Some(found), total.hit_rate(), total.staleness(), total.overall_staleness()];
+            let [found, hits, stale, all] = shares.map(percent);
+            writeln!(
+                f,
+                "\nCaching     {} reads, {found} found; {hits} from a cached copy, {stale} cached and stale, {all} stale in all",
+                thousands(total.asked)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// A line a network size, if there are any.
+    fn write_sizes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.sizes.is_empty() {
             writeln!(f)?;
             let [mean, p50, p99] = ["hops mean", "hops p50", "hops p99"];
@@ -290,16 +308,6 @@ impl fmt::Display for Report {
                 of(latency, |latency| latency.p50),
                 percent(Some(size.recall)),
                 percent(Some(size.worst_recall))
-            )?;
-        }
-        if let Some(CachingFigures { total, .. }) = &self.caching {
-            let found = total.found as f64 / total.asked.max(1) as f64;
-            let shares = [Some(found), total.hit_rate(), total.staleness(), total.overall_staleness()];
-            let [found, hits, stale, all] = shares.map(percent);
-            writeln!(
-                f,
-                "\nCaching     {} reads, {found} found; {hits} from a cached copy, {stale} cached and stale, {all} stale in all",
-                thousands(total.asked)
             )?;
         }
         Ok(())
@@ -334,8 +342,9 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_in_the_greatest_unit_that_needs_no_fraction() {
-        let reported = [0, 90, 900, 5_400, 14_400, 86_400, 2_592_000].map(|seconds| lasting(Duration::from_secs(seconds)));
+    fn durations_are_shown_in_the_greatest_unit_that_needs_no_fraction() {
+        let reported =
+            [0, 90, 900, 5_400, 14_400, 86_400, 2_592_000].map(|seconds| lasting(Duration::from_secs(seconds)));
         assert_eq!(reported, ["0 s", "90 s", "15 min", "90 min", "4 h", "24 h", "30 days"]);
         assert_eq!(lasting(Duration::from_millis(1_500)), "1.5 s");
     }

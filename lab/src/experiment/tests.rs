@@ -52,7 +52,7 @@ fn the_values_are_read_in_turn_and_visitors_hold_none_of_them() {
 }
 
 #[test]
-fn the_rate_of_datagrams_is_that_of_the_time_that_is_told() {
+fn the_rate_of_datagrams_is_that_of_the_time_that_is_shown() {
     let run = |hours: u32| Experiment { duration: hours * HOUR, ..small() }.run().unwrap().traffic;
     let (one, three) = (run(1), run(3));
     let rate = (three.sent - one.sent) as f64 / (2.0 * 3_600.0 * 30.0);
@@ -215,7 +215,7 @@ fn lookups_in_static_networks_find_all_of_the_true_nearest() {
         assert_eq!((size.nodes, size.recall, size.worst_recall), (nodes, 1.0, 1.0));
         assert_eq!(size.lookups.hops.unwrap().count, 40);
     }
-    // In a network of ten everybody knows everybody.
+    // In a network of ten each node knows all others.
     assert_eq!(figures[0].lookups.hops.unwrap().max, 1.0);
     assert!(figures[1].lookups.latency_ms.unwrap().p50 >= figures[0].lookups.latency_ms.unwrap().p50);
 }

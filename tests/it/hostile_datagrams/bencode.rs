@@ -20,6 +20,40 @@ fn contact(node_id: &str, ip: &str, port: &str) -> String {
     format!("d2:ip{ip}7:node_id{node_id}4:port{port}e")
 }
 
+const BAD_NUMBERS: &[&str] = &[
+    "ie",
+    "i-e",
+    "i-0e",
+    "i00e",
+    "i01e",
+    "i007e",
+    "i+1e",
+    "i1.5e",
+    "i 1e",
+    "i1",
+    "i0x1e",
+    "i1_0e",
+    "i9223372036854775808e",
+    "i-9223372036854775809e",
+    "i99999999999999999999999999e",
+    "iNaNe",
+];
+
+const BAD_STRINGS: &[&str] = &[
+    "01:x",
+    "00:",
+    "-1:x",
+    "+1:x",
+    "1x",
+    "1 :x",
+    "99999:x",
+    "4294967296:x",
+    "18446744073709551615:x",
+    "18446744073709551616:x",
+    "99999999999999999999999999:x",
+    ":",
+];
+
 /// Messages with a field that is wrong.
 fn cases() -> Vec<Case<'static>> {
     let own = text(NODE);
@@ -111,40 +145,10 @@ fn cases() -> Vec<Case<'static>> {
         cases.push(case("find_node_res", "peers", peer(id, &text("192.0.2.2"), "i1e"), one()));
         cases.push(case("find_node", "target", id, BAD_FIELD));
     }
-    for number in [
-        "ie",
-        "i-e",
-        "i-0e",
-        "i00e",
-        "i01e",
-        "i007e",
-        "i+1e",
-        "i1.5e",
-        "i 1e",
-        "i1",
-        "i0x1e",
-        "i1_0e",
-        "i9223372036854775808e",
-        "i-9223372036854775809e",
-        "i99999999999999999999999999e",
-        "iNaNe",
-    ] {
+    for &number in BAD_NUMBERS {
         cases.push(case("ping", "x", number, MALFORMED));
     }
-    for string in [
-        "01:x",
-        "00:",
-        "-1:x",
-        "+1:x",
-        "1x",
-        "1 :x",
-        "99999:x",
-        "4294967296:x",
-        "18446744073709551615:x",
-        "18446744073709551616:x",
-        "99999999999999999999999999:x",
-        ":",
-    ] {
+    for &string in BAD_STRINGS {
         cases.push(case("ping", "x", string, MALFORMED));
     }
     cases

@@ -20,12 +20,104 @@ fn good(ip: &str) -> String {
     sender(&format!("{NODE:?}"), &format!("{ip:?}"), "1")
 }
 
-/// Messages with a field that is wrong.
-fn cases() -> Vec<Case<'static>> {
+const BAD_IDS: &[&str] = &[
+    "\"-1\"",
+    "\"0x4a8fe5ccb19ba61c4c0873d391e987982fbbd300\"",
+    "\" a94a8fe5ccb19ba61c4c0873d391e987982fbbd\"",
+    "\"a94a8fe5ccb19ba61c4c0873d391e987982fbbd\"",
+    "\"a94a8fe5ccb19ba61c4c0873d391e987982fbbd3a\"",
+    "\"g94a8fe5ccb19ba61c4c0873d391e987982fbbd3\"",
+    "null",
+    "1",
+    "[]",
+    "{}",
+    "true",
+];
+
+const BAD_PORTS: &[&str] = &[
+    "0",
+    "-1",
+    "65536",
+    "70000",
+    "1.5",
+    "1.0",
+    "1e3",
+    "\"x\"",
+    "\"1\"",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "99999999999999999999999",
+    "-0",
+];
+
+const BAD_ADDRESSES: &[&str] = &[
+    "\"localhost\"",
+    "\"example.org\"",
+    "\"\"",
+    "\"0.0.0.0\"",
+    "\"0.1.2.3\"",
+    "\"224.0.0.1\"",
+    "\"255.255.255.255\"",
+    "\"::\"",
+    "\"ff02::1\"",
+    "\"::ffff:0.0.0.0\"",
+    "\"192.0.2.2 \"",
+    "\"192.0.2.02\"",
+    "\"192.0.2\"",
+    "\"192.0.2.256\"",
+    "\"192.0.2.2:1\"",
+    "\"fe80::1%eth0\"",
+    "3221225986",
+    "null",
+    "[]",
+    "{}",
+];
+
+const BAD_VALUES: &[&str] = &[
+    "7",
+    "1.5",
+    "true",
+    "[]",
+    "[\"v\"]",
+    "{}",
+    "{\"x\":\"dg==\"}",
+    "{\"__bytes_b64__\":7}",
+    "{\"__bytes_b64__\":null}",
+    "{\"__bytes_b64__\":{\"__bytes_b64__\":\"\"}}",
+    "{\"__bytes_b64__\":\"dg\"}",
+    "{\"__bytes_b64__\":\"dg=\"}",
+    "{\"__bytes_b64__\":\"dh==\"}",
+    "{\"__bytes_b64__\":\"d g==\"}",
+    "{\"__bytes_b64__\":\"_-8=\"}",
+    "{\"__bytes_b64__\":\"dg==\",\"x\":1}",
+    "\"a\\ud800b\"",
+    "\"\\udc00\\ud800\"",
+    "{\"\\ud800\":1}",
+    "[\"\\udfff\"]",
+    "{\"__bytes_b64__\":\"\\ud800\"}",
+    "1e999",
+    "NaN",
+    "[-Infinity,\"\\\"NaN\"]",
+    "99999999999999999999999",
+    "-1",
+    "{\"__bytes_b64__\":\"dg==\",\"__bytes_b64__\":\"dg==\"}",
+];
+
+/// A list of a peer that is wrong and of one that is right.
+fn peer(id: &str, ip: &str, port: &str) -> String {
+    format!("[{},{}]", sender(id, ip, port), good("192.0.2.1"))
+}
+
+fn one() -> Outcome {
+    peers(&["192.0.2.1:1"])
+}
+
+/// What each message has: its type, the id of its query, its sender.
+fn envelopes() -> Vec<Case<'static>> {
     let own = format!("{NODE:?}");
-    let peer = |id: &str, ip: &str, port: &str| format!("[{},{}]", sender(id, ip, port), good("192.0.2.1"));
-    let one = || peers(&["192.0.2.1:1"]);
-    let mut cases = vec![
+    vec![
         case("ping", "type", "", MISSING),
         case("ping", "type", "null", MISSING),
         case("ping", "type", "1", BAD_FIELD),
@@ -60,6 +152,12 @@ fn cases() -> Vec<Case<'static>> {
         case("ping", "sender", sender(&own, "1", "1"), BAD_SENDER),
         case("ping", "sender", sender("\"\"", "\"127.0.0.1\"", "1"), ping()),
         case("ping", "sender", sender(&own.to_uppercase(), "\"127.0.0.1\"", "1"), ping()),
+    ]
+}
+
+/// What requests ask.
+fn requests() -> Vec<Case<'static>> {
+    vec![
         case("find_node", "target", "", MISSING),
         case("find_node", "target", "null", MISSING),
         case("find_node", "target", "\"\"", BAD_FIELD),
@@ -81,7 +179,13 @@ fn cases() -> Vec<Case<'static>> {
         case("set", "key", "\"k\"", MISSING).and("value", "null"),
         case("set_cached", "key", "\"k\"", MISSING),
         case("check_store", "size", "1", MISSING),
-        // Fields that a message does not read do not matter to it.
+    ]
+}
+
+/// Fields that a message does not read do not matter to it.
+fn unread_fields() -> Vec<Case<'static>> {
+    let own = format!("{NODE:?}");
+    vec![
         case("ping", "target", "-1", ping()),
         case("ping", "peers", "\"none\"", ping()),
         case("ping", "value", "[[]]", ping()),
@@ -105,6 +209,13 @@ fn cases() -> Vec<Case<'static>> {
         case("ping", "v", "1.0", ping()),
         case("ping", "v", "\"1\"", ping()),
         case("ping", "v", "null", ping()),
+    ]
+}
+
+/// What responses say.
+fn responses() -> Vec<Case<'static>> {
+    let own = format!("{NODE:?}");
+    vec![
         case("find_node_res", "peers", "", peers(&[])),
         case("find_node_res", "peers", "null", peers(&[])),
         case("find_node_res", "peers", "\"\"", BAD_FIELD),
@@ -139,20 +250,14 @@ fn cases() -> Vec<Case<'static>> {
         ),
         case("check_store_res", "ttl", "-1", checked(false)),
         case("check_store_res", "age", "\"1\"", checked(false)),
-    ];
-    for id in [
-        "\"-1\"",
-        "\"0x4a8fe5ccb19ba61c4c0873d391e987982fbbd300\"",
-        "\" a94a8fe5ccb19ba61c4c0873d391e987982fbbd\"",
-        "\"a94a8fe5ccb19ba61c4c0873d391e987982fbbd\"",
-        "\"a94a8fe5ccb19ba61c4c0873d391e987982fbbd3a\"",
-        "\"g94a8fe5ccb19ba61c4c0873d391e987982fbbd3\"",
-        "null",
-        "1",
-        "[]",
-        "{}",
-        "true",
-    ] {
+    ]
+}
+
+/// Messages with a field that is wrong.
+fn cases() -> Vec<Case<'static>> {
+    let own = format!("{NODE:?}");
+    let mut cases = [envelopes(), requests(), unread_fields(), responses()].concat();
+    for &id in BAD_IDS {
         cases.push(case("ping", "sender", sender(id, "\"127.0.0.1\"", "1"), BAD_SENDER));
         cases.push(case("find_node_res", "peers", peer(id, "\"192.0.2.2\"", "1"), one()));
         let expected = if id == "null" { MISSING } else { BAD_FIELD };
@@ -162,79 +267,14 @@ fn cases() -> Vec<Case<'static>> {
             case("set_cached", "target_id", id, Ok(Body::Request(no_target))).and("key", "\"k\"").and("value", "\"v\""),
         );
     }
-    for port in [
-        "0",
-        "-1",
-        "65536",
-        "70000",
-        "1.5",
-        "1.0",
-        "1e3",
-        "\"x\"",
-        "\"1\"",
-        "null",
-        "true",
-        "[]",
-        "{}",
-        "99999999999999999999999",
-        "-0",
-    ] {
+    for &port in BAD_PORTS {
         cases.push(case("ping", "sender", sender(&own, "\"127.0.0.1\"", port), BAD_SENDER));
         cases.push(case("find_node_res", "peers", peer(&own, "\"192.0.2.2\"", port), one()));
     }
-    for ip in [
-        "\"localhost\"",
-        "\"example.org\"",
-        "\"\"",
-        "\"0.0.0.0\"",
-        "\"0.1.2.3\"",
-        "\"224.0.0.1\"",
-        "\"255.255.255.255\"",
-        "\"::\"",
-        "\"ff02::1\"",
-        "\"::ffff:0.0.0.0\"",
-        "\"192.0.2.2 \"",
-        "\"192.0.2.02\"",
-        "\"192.0.2\"",
-        "\"192.0.2.256\"",
-        "\"192.0.2.2:1\"",
-        "\"fe80::1%eth0\"",
-        "3221225986",
-        "null",
-        "[]",
-        "{}",
-    ] {
+    for &ip in BAD_ADDRESSES {
         cases.push(case("find_node_res", "peers", peer(&own, ip, "1"), one()));
     }
-    for value in [
-        "7",
-        "1.5",
-        "true",
-        "[]",
-        "[\"v\"]",
-        "{}",
-        "{\"x\":\"dg==\"}",
-        "{\"__bytes_b64__\":7}",
-        "{\"__bytes_b64__\":null}",
-        "{\"__bytes_b64__\":{\"__bytes_b64__\":\"\"}}",
-        "{\"__bytes_b64__\":\"dg\"}",
-        "{\"__bytes_b64__\":\"dg=\"}",
-        "{\"__bytes_b64__\":\"dh==\"}",
-        "{\"__bytes_b64__\":\"d g==\"}",
-        "{\"__bytes_b64__\":\"_-8=\"}",
-        "{\"__bytes_b64__\":\"dg==\",\"x\":1}",
-        "\"a\\ud800b\"",
-        "\"\\udc00\\ud800\"",
-        "{\"\\ud800\":1}",
-        "[\"\\udfff\"]",
-        "{\"__bytes_b64__\":\"\\ud800\"}",
-        "1e999",
-        "NaN",
-        "[-Infinity,\"\\\"NaN\"]",
-        "99999999999999999999999",
-        "-1",
-        "{\"__bytes_b64__\":\"dg==\",\"__bytes_b64__\":\"dg==\"}",
-    ] {
+    for &value in BAD_VALUES {
         cases.push(case("set", "value", value, unsupported()).and("key", "\"k\""));
         let cached = Ok(Body::Request(Request::SetUnsupported { cached: true }));
         cases.push(case("set_cached", "value", value, cached).and("key", "\"k\""));

@@ -36,11 +36,34 @@ fn record(ip: &[u8], port: u16) -> Vec<u8> {
     [node_id().as_bytes(), ip, &port.to_be_bytes()].concat()
 }
 
+const NIL: &[u8] = &[0xc0];
+
+/// Responses that name peers.
+fn named_peers() -> Vec<Case<'static>> {
+    let good = record(&[192, 0, 2, 1], 1);
+    let mut cases = vec![
+        case("find_node_res", "peers", "", peers(&[])),
+        case("find_node_res", "peers", NIL, peers(&[])),
+        case("find_node_res", "peers", [0x90], BAD_FIELD),
+        case("find_node_res", "peers", [0x80], BAD_FIELD),
+        case("find_node_res", "peers", text("x"), BAD_FIELD),
+        case("find_node_res", "peers", bin(&[0; 25]), BAD_FIELD),
+        case("find_node_res", "peers", bin(&[1; 38]), BAD_FIELD),
+        case("find_node_res", "peers6", bin(&[1; 26]), peers(&[])),
+        case("find_node_res", "peers6", bin(&record(&[0; 16], 1)), peers(&[])),
+        case("find_node_res", "peers6", bin(&record(&[0xff; 16], 1)), peers(&[])),
+        case("find_node_res", "peers", bin(&good.repeat(300)), peers(&["192.0.2.1:1"; MAX_PEERS_READ])),
+    ];
+    for (ip, port) in [([0, 0, 0, 0], 1), ([224, 0, 0, 1], 1), ([255; 4], 1), ([192, 0, 2, 2], 0)] {
+        let both = bin(&[record(&ip, port), good.clone()].concat());
+        cases.push(case("find_node_res", "peers", both, peers(&["192.0.2.1:1"])));
+    }
+    cases
+}
+
 /// Messages with a field that is wrong.
 fn cases() -> Vec<Case<'static>> {
-    const NIL: &[u8] = &[0xc0];
     let k = || text("k");
-    let good = record(&[192, 0, 2, 1], 1);
     let mut cases = vec![
         case("ping", "x", NIL, ping()),
         case("ping", "type", "", MISSING),
@@ -125,22 +148,8 @@ fn cases() -> Vec<Case<'static>> {
         case("ping", "x", [vec![0x91; 6], vec![0x90]].concat(), ping()),
         case("ping", "x", vec![0x91; 30_000], TOO_DEEP),
         case("ping", "sender", b"\x81\xa1a".repeat(20_000), TOO_DEEP),
-        case("find_node_res", "peers", "", peers(&[])),
-        case("find_node_res", "peers", NIL, peers(&[])),
-        case("find_node_res", "peers", [0x90], BAD_FIELD),
-        case("find_node_res", "peers", [0x80], BAD_FIELD),
-        case("find_node_res", "peers", text("x"), BAD_FIELD),
-        case("find_node_res", "peers", bin(&[0; 25]), BAD_FIELD),
-        case("find_node_res", "peers", bin(&[1; 38]), BAD_FIELD),
-        case("find_node_res", "peers6", bin(&[1; 26]), peers(&[])),
-        case("find_node_res", "peers6", bin(&record(&[0; 16], 1)), peers(&[])),
-        case("find_node_res", "peers6", bin(&record(&[0xff; 16], 1)), peers(&[])),
-        case("find_node_res", "peers", bin(&good.repeat(300)), peers(&["192.0.2.1:1"; MAX_PEERS_READ])),
     ];
-    for (ip, port) in [([0, 0, 0, 0], 1), ([224, 0, 0, 1], 1), ([255; 4], 1), ([192, 0, 2, 2], 0)] {
-        let both = bin(&[record(&ip, port), good.clone()].concat());
-        cases.push(case("find_node_res", "peers", both, peers(&["192.0.2.1:1"])));
-    }
+    cases.extend(named_peers());
     for port in [&[0][..], &[0xff], &[0xce, 0, 1, 0, 0], &[0xca, 0x3f, 0x80, 0, 0], &[0xa1, b'1'], NIL, &[0x90]] {
         cases.push(case("ping", "sender", sender(own(), bin(&[]), port), BAD_SENDER));
     }

@@ -12,7 +12,7 @@ pub(crate) use self::datagrams::{cached_for, drain, legacy, set, set_for, spell}
 pub(crate) use self::events::{next_event, superseded};
 pub(crate) use self::log::Lines;
 pub(crate) use self::nodes::{
-    by_distance, known, node_among, node_among_kind, own_id, random_id, requests, joined_among, joined_among_kind,
+    by_distance, joined_among, joined_among_kind, known, node_among, node_among_kind, own_id, random_id, requests,
     start, with_k,
 };
 
