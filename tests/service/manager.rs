@@ -1,5 +1,6 @@
 //! `kad node` as a service manager has it: signals, exit codes, and what it says by `sd_notify(3)`. Processes only.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -37,7 +38,13 @@ impl Manager {
     /// The next message.
     fn hears(&self) -> String {
         let mut buffer = [0; 1_024];
-        let len = self.0.recv(&mut buffer).expect("something is said");
+        // A read with a timeout is not begun again after a signal, such as the one of a child that ends.
+        let len = loop {
+            match self.0.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                len => break len.expect("a message comes in time"),
+            }
+        };
         String::from_utf8(buffer[..len].to_vec()).unwrap()
     }
 

@@ -256,7 +256,8 @@ fn responses() -> Vec<Case<'static>> {
 /// Messages with a field that is wrong.
 fn cases() -> Vec<Case<'static>> {
     let own = format!("{NODE:?}");
-    let mut cases = [envelopes(), requests(), unread_fields(), responses()].concat();
+    let all = [envelopes(), requests(), unread_fields(), responses()];
+    let mut cases: Vec<_> = all.into_iter().flatten().collect();
     for &id in BAD_IDS {
         cases.push(case("ping", "sender", sender(id, "\"127.0.0.1\"", "1"), BAD_SENDER));
         cases.push(case("find_node_res", "peers", peer(id, "\"192.0.2.2\"", "1"), one()));
