@@ -80,7 +80,15 @@ struct Datagram {
     blocklist: Arc<Blocklist>,
 }
 
+/// The longest datagram that news of its sender carries along, in bytes. A mailbox of news holds 1,024 of them.
+const LONGEST_OF_NEWS: usize = 2_048;
+
 impl Origin {
+    /// The origin of news that waits where many wait: a long datagram is not kept for that.
+    pub(crate) fn of_news(&self) -> Self {
+        if self.payload().len() <= LONGEST_OF_NEWS { self.clone() } else { Self::default() }
+    }
+
     /// The bytes of the datagram.
     pub(crate) fn payload(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |datagram| &datagram.payload)

@@ -128,7 +128,7 @@ impl Dispatcher {
                 let peer = self.insertable(sender.id, from);
                 let limit = self.admission.answer_limit(standing, payload.len(), peer.is_some());
                 if let Some(peer) = peer {
-                    self.report_seen(PeerSeen { peer, origin: origin.clone() }, now);
+                    self.report_seen(PeerSeen { peer, origin: origin.of_news() }, now);
                 }
                 let to = ReplyTo { addr: from, local, id, version, token, limit, cut: false, permit, origin };
                 self.route(request, to, standing, now);

@@ -17,9 +17,9 @@ use super::events::{Event, EventKind};
 use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AuditPlaces, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupReply, LookupResult, LookupsHandle,
-    NoLookup, PlaceValue, Placing, Priority, PublishValue, QueriesHandle, SeedLookup, SetValue, StartAudit,
-    StartLookup, StoreHandle, TableHandle,
+    AfterSets, AuditPlaces, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupReply, LookupResult,
+    LookupsHandle, NoLookup, PlaceValue, Placing, Priority, PublishValue, QueriesHandle, SeedLookup, SetValue,
+    StartAudit, StartLookup, StoreHandle, TableHandle,
 };
 use super::operations::audit::Audit;
 use super::operations::lookup::Lookup;
@@ -223,6 +223,16 @@ impl Receive<SetValue> for Lookups {
         self.store.publish(PublishValue { key, value, answer, placing });
         self.run(place);
         self.start_next(clock::now());
+    }
+}
+
+impl Receive<AfterSets> for Lookups {
+    fn receive(&mut self, request: AfterSets, _: &mut Self::Context) {
+        match request {
+            AfterSets::Release(release) => self.store.release(release),
+            AfterSets::Pin(pin) => self.store.pin(pin),
+            AfterSets::Unpin(unpin) => self.store.unpin(unpin),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::handles::Handles;
 use super::handling::Handler;
 use super::join_state::Contacts;
 use super::messages::{
-    Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
+    AfterSets, Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
     DescribeTable, FindCopy, JoinNetwork, Leave, LookupKey, LookupReply, LookupResult, PinKey, ProbeStore, ReadValue,
     ReleaseKey, SetValue, StartLookup, UnpinKey,
 };
@@ -244,7 +244,8 @@ impl Handler<Release> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, release: Release, _: &mut Self::Context) -> Self::Result {
-        self.ask(self.patience(), |answer| self.handles.store.release(ReleaseKey { key: release.key, answer }))
+        let release = |answer| AfterSets::Release(ReleaseKey { key: release.key, answer });
+        self.ask(self.patience(), |answer| self.handles.lookups.after_sets(release(answer)))
     }
 }
 
@@ -264,8 +265,8 @@ impl Handler<Pin> for NodeActor {
         let Pin { key, min_replicas } = pin;
         self.admit(None, |node| {
             node.within_k("min_replicas", min_replicas)?;
-            let pin = |answer| node.handles.store.pin(PinKey { key, min_replicas, answer });
-            Ok(node.ask(node.patience(), pin))
+            let pin = |answer| AfterSets::Pin(PinKey { key, min_replicas, answer });
+            Ok(node.ask(node.patience(), |answer| node.handles.lookups.after_sets(pin(answer))))
         })
     }
 }
@@ -274,8 +275,8 @@ impl Handler<Unpin> for NodeActor {
     type Result = Reply<bool>;
 
     fn handle(&mut self, unpin: Unpin, _: &mut Self::Context) -> Self::Result {
-        let unpin = |answer| self.handles.store.unpin(UnpinKey { key: unpin.key, answer: Some(answer) });
-        self.ask(self.patience(), unpin)
+        let unpin = |answer| AfterSets::Unpin(UnpinKey { key: unpin.key, answer: Some(answer) });
+        self.ask(self.patience(), |answer| self.handles.lookups.after_sets(unpin(answer)))
     }
 }
 

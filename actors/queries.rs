@@ -291,10 +291,10 @@ impl Receive<ResponseReceived> for Queries {
                 self.table.replaced(PeerReplaced(Peer::new(expected, waiting.to)));
                 // It has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
-                    self.table.seen(PeerSeen { peer, origin });
+                    self.table.seen(PeerSeen { peer, origin: origin.of_news() });
                 }
             }
-            (Some(peer), _) => self.table.answered(PeerAnswered { peer, version, origin }),
+            (Some(peer), _) => self.table.answered(PeerAnswered { peer, version, origin: origin.of_news() }),
             (None, _) => {}
         }
         if !answered.wrong_id

@@ -9,13 +9,14 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::outcome::{Health, HeldHere, SetOutcome};
 use super::handle::handle;
-use super::{Answer, LookupOutcome, LookupReply, LookupResult, PlaceValue};
+use super::{Answer, LookupOutcome, LookupReply, LookupResult, PinKey, PlaceValue, ReleaseKey, UnpinKey};
 
 handle! {
     /// Reaches the actor that runs lookups, audits and placements.
     LookupsHandle = LookupsInbox {
         send start(StartLookup);
         send set(SetValue);
+        send after_sets(AfterSets);
         send seeded(LaunchLookup);
         send finished(LookupFinished);
         send audit(StartAudit);
@@ -83,6 +84,16 @@ pub struct SetValue {
     pub value: Arc<Value>,
     /// Where the outcome goes.
     pub answer: Answer<SetOutcome>,
+}
+
+/// Node → lookups: a request to the value store that must not overtake the values that were set before it. It goes on at once.
+pub enum AfterSets {
+    /// Ends a publication.
+    Release(ReleaseKey),
+    /// Pins a key.
+    Pin(PinKey),
+    /// Unpins a key.
+    Unpin(UnpinKey),
 }
 
 /// Routing table → lookups: the peers that a lookup starts from.

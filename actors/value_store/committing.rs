@@ -56,7 +56,9 @@ impl ValueStore {
     pub(super) fn submit(&mut self, write: Write, mut waiter: Waiter, ctx: &mut Context<Self>) {
         if !self.records.is_in_flight(write.key()) {
             self.begin(write, waiter, ctx);
-        } else if self.pending.queued() < self.shared.config.store.max_waiting_writes {
+        } else if waiter.is_certain()
+            || self.pending.queued(waiter.is_remote()) < self.shared.config.store.max_waiting_writes
+        {
             waiter.waits();
             self.pending.push(write, waiter);
         } else {
@@ -72,11 +74,14 @@ impl ValueStore {
             Err(refusal) => return self.refused(key, refusal, waiter),
         };
         let changes = plan.take_changes();
-        let (group, result) = if changes.is_empty() { (0, Some(Ok(()))) } else { self.give(changes, ctx) };
-        match result {
-            Some(result) => self.end(plan, waiter, result),
-            None => {
+        if changes.is_empty() {
+            return self.end(plan, waiter, Ok(()));
+        }
+        match self.give(changes, ctx) {
+            (_, Some(result)) => self.ended(plan, waiter, result),
+            (group, None) => {
                 waiter.waits();
+                waiter.is_planned();
                 self.pending.begin(group, Flight::Write(Box::new((plan, waiter))));
             }
         }
@@ -95,13 +100,20 @@ impl ValueStore {
         }
     }
 
-    /// The changes of `plan` are committed, or could not be.
+    /// The backend has ended the commit of `plan`.
+    fn ended(&mut self, plan: Plan, waiter: Waiter, result: Result<(), StoreError>) {
+        if result.is_ok() {
+            self.unsaved.works(clock::now());
+        }
+        self.end(plan, waiter, result);
+    }
+
+    /// The changes of `plan`, if there are any, are committed, or could not be.
     fn end(&mut self, plan: Plan, waiter: Waiter, result: Result<(), StoreError>) {
         self.pending.free(&plan);
         let key = plan.key().clone();
         match result {
             Ok(()) => {
-                self.unsaved.works(clock::now());
                 let outcome = self.records.apply(plan);
                 self.committed(key, outcome, waiter);
             }
@@ -156,7 +168,7 @@ impl Receive<Committed> for ValueStore {
     fn receive(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         // After a restart it may be of a time before that.
         match self.pending.end(committed.group) {
-            Some(Flight::Write(write)) => self.end(write.0, write.1, committed.result),
+            Some(Flight::Write(write)) => self.ended(write.0, write.1, committed.result),
             Some(Flight::Save(part)) => self.saved(part, committed.result),
             None => return,
         }

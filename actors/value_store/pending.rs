@@ -22,7 +22,8 @@ pub(super) struct Pending {
     commits: u64,
     flights: HashMap<u64, Flight>,
     by_key: HashMap<Arc<str>, VecDeque<(Write, Waiter)>>,
-    len: usize,
+    /// Writes of the application that wait, and those of peers.
+    queued: [usize; 2],
     /// Keys that are free again.
     freed: Vec<Arc<str>>,
 }
@@ -30,12 +31,12 @@ pub(super) struct Pending {
 impl Pending {
     /// How many commits have not ended, with the writes that wait for them.
     pub(super) fn len(&self) -> usize {
-        self.flights.len() + self.len
+        self.flights.len() + self.queued.iter().sum::<usize>()
     }
 
-    /// How many writes wait for others of their keys.
-    pub(super) fn queued(&self) -> usize {
-        self.len
+    /// How many writes of peers, or of the application, wait for others of their keys.
+    pub(super) fn queued(&self, of_peers: bool) -> usize {
+        self.queued[usize::from(of_peers)]
     }
 
     /// The number of the next commit.
@@ -65,7 +66,7 @@ impl Pending {
     }
 
     pub(super) fn push(&mut self, write: Write, waiter: Waiter) {
-        self.len += 1;
+        self.queued[usize::from(waiter.is_remote())] += 1;
         self.by_key.entry(write.key().clone()).or_default().push_back((write, waiter));
     }
 
@@ -75,13 +76,15 @@ impl Pending {
         if queue.is_empty() {
             self.by_key.remove(key);
         }
-        self.len -= usize::from(next.is_some());
+        if let Some((_, waiter)) = &next {
+            self.queued[usize::from(waiter.is_remote())] -= 1;
+        }
         next
     }
 
     /// The keys of `plan` take writes again.
     pub(super) fn free(&mut self, plan: &Plan) {
-        if self.len > 0 {
+        if !self.by_key.is_empty() {
             self.freed.extend(plan.keys().filter(|key| self.by_key.contains_key(*key)).cloned());
         }
     }

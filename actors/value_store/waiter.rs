@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
+use super::super::blocklist::Origin;
 use super::super::messages::{Answer, PinKey, Placing, PreparePlacement, ReplyTo, UnpinKey};
 use super::super::outcome::SetOutcome;
 
@@ -24,6 +25,24 @@ pub(super) enum Waiter {
 }
 
 impl Waiter {
+    /// Whether a peer has caused the write: such writes fill a queue of their own, so that they never leave the application without
+    /// a place.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self, Self::Peer { .. } | Self::Adopter { .. })
+    }
+
+    /// Whether the write is never refused: the pins undo what they could not finish, at most once a pin.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(self, Self::Unpin(UnpinKey { answer: None, .. }))
+    }
+
+    /// Its write is planned, and so out of reach of a panic: its datagram is not to blame any more, and needs no memory.
+    pub(super) fn is_planned(&mut self) {
+        if let Self::Peer { to, .. } = self {
+            to.origin = Origin::default();
+        }
+    }
+
     /// It must wait, in a queue of its own bound, so its dispatch slot is free.
     pub(super) fn waits(&mut self) {
         if let Self::Peer { to, .. } = self {

@@ -369,3 +369,40 @@ fn what_was_published_later_is_not_published_over_where_the_store_takes_nothing_
         assert!(reported);
     });
 }
+
+#[test]
+fn requests_of_one_key_take_effect_in_their_order_though_none_was_awaited() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, _peers) = node_and_peers(&store, 1).await;
+        let (set, pin) = tokio::join!(node.set("key", "value"), node.pin("key", 1));
+        assert!(set.is_ok() && pin.is_ok(), "{set:?}, {pin:?}");
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "value".into(), true)));
+        let (unpin, set, release) = tokio::join!(node.unpin("key"), node.set("key", "later"), node.release("key"));
+        assert!(unpin.unwrap() && set.is_ok() && release.unwrap());
+        assert_eq!(held(&node, &store).await, Some((Class::Held, "later".into(), false)));
+    });
+}
+
+#[test]
+fn writes_of_peers_that_wait_leave_the_application_its_place() {
+    in_virtual_time(async {
+        let store = Moody::default();
+        let (node, peers) = with_config(Config::builder().max_waiting_writes(2).build().unwrap(), &store, 1).await;
+        store.is_now(Mood::Waits);
+        let mut theirs = Vec::new();
+        for value in ["a", "b", "c"] {
+            theirs.push(begin_foreign(&peers, 0, &node, value).await);
+        }
+        assert_eq!(theirs.pop().unwrap().await.unwrap(), Some(false), "one is in flight, and one waits");
+        let ours = [begin_set(&node, "first").await, begin_set(&node, "ours").await];
+        store.is_now(Mood::Commits);
+        store.commit_all();
+        for set in ours {
+            set.await.unwrap().unwrap();
+        }
+        let theirs: Vec<_> = futures_util::future::join_all(theirs).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(theirs, [Some(true), Some(true)]);
+        assert_eq!(held(&node, &store).await, Some((Class::Published, "ours".into(), false)));
+    });
+}

@@ -14,7 +14,7 @@ use kademlia_dynamic::sim::{ScriptedPeers, in_virtual_time};
 use kademlia_dynamic::{Config, Error, Node, Value};
 
 use self::moody::{Mood, Moody, node_and_peers, with_config};
-use crate::support::{MINUTE, SECOND, legacy, set, set_for};
+use crate::support::{MINUTE, SECOND, cached_for, legacy, set, set_for};
 
 #[test]
 fn a_write_that_cannot_be_committed_is_an_error_and_what_was_there_stays() {
@@ -249,6 +249,9 @@ fn while_a_store_fails_a_write_carries_nothing_but_itself_and_what_is_owed_follo
         for _ in 0..100 {
             let answer = peers.ask(0, node.local_addr(), set("key", "foreign")).await;
             assert!(matches!(answer, Ok(Response::Set { stored: false, .. })), "{answer:?}");
+            // That commits nothing, so it says nothing of the backend.
+            let cached = peers.ask(0, node.local_addr(), cached_for("cached", "value", Some(600))).await;
+            assert!(matches!(cached, Ok(Response::SetCached)), "{cached:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let groups = std::mem::take(&mut store.state().groups);
