@@ -17,6 +17,7 @@ macro_rules! counters {
     ($($(#[doc = $doc:literal])* $variant:ident => $metric:literal $(, $reason:literal)?;)*) => {
         /// Something that is counted. [`Counter::name`] is its name in the `metrics` facade, [`Counter::reason`] its label.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         pub enum Counter { $($(#[doc = $doc])* $variant,)* }
 
         impl Counter {

@@ -106,6 +106,7 @@ pub enum GetResult {
 /// What `find_value` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FoundValue {
     /// The value.
     Value(Value),

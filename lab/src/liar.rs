@@ -50,6 +50,7 @@ impl Liar {
                 // Published just now: no other copy can be later.
                 Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: Some(86_400), age: Some(0) },
                 Request::Get { .. } => Response::Get { value: None },
+                _ => return Reply::Silence,
             };
             Reply::As(masks.of[asked.peer].id, response)
         });

@@ -25,6 +25,7 @@ pub struct Replica {
 
 /// The peers' answers about a key. Each peer of the audit is in exactly one of these lists, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Replicas {
     /// Peers that report a full copy which is not [about to end](Config::nearly_expired). Legacy nodes count their cached copies
     /// too.

@@ -139,6 +139,7 @@ pub enum Body {
 
 /// A query. Keys and values are shared, since one publication goes to many peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// A ping: the receiver answers with its id.
     Ping,
@@ -197,6 +198,7 @@ pub enum Request {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Response {
     /// The answer to a ping.
     Pong,

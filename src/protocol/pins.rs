@@ -81,6 +81,7 @@ pub struct Full {
 
 /// The pinned keys at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct PinsSnapshot {
     /// The number of pinned keys.
     pub pinned: usize,
@@ -93,6 +94,7 @@ pub struct PinsSnapshot {
 
 /// One pinned key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PinnedKeySnapshot {
     /// The key.
     pub key: Arc<str>,

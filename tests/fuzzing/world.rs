@@ -194,7 +194,8 @@ impl World {
                 ttl: Some(self.entropy.next_u64() as u32),
                 age: Some(self.entropy.below(100_000) as u32).filter(|age| age % 2 == 0),
             },
-            Request::Get { .. } => return None,
+            // `get` among them, which nodes never send.
+            _ => return None,
         };
         self.proves(Peer::new(id, to));
         let version = self.entropy.below(2) as u32;

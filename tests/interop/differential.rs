@@ -117,6 +117,7 @@ fn fields(message: &Message) -> Vec<(&'static str, Json)> {
         Body::Response(Response::Value { value, .. }) => vec![("value", shown_value(value))],
         Body::Response(Response::CheckStore { has_key, .. }) => vec![("has_key", json!(has_key))],
         Body::Response(Response::Get { value }) => vec![("value", json!(value.as_deref().map(shown_value)))],
+        other => panic!("{other:?} is to be shown too"),
     });
     fields
 }

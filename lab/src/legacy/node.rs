@@ -162,6 +162,8 @@ impl Inner {
             }
             Request::Get { .. } if self.version != LegacyVersion::V1_0_0 => return None,
             Request::Get { key } => Response::Get { value: self.held(&key).map(|held| held.value) },
+            // It knows no others.
+            _ => return None,
         };
         Some(response)
     }

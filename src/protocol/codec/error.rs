@@ -15,6 +15,7 @@ pub struct UnknownCodec {
 
 /// Reasons for which a message was not encoded. Nothing may be sent in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The message takes up more bytes than may be sent.
     #[error("the message takes {len} bytes where {limit} may be sent")]
@@ -29,6 +30,7 @@ pub enum EncodeError {
 /// Reasons for which a datagram was not decoded. It is dropped without an answer, as on the legacy network; a stranger can
 /// cause each of these at will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The datagram is empty.
     #[error("the datagram is empty")]

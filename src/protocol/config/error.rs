@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 /// A setting is out of its range. Nothing was started or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The setting's name.
     pub name: &'static str,

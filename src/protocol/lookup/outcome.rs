@@ -36,6 +36,7 @@ pub enum Next {
 /// The reason for which a lookup is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Ending {
     /// The k nearest living peers have answered (all, where there are fewer), and each that is nearer has failed. For
     /// [`Goal::Value`]: none of them holds the value, or fewer do than were wanted, nor did the peers beyond the k nearest, as

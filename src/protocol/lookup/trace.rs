@@ -87,6 +87,7 @@ pub struct Vote {
 /// The result of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CameBack {
     /// Nothing so far; after the end of the lookup: the query had not ended.
     Pending,
@@ -126,6 +127,7 @@ pub struct Rejected {
 /// The reason for which a named peer is not queried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Rejection {
     /// See [`TurnedAway::bad_address`].
     BadAddress,
@@ -137,6 +139,7 @@ pub enum Rejection {
 
 /// Counts of named peers that did not become candidates, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct TurnedAway {
     /// Peers beyond the number that is read of one answer.
     pub unread: usize,
@@ -155,6 +158,7 @@ pub struct TurnedAway {
 
 /// Counts of a lookup's queries, by result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Tally {
     /// Queries in all, sent or not: the sum of the others.
     pub asked: usize,

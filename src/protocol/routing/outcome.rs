@@ -72,6 +72,7 @@ pub enum Sighting {
 
 /// Counts of what the table refused or removed since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct TableCounters {
     /// Answers that did not insert because of a diversity limit.
     pub refused_by_subnet: u64,

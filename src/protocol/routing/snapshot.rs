@@ -12,6 +12,7 @@ use crate::protocol::peer::Peer;
 
 /// The whole table at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TableSnapshot {
     /// Our own id.
     pub own: NodeId,
@@ -31,6 +32,7 @@ pub struct TableSnapshot {
 
 /// One bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BucketSnapshot {
     /// The bits that all its ids begin with, and a star.
     pub prefix: String,
@@ -44,6 +46,7 @@ pub struct BucketSnapshot {
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct EntrySnapshot {
     /// The peer.
     pub peer: Peer,

@@ -22,6 +22,7 @@ pub struct Recollection {
 /// Whether what stands behind the records can be written, and whether it ever could not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum BackendState {
     /// It works, and always has since it was opened.
     #[default]
@@ -66,6 +67,7 @@ impl fmt::Display for BackendState {
 
 /// How whatever stands behind the records fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct BackendHealth {
     /// Whether it can be written.
     pub state: BackendState,

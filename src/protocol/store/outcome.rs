@@ -13,6 +13,7 @@ use crate::protocol::value::Value;
 
 /// A copy that can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StoredCopy {
     /// The value.
     pub value: Arc<Value>,
@@ -147,6 +148,7 @@ pub enum Refusal {
 
 /// Strangers' writes that were not applied since the start, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Refusals {
     /// The key was too long.
     pub key_too_long: u64,
@@ -180,6 +182,7 @@ impl Refusals {
 
 /// How much of one class is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct ClassCount {
     /// Values.
     pub values: usize,
@@ -189,6 +192,7 @@ pub struct ClassCount {
 
 /// What is held now, and what happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct StoreSnapshot {
     /// What this node publishes, also what has ended here and is about to be published again.
     pub published: ClassCount,

@@ -51,6 +51,7 @@ fn outcome(codec: Codec, datagram: &[u8]) -> Outcome {
         DecodeError::BadSender => "bad_sender",
         DecodeError::Missing(_) => "missing_field",
         DecodeError::BadField(_) => "bad_field",
+        other => panic!("{other:?} has no name here"),
     })
 }
 

@@ -79,6 +79,7 @@ async fn serve(end: Rc<MemoryTransport>, own: NodeId, peers: Vec<Peer>, about: A
             Request::SetCached { .. } | Request::SetUnsupported { cached: true } => Response::SetCached,
             Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
             Request::Get { .. } => Response::Get { value: Some(lie.clone()) },
+            other => panic!("{other:?} is to be answered too"),
         };
         say(&end, own, datagram.addr, id, Body::Response(response));
     }
