@@ -2,12 +2,15 @@
 //! sets going carries its [`Origin`] from actor to actor, and an origin that a panic drops is blocked. Until an actor has
 //! panicked nothing is hashed.
 
-use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+
+use hashlink::LinkedHashSet;
+
+use super::counters::locked;
 
 /// Datagrams that are blocked at once. Beyond it the oldest are forgotten, and may do their harm once more.
 pub const MAX_BLOCKED: usize = 1_024;
@@ -20,14 +23,8 @@ pub(crate) struct Blocklist {
     key: OnceLock<RandomState>,
     /// Whether there are any: without, nothing is looked up.
     any: AtomicBool,
-    known: Mutex<Known>,
-}
-
-/// Invariant: both have the same entries.
-#[derive(Debug, Default)]
-struct Known {
-    hashes: HashSet<u64>,
-    order: VecDeque<u64>,
+    /// The oldest first.
+    hashes: Mutex<LinkedHashSet<u64>>,
 }
 
 impl Blocklist {
@@ -35,38 +32,30 @@ impl Blocklist {
     pub(crate) fn admit(self: &Arc<Self>, datagram: Vec<u8>) -> Option<Origin> {
         let blocked = self.any.load(Ordering::Relaxed) && {
             let hash = self.hash(&datagram);
-            self.with(|known| known.hashes.contains(&hash))
+            locked(&self.hashes).contains(&hash)
         };
         (!blocked).then(|| Origin(Some(Arc::new(Datagram { payload: datagram, blocklist: self.clone() }))))
     }
 
     /// How many are blocked.
     pub(crate) fn len(&self) -> usize {
-        self.with(|known| known.order.len().max(known.hashes.len()))
+        locked(&self.hashes).len()
     }
 
     fn block(&self, datagram: &[u8]) {
         let hash = self.hash(datagram);
-        self.with(|known| {
-            if !known.hashes.insert(hash) {
-                return;
-            }
-            known.order.push_back(hash);
-            if known.order.len() > MAX_BLOCKED
-                && let Some(oldest) = known.order.pop_front()
-            {
-                known.hashes.remove(&oldest);
-            }
-        });
+        let mut hashes = locked(&self.hashes);
+        // One that is blocked already stays where it is.
+        hashes.replace(hash);
+        if hashes.len() > MAX_BLOCKED {
+            hashes.pop_front();
+        }
+        drop(hashes);
         self.any.store(true, Ordering::Relaxed);
     }
 
     fn hash(&self, datagram: &[u8]) -> u64 {
         self.key.get_or_init(RandomState::new).hash_one(datagram)
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
-        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -154,7 +143,7 @@ mod tests {
         }
         let known = |datagram: &[u8; 4]| blocklist.admit(datagram.to_vec()).is_none();
         assert!(!datagrams[..10].iter().any(known) && datagrams[10..].iter().all(known));
-        blocklist.with(|known| assert_eq!((known.hashes.len(), known.order.len()), (MAX_BLOCKED, MAX_BLOCKED)));
+        assert_eq!(blocklist.len(), MAX_BLOCKED);
     }
 
     #[test]

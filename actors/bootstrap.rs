@@ -79,29 +79,34 @@ impl fmt::Display for FailedContact {
 }
 
 /// Why a contact failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ContactFailure {
     /// No datagram came back.
+    #[error("no answer within {within:?}")]
     Silent {
         /// How long it was waited for.
         #[serde(serialize_with = "seconds::serialize")]
         within: Duration,
     },
     /// Datagrams came back, but they are no messages of this node's wire.
+    #[error(fmt = other_wire)]
     OtherWire {
         /// The wire that their first byte indicates; `None`: none that is known here.
         wire: Option<Codec>,
     },
     /// It answered without a node id, so it is no node.
+    #[error("it answers without a node id")]
     NoNode,
     /// Its name stands for no address, or did not resolve in time.
+    #[error("{reason}")]
     Unresolved {
         /// What the system says.
         reason: String,
     },
     /// The socket of this node cannot send to it.
+    #[error("{reason}{}", .listen.map_or_else(String::new, |listen| format!(": listen at {listen}")))]
     Unreachable {
         /// The address that this node listens at.
         bound: SocketAddr,
@@ -111,14 +116,20 @@ pub enum ContactFailure {
         listen: Option<SocketAddr>,
     },
     /// It is this node itself.
+    #[error("it is this node itself")]
     Itself,
     /// Another node has the id of this one: its folder was copied, perhaps with a whole machine. Each takes the other's place
     /// in the tables of others, until one of the two has another id.
+    #[error(
+        "another node there has the id of this one, {id}, as when a folder or a whole machine was copied: give one of the two another id \
+         (--node-id HEX), or a new folder (--data-dir DIR)"
+    )]
     Copied {
         /// The id of both.
         id: NodeId,
     },
     /// It was not asked: too many queries are in flight, or the network takes no more.
+    #[error("not asked: too many queries are in flight")]
     NotAsked,
 }
 
@@ -132,24 +143,10 @@ impl ContactFailure {
     }
 }
 
-impl fmt::Display for ContactFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silent { within } => write!(f, "no answer within {within:?}"),
-            Self::OtherWire { wire: Some(wire) } => write!(f, "it answers in another wire: {wire}"),
-            Self::OtherWire { wire: None } => f.write_str("what it answers is no message of any known wire"),
-            Self::NoNode => f.write_str("it answers without a node id"),
-            Self::Unresolved { reason } => f.write_str(reason),
-            Self::Unreachable { reason, listen: None, .. } => f.write_str(reason),
-            Self::Unreachable { reason, listen: Some(listen), .. } => write!(f, "{reason}: listen at {listen}"),
-            Self::Itself => f.write_str("it is this node itself"),
-            Self::Copied { id } => write!(
-                f,
-                "another node there has the id of this one, {id}, as when a folder or a whole machine was copied: give one of the two \
-                 another id (--node-id HEX), or a new folder (--data-dir DIR)"
-            ),
-            Self::NotAsked => f.write_str("not asked: too many queries are in flight"),
-        }
+fn other_wire(wire: &Option<Codec>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match wire {
+        Some(wire) => write!(f, "it answers in another wire: {wire}"),
+        None => f.write_str("what it answers is no message of any known wire"),
     }
 }
 

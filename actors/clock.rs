@@ -1,7 +1,7 @@
 //! The only reader of time and of the system's entropy, and the one timer that an actor needs.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::fut::ActorFuture;
@@ -73,8 +73,8 @@ impl Entropy for SystemEntropy {
         if self.left == 0 {
             let mut bytes = [0; 256];
             getrandom::fill(&mut bytes).expect("the operating system has a source of randomness");
-            for (word, chunk) in self.block.iter_mut().zip(bytes.chunks_exact(8)) {
-                *word = u64::from_le_bytes(chunk.try_into().expect("chunks of 8"));
+            for (number, chunk) in self.block.iter_mut().zip(bytes.chunks_exact(8)) {
+                *number = u64::from_le_bytes(chunk.try_into().expect("chunks of 8"));
             }
             self.left = self.block.len();
         }
@@ -105,19 +105,30 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    pub(crate) fn new() -> Self {
-        Self { sleep: None }
-    }
-
     /// Gives `ctx`'s actor its timer.
     pub(crate) fn spawn<A>(ctx: &mut A::Context)
     where
         A: Alarmed,
         A::Context: AsyncContext<A>,
     {
-        ctx.spawn(Alarm::new());
+        ctx.spawn(Self { sleep: None });
     }
 }
+
+/// Makes a type an actor whose timer begins with it.
+macro_rules! timed_actor {
+    ($actor:ident) => {
+        impl actix::Actor for $actor {
+            type Context = actix::Context<Self>;
+
+            fn started(&mut self, ctx: &mut Self::Context) {
+                $crate::actors::clock::Alarm::spawn::<Self>(ctx);
+            }
+        }
+    };
+}
+
+pub(super) use timed_actor;
 
 impl<A: Alarmed> ActorFuture<A> for Alarm {
     type Output = ();
@@ -138,10 +149,7 @@ impl<A: Alarmed> ActorFuture<A> for Alarm {
             if sleep.deadline() != at {
                 sleep.as_mut().reset(at);
             }
-            match Future::poll(sleep.as_mut(), task) {
-                Poll::Ready(()) => continue,
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(sleep.as_mut().poll(task));
         }
         task.waker().wake_by_ref();
         Poll::Pending

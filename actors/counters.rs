@@ -1,11 +1,11 @@
-//! What is counted: every datagram, and whatever was turned away, by reason. The numbers go to the `metrics` facade and
+//! What is counted: every datagram, and all that was turned away, by reason. The numbers go to the `metrics` facade and
 //! stay readable here; they outlive the actors that count.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kademlia_dynamic::protocol::codec::DecodeError;
@@ -124,7 +124,7 @@ counters! {
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
     /// Refused: a new peer beyond the bound, which receives no copies.
-    HandOffRefused => "kad_refused_total", "hand_off";
+    HandoffRefused => "kad_refused_total", "hand_off";
     /// Copies transferred to new peers that are nearer, and by a node that stopped.
     Transferred => "kad_values_transferred_total";
     /// Restarts of actors after a panic.
@@ -148,16 +148,40 @@ impl From<&DecodeError> for Counter {
     }
 }
 
+/// Nothing that is done under these locks panics.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The node's counters. Shared by its actors, and read by the holders of the node's handle.
 pub struct Counters {
     counts: [AtomicU64; Counter::ALL.len()],
-    logged: Mutex<BTreeMap<Counter, LastLine>>,
+    logged: Mutex<BTreeMap<Counter, LogLimit>>,
     restarts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-struct LastLine {
-    at: Instant,
+/// Lets a line be logged once in a time.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit {
+    last: Option<Instant>,
     left_out: u64,
+}
+
+impl LogLimit {
+    /// Whether the last line was logged at least so long ago.
+    pub(crate) fn is_due(&self, every: Duration, now: Instant) -> bool {
+        self.last.is_none_or(|last| now.saturating_duration_since(last) >= every)
+    }
+
+    /// Whether a line is to be logged now: how many were left out before it, if so.
+    pub(crate) fn pass(&mut self, every: Duration, now: Instant) -> Option<u64> {
+        if !self.is_due(every, now) {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
 }
 
 impl Default for Counters {
@@ -186,17 +210,8 @@ impl Counters {
     /// Says whether it was logged.
     pub fn turned_away(&self, counter: Counter, from: SocketAddr, why: &dyn fmt::Display, now: Instant) -> bool {
         self.count(counter);
-        let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let last = logged.get(&counter);
-        if let Some(last) = last
-            && now.saturating_duration_since(last.at) < LOG_EVERY
-        {
-            logged.entry(counter).and_modify(|last| last.left_out += 1);
-            return false;
-        }
-        let left_out = last.map_or(0, |last| last.left_out);
-        logged.insert(counter, LastLine { at: now, left_out: 0 });
-        drop(logged);
+        let due = locked(&self.logged).entry(counter).or_default().pass(LOG_EVERY, now);
+        let Some(left_out) = due else { return false };
         tracing::warn!(%from, reason = counter.reason(), left_out, "turned away: {why}");
         true
     }
@@ -205,7 +220,7 @@ impl Counters {
     pub fn restarted(&self, name: &'static str) {
         self.counts[Counter::Restarts as usize].fetch_add(1, Ordering::Relaxed);
         metrics::counter!(Counter::Restarts.name(), "actor" => name).increment(1);
-        *self.restarts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(name).or_default() += 1;
+        *locked(&self.restarts).entry(name).or_default() += 1;
     }
 
     /// How many were counted so far.
@@ -215,7 +230,7 @@ impl Counters {
 
     /// Restarts by actor, of those that had any.
     pub fn restarts(&self) -> BTreeMap<&'static str, u64> {
-        self.restarts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        locked(&self.restarts).clone()
     }
 
     /// Every counter that is not zero, as `name` or `name{reason}`.

@@ -1,12 +1,13 @@
 //! The dispatcher: it decodes what came in, decides what each source may cost, and routes each message to the actor that
 //! owns the answer. It answers nothing itself but pings.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Context, Supervised};
+use actix::Supervised;
 use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens, WriteAdmission};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -17,17 +18,14 @@ use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
 use super::blocklist::Blocklist;
-use super::clock::{self, Alarm, Alarmed};
+use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
-use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, CountAdmitted, DatagramsReceived, HoldAnswer, Incoming, PeerSeen,
-    PingPaid, QueriesHandle, ReplyTo, ResponseReceived, SocketHandle, StoreHandle, StoreQuestion, StoreValue,
-    TableHandle, TransmitAnswer, TransmitEncoded,
+    AddressVerified, AnswerFromStore, AnswerNearest, AwaitVerification, CountAdmitted, DatagramsReceived, Incoming,
+    PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitEncoded,
 };
 use super::shared::Shared;
-use super::unreadable::Unreadable;
 
 /// What a datagram counts against its source's rate.
 const COST: u32 = 1;
@@ -47,11 +45,6 @@ pub struct Dispatcher {
     released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
     blocklist: Arc<Blocklist>,
-    unreadable: Unreadable,
-    socket: SocketHandle,
-    queries: QueriesHandle,
-    table: TableHandle,
-    store: StoreHandle,
 }
 
 /// What waits for the verification of its address.
@@ -72,7 +65,7 @@ impl Awaiting {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(shared: &Rc<Shared>, unreadable: Unreadable, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         let tokens = Tokens::new(&mut shared.entropy(6), clock::now());
         Self {
             shared: shared.clone(),
@@ -80,11 +73,6 @@ impl Dispatcher {
             tokens,
             released: Arc::new(Semaphore::new(shared.config.verification.max_unverified)),
             blocklist: Arc::default(),
-            unreadable,
-            socket: handles.socket.clone(),
-            queries: handles.queries.clone(),
-            table: handles.table.clone(),
-            store: handles.store.clone(),
         }
     }
 
@@ -96,7 +84,7 @@ impl Dispatcher {
             return self.too_fast(from, now);
         }
         let Some(origin) = self.blocklist.admit(payload) else {
-            self.shared.counters.turned_away(Counter::Blocked, from, &"it made a part of the node panic before", now);
+            self.turn_away(Counter::Blocked, from, &"it made a part of the node panic before", now);
             return;
         };
         let payload = origin.payload();
@@ -104,9 +92,9 @@ impl Dispatcher {
             Ok(message) => message,
             Err(error) => {
                 if asked {
-                    self.unreadable.note(from, payload, self.shared.codec);
+                    self.shared.unreadable.note(from, payload, self.shared.codec);
                 }
-                self.shared.counters.turned_away(Counter::from(&error), from, &error, now);
+                self.turn_away(Counter::from(&error), from, &error, now);
                 return;
             }
         };
@@ -125,7 +113,8 @@ impl Dispatcher {
                 if (asked || admitted == Admitted::IfProved) && !self.admit(from, standing, COST, now) {
                     return;
                 }
-                let peer = self.insertable(sender.id, from);
+                // The sender may say that it is not to be inserted: by an empty id, or by ours.
+                let peer = sender.id.filter(|id| *id != self.shared.id).map(|id| Peer::new(id, from));
                 let limit = self.admission.answer_limit(standing, payload.len(), peer.is_some());
                 if let Some(peer) = peer {
                     self.report_seen(PeerSeen { peer, origin: origin.of_news() }, now);
@@ -140,8 +129,8 @@ impl Dispatcher {
     /// pause before its restart, takes only as many as its mailbox holds.
     fn report_seen(&mut self, news: PeerSeen, now: Instant) {
         let from = news.peer.addr;
-        if !self.table.try_seen(news) {
-            self.shared.counters.turned_away(Counter::NewsFull, from, &"the routing table does not keep up", now);
+        if !self.shared.handles.table.try_seen(news) {
+            self.turn_away(Counter::NewsFull, from, &"the routing table does not keep up", now);
         }
     }
 
@@ -151,10 +140,10 @@ impl Dispatcher {
     fn pass_response(&mut self, received: ResponseReceived, asked: bool, now: Instant) {
         let from = received.from;
         if asked {
-            self.queries.response(received);
-        } else if !self.queries.try_response(received) {
+            self.shared.handles.queries.response(received);
+        } else if !self.shared.handles.queries.try_response(received) {
             let why = "nothing was asked there, and the queries do not keep up";
-            self.shared.counters.turned_away(Counter::ResponsesFull, from, &why, now);
+            self.turn_away(Counter::ResponsesFull, from, &why, now);
         }
     }
 
@@ -168,27 +157,26 @@ impl Dispatcher {
         admitted
     }
 
-    fn too_fast(&self, from: SocketAddr, now: Instant) {
-        self.shared.counters.turned_away(Counter::TooFast, from, &"its source sends too fast", now);
+    fn turn_away(&self, counter: Counter, from: SocketAddr, why: &dyn Display, now: Instant) {
+        self.shared.counters.turned_away(counter, from, why, now);
     }
 
-    /// The sender of a query as a peer, unless it says that it is not to be inserted: by an empty id, or by ours.
-    fn insertable(&self, id: Option<NodeId>, from: SocketAddr) -> Option<Peer> {
-        id.filter(|id| *id != self.shared.id).map(|id| Peer::new(id, from))
+    fn too_fast(&self, from: SocketAddr, now: Instant) {
+        self.turn_away(Counter::TooFast, from, &"its source sends too fast", now);
     }
 
     fn route(&mut self, request: Request, to: ReplyTo, standing: Standing, now: Instant) {
         let legacy = to.version.is_none();
         let question = |question, key, to| AnswerFromStore { question, key, to };
         match request {
-            Request::Ping => self.socket.answer(TransmitAnswer { to, response: Response::Pong }),
+            Request::Ping => self.shared.handles.socket.answer(TransmitAnswer { to, response: Response::Pong }),
             Request::FindNode { target } => {
-                self.table.nearest(AnswerNearest { target, value_missing: false, to });
+                self.shared.handles.table.nearest(AnswerNearest { target, value_missing: false, to });
             }
-            Request::FindValue { key } => self.store.answer(question(StoreQuestion::FindValue, key, to)),
-            Request::Get { key } => self.store.answer(question(StoreQuestion::Get, key, to)),
+            Request::FindValue { key } => self.shared.handles.store.answer(question(StoreQuestion::FindValue, key, to)),
+            Request::Get { key } => self.shared.handles.store.answer(question(StoreQuestion::Get, key, to)),
             Request::CheckStore { key, .. } => {
-                self.store.answer(question(StoreQuestion::CheckStore, key, to));
+                self.shared.handles.store.answer(question(StoreQuestion::CheckStore, key, to));
             }
             Request::Set { key, value, ttl, age } => {
                 let write = StoreValue { key, value, ttl, age, cached: false, legacy, to };
@@ -207,7 +195,7 @@ impl Dispatcher {
     fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, standing: Standing, now: Instant) {
         if self.admit(to.addr, standing, WRITE_COST, now) {
             let why = "its value is neither text nor bytes";
-            self.shared.counters.turned_away(Counter::ValueUnsupported, to.addr, &why, now);
+            self.turn_away(Counter::ValueUnsupported, to.addr, &why, now);
             self.refuse(cached, to);
         }
     }
@@ -222,7 +210,7 @@ impl Dispatcher {
     fn judge_write(&mut self, mut write: StoreValue, standing: Standing, now: Instant) {
         let from = write.to.addr;
         match self.admission.admit_write(from, standing, write.to.version, now) {
-            WriteAdmission::Take => self.store.write(write),
+            WriteAdmission::Take => self.shared.handles.store.write(write),
             WriteAdmission::NoToken => {
                 // A node of ours repeats it with the token that this answer brings: nothing to warn of.
                 self.shared.counters.count(Counter::NoToken);
@@ -230,7 +218,7 @@ impl Dispatcher {
             }
             WriteAdmission::TooFast => {
                 let why = "its host writes too fast for one that can show no token";
-                self.shared.counters.turned_away(Counter::LegacyWrite, from, &why, now);
+                self.turn_away(Counter::LegacyWrite, from, &why, now);
                 self.refuse(write.cached, write.to);
             }
             WriteAdmission::AwaitVerification => {
@@ -245,19 +233,19 @@ impl Dispatcher {
     /// A refused write is acknowledged: a legacy node drops a peer after one silent query.
     fn refuse(&self, cached: bool, to: ReplyTo) {
         let response = if cached { Response::SetCached } else { Response::Set { stored: false, ttl: None } };
-        self.socket.answer(TransmitAnswer { to, response });
+        self.shared.handles.socket.answer(TransmitAnswer { to, response });
     }
 
     /// An answer that the budget of its address does not bear: as much of it as is answered in any case.
-    fn shorten(&self, HoldAnswer { to, response, .. }: HoldAnswer, now: Instant) {
-        self.shared.counters.turned_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
+    fn shorten(&self, AwaitVerification { to, response, .. }: AwaitVerification, now: Instant) {
+        self.turn_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
         let response = match response {
             Response::FindNode { .. } | Response::NoValue { .. } => response,
             // A node that knows tokens takes an answer with nothing in it, but a token, for what it is, and asks again.
             Response::Value { .. } if to.version >= Some(TOKEN_VERSION) => Response::NoValue { peers: Vec::new() },
             _ => return,
         };
-        self.socket.answer(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
+        self.shared.handles.socket.answer(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
     }
 
     /// Holds what waits for the pong to a ping that `credit` bytes pay for.
@@ -267,11 +255,11 @@ impl Dispatcher {
             Ok(held) => {
                 self.shared.counters.count(Counter::Unverified);
                 if held.ping {
-                    self.queries.ping(PingPaid { to: addr, id: None });
+                    self.shared.handles.queries.ping(PingPaid { to: addr, id: None });
                 }
             }
             Err((_, refused)) => {
-                self.shared.counters.turned_away(Counter::UnverifiedFull, addr, &refused, now);
+                self.turn_away(Counter::UnverifiedFull, addr, &refused, now);
             }
         }
     }
@@ -282,16 +270,16 @@ impl Dispatcher {
             Awaiting::Answer(answer) => {
                 let beyond = answer.payload.len().saturating_sub(limit);
                 if beyond == 0 || self.admission.spend(answer.to, beyond, now) {
-                    self.socket.encoded(answer);
+                    self.shared.handles.socket.encoded(answer);
                 } else {
-                    self.shared.counters.turned_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
+                    self.turn_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
                 }
             }
             Awaiting::Write(mut write) => {
                 // Its slot is long given back, and a value store that stands still must not collect all that is released.
                 let Ok(permit) = self.released.clone().try_acquire_owned() else {
                     let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
-                    self.shared.counters.turned_away(Counter::UnverifiedFull, write.to.addr, &why, now);
+                    self.turn_away(Counter::UnverifiedFull, write.to.addr, &why, now);
                     return;
                 };
                 write.to.permit = Some(permit);
@@ -313,13 +301,7 @@ fn ping_len(codec: Codec) -> usize {
     codec.encode(&ping).expect("a ping fits a datagram").len()
 }
 
-impl Actor for Dispatcher {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-    }
-}
+timed_actor!(Dispatcher);
 
 impl Supervised for Dispatcher {
     fn restarting(&mut self, _: &mut Self::Context) {
@@ -334,15 +316,10 @@ impl Alarmed for Dispatcher {
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for held in self.admission.expire(now) {
-            self.shared.counters.turned_away(
-                Counter::NotVerified,
-                held.addr(),
-                &"its address did not prove itself",
-                now,
-            );
+            self.turn_away(Counter::NotVerified, held.addr(), &"its address did not prove itself", now);
         }
         for to in self.admission.ping_again(now) {
-            self.queries.ping(PingPaid { to, id: None });
+            self.shared.handles.queries.ping(PingPaid { to, id: None });
         }
     }
 }
@@ -356,14 +333,14 @@ impl Receive<DatagramsReceived> for Dispatcher {
     }
 }
 
-impl Receive<HoldAnswer> for Dispatcher {
-    fn receive(&mut self, held: HoldAnswer, _: &mut Self::Context) {
+impl Receive<AwaitVerification> for Dispatcher {
+    fn receive(&mut self, held: AwaitVerification, _: &mut Self::Context) {
         let now = clock::now();
         let ReplyTo { addr: to, local, limit, .. } = held.to;
         if self.admission.standing(to, None, now) == Standing::Unknown {
             self.hold(Awaiting::Answer(TransmitEncoded { to, local, payload: held.payload }), limit, now);
         } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
-            self.socket.encoded(TransmitEncoded { to, local, payload: held.payload });
+            self.shared.handles.socket.encoded(TransmitEncoded { to, local, payload: held.payload });
         } else {
             self.shorten(held, now);
         }

@@ -4,8 +4,9 @@
 use std::any::type_name;
 use std::cell::Cell;
 
-use actix::dev::MessageResponse;
 use actix::{Actor, Context, Message};
+
+use super::reply::Later;
 
 /// How a long-lived actor takes a message that it answers at once, or not at all.
 pub(crate) trait Receive<M: Message>: Actor<Context = Context<Self>> {
@@ -13,13 +14,10 @@ pub(crate) trait Receive<M: Message>: Actor<Context = Context<Self>> {
     fn receive(&mut self, message: M, ctx: &mut Context<Self>) -> M::Result;
 }
 
-/// How a long-lived actor takes a message that it may answer later.
+/// How a long-lived actor takes a message that it answers later.
 pub trait Handler<M: Message>: Actor<Context = Context<Self>> {
-    /// The answer, or what will have it.
-    type Result: MessageResponse<Self, M>;
-
-    /// Handles `message`.
-    fn handle(&mut self, message: M, ctx: &mut Context<Self>) -> Self::Result;
+    /// Handles `message`, and returns the answer that is to come.
+    fn handle(&mut self, message: M, ctx: &mut Context<Self>) -> Later<M::Result>;
 }
 
 thread_local! {
@@ -68,7 +66,7 @@ macro_rules! take_messages {
             where
                 $handler: $crate::actors::handling::Handler<M>,
             {
-                type Result = <$handler as $crate::actors::handling::Handler<M>>::Result;
+                type Result = $crate::actors::reply::Later<M::Result>;
 
                 fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Self::Result {
                     let handle = |actor: &mut Self| $crate::actors::handling::Handler::handle(actor, message, ctx);

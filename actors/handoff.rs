@@ -5,19 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Supervised};
+use actix::{AsyncContext, Context, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::transfer::{Neighbour, NewPeers, ShutdownHandoff};
 
-use super::clock::{self, Alarm, Alarmed};
+use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
-use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    Answer, Asker, Failed, FindNeighbours, HandoffCause, HandoffHandle, Late, Leave, PeerEntered, QueriesHandle,
-    QueryEvent, QueryResult, RecipientSlow, SendQuery, StoreHandle, TableHandle, TransferEnded, ValuesSelected,
+    Answer, Asker, Failed, FindNeighbours, HandoffCause, Late, Leave, PeerEntered, QueryEvent, QueryResult,
+    RecipientSlow, SendQuery, TransferEnded, ValuesSelected,
 };
 use super::operations::runner::Runner;
 use super::operations::transfer::Transfer;
@@ -28,11 +27,6 @@ pub struct Handoff {
     shared: Rc<Shared>,
     new_peers: NewPeers,
     leaving: Option<Leaving>,
-    /// This actor.
-    handoff: HandoffHandle,
-    queries: QueriesHandle,
-    table: TableHandle,
-    store: StoreHandle,
 }
 
 /// The node is about to stop.
@@ -44,29 +38,21 @@ struct Leaving {
 }
 
 impl Handoff {
-    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
-        Self {
-            shared: shared.clone(),
-            new_peers: NewPeers::new(&shared.config),
-            leaving: None,
-            handoff: handles.handoff.clone(),
-            queries: handles.queries.clone(),
-            table: handles.table.clone(),
-            store: handles.store.clone(),
-        }
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
+        Self { shared: shared.clone(), new_peers: NewPeers::new(&shared.config), leaving: None }
     }
 
     /// Counts a new peer beyond the bound: it gets its copies by restores.
     fn turn_away(&self, new_peer: &Neighbour, now: Instant) {
         let addr = new_peer.peer.addr;
-        self.shared.counters.turned_away(Counter::HandOffRefused, addr, &"too many new peers at once", now);
+        self.shared.counters.turned_away(Counter::HandoffRefused, addr, &"too many new peers at once", now);
     }
 
     /// Pings `peer`, to see whether it is there.
     fn ping(&self, peer: Peer, ctx: &mut Context<Self>) {
         let asker = Some(Asker::new(ctx.address().recipient()));
         let request = Request::Ping;
-        self.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
+        self.shared.handles.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
     }
 
     fn shutdown(&mut self) -> Option<&mut ShutdownHandoff> {
@@ -76,12 +62,10 @@ impl Handoff {
     /// Begins the transfers that may begin now.
     fn go_on(&mut self, now: Instant) {
         if let Some(selection) = self.new_peers.selection(now) {
-            self.table.find_neighbours(FindNeighbours(HandoffCause::NewPeers(selection)));
+            self.shared.handles.table.find_neighbours(FindNeighbours(HandoffCause::NewPeers(selection)));
         }
         let transfer = |key: Arc<str>, to: &[Peer], new_peer: Option<NodeId>| {
-            let (store, handoff) = (self.store.clone(), self.handoff.clone());
-            let transfer = Transfer::new(&self.shared.config, key, to, new_peer, store, handoff);
-            Runner::run(transfer, &self.shared.lifetime, &self.queries);
+            Runner::run(Transfer::new(&self.shared, key, to, new_peer), &self.shared);
         };
         while let Some((to, copy)) = self.new_peers.next(now) {
             transfer(copy.key, &[to.peer], Some(to.peer.id));
@@ -101,13 +85,7 @@ impl Handoff {
     }
 }
 
-impl Actor for Handoff {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-    }
-}
+timed_actor!(Handoff);
 
 impl Supervised for Handoff {
     fn restarting(&mut self, _: &mut Self::Context) {
@@ -156,7 +134,7 @@ impl Receive<Leave> for Handoff {
         }
         let until = now + self.shared.config.values.hand_off_time;
         self.leaving = Some(Leaving { until, shutdown: None, answers: vec![leave.answer] });
-        self.table.find_neighbours(FindNeighbours(HandoffCause::Leaving));
+        self.shared.handles.table.find_neighbours(FindNeighbours(HandoffCause::Leaving));
     }
 }
 

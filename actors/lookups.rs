@@ -1,31 +1,31 @@
 //! Lookups: it starts them, joins equal ones, bounds how many run, and hands each result to the requests that wait for it. It
 //! starts audits and placements as well. What a result means is the caller's business.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, Context, Supervised};
+use actix::{Context, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::Tally;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
-use super::clock::{self, Alarm, Alarmed};
+use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
 use super::events::{Event, EventKind};
-use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AfterSets, AuditPlaces, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupReply, LookupResult,
-    LookupsHandle, NoLookup, PlaceValue, Placing, Priority, PublishValue, QueriesHandle, SeedLookup, SetValue,
-    StartAudit, StartLookup, StoreHandle, TableHandle,
+    AfterSets, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupOutcome, LookupResult, NoLookup,
+    PlaceValue, Priority, PublishValue, SeedLookup, SetValue, StartAudit, StartLookup,
 };
 use super::operations::audit::Audit;
 use super::operations::lookup::Lookup;
-use super::operations::operation::Operation;
 use super::operations::place::Place;
 use super::operations::runner::Runner;
+use super::outcome::Error;
 use super::queue::Queue;
 use super::shared::{GRACE, Shared};
 
@@ -38,18 +38,13 @@ pub struct Lookups {
     /// When the lookups under way count as lost, in the order of their start.
     deadlines: VecDeque<(Instant, LookupKey, u64)>,
     started: u64,
-    /// The audits that wait for the lookup of their places, by key.
-    audits: BTreeMap<Arc<str>, Vec<StartAudit>>,
-    /// This actor.
-    lookups: LookupsHandle,
-    table: TableHandle,
-    queries: QueriesHandle,
-    store: StoreHandle,
 }
 
 struct Job {
-    /// The requests that wait for the result.
-    replies: Vec<LookupReply>,
+    /// What waits for the result; `None`: nothing does, and it is wanted all the same.
+    replies: Vec<Option<oneshot::Sender<LookupOutcome>>>,
+    /// The audits that go on at the places found.
+    audits: Vec<StartAudit>,
     own_vote: Option<StoredCopy>,
     /// Which start of a lookup this is; 0 while it waits in the queue.
     start: u64,
@@ -57,68 +52,51 @@ struct Job {
     priority: Priority,
 }
 
+impl Job {
+    /// Whether the result is still waited for.
+    fn is_wanted(&self) -> bool {
+        let is_open = |reply: &Option<oneshot::Sender<_>>| reply.as_ref().is_none_or(|reply| !reply.is_closed());
+        self.replies.iter().any(is_open) || self.audits.iter().any(StartAudit::is_wanted)
+    }
+}
+
+/// The lookup of the places of `key`.
+fn places_of(key: &str) -> LookupKey {
+    LookupKey::Nodes(NodeId::of_key(key))
+}
+
 impl Lookups {
-    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         Self {
             shared: shared.clone(),
             jobs: BTreeMap::new(),
             queue: Queue::new(shared.config.lookup.max_lookups, shared.config.lookup.max_waiting_lookups),
             deadlines: VecDeque::new(),
             started: 0,
-            audits: BTreeMap::new(),
-            lookups: handles.lookups.clone(),
-            table: handles.table.clone(),
-            queries: handles.queries.clone(),
-            store: handles.store.clone(),
         }
     }
 
-    fn run<O: Operation>(&self, operation: O) -> Addr<Runner<O>> {
-        Runner::run(operation, &self.shared.lifetime, &self.queries)
-    }
-
-    /// Puts a lookup into the queue, or adds the request to an equal one; the request hears why there is no room.
-    fn look_up(&mut self, start: StartLookup) {
-        match self.enqueue(start) {
-            Ok(()) => self.start_next(clock::now()),
-            Err((reply, why)) => reply.resume(Err(why)),
-        }
-    }
-
-    /// The same, where the lookup begins with [`start_next`](Self::start_next), and the request comes back if there is no room.
-    fn enqueue(&mut self, start: StartLookup) -> Result<(), (LookupReply, NoLookup)> {
-        let StartLookup { key, priority, own_vote, reply } = start;
-        if let Some(job) = self.jobs.get_mut(&key) {
+    /// The lookup of `key`: an equal one that runs or waits, or a new one in the queue, which
+    /// [`start_next`](Self::start_next) begins.
+    fn job(&mut self, key: LookupKey, priority: Priority) -> Result<&mut Job, NoLookup> {
+        match self.jobs.entry(key) {
             // Without a bound, since it is applications that ask for the same at once, each a caller that waits. Nothing that a
             // stranger sends starts a lookup; what it stored is restored by our own schedule, once an interval.
-            job.replies.push(reply);
-            job.own_vote = job.own_vote.take().or(own_vote);
-            if job.start == 0 && priority == Priority::Foreground {
-                self.queue.raise(&key);
+            Entry::Occupied(job) => {
+                if job.get().start == 0 && priority == Priority::Foreground {
+                    self.queue.raise(job.key());
+                }
+                Ok(job.into_mut())
             }
-            return Ok(());
+            Entry::Vacant(job) if self.queue.push(job.key().clone(), priority) => {
+                Ok(job.insert(Job { replies: Vec::new(), audits: Vec::new(), own_vote: None, start: 0, priority }))
+            }
+            Entry::Vacant(_) => {
+                self.shared.counters.count(Counter::LookupRefused);
+                let limits = &self.shared.config.lookup;
+                Err(NoLookup::Refused { limit: limits.max_lookups + limits.max_waiting_lookups })
+            }
         }
-        if !self.queue.push(key.clone(), priority) {
-            self.shared.counters.count(Counter::LookupRefused);
-            let limit = self.shared.config.lookup.max_lookups + self.shared.config.lookup.max_waiting_lookups;
-            return Err((reply, NoLookup::Refused { limit }));
-        }
-        self.jobs.insert(key, Job { replies: vec![reply], own_vote, start: 0, priority });
-        Ok(())
-    }
-
-    /// The placement of a value of `key` that is `committed` meanwhile, and the lookup of its places.
-    fn placement(
-        &self,
-        key: Arc<str>,
-        priority: Priority,
-        committed: oneshot::Receiver<Placing>,
-    ) -> (Place, StartLookup) {
-        let (places, found) = oneshot::channel();
-        let target = LookupKey::Nodes(NodeId::of_key(&key));
-        let reply = LookupReply::report(places);
-        let place = Place::new(&self.shared, &self.store, key, committed, found);
-        (place, StartLookup { key: target, priority, own_vote: None, reply })
     }
 
     /// Starts those that may begin now.
@@ -126,8 +104,7 @@ impl Lookups {
         while let Some((key, priority)) = self.queue.next() {
             let Some(job) = self.jobs.get_mut(&key) else { continue };
             // The callers may have gone while it waited: then no peer is asked in vain.
-            job.replies.retain(LookupReply::is_wanted);
-            if job.replies.is_empty() {
+            if !job.is_wanted() {
                 self.jobs.remove(&key);
                 continue;
             }
@@ -140,7 +117,7 @@ impl Lookups {
                 self.started,
             ));
             self.shared.counters.count(Counter::Lookups);
-            self.table.seed(SeedLookup(key));
+            self.shared.handles.table.seed(SeedLookup(key));
         }
     }
 
@@ -154,37 +131,44 @@ impl Lookups {
         self.queue.ended(job.priority);
         let outcome = result.map(Arc::new).ok_or(NoLookup::Broken);
         if let Ok(result) = &outcome {
-            self.shared.events.emit(EventKind::LookupEnded, || Event::LookupEnded {
-                target: key.target(),
-                asked: result.asked,
-                answered: result.answered,
-                found: result.value.is_some(),
+            self.shared.events.emit(EventKind::LookupEnded, || {
+                let (Tally { asked, answered, .. }, found) = (result.trace.tally(), result.value.is_some());
+                Event::LookupEnded { target: key.target(), asked, answered, found }
             });
         }
-        for reply in job.replies {
-            reply.resume(outcome.clone());
+        for reply in job.replies.into_iter().flatten() {
+            // The caller may have gone.
+            let _ = reply.send(outcome.clone());
         }
+        self.audit(job.audits, &outcome);
         self.start_next(now);
     }
-}
 
-impl Actor for Lookups {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
+    /// Audits the key of `audits` at the places that are found. Audits that have come before that are one.
+    fn audit(&self, mut audits: Vec<StartAudit>, places: &LookupOutcome) {
+        audits.retain(StartAudit::is_wanted);
+        let Some(StartAudit { key, .. }) = audits.first() else { return };
+        let heard = || places.as_ref().map_err(|why| Error::from(*why)).and_then(|found| found.heard().map(|()| found));
+        if let Ok(found) = heard() {
+            return Runner::run(Audit::new(&self.shared.config, key.clone(), audits, found), &self.shared);
+        }
+        for audit in audits {
+            if let Err(error) = heard() {
+                // The caller may have gone.
+                let _ = audit.answer.send(Err(error));
+            }
+        }
     }
 }
+
+timed_actor!(Lookups);
 
 impl Supervised for Lookups {
     fn restarting(&mut self, _: &mut Self::Context) {
         // Operations that still run end by themselves; the callers see their answers dropped.
-        for reply in std::mem::take(&mut self.jobs).into_values().flat_map(|job| job.replies) {
-            reply.resume(Err(NoLookup::Broken));
-        }
+        self.jobs.clear();
         self.queue.clear();
         self.deadlines.clear();
-        self.audits.clear();
     }
 }
 
@@ -205,23 +189,31 @@ impl Alarmed for Lookups {
 }
 
 impl Receive<StartLookup> for Lookups {
-    fn receive(&mut self, start: StartLookup, _: &mut Self::Context) {
-        self.look_up(start);
+    fn receive(&mut self, StartLookup { key, priority, own_vote, reply }: StartLookup, _: &mut Self::Context) {
+        match self.job(key, priority) {
+            Ok(job) => {
+                job.replies.push(reply);
+                job.own_vote = job.own_vote.take().or(own_vote);
+                self.start_next(clock::now());
+            }
+            // The caller may have gone.
+            Err(why) => drop(reply.map(|reply| reply.send(Err(why)))),
+        }
     }
 }
 
 impl Receive<SetValue> for Lookups {
-    fn receive(&mut self, set: SetValue, _: &mut Self::Context) {
-        let SetValue { key, value, answer } = set;
-        let (placing, committed) = oneshot::channel();
-        let (place, lookup) = self.placement(key.clone(), Priority::Foreground, committed);
-        if let Err((_, why)) = self.enqueue(lookup) {
+    fn receive(&mut self, SetValue { key, value, answer }: SetValue, _: &mut Self::Context) {
+        let (places, found) = oneshot::channel();
+        match self.job(places_of(&key), Priority::Foreground) {
+            Ok(job) => job.replies.push(Some(places)),
             // The caller may have gone.
-            let _ = answer.send(Err(why.into()));
-            return;
+            Err(why) => return drop(answer.send(Err(why.into()))),
         }
-        self.store.publish(PublishValue { key, value, answer, placing });
-        self.run(place);
+        let (placing, committed) = oneshot::channel();
+        let place = Place::new(&self.shared, key.clone(), committed, found);
+        self.shared.handles.store.publish(PublishValue { key, value, answer, placing });
+        Runner::run(place, &self.shared);
         self.start_next(clock::now());
     }
 }
@@ -229,9 +221,9 @@ impl Receive<SetValue> for Lookups {
 impl Receive<AfterSets> for Lookups {
     fn receive(&mut self, request: AfterSets, _: &mut Self::Context) {
         match request {
-            AfterSets::Release(release) => self.store.release(release),
-            AfterSets::Pin(pin) => self.store.pin(pin),
-            AfterSets::Unpin(unpin) => self.store.unpin(unpin),
+            AfterSets::Release(release) => self.shared.handles.store.release(release),
+            AfterSets::Pin(pin) => self.shared.handles.store.pin(pin),
+            AfterSets::Unpin(unpin) => self.shared.handles.store.unpin(unpin),
         }
     }
 }
@@ -241,7 +233,7 @@ impl Receive<LaunchLookup> for Lookups {
         // It may count as lost by now.
         if let Some(job) = self.jobs.get_mut(&launch.key).filter(|job| job.start > 0) {
             let own_vote = job.own_vote.take();
-            self.run(Lookup::new(&self.shared, launch, own_vote, self.queries.clone(), self.lookups.clone()));
+            Runner::run(Lookup::new(&self.shared, launch, own_vote), &self.shared);
         }
     }
 }
@@ -253,48 +245,31 @@ impl Receive<LookupFinished> for Lookups {
 }
 
 impl Receive<StartAudit> for Lookups {
-    /// Audits of one key that come before its lookup has ended are one.
     fn receive(&mut self, audit: StartAudit, _: &mut Self::Context) {
-        let key = audit.key.clone();
-        let waiting = self.audits.entry(key.clone()).or_default();
-        waiting.push(audit);
-        if waiting.len() == 1 {
-            let (target, lookups) = (LookupKey::Nodes(NodeId::of_key(&key)), self.lookups.clone());
-            let reply = LookupReply::then(move |found| lookups.audit_at(AuditPlaces { key, found }));
-            self.look_up(StartLookup::foreground(target, reply));
-        }
-    }
-}
-
-impl Receive<AuditPlaces> for Lookups {
-    fn receive(&mut self, AuditPlaces { key, found }: AuditPlaces, _: &mut Self::Context) {
-        let mut audits = self.audits.remove(&key).unwrap_or_default();
-        audits.retain(|audit| !audit.answer.is_closed());
-        match found {
-            Ok(found) if found.heard().is_ok() && !audits.is_empty() => {
-                self.run(Audit::new(&self.shared.config, key, audits, &found));
+        match self.job(places_of(&audit.key), Priority::Foreground) {
+            Ok(job) => {
+                job.audits.push(audit);
+                self.start_next(clock::now());
             }
-            found => {
-                for audit in audits {
-                    let failed = found.as_ref().map_or_else(|why| Err((*why).into()), |found| found.heard());
-                    if let Err(error) = failed {
-                        // The caller may have gone.
-                        let _ = audit.answer.send(Err(error));
-                    }
-                }
-            }
+            // The caller may have gone.
+            Err(why) => drop(audit.answer.send(Err(why.into()))),
         }
     }
 }
 
 impl Receive<PlaceValue> for Lookups {
     fn receive(&mut self, PlaceValue(placing): PlaceValue, _: &mut Context<Self>) {
-        let (commit, committed) = oneshot::channel();
+        let key = placing.key.clone();
         let priority = if placing.answer.is_some() { Priority::Foreground } else { Priority::Background };
-        let (place, lookup) = self.placement(placing.key.clone(), priority, committed);
-        commit.send(placing).expect("the placement has the receiver");
-        self.run(place);
-        self.look_up(lookup);
+        let ((commit, committed), (places, found)) = (oneshot::channel(), oneshot::channel());
+        commit.send(placing).expect("this function has the receiver");
+        match self.job(places_of(&key), priority) {
+            Ok(job) => job.replies.push(Some(places)),
+            // The placement reports that it has ended.
+            Err(why) => places.send(Err(why)).expect("this function has the receiver"),
+        }
+        Runner::run(Place::new(&self.shared, key, committed, found), &self.shared);
+        self.start_next(clock::now());
     }
 }
 

@@ -4,19 +4,17 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Supervised};
+use actix::Supervised;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::Entropy;
 
-use super::clock::{self, Alarm, Alarmed};
-use super::handles::Handles;
+use super::clock::{self, Alarmed, timed_actor};
 use super::handling::Receive;
 use super::join_state::{Attempt, Contacts};
 use super::messages::{
-    Answer, CheckTable, ExpireValues, JoinNetwork, QueriesHandle, RefreshBuckets, RepublishDue, StoreHandle,
-    TableEmpty, TableHandle,
+    Answer, CheckTable, ExpireValues, Handles, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty,
 };
-use super::operations::join::{Aim, Join, JoinContext};
+use super::operations::join::{Aim, Join};
 use super::operations::runner::Runner;
 use super::outcome::BootstrapOutcome;
 use super::shared::Shared;
@@ -25,6 +23,8 @@ use super::shared::Shared;
 const JITTER: f64 = 0.1;
 /// Contacts named by the application that are remembered for a rejoin. Beyond it the oldest are forgotten.
 const MAX_CONTACTS: usize = 200;
+/// The shortest pause between two rounds of a duty.
+const SHORTEST_ROUND: Duration = Duration::from_millis(10);
 /// How often the table is checked for peers that answer.
 const CHECK_ROUND: Duration = Duration::from_secs(60);
 /// The pause between a join and the check whether it brought any peer, and between the first rejoin and the second; it
@@ -36,74 +36,85 @@ const LONGEST_REJOIN: Duration = Duration::from_secs(60);
 /// The actor that schedules.
 pub struct Maintenance {
     shared: Rc<Shared>,
-    schedule: Schedule,
+    /// When each of the [`DUTIES`] is due next.
+    due: [Instant; DUTIES.len()],
     contacts: Vec<String>,
     rejoin_pause: Duration,
     /// Whether the table reported that it is empty since it was last checked.
     found_empty: bool,
     entropy: Box<dyn Entropy>,
-    join_context: JoinContext,
-    queries: QueriesHandle,
-    table: TableHandle,
-    store: StoreHandle,
 }
 
-/// When each duty is due next.
-struct Schedule {
-    refresh: Instant,
-    republish: Instant,
-    expire: Instant,
-    rejoin: Instant,
+/// What is done in intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    Refresh,
+    Republish,
+    Expire,
+    Rejoin,
 }
 
-impl Schedule {
-    fn next(&self) -> Instant {
-        self.refresh.min(self.republish).min(self.expire).min(self.rejoin)
-    }
-}
-
-/// How often stale buckets are looked for: often enough that none is stale for much longer than it may be.
-fn refresh_round(config: &Config) -> Duration {
-    (config.table.bucket_refresh_interval / 6).max(Duration::from_millis(10))
-}
+const DUTIES: [Duty; 4] = [Duty::Refresh, Duty::Republish, Duty::Expire, Duty::Rejoin];
 
 /// How often republishing and restoring are looked after. Each value has its own jittered time; this is how late it may be.
 pub(super) fn republish_round(config: &Config) -> Duration {
     let shortest = config.values.restore_interval.min(config.effective_republish_interval());
-    (shortest / 20).clamp(Duration::from_millis(10), Duration::from_secs(60))
-}
-
-/// How often expired values are swept. They are never served, swept or not.
-fn expiry_round(config: &Config) -> Duration {
-    config.table.bucket_refresh_interval.min(config.values.key_expiry / 4).max(Duration::from_millis(10))
+    (shortest / 20).clamp(SHORTEST_ROUND, Duration::from_secs(60))
 }
 
 impl Maintenance {
-    pub(crate) fn new(shared: &Rc<Shared>, join_context: JoinContext, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         let now = clock::now();
         let mut maintenance = Self {
             shared: shared.clone(),
-            schedule: Schedule { refresh: now, republish: now, expire: now, rejoin: now },
+            due: [now; DUTIES.len()],
             contacts: Vec::new(),
             rejoin_pause: FIRST_REJOIN,
             found_empty: false,
             entropy: shared.entropy(4),
-            join_context,
-            queries: handles.queries.clone(),
-            table: handles.table.clone(),
-            store: handles.store.clone(),
         };
         maintenance.schedule_all(now);
         maintenance
     }
 
+    /// How often `duty` is done.
+    fn round(&self, duty: Duty) -> Duration {
+        let Config { table, values, .. } = &self.shared.config;
+        match duty {
+            // Often enough that no bucket is stale for much longer than it may be.
+            Duty::Refresh => (table.bucket_refresh_interval / 6).max(SHORTEST_ROUND),
+            Duty::Republish => republish_round(&self.shared.config),
+            // Expired values are never served, swept or not.
+            Duty::Expire => table.bucket_refresh_interval.min(values.key_expiry / 4).max(SHORTEST_ROUND),
+            Duty::Rejoin => CHECK_ROUND,
+        }
+    }
+
+    fn schedule(&mut self, duty: Duty, round: Duration, now: Instant) {
+        self.due[duty as usize] = now + self.jittered(round);
+    }
+
     fn schedule_all(&mut self, now: Instant) {
-        self.schedule = Schedule {
-            refresh: now + self.jittered(refresh_round(&self.shared.config)),
-            republish: now + self.jittered(republish_round(&self.shared.config)),
-            expire: now + self.jittered(expiry_round(&self.shared.config)),
-            rejoin: now + self.jittered(FIRST_REJOIN),
-        };
+        for duty in DUTIES {
+            let round = if duty == Duty::Rejoin { FIRST_REJOIN } else { self.round(duty) };
+            self.schedule(duty, round, now);
+        }
+    }
+
+    fn carry_out(&mut self, duty: Duty) {
+        let Handles { table, store, .. } = &self.shared.handles;
+        match duty {
+            Duty::Refresh => table.refresh(RefreshBuckets { all: false }),
+            Duty::Republish => store.republish_due(RepublishDue),
+            Duty::Expire => store.expire(ExpireValues),
+            Duty::Rejoin => {
+                // Until the table reports that it is empty, this is a check, not a rejoin.
+                if !std::mem::take(&mut self.found_empty) {
+                    self.rejoin_pause = FIRST_REJOIN;
+                }
+                table.check(CheckTable);
+            }
+        }
     }
 
     fn jittered(&mut self, base: Duration) -> Duration {
@@ -121,18 +132,11 @@ impl Maintenance {
     }
 
     fn join(&self, contacts: Vec<String>, attempt: Attempt, answer: Option<Answer<BootstrapOutcome>>) {
-        let join = Join::new(&self.shared, &self.join_context, contacts, Aim::Join(answer), Some(attempt));
-        Runner::run(join, &self.shared.lifetime, &self.queries);
+        Runner::run(Join::new(&self.shared, contacts, Aim::Join(answer), Some(attempt)), &self.shared);
     }
 }
 
-impl Actor for Maintenance {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-    }
-}
+timed_actor!(Maintenance);
 
 impl Supervised for Maintenance {
     fn restarting(&mut self, _: &mut Self::Context) {
@@ -143,30 +147,16 @@ impl Supervised for Maintenance {
 
 impl Alarmed for Maintenance {
     fn next_alarm(&self) -> Option<Instant> {
-        Some(self.schedule.next())
+        self.due.iter().min().copied()
     }
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
-        // The next time is set first: a duty that fails does not stop the next round.
-        if self.schedule.refresh <= now {
-            self.schedule.refresh = now + self.jittered(refresh_round(&self.shared.config));
-            self.table.refresh(RefreshBuckets { all: false });
-        }
-        if self.schedule.republish <= now {
-            self.schedule.republish = now + self.jittered(republish_round(&self.shared.config));
-            self.store.republish_due(RepublishDue);
-        }
-        if self.schedule.expire <= now {
-            self.schedule.expire = now + self.jittered(expiry_round(&self.shared.config));
-            self.store.expire(ExpireValues);
-        }
-        if self.schedule.rejoin <= now {
-            // Until the table reports that it is empty, this is a check, not a rejoin.
-            if !std::mem::take(&mut self.found_empty) {
-                self.rejoin_pause = FIRST_REJOIN;
+        for duty in DUTIES {
+            if self.due[duty as usize] <= now {
+                // The next time is set first: a duty that fails does not stop the next round.
+                self.schedule(duty, self.round(duty), now);
+                self.carry_out(duty);
             }
-            self.schedule.rejoin = now + self.jittered(CHECK_ROUND);
-            self.table.check(CheckTable);
         }
     }
 }
@@ -176,7 +166,7 @@ impl Receive<JoinNetwork> for Maintenance {
         self.remember(&join.contacts);
         // If this brings no peer, the next try is not far.
         self.rejoin_pause = FIRST_REJOIN;
-        self.schedule.rejoin = clock::now() + self.jittered(FIRST_REJOIN);
+        self.schedule(Duty::Rejoin, FIRST_REJOIN, clock::now());
         self.join(join.contacts, join.attempt, join.answer);
     }
 }
@@ -192,7 +182,7 @@ impl Receive<TableEmpty> for Maintenance {
         self.found_empty = true;
         let pause = self.jittered(self.rejoin_pause);
         self.rejoin_pause = (self.rejoin_pause * 2).min(LONGEST_REJOIN);
-        self.schedule.rejoin = clock::now() + pause;
+        self.due[Duty::Rejoin as usize] = clock::now() + pause;
         tracing::info!(contacts = contacts.len(), next_in = ?pause, "no peer is known: joining again");
         let attempt = empty.attempt.unwrap_or_else(|| self.shared.joined.attempt(Contacts::Again));
         self.join(contacts, attempt, None);

@@ -31,14 +31,14 @@ pub use super::supervision::StopReason;
 pub struct SetOutcome {
     /// Peers that were asked to hold the value.
     pub asked: usize,
-    /// Peers that hold it now, by their own word.
+    /// Peers that hold it now, as they say.
     pub stored: usize,
     /// Peers that refused it.
     pub refused: usize,
     /// Peers that did not answer.
     pub silent: usize,
     /// How long the value lives at its holders unless it is republished, which this node does until it stops or releases the
-    /// key: the shortest time, in whole seconds, that one of them told. `None` where none did: legacy nodes tell nothing, and
+    /// key: the shortest time, in whole seconds, that one of them reported. `None` where none did: legacy nodes report none, and
     /// have their own setting.
     #[serde(serialize_with = "seconds::option::serialize")]
     pub expires_in: Option<Duration>,
@@ -71,7 +71,7 @@ pub enum GetResult {
     Found {
         /// The value.
         value: Value,
-        /// Who had it; `None`: this node itself.
+        /// The peer that had it; `None`: this node itself.
         holder: Option<Peer>,
         /// How long the copy that was read lives, where that is known.
         #[serde(serialize_with = "seconds::option::serialize")]
@@ -110,11 +110,11 @@ pub enum GetResult {
 pub enum FoundValue {
     /// The value.
     Value(Value),
-    /// Nobody asked holds it; these are the nearest peers, nearest first.
+    /// No peer that was asked holds it; these are the nearest peers, nearest first.
     Peers(Vec<Peer>),
 }
 
-/// How a key is held in the network at one moment, by the word of those who should hold it. This node itself is not among
+/// How a key is held in the network at one moment, as the nodes report that should hold it. This node itself is not among
 /// them; see [`Health::here`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -127,7 +127,7 @@ pub struct Health {
     /// where legacy nodes are around, which look for values, and put them, where their own tables point
     /// (`mixed_placement`). A dead one stands here as silent.
     pub beyond: Replicas,
-    /// The shortest life of a copy that its holder told: legacy nodes tell none.
+    /// The shortest life of a copy that its holder reported: legacy nodes report none.
     #[serde(serialize_with = "seconds::option::serialize")]
     pub earliest_expiry: Option<Duration>,
     /// The copy that this node itself holds.
@@ -149,7 +149,7 @@ pub struct HeldHere {
 }
 
 impl Health {
-    /// How many of the k nearest hold the value, by their own word.
+    /// How many of the k nearest hold the value, as they say.
     pub fn confirmed(&self) -> usize {
         self.nearest.confirmed.len()
     }

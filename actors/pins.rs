@@ -5,20 +5,17 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Message, Supervised};
+use actix::{Addr, AsyncContext, Message, Supervised};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::pins::{Count, PinnedKeys, PinsSnapshot};
 use kademlia_dynamic::protocol::store::Class;
 use tokio::sync::oneshot;
 
-use super::clock::{self, Alarm, Alarmed};
+use super::clock::{self, Alarmed, timed_actor};
 use super::events::{Event, EventKind};
-use super::handles::Handles;
 use super::handling::Receive;
-use super::messages::{
-    AuditKey, DescribePins, PublicationEnded, RepublishKey, StoreHandle, UnpinKey, UnwatchKey, WatchKey,
-};
+use super::messages::{AuditKey, DescribePins, PublicationEnded, RepublishKey, UnpinKey, UnwatchKey, WatchKey};
 use super::outcome::{Error, Health, SetOutcome};
 use super::shared::Shared;
 
@@ -28,7 +25,6 @@ pub struct Pins {
     /// It outlives a panic: pinned keys stay pinned.
     pinned: PinnedKeys,
     entropy: Box<dyn Entropy>,
-    store: StoreHandle,
 }
 
 /// Pins → itself: the audit of this number is over.
@@ -48,9 +44,9 @@ struct RepairEnded {
 }
 
 impl Pins {
-    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         let (pinned, entropy) = (PinnedKeys::new(&shared.config), shared.entropy(5));
-        Self { shared: shared.clone(), pinned, entropy, store: handles.store.clone() }
+        Self { shared: shared.clone(), pinned, entropy }
     }
 
     /// Waits for an answer outside of this actor: as many wait as audits run at once.
@@ -64,15 +60,8 @@ impl Pins {
         M: Message<Result = ()> + Send + 'static,
         Self: Receive<M>,
     {
-        let patience = self.shared.patience();
-        self.shared.lifetime.spawn(async move {
-            let result = match tokio::time::timeout(patience, answer).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(Error::Interrupted),
-                Err(_) => Err(Error::TookTooLong(patience)),
-            };
-            pins.do_send(ended(result));
-        });
+        let answered = self.shared.answered(answer, self.shared.patience());
+        self.shared.lifetime.spawn(async move { pins.do_send(ended(answered.await.and_then(|result| result))) });
     }
 
     fn counted(&mut self, number: u64, count: Count, pins: Addr<Self>) {
@@ -87,19 +76,13 @@ impl Pins {
         }
         if finding.repair {
             let (answer, answered) = oneshot::channel();
-            self.store.republish(RepublishKey { key, answer });
+            self.shared.handles.store.republish(RepublishKey { key, answer });
             self.wait(answered, pins, move |result| RepairEnded { number, result });
         }
     }
 }
 
-impl Actor for Pins {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-    }
-}
+timed_actor!(Pins);
 
 impl Supervised for Pins {
     fn restarting(&mut self, _: &mut Self::Context) {
@@ -115,20 +98,19 @@ impl Alarmed for Pins {
     fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
         while let Some((number, key)) = self.pinned.next_audit(now) {
             let (answer, answered) = oneshot::channel();
-            self.store.audit(AuditKey { key, answer });
+            self.shared.handles.store.audit(AuditKey { key, answer });
             self.wait(answered, ctx.address(), move |result| AuditEnded { number, result });
         }
     }
 }
 
 impl Receive<WatchKey> for Pins {
-    fn receive(&mut self, watch: WatchKey, _: &mut Self::Context) {
-        let WatchKey { key, min_replicas, was_pinned, answer } = watch;
+    fn receive(&mut self, WatchKey { key, min_replicas, was_pinned, answer }: WatchKey, _: &mut Self::Context) {
         let result = self.pinned.pin(key.clone(), min_replicas, clock::now(), &mut *self.entropy);
         let result = result.map_err(|full| {
             // A key may be pinned against others and not be known here: it was so when the node was started again.
             if !was_pinned {
-                self.store.unpin(UnpinKey { key, answer: None });
+                self.shared.handles.store.unpin(UnpinKey { key, answer: None });
             }
             Error::Busy { what: "keys that can be pinned", limit: full.limit }
         });
@@ -138,8 +120,7 @@ impl Receive<WatchKey> for Pins {
 }
 
 impl Receive<UnwatchKey> for Pins {
-    fn receive(&mut self, unwatch: UnwatchKey, _: &mut Self::Context) {
-        let UnwatchKey { key, was_pinned, answer } = unwatch;
+    fn receive(&mut self, UnwatchKey { key, was_pinned, answer }: UnwatchKey, _: &mut Self::Context) {
         let watched = self.pinned.unpin(&key);
         // The caller may have gone.
         let _ = answer.send(Ok(watched || was_pinned));
@@ -153,8 +134,7 @@ impl Receive<PublicationEnded> for Pins {
 }
 
 impl Receive<AuditEnded> for Pins {
-    fn receive(&mut self, ended: AuditEnded, ctx: &mut Self::Context) {
-        let AuditEnded { number, result } = ended;
+    fn receive(&mut self, AuditEnded { number, result }: AuditEnded, ctx: &mut Self::Context) {
         match result {
             Ok(health) if health.here.is_none_or(|here| here.class != Class::Published) => {
                 if let Some(key) = self.pinned.no_longer_published(number) {
@@ -180,8 +160,7 @@ impl Receive<AuditEnded> for Pins {
 }
 
 impl Receive<RepairEnded> for Pins {
-    fn receive(&mut self, ended: RepairEnded, _: &mut Self::Context) {
-        let RepairEnded { number, result } = ended;
+    fn receive(&mut self, RepairEnded { number, result }: RepairEnded, _: &mut Self::Context) {
         let now = clock::now();
         let outcome = match result {
             // The newer value has a placement of its own, and is audited as this one was.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, Context, Supervised};
+use actix::Supervised;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::liveness::NamedBy;
@@ -13,15 +13,13 @@ use kademlia_dynamic::protocol::message::{QueryId, Request, Response, TOKEN_VERS
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::{Late, Pending, PendingCounts, Reject, Target};
 
-use super::clock::{self, Alarm, Alarmed};
+use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
 use super::deferred::Deferred;
-use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    self, AddressVerified, Answered, Asker, CountQueries, DispatcherHandle, Failed, PeerAnswered, PeerReplaced,
-    PeerSeen, PeerSilent, PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery,
-    SocketHandle, TableHandle, TransmitQuery,
+    self, AddressVerified, Answered, Asker, CountQueries, Failed, PeerAnswered, PeerLost, PeerSeen, PingPaid,
+    QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
 use super::shared::Shared;
 
@@ -32,9 +30,6 @@ pub struct Queries {
     /// Queries that wait for the first answer of an address.
     deferred: Deferred<(Request, Waiting)>,
     entropy: Box<dyn Entropy>,
-    socket: SocketHandle,
-    dispatcher: DispatcherHandle,
-    table: TableHandle,
 }
 
 /// A query that has not ended.
@@ -86,6 +81,11 @@ impl Waiting {
         self.asker.as_ref().is_some_and(Asker::is_gone)
     }
 
+    /// Reports that it was not sent, or that it is not known what became of it.
+    fn unsent(&self) {
+        self.report(QueryResult::Failed(Failed::Unsent));
+    }
+
     fn report(&self, result: QueryResult) {
         if let Some(asker) = &self.asker {
             asker.report(QueryEvent { to: self.to, id: self.id, result });
@@ -94,29 +94,21 @@ impl Waiting {
 }
 
 impl Queries {
-    pub(crate) fn new(shared: &Rc<Shared>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         Self {
             shared: shared.clone(),
             pending: Pending::new(&shared.config),
             deferred: Deferred::default(),
             entropy: shared.entropy(1),
-            socket: handles.socket.clone(),
-            dispatcher: handles.dispatcher.clone(),
-            table: handles.table.clone(),
         }
-    }
-
-    /// Under which id we ask: a node that must not be inserted claims the id of the asked, or none (docs/wire.md, 2.4).
-    fn claim(&self, asked: Option<NodeId>) -> Option<NodeId> {
-        self.shared.insertable_id().or(asked)
     }
 
     fn silent(&mut self, waiting: &Waiting) {
         self.shared.counters.count(Counter::Silent);
         tracing::debug!(to = %waiting.to, "query not answered in time");
-        self.socket.over(QueryOver { to: waiting.to });
+        self.shared.handles.socket.over(QueryOver { to: waiting.to });
         if let Some(id) = waiting.id {
-            self.table.silent(PeerSilent(Peer::new(id, waiting.to)));
+            self.shared.handles.table.lost(PeerLost::Silent(Peer::new(id, waiting.to)));
         }
         waiting.report(QueryResult::Failed(Failed::Silent));
     }
@@ -129,16 +121,18 @@ impl Queries {
         let kind = request.name();
         // Each byte of what a request pays for counts.
         let token = self.pending.token(to, now).filter(|_| waiting.named_by != NamedBy::Request);
-        let query = TransmitQuery { id, to, claim: self.claim(asked), token, request, again: false };
+        // A node that must not be inserted claims the id of the asked, or none (docs/wire.md, 2.4).
+        let claim = self.shared.insertable_id().or(asked);
+        let query = TransmitQuery { id, to, claim, token, request, again: false };
         let waiting = Waiting { query: Some(query.clone()), ..waiting };
         match self.pending.begin(id, target, kind, waiting, now) {
             Ok(()) => {
                 tracing::debug!(%to, query = kind, "query sent");
-                self.socket.query(query);
+                self.shared.handles.socket.query(query);
             }
             Err((waiting, why)) => {
                 self.shared.counters.turned_away(Counter::QueryRefused, to, &why, now);
-                waiting.report(QueryResult::Failed(Failed::Unsent));
+                waiting.unsent();
             }
         }
     }
@@ -146,13 +140,11 @@ impl Queries {
     /// One more query goes to an address that has been sent enough: it waits while an answer may come.
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let to = waiting.to;
-        let refused = if self.pending.is_awaited(to) {
-            waiting.report(QueryResult::Late(messages::Late::Deferred));
-            self.deferred.defer(to, (request, waiting)).err()
-        } else {
-            Some((request, waiting))
-        };
-        if let Some((_, waiting)) = refused {
+        if !self.pending.is_awaited(to) {
+            return self.not_asked_again(&waiting, now);
+        }
+        waiting.report(QueryResult::Late(messages::Late::Deferred));
+        if let Err((_, waiting)) = self.deferred.defer(to, (request, waiting)) {
             self.not_asked_again(&waiting, now);
         }
     }
@@ -169,27 +161,21 @@ impl Queries {
     fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
         let why = "it was sent enough queries, and never answered";
         self.shared.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
-        waiting.report(QueryResult::Failed(Failed::Unsent));
+        waiting.unsent();
     }
 }
 
-impl Actor for Queries {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        Alarm::spawn::<Self>(ctx);
-    }
-}
+timed_actor!(Queries);
 
 impl Supervised for Queries {
     fn restarting(&mut self, _: &mut Self::Context) {
         // What was in flight is not known to be right any more: that is reported to the actors that wait, and no peer is blamed.
         for waiting in self.pending.fail_all() {
-            self.socket.over(QueryOver { to: waiting.to });
-            waiting.report(QueryResult::Failed(Failed::Unsent));
+            self.shared.handles.socket.over(QueryOver { to: waiting.to });
+            waiting.unsent();
         }
         for (_, waiting) in self.deferred.release_all() {
-            waiting.report(QueryResult::Failed(Failed::Unsent));
+            waiting.unsent();
         }
         self.pending = Pending::new(&self.shared.config);
     }
@@ -206,7 +192,7 @@ impl Alarmed for Queries {
                 Late::Slow => waiting.report(QueryResult::Late(messages::Late::Slow)),
                 Late::Resend => {
                     if let Some(query) = waiting.again() {
-                        self.socket.query(query);
+                        self.shared.handles.socket.query(query);
                         waiting.report(QueryResult::Late(messages::Late::Resent));
                     }
                 }
@@ -220,8 +206,7 @@ impl Alarmed for Queries {
 }
 
 impl Receive<SendQuery> for Queries {
-    fn receive(&mut self, query: SendQuery, _: &mut Self::Context) {
-        let SendQuery { to, id, request, asker } = query;
+    fn receive(&mut self, SendQuery { to, id, request, asker }: SendQuery, _: &mut Self::Context) {
         // An address that the application itself wants to reach is no victim of others.
         let own_wish = id.is_none() && asker.is_some();
         let named_by = if own_wish { NamedBy::Application } else { NamedBy::Others };
@@ -246,8 +231,8 @@ impl Receive<PingPaid> for Queries {
 impl Receive<QueryUnsent> for Queries {
     fn receive(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
-            self.socket.over(QueryOver { to: waiting.to });
-            waiting.report(QueryResult::Failed(Failed::Unsent));
+            self.shared.handles.socket.over(QueryOver { to: waiting.to });
+            waiting.unsent();
             self.give_up_waiting(waiting.to, clock::now());
         }
     }
@@ -275,7 +260,7 @@ impl Receive<ResponseReceived> for Queries {
         if let Some(token) = token.filter(|_| from == waiting.to) {
             self.pending.given(from, token, now);
         }
-        self.socket.over(QueryOver { to: waiting.to });
+        self.shared.handles.socket.over(QueryOver { to: waiting.to });
         for (request, deferred) in self.deferred.release(&waiting.to) {
             if !deferred.is_obsolete() {
                 self.begin(request, deferred, now);
@@ -283,18 +268,20 @@ impl Receive<ResponseReceived> for Queries {
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
         if from == waiting.to && self.shared.config.verification.source_verification.covers(&from.ip()) {
-            self.dispatcher.verified(AddressVerified { addr: from, version });
+            self.shared.handles.dispatcher.verified(AddressVerified { addr: from, version });
         }
         let peer = sender.map(|sender| Peer::new(sender, waiting.to));
         match (peer, waiting.id) {
             (_, Some(expected)) if answered.wrong_id => {
-                self.table.replaced(PeerReplaced(Peer::new(expected, waiting.to)));
+                self.shared.handles.table.lost(PeerLost::Replaced(Peer::new(expected, waiting.to)));
                 // It has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
-                    self.table.seen(PeerSeen { peer, origin: origin.of_news() });
+                    self.shared.handles.table.seen(PeerSeen { peer, origin: origin.of_news() });
                 }
             }
-            (Some(peer), _) => self.table.answered(PeerAnswered { peer, version, origin: origin.of_news() }),
+            (Some(peer), _) => {
+                self.shared.handles.table.answered(PeerAnswered { peer, version, origin: origin.of_news() })
+            }
             (None, _) => {}
         }
         if !answered.wrong_id

@@ -12,21 +12,43 @@ use kademlia_dynamic::protocol::value::Value;
 use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome};
 use super::snapshot::Snapshot;
 
-/// Implements `new` for requests that name a key and nothing else.
+/// Defines requests that name a key and nothing else, with what they end in.
 macro_rules! of_key {
-    ($($request:ident),*) => {$(
+    ($($(#[doc = $doc:literal])* $request:ident -> $outcome:ty;)*) => {$(
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone)]
+        pub struct $request {
+            /// The key.
+            pub key: Arc<str>,
+        }
+
         impl $request {
             /// The request about `key`.
             pub fn new(key: impl AsRef<str>) -> Self {
                 Self { key: key.as_ref().into() }
             }
         }
+
+        impl Message for $request {
+            type Result = Result<$outcome, Error>;
+        }
     )*};
 }
 
-of_key!(CheckHealth, FindValue, Release, Unpin, CopyOf);
+of_key! {
+    /// See which nodes hold a key: the k nodes nearest to it are looked up, and each is asked.
+    CheckHealth -> Health;
+    /// Find a value in the network, or the nodes nearest to its key. What is held here is not looked at.
+    FindValue -> FoundValue;
+    /// No longer republish a key. The copies in the network live on until they expire. Says whether it was published here.
+    Release -> bool;
+    /// Unpin a key. It stays published. The result is whether it was pinned.
+    Unpin -> bool;
+    /// Look whether a copy of this key is held here, and which. No peer is asked.
+    CopyOf -> Option<StoredCopy>;
+}
 
-/// Read a value, from here or from the network. Equal reads are one lookup, so a trace may tell of queries that were sent
+/// Read a value, from here or from the network. Equal reads are one lookup, so a trace may contain queries that were sent
 /// before this one was made.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<GetOutcome, Error>")]
@@ -63,10 +85,10 @@ pub struct GetOptions {
     /// Between equals the value held here wins, then the one that the peer nearest to the key gave. Where fewer hold a
     /// value, it is the best of what there is: `votes` in the outcome says how many agreed.
     ///
-    /// It costs a query or two for each more, and a lookup to its end where fewer hold the value. It helps against those who
-    /// answer falsely from one network, not against those who overwrite a value at its holders.
+    /// It costs a query or two for each more, and a lookup to its end where fewer hold the value. It helps against peers that
+    /// answer falsely from one network, not against writers that overwrite a value at its holders.
     pub quorum: usize,
-    /// Whether the outcome tells how the value was looked for: [`GetOutcome::trace`]. Defaults to `false`.
+    /// Whether the outcome says how the value was looked for: [`GetOutcome::trace`]. Defaults to `false`.
     pub trace: bool,
 }
 
@@ -88,14 +110,6 @@ impl GetOptions {
     pub fn trace(self, trace: bool) -> Self {
         Self { trace, ..self }
     }
-}
-
-/// See who holds a key: the k nodes nearest to it are looked up, and each is asked.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Health, Error>")]
-pub struct CheckHealth {
-    /// The key.
-    pub key: Arc<str>,
 }
 
 /// Publish a value: hold it here, place it in the network, and republish it until the key is released.
@@ -123,15 +137,7 @@ pub struct FindNode {
     pub target: NodeId,
 }
 
-/// Find a value in the network, or the nodes nearest to its key. What is held here is not looked at.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<FoundValue, Error>")]
-pub struct FindValue {
-    /// The key.
-    pub key: Arc<str>,
-}
-
-/// See whether somebody answers at an address, and who.
+/// See whether a node answers at an address, and which.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Pong, Error>")]
 pub struct Ping {
@@ -146,7 +152,7 @@ impl Ping {
     }
 }
 
-/// Join a network through these contacts. They are remembered for when nobody is known any more.
+/// Join a network through these contacts. They are remembered for when no peer is known any more.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<BootstrapOutcome, Error>")]
 pub struct Bootstrap {
@@ -165,14 +171,6 @@ impl Bootstrap {
     }
 }
 
-/// No longer republish a key. The copies in the network live on until they expire. Says whether it was published here.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<bool, Error>")]
-pub struct Release {
-    /// The key.
-    pub key: Arc<str>,
-}
-
 /// Pin a key that this node publishes: watch its replicas, and let no other writer supersede it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
@@ -188,22 +186,6 @@ impl Pin {
     pub fn new(key: impl AsRef<str>, min_replicas: usize) -> Self {
         Self { key: key.as_ref().into(), min_replicas }
     }
-}
-
-/// Unpin a key. It stays published. The result is whether it was pinned.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<bool, Error>")]
-pub struct Unpin {
-    /// The key.
-    pub key: Arc<str>,
-}
-
-/// Look whether a copy of this key is held here, and which. Nobody is asked.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Option<StoredCopy>, Error>")]
-pub struct CopyOf {
-    /// The key.
-    pub key: Arc<str>,
 }
 
 /// Look in: table, store, queries and counters.

@@ -14,13 +14,11 @@ use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours};
 
 use super::clock;
 use super::events::{Event, EventKind};
-use super::handles::Handles;
 use super::handling::Receive;
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, HandoffHandle, LaunchLookup, LookupKey, LookupReply,
-    LookupsHandle, MaintenanceHandle, PeerAnswered, PeerEntered, PeerReplaced, PeerSeen, PeerSilent, PingPaid,
-    Priority, QueriesHandle, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery, SocketHandle,
-    StartLookup, StoreHandle, TableEmpty, TransmitAnswer,
+    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupKey, PeerAnswered, PeerEntered,
+    PeerLost, PeerSeen, PingPaid, Priority, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery,
+    StartLookup, TableEmpty, TransmitAnswer,
 };
 use super::shared::Shared;
 
@@ -43,12 +41,6 @@ pub struct RoutingTable {
     /// Whether the store keeps peers beyond the process.
     lasting: bool,
     entropy: Box<dyn Entropy>,
-    socket: SocketHandle,
-    queries: QueriesHandle,
-    lookups: LookupsHandle,
-    maintenance: MaintenanceHandle,
-    store: StoreHandle,
-    handoff: HandoffHandle,
 }
 
 /// Whether any peer answers.
@@ -64,7 +56,7 @@ enum Network {
 
 impl RoutingTable {
     /// A table that begins empty. `once_known` are the peers of the last process; `None` where none outlive it.
-    pub(crate) fn new(shared: &Rc<Shared>, once_known: Option<Vec<Peer>>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, once_known: Option<Vec<Peer>>) -> Self {
         Self {
             shared: shared.clone(),
             table: Table::new(shared.id, &shared.config, clock::now()),
@@ -72,17 +64,16 @@ impl RoutingTable {
             once_known: once_known.unwrap_or_default(),
             network: Network::Unknown,
             entropy: shared.entropy(2),
-            socket: handles.socket.clone(),
-            queries: handles.queries.clone(),
-            lookups: handles.lookups.clone(),
-            maintenance: handles.maintenance.clone(),
-            store: handles.store.clone(),
-            handoff: handles.handoff.clone(),
         }
     }
 
     fn ping(&self, peer: Peer) {
-        self.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request: Request::Ping, asker: None });
+        self.shared.handles.queries.send(SendQuery {
+            to: peer.addr,
+            id: Some(peer.id),
+            request: Request::Ping,
+            asker: None,
+        });
     }
 
     /// Does what an event of the table asks for.
@@ -107,7 +98,7 @@ impl RoutingTable {
         peers.truncate(REMEMBERED);
         self.once_known = peers;
         if self.lasting {
-            self.store.remember(RememberPeers(self.once_known.clone()));
+            self.shared.handles.store.remember(RememberPeers(self.once_known.clone()));
         }
     }
 
@@ -123,8 +114,8 @@ impl RoutingTable {
         for prefix in prefixes {
             let key = LookupKey::Nodes(prefix.random_id(&mut *self.entropy));
             // A bucket whose lookup is refused becomes due again.
-            let (priority, reply) = (Priority::Background, LookupReply::then(drop));
-            self.lookups.start(StartLookup { key, priority, own_vote: None, reply });
+            let start = StartLookup { key, priority: Priority::Background, own_vote: None, reply: None };
+            self.shared.handles.lookups.start(start);
         }
     }
 }
@@ -150,7 +141,7 @@ impl Receive<PeerSeen> for RoutingTable {
         match self.table.peer_asked(seen.peer, clock::now()) {
             // The sender has paid for a ping to itself, and for none to another address.
             Sighting::Verify(peer) if peer.addr == seen.peer.addr => {
-                self.queries.ping(PingPaid { to: peer.addr, id: Some(peer.id) });
+                self.shared.handles.queries.ping(PingPaid { to: peer.addr, id: Some(peer.id) });
             }
             Sighting::Verify(peer) => self.ping(peer),
             Sighting::Known | Sighting::Ignored => {}
@@ -173,21 +164,17 @@ impl Receive<PeerAnswered> for RoutingTable {
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
             let legacy = answered.version.is_none();
-            self.handoff.entered(PeerEntered(Neighbour { peer: answered.peer, legacy }));
+            self.shared.handles.handoff.entered(PeerEntered(Neighbour { peer: answered.peer, legacy }));
         }
     }
 }
 
-impl Receive<PeerSilent> for RoutingTable {
-    fn receive(&mut self, silent: PeerSilent, _: &mut Self::Context) {
-        let outcome = self.table.peer_silent(&silent.0, clock::now());
-        self.carry_out(outcome);
-    }
-}
-
-impl Receive<PeerReplaced> for RoutingTable {
-    fn receive(&mut self, replaced: PeerReplaced, _: &mut Self::Context) {
-        let outcome = self.table.peer_replaced(&replaced.0);
+impl Receive<PeerLost> for RoutingTable {
+    fn receive(&mut self, lost: PeerLost, _: &mut Self::Context) {
+        let outcome = match lost {
+            PeerLost::Silent(peer) => self.table.peer_silent(&peer, clock::now()),
+            PeerLost::Replaced(peer) => self.table.peer_replaced(&peer),
+        };
         self.carry_out(outcome);
     }
 }
@@ -196,13 +183,13 @@ impl Receive<AnswerNearest> for RoutingTable {
     fn receive(&mut self, asked: AnswerNearest, _: &mut Self::Context) {
         let peers = self.table.nearest_for(&asked.target, self.shared.config.lookup.k, &asked.to.addr);
         let response = if asked.value_missing { Response::NoValue { peers } } else { Response::FindNode { peers } };
-        self.socket.answer(TransmitAnswer { to: asked.to, response });
+        self.shared.handles.socket.answer(TransmitAnswer { to: asked.to, response });
     }
 }
 
 impl Receive<FindNeighbours> for RoutingTable {
     fn receive(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
-        self.store.select(SelectValues { cause, neighbours: self.neighbours() });
+        self.shared.handles.store.select(SelectValues { cause, neighbours: self.neighbours() });
     }
 }
 
@@ -212,7 +199,7 @@ impl Receive<SeedLookup> for RoutingTable {
         let target = key.target();
         self.table.lookup_done(&target, clock::now());
         let seeds = self.table.nearest(&target, SEEDS_PER_K * self.shared.config.lookup.k);
-        self.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
+        self.shared.handles.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }
 }
 
@@ -230,7 +217,10 @@ impl Receive<CheckTable> for RoutingTable {
                 self.network = Network::Lost;
                 self.shared.events.emit(EventKind::NetworkLost, || Event::NetworkLost);
             }
-            self.maintenance.table_empty(TableEmpty { once_known: self.once_known.clone(), attempt: None });
+            self.shared
+                .handles
+                .maintenance
+                .table_empty(TableEmpty { once_known: self.once_known.clone(), attempt: None });
         }
         if !self.table.is_empty() {
             self.remember();

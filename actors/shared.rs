@@ -1,6 +1,7 @@
 //! What the actors of one node share: its identity and settings, and what outlives each of them.
 
 use std::net::SocketAddr;
+use std::rc::Weak;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,18 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
+use tokio::sync::oneshot;
 
 use super::clock::SystemEntropy;
 use super::counters::Counters;
 use super::join_state::JoinState;
+use super::messages::Handles;
+use super::operations::join::resolver::Resolver;
+use super::outcome::Error;
+use super::socket::transport::Transport;
 use super::subscriptions::Events;
-use super::supervision::Lifetime;
+use super::supervision::{Ender, Lifetime};
+use super::unreadable::Unreadable;
 
 /// How much longer than its deadline a lookup may run before it counts as lost.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -33,6 +40,13 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) joined: JoinState,
     pub(crate) lifetime: Lifetime,
+    /// How the actors reach each other.
+    pub(crate) handles: Handles,
+    /// Shows which addresses can be reached. It belongs to the socket.
+    pub(crate) transport: Weak<dyn Transport>,
+    /// How the names of contacts become addresses.
+    pub(crate) resolver: Resolver,
+    pub(crate) unreadable: Unreadable,
 }
 
 impl Shared {
@@ -57,4 +71,24 @@ impl Shared {
         let rounds = 3 + 2 * config.lookup.max_waiting_lookups / config.lookup.max_lookups;
         (config.lookup.lookup_deadline + GRACE) * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
+
+    /// The answer of another actor, which may get lost.
+    pub(crate) fn answered<T: 'static>(
+        &self,
+        answer: oneshot::Receiver<T>,
+        patience: Duration,
+    ) -> impl Future<Output = Result<T, Error>> + use<T> {
+        let ender = self.lifetime.ender();
+        async move { within(patience, answer).await?.map_err(|_| interrupted(&ender)) }
+    }
+}
+
+/// What `work` comes to, unless it takes longer than anything should.
+pub(crate) async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(patience, work).await.map_err(|_| Error::TookTooLong(patience))
+}
+
+/// An answer got lost: with the node, or with an actor that was restarted.
+pub(crate) fn interrupted(ender: &Ender) -> Error {
+    ender.reason().map_or(Error::Interrupted, Error::Stopped)
 }

@@ -5,15 +5,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::counters::locked;
 use super::events::{Event, EventKind};
 
 /// Events kept for a subscriber that is slow. It loses the oldest beyond that, and [learns](EventStream::missed) how many.
@@ -51,11 +51,6 @@ struct Inbox {
     wake: Option<Instant>,
 }
 
-/// Nothing that is done under these locks panics.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Events {
     /// Reports an event of this kind, if a subscriber wants it or it is logged.
     pub(crate) fn emit(&self, kind: EventKind, event: impl FnOnce() -> Event) {
@@ -71,18 +66,16 @@ impl Events {
         }
     }
 
-    /// Subscribes to these kinds until `gone` turns true.
+    /// Subscribes to these kinds until the node has `gone`.
     pub(crate) fn subscribe(
         &self,
         kinds: impl IntoIterator<Item = EventKind>,
-        mut gone: watch::Receiver<bool>,
+        gone: impl Future<Output = ()> + Send + Sync + 'static,
     ) -> EventStream {
         let kinds = kinds.into_iter().fold(0, |kinds, kind| kinds | kind.bit());
         let subscriber = Arc::new(Subscriber { kinds, inbox: Mutex::default() });
         self.change(|subscribers| subscribers.push(subscriber.clone()));
-        // An error means that the sender is gone, and with it the node.
-        let gone = Box::pin(async move { drop(gone.wait_for(|gone| *gone).await) });
-        EventStream { subscriber, events: self.clone(), gone: Some(gone) }
+        EventStream { subscriber, events: self.clone(), gone: Some(Box::pin(gone)) }
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Subscriber>>)) {
@@ -199,6 +192,7 @@ mod tests {
     use std::task::Wake;
 
     use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -207,9 +201,9 @@ mod tests {
     }
 
     /// Subscribes to a node that runs until the sender is dropped.
-    fn subscribe(events: &Events, kinds: &[EventKind]) -> (EventStream, watch::Sender<bool>) {
-        let (node, gone) = watch::channel(false);
-        (events.subscribe(kinds.iter().copied(), gone), node)
+    fn subscribe(events: &Events, kinds: &[EventKind]) -> (EventStream, oneshot::Sender<()>) {
+        let (node, gone) = oneshot::channel();
+        (events.subscribe(kinds.iter().copied(), async { drop(gone.await) }), node)
     }
 
     #[derive(Default)]
@@ -339,7 +333,7 @@ mod tests {
         tokio::task::yield_now().await;
         events.emit(EventKind::Lost, || lost(1));
         events.emit(EventKind::Lost, || lost(2));
-        node.send(true).unwrap();
+        drop(node);
         assert_eq!(heard.recv().await, Some(vec![lost(1), lost(2)]));
     }
 }

@@ -3,25 +3,23 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use actix::dev::ContextFut;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Supervised};
-use kademlia_dynamic::protocol::config::Config;
+use kademlia_dynamic::protocol::config::{Config, SupervisionConfig};
 use kademlia_dynamic::protocol::seconds;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::counters::Counters;
+use super::counters::{Counters, locked};
 use super::{clock, handling};
 
 /// The pause before a second restart in a row; it doubles with each further one.
@@ -55,29 +53,32 @@ pub enum StopReason {
 /// The life of one node: its actors run until it is ended, and the end can be awaited.
 #[derive(Clone)]
 pub(crate) struct Lifetime {
-    members: Arc<Mutex<Members>>,
-    alive: mpsc::Sender<Infallible>,
+    tasks: Arc<Mutex<Tasks>>,
+    /// Held by each task until it is gone.
+    alive: watch::Sender<()>,
     counters: Arc<Counters>,
-    budget: Budget,
+    budget: SupervisionConfig,
+}
+
+/// The tasks of a node. Actors are woken all the time and a node ends once: so its tasks do not look whether it has, but are
+/// aborted.
+#[derive(Debug, Default)]
+struct Tasks {
+    ended: Option<StopReason>,
+    running: JoinSet<()>,
 }
 
 /// Ends the node. It can be sent anywhere.
 #[derive(Clone, Debug)]
-pub(crate) struct Ender(Arc<Mutex<Members>>);
+pub(crate) struct Ender(Arc<Mutex<Tasks>>);
 
 impl Ender {
     /// Ends the node for `reason`, unless it has ended already.
     pub(crate) fn end(&self, reason: StopReason) {
-        let tasks = {
-            let mut members = locked(&self.0);
-            if members.ended.is_some() {
-                return;
-            }
-            members.ended = Some(reason);
-            std::mem::take(&mut members.tasks)
-        };
-        for task in tasks.into_iter().flatten() {
-            task.abort();
+        let mut tasks = locked(&self.0);
+        if tasks.ended.is_none() {
+            tasks.ended = Some(reason);
+            tasks.running.abort_all();
         }
     }
 
@@ -87,106 +88,51 @@ impl Ender {
     }
 }
 
-/// The tasks of a node. Actors are woken all the time and a node ends once: so its tasks do not look whether it has, but are
-/// aborted.
-///
-/// Invariant: the numbers in `free` are those of the empty places. No place is taken once the node has ended.
-#[derive(Debug, Default)]
-struct Members {
-    ended: Option<StopReason>,
-    tasks: Vec<Option<AbortHandle>>,
-    free: Vec<usize>,
-}
-
-impl Members {
-    /// A place for the task that is about to begin; `None` once the node has ended.
-    fn reserve(&mut self) -> Option<usize> {
-        if self.ended.is_some() {
-            return None;
-        }
-        Some(self.free.pop().unwrap_or_else(|| {
-            self.tasks.push(None);
-            self.tasks.len() - 1
-        }))
-    }
-}
-
-fn locked(members: &Mutex<Members>) -> MutexGuard<'_, Members> {
-    members.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The place of a running task. It is free again when the task is gone, and only then has the node ended.
-struct Membership {
-    place: usize,
-    members: Arc<Mutex<Members>>,
-    _alive: mpsc::Sender<Infallible>,
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        let mut members = locked(&self.members);
-        // Once the node has ended there are no places.
-        if let Some(task) = members.tasks.get_mut(self.place) {
-            *task = None;
-            members.free.push(self.place);
-        }
-    }
-}
-
 /// Resolves once nothing of the node lives any more.
-pub(crate) struct Ended(mpsc::Receiver<Infallible>);
+#[derive(Clone, Debug)]
+pub(crate) struct Ended(watch::Receiver<()>);
 
 impl Ended {
     pub(crate) async fn wait(mut self) {
-        // Nothing can be sent: it ends when the last sender is gone.
-        while self.0.recv().await.is_some() {}
+        // Nothing is sent: it ends when the last sender is gone.
+        while self.0.changed().await.is_ok() {}
     }
 }
 
 impl Lifetime {
     pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ended) {
-        let members = Arc::new(Mutex::new(Members::default()));
-        let (alive, ended) = mpsc::channel(1);
-        let budget = Budget { restarts: config.supervision.max_restarts, window: config.supervision.restart_window };
-        (Self { members, alive, counters, budget }, Ended(ended))
+        let (alive, ended) = watch::channel(());
+        (Self { tasks: Arc::default(), alive, counters, budget: config.supervision.clone() }, Ended(ended))
     }
 
     /// Ends the node.
     pub(crate) fn ender(&self) -> Ender {
-        Ender(self.members.clone())
+        Ender(self.tasks.clone())
     }
 
     /// Runs a short-lived actor as `name`: until it stops by itself or the node ends. It is not restarted.
-    pub(crate) fn run<A: Actor<Context = Context<A>>>(&self, name: &'static str, actor: A) -> Addr<A> {
-        let mailbox = Mailbox::new(SHORT_MAILBOX);
-        let addr = mailbox.addr();
-        let mut context = Guarded(Some(Context::with_receiver(mailbox.receiver).into_future(actor)));
-        // Only the task and the holders of the address keep it going.
-        drop(mailbox.addr);
+    pub(crate) fn run<A: Actor<Context = Context<A>>>(&self, name: &'static str, actor: A) {
+        let mut context = Mailbox::new(SHORT_MAILBOX).guarded(actor);
         self.spawn(async move {
             if let Err(panic) = poll_fn(|cx| context.poll(cx)).await {
                 let panic = panic_text(&*panic);
                 log(|| tracing::error!(operation = name, panic, "panicked: it has ended"));
             }
         });
-        addr
     }
 
     /// Runs a future as part of the node: it is dropped when the node ends, and the end waits for that.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        let Some(place) = locked(&self.members).reserve() else { return };
-        let membership = Membership { place, members: self.members.clone(), _alive: self.alive.clone() };
-        let task = actix_rt::spawn(async move {
+        let (mut tasks, alive) = (locked(&self.tasks), self.alive.clone());
+        if tasks.ended.is_some() {
+            return;
+        }
+        while tasks.running.try_join_next().is_some() {}
+        tasks.running.spawn_local(async move {
             future.await;
             // Named after the future, so that it outlives it wherever the task is aborted.
-            drop(membership);
+            drop(alive);
         });
-        let handle = task.abort_handle();
-        match locked(&self.members).tasks.get_mut(place) {
-            Some(task) => *task = Some(handle),
-            // It ended meanwhile, in another thread.
-            None => handle.abort(),
-        }
     }
 }
 
@@ -210,32 +156,27 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.addr.clone()
     }
 
+    /// `actor` on this mailbox. It goes on as long as others hold its address.
+    fn guarded(self, actor: A) -> Guarded<A> {
+        Guarded(Some(Context::with_receiver(self.receiver).into_future(actor)))
+    }
+
     /// Runs `actor` on this mailbox as `name`, restarted after a panic, until the node ends.
-    pub(crate) fn supervise(self, lifetime: &Lifetime, name: &'static str, actor: A) -> Addr<A>
+    pub(crate) fn supervise(self, lifetime: &Lifetime, name: &'static str, actor: A)
     where
         A: Supervised,
     {
-        let context = Context::with_receiver(self.receiver).into_future(actor);
-        lifetime.spawn(watch_over(context, name, lifetime.clone()));
-        self.addr
+        lifetime.spawn(watch_over(self.guarded(actor), name, lifetime.clone()));
     }
-}
-
-/// How many restarts within which time.
-#[derive(Debug, Clone, Copy)]
-struct Budget {
-    restarts: u32,
-    window: Duration,
 }
 
 /// Runs an actor, catches its panics and restarts it: `Supervised::restarting`, then `Actor::started`. Mailbox, addresses
 /// and queued messages survive; the message being handled is lost.
-async fn watch_over<A>(context: ContextFut<A, Context<A>>, name: &'static str, lifetime: Lifetime)
+async fn watch_over<A>(mut context: Guarded<A>, name: &'static str, lifetime: Lifetime)
 where
     A: Actor<Context = Context<A>> + Supervised,
 {
-    let budget = lifetime.budget;
-    let mut context = Guarded(Some(context));
+    let budget = &lifetime.budget;
     let mut panics: VecDeque<Instant> = VecDeque::new();
     let mut restarted = Ok(());
     loop {
@@ -249,15 +190,20 @@ where
         let last = panic_text(&*panic);
         let now = clock::now();
         panics.push_back(now);
-        while panics.front().is_some_and(|at| now.saturating_duration_since(*at) > budget.window) {
+        while panics.front().is_some_and(|at| now.saturating_duration_since(*at) > budget.restart_window) {
             panics.pop_front();
         }
-        if panics.len() > budget.restarts as usize {
+        if panics.len() > budget.max_restarts as usize {
             log(|| {
                 tracing::error!(actor = name, handling = message, panic = last, "panicked too often: the node stops")
             });
             let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
-            lifetime.ender().end(StopReason::RestartBudgetSpent { actor: name, panics, within: budget.window, last });
+            lifetime.ender().end(StopReason::RestartBudgetSpent {
+                actor: name,
+                panics,
+                within: budget.restart_window,
+                last,
+            });
             return;
         }
         let pause = back_off(panics.len());
@@ -277,16 +223,11 @@ fn back_off(panics: usize) -> Duration {
 }
 
 /// An actor's future, none of whose panics get out: neither while it is polled nor while it is dropped.
-struct Guarded<A>(Option<ContextFut<A, Context<A>>>)
-where
-    A: Actor<Context = Context<A>>;
+struct Guarded<A: Actor<Context = Context<A>>>(Option<ContextFut<A, Context<A>>>);
 
 type Panic = Box<dyn Any + Send>;
 
-impl<A> Guarded<A>
-where
-    A: Actor<Context = Context<A>>,
-{
+impl<A: Actor<Context = Context<A>>> Guarded<A> {
     fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Panic>> {
         let Some(context) = &mut self.0 else { return Poll::Ready(Ok(())) };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(context).poll(cx))) {
@@ -305,10 +246,7 @@ where
     }
 }
 
-impl<A> Drop for Guarded<A>
-where
-    A: Actor<Context = Context<A>>,
-{
+impl<A: Actor<Context = Context<A>>> Drop for Guarded<A> {
     fn drop(&mut self) {
         // actix polls the future once more while dropping it.
         let context = self.0.take();
@@ -328,12 +266,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("a panic without a text").chars().take(256).collect()
 }
 
-impl fmt::Debug for Lifetime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lifetime").field("ended", &locked(&self.members).ended).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +281,7 @@ mod tests {
             lifetime.spawn(async {});
             tokio::task::yield_now().await;
         }
-        assert!(locked(&lifetime.members).tasks.len() <= 2);
+        assert!(locked(&lifetime.tasks).running.len() <= 2);
     }
 
     #[actix::test]

@@ -2,41 +2,39 @@
 //! bootstrap reports it instead of silence.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::lru::Lru;
 
 /// Addresses that are noted. Beyond it the oldest are forgotten, and count as silent.
 const NOTED: usize = 64;
 
-/// An address, and the wire that what came from it begins as.
-type Noted = (SocketAddr, Option<Codec>);
-
 /// The latest addresses whose datagrams could not be read, with the wire that the first byte indicates.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Unreadable(Rc<RefCell<VecDeque<Noted>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Unreadable(Rc<RefCell<Lru<SocketAddr, Option<Codec>>>>);
+
+impl Default for Unreadable {
+    fn default() -> Self {
+        Self(Rc::new(RefCell::new(Lru::new(NOTED))))
+    }
+}
 
 impl Unreadable {
     /// `payload` came from `from`, and is no message of the wire `own`.
     pub(crate) fn note(&self, from: SocketAddr, payload: &[u8], own: Codec) {
-        let mut noted = self.0.borrow_mut();
-        noted.retain(|(addr, _)| *addr != from);
-        if noted.len() >= NOTED {
-            noted.pop_front();
-        }
-        noted.push_back((from, Codec::guess(payload).filter(|wire| *wire != own)));
+        self.0.borrow_mut().insert(from, Codec::guess(payload).filter(|wire| *wire != own));
     }
 
     /// The wire of what came from `addr`, if anything unreadable did: `None` in it where the wire is not known.
     pub(crate) fn of(&self, addr: &SocketAddr) -> Option<Option<Codec>> {
-        self.0.borrow().iter().find(|(noted, _)| noted == addr).map(|(_, wire)| *wire)
+        self.0.borrow().get(addr).copied()
     }
 
     /// `addr` is asked anew.
     pub(crate) fn forget(&self, addr: &SocketAddr) {
-        self.0.borrow_mut().retain(|(noted, _)| noted != addr);
+        self.0.borrow_mut().remove(addr);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The picture of a node: which actors it has, under which names, over which mailboxes. Nothing else names all of them. Each
-//! actor reaches its neighbours by handles, which its fields show.
+//! actor reaches its neighbours by handles.
 //!
 //! ```text
 //! datagrams → socket → dispatcher → table, store → socket → datagrams
@@ -7,10 +7,11 @@
 //! applications → node → store, lookups, pins, handoff, maintenance
 //! ```
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::Addr;
+use actix::{Actor, Addr, Context};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
@@ -18,15 +19,13 @@ use kademlia_dynamic::protocol::store::{Recollection, Store};
 
 use super::counters::Counters;
 use super::dispatcher::Dispatcher;
-use super::handles::Handles;
 use super::handling::take_messages;
 use super::handoff::Handoff;
 use super::join_state::{Contacts, JoinState};
 use super::lookups::Lookups;
 use super::maintenance::Maintenance;
-use super::messages::TableEmpty;
+use super::messages::{Handles, TableEmpty};
 use super::node_actor::NodeActor;
-use super::operations::join::JoinContext;
 use super::operations::join::resolver::Resolver;
 use super::pins::Pins;
 use super::queries::Queries;
@@ -35,7 +34,7 @@ use super::shared::Shared;
 use super::socket::Socket;
 use super::socket::transport::Transport;
 use super::subscriptions::Events;
-use super::supervision::{Ended, Ender, Lifetime, Mailbox};
+use super::supervision::{Ended, Ender, Lifetime, Mailbox, StopReason};
 use super::unreadable::Unreadable;
 use super::value_store::ValueStore;
 
@@ -64,19 +63,116 @@ pub(crate) struct Setup {
     pub(crate) resolver: Resolver,
 }
 
-/// A running node, as its handle needs it.
+/// A running node, as its handle needs it. It ends when this is dropped.
 pub(crate) struct Running {
     pub(crate) node: Addr<NodeActor>,
+    pub(crate) id: NodeId,
+    pub(crate) addr: SocketAddr,
+    pub(crate) codec: Codec,
     pub(crate) ender: Ender,
+    pub(crate) ended: Ended,
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Events,
     pub(crate) joined: JoinState,
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests reach them by address"))]
+    #[cfg(test)]
     pub(crate) actors: Actors,
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ender.end(StopReason::Asked);
+    }
+}
+
+fn mailbox<A: Actor<Context = Context<A>>>() -> Mailbox<A> {
+    Mailbox::new(MAILBOX)
+}
+
+/// Starts a node over `transport` on the current Arbiter.
+pub(crate) fn start(setup: Setup, transport: Rc<dyn Transport>) -> Running {
+    let Setup { id, codec, config, client, store: backend, known, seed, resolver } = setup;
+    let counters = Arc::new(Counters::default());
+    let (lifetime, ended) = Lifetime::new(&config, counters.clone());
+    // The mailboxes come before the actors, since these reach each other in rings.
+    let (node, socket, dispatcher) = (mailbox(), mailbox(), Mailbox::new(config.limits.max_dispatches));
+    let (queries, table, store) = (mailbox(), mailbox(), mailbox());
+    let (lookups, maintenance, pins, handoff) = (mailbox(), mailbox(), mailbox(), mailbox());
+    let handles = Handles {
+        socket: Arc::new(socket.addr()),
+        dispatcher: Arc::new(dispatcher.addr()),
+        queries: Arc::new(queries.addr()),
+        table: Arc::new(table.addr()),
+        store: Arc::new(store.addr()),
+        lookups: Arc::new(lookups.addr()),
+        maintenance: Arc::new(maintenance.addr()),
+        pins: Arc::new(pins.addr()),
+        handoff: Arc::new(handoff.addr()),
+    };
+    let shared = Rc::new(Shared {
+        id,
+        addr: transport.local_addr(),
+        codec,
+        client,
+        config,
+        seed,
+        counters,
+        events: Events::default(),
+        joined: JoinState::new(),
+        lifetime,
+        handles,
+        transport: Rc::downgrade(&transport),
+        resolver,
+        unreadable: Unreadable::default(),
+    });
+    let running = Running {
+        node: node.addr(),
+        id,
+        addr: shared.addr,
+        codec,
+        ender: shared.lifetime.ender(),
+        ended,
+        counters: shared.counters.clone(),
+        events: shared.events.clone(),
+        joined: shared.joined.clone(),
+        #[cfg(test)]
+        actors: Actors {
+            socket: socket.addr(),
+            dispatcher: dispatcher.addr(),
+            queries: queries.addr(),
+            table: table.addr(),
+            store: store.addr(),
+            lookups: lookups.addr(),
+            maintenance: maintenance.addr(),
+            pins: pins.addr(),
+            handoff: handoff.addr(),
+        },
+    };
+
+    let known = known.map(|known| known.peers);
+    let once_known = known.clone().unwrap_or_default();
+    let life = &shared.lifetime;
+    node.supervise(life, "node", NodeActor::new(&shared));
+    socket.supervise(life, "socket", Socket::new(&shared, transport));
+    dispatcher.supervise(life, "dispatcher", Dispatcher::new(&shared));
+    queries.supervise(life, "queries", Queries::new(&shared));
+    table.supervise(life, "routing table", RoutingTable::new(&shared, known));
+    store.supervise(life, "value store", ValueStore::new(&shared, backend));
+    lookups.supervise(life, "lookups", Lookups::new(&shared));
+    maintenance.supervise(life, "maintenance", Maintenance::new(&shared));
+    pins.supervise(life, "pins", Pins::new(&shared));
+    handoff.supervise(life, "handoff", Handoff::new(&shared));
+
+    if !once_known.is_empty() && !client {
+        // Each of them is asked, and enters the table on its own answer. By asking, this node also announces its address, which
+        // may be another one than they know.
+        let attempt = Some(shared.joined.attempt(Contacts::Remembered));
+        shared.handles.maintenance.table_empty(TableEmpty { once_known, attempt });
+    }
+    running
+}
+
 /// The long-lived actors behind the front door.
-#[cfg_attr(not(test), expect(dead_code, reason = "tests reach them by address"))]
+#[cfg(test)]
 pub(crate) struct Actors {
     pub(crate) socket: Addr<Socket>,
     pub(crate) dispatcher: Addr<Dispatcher>,
@@ -87,99 +183,4 @@ pub(crate) struct Actors {
     pub(crate) maintenance: Addr<Maintenance>,
     pub(crate) pins: Addr<Pins>,
     pub(crate) handoff: Addr<Handoff>,
-}
-
-/// The mailboxes, made before the actors, since these reach each other in rings.
-struct Mailboxes {
-    socket: Mailbox<Socket>,
-    dispatcher: Mailbox<Dispatcher>,
-    queries: Mailbox<Queries>,
-    table: Mailbox<RoutingTable>,
-    store: Mailbox<ValueStore>,
-    lookups: Mailbox<Lookups>,
-    maintenance: Mailbox<Maintenance>,
-    pins: Mailbox<Pins>,
-    handoff: Mailbox<Handoff>,
-}
-
-impl Mailboxes {
-    fn new(config: &Config) -> Self {
-        Self {
-            socket: Mailbox::new(MAILBOX),
-            dispatcher: Mailbox::new(config.limits.max_dispatches),
-            queries: Mailbox::new(MAILBOX),
-            table: Mailbox::new(MAILBOX),
-            store: Mailbox::new(MAILBOX),
-            lookups: Mailbox::new(MAILBOX),
-            maintenance: Mailbox::new(MAILBOX),
-            pins: Mailbox::new(MAILBOX),
-            handoff: Mailbox::new(MAILBOX),
-        }
-    }
-
-    fn handles(&self) -> Handles {
-        Handles {
-            socket: Arc::new(self.socket.addr()),
-            dispatcher: Arc::new(self.dispatcher.addr()),
-            queries: Arc::new(self.queries.addr()),
-            table: Arc::new(self.table.addr()),
-            store: Arc::new(self.store.addr()),
-            lookups: Arc::new(self.lookups.addr()),
-            maintenance: Arc::new(self.maintenance.addr()),
-            pins: Arc::new(self.pins.addr()),
-            handoff: Arc::new(self.handoff.addr()),
-        }
-    }
-}
-
-/// Starts a node over `transport` on the current Arbiter. [`Ended`] resolves when nothing of it lives any more.
-pub(crate) fn start(setup: Setup, transport: Rc<dyn Transport>) -> (Running, Ended) {
-    let Setup { id, codec, config, client, store, known, seed, resolver } = setup;
-    let (counters, events, joined) = (Arc::new(Counters::default()), Events::default(), JoinState::new());
-    let (lifetime, ended) = Lifetime::new(&config, counters.clone());
-    let addr = transport.local_addr();
-    let shared = Rc::new(Shared { id, addr, codec, client, config, seed, counters, events, joined, lifetime });
-    let known = known.map(|known| known.peers);
-    let once_known = known.clone().unwrap_or_default();
-
-    let mailboxes = Mailboxes::new(&shared.config);
-    let handles = mailboxes.handles();
-    let unreadable = Unreadable::default();
-    let join = JoinContext {
-        lookups: handles.lookups.clone(),
-        table: handles.table.clone(),
-        resolver,
-        transport: Rc::downgrade(&transport),
-        unreadable: unreadable.clone(),
-    };
-    let life = &shared.lifetime;
-    let node = NodeActor::new(&shared, join.clone(), &handles);
-    let node = Mailbox::new(MAILBOX).supervise(life, "node", node);
-    let actors = Actors {
-        socket: mailboxes.socket.supervise(life, "socket", Socket::new(&shared, transport, &handles)),
-        dispatcher: mailboxes.dispatcher.supervise(life, "dispatcher", Dispatcher::new(&shared, unreadable, &handles)),
-        queries: mailboxes.queries.supervise(life, "queries", Queries::new(&shared, &handles)),
-        table: mailboxes.table.supervise(life, "routing table", RoutingTable::new(&shared, known, &handles)),
-        store: mailboxes.store.supervise(life, "value store", ValueStore::new(&shared, store, &handles)),
-        lookups: mailboxes.lookups.supervise(life, "lookups", Lookups::new(&shared, &handles)),
-        maintenance: mailboxes.maintenance.supervise(life, "maintenance", Maintenance::new(&shared, join, &handles)),
-        pins: mailboxes.pins.supervise(life, "pins", Pins::new(&shared, &handles)),
-        handoff: mailboxes.handoff.supervise(life, "handoff", Handoff::new(&shared, &handles)),
-    };
-
-    if !once_known.is_empty() && !client {
-        // Each of them is asked, and enters the table on its own answer. By asking, this node also announces its address, which
-        // may be another one than they know.
-        let attempt = Some(shared.joined.attempt(Contacts::Remembered));
-        handles.maintenance.table_empty(TableEmpty { once_known, attempt });
-    }
-    let running = Running {
-        node,
-        ender: shared.lifetime.ender(),
-        counters: shared.counters.clone(),
-        events: shared.events.clone(),
-        joined: shared.joined.clone(),
-        actors,
-    };
-    (running, ended)
 }

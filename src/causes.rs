@@ -1,4 +1,4 @@
-//! An error in one line. An error's own text does not repeat its source, so whoever prints one alone would lose the cause.
+//! An error in one line. An error's own text does not repeat its source, so that one printed alone would lack the cause.
 
 use std::error::Error;
 use std::fmt;

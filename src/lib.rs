@@ -50,21 +50,8 @@
 //!
 //! An application takes `default-features = false, features = ["node"]`. Without any feature the crate is the module
 //! [`protocol`] alone, which does no I/O.
-//!
-#![cfg_attr(not(feature = "node"), doc = "[`Node`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`NodeBuilder`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`SetOutcome`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`GetOutcome`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Error`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Event`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Snapshot`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`StopReason`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`actors::outcome`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`actors::requests`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`actors::counters`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`actors::transport`]: #features")]
-#![cfg_attr(not(feature = "node"), doc = "[`Node::actor`]: #features")]
-// They panic where the output cannot be written: what a person is told goes through `cli::output` and `cli::stderr`.
+#![cfg_attr(not(feature = "node"), allow(rustdoc::broken_intra_doc_links))]
+// They panic where the output cannot be written: what a person reads goes through `cli::output` and `cli::stderr`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 // The state machines of `protocol` are used by the actors, and built without them only to prove that they need none.
 #![cfg_attr(not(feature = "node"), allow(dead_code, unused_imports))]

@@ -13,7 +13,7 @@ handle! {
     /// something need none.
     DispatcherHandle = DispatcherInbox {
         send answers(DatagramsReceived);
-        send hold(HoldAnswer);
+        send await_verification(AwaitVerification);
         send verified(AddressVerified);
         offer strangers(DatagramsReceived);
         ask count(CountAdmitted) -> (AdmissionCounts, usize);
@@ -39,8 +39,8 @@ pub struct Incoming {
 pub struct DatagramsReceived(pub Vec<Incoming>);
 
 /// Socket → dispatcher: this answer is larger than may be sent at once to an address that has not proved itself. Have its budget
-/// pay for it, or hold it until there is one.
-pub struct HoldAnswer {
+/// pay for it, or have it wait until there is one.
+pub struct AwaitVerification {
     /// Where it goes, and what may be spent on it.
     pub to: ReplyTo,
     /// The answer.

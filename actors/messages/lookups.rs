@@ -1,15 +1,18 @@
-//! What the actor that runs lookups is sent.
+//! What the actor that runs lookups is sent, and what a lookup comes to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::lookup::{Tally, Trace, Votes};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
+use tokio::sync::oneshot;
 
-use super::super::outcome::{Health, HeldHere, SetOutcome};
+use super::super::outcome::{Error, FoundValue, GetOutcome, GetResult, Health, HeldHere, SetOutcome};
 use super::handle::handle;
-use super::{Answer, LookupOutcome, LookupReply, LookupResult, PinKey, PlaceValue, ReleaseKey, UnpinKey};
+use super::{Answer, PinKey, ReleaseKey, UnpinKey};
 
 handle! {
     /// Reaches the actor that runs lookups, audits and placements.
@@ -20,7 +23,6 @@ handle! {
         send seeded(LaunchLookup);
         send finished(LookupFinished);
         send audit(StartAudit);
-        send audit_at(AuditPlaces);
         send place(PlaceValue);
         ask count(CountLookups) -> (usize, usize);
     }
@@ -64,14 +66,14 @@ pub struct StartLookup {
     pub priority: Priority,
     /// The copy that is stored here, which has a vote where votes are counted.
     pub own_vote: Option<StoredCopy>,
-    /// How the request goes on.
-    pub reply: LookupReply,
+    /// Where the outcome goes. The lookup is wanted as long as the receiver waits; without one, in any case.
+    pub reply: Option<oneshot::Sender<LookupOutcome>>,
 }
 
 impl StartLookup {
     /// A lookup that a caller waits for.
-    pub fn foreground(key: LookupKey, reply: LookupReply) -> Self {
-        Self { key, priority: Priority::Foreground, own_vote: None, reply }
+    pub fn foreground(key: LookupKey, reply: oneshot::Sender<LookupOutcome>) -> Self {
+        Self { key, priority: Priority::Foreground, own_vote: None, reply: Some(reply) }
     }
 }
 
@@ -124,13 +126,131 @@ pub struct StartAudit {
     pub answer: Answer<Health>,
 }
 
-/// A lookup → lookups: the peers that an audit is to ask.
-pub struct AuditPlaces {
-    /// The key.
-    pub key: Arc<str>,
-    /// The lookup for it.
-    pub found: LookupOutcome,
+impl StartAudit {
+    /// Whether a caller still waits for it.
+    pub fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
 }
 
 /// Node → lookups: how many lookups run, and how many wait?
 pub struct CountLookups;
+
+/// A value that is to be placed.
+#[derive(Debug)]
+pub struct Placing {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which version of its value: once the places are found, it is placed only if it is still the current one.
+    pub version: u64,
+    /// Where the outcome goes, if a caller waits.
+    pub answer: Option<Answer<SetOutcome>>,
+}
+
+/// Value store → lookups: have the places of this value looked up, and bring it there.
+pub struct PlaceValue(pub Placing);
+
+/// What a lookup came to.
+#[derive(Debug)]
+pub struct LookupResult {
+    /// The k nearest that answered, nearest first.
+    pub closest: Vec<Peer>,
+    /// Those of them that are no legacy nodes.
+    pub of_ours: Vec<Peer>,
+    /// The nearest of the own table when it began: k at least, where it has as many.
+    pub own_table: Vec<Peer>,
+    /// Whether legacy peers were in the table.
+    pub legacy: bool,
+    /// The value, if it was looked for and found.
+    pub value: Option<Found>,
+    /// A peer that gave a value which this node cannot represent, if one did.
+    pub unsupported: Option<Peer>,
+    /// What it did, step by step.
+    pub trace: Arc<Trace>,
+}
+
+/// A value that a lookup found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The value.
+    pub value: Arc<Value>,
+    /// Seconds until the copy that was read expires, where its holder says so.
+    pub ttl: Option<u32>,
+    /// The peer that had it; `None`: this node itself.
+    pub holder: Option<Peer>,
+    /// How sure it is.
+    pub votes: Votes,
+}
+
+impl LookupResult {
+    /// The error where peers were asked and none answered.
+    ///
+    /// # Errors
+    /// [`Error::NobodyAnswered`].
+    pub fn heard(&self) -> Result<(), Error> {
+        let Tally { asked, answered, .. } = self.trace.tally();
+        if asked > 0 && answered == 0 { Err(Error::NobodyAnswered { asked }) } else { Ok(()) }
+    }
+
+    /// The answer to an application that wants the value of a key.
+    pub fn traced_get(&self) -> GetOutcome {
+        let result = match (&self.value, self.unsupported) {
+            (Some(found), _) => GetResult::Found {
+                value: Value::clone(&found.value),
+                holder: found.holder,
+                expires_in: found.ttl.map(|seconds| Duration::from_secs(seconds.into())),
+                votes: found.votes,
+            },
+            (None, Some(holder)) => GetResult::Unsupported { holder },
+            (None, None) => match self.trace.tally() {
+                Tally { asked: asked @ 1.., answered: 0, .. } => GetResult::NobodyAnswered { asked },
+                Tally { answered, .. } => GetResult::NotFound { answered, unheard: self.trace.unheard },
+            },
+        };
+        GetOutcome { result, trace: Some(self.trace.clone()) }
+    }
+
+    /// The answer to an application that wants the value of a key, or the peers nearest to it.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedValue`], [`Error::NobodyAnswered`].
+    pub fn found_value(&self) -> Result<FoundValue, Error> {
+        match (&self.value, self.unsupported) {
+            (Some(found), _) => Ok(FoundValue::Value(Value::clone(&found.value))),
+            (None, Some(holder)) => Err(Error::UnsupportedValue { holder }),
+            (None, None) => self.nearest().map(FoundValue::Peers),
+        }
+    }
+
+    /// The answer to an application that wants the peers nearest to an id.
+    ///
+    /// # Errors
+    /// [`Error::NobodyAnswered`].
+    pub fn nearest(&self) -> Result<Vec<Peer>, Error> {
+        self.heard().map(|()| self.closest.clone())
+    }
+}
+
+/// A result that several requests share, or why there is none.
+pub type LookupOutcome = Result<Arc<LookupResult>, NoLookup>;
+
+/// Why a lookup has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoLookup {
+    /// It was not begun, since so many run and wait already.
+    Refused {
+        /// How many may.
+        limit: usize,
+    },
+    /// It broke, or got lost.
+    Broken,
+}
+
+impl From<NoLookup> for Error {
+    fn from(why: NoLookup) -> Self {
+        match why {
+            NoLookup::Refused { limit } => Self::Busy { what: "lookups that run or wait", limit },
+            NoLookup::Broken => Self::Interrupted,
+        }
+    }
+}

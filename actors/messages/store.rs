@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use actix::Message;
+use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy};
+use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy, ToCompare};
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
-use super::super::outcome::{GetOutcome, Health, SetOutcome};
+use super::super::outcome::{Health, SetOutcome};
 use super::handle::handle;
-use super::{Answer, PlacementEnded, Placing, PreparePlacement, PrepareTransfer, ReplyTo, SelectValues};
+use super::{Answer, Placing, PrepareTransfer, ReplyTo, SelectValues};
 
 handle! {
     /// Reaches the value store.
     StoreHandle = StoreInbox {
         send write(StoreValue);
         send answer(AnswerFromStore);
-        send read(ReadValue);
         send audit(AuditKey);
         send pin(PinKey);
         send unpin(UnpinKey);
@@ -74,16 +74,6 @@ pub struct AnswerFromStore {
     pub key: Arc<str>,
     /// Where the answer goes.
     pub to: ReplyTo,
-}
-
-/// Node → value store: read this key, here or in the network.
-pub struct ReadValue {
-    /// The key.
-    pub key: Arc<str>,
-    /// How many holders are to be heard. With 1 a copy that is stored here is enough.
-    pub quorum: usize,
-    /// Where the outcome goes.
-    pub answer: Answer<GetOutcome>,
 }
 
 /// Node → value store: report how this key is stored here, and have the peers asked that should hold it.
@@ -175,3 +165,41 @@ pub struct ProbeStore {
 
 /// Node → value store: what do you hold?
 pub struct DescribeStore;
+
+/// Placement → value store: is this value still to be placed? It is asked once before the first query of a placement, and a second
+/// time after a comparison.
+pub struct PreparePlacement {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which version of its value.
+    pub version: u64,
+    /// Whether the value is compared with those of other holders before it is sent, where it may give way to one of them.
+    pub compare: bool,
+    /// Whether a publication whose time has run out begins anew.
+    pub resume: bool,
+    /// A later value of the key, which another holder has. It is taken in first.
+    pub later: Option<Later>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Prepared>,
+}
+
+/// How a placement goes on.
+#[derive(Debug)]
+pub enum Prepared {
+    /// It ends: the value is not the current one any more, or its time has run out.
+    Obsolete,
+    /// This copy is compared first.
+    Compare(ToCompare),
+    /// This copy is sent, until the receiver reports that a later placement of the key takes over, or the publication has ended.
+    Send(StoredCopy, oneshot::Receiver<()>),
+}
+
+/// Placement → value store: it is over.
+pub struct PlacementEnded {
+    /// The key.
+    pub key: Arc<str>,
+    /// Which version of its value.
+    pub version: u64,
+    /// Whether any peer holds it now.
+    pub stored: bool,
+}

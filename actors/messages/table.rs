@@ -13,8 +13,7 @@ handle! {
     TableHandle = TableInbox {
         send seen(PeerSeen);
         send answered(PeerAnswered);
-        send silent(PeerSilent);
-        send replaced(PeerReplaced);
+        send lost(PeerLost);
         send nearest(AnswerNearest);
         send seed(SeedLookup);
         send refresh(RefreshBuckets);
@@ -46,11 +45,13 @@ pub struct PeerAnswered {
     pub origin: Origin,
 }
 
-/// Queries → routing table: this peer did not answer in time.
-pub struct PeerSilent(pub Peer);
-
-/// Queries → routing table: another node answers at this peer's address.
-pub struct PeerReplaced(pub Peer);
+/// Queries → routing table: this peer did not answer.
+pub enum PeerLost {
+    /// It did not in time.
+    Silent(Peer),
+    /// Another node answers at its address.
+    Replaced(Peer),
+}
 
 /// Dispatcher, value store → routing table: answer with the peers nearest to `target`.
 pub struct AnswerNearest {

@@ -1,8 +1,10 @@
-//! Builds a node: what it is made of, where it runs, whom it joins.
+//! Builds a node: what it is made of, where it runs, and the network that it joins.
 
+use std::mem::take;
 use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::{fmt, io, thread};
 
 use kademlia_dynamic::protocol::codec::Codec;
@@ -10,7 +12,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::check_unicast;
 use kademlia_dynamic::protocol::store::{MemoryStore, Recollection, Store};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::super::clock::generate_node_id;
 use super::super::limits;
@@ -18,17 +20,18 @@ use super::super::operations::join::resolver::{ADDRESS_FORM, Resolver, has_form}
 use super::super::outcome::Error;
 use super::super::socket::transport::Transport;
 use super::super::socket::udp::UdpTransport;
-use super::super::supervision::{Ended, Ender, StopReason};
+use super::super::supervision::StopReason;
 use super::super::wiring::{self, Setup};
 use super::Node;
 
-/// Where a node listens unless it is told otherwise: on this machine only, at any free port.
+/// Where a node listens by default: on this machine only, at any free port.
 pub const DEFAULT_BIND: &str = "127.0.0.1:0";
 
 /// Builds a [`Node`].
+#[derive(Default)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct NodeBuilder {
-    bind: String,
+    bind: Option<String>,
     codec: Codec,
     config: Config,
     contacts: Vec<String>,
@@ -40,30 +43,13 @@ pub struct NodeBuilder {
     require_bootstrap: bool,
 }
 
-/// Who is told when a node has failed.
+/// Is called when a node has failed.
 type OnFailure = Box<dyn FnOnce(StopReason) + Send>;
-
-impl Default for NodeBuilder {
-    fn default() -> Self {
-        Self {
-            bind: DEFAULT_BIND.to_owned(),
-            codec: Codec::default(),
-            config: Config::default(),
-            contacts: Vec::new(),
-            id: None,
-            client: false,
-            store: None,
-            seed: None,
-            on_failure: None,
-            require_bootstrap: false,
-        }
-    }
-}
 
 impl NodeBuilder {
     /// Where it listens: `host:port`; port 0 is any free one. Defaults to [`DEFAULT_BIND`].
     pub fn bind(mut self, addr: impl ToString) -> Self {
-        self.bind = addr.to_string();
+        self.bind = Some(addr.to_string());
         self
     }
 
@@ -105,7 +91,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Whether it only uses the network: it is inserted into nobody's table, and so holds nothing for others. For
+    /// Whether it only uses the network: it is inserted into no table, and so holds nothing for others. For
     /// short-lived programs.
     pub fn client(mut self, client: bool) -> Self {
         self.client = client;
@@ -125,13 +111,13 @@ impl NodeBuilder {
         self
     }
 
-    /// Whom to tell when the node has failed: one of its actors panicked more often than `max_restarts` allows, so
+    /// What to call when the node has failed: one of its actors panicked more often than `max_restarts` allows, so
     /// it has stopped whole. By then its port is free, and its store has been closed. It is called once, on the node's thread
-    /// or Arbiter, and not where the node was stopped or dropped; [`Node::stopped`] tells the same to whoever waits.
+    /// or Arbiter, and not where the node was stopped or dropped; [`Node::stopped`] reports the same.
     ///
     /// Requests under way, and all that are made from then on, end in [`Error::Stopped`], which names the actor.
-    pub fn on_failure(mut self, tell: impl FnOnce(StopReason) + Send + 'static) -> Self {
-        self.on_failure = Some(Box::new(tell));
+    pub fn on_failure(mut self, report: impl FnOnce(StopReason) + Send + 'static) -> Self {
+        self.on_failure = Some(Box::new(report));
         self
     }
 
@@ -143,24 +129,20 @@ impl NodeBuilder {
     pub async fn start(mut self) -> Result<Node, Error> {
         self.config.validate()?;
         limits::check(limits::NODE)?;
-        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
+        let (contacts, required) = (take(&mut self.contacts), self.require_bootstrap);
         let (ready, started) = oneshot::channel();
-        let (gone, is_gone) = watch::channel(false);
         let body = move || {
             let runtime = match runtime() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
             actix::System::with_tokio_rt(move || runtime).block_on(async move {
-                match self.start_here(is_gone).await {
-                    Ok((node, contacts, ended)) => {
-                        let ender = node.ender();
-                        // Only the caller's handle counts: if nobody takes it, the node ends at once.
-                        let _ = ready.send(Ok((node, contacts)));
-                        ended.wait().await;
-                        // Now, and not once the runtime has ended: that waits for names which are still being resolved.
-                        let _ = gone.send(true);
-                        tell(on_failure, &ender);
+                match self.transport().await {
+                    Ok(transport) => {
+                        let (node, end) = self.assemble(transport);
+                        // Only the caller's handle counts: if it has gone, the node ends at once.
+                        let _ = ready.send(Ok(node));
+                        end.await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
@@ -170,7 +152,7 @@ impl NodeBuilder {
             let limits = "(ulimit -u, or ulimit -v for its stack)";
             Error::Thread(io::Error::new(error.kind(), format!("{error} {limits}")))
         })?;
-        let (node, contacts) = started.await.map_err(|_| Error::Interrupted)??;
+        let node = started.await.map_err(|_| Error::Interrupted)??;
         join(node, contacts, required).await
     }
 
@@ -178,42 +160,48 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// As [`NodeBuilder::start`], and [`Error::NoArbiter`] outside an actix system.
-    pub async fn start_local(mut self) -> Result<Node, Error> {
-        self.config.validate()?;
-        check_arbiter()?;
-        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
-        let (gone, is_gone) = watch::channel(false);
-        let (node, contacts, ended) = self.start_here(is_gone).await?;
-        announce_end(ended, gone, on_failure, node.ender());
-        join(node, contacts, required).await
+    pub async fn start_local(self) -> Result<Node, Error> {
+        self.check_local()?;
+        let transport = self.transport().await?;
+        self.start_over(transport).await
     }
 
     /// Starts the node on the current Arbiter, over a transport of the caller's: a network in memory, above all.
     ///
     /// # Errors
     /// As [`NodeBuilder::start_local`]; [`NodeBuilder::bind`] is not used.
-    pub async fn start_local_over(mut self, transport: impl Transport) -> Result<Node, Error> {
+    pub async fn start_local_over(self, transport: impl Transport) -> Result<Node, Error> {
+        self.check_local()?;
+        self.start_over(Rc::new(transport)).await
+    }
+
+    fn check_local(&self) -> Result<(), Error> {
         self.config.validate()?;
-        check_arbiter()?;
-        let (on_failure, required) = (self.on_failure.take(), self.require_bootstrap);
-        let (gone, is_gone) = watch::channel(false);
-        let (node, contacts, ended) = self.assemble(Rc::new(transport), is_gone);
-        announce_end(ended, gone, on_failure, node.ender());
+        actix::System::try_current().map(drop).ok_or(Error::NoArbiter)
+    }
+
+    async fn start_over(mut self, transport: Rc<dyn Transport>) -> Result<Node, Error> {
+        let (contacts, required) = (take(&mut self.contacts), self.require_bootstrap);
+        let (node, end) = self.assemble(transport);
+        actix_rt::spawn(end);
         join(node, contacts, required).await
     }
 
-    async fn start_here(self, gone: watch::Receiver<bool>) -> Result<(Node, Vec<String>, Ended), Error> {
-        let addr = resolve(&self.bind).await?;
-        let transport =
-            UdpTransport::bind_with(addr, self.config.limits.receive_buffer).map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => Error::PortInUse { addr },
-                _ => Error::Bind { addr, source },
-            })?;
-        Ok(self.assemble(Rc::new(transport), gone))
+    fn bind_addr(&self) -> &str {
+        self.bind.as_deref().unwrap_or(DEFAULT_BIND)
     }
 
-    fn assemble(self, transport: Rc<dyn Transport>, gone: watch::Receiver<bool>) -> (Node, Vec<String>, Ended) {
-        let (addr, codec) = (transport.local_addr(), self.codec);
+    async fn transport(&self) -> Result<Rc<dyn Transport>, Error> {
+        let addr = resolve(self.bind_addr()).await?;
+        match UdpTransport::bind_with(addr, self.config.limits.receive_buffer) {
+            Ok(transport) => Ok(Rc::new(transport)),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse { addr }),
+            Err(source) => Err(Error::Bind { addr, source }),
+        }
+    }
+
+    /// The node, and what waits for its end and reports a failure.
+    fn assemble(self, transport: Rc<dyn Transport>) -> (Node, impl Future<Output = ()> + 'static) {
         let mut store = self.store.unwrap_or_else(|| Box::new(MemoryStore::default()));
         let known = store.recall();
         let last_id = known.as_ref().and_then(|known| known.id);
@@ -221,10 +209,19 @@ impl NodeBuilder {
         if let Some(Recollection { peers, .. }) = known.clone().filter(|_| last_id != Some(id)) {
             store.remember(Recollection { id: Some(id), peers });
         }
-        let (config, client, seed, resolver) = (self.config, self.client, self.seed, Resolver::system());
+        let (codec, config, client, seed, resolver) =
+            (self.codec, self.config, self.client, self.seed, Resolver::system());
         let setup = Setup { id, codec, config, client, store, known, seed, resolver };
-        let (running, ended) = wiring::start(setup, transport);
-        (Node::new(running, (id, addr, codec), gone), self.contacts, ended)
+        let running = wiring::start(setup, transport);
+        let (ended, ender, on_failure) = (running.ended.clone(), running.ender.clone(), self.on_failure);
+        let end = async move {
+            ended.wait().await;
+            let failed = ender.reason().filter(|reason| *reason != StopReason::Asked);
+            if let (Some(report), Some(reason)) = (on_failure, failed) {
+                report(reason);
+            }
+        };
+        (Node { inner: Arc::new(running) }, end)
     }
 }
 
@@ -234,26 +231,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     match catch_unwind(build) {
         Ok(built) => built.map_err(Error::Thread),
         Err(_) => Err(Error::Thread(io::Error::other("its runtime panicked, for lack of a descriptor (ulimit -n)"))),
-    }
-}
-
-fn check_arbiter() -> Result<(), Error> {
-    actix::System::try_current().map(drop).ok_or(Error::NoArbiter)
-}
-
-/// Says so when nothing of the node lives any more.
-fn announce_end(ended: Ended, gone: watch::Sender<bool>, on_failure: Option<OnFailure>, ender: Ender) {
-    actix_rt::spawn(async move {
-        ended.wait().await;
-        let _ = gone.send(true);
-        tell(on_failure, &ender);
-    });
-}
-
-/// Tells of a failure, if it was one.
-fn tell(on_failure: Option<OnFailure>, ender: &Ender) {
-    if let (Some(tell), Some(reason)) = (on_failure, ender.reason().filter(|reason| *reason != StopReason::Asked)) {
-        tell(reason);
     }
 }
 
@@ -267,7 +244,7 @@ async fn resolve(bind: &str) -> Result<SocketAddr, Error> {
     let addr = found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| error("it has no address".to_owned()))?;
     let ip = addr.ip().to_canonical();
     if !ip.is_unspecified() {
-        // Whether a port is usable is the system's word: 0 is any free one.
+        // Whether a port is usable is the system's decision: 0 is any free one.
         check_unicast(&SocketAddr::new(ip, 1)).map_err(|found| error(found.to_string()))?;
     }
     Ok(addr)
@@ -295,6 +272,9 @@ async fn join(node: Node, contacts: Vec<String>, required: bool) -> Result<Node,
 
 impl fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeBuilder").field("bind", &self.bind).field("codec", &self.codec).finish_non_exhaustive()
+        f.debug_struct("NodeBuilder")
+            .field("bind", &self.bind_addr())
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
     }
 }

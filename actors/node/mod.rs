@@ -12,12 +12,10 @@ use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
-use tokio::sync::watch;
 
 pub use self::builder::{DEFAULT_BIND, NodeBuilder};
 use super::counters::Counters;
 use super::events::{EventKind, EventStream};
-use super::join_state::JoinState;
 pub use super::node_actor::NodeActor;
 use super::outcome::{
     BootstrapOutcome, Error, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome, StopReason,
@@ -27,8 +25,6 @@ use super::requests::{
     Stop, Unpin,
 };
 use super::snapshot::Snapshot;
-use super::subscriptions::Events;
-use super::supervision::Ender;
 use super::wiring::Running;
 
 /// A handle to a running node: cheap to clone, usable from any thread and any tokio runtime. The node stops when the last
@@ -51,26 +47,7 @@ use super::wiring::Running;
 #[derive(Clone)]
 #[must_use = "the node stops when its last handle is dropped"]
 pub struct Node {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    actor: Addr<NodeActor>,
-    id: NodeId,
-    addr: SocketAddr,
-    codec: Codec,
-    ender: Ender,
-    counters: Arc<Counters>,
-    events: Events,
-    joined: JoinState,
-    /// Turns true when nothing of the node lives any more.
-    gone: watch::Receiver<bool>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.ender.end(StopReason::Asked);
-    }
+    inner: Arc<Running>,
 }
 
 impl fmt::Debug for Node {
@@ -80,7 +57,7 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// A builder with the defaults: 127.0.0.1, any free port, JSON, nobody to join.
+    /// A builder with the defaults: 127.0.0.1, any free port, JSON, no network to join.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::default()
     }
@@ -102,7 +79,7 @@ impl Node {
 
     /// Its actor, for applications that would rather send [requests](super::requests) than call methods.
     pub fn actor(&self) -> Addr<NodeActor> {
-        self.inner.actor.clone()
+        self.inner.node.clone()
     }
 
     /// Its counters, which stay readable after it has stopped.
@@ -127,7 +104,7 @@ impl Node {
 
     /// What came of the latest bootstrap: of the one at the start, of one through [`Node::bootstrap`], or of one that the node
     /// made by itself since it knew no peer. `None`: there was none. While one is under way that no contact has answered, it
-    /// is waited for: 14 s at most with the default settings. [`Event::Joined`](super::events::Event) tells of each later one.
+    /// is waited for: 14 s at most with the default settings. [`Event::Joined`](super::events::Event) reports each later one.
     ///
     /// Contacts that were [pending](BootstrapOutcome::pending) at the first answer have answered or failed in what a later call
     /// returns.
@@ -135,22 +112,19 @@ impl Node {
     /// # Errors
     /// Where the node is stopped.
     pub async fn joined(&self) -> Result<Option<BootstrapOutcome>, Error> {
-        let stopped = || Error::Stopped(self.inner.ender.reason().unwrap_or(StopReason::Asked));
-        let mut gone = self.inner.gone.clone();
         tokio::select! {
             biased;
-            // An error means that the sender is gone, and with it the node.
-            _ = gone.wait_for(|gone| *gone) => Err(stopped()),
+            reason = self.stopped() => Err(Error::Stopped(reason)),
             outcome = self.inner.joined.outcome() => Ok(outcome),
         }
     }
 
     /// Publishes `value` under `key`: text stays text, bytes stay bytes. It is held here, placed in the network, and
-    /// republished until the node stops or the key is [released](Node::release), or somebody else sets it. A node that comes back
+    /// republished until the node stops or the key is [released](Node::release), or another node sets it. A node that comes back
     /// from a store on disk goes on with that, however long it was away.
     ///
     /// Nothing bounds how much a node publishes but its memory. 330,000 values are republished in time whatever else it does;
-    /// with more, copies may end before their turn comes, which a log line tells, unless
+    /// with more, copies may end before they are republished, which a log line reports, unless
     /// [`max_waiting_lookups`](kademlia_dynamic::protocol::config::LookupConfig::max_waiting_lookups) is raised with them.
     ///
     /// # Errors
@@ -163,7 +137,7 @@ impl Node {
     /// The value of `key`; `None` where no peer holds it. [`Node::get_with`] says more.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked and all kept silent, which says nothing of the value;
+    /// [`Error::NobodyAnswered`] where peers were asked and all were silent, which says nothing of the value;
     /// [`Error::UnsupportedValue`] where it is neither text nor bytes; [`Error::NotJoined`] where contacts were given and none
     /// was reached, unless this node itself holds the value; where the key is too long, or the node is too busy or stopped.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
@@ -178,7 +152,7 @@ impl Node {
     /// The value of `key` and which peer had it, or how many peers said that they do not hold it.
     ///
     /// With a [quorum](GetOptions::quorum) several holders are heard, and the value that most of them gave is the result. With
-    /// a [trace](GetOptions::trace) the outcome tells which peers the lookup asked, what came back, and how it ended. The
+    /// a [trace](GetOptions::trace) the outcome says which peers the lookup asked, what came back, and how it ended. The
     /// read joins an equal lookup that is under way; a value held here needs none.
     ///
     /// ```
@@ -205,11 +179,11 @@ impl Node {
         self.ask(Get::new(key).with(options)).await
     }
 
-    /// Who holds `key`: the k nodes nearest to it are looked up, and each is asked whether it holds the key. Nothing is
-    /// placed or repaired. They are taken at their word, and say nothing of the value that they hold.
+    /// Which nodes hold `key`: the k nodes nearest to it are looked up, and each is asked whether it holds the key. Nothing is
+    /// placed or repaired. Their answers are not verified, and say nothing of the value that they hold.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all kept silent; [`Error::NotJoined`]; where the
+    /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all were silent; [`Error::NotJoined`]; where the
     /// key is too long, or the node is too busy or stopped.
     pub async fn health(&self, key: impl AsRef<str>) -> Result<Health, Error> {
         self.ask(CheckHealth::new(key)).await
@@ -276,7 +250,7 @@ impl Node {
         self.ask(Release::new(key)).await
     }
 
-    /// The copy of `key` that is held here, if any: published, held for others or cached. Nobody is asked.
+    /// The copy of `key` that is held here, if any: published, held for others or cached. No peer is asked.
     ///
     /// # Errors
     /// Where the node is stopped.
@@ -310,17 +284,17 @@ impl Node {
 
     /// What happens from now on, as a bounded stream of the events of these kinds. Others cost the node nothing.
     pub fn events_of(&self, kinds: impl IntoIterator<Item = EventKind>) -> EventStream {
-        self.inner.events.subscribe(kinds, self.inner.gone.clone())
+        self.inner.events.subscribe(kinds, self.inner.ended.clone().wait())
     }
 
-    /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to those who
+    /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to the peers that
     /// will be nearest to it, which takes at most [`hand_off_time`](kademlia_dynamic::protocol::config::ValuesConfig::hand_off_time);
-    /// a node that holds nothing, or knows nobody, stops at once. Requests under way end in an error.
+    /// a node that holds nothing, or knows no peer, stops at once. Requests under way end in an error.
     ///
     /// A node whose last handle is dropped transfers nothing.
     pub async fn stop(&self) {
         // An actor that panics at this very message forgets it.
-        if self.inner.actor.send(Stop).await.is_err() {
+        if self.inner.node.send(Stop).await.is_err() {
             self.inner.ender.end(StopReason::Asked);
         }
         self.stopped().await;
@@ -328,19 +302,8 @@ impl Node {
 
     /// Waits until the node has stopped, and says why.
     pub async fn stopped(&self) -> StopReason {
-        // An error means that the sender is gone, and with it the node.
-        let _ = self.inner.gone.clone().wait_for(|gone| *gone).await;
+        self.inner.ended.clone().wait().await;
         self.inner.ender.reason().unwrap_or(StopReason::Asked)
-    }
-
-    fn ender(&self) -> Ender {
-        self.inner.ender.clone()
-    }
-
-    /// The handle to a node that has just been made. `gone` turns true when nothing of it lives any more.
-    fn new(running: Running, (id, addr, codec): (NodeId, SocketAddr, Codec), gone: watch::Receiver<bool>) -> Self {
-        let Running { node: actor, ender, counters, events, joined, .. } = running;
-        Self { inner: Arc::new(Inner { actor, id, addr, codec, ender, counters, events, joined, gone }) }
     }
 
     async fn ask<M, T>(&self, request: M) -> Result<T, Error>
@@ -349,7 +312,7 @@ impl Node {
         NodeActor: actix::Handler<M>,
         T: Send + 'static,
     {
-        match self.inner.actor.send(request).await {
+        match self.inner.node.send(request).await {
             Ok(outcome) => outcome,
             Err(_) => Err(self.inner.ender.reason().map_or(Error::Interrupted, Error::Stopped)),
         }

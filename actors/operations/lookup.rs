@@ -2,7 +2,7 @@
 //! protocol's decision.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,16 +15,14 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
-    Answered, Failed, Found, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, LookupsHandle, QueriesHandle,
-    SendQuery,
+    Answered, Failed, Found, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
 };
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
 
 /// A lookup under way.
 pub(crate) struct Lookup {
-    /// The address of this node, under any id that a peer may name it.
-    bound: SocketAddr,
+    shared: Rc<Shared>,
     key: LookupKey,
     request: Request,
     machine: protocol::Lookup,
@@ -37,20 +35,11 @@ pub(crate) struct Lookup {
     unsupported: Option<Peer>,
     /// The values that peers gave, where several are to be heard.
     ballot: Option<Ballot>,
-    /// Send the copy that is cached after the end.
-    queries: QueriesHandle,
-    lookups: LookupsHandle,
 }
 
 impl Lookup {
     /// `own_vote` is the copy that this node votes for, where votes are counted.
-    pub(crate) fn new(
-        shared: &Shared,
-        launch: LaunchLookup,
-        own_vote: Option<StoredCopy>,
-        queries: QueriesHandle,
-        lookups: LookupsHandle,
-    ) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, launch: LaunchLookup, own_vote: Option<StoredCopy>) -> Self {
         let config = &shared.config;
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
@@ -70,7 +59,7 @@ impl Lookup {
             machine.voted_here(ValueDigest::of(&copy.value));
         }
         Self {
-            bound: shared.addr,
+            shared: shared.clone(),
             key,
             request,
             machine,
@@ -80,8 +69,6 @@ impl Lookup {
             value: None,
             unsupported: None,
             ballot,
-            queries,
-            lookups,
         }
     }
 
@@ -117,7 +104,8 @@ impl Operation for Lookup {
         }
         match answer.response {
             Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
-                peers.retain(|named| named.addr != self.bound);
+                // This node, under any id that the peer may name it.
+                peers.retain(|named| named.addr != self.shared.addr);
                 self.machine.handle_peers(&from, &peers, now);
             }
             Response::Value { value, ttl, .. } => self.take_value(&from, value, ttl, answer.peer, now),
@@ -141,11 +129,11 @@ impl Operation for Lookup {
     }
 
     fn finish(self, end: End) {
-        let Self { key, machine, own_table, legacy, of_ours, value, unsupported, ballot, queries, lookups, .. } = self;
+        let Self { shared, key, machine, own_table, legacy, of_ours, value, unsupported, ballot, .. } = self;
+        let Handles { lookups, queries, .. } = &shared.handles;
         if end == End::Broken {
             return lookups.finished(LookupFinished { key, result: None });
         }
-        let tally = machine.tally();
         let elected = ballot.and_then(|ballot| ballot.elected());
         let elected = elected.map(|won| Found { value: won.value, ttl: won.ttl, holder: won.holder, votes: won.votes });
         let value = elected.or(value);
@@ -160,9 +148,6 @@ impl Operation for Lookup {
                 legacy,
                 value,
                 unsupported,
-                asked: tally.asked,
-                answered: tally.answered,
-                unheard: machine.trace().unheard,
                 trace: Arc::new(machine.into_trace()),
             }),
         });

@@ -18,7 +18,6 @@ use tokio::sync::oneshot;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{
     Answered, Failed, Late, LookupOutcome, LookupResult, NoLookup, PlacementEnded, Placing, PreparePlacement, Prepared,
-    StoreHandle,
 };
 use super::super::outcome::SetOutcome;
 use super::super::shared::Shared;
@@ -27,7 +26,6 @@ use super::operation::{End, Operation, Step};
 /// A placement under way.
 pub(crate) struct Place {
     shared: Rc<Shared>,
-    store: StoreHandle,
     key: Arc<str>,
     /// What is placed. `None` until it is committed.
     placing: Option<Placing>,
@@ -53,7 +51,6 @@ enum Stage {
 /// A copy that is sent to its places.
 struct Sending {
     copy: StoredCopy,
-    published_at: Option<Instant>,
     placement: Placement,
     /// The shortest life of a copy that its holder reported.
     shortest: Option<Duration>,
@@ -64,7 +61,6 @@ impl Place {
     /// committed.
     pub(crate) fn new(
         shared: &Rc<Shared>,
-        store: &StoreHandle,
         key: Arc<str>,
         committed: oneshot::Receiver<Placing>,
         places: oneshot::Receiver<LookupOutcome>,
@@ -75,7 +71,6 @@ impl Place {
         };
         Self {
             shared: shared.clone(),
-            store: store.clone(),
             key,
             placing: None,
             found: None,
@@ -109,7 +104,7 @@ impl Place {
         let (answer, prepared) = oneshot::channel();
         // Where no peer answers, what has run out is as ended as it was.
         let resume = placing.answer.is_some() || !found.closest.is_empty();
-        self.store.prepare_placement(PreparePlacement {
+        self.shared.handles.store.prepare_placement(PreparePlacement {
             key: self.key.clone(),
             version: placing.version,
             compare,
@@ -162,12 +157,12 @@ impl Operation for Place {
         if let Some(next) = self.next.take() {
             return next;
         }
-        let key = || self.key.clone();
+        let key = self.key.clone();
         match &mut self.stage {
             Stage::Wait => Step::Wait { until: None },
             Stage::Compare(comparison) => match comparison.next(now) {
-                comparison::Step::Check(peer) => Step::Query(peer, Request::CheckStore { key: key(), size: None }),
-                comparison::Step::Fetch(peer) => Step::Query(peer, Request::FindValue { key: key() }),
+                comparison::Step::Check(peer) => Step::Query(peer, Request::CheckStore { key, size: None }),
+                comparison::Step::Fetch(peer) => Step::Query(peer, Request::FindValue { key }),
                 comparison::Step::Wait { until } => Step::Wait { until: Some(until) },
                 comparison::Step::Finished => {
                     let later = comparison.take_later();
@@ -182,9 +177,9 @@ impl Operation for Place {
             Stage::Send(sending) => match sending.placement.next(now) {
                 placement::Step::Check(peer) => {
                     let size = Some(sending.copy.value.len() as u64);
-                    Step::Query(peer, Request::CheckStore { key: key(), size })
+                    Step::Query(peer, Request::CheckStore { key, size })
                 }
-                placement::Step::Store(peer) => Step::Query(peer, sending.set(key(), now)),
+                placement::Step::Store(peer) => Step::Query(peer, sending.set(key, now)),
                 placement::Step::Wait { until } => Step::Wait { until: Some(until) },
                 placement::Step::Finished => Step::Finished,
             },
@@ -236,7 +231,7 @@ impl Operation for Place {
         let stored = placed.stored + placed.held_already;
         // Where it broke, or most targets were not even queried, it is tried again soon.
         let reached = end == End::Complete && stored > placed.unsent;
-        self.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
+        self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
             _ if end == End::Broken => {}
             Some(answer) => {
@@ -257,8 +252,8 @@ impl Operation for Place {
 impl Sending {
     /// The way of `copy` to the places that are `found`; `None` where it is not for this node to restore it.
     fn new(shared: &Shared, key: &str, copy: StoredCopy, found: &LookupResult, now: Instant) -> Option<Self> {
-        let (config, target, mut others, mut mode) =
-            (&shared.config, NodeId::of_key(key), shared.config.lookup.k, Mode::Publish);
+        let (config, target) = (&shared.config, NodeId::of_key(key));
+        let (mut others, mut mode) = (config.lookup.k, Mode::Publish);
         if copy.class != Class::Published {
             let is_nearer = |last: &Peer| shared.id.distance(&target) < last.id.distance(&target);
             if !found.closest.get(config.lookup.k - 1).is_none_or(is_nearer) {
@@ -272,7 +267,7 @@ impl Sending {
         let mixed = config.lookup.mixed_placement && found.legacy || found.closest.is_empty();
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
         let placement = Placement::new(mode, &targets, config, now);
-        Some(Self { published_at: copy.published_at(), copy, placement, shortest: None })
+        Some(Self { copy, placement, shortest: None })
     }
 
     fn is_restore(&self) -> bool {
@@ -314,7 +309,7 @@ impl Sending {
     }
 
     fn age(&self, now: Instant) -> Option<Duration> {
-        self.published_at.map(|at| now.saturating_duration_since(at))
+        self.copy.published_at().map(|at| now.saturating_duration_since(at))
     }
 
     fn left(&self, now: Instant) -> Duration {

@@ -2,22 +2,23 @@
 //! breaks. It decides nothing.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{self, Poll, ready};
 use std::time::Instant;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use super::super::clock::{self, Alarm, Alarmed};
-use super::super::messages::{Asker, QueriesHandle, QueryEvent, QueryResult, SendQuery};
-use super::super::supervision::Lifetime;
+use super::super::messages::{Asker, QueryEvent, QueryResult, SendQuery};
+use super::super::shared::Shared;
 use super::operation::{End, Operation, Resume, Step, Target};
 
 /// A running operation.
 pub(crate) struct Runner<O: Operation> {
     /// `None` once it has finished.
     operation: Option<O>,
-    queries: QueriesHandle,
+    shared: Rc<Shared>,
     /// This actor, as the asker of its queries.
     asker: Option<Asker>,
     wake: Option<Instant>,
@@ -25,12 +26,13 @@ pub(crate) struct Runner<O: Operation> {
 
 impl<O: Operation> Runner<O> {
     /// Runs `operation` until it finishes or the node stops.
-    pub(crate) fn run(operation: O, lifetime: &Lifetime, queries: &QueriesHandle) -> Addr<Self> {
-        lifetime.run(O::NAME, Self { operation: Some(operation), queries: queries.clone(), asker: None, wake: None })
+    pub(crate) fn run(operation: O, shared: &Rc<Shared>) {
+        let runner = Self { operation: Some(operation), shared: shared.clone(), asker: None, wake: None };
+        shared.lifetime.run(O::NAME, runner);
     }
 
     /// Changes the operation, unless it has finished, and carries out what it wants done then.
-    pub(crate) fn update(&mut self, change: impl FnOnce(&mut O, Instant), ctx: &mut Context<Self>) {
+    fn update(&mut self, change: impl FnOnce(&mut O, Instant), ctx: &mut Context<Self>) {
         if let Some(operation) = &mut self.operation {
             change(operation, clock::now());
             self.go_on(ctx);
@@ -43,7 +45,7 @@ impl<O: Operation> Runner<O> {
             match operation.step(clock::now()) {
                 Step::Query(to, request) => {
                     let asker = self.asker.clone();
-                    self.queries.send(SendQuery { to: to.addr(), id: to.id(), request, asker });
+                    self.shared.handles.queries.send(SendQuery { to: to.addr(), id: to.id(), request, asker });
                 }
                 Step::Await(future) => {
                     ctx.spawn(Awaited(future));
@@ -141,9 +143,9 @@ mod tests {
     use kademlia_dynamic::protocol::peer::Peer;
     use tokio::sync::oneshot;
 
-    use super::super::super::counters::Counters;
-    use super::super::super::messages::{Answered, Failed, Late, QueriesInbox};
+    use super::super::super::messages::{Answered, Failed, Handles, Late, QueriesInbox};
     use super::super::super::supervision::{Ender, StopReason};
+    use super::super::super::tests::shared;
     use super::*;
 
     /// The calls of an operation, in their order.
@@ -210,10 +212,10 @@ mod tests {
     }
 
     fn run(steps: Vec<Step<Scripted>>) -> (Log, Ender) {
-        let (lifetime, _) = Lifetime::new(&Config::default(), Arc::new(Counters::default()));
-        let (log, queries): (_, QueriesHandle) = (Log::default(), Arc::new(MockQueries));
-        Runner::run(Scripted { steps, log: log.clone() }, &lifetime, &queries);
-        (log, lifetime.ender())
+        let handles = Handles { queries: Arc::new(MockQueries), ..Handles::ignored() };
+        let (log, shared) = (Log::default(), shared(Config::default(), handles));
+        Runner::run(Scripted { steps, log: log.clone() }, &shared);
+        (log, shared.lifetime.ender())
     }
 
     async fn settle() {

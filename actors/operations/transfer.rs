@@ -2,10 +2,10 @@
 //! The handoff decides which peers are asked, and the value store owns the value until it is sent.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::Failure;
 use kademlia_dynamic::protocol::message::{Request, Response};
@@ -14,13 +14,13 @@ use kademlia_dynamic::protocol::placement::{self, Mode, Placement};
 use tokio::sync::oneshot;
 
 use super::super::clock;
-use super::super::messages::{
-    Answered, Failed, HandoffHandle, Late, PrepareTransfer, RecipientSlow, StoreHandle, TransferEnded,
-};
+use super::super::messages::{Answered, Failed, Late, PrepareTransfer, RecipientSlow, TransferEnded};
+use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
 
 /// A transfer under way.
 pub(crate) struct Transfer {
+    shared: Rc<Shared>,
     key: Arc<str>,
     new_peer: Option<NodeId>,
     placement: Placement,
@@ -28,29 +28,21 @@ pub(crate) struct Transfer {
     legacy: BTreeSet<NodeId>,
     /// The writes that the value store has prepared, and that are to be sent.
     prepared: VecDeque<(Peer, Request)>,
-    store: StoreHandle,
-    handoff: HandoffHandle,
 }
 
 impl Transfer {
     /// The transfer of `key` to the first of `recipients` that lacks it: the `new_peer`, if there is one.
-    pub(crate) fn new(
-        config: &Config,
-        key: Arc<str>,
-        recipients: &[Peer],
-        new_peer: Option<NodeId>,
-        store: StoreHandle,
-        handoff: HandoffHandle,
-    ) -> Self {
-        let placement = Placement::new(Mode::Transfer, recipients, config, clock::now());
-        Self { key, new_peer, placement, legacy: BTreeSet::new(), prepared: VecDeque::new(), store, handoff }
+    pub(crate) fn new(shared: &Rc<Shared>, key: Arc<str>, recipients: &[Peer], new_peer: Option<NodeId>) -> Self {
+        let placement = Placement::new(Mode::Transfer, recipients, &shared.config, clock::now());
+        let (shared, legacy, prepared) = (shared.clone(), BTreeSet::new(), VecDeque::new());
+        Self { shared, key, new_peer, placement, legacy, prepared }
     }
 
     /// Asks the value store for what `to` is to be sent.
     fn send(&self, to: Peer) -> Step<Self> {
         let (answer, prepared) = oneshot::channel();
         let legacy = self.legacy.contains(&to.id);
-        self.store.prepare_transfer(PrepareTransfer { key: self.key.clone(), legacy, answer });
+        self.shared.handles.store.prepare_transfer(PrepareTransfer { key: self.key.clone(), legacy, answer });
         Step::after(prepared, move |transfer: &mut Self, request, _| match request {
             Ok(request) => transfer.prepared.push_back((to, request)),
             // There is nothing to send, or the value store was restarted.
@@ -96,7 +88,7 @@ impl Operation for Transfer {
             Late::Suspect => return,
             // Every tenth answer or so is slower than expected: that alone does not mean that a peer has gone.
             Late::Deferred | Late::Slow => {}
-            Late::Resent => self.handoff.slow(RecipientSlow(from.id)),
+            Late::Resent => self.shared.handles.handoff.slow(RecipientSlow(from.id)),
         }
         self.placement.handle_slow(&from.id);
     }
@@ -104,7 +96,7 @@ impl Operation for Transfer {
     fn failure(&mut self, from: Peer, why: Failed, _: Instant) {
         let why = why.into();
         if why == Failure::Silent {
-            self.handoff.slow(RecipientSlow(from.id));
+            self.shared.handles.handoff.slow(RecipientSlow(from.id));
         }
         self.placement.handle_failure(&from.id, why);
     }
@@ -113,7 +105,7 @@ impl Operation for Transfer {
         let placed = self.placement.outcome();
         let complete = end == End::Complete;
         let silent = placed.asked > 0 && placed.asked == placed.silent + placed.wrong_id;
-        self.handoff.ended(TransferEnded {
+        self.shared.handles.handoff.ended(TransferEnded {
             new_peer: self.new_peer,
             stored: complete && placed.stored > 0,
             silent: complete && silent,

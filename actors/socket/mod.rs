@@ -4,7 +4,6 @@
 pub mod transport;
 pub mod udp;
 
-mod asked_at;
 #[cfg(target_os = "linux")]
 mod losses;
 #[cfg(target_os = "linux")]
@@ -13,33 +12,34 @@ mod priority;
 mod reader_loop;
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context as TaskContext;
-use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Supervised};
+use actix::Supervised;
+use kademlia_dynamic::protocol::lru::Lru;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
 
-use self::asked_at::AskedAt;
 use self::priority::PriorityPath;
-use self::reader_loop::{ReaderLoop, Receiver};
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
-use super::counters::{Counter, LOG_EVERY};
-use super::handles::Handles;
+use super::counters::{Counter, LOG_EVERY, LogLimit};
 use super::handling::Receive;
 use super::messages::{
-    CountLosses, DatagramsReceived, DispatcherHandle, HoldAnswer, Incoming, QueriesHandle, QueryOver, QueryUnsent,
-    ReplyTo, TransmitAnswer, TransmitEncoded, TransmitQuery,
+    AwaitVerification, CountLosses, DatagramsReceived, Incoming, QueryOver, QueryUnsent, ReplyTo, TransmitAnswer,
+    TransmitEncoded, TransmitQuery,
 };
 use super::shared::Shared;
 
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
 const OUTBOX: usize = 4_096;
+
+/// Senders whose local address is remembered. Queries to a peer beyond them leave from the address that the system prefers.
+const MAX_ASKED_AT: usize = 8_192;
 
 /// The actor that owns the transport.
 pub struct Socket {
@@ -47,12 +47,12 @@ pub struct Socket {
     transport: Rc<dyn Transport>,
     slots: Arc<Semaphore>,
     priority: PriorityPath,
-    /// Empty where the transport has one address.
-    asked_at: AskedAt,
+    /// The local address that each of the latest senders used, where the transport has several: a query to the sender leaves from
+    /// there too. Otherwise a ping that verifies an address would come from one that the peer's firewall does not let in, and the
+    /// peer would see this node at an address that it does not know.
+    asked_at: Lru<SocketAddr, IpAddr>,
     outbox: VecDeque<Datagram>,
     losses: Losses,
-    dispatcher: DispatcherHandle,
-    queries: QueriesHandle,
 }
 
 /// What the system dropped before it could be read.
@@ -62,24 +62,25 @@ struct Losses {
     reported: bool,
     /// How many were counted.
     counted: u64,
-    /// When there was last a line in the log about it.
-    logged: Option<Instant>,
+    logged: LogLimit,
 }
 
 impl Socket {
-    pub(crate) fn new(shared: &Rc<Shared>, transport: Rc<dyn Transport>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, transport: Rc<dyn Transport>) -> Self {
         let losses = Losses { reported: transport.lost().is_some(), ..Losses::default() };
         Self {
             shared: shared.clone(),
             transport,
             slots: Arc::new(Semaphore::new(shared.config.limits.max_dispatches)),
             priority: PriorityPath::default(),
-            asked_at: AskedAt::default(),
+            asked_at: Lru::new(MAX_ASKED_AT),
             outbox: VecDeque::new(),
             losses,
-            dispatcher: handles.dispatcher.clone(),
-            queries: handles.queries.clone(),
         }
+    }
+
+    fn turn_away(&self, counter: Counter, from: SocketAddr, why: &dyn Display) {
+        self.shared.counters.turned_away(counter, from, why, clock::now());
     }
 
     /// Puts a datagram on its way, if there is room.
@@ -88,7 +89,7 @@ impl Socket {
         if room {
             self.outbox.push_back(Datagram { addr, local, payload });
         } else {
-            self.shared.counters.turned_away(Counter::OutboxFull, addr, &"the network takes no more", clock::now());
+            self.turn_away(Counter::OutboxFull, addr, &"the network takes no more");
         }
         room
     }
@@ -104,19 +105,10 @@ impl Socket {
     fn room_for(&self, to: &SocketAddr) -> usize {
         if AddressScope::of(&to.ip()).is_global() { self.shared.config.limits.max_global_answer } else { usize::MAX }
     }
-}
 
-impl Receiver for Socket {
-    fn transport(&self) -> &dyn Transport {
-        &*self.transport
-    }
-
+    /// Whether fewer datagrams than these could be taken in now.
     fn is_short_of_slots(&self, datagrams: usize) -> bool {
         self.slots.available_permits() < self.shared.config.limits.max_dispatches.min(datagrams)
-    }
-
-    fn counts_losses(&self) -> bool {
-        self.losses.reported
     }
 
     /// Sorts a batch into answers on the priority path and datagrams of strangers, which need a slot each. Nothing is decoded yet,
@@ -127,16 +119,11 @@ impl Receiver for Socket {
         let (mut beyond, mut last) = (0, None);
         for Datagram { addr: from, local, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
-                self.shared.counters.turned_away(
-                    Counter::BadSource,
-                    from,
-                    &"its source cannot be answered",
-                    clock::now(),
-                );
+                self.turn_away(Counter::BadSource, from, &"its source cannot be answered");
                 continue;
             }
             if let Some(local) = local {
-                self.asked_at.note(from, local);
+                self.asked_at.insert(from, local);
             }
             // Beyond what a query of ours lets pass, an address that was asked is a stranger like any other.
             let asked = self.priority.take(&from);
@@ -150,22 +137,17 @@ impl Receiver for Socket {
         }
         if let Some(from) = last {
             let why = format_args!("all {} dispatch slots are taken", self.shared.config.limits.max_dispatches);
-            self.shared.counters.turned_away(Counter::NoSlot, from, &why, clock::now());
+            self.turn_away(Counter::NoSlot, from, &why);
             self.shared.counters.add(Counter::NoSlot, beyond - 1);
         }
         if !answers.is_empty() {
-            self.dispatcher.answers(DatagramsReceived(answers));
+            self.shared.handles.dispatcher.answers(DatagramsReceived(answers));
         }
         if !strangers.is_empty() {
             let (count, from) = (strangers.len() as u64, strangers[0].from);
             // The permits are the exact bound; the mailbox's own is a second one behind it.
-            if !self.dispatcher.strangers(DatagramsReceived(strangers)) {
-                self.shared.counters.turned_away(
-                    Counter::NoSlot,
-                    from,
-                    &"the dispatcher's mailbox is full",
-                    clock::now(),
-                );
+            if !self.shared.handles.dispatcher.strangers(DatagramsReceived(strangers)) {
+                self.turn_away(Counter::NoSlot, from, &"the dispatcher's mailbox is full");
                 self.shared.counters.add(Counter::NoSlot, count - 1);
             }
         }
@@ -180,13 +162,12 @@ impl Receiver for Socket {
         }
         self.losses.counted = lost;
         self.shared.counters.add(Counter::KernelDropped, new);
-        let now = clock::now();
-        if self.losses.logged.is_none_or(|at| now.saturating_duration_since(at) >= LOG_EVERY) {
-            self.losses.logged = Some(now);
+        if self.losses.logged.pass(LOG_EVERY, clock::now()).is_some() {
             tracing::warn!(datagrams = new, "the system dropped datagrams before they could be read");
         }
     }
 
+    /// Sends what waits to be sent.
     fn flush(&mut self, cx: &mut TaskContext<'_>) {
         if self.outbox.is_empty() {
             return;
@@ -198,14 +179,6 @@ impl Receiver for Socket {
         if report.failed > 0 {
             self.shared.counters.add(Counter::SendFailed, report.failed as u64);
         }
-    }
-}
-
-impl Actor for Socket {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(ReaderLoop::default());
     }
 }
 
@@ -230,18 +203,18 @@ impl Receive<TransmitQuery> for Socket {
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
             Ok(payload) => {
                 // Where the peer reached us last may be forged, or a way that is gone: a second send takes the system's choice.
-                let local = self.asked_at.of(&query.to).filter(|_| !query.again);
+                let local = self.asked_at.get(&query.to).copied().filter(|_| !query.again);
                 self.send(query.to, local, payload)
             }
             Err(error) => {
-                self.shared.counters.turned_away(Counter::NotEncodable, query.to, &error, clock::now());
+                self.turn_away(Counter::NotEncodable, query.to, &error);
                 false
             }
         };
         if sent {
             self.shared.counters.count(if query.again { Counter::Resent } else { Counter::Asked });
         } else if !query.again {
-            self.queries.unsent(QueryUnsent { id: query.id });
+            self.shared.handles.queries.unsent(QueryUnsent { id: query.id });
         }
     }
 }
@@ -268,12 +241,16 @@ impl Receive<TransmitAnswer> for Socket {
             Ok(payload) => {
                 let Body::Response(response) = message.body else { return };
                 // What waits gives its slot back.
-                self.dispatcher.hold(HoldAnswer { to: ReplyTo { permit: None, ..to }, response, payload });
+                self.shared.handles.dispatcher.await_verification(AwaitVerification {
+                    to: ReplyTo { permit: None, ..to },
+                    response,
+                    payload,
+                });
             }
             // Not even an answer without peers fits: it has been counted.
             Err(_) if to.cut => {}
             Err(error) => {
-                self.shared.counters.turned_away(Counter::NotEncodable, to.addr, &error, clock::now());
+                self.turn_away(Counter::NotEncodable, to.addr, &error);
             }
         }
     }

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use actix::Actor;
 use actix::fut::ActorFuture;
+use actix::{Actor, AsyncContext, Context};
 use tokio::time::Sleep;
 
-use super::transport::{Datagram, Transport};
+use super::Socket;
+use super::transport::Datagram;
 
 /// Datagrams read before the other actors run. A loop that reads on would take all there are while no actor works on
 /// them, and so run out of slots in the middle of a burst that an idle node can bear.
@@ -22,7 +23,7 @@ const BURST: usize = 256;
 /// The most that is then read at once.
 const DRAINED_AT_ONCE: usize = 1_024;
 /// How often the other actors run to work off a batch before the next one is read.
-const TURNS_FOR_OTHERS: u32 = 8;
+const POLLS_FOR_OTHERS: u32 = 8;
 /// Errors of the transport in a row after which reading pauses for [`PAUSE_AFTER_ERRORS`]: a broken network must not
 /// keep a processor busy.
 const ERRORS_IN_A_ROW: u32 = 16;
@@ -30,28 +31,12 @@ const PAUSE_AFTER_ERRORS: Duration = Duration::from_millis(100);
 /// How often the system is asked what it dropped, while datagrams come in.
 const CHECK_FOR_LOSSES: Duration = Duration::from_secs(1);
 
-/// The actor that the loop reads for.
-pub(super) trait Receiver: Actor {
-    /// Where datagrams come from.
-    fn transport(&self) -> &dyn Transport;
-    /// Whether fewer datagrams than these could be taken in now.
-    fn is_short_of_slots(&self, datagrams: usize) -> bool;
-    /// Takes the datagrams of a batch out of it.
-    fn take_in(&mut self, batch: &mut Vec<Datagram>);
-    /// Sends what waits to be sent.
-    fn flush(&mut self, cx: &mut TaskContext<'_>);
-    /// Whether the transport reports what the system has dropped.
-    fn counts_losses(&self) -> bool;
-    /// Counts what the system has dropped.
-    fn count_losses(&mut self);
-}
-
 /// It is polled whenever the socket actor has been awake.
 #[derive(Default)]
 pub(super) struct ReaderLoop {
     batch: Vec<Datagram>,
     /// How often the other actors still run before the next batch.
-    turns: u32,
+    polls: u32,
     /// Datagrams read since there was last nothing to read.
     in_a_row: usize,
     /// Errors in a row.
@@ -64,26 +49,26 @@ pub(super) struct ReaderLoop {
 
 impl ReaderLoop {
     /// Reads a batch, or all that waits where that is too much. Pending: the transport will wake this actor.
-    fn read(&mut self, socket: &mut impl Receiver, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn read(&mut self, socket: &mut Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
         }
-        if self.turns > 0 {
-            self.turns -= 1;
-            if socket.is_short_of_slots(READ_AT_ONCE) && self.turns > 0 {
+        if self.polls > 0 {
+            self.polls -= 1;
+            if socket.is_short_of_slots(READ_AT_ONCE) && self.polls > 0 {
                 return Poll::Ready(());
             }
-            self.turns = 0;
+            self.polls = 0;
         }
         let mut left = if self.in_a_row < BURST { READ_AT_ONCE } else { DRAINED_AT_ONCE };
         while left > 0 {
-            let outcome = socket.transport().poll_receive(cx, &mut self.batch, READ_AT_ONCE.min(left));
+            let outcome = socket.transport.poll_receive(cx, &mut self.batch, READ_AT_ONCE.min(left));
             let Poll::Ready(outcome) = outcome else {
                 self.in_a_row = 0;
                 return Poll::Pending;
             };
-            self.turns = TURNS_FOR_OTHERS;
+            self.polls = POLLS_FOR_OTHERS;
             if let Err(error) = outcome {
                 tracing::debug!(%error, "nothing received");
                 self.failed();
@@ -92,11 +77,11 @@ impl ReaderLoop {
             self.errors = 0;
             let room = READ_AT_ONCE.saturating_sub(self.batch.len());
             // Mostly that was all. To hear so now saves this actor from being woken to look once more.
-            let all = room > 0 && socket.transport().poll_receive(cx, &mut self.batch, room).is_pending();
+            let all = room > 0 && socket.transport.poll_receive(cx, &mut self.batch, room).is_pending();
             left = left.saturating_sub(self.batch.len());
             self.in_a_row += self.batch.len();
             socket.take_in(&mut self.batch);
-            if socket.counts_losses() {
+            if socket.losses.reported {
                 self.check.get_or_insert_with(|| Box::pin(tokio::time::sleep(CHECK_FOR_LOSSES)));
             }
             if all {
@@ -115,7 +100,7 @@ impl ReaderLoop {
         }
     }
 
-    fn check_for_losses(&mut self, socket: &mut impl Receiver, cx: &mut TaskContext<'_>) {
+    fn check_for_losses(&mut self, socket: &mut Socket, cx: &mut TaskContext<'_>) {
         if let Some(check) = &mut self.check
             && check.as_mut().poll(cx).is_ready()
         {
@@ -125,10 +110,23 @@ impl ReaderLoop {
     }
 }
 
-impl<A: Receiver> ActorFuture<A> for ReaderLoop {
+impl Actor for Socket {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(ReaderLoop::default());
+    }
+}
+
+impl ActorFuture<Socket> for ReaderLoop {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, socket: &mut A, _: &mut A::Context, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        socket: &mut Socket,
+        _: &mut Context<Socket>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
         socket.flush(cx);
         if self.read(socket, cx).is_ready() {
             // There may be more: go on once the other actors have run.

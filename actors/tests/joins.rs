@@ -18,7 +18,6 @@ use super::super::messages::DescribeTable;
 use super::super::operations::join::resolver::Resolver;
 use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, GetResult};
 use super::super::requests::{Bootstrap, CheckHealth, CopyOf, FindNode, FindValue, Get, Ping, Set};
-use super::super::supervision::Ended;
 use super::super::wiring::{self, Running, Setup};
 use super::key;
 
@@ -48,7 +47,7 @@ fn resolver(resolved: Resolved, late: Option<SocketAddr>) -> Resolver {
     })
 }
 
-fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver) -> (Running, Ended) {
+fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver) -> Running {
     let (id, codec, config, store) =
         (NodeId::of_key(name), Codec::Json, Config::default(), Box::new(MemoryStore::new()));
     let setup = Setup { id, codec, config, client, store, known: None, seed: Some(1), resolver };
@@ -58,7 +57,6 @@ fn node(name: &str, endpoint: MemoryTransport, client: bool, resolver: Resolver)
 /// A node that was asked to join through `contacts`, what came of it, and how long that took.
 struct Joined {
     running: Running,
-    _ended: Ended,
     addr: SocketAddr,
     outcome: BootstrapOutcome,
     took: Duration,
@@ -69,18 +67,17 @@ async fn join(network: &MemoryNetwork, client: bool, late: Option<SocketAddr>, c
     let resolved = Resolved::default();
     let endpoint = network.endpoint();
     let addr = endpoint.addr();
-    let (running, _ended) = node("ours", endpoint, client, resolver(resolved.clone(), late));
+    let running = node("ours", endpoint, client, resolver(resolved.clone(), late));
     let begun = Instant::now();
     let outcome = running.node.send(Bootstrap { contacts: contacts.to_vec() }).await.unwrap().unwrap();
-    Joined { running, _ended, addr, outcome, took: begun.elapsed(), resolved }
+    Joined { running, addr, outcome, took: begun.elapsed(), resolved }
 }
 
 /// A node that answers, and its address.
-fn living(network: &MemoryNetwork, name: &str) -> (Running, Ended, SocketAddr) {
+fn living(network: &MemoryNetwork, name: &str) -> (Running, SocketAddr) {
     let endpoint = network.endpoint();
     let addr = endpoint.addr();
-    let (running, ended) = node(name, endpoint, false, Resolver::system());
-    (running, ended, addr)
+    (node(name, endpoint, false, Resolver::system()), addr)
 }
 
 fn ids(outcome: &BootstrapOutcome) -> Vec<NodeId> {
@@ -92,7 +89,7 @@ fn a_name_that_hangs_and_a_dead_contact_cost_nothing_beside_one_that_answers() {
     for client in [true, false] {
         in_virtual_time(async {
             let network = MemoryNetwork::new(1);
-            let (_other, _ended, addr) = living(&network, "other");
+            let (_other, addr) = living(&network, "other");
             let dead = network.endpoint();
             let contacts = [HANGS.to_owned(), dead.addr().to_string(), addr.to_string()];
             let joined = join(&network, client, None, &contacts).await;
@@ -123,10 +120,10 @@ fn each_contact_is_resolved_once_and_fails_within_its_own_time() {
 fn a_contact_that_answers_late_is_joined_through_as_well() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (_first, _first_ended, first_addr) = living(&network, "first");
+        let (_first, first_addr) = living(&network, "first");
         // Of a network of its own, so that the first knows nothing of it.
-        let (_late, _late_ended, late_addr) = living(&network, "late");
-        let (beyond, _beyond_ended, _) = living(&network, "beyond");
+        let (_late, late_addr) = living(&network, "late");
+        let (beyond, _) = living(&network, "beyond");
         beyond.node.send(Bootstrap { contacts: vec![late_addr.to_string()] }).await.unwrap().unwrap();
         let contacts = [first_addr.to_string(), LATE.0.to_owned()];
         let joined = join(&network, false, Some(late_addr), &contacts).await;
@@ -192,7 +189,7 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
         let dead = network.endpoint();
-        let Joined { running, _ended, addr, .. } = join(&network, false, None, &[dead.addr().to_string()]).await;
+        let Joined { running, addr, .. } = join(&network, false, None, &[dead.addr().to_string()]).await;
         let node = &running.node;
         let text = format!("not joined: no contact has answered: {} (no answer within 2s)", dead.addr());
         assert_eq!(not_joined(node.send(set("k")).await.unwrap()), text);
@@ -203,7 +200,7 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
         assert_eq!(node.send(CopyOf { key: key("k") }).await.unwrap().unwrap(), None);
 
         // A peer that comes by itself is a network as well.
-        let (other, _other_ended, _) = living(&network, "other");
+        let (other, _) = living(&network, "other");
         other.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(node.send(set("k")).await.unwrap().unwrap().stored, 1);
@@ -214,7 +211,7 @@ fn a_node_that_reached_none_of_its_contacts_refuses_what_needs_them_and_changes_
 fn what_a_node_holds_is_read_although_it_reached_none_of_its_contacts() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (dead, (running, _ended, _)) = (network.endpoint(), living(&network, "ours"));
+        let (dead, (running, _)) = (network.endpoint(), living(&network, "ours"));
         running.node.send(set("held")).await.unwrap().unwrap();
         let contacts = vec![dead.addr().to_string()];
         let trying = actix_rt::spawn(running.node.send(Bootstrap { contacts }));
@@ -232,9 +229,9 @@ fn what_a_node_holds_is_read_although_it_reached_none_of_its_contacts() {
 fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (_other, _other_ended, addr) = living(&network, "other");
+        let (_other, addr) = living(&network, "other");
         let resolver = resolver(Resolved::default(), Some(addr));
-        let (running, _ended) = node("ours", network.endpoint(), false, resolver);
+        let running = node("ours", network.endpoint(), false, resolver);
         let begun = Instant::now();
         let _trying = actix_rt::spawn(running.node.send(Bootstrap { contacts: vec![LATE.0.to_owned()] }));
         tokio::task::yield_now().await;
@@ -250,7 +247,7 @@ fn a_request_during_a_bootstrap_waits_for_its_first_answer() {
 fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (running, _ended, addr) = living(&network, "ours");
+        let (running, addr) = living(&network, "ours");
         let outcome = running.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
         assert_eq!(outcome.failed[0].reason, ContactFailure::Itself);
         assert_eq!(running.node.send(set("k")).await.unwrap().unwrap().asked, 0);
@@ -261,8 +258,8 @@ fn a_node_that_is_its_own_only_contact_is_the_first_of_its_network() {
 fn a_contact_with_this_nodes_id_at_another_address_is_a_copy_of_it() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        let (running, _ended, _) = living(&network, "ours");
-        let (_copy, _copy_ended, addr) = living(&network, "ours");
+        let (running, _) = living(&network, "ours");
+        let (_copy, addr) = living(&network, "ours");
         let outcome = running.node.send(Bootstrap { contacts: vec![addr.to_string()] }).await.unwrap().unwrap();
         assert!(!outcome.joined() && matches!(outcome.failed[0].reason, ContactFailure::Copied { .. }), "{outcome}");
         assert!(outcome.to_string().contains("--node-id"), "{outcome}");
@@ -286,7 +283,7 @@ fn a_contact_that_answers_in_another_wire_is_known_by_the_first_byte() {
                     foreign.send(asked.addr, bytes.to_vec());
                 }
             });
-            let Joined { running, _ended, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
+            let Joined { running, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
             assert_eq!(outcome.to_string(), format!("{addr} ({told})"));
             assert!(not_joined(running.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({told})")));
             let error = running.node.send(Ping { addr: addr.to_string() }).await.unwrap().unwrap_err();

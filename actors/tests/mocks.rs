@@ -10,10 +10,9 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::oneshot;
 
-use super::super::handles::Handles;
 use super::super::lookups::Lookups;
 use super::super::messages::{
-    Answered, CountLookups, Failed, LaunchLookup, LookupKey, LookupReply, QueriesInbox, QueryEvent, QueryResult,
+    Answered, CountLookups, Failed, Handles, LaunchLookup, LookupKey, QueriesInbox, QueryEvent, QueryResult,
     SeedLookup, SendQuery, StartAudit, StartLookup, TableInbox,
 };
 use super::super::outcome::Error;
@@ -60,9 +59,10 @@ fn lookups() -> (Addr<Lookups>, MockTable, MockQueries) {
         queries: Arc::new(queries.clone()),
         ..Handles::ignored()
     };
-    let shared = shared(Config::builder().max_lookups(1).build().unwrap());
-    let actor = Lookups::new(&shared, &handles);
-    (mailbox.supervise(&shared.lifetime, "lookups", actor), table, queries)
+    let shared = shared(Config::builder().max_lookups(1).build().unwrap(), handles);
+    let addr = mailbox.addr();
+    mailbox.supervise(&shared.lifetime, "lookups", Lookups::new(&shared));
+    (addr, table, queries)
 }
 
 /// What the table answers to a lookup of this key.
@@ -94,7 +94,7 @@ async fn a_lookup_whose_caller_has_gone_while_it_waited_is_not_begun() {
     let look_up = |name: &str| {
         let (answer, caller) = oneshot::channel();
         let target = LookupKey::Nodes(NodeId::of_key(name));
-        lookups.do_send(StartLookup::foreground(target, LookupReply::to(answer, |found| Ok(found.asked))));
+        lookups.do_send(StartLookup::foreground(target, answer));
         caller
     };
     let (first, second, third) = (look_up("first"), look_up("second"), look_up("third"));
@@ -102,10 +102,36 @@ async fn a_lookup_whose_caller_has_gone_while_it_waited_is_not_begun() {
     assert_eq!(lookups.send(CountLookups).await.unwrap(), (1, 2));
     drop(second);
     lookups.do_send(seeded("first"));
-    assert_eq!(first.await.unwrap().unwrap(), 1);
+    assert_eq!(first.await.unwrap().unwrap().trace.tally().asked, 1);
     settle().await;
     assert_eq!(*table.0.lock().unwrap(), ["first", "third"].map(|name| LookupKey::Nodes(NodeId::of_key(name))));
     drop(third);
+}
+
+#[actix::test]
+async fn an_audit_whose_callers_have_all_gone_while_it_waited_asks_no_peer() {
+    let (lookups, table, queries) = lookups();
+    let audit = |name: &str| {
+        let (answer, caller) = oneshot::channel();
+        lookups.do_send(StartAudit { key: key(name), here: None, answer });
+        caller
+    };
+    let first = audit("first");
+    let (second, same, third) = (audit("second"), audit("second"), audit("third"));
+    let (fourth, stays) = (audit("fourth"), audit("fourth"));
+    settle().await;
+    assert_eq!(lookups.send(CountLookups).await.unwrap(), (1, 3));
+    drop((second, same, fourth));
+    for name in ["first", "third", "fourth"] {
+        lookups.do_send(seeded(name));
+        settle().await;
+    }
+    for caller in [first, third, stays] {
+        assert_eq!(caller.await.unwrap().unwrap().confirmed(), 1);
+    }
+    let begun = ["first", "third", "fourth"].map(|name| LookupKey::Nodes(NodeId::of_key(name)));
+    assert_eq!(*table.0.lock().unwrap(), begun);
+    assert_eq!(*queries.0.lock().unwrap(), ["find_node", "check_store"].repeat(3));
 }
 
 #[actix::test]
@@ -114,13 +140,13 @@ async fn a_lookup_that_is_refused_goes_on_with_the_reason() {
     let limit = Config::default().lookup.max_waiting_lookups;
     let callers: Vec<_> = (0..limit + 2)
         .map(|n| {
-            let (answer, caller) = oneshot::channel::<Result<(), Error>>();
+            let (answer, caller) = oneshot::channel();
             let target = LookupKey::Nodes(NodeId::of_key(&n.to_string()));
-            lookups.do_send(StartLookup::foreground(target, LookupReply::to(answer, |_| Ok(()))));
+            lookups.do_send(StartLookup::foreground(target, answer));
             caller
         })
         .collect();
     settle().await;
-    let refused = callers.into_iter().last().unwrap().await.unwrap();
+    let refused = callers.into_iter().last().unwrap().await.unwrap().map_err(Error::from);
     assert!(matches!(refused, Err(Error::Busy { limit: named, .. }) if named == limit + 1), "{refused:?}");
 }

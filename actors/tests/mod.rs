@@ -18,7 +18,7 @@ mod placement;
 mod slots;
 mod unread;
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use actix::Message;
@@ -29,12 +29,14 @@ use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 
 use super::counters::Counters;
 use super::join_state::JoinState;
+use super::messages::Handles;
 use super::operations::join::resolver::Resolver;
 use super::shared::Shared;
 use super::socket::transport::Transport;
 use super::socket::udp::UdpTransport;
 use super::subscriptions::Events;
 use super::supervision::{Ended, Lifetime};
+use super::unreadable::Unreadable;
 use super::wiring::{self, Running, Setup};
 
 /// Makes the actor that gets it panic.
@@ -53,9 +55,7 @@ macro_rules! panics {
         )*
         $(
             impl super::handling::Handler<Panic> for $handler {
-                type Result = ();
-
-                fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+                fn handle(&mut self, _: Panic, _: &mut Self::Context) -> super::reply::Later<()> {
                     panic!("injected by a test");
                 }
             }
@@ -81,12 +81,13 @@ fn started_over(name: &str, config: Config, store: Box<dyn Store>) -> (Running, 
     let addr = transport.local_addr();
     let (id, codec, resolver) = (NodeId::of_key(name), Codec::Json, Resolver::system());
     let setup = Setup { id, codec, config, client: false, store, known: None, seed: None, resolver };
-    let (running, ended) = wiring::start(setup, transport);
+    let running = wiring::start(setup, transport);
+    let ended = running.ended.clone();
     (running, ended, addr)
 }
 
-/// What the actors share of a node that runs as far as a test has it run.
-fn shared(config: Config) -> Rc<Shared> {
+/// What the actors share of a node that runs as far as a test has it run, and whose actors reach each other by these handles.
+pub(super) fn shared(config: Config, handles: Handles) -> Rc<Shared> {
     let counters = Arc::new(Counters::default());
     let (lifetime, _) = Lifetime::new(&config, counters.clone());
     Rc::new(Shared {
@@ -100,6 +101,10 @@ fn shared(config: Config) -> Rc<Shared> {
         events: Events::default(),
         joined: JoinState::new(),
         lifetime,
+        handles,
+        transport: Weak::<UdpTransport>::new(),
+        resolver: Resolver::system(),
+        unreadable: Unreadable::default(),
     })
 }
 

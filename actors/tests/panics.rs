@@ -132,8 +132,7 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
 async fn peers_that_a_restart_of_the_table_forgets_are_reported_to_have_left() {
     tokio::time::pause();
     let (ours, _ended, _) = started("ours", Config::default());
-    let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), ours.ended.clone().wait());
     for port in 1..=3u16 {
         // Of these one takes the address of another.
         let peer = Peer::new(NodeId::of_key(&port.to_string()), ([127, 0, 0, 1], port.min(2)).into());
@@ -161,8 +160,7 @@ async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
     let (ours, _ended, _) = started("ours", Config::default());
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
-    let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), ours.ended.clone().wait());
     let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }));
     settle().await;
     inject(&ours, "lookups");
@@ -281,8 +279,7 @@ async fn a_restart_of_the_value_store_waits_for_what_its_backend_was_given_befor
 async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() {
     tokio::time::pause();
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
-    let (_here, gone) = tokio::sync::watch::channel(false);
-    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), gone);
+    let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), ours.ended.clone().wait());
     for name in ["lost", "pinned"] {
         ours.node.send(Set { key: key(name), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
         if name == "lost" {

@@ -13,7 +13,7 @@ use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
 use super::super::messages::{
-    Answered, Failed, Late, LookupResult, PlacementEnded, Placing, PreparePlacement, Prepared, StoreHandle, StoreInbox,
+    Answered, Failed, Handles, Late, LookupResult, PlacementEnded, Placing, PreparePlacement, Prepared, StoreInbox,
 };
 use super::super::operations::operation::{End, Operation, Step};
 use super::super::operations::place::Place;
@@ -95,7 +95,7 @@ fn nearest(count: u16) -> Vec<Peer> {
 
 /// A restore of "k", whose places are found: those peers.
 fn restore(store: &Arc<MockStore>, peers: &[Peer]) -> Place {
-    let shared = shared(Config::default());
+    let shared = shared(Config::default(), Handles { store: store.clone(), ..Handles::ignored() });
     let (now, target) = (Instant::now(), NodeId::of_key("k"));
     let trace = Lookup::new(shared.id, target, Goal::Nodes, &shared.config, false, &[], now).into_trace();
     let found = LookupResult {
@@ -105,16 +105,12 @@ fn restore(store: &Arc<MockStore>, peers: &[Peer]) -> Place {
         legacy: false,
         value: None,
         unsupported: None,
-        asked: peers.len(),
-        answered: peers.len(),
-        unheard: 0,
         trace: Arc::new(trace),
     };
     let ((commit, committed), (places, found_places)) = (oneshot::channel(), oneshot::channel());
     commit.send(Placing { key: key("k"), version: 1, answer: None }).unwrap();
     places.send(Ok(Arc::new(found))).unwrap();
-    let store: StoreHandle = store.clone();
-    Place::new(&shared, &store, key("k"), committed, found_places)
+    Place::new(&shared, key("k"), committed, found_places)
 }
 
 /// Carries out what `place` wants done, and returns the queries that it sends; `None` once it is over.

@@ -18,13 +18,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::super::counters::{Counter, Counters};
 use super::super::dispatcher::Dispatcher;
-use super::super::handles::Handles;
 use super::super::messages::*;
 use super::super::node::Node;
 use super::super::socket::Socket;
 use super::super::socket::transport::{Datagram, Sent, Transport};
 use super::super::supervision::{Lifetime, Mailbox};
-use super::super::unreadable::Unreadable;
 use super::{settle, shared};
 
 /// A transport that a test feeds by hand. What is sent is gone.
@@ -134,7 +132,6 @@ impl Stage {
 /// The real socket and the real dispatcher, with a hoarder in the place of their neighbours.
 fn stage(config: &Config) -> Stage {
     let (feed, hoarder) = (Rc::new(Feed::default()), Hoarder::default());
-    let shared = shared(config.clone());
     let (socket, dispatcher) = (Mailbox::<Socket>::new(64), Mailbox::<Dispatcher>::new(config.limits.max_dispatches));
     let handles = Handles {
         socket: Arc::new(socket.addr()),
@@ -144,11 +141,10 @@ fn stage(config: &Config) -> Stage {
         store: Arc::new(hoarder.clone()),
         ..Handles::ignored()
     };
-    let the_socket = Socket::new(&shared, Rc::new(Fed(feed.clone())), &handles);
-    let the_dispatcher = Dispatcher::new(&shared, Unreadable::default(), &handles);
-    let socket = socket.supervise(&shared.lifetime, "socket", the_socket);
-    dispatcher.supervise(&shared.lifetime, "dispatcher", the_dispatcher);
-    Stage { feed, hoarder, counters: shared.counters.clone(), socket, _lifetime: shared.lifetime.clone() }
+    let (shared, addr) = (shared(config.clone(), handles), socket.addr());
+    socket.supervise(&shared.lifetime, "socket", Socket::new(&shared, Rc::new(Fed(feed.clone()))));
+    dispatcher.supervise(&shared.lifetime, "dispatcher", Dispatcher::new(&shared));
+    Stage { feed, hoarder, counters: shared.counters.clone(), socket: addr, _lifetime: shared.lifetime.clone() }
 }
 
 fn addr(port: u16) -> SocketAddr {

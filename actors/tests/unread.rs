@@ -15,19 +15,17 @@ use kademlia_dynamic::protocol::store::MemoryStore;
 use super::super::counters::Counter;
 use super::super::messages::AddressVerified;
 use super::super::operations::join::resolver::Resolver;
-use super::super::supervision::Ended;
 use super::super::wiring::{self, Running, Setup};
 use super::slots::{Fed, Feed, datagram};
 use super::{Panic, settle};
 
 /// A node whose datagrams a test pushes, and what it sends is gone.
-fn fed(config: Config) -> (Running, Ended, Rc<Feed>) {
+fn fed(config: Config) -> (Running, Rc<Feed>) {
     let feed = Rc::new(Feed::default());
     let (id, store) = (NodeId::of_key("ours"), Box::new(MemoryStore::new()));
     let resolver = Resolver::system();
     let setup = Setup { id, codec: Codec::Json, config, client: false, store, known: None, seed: Some(1), resolver };
-    let (running, ended) = wiring::start(setup, Rc::new(Fed(feed.clone())));
-    (running, ended, feed)
+    (wiring::start(setup, Rc::new(Fed(feed.clone()))), feed)
 }
 
 fn addr(n: u32) -> SocketAddr {
@@ -37,7 +35,7 @@ fn addr(n: u32) -> SocketAddr {
 #[actix::test]
 async fn answers_to_no_query_fill_neither_the_slots_nor_the_memory_while_the_queries_stand_still() {
     tokio::time::pause();
-    let (running, _ended, feed) = fed(Config::builder().max_restarts(100).build().unwrap());
+    let (running, feed) = fed(Config::builder().max_restarts(100).build().unwrap());
     // The first restart comes at once, the second after a pause.
     for _ in 0..2 {
         running.actors.queries.do_send(Panic);
@@ -68,7 +66,7 @@ async fn answers_to_no_query_fill_neither_the_slots_nor_the_memory_while_the_que
 #[actix::test]
 async fn writes_that_have_their_proof_wait_within_a_bound_while_the_value_store_stands_still() {
     tokio::time::pause();
-    let (running, _ended, feed) = fed(Config::builder().max_restarts(100).build().unwrap());
+    let (running, feed) = fed(Config::builder().max_restarts(100).build().unwrap());
     for _ in 0..2 {
         running.actors.store.do_send(Panic);
     }

@@ -12,10 +12,8 @@ use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
 use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, ClockJump};
-use super::super::handles::Handles;
-use super::super::messages::{HandoffHandle, LookupsHandle, PinsHandle, SocketHandle, TableHandle};
+use super::super::counters::LogLimit;
 use super::super::shared::Shared;
-use super::lateness::Lateness;
 use super::pending::Pending;
 use super::unsaved::Unsaved;
 
@@ -31,19 +29,15 @@ pub struct ValueStore {
     /// What ends each placement that sends its value.
     pub(super) placements: HashMap<Arc<str>, oneshot::Sender<()>>,
     pub(super) clock_jump: ClockJump,
-    pub(super) lateness: Lateness,
-    /// Whether the node is about to stop, so that nothing new is worth holding.
+    /// When it was last logged that publications come too late.
+    pub(super) lateness: LogLimit,
+    /// Whether the node is about to stop, so that nothing new is worth storing.
     pub(super) leaving: bool,
     pub(super) entropy: Box<dyn Entropy>,
-    pub(super) socket: SocketHandle,
-    pub(super) table: TableHandle,
-    pub(super) lookups: LookupsHandle,
-    pub(super) pins: PinsHandle,
-    pub(super) handoff: HandoffHandle,
 }
 
 impl ValueStore {
-    pub(crate) fn new(shared: &Rc<Shared>, backend: Box<dyn Store>, handles: &Handles) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, backend: Box<dyn Store>) -> Self {
         let config = &shared.config;
         Self {
             shared: shared.clone(),
@@ -54,18 +48,13 @@ impl ValueStore {
             unsaved: Unsaved::new(config.store.max_values),
             placements: HashMap::new(),
             clock_jump: ClockJump::new(),
-            lateness: Lateness::default(),
+            lateness: LogLimit::default(),
             leaving: false,
             entropy: shared.entropy(3),
-            socket: handles.socket.clone(),
-            table: handles.table.clone(),
-            lookups: handles.lookups.clone(),
-            pins: handles.pins.clone(),
-            handoff: handles.handoff.clone(),
         }
     }
 
-    /// The time, for whatever tells how old a copy is: after a clock_jump nobody knows.
+    /// The time, for answers that say how old a copy is: after a clock jump that is unknown.
     pub(super) fn now(&mut self) -> Instant {
         if self.clock_jump.noticed() {
             tracing::info!("the clock has stood still, or was set: nothing that is held has a date any more");

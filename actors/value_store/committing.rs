@@ -1,5 +1,5 @@
 //! Commits: writes that are planned go to the backend with their changes, and take effect when it has them. A second write of a key
-//! waits until the first has ended. Who is told of an end, and what of it, is decided elsewhere.
+//! waits until the first has ended. What is answered then is decided elsewhere.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,7 @@ use super::super::clock::{self, Alarmed};
 use super::super::handling::Receive;
 use super::super::messages::Committed;
 use super::actor::ValueStore;
-use super::pending::Flight;
-use super::waiter::Waiter;
+use super::pending::{Flight, Waiter};
 
 /// Where the end of a commit goes.
 enum Slot {
@@ -25,23 +24,17 @@ enum Slot {
     Closed,
 }
 
-/// Reports the end of a commit to the store: also where the backend ends without a word.
+/// Reports the end of a commit to the store: also where the backend ends without one.
 struct Report {
     to: Addr<ValueStore>,
     group: u64,
     slot: Arc<Mutex<Slot>>,
-    result: Option<Result<(), StoreError>>,
-}
-
-impl Report {
-    fn end(mut self, result: Result<(), StoreError>) {
-        self.result = Some(result);
-    }
+    result: Result<(), StoreError>,
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let result = self.result.take().unwrap_or(Err(StoreError::Ended));
+        let result = mem::replace(&mut self.result, Ok(()));
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*slot, Slot::Open) {
             *slot = Slot::Filled(result);
@@ -91,8 +84,12 @@ impl ValueStore {
     /// as [`Committed`].
     fn give(&mut self, changes: Vec<Change>, ctx: &mut Context<Self>) -> (u64, Option<Result<(), StoreError>>) {
         let (group, slot) = (self.pending.next_commit(), Arc::new(Mutex::new(Slot::Open)));
-        let report = Report { to: ctx.address(), group, slot: slot.clone(), result: None };
-        self.backend.commit(changes, Box::new(move |result| report.end(result)));
+        let report = Report { to: ctx.address(), group, slot: slot.clone(), result: Err(StoreError::Ended) };
+        let done = move |result| {
+            let mut report = report;
+            report.result = result;
+        };
+        self.backend.commit(changes, Box::new(done));
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         match mem::replace(&mut *slot, Slot::Closed) {
             Slot::Filled(result) => (group, Some(result)),

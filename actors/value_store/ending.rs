@@ -17,7 +17,7 @@ use super::super::messages::{
 };
 use super::super::outcome::Error;
 use super::actor::ValueStore;
-use super::waiter::Waiter;
+use super::pending::Waiter;
 
 // Receivers of answers may have gone, so what `send` returns does not matter.
 impl ValueStore {
@@ -46,19 +46,19 @@ impl ValueStore {
                 if released {
                     self.end_placement(&key);
                 }
-                self.pins.publication_ended(PublicationEnded(key));
+                self.shared.handles.pins.publication_ended(PublicationEnded(key));
                 let _ = answer.send(Ok(released));
             }
             Waiter::Pin(PinKey { key, min_replicas, answer }) => match outcome {
                 WriteOutcome::Pinned { was_pinned } => {
-                    self.pins.watch(WatchKey { key, min_replicas, was_pinned, answer });
+                    self.shared.handles.pins.watch(WatchKey { key, min_replicas, was_pinned, answer });
                 }
                 _ => drop(answer.send(Err(Error::NotPublished { key: key.to_string() }))),
             },
             Waiter::Unpin(UnpinKey { key, answer }) => {
                 if let Some(answer) = answer {
                     let was_pinned = outcome == WriteOutcome::Unpinned;
-                    self.pins.unwatch(UnwatchKey { key, was_pinned, answer });
+                    self.shared.handles.pins.unwatch(UnwatchKey { key, was_pinned, answer });
                 }
             }
         }
@@ -75,13 +75,8 @@ impl ValueStore {
             }
             // Its placement ends, and begins again soon if it is a publication.
             Waiter::Adopter { .. } => drop(self.unsaved.log(&error, now)),
-            Waiter::Publisher { answer, .. } => drop(answer.send(Err(Error::Store(error)))),
-            Waiter::Release(answer) => drop(answer.send(Err(Error::Store(error)))),
-            Waiter::Pin(pin) => drop(pin.answer.send(Err(Error::Store(error)))),
-            Waiter::Unpin(unpin) => match unpin.answer {
-                Some(answer) => drop(answer.send(Err(Error::Store(error)))),
-                None => drop(self.unsaved.log(&error, now)),
-            },
+            Waiter::Unpin(UnpinKey { answer: None, .. }) => drop(self.unsaved.log(&error, now)),
+            waiter => waiter.fail(Error::Store(error)),
         }
     }
 
@@ -102,10 +97,6 @@ impl ValueStore {
     /// The write is not even planned, for this reason.
     pub(super) fn turn_away(&mut self, key: Arc<str>, why: &dyn Display, waiter: Waiter) {
         let now = clock::now();
-        let busy = || Error::Busy {
-            what: "writes that wait for the store",
-            limit: self.shared.config.store.max_waiting_writes,
-        };
         match waiter {
             Waiter::Peer { to, cached } => {
                 self.shared.counters.turned_away(Counter::WriteRefused, to.addr, why, now);
@@ -118,19 +109,19 @@ impl ValueStore {
                     self.prepare(asked);
                 }
             }
-            Waiter::Publisher { answer, .. } => drop(answer.send(Err(busy()))),
-            Waiter::Release(answer) => drop(answer.send(Err(busy()))),
-            Waiter::Pin(pin) => drop(pin.answer.send(Err(busy()))),
-            Waiter::Unpin(unpin) => drop(unpin.answer.map(|answer| answer.send(Err(busy())))),
+            waiter => {
+                let limit = self.shared.config.store.max_waiting_writes;
+                waiter.fail(Error::Busy { what: "writes that wait for the store", limit });
+            }
         }
     }
 
-    /// Tells a peer what became of its write of `key`; where it was stored, with what is left of the copy's life.
+    /// Answers a peer what became of its write of `key`; where it was stored, with what is left of the copy's life.
     pub(super) fn acknowledge(&mut self, to: ReplyTo, key: &str, cached: bool, stored: bool) {
         self.recent.ended(to.addr, to.id, stored);
         let ttl = || self.records.get(key, clock::now()).filter(|_| stored).as_ref().map(StoredCopy::ttl_seconds);
         let response = if cached { Response::SetCached } else { Response::Set { stored, ttl: ttl() } };
-        self.socket.answer(TransmitAnswer { to, response });
+        self.shared.handles.socket.answer(TransmitAnswer { to, response });
     }
 
     /// Emits what a value from the peer at this address has changed, if it has.

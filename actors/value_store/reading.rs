@@ -1,25 +1,20 @@
 //! Handlers that change nothing of what is held: questions of peers, reads of the application, and what the backend notes and says.
 
-use std::sync::Arc;
-
 use actix::Context;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{Recollection, StoreError, StoreSnapshot, StoredCopy};
 
 use super::super::clock;
 use super::super::handling::Receive;
 use super::super::messages::{
-    AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, LookupKey, LookupReply, LookupResult, ProbeStore,
-    ReadValue, RememberPeers, StartLookup, StoreQuestion, TransmitAnswer,
+    AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, ProbeStore, RememberPeers, StoreQuestion, TransmitAnswer,
 };
-use super::super::outcome::{Error, GetOutcome, GetResult};
+use super::super::outcome::Error;
 use super::actor::ValueStore;
 
 impl Receive<AnswerFromStore> for ValueStore {
-    fn receive(&mut self, asked: AnswerFromStore, _: &mut Context<Self>) {
-        let AnswerFromStore { question, key, to } = asked;
+    fn receive(&mut self, AnswerFromStore { question, key, to }: AnswerFromStore, _: &mut Context<Self>) {
         let now = self.now();
         let response = match question {
             StoreQuestion::CheckStore => {
@@ -35,36 +30,12 @@ impl Receive<AnswerFromStore> for ValueStore {
                 }
                 None => {
                     let target = NodeId::of_key(&key);
-                    self.table.nearest(AnswerNearest { target, value_missing: true, to });
+                    self.shared.handles.table.nearest(AnswerNearest { target, value_missing: true, to });
                     return;
                 }
             },
         };
-        self.socket.answer(TransmitAnswer { to, response });
-    }
-}
-
-impl Receive<ReadValue> for ValueStore {
-    fn receive(&mut self, read: ReadValue, _: &mut Context<Self>) {
-        let ReadValue { key, quorum, answer } = read;
-        let here = self.records.get(&key, clock::now());
-        if quorum > 1 {
-            let reply = LookupReply::to(answer, LookupResult::traced_get);
-            let start = StartLookup::foreground(LookupKey::Votes(key, quorum), reply);
-            return self.lookups.start(StartLookup { own_vote: here, ..start });
-        }
-        match here {
-            Some(copy) => {
-                let value = Arc::unwrap_or_clone(copy.value);
-                let outcome =
-                    GetResult::Found { value, holder: None, expires_in: Some(copy.ttl_left), votes: Votes::SINGLE };
-                let _ = answer.send(Ok(GetOutcome { result: outcome, trace: None }));
-            }
-            None => {
-                let reply = LookupReply::to(answer, LookupResult::traced_get);
-                self.lookups.start(StartLookup::foreground(LookupKey::Value(key), reply));
-            }
-        }
+        self.shared.handles.socket.answer(TransmitAnswer { to, response });
     }
 }
 
@@ -82,7 +53,7 @@ impl Receive<RememberPeers> for ValueStore {
 
 impl Receive<ProbeStore> for ValueStore {
     fn receive(&mut self, probe: ProbeStore, _: &mut Context<Self>) {
-        // Whoever asked may have gone.
+        // The caller may have gone.
         let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
         self.backend.commit(Vec::new(), Box::new(done));
     }

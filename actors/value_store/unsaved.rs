@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::store::StoreError;
 
-use super::super::counters::LOG_EVERY;
+use super::super::counters::{LOG_EVERY, LogLimit};
 
 /// Keys offered at once: as many as one transaction of a disk takes.
 pub(super) const PART: usize = 1_024;
@@ -27,13 +27,13 @@ pub(super) struct Unsaved {
     /// When the next part goes. Only while there are keys and nothing is under way.
     next: Option<Instant>,
     /// When its failure was last logged.
-    logged: Option<Instant>,
+    logged: LogLimit,
 }
 
 impl Unsaved {
     /// No keys, of a node that holds up to `max_held` values for others.
     pub(super) fn new(max_held: usize) -> Self {
-        Self { keys: BTreeSet::new(), max_removed: max_held, under_way: false, next: None, logged: None }
+        Self { keys: BTreeSet::new(), max_removed: max_held, under_way: false, next: None, logged: LogLimit::default() }
     }
 
     /// The records of these were changed. `is_held` says under which of them something is held.
@@ -96,12 +96,11 @@ impl Unsaved {
 
     /// Logs that the backend does not take these changes, unless that was logged lately; returns whether it was.
     pub(super) fn log(&mut self, error: &StoreError, now: Instant) -> bool {
-        let lately = self.logged.is_some_and(|logged| now.saturating_duration_since(logged) < LOG_EVERY);
-        if !lately {
-            self.logged = Some(now);
+        let due = self.logged.pass(LOG_EVERY, now).is_some();
+        if due {
             tracing::error!(error = %Causes(error), keys = self.keys.len(), "the store could not be brought up to date");
         }
-        !lately
+        due
     }
 }
 

@@ -1,15 +1,20 @@
-//! Values that come in, from the application and from peers, and what this node does with its publications: each becomes a write.
-//! Who wins among writers is the protocol's business, and when it takes effect that of the commits.
+//! Values that come in, from the application and from peers, by which limits they are taken, and what this node does with its
+//! publications: each becomes a write.
+//! Which writer wins is the protocol's business, and when it takes effect that of the commits.
 
 use actix::Context;
+use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::config::{Config, LARGE_VALUE_LEN, MAX_DATAGRAM};
 use kademlia_dynamic::protocol::store::{RemoteWrite, Seen, Write};
+use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::counters::Counter;
 use super::super::handling::Receive;
 use super::super::messages::{PinKey, PublishValue, ReleaseKey, StoreValue, UnpinKey};
+use super::super::outcome::Error;
 use super::actor::ValueStore;
-use super::waiter::Waiter;
+use super::pending::Waiter;
 
 impl Receive<StoreValue> for ValueStore {
     fn receive(&mut self, write: StoreValue, ctx: &mut Context<Self>) {
@@ -28,20 +33,17 @@ impl Receive<StoreValue> for ValueStore {
         // What waits for its commit is out of reach of a panic; the datagram is to blame all the same.
         let _blamed = to.origin.clone();
         let (from, waiter) = (to.addr, Waiter::Peer { to, cached });
-        let is_refused =
-            self.check_remote(&key, &value).and_then(|()| if cached { Ok(()) } else { self.check_backend(&key) });
-        let write = match is_refused {
-            Err(why) => return self.turn_away(key, &why, waiter),
-            Ok(()) if cached => Write::Cache { key, value, ttl, from },
-            Ok(()) => Write::Set(RemoteWrite { key, value, ttl, age, from, legacy }),
-        };
-        self.submit(write, waiter, ctx);
+        let checked = self.check_remote(&key, &value);
+        match checked.and_then(|()| if cached { Ok(()) } else { self.check_backend(&key) }) {
+            Err(why) => self.turn_away(key, &why, waiter),
+            Ok(()) if cached => self.submit(Write::Cache { key, value, ttl, from }, waiter, ctx),
+            Ok(()) => self.submit(Write::Set(RemoteWrite { key, value, ttl, age, from, legacy }), waiter, ctx),
+        }
     }
 }
 
 impl Receive<PublishValue> for ValueStore {
-    fn receive(&mut self, publish: PublishValue, ctx: &mut Context<Self>) {
-        let PublishValue { key, value, answer, placing } = publish;
+    fn receive(&mut self, PublishValue { key, value, answer, placing }: PublishValue, ctx: &mut Context<Self>) {
         self.submit(Write::Publish { key, value }, Waiter::Publisher { answer, placing }, ctx);
     }
 }
@@ -62,4 +64,53 @@ impl Receive<UnpinKey> for ValueStore {
     fn receive(&mut self, unpin: UnpinKey, ctx: &mut Context<Self>) {
         self.submit(Write::Unpin(unpin.key.clone()), Waiter::Unpin(unpin), ctx);
     }
+}
+
+impl ValueStore {
+    /// Whether a peer's value may be planned for.
+    pub(super) fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+        if self.leaving {
+            return Err("this node is about to stop".to_owned());
+        }
+        let waiting = self.pending.len();
+        if waiting >= self.shared.config.store.max_waiting_writes {
+            return Err(format!("{waiting} writes wait for the store already"));
+        }
+        check_datagram(key, value, self.shared.codec).map_err(|error| error.to_string())
+    }
+
+    /// Whether the backend can take a value under `key`, as far as is known: not a new one while it fails.
+    pub(super) fn check_backend(&self, key: &str) -> Result<(), String> {
+        let refused = self.backend.is_failing() && !self.records.is_held(key);
+        if refused { Err("the store cannot be written now".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// Whether a value of the application is one that the network can hold.
+pub(in super::super) fn check_value(key: &str, value: &Value, config: &Config, codec: Codec) -> Result<(), Error> {
+    check_key(key, config)?;
+    let (len, max) = (value.len(), config.store.max_value_len);
+    if len > max {
+        return Err(Error::ValueTooLarge { len, max });
+    }
+    check_datagram(key, value, codec)?;
+    if len > LARGE_VALUE_LEN {
+        tracing::warn!(key, len, "its answer takes more than one Ethernet frame, so a lost fragment loses it whole");
+    }
+    Ok(())
+}
+
+/// Whether the datagrams that carry the value fit, as a legacy node would spell them: it must be able to serve the value, and to
+/// restore it, which takes the key as well.
+fn check_datagram(key: &str, value: &Value, codec: Codec) -> Result<(), Error> {
+    let len = |value: &Value| codec.legacy_answer_len(value);
+    let key = len(&Value::from(key)).saturating_sub(len(&Value::from("")));
+    let encoded = len(value) + key;
+    if encoded > MAX_DATAGRAM { Err(Error::AnswerTooLarge { encoded, max: MAX_DATAGRAM }) } else { Ok(()) }
+}
+
+/// Whether a key is one that the network can hold.
+pub(in super::super) fn check_key(key: &str, config: &Config) -> Result<(), Error> {
+    let (len, max) = (key.len(), config.store.max_key_len);
+    if len > max { Err(Error::KeyTooLong { len, max }) } else { Ok(()) }
 }

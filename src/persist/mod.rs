@@ -13,7 +13,6 @@
 //! ```
 
 mod disk;
-mod durability;
 mod form;
 mod measures;
 mod medium;
@@ -30,8 +29,8 @@ mod worker;
 mod tests;
 
 pub use disk::Failure;
-pub use durability::{Durability, RELAXED_FLUSH};
 #[doc(hidden)]
 pub use form::trial;
 pub use medium::STORE_FILE;
+pub use shared::{Durability, RELAXED_FLUSH};
 pub use store::{DiskStore, OpenError, REOPEN_WITHIN};

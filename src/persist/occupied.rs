@@ -1,5 +1,5 @@
 //! The folders that stores of this process have open. A node that is dropped needs a moment to close its store, and the next
-//! store in that folder waits for it. The lock on the file alone would not tell it from another process.
+//! store in that folder waits for it. The lock on the file alone would not distinguish it from another process.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

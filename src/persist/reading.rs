@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Failure};
-use super::durability::Durability;
 use super::form::{self, Damage, PeerForm};
 use super::outstanding::{MARK, NODE_ID, PEERS};
-use super::shared::Shared;
+use super::shared::{Durability, Shared};
 use super::times::{Age, Clock, Mark};
 use super::worker::{MAX_ATTEMPTS, Mended, Worker};
 use crate::protocol::id::NodeId;

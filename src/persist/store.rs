@@ -8,11 +8,10 @@ use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use super::disk::{Disk, Failure};
-use super::durability::Durability;
 use super::measures;
 use super::medium::{Medium, StoreFile};
 use super::occupied::Occupied;
-use super::shared::{Job, Shared};
+use super::shared::{Durability, Job, Shared};
 use super::times::{Clock, SystemClock};
 use super::worker::Worker;
 use crate::protocol::store::{
@@ -71,7 +70,8 @@ pub struct DiskStore {
     shared: Arc<Shared>,
     /// `None` once it has ended.
     jobs: Option<Sender<Job>>,
-    ended: Receiver<()>,
+    /// Its sender goes with the thread.
+    ended: Receiver<Result<(), Failure>>,
 }
 
 impl DiskStore {
@@ -122,12 +122,11 @@ impl DiskStore {
     ) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::default());
         let (jobs, inbox) = mpsc::channel();
-        let (opened, outcome) = mpsc::channel();
-        let (end, ended) = mpsc::channel();
+        let (opened, ended) = mpsc::channel();
         let of_thread = shared.clone();
         let body = move || {
             // Dropped with the thread, which shows the store that it has ended.
-            let _end: Sender<()> = end;
+            let opened: Sender<Result<(), Failure>> = opened;
             // Dropped before that, and after the worker, which has closed the disk.
             let _occupied = occupied;
             let worker = match Worker::open(Disk::new(medium), durability, clock, of_thread.clone()) {
@@ -135,7 +134,6 @@ impl DiskStore {
                 Err(failure) => return drop(opened.send(Err(failure))),
             };
             let _ = opened.send(Ok(()));
-            drop(opened);
             let worked = catch_unwind(AssertUnwindSafe(|| worker.run(&inbox)));
             // From here on no job can be sent, and those that waited are dropped, which their senders notice.
             drop(inbox);
@@ -148,7 +146,7 @@ impl DiskStore {
         thread::Builder::new().name("kademlia-store".to_owned()).spawn(body).map_err(OpenError::Thread)?;
         let died = || Failure::Damaged("its thread has died".to_owned());
         let folder = || folder.to_owned();
-        outcome.recv().unwrap_or_else(|_| Err(died())).map_err(|failure| match failure {
+        ended.recv().unwrap_or_else(|_| Err(died())).map_err(|failure| match failure {
             Failure::InUse => OpenError::InUse { folder: folder() },
             Failure::Later(_) => OpenError::LaterVersion { folder: folder() },
             failure => OpenError::Unusable { folder: folder(), failure },

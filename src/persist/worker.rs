@@ -6,10 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Failure};
-use super::durability::{Durability, RELAXED_FLUSH};
 use super::measures::{self, Measures};
 use super::outstanding::Outstanding;
-use super::shared::{Job, Shared};
+use super::shared::{Durability, Job, RELAXED_FLUSH, Shared};
 use super::times::{Age, Clock};
 use crate::protocol::store::{BackendState, Change, StoreError};
 

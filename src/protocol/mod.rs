@@ -16,7 +16,7 @@ pub mod entropy;
 pub mod id;
 pub(crate) mod liveness;
 pub(crate) mod lookup;
-mod lru;
+pub(crate) mod lru;
 pub mod message;
 pub mod peer;
 pub(crate) mod pending;

@@ -2,37 +2,29 @@
 //! decides. Then it has the own id looked up, so that the neighbourhood gets to know this node, and the buckets filled. It
 //! goes on until each contact has answered or failed.
 
-mod contact;
 pub(crate) mod resolver;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Instant;
 
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::oneshot;
 
-use self::contact::{Asked, Contact, State};
-use self::resolver::{Resolver, addresses_of};
+use self::resolver::{addresses_of, is_at};
 use super::super::events::{Event, EventKind};
 use super::super::join_state::Attempt;
-use super::super::messages::{
-    Answer, Answered, Failed, LookupKey, LookupReply, LookupsHandle, RefreshBuckets, StartLookup, TableHandle,
-};
-use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, Pong};
-use super::super::own_id;
+use super::super::messages::{Answer, Answered, Failed, LookupKey, RefreshBuckets, StartLookup};
+use super::super::outcome::{BootstrapOutcome, ContactFailure, Error, FailedContact, Pong};
 use super::super::shared::Shared;
-use super::super::socket::transport::Transport;
-use super::super::unreadable::Unreadable;
 use super::operation::{End, Operation, Step};
 
 /// A bootstrap under way.
 pub(crate) struct Join {
     shared: Rc<Shared>,
-    context: JoinContext,
     contacts: Vec<Contact>,
     /// The contacts whose names are to be resolved yet.
     unresolved: VecDeque<usize>,
@@ -63,17 +55,6 @@ enum Stage {
     Reported { late: bool },
 }
 
-/// What every bootstrap of one node works with.
-#[derive(Clone)]
-pub(crate) struct JoinContext {
-    pub(crate) lookups: LookupsHandle,
-    pub(crate) table: TableHandle,
-    pub(crate) resolver: Resolver,
-    /// Knows which addresses can be reached. It belongs to the socket.
-    pub(crate) transport: Weak<dyn Transport>,
-    pub(crate) unreadable: Unreadable,
-}
-
 /// What the contacts are asked for.
 pub(crate) enum Aim {
     /// To become part of their network. A client asks its contacts and no more: no peer needs to know it.
@@ -82,24 +63,70 @@ pub(crate) enum Aim {
     Ping(Answer<Pong>),
 }
 
+/// A contact and how far it is.
+#[derive(Debug)]
+struct Contact {
+    /// As it was given.
+    name: String,
+    /// The addresses that it stands for, at least one, all of which were asked; or why none can be. `None` while its name is being
+    /// resolved.
+    found: Option<Result<Vec<SocketAddr>, ContactFailure>>,
+}
+
+/// What became of an address that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    Waiting,
+    Answered,
+    Failed(ContactFailure),
+}
+
+impl Contact {
+    fn addresses(&self) -> &[SocketAddr] {
+        self.found.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default()
+    }
+
+    /// Whether nothing more is to come of it.
+    fn is_over(&self, asked: &BTreeMap<SocketAddr, Asked>) -> bool {
+        let waits = self.addresses().iter().any(|addr| asked.get(addr) == Some(&Asked::Waiting));
+        !waits && self.found.is_some()
+    }
+
+    /// Whether an address of it has answered.
+    fn has_answered(&self, asked: &BTreeMap<SocketAddr, Asked>) -> bool {
+        self.addresses().iter().any(|addr| asked.get(addr) == Some(&Asked::Answered))
+    }
+
+    /// Why it failed, if it has: the reason of the address that says most.
+    fn failure(&self, asked: &BTreeMap<SocketAddr, Asked>) -> Option<FailedContact> {
+        if !self.is_over(asked) || self.has_answered(asked) {
+            return None;
+        }
+        let reason = match &self.found {
+            Some(Err(reason)) => reason.clone(),
+            _ => {
+                let failures = self.addresses().iter().filter_map(|addr| match asked.get(addr) {
+                    Some(Asked::Failed(reason)) => Some(reason),
+                    _ => None,
+                });
+                failures.min_by_key(|reason| matches!(reason, ContactFailure::Silent { .. }))?.clone()
+            }
+        };
+        Some(FailedContact { contact: self.name.clone(), addresses: self.addresses().to_vec(), reason })
+    }
+}
+
 impl Join {
     /// A bootstrap through the contacts of these `names`. `attempt` is reported to; `None` for a ping.
-    pub(crate) fn new(
-        shared: &Rc<Shared>,
-        context: &JoinContext,
-        names: Vec<String>,
-        aim: Aim,
-        attempt: Option<Attempt>,
-    ) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, names: Vec<String>, aim: Aim, attempt: Option<Attempt>) -> Self {
         let mut contacts: Vec<Contact> = Vec::new();
         for name in names {
             if contacts.iter().all(|contact| contact.name != name) {
-                contacts.push(Contact { name, state: State::Resolving });
+                contacts.push(Contact { name, found: None });
             }
         }
         Self {
             shared: shared.clone(),
-            context: context.clone(),
             unresolved: (0..contacts.len()).collect(),
             unasked: VecDeque::new(),
             contacts,
@@ -115,30 +142,25 @@ impl Join {
 
     /// Has the name of one contact resolved.
     fn resolve(&self, contact: usize) -> Step<Self> {
-        let (transport, resolver) = (self.context.transport.clone(), self.context.resolver.clone());
+        let (transport, resolver) = (self.shared.transport.clone(), self.shared.resolver.clone());
         let addresses = addresses_of(self.contacts[contact].name.clone(), transport, resolver);
         Step::after(addresses, move |join: &mut Self, found, _| join.resolved(contact, found))
     }
 
     /// The name of one contact has been resolved, or stands for nothing that can be asked.
     fn resolved(&mut self, contact: usize, found: Result<Vec<SocketAddr>, ContactFailure>) {
-        self.contacts[contact].state = match found {
-            Ok(addresses) => {
-                for addr in &addresses {
-                    // An address that two contacts stand for is asked once.
-                    if let Entry::Vacant(unasked) = self.asked.entry(*addr) {
-                        unasked.insert(Asked::Waiting);
-                        self.unasked.push_back(*addr);
-                    }
-                }
-                State::Resolved(addresses)
+        for addr in found.iter().flatten() {
+            // An address that two contacts stand for is asked once.
+            if let Entry::Vacant(unasked) = self.asked.entry(*addr) {
+                unasked.insert(Asked::Waiting);
+                self.unasked.push_back(*addr);
             }
-            Err(failure) => State::Failed(failure),
-        };
+        }
+        self.contacts[contact].found = Some(found);
     }
 
     fn ask(&mut self, to: SocketAddr, now: Instant) -> Step<Self> {
-        self.context.unreadable.forget(&to);
+        self.shared.unreadable.forget(&to);
         self.give_up = Some(now + self.shared.config.lookup.query_timeout * 2);
         Step::Query(to, Request::Ping)
     }
@@ -161,10 +183,9 @@ impl Join {
     fn look_up(&mut self) -> Step<Self> {
         self.stage = Stage::LookingUp;
         let (done, looked_up) = oneshot::channel();
-        let reply = LookupReply::to(done, |_| Ok(()));
-        self.context.lookups.start(StartLookup::foreground(LookupKey::Nodes(self.shared.id), reply));
+        self.shared.handles.lookups.start(StartLookup::foreground(LookupKey::Nodes(self.shared.id), done));
         Step::after(looked_up, |join: &mut Self, _, _| {
-            join.context.table.refresh(RefreshBuckets { all: true });
+            join.shared.handles.table.refresh(RefreshBuckets { all: true });
             join.answer_caller();
         })
     }
@@ -192,7 +213,7 @@ impl Join {
 
     /// What no answer from `addr` within its time means.
     fn silence(&self, addr: &SocketAddr) -> ContactFailure {
-        match self.context.unreadable.of(addr) {
+        match self.shared.unreadable.of(addr) {
             Some(wire) => ContactFailure::OtherWire { wire },
             None => ContactFailure::Silent { within: self.shared.config.lookup.query_timeout },
         }
@@ -228,7 +249,7 @@ impl Join {
         let Some(asked) = self.asked.get_mut(addr).filter(|asked| **asked == Asked::Waiting) else { return };
         match end {
             Ok(pong) if pong.peer.id == self.shared.id => {
-                let itself = own_id::is_at(addr, self.shared.addr);
+                let itself = is_at(addr, self.shared.addr);
                 let failure =
                     if itself { ContactFailure::Itself } else { ContactFailure::Copied { id: self.shared.id } };
                 if !itself {
@@ -301,5 +322,25 @@ impl Operation for Join {
         if end == End::Complete {
             self.report();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_contact_fails_with_its_last_address_and_tells_what_says_most() {
+        let addresses: [SocketAddr; 2] = ["127.0.0.1:1", "127.0.0.1:2"].map(|addr| addr.parse().unwrap());
+        let contact = Contact { name: "both:1".into(), found: Some(Ok(addresses.to_vec())) };
+        let silent = ContactFailure::Silent { within: Duration::from_secs(2) };
+        let mut asked = BTreeMap::from([(addresses[0], Asked::Failed(silent)), (addresses[1], Asked::Waiting)]);
+        assert!(!contact.is_over(&asked) && contact.failure(&asked).is_none());
+        asked.insert(addresses[1], Asked::Failed(ContactFailure::OtherWire { wire: None }));
+        let failed = contact.failure(&asked).unwrap();
+        assert_eq!((failed.reason, failed.addresses), (ContactFailure::OtherWire { wire: None }, addresses.to_vec()));
+        asked.insert(addresses[1], Asked::Answered);
+        assert!(contact.is_over(&asked) && contact.failure(&asked).is_none());
     }
 }

@@ -1,7 +1,7 @@
-//! How the name of a contact becomes addresses that this node can ask.
+//! How the name of a contact becomes addresses that this node can ask, and whether one of them is this node itself.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::peer::{canonical, check_unicast};
 
 use super::super::super::outcome::ContactFailure;
-use super::super::super::own_id;
 use super::super::super::socket::transport::Transport;
 
 /// How long a name may take to resolve.
@@ -76,7 +75,7 @@ pub(super) async fn addresses_of(
 fn check(addr: &SocketAddr, transport: &dyn Transport) -> Result<(), ContactFailure> {
     check_unicast(addr).map_err(|error| ContactFailure::Unresolved { reason: error.to_string() })?;
     let bound = transport.local_addr();
-    if transport.speaks_family_of(addr) && own_id::is_at(addr, bound) {
+    if transport.speaks_family_of(addr) && is_at(addr, bound) {
         return Err(ContactFailure::Itself);
     }
     transport.check_reach(addr).map_err(|error| unreachable(addr, bound, &error))
@@ -97,6 +96,18 @@ fn unreachable(addr: &SocketAddr, bound: SocketAddr, error: &io::Error) -> Conta
         (format!("{addr} cannot be reached from {bound}: {error}"), None)
     };
     ContactFailure::Unreachable { bound, reason, listen }
+}
+
+/// Whether what answers at `addr` with the id of a node that is bound to `bound` is that node.
+pub(crate) fn is_at(addr: &SocketAddr, bound: SocketAddr) -> bool {
+    let (addr, bound) = (canonical(*addr), canonical(bound));
+    addr.port() == bound.port()
+        && (addr.ip() == bound.ip() || (bound.ip().is_unspecified() && is_of_this_machine(addr.ip())))
+}
+
+/// Whether `ip` is an address of this machine: to no other can a socket be bound.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -147,5 +158,18 @@ mod tests {
         ] {
             assert_eq!(failure(bind, contact).as_deref(), Some("it is this node itself"), "{contact} from {bind}");
         }
+    }
+
+    #[test]
+    fn an_own_id_at_an_own_address_is_this_node_and_anywhere_else_a_copy_of_it() {
+        let itself = |addr: &str, bound: &str| is_at(&addr.parse().unwrap(), bound.parse().unwrap());
+        assert!(itself("127.0.0.1:8000", "127.0.0.1:8000"));
+        assert!(itself("127.0.0.1:8000", "[::ffff:127.0.0.1]:8000"));
+        assert!(itself("127.0.0.1:8000", "0.0.0.0:8000"));
+        assert!(itself("127.0.0.1:8000", "[::]:8000"));
+        assert!(!itself("127.0.0.1:8001", "127.0.0.1:8000"));
+        assert!(!itself("127.0.0.1:8001", "0.0.0.0:8000"));
+        // A machine's image runs elsewhere, at the same port. TEST-NET-1 is no address of this machine.
+        assert!(!itself("192.0.2.1:8000", "0.0.0.0:8000"));
     }
 }

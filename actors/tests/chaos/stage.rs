@@ -28,7 +28,6 @@ use super::super::super::requests::{
     Unpin,
 };
 use super::super::super::socket::transport::Transport;
-use super::super::super::supervision::Ended;
 use super::super::super::wiring::{self, Running, Setup};
 use super::super::{drill, panics};
 
@@ -124,7 +123,6 @@ fn script() -> impl FnMut(&Asked) -> Reply {
 
 pub(super) struct Stage {
     running: Running,
-    _ended: Ended,
     peers: ScriptedPeers,
     /// A stranger that asks and never answers.
     stranger: MemoryTransport,
@@ -162,11 +160,11 @@ impl Stage {
             seed: Some(seed),
             resolver: Resolver::system(),
         };
-        let (running, ended) = wiring::start(setup, transport);
+        let running = wiring::start(setup, transport);
         peers.on(script());
         let stranger = network.endpoint();
         let acknowledged = Rc::default();
-        let stage = Self { running, _ended: ended, peers, stranger, addr, round: Cell::new(0), acknowledged };
+        let stage = Self { running, peers, stranger, addr, round: Cell::new(0), acknowledged };
         let contacts = vec![stage.peers.addr(0).to_string()];
         assert!(stage.running.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
         let set = Set { key: "pinned".into(), value: Arc::new("v".into()) };

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use self::medium::TestMedium;
-use super::durability::Durability;
+use super::shared::Durability;
 use super::store::DiskStore;
 use super::times::{Clock, Moment, SystemClock};
 use crate::protocol::store::contract::record;
