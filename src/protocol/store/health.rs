@@ -41,11 +41,6 @@ pub enum BackendState {
 }
 
 impl BackendState {
-    /// Whether new values are taken.
-    pub fn takes_values(self) -> bool {
-        !matches!(self, Self::Full | Self::Failing | Self::Gone)
-    }
-
     /// It as one word or two.
     pub fn as_str(self) -> &'static str {
         match self {

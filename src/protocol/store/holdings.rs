@@ -17,33 +17,29 @@ use crate::protocol::config::Config;
 #[derive(Debug)]
 pub(super) struct Holdings {
     records: HashMap<Arc<str>, Record>,
-    /// A publication whose time has run out stays, and must not stand before what has ended.
-    published_by_expiry: BTreeSet<(Instant, Arc<str>)>,
-    by_expiry: BTreeSet<(Instant, Arc<str>)>,
-    /// Publications wait in a row of their own: they must not stand behind whatever strangers have us hold.
-    due_published: BTreeSet<(Instant, Arc<str>)>,
-    due_held: BTreeSet<(Instant, Arc<str>)>,
+    /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
+    by_expiry: [ByTime; 2],
+    /// Other copies, then publications, which must not stand behind what remote hosts store here.
+    due: [ByTime; 2],
     /// Keys about which writes in flight decide.
     locked: HashSet<Arc<str>>,
     quota: Quota,
-    published: ClassCount,
-    held: ClassCount,
-    cached: ClassCount,
+    /// What is held of each [`Class`].
+    counts: [ClassCount; 3],
 }
+
+/// Keys in the order of a time.
+type ByTime = BTreeSet<(Instant, Arc<str>)>;
 
 impl Holdings {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             records: HashMap::new(),
-            published_by_expiry: BTreeSet::new(),
-            by_expiry: BTreeSet::new(),
-            due_published: BTreeSet::new(),
-            due_held: BTreeSet::new(),
+            by_expiry: Default::default(),
+            due: Default::default(),
             locked: HashSet::new(),
             quota: Quota::new(config),
-            published: ClassCount::default(),
-            held: ClassCount::default(),
-            cached: ClassCount::default(),
+            counts: Default::default(),
         }
     }
 
@@ -54,38 +50,40 @@ impl Holdings {
     /// Takes a record out of everything.
     pub(super) fn take(&mut self, key: &str) -> Option<Record> {
         let record = self.records.remove(key)?;
-        self.expiry(record.is_published()).remove(&(record.stored.expires_at, record.stored.key.clone()));
-        if let Some(at) = record.due_at {
-            self.due(record.is_published()).remove(&(at, record.stored.key.clone()));
+        let Record { stored, due_at, .. } = &record;
+        let published = usize::from(record.is_published());
+        self.by_expiry[published].remove(&(stored.expires_at, stored.key.clone()));
+        if let Some(at) = *due_at {
+            self.due[published].remove(&(at, stored.key.clone()));
         }
         self.quota.discharge(&record);
-        let bytes = record.bytes();
-        self.count(record.stored.class).subtract(&ClassCount { values: 1, bytes });
+        self.counts[stored.class as usize].subtract(&record.amount());
         Some(record)
     }
 
     /// Puts a record in, in the place of any with its key.
     pub(super) fn put(&mut self, record: Record) {
         self.take(&record.stored.key.clone());
-        self.expiry(record.is_published()).insert((record.stored.expires_at, record.stored.key.clone()));
-        if let Some(at) = record.due_at {
-            self.due(record.is_published()).insert((at, record.stored.key.clone()));
+        let Record { stored, due_at, .. } = &record;
+        let published = usize::from(record.is_published());
+        self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
+        if let Some(at) = *due_at {
+            self.due[published].insert((at, stored.key.clone()));
         }
         self.quota.count(&record);
-        if !self.locked.contains(&record.stored.key) {
+        if !self.locked.contains(&stored.key) {
             self.quota.offer(&record);
         }
-        self.count(record.stored.class).add(&ClassCount { values: 1, bytes: record.bytes() });
-        self.records.insert(record.stored.key.clone(), record);
+        self.counts[stored.class as usize].add(&record.amount());
+        self.records.insert(stored.key.clone(), record);
     }
 
     /// Changes when a record is due, and nothing else.
     pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
         let Some(record) = self.records.get_mut(key) else { return };
         record.put_off = false;
-        let (before, key, published) = (record.due_at.replace(at), record.stored.key.clone(), record.is_published());
-        let due = self.due(published);
-        if let Some(before) = before {
+        let (key, due) = (record.stored.key.clone(), &mut self.due[usize::from(record.is_published())]);
+        if let Some(before) = record.due_at.replace(at) {
             due.remove(&(before, key.clone()));
         }
         due.insert((at, key));
@@ -99,32 +97,19 @@ impl Holdings {
     /// Takes out the records that have ended, but for those of which a write in flight decides. Our own publications do not end
     /// by themselves.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {
-        let ended = self.by_expiry.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
+        let ended = self.by_expiry[0].iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
         let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
         ended.iter().filter_map(|key| self.take(key)).collect()
     }
 
     /// The publication that is due first, or the copy held for others, and when.
     pub(super) fn first_due(&self, published: bool) -> Option<&(Instant, Arc<str>)> {
-        if published { self.due_published.first() } else { self.due_held.first() }
+        self.due[usize::from(published)].first()
     }
 
     /// How many publications were due before `before`.
     pub(super) fn published_due_before(&self, before: Instant) -> usize {
-        self.due_published.iter().take_while(|(at, _)| *at < before).count()
-    }
-
-    fn expiry(&mut self, published: bool) -> &mut BTreeSet<(Instant, Arc<str>)> {
-        if published { &mut self.published_by_expiry } else { &mut self.by_expiry }
-    }
-
-    fn due(&mut self, published: bool) -> &mut BTreeSet<(Instant, Arc<str>)> {
-        if published { &mut self.due_published } else { &mut self.due_held }
-    }
-
-    /// See [`Quota::victim`].
-    pub(super) fn victim(&self, claim: &Claim) -> Result<Option<Arc<str>>, Refusal> {
-        self.quota.victim(claim).map(|key| key.cloned())
+        self.due[1].iter().take_while(|(at, _)| *at < before).count()
     }
 
     /// Finds room for `claim` in the place of what is held under `key`, and reserves it: which records give way once that is
@@ -183,23 +168,11 @@ impl Holdings {
     }
 
     pub(super) fn of_class(&self, class: Class) -> ClassCount {
-        match class {
-            Class::Published => self.published,
-            Class::Held => self.held,
-            Class::Cached => self.cached,
-        }
+        self.counts[class as usize]
     }
 
     pub(super) fn quota(&self) -> &Quota {
         &self.quota
-    }
-
-    fn count(&mut self, class: Class) -> &mut ClassCount {
-        match class {
-            Class::Published => &mut self.published,
-            Class::Held => &mut self.held,
-            Class::Cached => &mut self.cached,
-        }
     }
 
     /// Recounts everything and compares.
@@ -210,18 +183,16 @@ impl Holdings {
         for record in self.records.values() {
             fresh.put(record.clone());
         }
-        assert_eq!((&fresh.published_by_expiry, &fresh.by_expiry), (&self.published_by_expiry, &self.by_expiry));
-        assert_eq!((&fresh.due_published, &fresh.due_held), (&self.due_published, &self.due_held));
+        assert_eq!((&fresh.by_expiry, &fresh.due), (&self.by_expiry, &self.due));
         if self.locked.is_empty() {
             assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
         }
-        assert_eq!((fresh.published, fresh.held, fresh.cached), (self.published, self.held, self.cached));
+        assert_eq!(fresh.counts, self.counts);
     }
 
     /// All records, those that end last first.
     pub(super) fn by_life(&self) -> impl Iterator<Item = &Record> {
-        let (mut ours, mut theirs) =
-            (self.published_by_expiry.iter().rev().peekable(), self.by_expiry.iter().rev().peekable());
+        let [mut theirs, mut ours] = self.by_expiry.each_ref().map(|order| order.iter().rev().peekable());
         let last = move || if ours.peek() > theirs.peek() { ours.next() } else { theirs.next() };
         std::iter::from_fn(last).filter_map(|(_, key)| self.records.get(key))
     }

@@ -41,7 +41,7 @@ impl Records {
             }
             if let Some(source) = record.stored.source {
                 let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
-                if self.holdings.victim(&claim) != Ok(None) {
+                if self.holdings.quota().victim(&claim) != Ok(None) {
                     self.evicted += 1;
                     self.gone(record);
                     continue;

@@ -8,7 +8,7 @@ use super::backend::Change;
 use super::outcome::{Refusal, WriteOutcome};
 use super::plan::{Edit, Plan, Write};
 use super::record::{Class, Writer};
-use super::records::Records;
+use super::records::{Arrival, Records};
 use crate::protocol::entropy::Entropy;
 use crate::protocol::value::Value;
 
@@ -72,15 +72,10 @@ impl Records {
 
     fn plan_publication(&mut self, key: Arc<str>, value: Arc<Value>, now: Instant, entropy: &mut dyn Entropy) -> Plan {
         self.drop_expired(&key, now);
-        let pinned = self.is_pinned(&key);
-        let mut record = self.with_value(&key, value, Writer::Own, now);
-        record.stored.class = Class::Published;
-        record.stored.pinned = pinned;
-        record.stored.source = None;
-        record.stored.expires_at = now + self.config.values.key_expiry;
-        record.date(now, true);
-        record.due_at = Some(now + self.republish_delay(entropy));
-        record.put_off = false;
+        let (class, writer, life) = (Class::Published, Writer::Own, self.config.values.key_expiry);
+        let due_at = Some(now + self.republish_delay(entropy));
+        let arrival = Arrival { key: key.clone(), value, class, writer, life, published: (now, true), due_at };
+        let record = self.record_of(arrival, None, now);
         let outcome = WriteOutcome::Published { version: record.stored.version };
         Plan::new(&key, Edit::Put(Box::new(record)), outcome)
     }

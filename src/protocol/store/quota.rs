@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outcome::{ClassCount, Refusal};
-use super::record::Record;
+use super::record::{Record, StoredRecord};
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::Distance;
 use crate::protocol::peer::Subnet;
@@ -42,6 +42,7 @@ pub(super) struct Reservation {
 #[derive(Debug, Default)]
 struct Account {
     total: ClassCount,
+    /// Of that, its cached copies.
     cached: ClassCount,
     /// Its full copies, the oldest first.
     by_age: Ordered<Instant>,
@@ -100,7 +101,7 @@ impl Quota {
         self.accounts.len()
     }
 
-    /// Counts `record`, if a stranger brought it, and lets it give way to others.
+    /// Counts `record`, if a remote host brought it, and lets it give way to others.
     pub(super) fn charge(&mut self, record: &Record) {
         self.count(record);
         self.offer(record);
@@ -108,52 +109,58 @@ impl Quota {
 
     /// Takes back what [`Quota::charge`] did. `record` must be as it was then.
     pub(super) fn discharge(&mut self, record: &Record) {
-        let Some(subnet) = subnet_of(record) else { return };
         self.withdraw(record);
-        let (one, cached) = amounts(record);
-        self.change(subnet, |count| count.subtract(&one));
-        self.cached.subtract(&cached);
-        if let Some(account) = self.accounts.get_mut(&subnet) {
-            account.cached.subtract(&cached);
-        }
-        self.total.subtract(&one);
+        self.change(record, ClassCount::subtract);
     }
 
-    /// Counts `record`, if a stranger brought it, without letting it give way.
+    /// Counts `record`, if a remote host brought it, without letting it give way.
     pub(super) fn count(&mut self, record: &Record) {
+        self.change(record, ClassCount::add);
+    }
+
+    /// Adds what `record` takes up to all counts that it is part of, or subtracts it.
+    fn change(&mut self, record: &Record, change: fn(&mut ClassCount, &ClassCount)) {
         let Some(subnet) = subnet_of(record) else { return };
-        let (one, cached) = amounts(record);
-        self.total.add(&one);
-        self.cached.add(&cached);
-        self.change(subnet, |count| count.add(&one));
-        if let Some(account) = self.accounts.get_mut(&subnet) {
-            account.cached.add(&cached);
+        let amount = record.amount();
+        change(&mut self.total, &amount);
+        if !record.is_full() {
+            change(&mut self.cached, &amount);
         }
+        self.change_account(subnet, |account| {
+            change(&mut account.total, &amount);
+            if !record.is_full() {
+                change(&mut account.cached, &amount);
+            }
+        });
     }
 
     /// From now on `record`, which is counted, may give way to others.
     pub(super) fn offer(&mut self, record: &Record) {
-        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
-        let key = record.stored.key.clone();
-        if record.is_full() {
-            account.by_age.insert((record.stored.stored_at, key.clone()));
-            self.farthest.insert((record.distance, key));
-        } else {
-            account.by_expiry.insert((record.stored.expires_at, key.clone()));
-            self.soonest.insert((record.stored.expires_at, key));
-        }
+        self.arrange(record, true);
     }
 
-    /// From now on `record` gives way to nobody: a write in flight decides about it.
+    /// From now on `record` gives way to no other: a write in flight decides about it.
     pub(super) fn withdraw(&mut self, record: &Record) {
+        self.arrange(record, false);
+    }
+
+    /// Inserts `record`, which is counted, into the orders of eviction, or removes it.
+    fn arrange(&mut self, record: &Record, offered: bool) {
+        fn set<T: Ord>(order: &mut Ordered<T>, at: T, key: Arc<str>, offered: bool) {
+            if offered {
+                order.insert((at, key))
+            } else {
+                order.remove(&(at, key))
+            };
+        }
         let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
-        let key = record.stored.key.clone();
+        let StoredRecord { key, stored_at, expires_at, .. } = &record.stored;
         if record.is_full() {
-            account.by_age.remove(&(record.stored.stored_at, key.clone()));
-            self.farthest.remove(&(record.distance, key));
+            set(&mut account.by_age, *stored_at, key.clone(), offered);
+            set(&mut self.farthest, record.distance, key.clone(), offered);
         } else {
-            account.by_expiry.remove(&(record.stored.expires_at, key.clone()));
-            self.soonest.remove(&(record.stored.expires_at, key));
+            set(&mut account.by_expiry, *expires_at, key.clone(), offered);
+            set(&mut self.soonest, *expires_at, key.clone(), offered);
         }
     }
 
@@ -165,28 +172,27 @@ impl Quota {
         account.add(&total);
         for record in leaving {
             let Some(source) = subnet_of(record) else { continue };
-            let (one, _) = amounts(record);
-            total.subtract(&one);
+            total.subtract(&record.amount());
             if source == subnet {
-                account.subtract(&one);
+                account.subtract(&record.amount());
             }
         }
         self.total.add(&total);
-        self.change(subnet, |count| count.add(&account));
+        self.change_account(subnet, |changed| changed.total.add(&account));
         Reservation { subnet, total, account }
     }
 
     /// Frees what was [reserved](Quota::reserve): its write has ended.
     pub(super) fn free(&mut self, reservation: Reservation) {
         self.total.subtract(&reservation.total);
-        self.change(reservation.subnet, |count| count.subtract(&reservation.account));
+        self.change_account(reservation.subnet, |account| account.total.subtract(&reservation.account));
     }
 
     /// Changes what an account fills, and so its place in the ranking.
-    fn change(&mut self, subnet: Subnet, change: impl FnOnce(&mut ClassCount)) {
+    fn change_account(&mut self, subnet: Subnet, change: impl FnOnce(&mut Account)) {
         let account = self.accounts.entry(subnet).or_default();
         self.ranking.remove(&(weight(&self.limit, &account.total), subnet));
-        change(&mut account.total);
+        change(account);
         if account.total.values == 0 {
             self.accounts.remove(&subnet);
         } else {
@@ -248,12 +254,6 @@ fn subnet_of(record: &Record) -> Option<Subnet> {
     record.stored.source.map(|source| Subnet::of(&source.ip()))
 }
 
-/// What `record` counts in all, and as a cached copy.
-fn amounts(record: &Record) -> (ClassCount, ClassCount) {
-    let one = ClassCount { values: 1, bytes: record.bytes() };
-    (one, if record.is_full() { ClassCount::default() } else { one })
-}
-
 fn first<T: Ord>(ordered: &Ordered<T>) -> Option<&Arc<str>> {
     ordered.first().map(|(_, key)| key)
 }
@@ -262,6 +262,13 @@ fn first<T: Ord>(ordered: &Ordered<T>) -> Option<&Arc<str>> {
 fn weight(limit: &ClassCount, count: &ClassCount) -> u128 {
     let product = |a: usize, b: usize| a as u128 * b as u128;
     product(count.values, limit.bytes).max(product(count.bytes, limit.values))
+}
+
+impl Record {
+    /// What it counts.
+    pub(super) fn amount(&self) -> ClassCount {
+        ClassCount { values: 1, bytes: self.bytes() }
+    }
 }
 
 impl ClassCount {

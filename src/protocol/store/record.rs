@@ -186,22 +186,30 @@ impl Record {
         self.stored.replaced.iter().rev().find(|replaced| replaced.digest == digest).map(|replaced| replaced.writer)
     }
 
-    /// Puts `value` in the place of the one held, which is remembered as replaced if it was a full copy.
-    pub(super) fn replace(&mut self, value: Arc<Value>, writer: Writer) {
-        if !self.holds(&value) {
-            if self.is_full() {
-                let digest = ValueDigest::of(&self.stored.value);
-                self.stored.replaced.push(Replaced { digest, writer: self.stored.writer });
-            }
-            if !self.stored.replaced.is_empty() {
-                let current = ValueDigest::of(&value);
-                self.stored.replaced.retain(|replaced| replaced.digest != current);
-                let surplus = self.stored.replaced.len().saturating_sub(MAX_REPLACED);
-                self.stored.replaced.drain(..surplus);
-            }
-            self.stored.value = value;
+    /// The values that are remembered as replaced once `value` is held in its place: its own is one of them if it is a full copy.
+    pub(super) fn replaced_by(&self, value: &Arc<Value>) -> Vec<Replaced> {
+        let mut replaced = self.stored.replaced.clone();
+        if self.holds(value) {
+            return replaced;
         }
-        self.stored.writer = writer;
+        if self.is_full() {
+            replaced.push(Replaced { digest: ValueDigest::of(&self.stored.value), writer: self.stored.writer });
+        }
+        if !replaced.is_empty() {
+            let current = ValueDigest::of(value);
+            replaced.retain(|replaced| replaced.digest != current);
+            replaced.drain(..replaced.len().saturating_sub(MAX_REPLACED));
+        }
+        replaced
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// Puts `value` in the place of the one held.
+    pub(super) fn replace(&mut self, value: Arc<Value>, writer: Writer) {
+        self.stored.replaced = self.replaced_by(&value);
+        (self.stored.value, self.stored.writer) = (value, writer);
     }
 }
 

@@ -2,6 +2,7 @@
 //! applied in `planning.rs`, what a store has kept is taken in by `loading.rs`. It sends nothing and keeps nothing on a disk.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,19 @@ pub struct Records {
     pub(super) expired: u64,
     pub(super) evicted: u64,
     pub(super) refused: Refusals,
+}
+
+/// A value that takes its place under a key.
+pub(super) struct Arrival {
+    pub(super) key: Arc<str>,
+    pub(super) value: Arc<Value>,
+    pub(super) class: Class,
+    pub(super) writer: Writer,
+    pub(super) life: Duration,
+    /// See [`StoredRecord`]: when it was published at the latest, and whether just then.
+    pub(super) published: (Instant, bool),
+    /// When it is to be republished or restored.
+    pub(super) due_at: Option<Instant>,
 }
 
 impl Records {
@@ -166,7 +180,7 @@ impl Records {
 
     /// Whether the time of our publication of `key` has run out.
     pub fn has_lapsed(&self, key: &str, now: Instant) -> bool {
-        self.lapsed(key, now).is_some()
+        self.holdings.get(key).is_some_and(|record| record.is_published() && record.is_expired(now))
     }
 
     /// Lets our publication of `key` begin anew if its time has run out, as a `set` would: it is served from now on, and is to be
@@ -254,35 +268,29 @@ impl Records {
 
     // What all of these share.
 
-    /// What is held under `key` with another value in it, or a new record, under a new version.
-    pub(super) fn with_value(&mut self, key: &Arc<str>, value: Arc<Value>, writer: Writer, now: Instant) -> Record {
+    /// The record of a value that takes its place at `now`, under a new version. `source`: the remote host in whose quota it counts.
+    pub(super) fn record_of(&mut self, arrival: Arrival, source: Option<SocketAddr>, now: Instant) -> Record {
         self.version += 1;
-        let (version, own) = (self.version, self.own);
-        let mut record = self.holdings.get(key).cloned().unwrap_or_else(|| {
-            let (key, value, class, replaced) = (key.clone(), value.clone(), Class::Cached, Vec::new());
-            let (pinned, source, stored_at, expires_at, published_at, dated) = (false, None, now, now, now, false);
-            Record::new(
-                StoredRecord {
-                    key,
-                    value,
-                    class,
-                    pinned,
-                    version,
-                    writer,
-                    source,
-                    stored_at,
-                    expires_at,
-                    published_at,
-                    dated,
-                    replaced,
-                },
-                &own,
-            )
-        });
-        record.replace(value, writer);
-        record.stored.version = version;
-        record.stored.stored_at = now;
-        record
+        let Arrival { key, value, class, writer, life, published: (published_at, dated), due_at } = arrival;
+        let before = self.holdings.get(&key);
+        let stored = StoredRecord {
+            class,
+            pinned: class == Class::Published && self.is_pinned(&key),
+            version: self.version,
+            writer,
+            source,
+            stored_at: now,
+            expires_at: now + life,
+            published_at,
+            dated,
+            replaced: before.map_or_else(Vec::new, |before| before.replaced_by(&value)),
+            key,
+            value,
+        };
+        match before {
+            Some(before) => Record { stored, distance: before.distance, due_at, put_off: false },
+            None => Record { due_at, ..Record::new(stored, &self.own) },
+        }
     }
 
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
@@ -294,11 +302,6 @@ impl Records {
             self.gone(record);
             self.expired += 1;
         }
-    }
-
-    /// The publication of `key`, if its time has run out.
-    pub(super) fn lapsed(&self, key: &str, now: Instant) -> Option<&Record> {
-        self.holdings.get(key).filter(|record| record.is_published() && record.is_expired(now))
     }
 
     /// Our publication lives until then, if not longer; it was published again at `published_at`, if that is known.

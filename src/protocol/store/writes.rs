@@ -9,28 +9,13 @@ use super::outcome::{Refusal, WriteOutcome};
 use super::plan::{Edit, Plan, Renewal};
 use super::quota::Claim;
 use super::record::{Class, Record, Writer};
-use super::records::Records;
+use super::records::{Arrival, Records};
 use super::rules::{RemoteWrite, Verdict, judge, judge_lapsed};
 use super::ttl::cache_ttl;
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::canonical;
 use crate::protocol::value::Value;
-
-/// A copy that a peer brings.
-struct Arrival {
-    key: Arc<str>,
-    value: Arc<Value>,
-    /// Held or cached.
-    class: Class,
-    writer: Writer,
-    source: SocketAddr,
-    life: Duration,
-    /// See [`StoredRecord`](super::StoredRecord): when it was published at the latest, and whether just then.
-    published: (Instant, bool),
-    /// When it is to be restored.
-    due_at: Option<Instant>,
-}
 
 impl Records {
     /// Plans a `set` from the network.
@@ -118,10 +103,9 @@ impl Records {
                 Plan::new(&key, Edit::Renew(renewal), WriteOutcome::Renewed)
             }
             _ => {
-                let (class, writer, source) = (Class::Cached, Writer::Unknown, canonical(from));
-                let arrival =
-                    Arrival { key, value, class, writer, source, life, published: (now, false), due_at: None };
-                self.plan_arrival(arrival, now)?
+                let (class, writer, published) = (Class::Cached, Writer::Unknown, (now, false));
+                let arrival = Arrival { key, value, class, writer, life, published, due_at: None };
+                self.plan_arrival(arrival, canonical(from), now)?
             }
         };
         // It is not worth a commit.
@@ -163,32 +147,26 @@ impl Records {
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let ended = self.holdings.get(&key).filter(|record| record.is_published()).map(superseded);
         let due_at = Some(now + self.restore_delay(entropy));
-        let arrival = Arrival { key, value, class: Class::Held, writer, source, life, published, due_at };
-        let plan = self.plan_arrival(arrival, now)?;
+        let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at };
+        let plan = self.plan_arrival(arrival, source, now)?;
         Ok(Plan { outcome: ended.unwrap_or(WriteOutcome::Stored), ..plan })
     }
 
-    /// Plans to hold a peer's copy in the place of what is held.
-    fn plan_arrival(&mut self, arrival: Arrival, now: Instant) -> Result<Plan, Refusal> {
-        let Arrival { key, value, class, writer, source, life, published: (published_at, dated), due_at } = arrival;
-        if life.is_zero() {
+    /// Plans to hold a peer's copy, which `source` sent, in the place of what is held.
+    fn plan_arrival(&mut self, arrival: Arrival, source: SocketAddr, now: Instant) -> Result<Plan, Refusal> {
+        if arrival.life.is_zero() {
             return Err(Refusal::NoTimeLeft);
         }
+        let key = arrival.key.clone();
         let distance = self.own.distance(&NodeId::of_key(&key));
-        let claim = Claim { source, bytes: key.len() + value.len(), full: class == Class::Held, distance };
+        let bytes = key.len() + arrival.value.len();
+        let claim = Claim { source, bytes, full: arrival.class == Class::Held, distance };
         // What has ended makes room before anything else.
-        if self.holdings.victim(&claim) != Ok(None) {
+        if self.holdings.quota().victim(&claim) != Ok(None) {
             self.expire(now);
         }
         let (evicted, reserved) = self.holdings.reserve(&key, &claim)?;
-        let mut record = self.with_value(&key, value, writer, now);
-        record.stored.class = class;
-        record.stored.pinned = false;
-        record.stored.source = Some(source);
-        record.stored.expires_at = now + life;
-        record.date(published_at, dated);
-        record.due_at = due_at;
-        record.put_off = false;
+        let record = self.record_of(arrival, Some(source), now);
         let plan = Plan::new(&key, Edit::Put(Box::new(record)), WriteOutcome::Stored);
         Ok(Plan { evicted, reserved: Some(reserved), ..plan })
     }
