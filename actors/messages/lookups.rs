@@ -169,19 +169,6 @@ pub struct LookupResult {
     pub trace: Arc<Trace>,
 }
 
-/// A value that a lookup found.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The value.
-    pub value: Arc<Value>,
-    /// Seconds until the copy that was read expires, where its holder says so.
-    pub ttl: Option<u32>,
-    /// The peer that had it; `None`: this node itself.
-    pub holder: Option<Peer>,
-    /// How sure it is.
-    pub votes: Votes,
-}
-
 impl LookupResult {
     /// The error where peers were asked and none answered.
     ///

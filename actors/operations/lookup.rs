@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Goal, Next, Vote, Votes};
+use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Found, Goal, Next, Vote, Votes};
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{StoredCopy, ValueDigest};
@@ -15,7 +15,12 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
+<<<<<<< HEAD
     Answered, Failed, Found, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
+=======
+    Answered, Failed, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, LookupsHandle, QueriesHandle,
+    SendQuery,
+>>>>>>> 5545ae6 (Count and show what a lookup turns away through one function)
 };
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
@@ -134,9 +139,7 @@ impl Operation for Lookup {
         if end == End::Broken {
             return lookups.finished(LookupFinished { key, result: None });
         }
-        let elected = ballot.and_then(|ballot| ballot.elected());
-        let elected = elected.map(|won| Found { value: won.value, ttl: won.ttl, holder: won.holder, votes: won.votes });
-        let value = elected.or(value);
+        let value = ballot.and_then(|ballot| ballot.elected()).or(value);
         let cached_at = value.clone().zip(machine.nearest_without_value());
         let closest = machine.closest();
         lookups.finished(LookupFinished {

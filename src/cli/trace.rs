@@ -291,7 +291,7 @@ this node's own table
             lookup.handle_peers(&asked, &[peer(nearer)], now);
         }
         let text = report("k", lookup.trace());
-        assert_eq!(lookup.tally().asked, config.lookup_queries());
+        assert_eq!(lookup.trace().tally().asked, config.lookup_queries());
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{widest}: {text}");
     }

@@ -26,12 +26,12 @@ impl Votes {
     pub const SINGLE: Self = Self { agreed: 1, cast: 1, wanted: 1 };
 }
 
-/// The value that has won so far.
+/// A value that a lookup found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Elected {
+pub struct Found {
     /// The value.
     pub value: Arc<Value>,
-    /// The voter for it that is nearest to the key; `None`: this node itself.
+    /// The peer that had it, of several voters the nearest to the key; `None`: this node itself.
     pub holder: Option<Peer>,
     /// Seconds until the holder's copy expires, where it reports that.
     pub ttl: Option<u32>,
@@ -107,11 +107,11 @@ impl Ballot {
     }
 
     /// The winner by the votes cast so far; `None` without any.
-    pub fn elected(&self) -> Option<Elected> {
+    pub fn elected(&self) -> Option<Found> {
         let first = |standing: &&Standing| (std::cmp::Reverse(standing.votes), standing.nearest);
         let won = self.values.iter().min_by_key(first)?;
         let votes = Votes { agreed: won.votes, cast: self.cast, wanted: self.wanted };
-        Some(Elected { value: won.value.clone(), holder: won.holder, ttl: won.ttl, votes })
+        Some(Found { value: won.value.clone(), holder: won.holder, ttl: won.ttl, votes })
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     /// The winning value, the votes for it and all votes.
     fn won(ballot: &Ballot) -> (String, usize, usize) {
-        let Elected { value, votes, .. } = ballot.elected().unwrap();
+        let Found { value, votes, .. } = ballot.elected().unwrap();
         (value.as_text().unwrap().to_owned(), votes.agreed, votes.cast)
     }
 

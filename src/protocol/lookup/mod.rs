@@ -11,7 +11,7 @@ mod tests;
 
 use std::time::Instant;
 
-pub use self::ballot::{Ballot, Votes};
+pub use self::ballot::{Ballot, Found, Votes};
 pub use self::outcome::{Ending, Failure, Goal, Next};
 use self::shortlist::{Expectation, Offer, Provenance, READ_ON, Shortlist, State};
 pub use self::trace::{
@@ -79,8 +79,7 @@ impl Lookup {
         };
         for seed in seeds {
             let offer = lookup.shortlist.offer(*seed, Provenance::OWN_TABLE);
-            lookup.trace.turned_away.count(offer);
-            lookup.note_rejection(*seed, None, offer);
+            lookup.trace.offered(*seed, None, offer);
         }
         lookup
     }
@@ -129,21 +128,17 @@ impl Lookup {
     pub fn handle_peers(&mut self, from: &Peer, peers: &[Peer], now: Instant) {
         let Some((entry, hop)) = self.answered(from, false) else { return };
         let origin = Provenance { hop: hop + 1, named_by: Some(entry) };
-        let read = peers.len().min(MAX_PEERS_READ.max(self.k));
-        let mut turned_away = TurnedAway { unread: peers.len() - read, ..TurnedAway::default() };
+        let read = MAX_PEERS_READ.max(self.k);
         let mut taken = 0;
-        for named in &peers[..read] {
-            if peer::check_named(&named.addr, &from.addr).is_err() {
-                turned_away.bad_address += 1;
-                self.trace.rejected(*named, Some(entry), Rejection::BadAddress);
-                continue;
-            }
-            let offer = self.shortlist.offer(*named, origin);
+        for (at, named) in peers.iter().enumerate() {
+            let offer = match peer::check_named(&named.addr, &from.addr) {
+                _ if at >= read => Offer::Unread,
+                Ok(()) => self.shortlist.offer(*named, origin),
+                Err(_) => Offer::BadAddress,
+            };
             taken += usize::from(offer == Offer::Taken);
-            turned_away.count(offer);
-            self.note_rejection(*named, Some(entry), offer);
+            self.trace.offered(*named, Some(entry), offer);
         }
-        self.trace.turned_away(entry, turned_away);
         self.trace.came_back(entry, CameBack::Peers { named: peers.len(), taken }, now);
     }
 
@@ -158,7 +153,7 @@ impl Lookup {
     /// ([`Lookup::found`]), or no peer is left to query. The caller decides whether the vote counts; `vote` is for the trace.
     pub fn handle_vote(&mut self, from: &Peer, vote: Vote, now: Instant) {
         let Some((entry, _)) = self.answered(from, true) else { return };
-        self.trace.voted(entry, vote);
+        self.trace.asked[entry].vote = Some(vote);
         self.trace.came_back(entry, CameBack::Value, now);
     }
 
@@ -188,7 +183,7 @@ impl Lookup {
             && *expectation == Expectation::InTime
         {
             *expectation = Expectation::Suspect;
-            self.trace.suspect(entry);
+            self.trace.asked[entry].suspect = true;
         }
     }
 
@@ -197,7 +192,7 @@ impl Lookup {
     pub fn handle_slow(&mut self, from: &Peer) {
         if let Some((expectation, entry)) = self.expectation(from) {
             *expectation = Expectation::Slow;
-            self.trace.slow(entry);
+            self.trace.asked[entry].slow = true;
         }
     }
 
@@ -228,11 +223,6 @@ impl Lookup {
         }
         let mut candidates = self.shortlist.iter();
         candidates.find(|candidate| candidate.state == State::Answered { with_value: false }).map(|found| found.peer)
-    }
-
-    /// The counts of the queries by result.
-    pub fn tally(&self) -> Tally {
-        self.trace.tally()
     }
 
     /// The trace so far.
@@ -272,15 +262,9 @@ impl Lookup {
         Some((entry, origin.hop))
     }
 
-    fn note_rejection(&mut self, peer: Peer, named_by: Option<usize>, offer: Offer) {
-        if let Some(why) = Rejection::of(offer) {
-            self.trace.rejected(peer, named_by, why);
-        }
-    }
-
     fn note_dropped(&mut self) {
         for (peer, named_by, why) in self.shortlist.take_dropped() {
-            self.trace.dropped(peer, named_by, why);
+            self.trace.offered(peer, named_by, why);
         }
     }
 

@@ -105,9 +105,13 @@ impl Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     Taken,
+    /// It is beyond the number of peers that is read of one answer.
+    Unread,
     /// The peer is, or has been, a candidate; or the same informant has named its id at another address.
     Known,
     OwnId,
+    /// Its address is not one host's, or narrower than the informant's.
+    BadAddress,
     /// Its address was queried under another id.
     AddressInUse,
     /// As many peers of its subnet have answered as count.

@@ -222,18 +222,6 @@ impl Trace {
         });
     }
 
-    pub(super) fn suspect(&mut self, entry: usize) {
-        self.asked[entry].suspect = true;
-    }
-
-    pub(super) fn voted(&mut self, entry: usize, vote: Vote) {
-        self.asked[entry].vote = Some(vote);
-    }
-
-    pub(super) fn slow(&mut self, entry: usize) {
-        self.asked[entry].slow = true;
-    }
-
     pub(super) fn came_back(&mut self, entry: usize, what: CameBack, now: Instant) {
         let at = self.offset(now);
         let entry = &mut self.asked[entry];
@@ -241,25 +229,13 @@ impl Trace {
         entry.ended_us = Some(at);
     }
 
-    /// Counts the rejected peers of an answer.
-    pub(super) fn turned_away(&mut self, entry: usize, peers: TurnedAway) {
-        self.asked[entry].turned_away = peers;
-        self.turned_away.add(&peers);
-    }
-
-    /// Counts a candidate that was dropped before it was queried.
-    pub(super) fn dropped(&mut self, peer: Peer, named_by: Option<usize>, why: Offer) {
-        self.turned_away.count(why);
+    /// Counts a named peer that was offered, or dropped before it was queried, and shows it among the rejected while there is room.
+    pub(super) fn offered(&mut self, peer: Peer, named_by: Option<usize>, offer: Offer) {
+        self.turned_away.count(offer);
         if let Some(entry) = named_by {
-            self.asked[entry].turned_away.count(why);
+            self.asked[entry].turned_away.count(offer);
         }
-        if let Some(why) = Rejection::of(why) {
-            self.rejected(peer, named_by, why);
-        }
-    }
-
-    /// Adds a rejected peer, while there is room for it.
-    pub(super) fn rejected(&mut self, peer: Peer, named_by: Option<usize>, why: Rejection) {
+        let Some(why) = Rejection::of(offer) else { return };
         let of_one = self.rejected.iter().filter(|rejected| rejected.named_by == named_by);
         if self.rejected.len() < MAX_REJECTED && of_one.count() < MAX_REJECTED_OF_ONE {
             self.rejected.push(Rejected { peer, named_by, why });
@@ -277,32 +253,26 @@ impl Trace {
 }
 
 impl TurnedAway {
-    pub(super) fn count(&mut self, offer: Offer) {
+    fn count(&mut self, offer: Offer) {
         let count = match offer {
             Offer::Taken => return,
+            Offer::Unread => &mut self.unread,
             Offer::Known => &mut self.known,
             Offer::OwnId => &mut self.own_id,
+            Offer::BadAddress => &mut self.bad_address,
             Offer::AddressInUse => &mut self.address_in_use,
             Offer::SubnetFull => &mut self.subnet_full,
         };
         *count += 1;
     }
-
-    fn add(&mut self, other: &TurnedAway) {
-        self.unread += other.unread;
-        self.known += other.known;
-        self.own_id += other.own_id;
-        self.bad_address += other.bad_address;
-        self.address_in_use += other.address_in_use;
-        self.subnet_full += other.subnet_full;
-    }
 }
 
 impl Rejection {
     /// The reason for which an offered peer was rejected; `None` if it was not, or is not to be mentioned.
-    pub(super) fn of(offer: Offer) -> Option<Self> {
+    fn of(offer: Offer) -> Option<Self> {
         match offer {
-            Offer::Taken | Offer::Known | Offer::OwnId => None,
+            Offer::Taken | Offer::Unread | Offer::Known | Offer::OwnId => None,
+            Offer::BadAddress => Some(Self::BadAddress),
             Offer::AddressInUse => Some(Self::AddressInUse),
             Offer::SubnetFull => Some(Self::SubnetFull),
         }

@@ -69,7 +69,7 @@ fn late_peers_do_not_delay_a_value() {
     lookup.handle_slow(&near(1));
     lookup.handle_value(&near(2), now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Found));
-    assert_eq!(lookup.tally().pending, 1);
+    assert_eq!(lookup.trace().tally().pending, 1);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn reading_on_and_spent_queries_wait_for_the_late_as_well() {
         lookup.handle_failure(&peer, Failure::Silent, now);
     }
     assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
-    assert_eq!((lookup.closest(), lookup.tally().asked), (vec![near(9)], 60));
+    assert_eq!((lookup.closest(), lookup.trace().tally().asked), (vec![near(9)], 60));
     assert_eq!(lookup.trace().unheard, 99, "40 of them were not asked");
 }
 

@@ -173,13 +173,16 @@ fn every_lookup_stays_within_its_bounds_whatever_peers_answer() {
             _ => Reply::Fails(Failure::Silent),
         });
         endings.insert(run.ending);
-        assert!(lookup.tally().asked - lookup.tally().unsent <= case.config.lookup_queries(), "network {seed}");
+        assert!(
+            lookup.trace().tally().asked - lookup.trace().tally().unsent <= case.config.lookup_queries(),
+            "network {seed}"
+        );
         assert!(run.took <= case.config.lookup.lookup_deadline);
         assert!(lookup.shortlist.iter().count() <= named_so_far(&case, lookup.trace()), "network {seed}");
         assert!(lookup.closest().len() <= case.config.lookup.k);
         let trace = lookup.trace();
         assert_eq!(trace.asked.iter().map(|entry| entry.peer).collect::<Vec<_>>(), run.asked);
-        let tally = lookup.tally();
+        let tally = lookup.trace().tally();
         let sum = tally.answered + tally.silent + tally.wrong_id + tally.unsent + tally.pending;
         assert_eq!((tally.asked, sum), (run.asked.len(), run.asked.len()));
         // No pair twice, and an address twice only where it answered under another id, or was not sent the first query.
@@ -233,7 +236,7 @@ fn unsent_queries_cost_a_lookup_nothing_and_it_finds_the_true_k_nearest() {
             }
             Reply::Peers(peers)
         });
-        let tally = lookup.tally();
+        let tally = lookup.trace().tally();
         assert_eq!((run.ending, lookup.closest()), (Ending::Complete, case.truth()), "network {seed}: {tally:?}");
         assert!(run.asked.len() <= named_so_far(&case, lookup.trace()), "network {seed}: {tally:?}");
         assert_no_repetition(&run.asked, &case.own);
@@ -263,7 +266,7 @@ fn a_lookup_among_addresses_that_are_not_queried_ends_within_its_bounds() {
             Reply::Peers(nearer.collect())
         });
         endings.insert(run.ending);
-        let (tally, queries) = (lookup.tally(), case.config.lookup_queries());
+        let (tally, queries) = (lookup.trace().tally(), case.config.lookup_queries());
         assert!(tally.asked - tally.unsent <= queries, "network {seed}: {tally:?}");
         assert!(tally.asked <= (1 + UNSENT_PER_QUERY) * queries, "network {seed}: {tally:?}");
         assert!(tally.asked <= named_so_far(&case, lookup.trace()), "network {seed}: {tally:?}");
@@ -293,7 +296,7 @@ fn run_among_liars(inventions_answer: bool, alpha: usize) -> (Run, Tally) {
         });
         Reply::Peers(nearer.collect())
     });
-    (run, lookup.tally())
+    (run, lookup.trace().tally())
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_lookup_without_a_peer_to_ask_ends_with_no_peers() {
     assert_eq!(asks(&mut lookup, now), [near(1)]);
     lookup.handle_failure(&near(1), Failure::Unsent, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::NoPeers));
-    assert_eq!(lookup.tally(), Tally { asked: 1, unsent: 1, ..Tally::default() });
+    assert_eq!(lookup.trace().tally(), Tally { asked: 1, unsent: 1, ..Tally::default() });
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_deadline_ends_a_lookup_without_answers() {
     assert_eq!(until, now + config.lookup.lookup_deadline);
     assert_eq!(lookup.next(until), Next::Finished(Ending::DeadlinePassed));
     lookup.handle_peers(&near(0), &[near(10)], until);
-    assert_eq!((lookup.closest(), lookup.tally().pending), (Vec::new(), 2));
+    assert_eq!((lookup.closest(), lookup.trace().tally().pending), (Vec::new(), 2));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn unsent_queries_do_not_count_up_to_eight_times_as_many() {
         }
         assert_eq!(lookup.next(now), Next::Finished(Ending::OutOfQueries));
         assert_eq!((refused, sent), (unsent + surplus, left));
-        assert_eq!((lookup.tally().unsent, lookup.tally().answered), (refused, sent));
+        assert_eq!((lookup.trace().tally().unsent, lookup.trace().tally().answered), (refused, sent));
     }
 }
 
@@ -161,7 +161,7 @@ fn while_a_query_waits_to_be_sent_the_queries_are_not_all_spent() {
                 lookup.handle_failure(&peer, Failure::Silent, now);
             }
         }
-        assert_eq!(lookup.tally().asked, config.lookup_queries());
+        assert_eq!(lookup.trace().tally().asked, config.lookup_queries());
         assert!(matches!(lookup.next(now), Next::Wait { .. }), "one of them may not be sent");
         let why = if is_sent { Failure::Silent } else { Failure::Unsent };
         lookup.handle_failure(&near(0), why, now);
@@ -418,7 +418,7 @@ fn a_peer_named_under_a_false_id_is_asked_once_more_under_its_own() {
     // Once: a peer that answers with a new id each time is not asked for ever.
     lookup.handle_failure(&honest, Failure::WrongId { actual: near(3).id }, now);
     assert_eq!(lookup.next(now), Next::Finished(Ending::Complete));
-    assert_eq!((lookup.closest(), lookup.tally().wrong_id), (vec![near(60_000)], 2));
+    assert_eq!((lookup.closest(), lookup.trace().tally().wrong_id), (vec![near(60_000)], 2));
 }
 
 #[test]
