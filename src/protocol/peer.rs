@@ -175,6 +175,19 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
+/// The first bits of `ip`, as many as its family is given: the others are zero.
+pub(crate) fn first_bits(ip: &IpAddr, v4: u32, v6: u32) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !u32::MAX.unbounded_shr(v4)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::MAX.unbounded_shr(v6)).into(),
+    }
+}
+
+/// The host at `ip`: an IPv4 address, or an IPv6 /64, since one host is given that many.
+pub(crate) fn host(ip: &IpAddr) -> IpAddr {
+    first_bits(ip, 32, 64)
+}
+
 /// The network that one owner is likely to own whole: an IPv4 /24 or an IPv6 /64 (docs/wire.md, 9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subnet {

@@ -1,10 +1,11 @@
 //! Budgets of answers to addresses that have answered a ping and show no token. Any participant answers pings, so their requests
 //! may be forged: beyond three times a request's bytes, an answer is taken out of the budget of its host, and of that of all hosts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::rates::{MAX_RATED_SOURCES, Rate, Source};
+use super::rates::{MAX_RATED_SOURCES, Rate};
+use crate::protocol::peer::host;
 
 /// Bytes that a host (an IPv4 address, an IPv6 /64) may be sent at once beyond three times those that came in its name.
 pub const HOST_BUDGET: u32 = 256_000;
@@ -21,7 +22,7 @@ pub const MAX_BUDGETS: usize = MAX_RATED_SOURCES;
 /// The budgets that hosts have used up.
 #[derive(Debug)]
 pub(super) struct Budgets {
-    hosts: Rate<Source>,
+    hosts: Rate<IpAddr>,
     all: Rate<()>,
 }
 
@@ -37,7 +38,7 @@ impl Budgets {
     /// Takes `bytes` out of the budget of the host of `addr`, and of that of all hosts. Returns whether both allow it; if not,
     /// neither is changed.
     pub(super) fn spend(&mut self, addr: SocketAddr, bytes: usize, now: Instant) -> bool {
-        let host = Source::of(&addr.ip());
+        let host = host(&addr.ip());
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let Some(arrival) = self.hosts.allows(&host, bytes, now) else { return false };
         let Some(together) = self.all.allows(&(), bytes, now) else { return false };

@@ -11,7 +11,7 @@ mod rates;
 mod tokens;
 mod unverified;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -19,11 +19,11 @@ use serde::Serialize;
 use super::config::{AppliesTo, Config};
 use super::lru::Expiring;
 use super::message::{TOKEN_VERSION, Token};
-use super::peer::canonical;
+use super::peer::{canonical, host};
 use budgets::Budgets;
 pub use budgets::{HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
 pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
-use rates::{Rate, Rates, Source};
+use rates::{Rate, Rates};
 pub use tokens::{TOKEN_EPOCH, Tokens};
 use unverified::UnverifiedItems;
 pub use unverified::{AwaitingVerification, UnverifiedRefusal};
@@ -124,7 +124,7 @@ pub struct Admission<T> {
     verified: Expiring<SocketAddr, Option<u32>>,
     tokens: Tokens,
     budgets: Budgets,
-    legacy_writes: Rate<Source>,
+    legacy_writes: Rate<IpAddr>,
     unverified: UnverifiedItems<T>,
     /// The events only; the sizes are filled in when the counts are read.
     counts: AdmissionCounts,
@@ -244,7 +244,7 @@ impl<T> Admission<T> {
             Standing::Exempt | Standing::Proved => WriteAdmission::Take,
             _ if standing.lacks_token(version) => WriteAdmission::NoToken,
             Standing::Lives { .. } => {
-                let host = Source::of(&addr.ip());
+                let host = host(&addr.ip());
                 let Some(arrival) = self.legacy_writes.allows(&host, 1, now) else { return WriteAdmission::TooFast };
                 self.legacy_writes.take(host, arrival);
                 WriteAdmission::Take

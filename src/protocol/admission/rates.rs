@@ -7,45 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::config::Config;
 use crate::protocol::lru::Lru;
+use crate::protocol::peer::{first_bits, host};
 
 /// Sources whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
 pub const MAX_RATED_SOURCES: usize = 16_384;
 /// Networks whose rate is remembered. Beyond it the one admitted longest ago is forgotten, and starts afresh.
 pub const MAX_RATED_PREFIXES: usize = 16_384;
-
-/// A source with a rate of its own: one IPv4 address, or one IPv6 /64, since a host gets that many addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Source {
-    V4([u8; 4]),
-    V6([u8; 8]),
-}
-
-impl Source {
-    pub(super) fn of(ip: &IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.octets()),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
-
-    /// The network of this source.
-    fn network(self) -> SourceNetwork {
-        match self {
-            Self::V4([a, b, c, _]) => SourceNetwork::V4([a, b, c]),
-            Self::V6([a, b, c, d, e, f, ..]) => SourceNetwork::V6([a, b, c, d, e, f]),
-        }
-    }
-}
-
-/// A network with a rate of its own: one IPv4 /24, or one IPv6 /48, the least that one owner usually has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum SourceNetwork {
-    V4([u8; 3]),
-    V6([u8; 6]),
-}
 
 /// The decision on a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +30,8 @@ pub enum Admitted {
 /// The rates that sources and their networks have used up.
 #[derive(Debug)]
 pub(super) struct Rates {
-    sources: Rate<Source>,
-    prefixes: Rate<SourceNetwork>,
+    sources: Rate<IpAddr>,
+    prefixes: Rate<IpAddr>,
 }
 
 impl Rates {
@@ -80,8 +47,8 @@ impl Rates {
     /// sends too fast does not use up the rate of its neighbours. A source that has `proved` its address is bound by its own
     /// rate alone, as it may be the only honest one of a network in whose name another sends.
     pub(super) fn admit(&mut self, ip: &IpAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
-        let source = Source::of(ip);
-        let network = source.network();
+        // A host, and the least that one owner usually has.
+        let (source, network) = (host(ip), first_bits(ip, 24, 48));
         let Some(arrival) = self.sources.allows(&source, cost, now) else { return Admitted::No };
         if !proved {
             let Some(together) = self.prefixes.allows(&network, cost, now) else { return Admitted::IfProved };

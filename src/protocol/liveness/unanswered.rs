@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::protocol::lru::Lru;
-use crate::protocol::peer::AddressScope;
+use crate::protocol::peer::{AddressScope, host};
 
 /// Sends of one query, the first included, to an address that has answered before. A line that loses a tenth each way
 /// fails one query in 150 then, and one in five that is sent once.
@@ -73,7 +73,7 @@ impl Unanswered {
             return true;
         }
         // On this machine and in private networks one host may well be many nodes.
-        let host = Some(host(addr.ip())).filter(|ip| AddressScope::of(ip).is_global());
+        let host = Some(host(&addr.ip())).filter(|ip| AddressScope::of(ip).is_global());
         if !self.addresses.allows(&addr, now) || !host.is_none_or(|host| self.hosts.allows(&host, now)) {
             return false;
         }
@@ -100,15 +100,7 @@ impl Unanswered {
     pub(crate) fn answered(&mut self, addr: SocketAddr) {
         self.answered.insert(addr, ());
         self.addresses.at.remove(&addr);
-        self.hosts.at.remove(&host(addr.ip()));
-    }
-}
-
-/// The host at `ip`: an IPv4 address, or an IPv6 /64, since one host is given that many.
-fn host(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        self.hosts.at.remove(&host(&addr.ip()));
     }
 }
 
