@@ -173,10 +173,11 @@ impl Placement {
     /// What to do next.
     pub fn next(&mut self, now: Instant) -> Step {
         if now >= self.deadline {
-            self.give_up();
+            self.end(Fate::Silent);
         }
         if self.mode == Mode::Transfer && self.fates().any(|(_, fate)| fate == Some(Fate::Stored)) {
-            self.leave_it();
+            // One has it, and that is enough.
+            self.end(Fate::Unreached);
         }
         if self.targets.iter().all(|target| matches!(target.state, State::Done(_))) {
             return Step::Finished;
@@ -198,7 +199,7 @@ impl Placement {
     /// `from` answered a `check_store`: whether it holds a full copy with time left. `false` if nobody waited for that.
     pub fn handle_checked(&mut self, from: &NodeId, has_key: bool) -> bool {
         let audit = self.mode == Mode::Audit;
-        let Some(target) = self.in_flight(from, Duty::Check) else { return false };
+        let Some((target, Duty::Check)) = self.in_flight(from) else { return false };
         target.state = match has_key {
             true => State::Done(Fate::HeldAlready),
             false if audit => State::Done(Fate::Lacking),
@@ -209,41 +210,35 @@ impl Placement {
 
     /// `from` answered a `check_store` with "not held", and is to be given nothing all the same.
     pub fn leave_out(&mut self, from: &NodeId) {
-        if let Some(target) = self.in_flight(from, Duty::Check) {
+        if let Some((target, Duty::Check)) = self.in_flight(from) {
             target.state = State::Done(Fate::Lacking);
         }
     }
 
     /// `from` answered a `set`: whether it stored the value.
     pub fn handle_stored(&mut self, from: &NodeId, stored: bool) {
-        if let Some(target) = self.in_flight(from, Duty::Store) {
+        if let Some((target, Duty::Store)) = self.in_flight(from) {
             target.state = State::Done(if stored { Fate::Stored } else { Fate::Refused });
         }
     }
 
     /// `from` is slower than its expected round trip: its slot is free, but it may still answer.
     pub fn handle_slow(&mut self, from: &NodeId) {
-        for duty in [Duty::Check, Duty::Store] {
-            if let Some(target) = self.in_flight(from, duty) {
-                target.state = State::InFlight { duty, slow: true };
-            }
+        if let Some((target, duty)) = self.in_flight(from) {
+            target.state = State::InFlight { duty, slow: true };
         }
     }
 
     /// The query to `from` failed.
     pub fn handle_failure(&mut self, from: &NodeId, why: Failure) {
-        for duty in [Duty::Check, Duty::Store] {
-            if let Some(target) = self.in_flight(from, duty) {
-                target.state = match why {
-                    Failure::Silent | Failure::Unsent if !target.retried => State::ToDo(duty),
-                    Failure::Silent => State::Done(Fate::Silent),
-                    Failure::WrongId { .. } => State::Done(Fate::WrongId),
-                    Failure::Unsent => State::Done(Fate::Unsent),
-                };
-                target.retried |= matches!(why, Failure::Silent | Failure::Unsent);
-                return;
-            }
-        }
+        let Some((target, duty)) = self.in_flight(from) else { return };
+        target.state = match why {
+            Failure::Silent | Failure::Unsent if !target.retried => State::ToDo(duty),
+            Failure::Silent => State::Done(Fate::Silent),
+            Failure::WrongId { .. } => State::Done(Fate::WrongId),
+            Failure::Unsent => State::Done(Fate::Unsent),
+        };
+        target.retried |= matches!(why, Failure::Silent | Failure::Unsent);
     }
 
     /// What became of the targets so far. Once it is finished, each target is counted in exactly one place.
@@ -276,23 +271,19 @@ impl Placement {
         })
     }
 
-    fn in_flight(&mut self, id: &NodeId, asked: Duty) -> Option<&mut Target> {
-        let awaited = |target: &Target| matches!(target.state, State::InFlight { duty, .. } if duty == asked);
-        self.targets.iter_mut().find(|target| target.peer.id == *id && awaited(target))
-    }
-
-    /// One has it, and that is enough.
-    fn leave_it(&mut self) {
-        for target in self.targets.iter_mut().filter(|target| !matches!(target.state, State::Done(_))) {
-            target.state = State::Done(Fate::Unreached);
+    /// The target with this id and the purpose of its query, if one is in flight. No two targets have the same id.
+    fn in_flight(&mut self, id: &NodeId) -> Option<(&mut Target, Duty)> {
+        let target = self.targets.iter_mut().find(|target| target.peer.id == *id)?;
+        match target.state {
+            State::InFlight { duty, .. } => Some((target, duty)),
+            State::ToDo(_) | State::Done(_) => None,
         }
     }
 
-    fn give_up(&mut self) {
-        for target in &mut self.targets {
-            if !matches!(target.state, State::Done(_)) {
-                target.state = State::Done(if target.asked { Fate::Silent } else { Fate::Unreached });
-            }
+    /// Ends it. This is what becomes of the targets that were asked and have not answered.
+    fn end(&mut self, asked: Fate) {
+        for target in self.targets.iter_mut().filter(|target| !matches!(target.state, State::Done(_))) {
+            target.state = State::Done(if target.asked { asked } else { Fate::Unreached });
         }
     }
 }
