@@ -3,16 +3,13 @@
 //! Python's encoder does not distinguish all values, so neither does this one: a *text* value that begins with the prefix is read
 //! as bytes, and a byte string is text exactly if it is UTF-8. Such a text is written unchanged.
 
-use std::marker::PhantomData;
-
 use serde::Serializer;
-use serde::de::DeserializeSeed;
 
 use super::bencode_form;
 use super::dialect::{Dialect, digits, ip_text_len};
 use super::error::DecodeError;
-use super::lenient::{Leaf, Lenient};
-use super::wire::{Outgoing, WireForm, message_of};
+use super::lenient::Leaf;
+use super::wire::{Outgoing, message_of, read};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
@@ -68,10 +65,7 @@ pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     bencode_form::check(datagram)?;
     let mut deserializer = serde_bencode::Deserializer::new(datagram);
-    let found = Lenient(WireForm::<Bencode>(PhantomData))
-        .deserialize(&mut deserializer)
-        .map_err(|_| DecodeError::Malformed("not bencode"))?;
-    message_of(found)
+    message_of(read::<Bencode, _>(&mut deserializer).map_err(|_| DecodeError::Malformed("not bencode"))?)
 }
 
 /// A `find_value_res` as we write it, without its value: with the longest IPv4 address and port and every optional field at

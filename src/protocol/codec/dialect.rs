@@ -21,10 +21,14 @@ pub(super) trait Dialect: Sized {
     const COMPACT: bool = false;
 
     /// Reads text.
-    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str>;
+    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
+        if let Leaf::Text(text) = leaf { Some(text) } else { None }
+    }
 
     /// Reads a boolean.
-    fn flag(leaf: Leaf<'_>) -> Option<bool>;
+    fn flag(leaf: Leaf<'_>) -> Option<bool> {
+        if let Leaf::Bool(flag) = leaf { Some(flag) } else { None }
+    }
 
     /// Reads a value that is encoded as a leaf.
     fn value(leaf: Leaf<'_>) -> Option<Value>;
@@ -124,33 +128,16 @@ enum Part {
     Unknown,
 }
 
-/// A dictionary of node id, address and port. It is bad as a whole if a part is missing or illegible.
-struct Contact {
+/// A dictionary of node id, address and port.
+#[derive(Default)]
+pub(super) struct Contact {
     id: Slot<Option<NodeId>>,
     ip: Slot<Option<IpAddr>>,
     port: Slot<u16>,
 }
 
 impl Contact {
-    /// `None` if it has a part twice.
-    fn read<'de, D: Dialect, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
-        let mut contact = Contact { id: Slot::Absent, ip: Slot::Absent, port: Slot::Absent };
-        let mut twice = false;
-        while let Some(part) = dictionary.next_key::<Part>()? {
-            twice |= match part {
-                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Lenient(LeafForm(D::sender_id)))?),
-                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Lenient(LeafForm(D::ip)))?),
-                Part::Port => contact.port.fill(dictionary.next_value_seed(Lenient(LeafForm(port)))?),
-                Part::Unknown => {
-                    dictionary.next_value::<IgnoredAny>()?;
-                    false
-                }
-            };
-        }
-        Ok((!twice).then_some(contact))
-    }
-
-    fn sender(self) -> Option<Sender> {
+    pub(super) fn sender(self) -> Option<Sender> {
         let ip = match self.ip {
             Slot::Good(ip) => ip,
             // It is never used for sending, so it may be missing.
@@ -172,25 +159,27 @@ pub(super) fn peer(id: NodeId, ip: IpAddr, port: u16) -> Option<Peer> {
     Some(Peer::new(id, addr))
 }
 
-/// The form of `sender`.
-pub(super) struct SenderForm<D>(pub(super) PhantomData<D>);
+/// The form of `sender` and of an entry in `peers`, made of a [`Contact`]. It is bad as a whole if a part is missing, illegible or
+/// there twice.
+pub(super) struct ContactForm<D, T>(pub(super) fn(Contact) -> Option<T>, pub(super) PhantomData<D>);
 
-impl<D: Dialect> Form for SenderForm<D> {
-    type Out = Sender;
+impl<D: Dialect, T> Form for ContactForm<D, T> {
+    type Out = T;
 
-    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<Sender>, A::Error> {
-        Ok(Contact::read::<D, A>(dictionary)?.and_then(Contact::sender).into())
-    }
-}
-
-/// The form of an entry in `peers`.
-struct PeerForm<D>(PhantomData<D>);
-
-impl<D: Dialect> Form for PeerForm<D> {
-    type Out = Peer;
-
-    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<Peer>, A::Error> {
-        Ok(Contact::read::<D, A>(dictionary)?.and_then(Contact::peer).into())
+    fn dictionary<'de, A: MapAccess<'de>>(self, mut dictionary: A) -> Result<Slot<T>, A::Error> {
+        let (mut contact, mut twice) = (Contact::default(), false);
+        while let Some(part) = dictionary.next_key::<Part>()? {
+            twice |= match part {
+                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Lenient(LeafForm(D::sender_id)))?),
+                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Lenient(LeafForm(D::ip)))?),
+                Part::Port => contact.port.fill(dictionary.next_value_seed(Lenient(LeafForm(port)))?),
+                Part::Unknown => {
+                    dictionary.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+        }
+        Ok(if twice { Slot::Bad } else { (self.0)(contact).into() })
     }
 }
 
@@ -215,7 +204,7 @@ impl<D: Dialect> Form for PeersForm<D> {
         }
         let mut peers = Vec::new();
         for _ in 0..MAX_PEERS_READ {
-            match list.next_element_seed(Lenient(PeerForm::<D>(PhantomData)))? {
+            match list.next_element_seed(Lenient(ContactForm::<D, _>(Contact::peer, PhantomData)))? {
                 Some(found) => peers.extend(found.good()),
                 None => return Ok(Slot::Good(peers)),
             }
@@ -243,10 +232,10 @@ impl<D: Dialect> Form for ValueForm<D> {
 /// The content of one field to be written.
 pub(super) enum Field<'a> {
     Text(&'a str),
-    NodeId(NodeId),
+    NodeId(Option<NodeId>),
+    Ip(Option<IpAddr>),
     QueryId(QueryId),
-    Token(Token),
-    Sender(Sender),
+    Contact(Sender),
     Peers(&'a [Peer]),
     Records(Vec<u8>),
     Value(&'a Value),
@@ -255,20 +244,27 @@ pub(super) enum Field<'a> {
 }
 
 /// A content with the encoding of `D`.
-pub(super) struct Spelled<'a, T, D>(pub(super) &'a T, pub(super) PhantomData<D>);
+pub(super) struct Spelled<'a, D>(pub(super) &'a Field<'a>, pub(super) PhantomData<D>);
 
-impl<D: Dialect> Serialize for Spelled<'_, Field<'_>, D> {
+impl<D: Dialect> Serialize for Spelled<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Field::Text(text) => serializer.serialize_str(text),
-            Field::NodeId(id) => D::write_id(Some(*id), serializer),
+            Field::NodeId(id) => D::write_id(*id, serializer),
+            Field::Ip(ip) => D::write_ip(*ip, serializer),
             Field::QueryId(id) => D::write_query_id(*id, serializer),
-            Field::Token(token) => D::write_query_id(QueryId::from_u64(token.as_u64()), serializer),
-            Field::Sender(Sender { id, ip, port }) => write_contact::<D, S>(*id, *ip, *port, serializer),
+            Field::Contact(Sender { id, ip, port }) => {
+                let mut dictionary = serializer.serialize_map(Some(3))?;
+                dictionary.serialize_entry("node_id", &Spelled::<D>(&Field::NodeId(*id), PhantomData))?;
+                dictionary.serialize_entry("ip", &Spelled::<D>(&Field::Ip(*ip), PhantomData))?;
+                dictionary.serialize_entry("port", port)?;
+                dictionary.end()
+            }
             Field::Peers(peers) => {
                 let mut list = serializer.serialize_seq(Some(peers.len()))?;
                 for peer in *peers {
-                    list.serialize_element(&Spelled::<_, D>(peer, PhantomData))?;
+                    let contact = Field::Contact(Sender::new(Some(peer.id), peer.addr));
+                    list.serialize_element(&Spelled::<D>(&contact, PhantomData))?;
                 }
                 list.end()
             }
@@ -278,37 +274,6 @@ impl<D: Dialect> Serialize for Spelled<'_, Field<'_>, D> {
             Field::Flag(flag) => serializer.serialize_bool(*flag),
         }
     }
-}
-
-impl<D: Dialect> Serialize for Spelled<'_, Peer, D> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        write_contact::<D, S>(Some(self.0.id), Some(self.0.addr.ip()), self.0.addr.port(), serializer)
-    }
-}
-
-impl<D: Dialect> Serialize for Spelled<'_, Option<NodeId>, D> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        D::write_id(*self.0, serializer)
-    }
-}
-
-impl<D: Dialect> Serialize for Spelled<'_, Option<IpAddr>, D> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        D::write_ip(*self.0, serializer)
-    }
-}
-
-fn write_contact<D: Dialect, S: Serializer>(
-    id: Option<NodeId>,
-    ip: Option<IpAddr>,
-    port: u16,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut dictionary = serializer.serialize_map(Some(3))?;
-    dictionary.serialize_entry("node_id", &Spelled::<_, D>(&id, PhantomData))?;
-    dictionary.serialize_entry("ip", &Spelled::<_, D>(&ip, PhantomData))?;
-    dictionary.serialize_entry("port", &port)?;
-    dictionary.end()
 }
 
 /// The number of digits of `number`.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
 use super::error::DecodeError;
 use super::lenient::{Leaf, LeafForm, Lenient, Slot};
-use super::wire::{Outgoing, Wire, WireForm, message_of};
+use super::wire::{self, Outgoing, Wire, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
@@ -37,14 +37,6 @@ enum Part {
 pub(super) struct Json;
 
 impl Dialect for Json {
-    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
-        if let Leaf::Text(text) = leaf { Some(text) } else { None }
-    }
-
-    fn flag(leaf: Leaf<'_>) -> Option<bool> {
-        if let Leaf::Bool(flag) = leaf { Some(flag) } else { None }
-    }
-
     fn value(leaf: Leaf<'_>) -> Option<Value> {
         Self::text(leaf).map(Value::from)
     }
@@ -109,7 +101,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
 
 fn read(text: &str) -> Result<Slot<Wire>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Lenient(WireForm::<Json>(PhantomData)).deserialize(&mut deserializer)?;
+    let found = wire::read::<Json, _>(&mut deserializer)?;
     deserializer.end().map(|()| found)
 }
 

@@ -1,17 +1,15 @@
 //! The MessagePack wire: the same names, but ids, query ids and peers as raw bytes (docs/wire.md, 5.4). For networks
 //! of ours alone: no legacy node speaks it.
 
-use std::marker::PhantomData;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use serde::Serializer;
-use serde::de::DeserializeSeed;
 
 use super::dialect::{self, Dialect};
 use super::error::{DecodeError, MAX_DEPTH};
-use super::lenient::{Leaf, Lenient};
+use super::lenient::Leaf;
 use super::msgpack_form;
-use super::wire::{IP_LENS, Outgoing, WireForm, message_of};
+use super::wire::{IP_LENS, Outgoing, message_of, read};
 use crate::protocol::id::{NODE_ID_BYTES, NodeId};
 use crate::protocol::message::{MAX_PEERS_READ, Message, QueryId};
 use crate::protocol::peer::Peer;
@@ -25,14 +23,6 @@ pub(super) struct MessagePack;
 
 impl Dialect for MessagePack {
     const COMPACT: bool = true;
-
-    fn text<'a>(leaf: Leaf<'a>) -> Option<&'a str> {
-        if let Leaf::Text(text) = leaf { Some(text) } else { None }
-    }
-
-    fn flag(leaf: Leaf<'_>) -> Option<bool> {
-        if let Leaf::Bool(flag) = leaf { Some(flag) } else { None }
-    }
 
     fn value(leaf: Leaf<'_>) -> Option<Value> {
         match leaf {
@@ -111,11 +101,8 @@ fn bytes(leaf: Leaf<'_>) -> Option<&[u8]> {
 
 /// The address in 4 or 16 bytes.
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into()),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()),
-        _ => None,
-    }
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// The peer in a record, if it is valid.
@@ -135,10 +122,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(datagram);
     // The library's limit, one above that of the check, which the datagram has passed.
     deserializer.set_max_depth(MAX_DEPTH + 1);
-    let found = Lenient(WireForm::<MessagePack>(PhantomData))
-        .deserialize(&mut deserializer)
-        .map_err(|_| DecodeError::Malformed("not MessagePack"))?;
-    message_of(found)
+    message_of(read::<MessagePack, _>(&mut deserializer).map_err(|_| DecodeError::Malformed("not MessagePack"))?)
 }
 
 /// The length in bytes of a `find_value_res` without its value, with an IPv6 address and every optional field at its longest: the

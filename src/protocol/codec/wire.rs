@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserialize
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::dialect::{Dialect, Field, PeersForm, SenderForm, Spelled, number, small_number};
+use super::dialect::{Contact, ContactForm, Dialect, Field, PeersForm, Spelled, number, small_number};
 use super::error::DecodeError;
 use super::lenient::{Form, LeafForm, Lenient, Slot};
 use crate::protocol::id::NodeId;
@@ -97,8 +97,13 @@ pub(super) struct Wire {
     twice: bool,
 }
 
+/// Reads a whole datagram. Only a malformed one is an error.
+pub(super) fn read<'de, D: Dialect, R: Deserializer<'de>>(reader: R) -> Result<Slot<Wire>, R::Error> {
+    Lenient(WireForm::<D>(PhantomData)).deserialize(reader)
+}
+
 /// The form of a whole datagram.
-pub(super) struct WireForm<D>(pub(super) PhantomData<D>);
+struct WireForm<D>(PhantomData<D>);
 
 impl<D: Dialect> Form for WireForm<D> {
     type Out = Wire;
@@ -109,7 +114,7 @@ impl<D: Dialect> Form for WireForm<D> {
             wire.twice |= match name {
                 Name::Type => wire.kind.fill(fields.next_value_seed(leaf(|leaf| D::text(leaf).and_then(Kind::of)))?),
                 Name::Id => wire.id.fill(fields.next_value_seed(leaf(D::query_id))?),
-                Name::Sender => wire.sender.fill(fields.next_value_seed(Lenient(SenderForm::<D>(PhantomData)))?),
+                Name::Sender => wire.sender.fill(fields.next_value_seed(sender::<D>())?),
                 Name::Version => wire.version.fill(fields.next_value_seed(leaf(small_number))?),
                 Name::Token => wire.token.fill(fields.next_value_seed(leaf(D::token))?),
                 Name::Target => wire.target.fill(fields.next_value_seed(leaf(D::node_id))?),
@@ -146,6 +151,10 @@ impl<'de, D: Dialect> DeserializeSeed<'de> for AnyValue<D> {
     fn deserialize<R: Deserializer<'de>>(self, reader: R) -> Result<Self::Value, R::Error> {
         D::read_value(reader)
     }
+}
+
+fn sender<D: Dialect>() -> Lenient<ContactForm<D, Sender>> {
+    Lenient(ContactForm(Contact::sender, PhantomData))
 }
 
 fn peers<D: Dialect>(ip_len: usize) -> Lenient<PeersForm<D>> {
@@ -252,7 +261,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
         let mut fields = Vec::with_capacity(11);
         fields.push(("type", Field::Text(message.body.name())));
         fields.push(("id", Field::QueryId(message.id)));
-        fields.push(("sender", Field::Sender(message.sender)));
+        fields.push(("sender", Field::Contact(message.sender)));
         let mut outgoing = Self { fields, dialect: PhantomData };
         match &message.body {
             Body::Request(request) => outgoing.push_request(request),
@@ -260,7 +269,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
         }
         outgoing.push_number("v", message.version);
         if let Some(token) = message.token {
-            outgoing.push("token", Field::Token(token));
+            outgoing.push("token", Field::QueryId(QueryId::from_u64(token.as_u64())));
         }
         outgoing
     }
@@ -268,7 +277,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
     fn push_request(&mut self, request: &'a Request) {
         match request {
             Request::Ping => {}
-            Request::FindNode { target } => self.push("target", Field::NodeId(*target)),
+            Request::FindNode { target } => self.push("target", Field::NodeId(Some(*target))),
             Request::FindValue { key } | Request::Get { key } => self.push("key", Field::Text(key)),
             Request::Set { key, value, ttl, age } => {
                 self.push("key", Field::Text(key));
@@ -280,7 +289,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 self.push("key", Field::Text(key));
                 self.push("value", Field::Value(value));
                 if let Some(target) = target {
-                    self.push("target_id", Field::NodeId(*target));
+                    self.push("target_id", Field::NodeId(Some(*target)));
                 }
                 self.push_number("ttl", *ttl);
             }
@@ -354,7 +363,7 @@ impl<D: Dialect> Serialize for Outgoing<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut dictionary = serializer.serialize_map(Some(self.fields.len()))?;
         for (name, field) in &self.fields {
-            dictionary.serialize_entry(name, &Spelled::<_, D>(field, PhantomData))?;
+            dictionary.serialize_entry(name, &Spelled::<D>(field, PhantomData))?;
         }
         dictionary.end()
     }
