@@ -34,11 +34,11 @@ impl Receive<StoreValue> for ValueStore {
         let _blamed = to.origin.clone();
         let (from, waiter) = (to.addr, Waiter::Peer { to, cached });
         let checked = self.check_remote(&key, &value);
-        match checked.and_then(|()| if cached { Ok(()) } else { self.check_backend(&key) }) {
-            Err(why) => self.turn_away(key, &why, waiter),
-            Ok(()) if cached => self.submit(Write::Cache { key, value, ttl, from }, waiter, ctx),
-            Ok(()) => self.submit(Write::Set(RemoteWrite { key, value, ttl, age, from, legacy }), waiter, ctx),
+        if let Err(why) = checked.and_then(|()| if cached { Ok(()) } else { self.check_backend(&key) }) {
+            return self.turn_away(key, &why, waiter);
         }
+        let write = RemoteWrite { key, value, ttl, age, from, legacy };
+        self.submit(if cached { Write::Cache(write) } else { Write::Set(write) }, waiter, ctx);
     }
 }
 

@@ -28,7 +28,7 @@ const SOONER: u32 = 4;
 ///
 /// A key waits until its audit is due, or is under way: audited, then repaired if necessary. Each audit has a number; results
 /// under the number of one that is over are ignored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PinnedKeys {
     interval: Duration,
     max: usize,
@@ -107,15 +107,7 @@ pub struct PinnedKeySnapshot {
 impl PinnedKeys {
     /// No pinned keys.
     pub fn new(config: &Config) -> Self {
-        Self {
-            interval: config.values.audit_interval,
-            max: config.values.max_pinned_keys,
-            pinned: HashMap::new(),
-            due: BTreeSet::new(),
-            under_way: HashMap::new(),
-            begun: 0,
-            paused_until: None,
-        }
+        Self { interval: config.values.audit_interval, max: config.values.max_pinned_keys, ..Self::default() }
     }
 
     /// Pins `key` with at least `min` replicas; an earlier minimum is replaced. Its first audit is due within a quarter of the

@@ -14,7 +14,7 @@ use crate::protocol::config::Config;
 ///
 /// Invariant: each record is in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
 /// to `quota` as it is, which offers it for eviction unless it is locked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Holdings {
     records: HashMap<Arc<str>, Record>,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
@@ -33,14 +33,7 @@ type ByTime = BTreeSet<(Instant, Arc<str>)>;
 
 impl Holdings {
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            records: HashMap::new(),
-            by_expiry: Default::default(),
-            due: Default::default(),
-            locked: HashSet::new(),
-            quota: Quota::new(config),
-            counts: Default::default(),
-        }
+        Self { quota: Quota::new(config), ..Self::default() }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Record> {

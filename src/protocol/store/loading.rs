@@ -34,7 +34,7 @@ impl Records {
                     record.due_at = Some(now);
                     self.holdings.put(record);
                 } else {
-                    self.expired += 1;
+                    self.counts.expired += 1;
                     self.gone(record);
                 }
                 continue;
@@ -42,7 +42,7 @@ impl Records {
             if let Some(source) = record.stored.source {
                 let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
                 if self.holdings.quota().victim(&claim) != Ok(None) {
-                    self.evicted += 1;
+                    self.counts.evicted += 1;
                     self.gone(record);
                     continue;
                 }

@@ -26,7 +26,7 @@ pub struct StoredCopy {
     #[serde(skip)]
     pub expires_at: Instant,
     /// How long ago the value was last published, where that is known; never of a cached copy.
-    #[serde(serialize_with = "seconds::option::serialize")]
+    #[serde(serialize_with = "seconds::serialize")]
     pub age: Option<Duration>,
 }
 

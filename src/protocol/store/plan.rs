@@ -1,6 +1,5 @@
 //! A write before it is committed: what it asks for, and what it changes once it is committed. It decides nothing.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,16 +28,7 @@ pub enum Write {
     Adopt(RemoteWrite),
     /// A peer's `set_cached`. A full copy stays as it is; a cached one of another value gives way, since the one that comes was
     /// read later.
-    Cache {
-        /// The key.
-        key: Arc<str>,
-        /// The value.
-        value: Arc<Value>,
-        /// Seconds left in the copy that it was made from, where its sender says so.
-        ttl: Option<u32>,
-        /// Where the datagram came from.
-        from: SocketAddr,
-    },
+    Cache(RemoteWrite),
     /// From now on no other writer supersedes our publication of this key, until it is released.
     Pin(Arc<str>),
     /// From now on another writer may supersede our publication of this key again.
@@ -52,12 +42,8 @@ impl Write {
     /// The key that it is about.
     pub fn key(&self) -> &Arc<str> {
         match self {
-            Self::Set(write) | Self::Adopt(write) => &write.key,
-            Self::Publish { key, .. }
-            | Self::Cache { key, .. }
-            | Self::Pin(key)
-            | Self::Unpin(key)
-            | Self::Release(key) => key,
+            Self::Set(write) | Self::Adopt(write) | Self::Cache(write) => &write.key,
+            Self::Publish { key, .. } | Self::Pin(key) | Self::Unpin(key) | Self::Release(key) => key,
         }
     }
 }

@@ -24,12 +24,12 @@ impl Records {
             Write::Publish { key, value } => Ok(self.plan_publication(key, value, now, entropy)),
             Write::Set(write) => self.plan_set(write, now, entropy),
             Write::Adopt(write) => self.plan_adoption(write, now, entropy),
-            Write::Cache { key, value, ttl, from } => self.plan_cached(key, value, ttl, from, now),
+            Write::Cache(write) => self.plan_cached(write, now),
             Write::Pin(key) => Ok(self.plan_pin(key, true)),
             Write::Unpin(key) => Ok(self.plan_pin(key, false)),
             Write::Release(key) => Ok(self.plan_release(key)),
         };
-        let mut plan = planned.inspect_err(|refusal| self.refused.count(*refusal))?;
+        let mut plan = planned.inspect_err(|refusal| self.counts.refused.count(*refusal))?;
         if plan.lasting {
             let record = plan.edit.stored(self.holdings.get(&plan.key));
             plan.changes.push(record.map_or_else(|| Change::Remove(plan.key.clone()), Change::Put));
@@ -46,7 +46,7 @@ impl Records {
         let Plan { key, edit, evicted, reserved, outcome, undated, .. } = plan;
         reserved.into_iter().for_each(|reserved| self.holdings.free(reserved));
         for key in &evicted {
-            self.evicted += u64::from(self.holdings.take(key).is_some());
+            self.counts.evicted += u64::from(self.holdings.take(key).is_some());
             self.holdings.unlock(key);
         }
         let before = self.holdings.take(&key);

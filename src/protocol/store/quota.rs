@@ -55,7 +55,7 @@ struct Account {
 /// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and `farthest`
 /// if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has at least one
 /// copy or reservation, and stands in `ranking` under its current weight.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Quota {
     limit: ClassCount,
     source_limit: ClassCount,
@@ -77,18 +77,7 @@ impl Quota {
         let limit = ClassCount { values: config.store.max_values, bytes: config.store.max_store_bytes };
         // A small store still takes one value from each.
         let share = ClassCount { values: (limit.values / SHARE).max(1).min(limit.values), bytes: limit.bytes / SHARE };
-        Self {
-            limit,
-            source_limit: share,
-            cached_limit: share,
-            diversity: config.table.diversity,
-            total: ClassCount::default(),
-            cached: ClassCount::default(),
-            soonest: Ordered::new(),
-            farthest: Ordered::new(),
-            accounts: HashMap::new(),
-            ranking: BTreeSet::new(),
-        }
+        Self { limit, source_limit: share, cached_limit: share, diversity: config.table.diversity, ..Self::default() }
     }
 
     /// All that counts.

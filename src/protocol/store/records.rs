@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend::Change;
-use super::health::BackendHealth;
 use super::holdings::Holdings;
-use super::outcome::{Due, FullCopy, Refusals, StoreSnapshot, StoredCopy, ToCompare};
+use super::outcome::{Due, FullCopy, StoreSnapshot, StoredCopy, ToCompare};
 use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
@@ -34,9 +33,8 @@ pub struct Records {
     pub(super) undated: u64,
     /// The version given last.
     pub(super) version: u64,
-    pub(super) expired: u64,
-    pub(super) evicted: u64,
-    pub(super) refused: Refusals,
+    /// The events only; what is held is filled in when the counts are read.
+    pub(super) counts: StoreSnapshot,
 }
 
 /// A value that takes its place under a key.
@@ -55,16 +53,15 @@ pub(super) struct Arrival {
 impl Records {
     /// Nothing held, at a node with the id `own`.
     pub fn new(own: NodeId, config: &Config) -> Self {
+        let (config, holdings) = (config.clone(), Holdings::new(config));
         Self {
             own,
-            config: config.clone(),
-            holdings: Holdings::new(config),
+            config,
+            holdings,
             changed: BTreeSet::new(),
             undated: 0,
             version: 0,
-            expired: 0,
-            evicted: 0,
-            refused: Refusals::default(),
+            counts: StoreSnapshot::default(),
         }
     }
 
@@ -157,10 +154,7 @@ impl Records {
             cached: self.holdings.of_class(Class::Cached),
             remote: self.holdings.quota().total(),
             sources: self.holdings.quota().sources(),
-            expired: self.expired,
-            evicted: self.evicted,
-            refused: self.refused,
-            backend: BackendHealth::default(),
+            ..self.counts
         }
     }
 
@@ -204,7 +198,7 @@ impl Records {
         let ended = self.holdings.take_expired(now);
         let swept = ended.len();
         ended.into_iter().for_each(|record| self.gone(record));
-        self.expired += swept as u64;
+        self.counts.expired += swept as u64;
         swept
     }
 
@@ -300,7 +294,7 @@ impl Records {
             && let Some(record) = self.holdings.take(key)
         {
             self.gone(record);
-            self.expired += 1;
+            self.counts.expired += 1;
         }
     }
 

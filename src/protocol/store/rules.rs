@@ -9,14 +9,15 @@ use super::record::{Record, Writer};
 use crate::protocol::config::{Config, PublisherConflict};
 use crate::protocol::value::Value;
 
-/// A `set` as it came from the network.
+/// A `set` or a `set_cached` as it came from the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteWrite {
     /// The key.
     pub key: Arc<str>,
     /// The value.
     pub value: Arc<Value>,
-    /// Absent: a publication. Present: a restore, with the seconds left.
+    /// Absent: a publication. Present: a restore, with the seconds left. With `set_cached`: the seconds left in the copy that this
+    /// one was made from, where its sender reports them.
     pub ttl: Option<u32>,
     /// In a restore: seconds since the publication, where they are known.
     pub age: Option<u32>,

@@ -2,7 +2,6 @@
 //! `quota.rs`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{Refusal, WriteOutcome};
@@ -74,19 +73,13 @@ impl Records {
         };
         let yields = |record: &&Record| record.is_published() && !self.stands(record);
         let record = self.holdings.get(&key).filter(yields).ok_or(no_room)?;
-        self.refused.count(no_room);
+        self.counts.refused.count(no_room);
         Ok(Plan::new(&key, Edit::Remove, superseded(record)))
     }
 
     /// Plans a `set_cached` from the network; see [`Write::Cache`](super::Write::Cache).
-    pub(super) fn plan_cached(
-        &mut self,
-        key: Arc<str>,
-        value: Arc<Value>,
-        ttl: Option<u32>,
-        from: SocketAddr,
-        now: Instant,
-    ) -> Result<Plan, Refusal> {
+    pub(super) fn plan_cached(&mut self, write: RemoteWrite, now: Instant) -> Result<Plan, Refusal> {
+        let RemoteWrite { key, value, ttl, from, .. } = write;
         self.check_sizes(&key, &value)?;
         self.drop_expired(&key, now);
         let (expiry, min) = (self.config.values.key_expiry, self.config.values.min_cache_ttl);

@@ -50,7 +50,7 @@ pub struct Selection {
 }
 
 /// The new peers of a node, with their queues.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NewPeers {
     /// Copies a second for each; 0: none receives any.
     rate: u32,
@@ -79,10 +79,7 @@ impl NewPeers {
             rate: config.values.hand_off_rate,
             rate_limit: config.limits.rate_limit,
             source_rate: config.limits.source_rate,
-            entered: Vec::new(),
-            select_at: None,
-            queues: Vec::new(),
-            ready_at: None,
+            ..Self::default()
         }
     }
 

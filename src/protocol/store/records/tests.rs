@@ -3,7 +3,9 @@
 use super::*;
 use crate::protocol::config::{AppliesTo, PublisherConflict};
 use crate::protocol::entropy::SeededEntropy;
-use crate::protocol::store::{MemoryStore, Refusal, RemoteWrite, Store, StoredRecord, Write, WriteOutcome, Writer};
+use crate::protocol::store::{
+    MemoryStore, Refusal, Refusals, RemoteWrite, Store, StoredRecord, Write, WriteOutcome, Writer,
+};
 use crate::protocol::value::Value;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -107,7 +109,14 @@ impl Bench {
     }
 
     fn cache(&mut self, key: &str, text: &str, ttl: Option<u32>, from: u8) -> Result<WriteOutcome, Refusal> {
-        self.ask(Write::Cache { key: key.into(), value: value(text), ttl, from: source(from) })
+        self.ask(Write::Cache(RemoteWrite {
+            key: key.into(),
+            value: value(text),
+            ttl,
+            from: source(from),
+            age: None,
+            legacy: false,
+        }))
     }
 
     fn due(&mut self, limit: usize) -> Vec<Due> {
@@ -302,7 +311,7 @@ proptest! {
                     let key: Arc<str> = key.to_string().into();
                     let held = bench.records.get(&key, now);
                     let value = text(t, len);
-                    let outcome = bench.ask(Write::Cache { key: key.clone(), value: value.clone(), ttl, from: source(from) });
+                    let outcome = bench.ask(Write::Cache(RemoteWrite { key: key.clone(), value: value.clone(), ttl, from: source(from), age: None, legacy: false }));
                     let after = bench.records.get(&key, now);
                     if held.as_ref().is_some_and(|copy| copy.class != Class::Cached) {
                         prop_assert_eq!(&after, &held);

@@ -103,7 +103,7 @@ fn a_pinned_value_stands_against_a_hundred_thousand_foreign_writes() {
         let outcome = bench.ask(match n % 4 {
             0 | 1 => Write::Set(set(None)),
             2 => Write::Set(set(Some(9_999))),
-            _ => Write::Cache { key, value, ttl: Some(9_999), from },
+            _ => Write::Cache(RemoteWrite { key, value, ttl: Some(9_999), from, age: None, legacy: false }),
         });
         assert!(outcome.is_err());
     }

@@ -119,9 +119,14 @@ impl Asked {
                 let write = RemoteWrite { key: of(key), value: text(t, len), ttl, age, from: source(from), legacy };
                 if adopt { Write::Adopt(write) } else { Write::Set(write) }
             }
-            Self::Cache { key, text: t, len, from } => {
-                Write::Cache { key: of(key), value: text(t, len), ttl: None, from: source(from) }
-            }
+            Self::Cache { key, text: t, len, from } => Write::Cache(RemoteWrite {
+                key: of(key),
+                value: text(t, len),
+                ttl: None,
+                from: source(from),
+                age: None,
+                legacy: false,
+            }),
             Self::Pin { key } => Write::Pin(of(key)),
             Self::Unpin { key } => Write::Unpin(of(key)),
             Self::Release { key } => Write::Release(of(key)),
