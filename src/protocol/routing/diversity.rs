@@ -36,7 +36,7 @@ impl Diversity {
 
     /// The subnet that `addr` is counted under; `None` where the limits do not apply.
     pub(super) fn subnet(&self, addr: &SocketAddr) -> Option<Subnet> {
-        self.applies.covers(&addr.ip()).then(|| Subnet::of(&addr.ip()))
+        self.applies.subnet(&addr.ip())
     }
 
     pub(super) fn add(&mut self, addr: &SocketAddr) {

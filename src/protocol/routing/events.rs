@@ -86,7 +86,7 @@ impl RoutingTable {
     }
 }
 
-/// The changes behind the events. Each of these maintains `ids`, the diversity counts, `len` and `legacy`; `admit` and `dismiss`,
+/// The changes behind the events. Each of these maintains `ids`, the diversity counts, `len` and `legacy`; `admit` and `take`,
 /// through which each entry enters and leaves, report it in `outcome`.
 impl RoutingTable {
     fn take_outcome(&mut self) -> Outcome {
@@ -132,25 +132,22 @@ impl RoutingTable {
         }
         let Some(streak) = counted.filter(|streak| self.outages.blames(scope, streak.since, now)) else { return };
         let patience = self.losses.patience();
-        let yields = streak.count >= self.yields_after().max(patience);
+        // Fewer silences suffice where a replacement waits.
+        let yields = streak.count >= FAILURES_BEFORE_REPLACEMENT.min(self.max_failures).max(patience);
+        let gone = streak.count >= self.max_failures.max(patience);
         match place {
-            Place::Live(pos)
-                if streak.count >= self.max_failures.max(patience)
-                    || yields && self.candidate(at, Some(&peer)).is_some() =>
-            {
-                self.evict(at, pos);
+            Place::Live(_) if gone || yields && self.candidate(at, Some(&peer)).is_some() => {
+                self.remove(at, place);
                 self.departed.left(peer, now);
             }
-            Place::Waiting(pos) if yields => self.drop_waiting(at, pos),
+            Place::Waiting(_) if yields => self.remove(at, place),
             Place::Live(_) | Place::Waiting(_) => {}
         }
     }
 
     fn replace(&mut self, peer: &Peer) {
-        match self.find(peer) {
-            Some((at, Place::Waiting(pos))) => self.drop_waiting(at, pos),
-            Some((at, Place::Live(pos))) => self.evict(at, pos),
-            None => {}
+        if let Some((at, place)) = self.find(peer) {
+            self.remove(at, place);
         }
     }
 
@@ -185,8 +182,8 @@ impl RoutingTable {
                 bucket.insert_live(entry);
                 Insertion::Refreshed
             }
-            Place::Waiting(pos) => {
-                self.take_waiting(at, pos);
+            Place::Waiting(_) => {
+                self.take(at, place);
                 self.insert(entry)
             }
         }
@@ -204,7 +201,7 @@ impl RoutingTable {
             (waiting.len() >= self.k).then_some(0)
         };
         if let Some(oldest) = oldest {
-            self.drop_waiting(at, oldest);
+            self.remove(at, Place::Waiting(oldest));
         }
         let (peer, now) = (entry.peer, entry.answered);
         self.ids.insert(peer.addr, peer.id);
@@ -215,26 +212,16 @@ impl RoutingTable {
         Insertion::Waiting
     }
 
-    fn drop_waiting(&mut self, at: usize, pos: usize) {
-        let entry = self.take_waiting(at, pos);
-        self.counters.replacements_dropped += 1;
-        self.outcome.ping.extend(entry.claimants());
-    }
-
-    pub(super) fn take_waiting(&mut self, at: usize, pos: usize) -> Entry {
-        let entry = self.buckets[at].waiting.remove(pos);
-        self.ids.remove(&entry.peer.addr);
-        entry
-    }
-
-    /// Removes an entry, and promotes a replacement for it. No other function promotes, so a bucket cannot grow by it.
-    fn evict(&mut self, at: usize, pos: usize) {
-        let entry = self.dismiss(at, pos);
-        self.counters.evicted += 1;
+    /// Removes an entry, and promotes a replacement for it; or removes a replacement. No other function promotes, so a bucket cannot
+    /// grow by it.
+    fn remove(&mut self, at: usize, place: Place) {
+        let entry = self.take(at, place);
         // The claimants of its id may have it now.
         self.outcome.ping.extend(entry.claimants());
+        let Place::Live(_) = place else { return self.counters.replacements_dropped += 1 };
+        self.counters.evicted += 1;
         if let Some(pos) = self.candidate(at, None) {
-            let entry = self.take_waiting(at, pos);
+            let entry = self.take(at, Place::Waiting(pos));
             self.admit(at, entry);
         }
     }
@@ -257,13 +244,20 @@ impl RoutingTable {
         self.buckets[at].insert_live(entry);
     }
 
-    pub(super) fn dismiss(&mut self, at: usize, pos: usize) -> Entry {
-        let entry = self.buckets[at].live.remove(pos);
+    /// Takes an entry or a replacement out of its bucket.
+    pub(super) fn take(&mut self, at: usize, place: Place) -> Entry {
+        let bucket = &mut self.buckets[at];
+        let entry = match place {
+            Place::Live(pos) => bucket.live.remove(pos),
+            Place::Waiting(pos) => bucket.waiting.remove(pos),
+        };
         self.ids.remove(&entry.peer.addr);
-        self.diversity.remove(&entry.peer.addr);
-        self.len -= 1;
-        self.legacy -= usize::from(entry.is_legacy());
-        self.outcome.changes.push(Change::Left(entry.peer));
+        if let Place::Live(_) = place {
+            self.diversity.remove(&entry.peer.addr);
+            self.len -= 1;
+            self.legacy -= usize::from(entry.is_legacy());
+            self.outcome.changes.push(Change::Left(entry.peer));
+        }
         entry
     }
 
@@ -287,11 +281,6 @@ impl RoutingTable {
         let at = self.index(&peer.id);
         let place = self.buckets[at].find(&peer.id)?;
         (self.buckets[at].entry(place).peer.addr == peer.addr).then_some((at, place))
-    }
-
-    /// Silences in a row that suffice where a replacement waits.
-    fn yields_after(&self) -> u32 {
-        FAILURES_BEFORE_REPLACEMENT.min(self.max_failures)
     }
 
     pub(super) fn refuses(&self, at: usize, addr: &SocketAddr, leaving: Option<&SocketAddr>) -> Option<TableRefusal> {

@@ -74,17 +74,17 @@ impl RoutingTable {
             return Insertion::Contested;
         }
         let insertion = match place {
-            Place::Live(pos) => {
+            Place::Live(_) => {
                 if let Some(refusal) = self.refuses(at, &entry.peer.addr, Some(&known.addr)) {
                     self.counters.refused_by_subnet += 1;
                     return Insertion::Refused(refusal);
                 }
-                self.dismiss(at, pos);
+                self.take(at, place);
                 self.admit(at, entry);
                 Insertion::Moved { from: known.addr }
             }
-            Place::Waiting(pos) => {
-                self.take_waiting(at, pos);
+            Place::Waiting(_) => {
+                self.take(at, place);
                 self.insert(entry)
             }
         };

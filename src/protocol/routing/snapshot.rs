@@ -68,26 +68,25 @@ impl RoutingTable {
             failing: self.entries().filter(|entry| entry.failures() > 0).count(),
             replacements: self.buckets.iter().map(|bucket| bucket.waiting.len()).sum(),
             counters: self.counters,
-            buckets: self.buckets.iter().map(|bucket| bucket_snapshot(bucket, now)).collect(),
+            buckets: self.buckets.iter().map(|bucket| bucket.snapshot(now)).collect(),
         }
     }
 }
 
-fn bucket_snapshot(bucket: &Bucket, now: Instant) -> BucketSnapshot {
-    BucketSnapshot {
-        prefix: bucket.prefix.to_string(),
-        peers: bucket.live.iter().map(|entry| entry_snapshot(entry, now)).collect(),
-        replacements: bucket.waiting.len(),
-        lookup_age_ms: millis(bucket.touched, now),
-    }
-}
-
-fn entry_snapshot(entry: &Entry, now: Instant) -> EntrySnapshot {
-    EntrySnapshot {
-        peer: entry.peer,
-        answer_age_ms: millis(entry.answered, now),
-        failures: entry.failures(),
-        legacy: entry.is_legacy(),
+impl Bucket {
+    fn snapshot(&self, now: Instant) -> BucketSnapshot {
+        let entry = |entry: &Entry| EntrySnapshot {
+            peer: entry.peer,
+            answer_age_ms: millis(entry.answered, now),
+            failures: entry.failures(),
+            legacy: entry.is_legacy(),
+        };
+        BucketSnapshot {
+            prefix: self.prefix.to_string(),
+            peers: self.live.iter().map(entry).collect(),
+            replacements: self.waiting.len(),
+            lookup_age_ms: millis(self.touched, now),
+        }
     }
 }
 
