@@ -217,11 +217,7 @@ impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4([a, b, c]) => write!(f, "{a}.{b}.{c}.0/24"),
-            Self::V6(head) => {
-                let mut octets = [0; 16];
-                octets[..8].copy_from_slice(head);
-                write!(f, "{}/64", Ipv6Addr::from(octets))
-            }
+            Self::V6(head) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(u64::from_be_bytes(*head)) << 64)),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A setting out of its range.
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 /// A setting is out of its range. Nothing was started or changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value}, but must be within {low}..={high}")]
 #[non_exhaustive]
 pub struct ConfigError {
     /// The setting's name.
@@ -16,14 +17,6 @@ pub struct ConfigError {
     /// The greatest value permitted.
     pub high: String,
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, but must be within {}..={}", self.name, self.value, self.low, self.high)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// Checks the value of the setting `name`.
 pub(super) fn within<T>(name: &'static str, value: T, range: RangeInclusive<T>) -> Result<(), ConfigError>

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::peer::AddressScope;
+use crate::protocol::peer::{AddressScope, Subnet};
 
 /// To which addresses a rule about strangers applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +27,11 @@ impl AppliesTo {
             Self::Always => true,
             Self::Off => false,
         }
+    }
+
+    /// The subnet of `ip`, if the rule applies to it.
+    pub(crate) fn subnet(self, ip: &IpAddr) -> Option<Subnet> {
+        self.covers(ip).then(|| Subnet::of(ip))
     }
 }
 

@@ -80,8 +80,7 @@ impl Ballot {
         if self.is_decided() {
             return false;
         }
-        if let Some(ip) = voter.map(|voter| voter.addr.ip()).filter(|ip| self.diversity.covers(ip)) {
-            let subnet = Subnet::of(&ip);
+        if let Some(subnet) = voter.and_then(|voter| self.diversity.subnet(&voter.addr.ip())) {
             if self.subnets.contains(&subnet) {
                 return false;
             }

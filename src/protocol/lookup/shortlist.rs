@@ -133,7 +133,7 @@ pub(super) struct Survey {
 }
 
 /// The candidates, nearest first: at most as many as are read of each answer, and one more for each query.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Shortlist {
     own: NodeId,
     target: NodeId,
@@ -151,16 +151,8 @@ pub(super) struct Shortlist {
 
 impl Shortlist {
     pub(super) fn new(own: NodeId, target: NodeId, config: &Config) -> Self {
-        Self {
-            own,
-            target,
-            candidates: Vec::new(),
-            asked: 0,
-            unsent: 0,
-            dropped: Vec::new(),
-            diversity: config.table.diversity,
-            max_per_subnet: config.table.max_per_subnet_lookup,
-        }
+        let (diversity, max_per_subnet) = (config.table.diversity, config.table.max_per_subnet_lookup);
+        Self { own, target, diversity, max_per_subnet, ..Self::default() }
     }
 
     /// All candidates, nearest first, those that failed included.
@@ -227,15 +219,15 @@ impl Shortlist {
         if is_there(|state| matches!(state, State::Answered { .. } | State::Failed(Failure::WrongId { .. }))) {
             return Offer::AddressInUse;
         }
-        if self.is_subnet_full(self.subnet_of(&peer), Candidate::is_answered) {
+        if self.is_subnet_full(self.diversity.subnet(&peer.addr.ip()), Candidate::is_answered) {
             return Offer::SubnetFull;
         }
         if is_there(|state| *state == State::Failed(Failure::Silent)) {
             // Nothing answers there, so it is not queried, and counts as unheard.
-            self.insert(peer, State::Failed(Failure::Silent), origin, vec![origin.named_by], false);
+            self.insert(Candidate { state: State::Failed(Failure::Silent), ..self.candidate(peer, origin) });
             return Offer::AddressInUse;
         }
-        self.insert(peer, State::Fresh, origin, vec![origin.named_by], false);
+        self.insert(self.candidate(peer, origin));
         Offer::Taken
     }
 
@@ -251,7 +243,7 @@ impl Shortlist {
         candidate.state = State::Answered { with_value };
         let origin = candidate.origin;
         self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr);
-        let subnet = self.subnet_of(peer);
+        let subnet = self.diversity.subnet(&peer.addr.ip());
         if self.is_subnet_full(subnet, Candidate::is_answered) {
             self.drop_where(Offer::SubnetFull, |other| other.subnet == subnet);
         }
@@ -277,8 +269,8 @@ impl Shortlist {
         let Some(itself) = itself else { return };
         match self.find(&itself) {
             Some(at) => self.candidates[at].self_named = true,
-            None if self.is_subnet_full(self.subnet_of(&itself), Candidate::is_answered) => {}
-            None => self.insert(itself, State::Fresh, origin, informants, true),
+            None if self.is_subnet_full(self.diversity.subnet(&itself.addr.ip()), Candidate::is_answered) => {}
+            None => self.insert(Candidate { informants, self_named: true, ..self.candidate(itself, origin) }),
         }
     }
 
@@ -394,11 +386,6 @@ impl Shortlist {
         nearest
     }
 
-    fn subnet_of(&self, peer: &Peer) -> Option<Subnet> {
-        let ip = peer.addr.ip();
-        self.diversity.covers(&ip).then(|| Subnet::of(&ip))
-    }
-
     /// Whether as many candidates of the subnet as count `hold` a place.
     fn is_subnet_full(&self, subnet: Option<Subnet>, holds: impl Fn(&Candidate) -> bool) -> bool {
         self.is_full(subnet, self.iter().filter(|candidate| holds(candidate)))
@@ -443,18 +430,15 @@ impl Shortlist {
         of_id.iter().position(|candidate| candidate.peer == *peer).map(|at| start + at)
     }
 
-    fn insert(
-        &mut self,
-        peer: Peer,
-        state: State,
-        origin: Provenance,
-        informants: Vec<Option<usize>>,
-        self_named: bool,
-    ) {
-        let distance = peer.id.distance(&self.target);
-        let at = self.candidates.partition_point(|candidate| candidate.distance <= distance);
-        let subnet = self.subnet_of(&peer);
-        let candidate = Candidate { peer, state, origin, distance, subnet, informants, self_named };
+    /// A new candidate, which was not queried.
+    fn candidate(&self, peer: Peer, origin: Provenance) -> Candidate {
+        let (distance, subnet) = (peer.id.distance(&self.target), self.diversity.subnet(&peer.addr.ip()));
+        let informants = vec![origin.named_by];
+        Candidate { peer, state: State::Fresh, origin, distance, subnet, informants, self_named: false }
+    }
+
+    fn insert(&mut self, candidate: Candidate) {
+        let at = self.candidates.partition_point(|other| other.distance <= candidate.distance);
         self.candidates.insert(at, candidate);
     }
 }
