@@ -184,17 +184,14 @@ impl<D: Dialect, T> Form for ContactForm<D, T> {
 }
 
 /// The form of `peers` and `peers6`: of their first [`MAX_PEERS_READ`] entries, those that can be peers.
-pub(super) struct PeersForm<D> {
-    /// The length of an address in bytes, where peers are records.
-    pub(super) ip_len: usize,
-    pub(super) dialect: PhantomData<D>,
-}
+/// Where peers are records, an address has this length in bytes.
+pub(super) struct PeersForm<D>(pub(super) usize, pub(super) PhantomData<D>);
 
 impl<D: Dialect> Form for PeersForm<D> {
     type Out = Vec<Peer>;
 
     fn leaf(self, leaf: Leaf<'_>) -> Slot<Vec<Peer>> {
-        if leaf == Leaf::Null { Slot::Null } else { D::records(leaf, self.ip_len).into() }
+        if leaf == Leaf::Null { Slot::Null } else { D::records(leaf, self.0).into() }
     }
 
     fn list<'de, A: SeqAccess<'de>>(self, mut list: A) -> Result<Slot<Vec<Peer>>, A::Error> {

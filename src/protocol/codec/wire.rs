@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess};
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Contact, ContactForm, Dialect, Field, PeersForm, Spelled, number, small_number};
@@ -158,7 +157,7 @@ fn sender<D: Dialect>() -> Lenient<ContactForm<D, Sender>> {
 }
 
 fn peers<D: Dialect>(ip_len: usize) -> Lenient<PeersForm<D>> {
-    Lenient(PeersForm { ip_len, dialect: PhantomData })
+    Lenient(PeersForm(ip_len, PhantomData))
 }
 
 /// The content of a field that may be missing. Content of another type is an error.
@@ -250,122 +249,80 @@ pub(super) fn peers_of(message: &Message) -> &[Peer] {
 }
 
 /// A message to be written: its fields in order.
-pub(super) struct Outgoing<'a, D> {
-    fields: Vec<(&'static str, Field<'a>)>,
-    dialect: PhantomData<D>,
-}
+pub(super) struct Outgoing<'a, D>(Vec<(&'static str, Field<'a>)>, PhantomData<D>);
 
 impl<'a, D: Dialect> Outgoing<'a, D> {
     /// The fields of `message`, with `peers` in place of those that it names.
     pub(super) fn new(message: &'a Message, peers: &'a [Peer]) -> Self {
         let mut fields = Vec::with_capacity(11);
-        fields.push(("type", Field::Text(message.body.name())));
-        fields.push(("id", Field::QueryId(message.id)));
-        fields.push(("sender", Field::Contact(message.sender)));
-        let mut outgoing = Self { fields, dialect: PhantomData };
+        let mut push = |name, field: Option<Field<'a>>| fields.extend(field.map(|field| (name, field)));
+        push("type", Some(Field::Text(message.body.name())));
+        push("id", Some(Field::QueryId(message.id)));
+        push("sender", Some(Field::Contact(message.sender)));
         match &message.body {
-            Body::Request(request) => outgoing.push_request(request),
-            Body::Response(response) => outgoing.push_response(response, peers),
-        }
-        outgoing.push_number("v", message.version);
-        if let Some(token) = message.token {
-            outgoing.push("token", Field::QueryId(QueryId::from_u64(token.as_u64())));
-        }
-        outgoing
-    }
-
-    fn push_request(&mut self, request: &'a Request) {
-        match request {
-            Request::Ping => {}
-            Request::FindNode { target } => self.push("target", Field::NodeId(Some(*target))),
-            Request::FindValue { key } | Request::Get { key } => self.push("key", Field::Text(key)),
-            Request::Set { key, value, ttl, age } => {
-                self.push("key", Field::Text(key));
-                self.push("value", Field::Value(value));
-                self.push_number("ttl", *ttl);
-                self.push_number("age", *age);
+            Body::Request(Request::Ping) | Body::Response(Response::Pong | Response::SetCached) => {}
+            Body::Request(Request::FindNode { target }) => push("target", Some(Field::NodeId(Some(*target)))),
+            Body::Request(Request::FindValue { key } | Request::Get { key }) => push("key", Some(Field::Text(key))),
+            Body::Request(Request::Set { key, value, ttl, age }) => {
+                push("key", Some(Field::Text(key)));
+                push("value", Some(Field::Value(value)));
+                push("ttl", ttl.map(seconds));
+                push("age", age.map(seconds));
             }
-            Request::SetCached { key, value, target, ttl } => {
-                self.push("key", Field::Text(key));
-                self.push("value", Field::Value(value));
-                if let Some(target) = target {
-                    self.push("target_id", Field::NodeId(Some(*target)));
-                }
-                self.push_number("ttl", *ttl);
+            Body::Request(Request::SetCached { key, value, target, ttl }) => {
+                push("key", Some(Field::Text(key)));
+                push("value", Some(Field::Value(value)));
+                push("target_id", target.map(|target| Field::NodeId(Some(target))));
+                push("ttl", ttl.map(seconds));
             }
-            // Never sent; written so that it is read back as the same.
-            Request::SetUnsupported { .. } => {
-                self.push("key", Field::Text(""));
-                self.push("value", Field::Peers(&[]));
-            }
-            Request::CheckStore { key, size } => {
-                self.push("key", Field::Text(key));
+            Body::Request(Request::CheckStore { key, size }) => {
+                push("key", Some(Field::Text(key)));
                 // At most what is read of bencode's integers.
-                self.push_number("size", size.map(|size| size.min(i64::MAX as u64)));
+                push("size", size.map(|size| Field::Number(size.min(i64::MAX as u64))));
             }
+            // Neither is ever sent; they are written so that they are read back as the same.
+            Body::Request(Request::SetUnsupported { .. }) => {
+                push("key", Some(Field::Text("")));
+                push("value", Some(Field::Peers(&[])));
+            }
+            Body::Response(Response::UnsupportedValue) => push("value", Some(Field::Peers(&[]))),
+            Body::Response(Response::FindNode { .. } | Response::NoValue { .. }) if D::COMPACT => {
+                let [v4, v6] = records_of(peers);
+                push("peers", Some(Field::Records(v4)));
+                push("peers6", Some(v6).filter(|v6| !v6.is_empty()).map(Field::Records));
+            }
+            Body::Response(Response::FindNode { .. } | Response::NoValue { .. }) => {
+                push("peers", Some(Field::Peers(peers)));
+            }
+            Body::Response(Response::Value { value, ttl, age }) => {
+                push("value", Some(Field::Value(value)));
+                push("ttl", ttl.map(seconds));
+                push("age", age.map(seconds));
+            }
+            Body::Response(Response::Set { stored, ttl }) => {
+                push("stored", (!stored).then_some(Field::Flag(false)));
+                push("ttl", ttl.map(seconds));
+            }
+            Body::Response(Response::CheckStore { has_key, ttl, age }) => {
+                push("has_key", Some(Field::Flag(*has_key)));
+                push("ttl", ttl.map(seconds));
+                push("age", age.map(seconds));
+            }
+            Body::Response(Response::Get { value }) => push("value", value.as_deref().map(Field::Value)),
         }
+        push("v", message.version.map(|version| Field::Number(version.into())));
+        push("token", message.token.map(|token| Field::QueryId(QueryId::from_u64(token.as_u64()))));
+        Self(fields, PhantomData)
     }
+}
 
-    fn push_response(&mut self, response: &'a Response, peers: &'a [Peer]) {
-        match response {
-            Response::Pong | Response::SetCached => {}
-            Response::FindNode { .. } | Response::NoValue { .. } => self.push_peers(peers),
-            Response::Value { value, ttl, age } => {
-                self.push("value", Field::Value(value));
-                self.push_number("ttl", *ttl);
-                self.push_number("age", *age);
-            }
-            // Never sent; written so that it is read back as the same.
-            Response::UnsupportedValue => self.push("value", Field::Peers(&[])),
-            Response::Set { stored, ttl } => {
-                if !stored {
-                    self.push("stored", Field::Flag(false));
-                }
-                self.push_number("ttl", *ttl);
-            }
-            Response::CheckStore { has_key, ttl, age } => {
-                self.push("has_key", Field::Flag(*has_key));
-                self.push_number("ttl", *ttl);
-                self.push_number("age", *age);
-            }
-            Response::Get { value } => {
-                if let Some(value) = value {
-                    self.push("value", Field::Value(value));
-                }
-            }
-        }
-    }
-
-    fn push_peers(&mut self, peers: &'a [Peer]) {
-        if !D::COMPACT {
-            self.push("peers", Field::Peers(peers));
-            return;
-        }
-        let [v4, v6] = records_of(peers);
-        self.push("peers", Field::Records(v4));
-        if !v6.is_empty() {
-            self.push("peers6", Field::Records(v6));
-        }
-    }
-
-    fn push(&mut self, name: &'static str, field: Field<'a>) {
-        self.fields.push((name, field));
-    }
-
-    fn push_number(&mut self, name: &'static str, number: Option<impl Into<u64>>) {
-        if let Some(number) = number {
-            self.push(name, Field::Number(number.into()));
-        }
-    }
+fn seconds<'a>(seconds: u32) -> Field<'a> {
+    Field::Number(seconds.into())
 }
 
 impl<D: Dialect> Serialize for Outgoing<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut dictionary = serializer.serialize_map(Some(self.fields.len()))?;
-        for (name, field) in &self.fields {
-            dictionary.serialize_entry(name, &Spelled::<D>(field, PhantomData))?;
-        }
-        dictionary.end()
+        serializer.collect_map(self.0.iter().map(|(name, field)| (name, Spelled::<D>(field, PhantomData))))
     }
 }
 
