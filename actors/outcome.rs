@@ -40,7 +40,7 @@ pub struct SetOutcome {
     /// How long the value lives at its holders unless it is republished, which this node does until it stops or releases the
     /// key: the shortest time, in whole seconds, that one of them reported. `None` where none did: legacy nodes report none, and
     /// have their own setting.
-    #[serde(serialize_with = "seconds::option::serialize")]
+    #[serde(serialize_with = "seconds::serialize")]
     pub expires_in: Option<Duration>,
     /// Whether a later `set` of the same key overtook this one, so that its value was placed instead.
     pub superseded: bool,
@@ -74,7 +74,7 @@ pub enum GetResult {
         /// The peer that had it; `None`: this node itself.
         holder: Option<Peer>,
         /// How long the copy that was read lives, where that is known.
-        #[serde(serialize_with = "seconds::option::serialize")]
+        #[serde(serialize_with = "seconds::serialize")]
         expires_in: Option<Duration>,
         /// How sure it is: how many of those heard gave this value. 1 of 1, unless a
         /// [quorum](super::requests::GetOptions::quorum) was asked for.
@@ -128,7 +128,7 @@ pub struct Health {
     /// (`mixed_placement`). A dead one stands here as silent.
     pub beyond: Replicas,
     /// The shortest life of a copy that its holder reported: legacy nodes report none.
-    #[serde(serialize_with = "seconds::option::serialize")]
+    #[serde(serialize_with = "seconds::serialize")]
     pub earliest_expiry: Option<Duration>,
     /// The copy that this node itself holds.
     pub here: Option<HeldHere>,

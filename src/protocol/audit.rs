@@ -19,7 +19,7 @@ pub struct Replica {
     /// The holder.
     pub peer: Peer,
     /// The time until it expires, where the holder reports that: legacy nodes do not.
-    #[serde(serialize_with = "seconds::option::serialize")]
+    #[serde(serialize_with = "seconds::serialize")]
     pub expires_in: Option<Duration>,
 }
 

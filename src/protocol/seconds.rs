@@ -2,19 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serializer;
+use serde::{Serialize, Serializer};
 
-pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
-}
-
-/// The same, where there may be none.
-pub(crate) mod option {
-    use std::time::Duration;
-
-    use serde::{Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        duration.as_ref().map(Duration::as_secs_f64).serialize(serializer)
-    }
+/// Serializes a duration, or one that may be absent.
+pub(crate) fn serialize<'a, T, S: Serializer>(duration: &'a T, serializer: S) -> Result<S::Ok, S::Error>
+where
+    Option<&'a Duration>: From<&'a T>,
+{
+    Option::from(duration).map(Duration::as_secs_f64).serialize(serializer)
 }
