@@ -22,7 +22,7 @@ pub const MAX_BUDGETS: usize = MAX_RATED_SOURCES;
 /// The budgets that hosts have used up.
 #[derive(Debug)]
 pub(super) struct Budgets {
-    hosts: Rate<IpAddr>,
+    pub(super) hosts: Rate<IpAddr>,
     all: Rate<()>,
 }
 
@@ -45,11 +45,6 @@ impl Budgets {
         self.hosts.take(host, arrival);
         self.all.take((), together);
         true
-    }
-
-    /// The number of hosts that are remembered.
-    pub(super) fn hosts(&self) -> usize {
-        self.hosts.len()
     }
 }
 
@@ -96,9 +91,9 @@ mod tests {
     fn the_hosts_that_are_remembered_are_bounded_and_forgotten_when_their_budget_is_whole() {
         let (mut budgets, now) = (Budgets::new(), Instant::now());
         assert!((0..MAX_BUDGETS as u32 + 100).all(|host| budgets.spend(addr(host, 1), 100, now)));
-        assert_eq!(budgets.hosts(), MAX_BUDGETS);
+        assert_eq!(budgets.hosts.len(), MAX_BUDGETS);
         assert!(budgets.spend(addr(0, 1), 100, now + Duration::from_secs(60)));
-        assert_eq!(budgets.hosts(), 1);
+        assert_eq!(budgets.hosts.len(), 1);
     }
 
     #[test]

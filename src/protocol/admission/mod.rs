@@ -296,10 +296,10 @@ impl<T> Admission<T> {
     /// The current counts.
     pub fn counts(&self) -> AdmissionCounts {
         AdmissionCounts {
-            rated_sources: self.rates.sources(),
-            rated_prefixes: self.rates.prefixes(),
+            rated_sources: self.rates.sources.len(),
+            rated_prefixes: self.rates.prefixes.len(),
             verified_addresses: self.verified.len(),
-            budgets: self.budgets.hosts(),
+            budgets: self.budgets.hosts.len(),
             legacy_writers: self.legacy_writes.len(),
             unverified: self.unverified.len(),
             unverified_for_one_address: self.unverified.most_at_one_address(),

@@ -30,8 +30,8 @@ pub enum Admitted {
 /// The rates that sources and their networks have used up.
 #[derive(Debug)]
 pub(super) struct Rates {
-    sources: Rate<IpAddr>,
-    prefixes: Rate<IpAddr>,
+    pub(super) sources: Rate<IpAddr>,
+    pub(super) prefixes: Rate<IpAddr>,
 }
 
 impl Rates {
@@ -56,16 +56,6 @@ impl Rates {
         }
         self.sources.take(source, arrival);
         Admitted::Yes
-    }
-
-    /// The number of sources that are remembered.
-    pub(super) fn sources(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// The number of networks that are remembered.
-    pub(super) fn prefixes(&self) -> usize {
-        self.prefixes.len()
     }
 }
 
@@ -183,9 +173,9 @@ mod tests {
             let [_, a, b, c] = network.to_be_bytes();
             assert_eq!(rates.admit(&[50 + a, b, c, 1].into(), false, 1, now), Admitted::Yes);
         }
-        assert_eq!((rates.sources(), rates.prefixes()), (MAX_RATED_SOURCES, MAX_RATED_PREFIXES));
+        assert_eq!((rates.sources.len(), rates.prefixes.len()), (MAX_RATED_SOURCES, MAX_RATED_PREFIXES));
         assert_eq!(rates.admit(&ip("198.51.100.1"), false, 1, now + Duration::from_secs(2)), Admitted::Yes);
-        assert_eq!((rates.sources(), rates.prefixes()), (1, 1));
+        assert_eq!((rates.sources.len(), rates.prefixes.len()), (1, 1));
     }
 
     proptest! {
