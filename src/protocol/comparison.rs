@@ -49,22 +49,30 @@ pub struct Later {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     ToDo,
-    /// Asked. A slow one holds no place.
-    Checking {
-        slow: bool,
-    },
-    /// It says that it holds a publication of this age (the greatest, where it does not know), which is later than the one at
-    /// hand, and has not been asked for it.
-    Ahead {
-        age: u32,
-    },
-    Fetching {
-        slow: bool,
-    },
-    /// It has told what it holds.
+    Checking,
+    /// It reports a publication of this age (the greatest, where it does not know), which is later than the one at hand, and was
+    /// not asked for it.
+    Ahead(u32),
+    Fetching,
+    /// It reported what it holds.
     Heard,
-    /// It has not.
+    /// It did not.
     Failed,
+}
+
+/// A peer of a comparison.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    peer: Peer,
+    state: State,
+    /// A query that is slow holds no place.
+    slow: bool,
+}
+
+impl Asked {
+    fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::Checking | State::Fetching)
+    }
 }
 
 /// One comparison. Call [`Comparison::next`] until it is neither [`Step::Check`] nor [`Step::Fetch`], and again after each
@@ -73,7 +81,7 @@ enum State {
 /// deadline, three query timeouts. Events about a peer that is not being waited for are ignored.
 #[derive(Debug)]
 pub struct Comparison {
-    peers: Vec<(Peer, State)>,
+    peers: Vec<Asked>,
     value: Arc<Value>,
     /// How old the copy at hand was when it began.
     age: Duration,
@@ -91,8 +99,9 @@ impl Comparison {
     /// A comparison of this copy with those of the nearest of `peers`, which is in the order of distance.
     pub fn new(copy: ToCompare, peers: &[Peer], config: &Config, now: Instant) -> Self {
         let ToCompare { value, age, lapsed } = copy;
+        let fresh = |peer: &Peer| Asked { peer: *peer, state: State::ToDo, slow: false };
         Self {
-            peers: peers.iter().take(MAX_ASKED).map(|peer| (*peer, State::ToDo)).collect(),
+            peers: peers.iter().take(MAX_ASKED).map(fresh).collect(),
             value,
             age,
             lapsed,
@@ -111,30 +120,30 @@ impl Comparison {
             return Step::Finished;
         }
         // The youngest first, and one after the other: it may be enough.
-        let fetching = self.count(|state| matches!(state, State::Fetching { slow: false }));
-        let ahead = self.peers.iter_mut().filter_map(|(peer, state)| match state {
-            State::Ahead { age } => Some((*age, *peer, state)),
-            _ => None,
-        });
-        if let Some((_, peer, state)) = ahead.min_by_key(|(age, ..)| *age).filter(|_| fetching == 0) {
-            *state = State::Fetching { slow: false };
-            return Step::Fetch(peer);
+        let fetching = self.count(|asked| asked.state == State::Fetching && !asked.slow);
+        let ahead = self
+            .peers
+            .iter_mut()
+            .filter_map(|asked| if let State::Ahead(age) = asked.state { Some((age, asked)) } else { None });
+        if let Some((_, asked)) = ahead.min_by_key(|(age, _)| *age).filter(|_| fetching == 0) {
+            (asked.state, asked.slow) = (State::Fetching, false);
+            return Step::Fetch(asked.peer);
         }
-        let hoped_for = self.count(|state| match state {
-            State::Checking { slow } => !slow,
-            State::Ahead { .. } | State::Fetching { .. } | State::Heard => true,
+        let expected = self.count(|asked| match asked.state {
+            State::Checking => !asked.slow,
+            State::Ahead(_) | State::Fetching | State::Heard => true,
             State::ToDo | State::Failed => false,
         });
-        if let Some((peer, state)) = self.peers.iter_mut().find(|(_, state)| *state == State::ToDo)
-            && hoped_for < COMPARED
+        if let Some(asked) = self.peers.iter_mut().find(|asked| asked.state == State::ToDo)
+            && expected < COMPARED
         {
-            *state = State::Checking { slow: false };
-            return Step::Check(*peer);
+            asked.state = State::Checking;
+            return Step::Check(asked.peer);
         }
-        let heard = self.count(|state| *state == State::Heard);
-        let open = self.count(|state| !matches!(state, State::ToDo | State::Heard | State::Failed));
-        let claimed = self.count(|state| matches!(state, State::Ahead { .. } | State::Fetching { .. }));
-        self.over = open == 0 || heard >= COMPARED && claimed == 0;
+        let heard = self.count(|asked| asked.state == State::Heard);
+        let checking = self.count(|asked| asked.state == State::Checking);
+        let claimed = self.count(|asked| matches!(asked.state, State::Ahead(_) | State::Fetching));
+        self.over = claimed == 0 && (checking == 0 || heard >= COMPARED);
         if self.over { Step::Finished } else { Step::Wait { until: self.deadline } }
     }
 
@@ -142,39 +151,36 @@ impl Comparison {
     /// that was published, if it knows.
     pub fn handle_checked(&mut self, from: &NodeId, ttl: Option<u32>, age: Option<u32>, now: Instant) {
         let ahead = (ttl.is_some() && self.is_later(age, now)).then_some(age.unwrap_or(u32::MAX));
-        if let Some(state) = self.awaited(from, |state| matches!(state, State::Checking { .. })) {
-            *state = ahead.map_or(State::Heard, |age| State::Ahead { age });
+        if let Some(asked @ Asked { state: State::Checking, .. }) = self.awaited(from) {
+            asked.state = ahead.map_or(State::Heard, State::Ahead);
         }
     }
 
     /// `from` answered a `find_value` with this value. What it does not date, or dates as it did not before, is not taken,
     /// unless the copy at hand has lapsed; and the value at hand, published again, only if nobody gives another one.
     pub fn handle_value(&mut self, from: &NodeId, value: Arc<Value>, ttl: Option<u32>, age: Option<u32>, now: Instant) {
-        let peer = self.peers.iter().find(|(peer, _)| peer.id == *from).map(|(peer, _)| *peer);
         let ttl = ttl.filter(|_| self.is_later(age, now));
-        let Some(state) = self.awaited(from, |state| matches!(state, State::Fetching { .. })) else { return };
-        *state = State::Heard;
-        if let (Some(from), Some(ttl)) = (peer, ttl) {
-            self.over = value != self.value;
-            // Of the value at hand the youngest, which came first.
-            if self.over || self.later.is_none() {
-                self.later = Some(Later { value, ttl, age, from });
-            }
+        let Some(asked @ Asked { state: State::Fetching, .. }) = self.awaited(from) else { return };
+        asked.state = State::Heard;
+        let (from, Some(ttl)) = (asked.peer, ttl) else { return };
+        self.over = value != self.value;
+        // Of the value at hand the youngest, which came first.
+        if self.over || self.later.is_none() {
+            self.later = Some(Later { value, ttl, age, from });
         }
     }
 
     /// `from` is slower than its expected round trip: another one is asked besides, but it may still answer.
     pub fn handle_slow(&mut self, from: &NodeId) {
-        if let Some(State::Checking { slow } | State::Fetching { slow }) = self.awaited(from, |_| true) {
-            *slow = true;
+        if let Some(asked) = self.awaited(from) {
+            asked.slow = true;
         }
     }
 
     /// The query to `from` failed, or brought something else.
     pub fn handle_failure(&mut self, from: &NodeId) {
-        let awaited = |state: &State| matches!(state, State::Checking { .. } | State::Fetching { .. });
-        if let Some(state) = self.awaited(from, awaited) {
-            *state = State::Failed;
+        if let Some(asked) = self.awaited(from) {
+            asked.state = State::Failed;
         }
     }
 
@@ -186,8 +192,7 @@ impl Comparison {
 
     /// The peers that a query went to whose end has not come.
     pub fn in_flight(&self) -> impl Iterator<Item = NodeId> {
-        let open = |state: &State| matches!(state, State::Checking { .. } | State::Fetching { .. });
-        self.peers.iter().filter(move |(_, state)| open(state)).map(|(peer, _)| peer.id)
+        self.peers.iter().filter(|asked| asked.is_in_flight()).map(|asked| asked.peer.id)
     }
 
     fn is_later(&self, theirs: Option<u32>, now: Instant) -> bool {
@@ -196,14 +201,14 @@ impl Comparison {
         dated || self.lapsed
     }
 
-    fn count(&self, is: impl Fn(&State) -> bool) -> usize {
-        self.peers.iter().filter(|(_, state)| is(state)).count()
+    fn count(&self, is: fn(&Asked) -> bool) -> usize {
+        self.peers.iter().filter(|asked| is(asked)).count()
     }
 
-    /// What is known of `from`, unless it is over.
-    fn awaited(&mut self, from: &NodeId, is: impl Fn(&State) -> bool) -> Option<&mut State> {
+    /// The query to `from`, if one is in flight and the comparison is not over.
+    fn awaited(&mut self, from: &NodeId) -> Option<&mut Asked> {
         let peers = if self.over { &mut [] } else { &mut self.peers[..] };
-        peers.iter_mut().find(|(peer, state)| peer.id == *from && is(state)).map(|(_, state)| state)
+        peers.iter_mut().find(|asked| asked.peer.id == *from && asked.is_in_flight())
     }
 }
 
