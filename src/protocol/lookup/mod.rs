@@ -198,12 +198,7 @@ impl Lookup {
 
     /// The query to `from` failed: the next nearest takes its slot.
     pub fn handle_failure(&mut self, from: &Peer, why: Failure, now: Instant) {
-        if self.trace.ending.is_some() {
-            return;
-        }
-        let Some(State::InFlight { entry, .. }) = self.shortlist.in_flight(from).map(|asked| asked.state) else {
-            return;
-        };
+        let Some((_, entry)) = self.expectation(from) else { return };
         self.trace.came_back(entry, why.into(), now);
         self.shortlist.failed(from, why);
         self.note_dropped();
@@ -246,10 +241,8 @@ impl Lookup {
         if self.trace.ending.is_some() {
             return None;
         }
-        match &mut self.shortlist.in_flight(from)?.state {
-            State::InFlight { entry, expectation } => Some((expectation, *entry)),
-            State::Fresh | State::Answered { .. } | State::Failed(_) => None,
-        }
+        let State::InFlight { entry, expectation } = &mut self.shortlist.in_flight(from)?.state else { return None };
+        Some((expectation, *entry))
     }
 
     /// Ends the query to `from`, if one is in flight: its index in the trace and its hop.

@@ -75,10 +75,12 @@ pub(super) struct Candidate {
 impl Candidate {
     /// `None` if it is not in flight.
     pub(super) fn expectation(&self) -> Option<Expectation> {
-        match self.state {
-            State::InFlight { expectation, .. } => Some(expectation),
-            State::Fresh | State::Answered { .. } | State::Failed(_) => None,
-        }
+        if let State::InFlight { expectation, .. } = self.state { Some(expectation) } else { None }
+    }
+
+    /// Whether it has answered, or is expected to.
+    fn is_likely(&self) -> bool {
+        self.is_answered() || self.expectation() == Some(Expectation::InTime)
     }
 
     pub(super) fn is_answered(&self) -> bool {
@@ -173,11 +175,7 @@ impl Shortlist {
 
     /// Whether no answer names a nearer peer: of the candidates that are likely alive the nearest has answered.
     pub(super) fn is_near(&self) -> bool {
-        let likely = |candidate: &&Candidate| match candidate.state {
-            State::Fresh | State::Answered { .. } => true,
-            State::InFlight { expectation, .. } => expectation == Expectation::InTime,
-            State::Failed(_) => false,
-        };
+        let likely = |candidate: &&Candidate| candidate.state == State::Fresh || candidate.is_likely();
         self.iter().find(likely).is_some_and(Candidate::is_answered)
     }
 
@@ -285,9 +283,7 @@ impl Shortlist {
         let end = |nearest: &[&Candidate]| nearest.get(width - 1).map(|last| last.distance);
         let answered = self.nearest(width, Candidate::is_answered);
         let needed = end(&answered);
-        let likely = self.nearest(width, |candidate| {
-            candidate.is_answered() || candidate.expectation() == Some(Expectation::InTime)
-        });
+        let likely = self.nearest(width, Candidate::is_likely);
         Survey {
             fresh: self.choose(width),
             awaited: likely.iter().any(|candidate| candidate.expectation() == Some(Expectation::InTime)),
@@ -352,9 +348,8 @@ impl Shortlist {
 
     /// Whether the candidate may be queried now: no query to its address is in flight, and its subnet is not full.
     fn may_be_asked(&self, candidate: &Candidate) -> bool {
-        let holds_place = |other: &Candidate| other.is_answered() || other.expectation() == Some(Expectation::InTime);
         let is_asked = |other: &Candidate| other.peer.addr == candidate.peer.addr && other.expectation().is_some();
-        !self.iter().any(is_asked) && !self.is_subnet_full(candidate.subnet, holds_place)
+        !self.iter().any(is_asked) && !self.is_subnet_full(candidate.subnet, Candidate::is_likely)
     }
 
     /// The candidates up to the distance `end`, or all.

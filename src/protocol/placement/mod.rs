@@ -274,10 +274,8 @@ impl Placement {
     /// The target with this id and the purpose of its query, if one is in flight. No two targets have the same id.
     fn in_flight(&mut self, id: &NodeId) -> Option<(&mut Target, Duty)> {
         let target = self.targets.iter_mut().find(|target| target.peer.id == *id)?;
-        match target.state {
-            State::InFlight { duty, .. } => Some((target, duty)),
-            State::ToDo(_) | State::Done(_) => None,
-        }
+        let State::InFlight { duty, .. } = target.state else { return None };
+        Some((target, duty))
     }
 
     /// Ends it. This is what becomes of the targets that were asked and have not answered.
