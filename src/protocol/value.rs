@@ -47,10 +47,7 @@ impl Value {
 
     /// The text, if this is text.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Value::Text(text) => Some(text),
-            Value::Bytes(_) => None,
-        }
+        if let Value::Text(text) = self { Some(text) } else { None }
     }
 
     /// `"text"` or `"bytes"`.

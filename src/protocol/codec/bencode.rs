@@ -6,7 +6,7 @@
 use serde::Serializer;
 
 use super::bencode_form;
-use super::dialect::{Dialect, digits, ip_text_len};
+use super::dialect::{Dialect, digits, ip_text_len, number};
 use super::error::DecodeError;
 use super::lenient::Leaf;
 use super::wire::{Outgoing, message_of, read};
@@ -26,11 +26,7 @@ impl Dialect for Bencode {
     }
 
     fn flag(leaf: Leaf<'_>) -> Option<bool> {
-        match leaf {
-            Leaf::Int(0) => Some(false),
-            Leaf::Int(1) => Some(true),
-            _ => None,
-        }
+        number(leaf).filter(|number| *number <= 1).map(|number| number == 1)
     }
 
     fn value(leaf: Leaf<'_>) -> Option<Value> {

@@ -30,10 +30,7 @@ impl<T> Slot<T> {
 
     /// The content, if it is valid.
     pub(super) fn good(self) -> Option<T> {
-        match self {
-            Slot::Good(content) => Some(content),
-            Slot::Absent | Slot::Null | Slot::Bad => None,
-        }
+        if let Slot::Good(content) = self { Some(content) } else { None }
     }
 }
 
