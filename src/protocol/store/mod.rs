@@ -13,7 +13,6 @@ mod loading;
 mod memory;
 mod outcome;
 mod plan;
-mod planning;
 mod quota;
 mod recent;
 mod record;

@@ -58,8 +58,8 @@ struct Account {
 #[derive(Debug, Default)]
 pub(super) struct Quota {
     limit: ClassCount,
-    source_limit: ClassCount,
-    cached_limit: ClassCount,
+    /// What one source may fill, and what cached copies may.
+    share: ClassCount,
     diversity: AppliesTo,
     total: ClassCount,
     cached: ClassCount,
@@ -77,7 +77,7 @@ impl Quota {
         let limit = ClassCount { values: config.store.max_values, bytes: config.store.max_store_bytes };
         // A small store still takes one value from each.
         let share = ClassCount { values: (limit.values / SHARE).max(1).min(limit.values), bytes: limit.bytes / SHARE };
-        Self { limit, source_limit: share, cached_limit: share, diversity: config.table.diversity, ..Self::default() }
+        Self { limit, share, diversity: config.table.diversity, ..Self::default() }
     }
 
     /// All that counts.
@@ -202,20 +202,20 @@ impl Quota {
         let account = self.accounts.get(&subnet);
         if self.diversity.covers(&claim.source.ip()) {
             let (total, cached) = account.map_or_else(Default::default, |account| (account.total, account.cached));
-            if !total.without(&cached).fits(claim.bytes, &self.source_limit) {
+            if !total.without(&cached).fits(claim.bytes, &self.share) {
                 return Err(Refusal::SourceFull);
             }
-            if !total.fits(claim.bytes, &self.source_limit) {
+            if !total.fits(claim.bytes, &self.share) {
                 let own = account.and_then(|account| first(&account.by_expiry));
                 return own.map(Some).ok_or(Refusal::SourceFull);
             }
         }
         if !claim.full {
             let full = self.total.without(&self.cached);
-            if !ClassCount::default().fits(claim.bytes, &self.cached_limit) || !full.fits(claim.bytes, &self.limit) {
+            if !ClassCount::default().fits(claim.bytes, &self.share) || !full.fits(claim.bytes, &self.limit) {
                 return Err(Refusal::Full);
             }
-            let fits = self.cached.fits(claim.bytes, &self.cached_limit) && self.total.fits(claim.bytes, &self.limit);
+            let fits = self.cached.fits(claim.bytes, &self.share) && self.total.fits(claim.bytes, &self.limit);
             return if fits { Ok(None) } else { first(&self.soonest).map(Some).ok_or(Refusal::Full) };
         }
         if !ClassCount::default().fits(claim.bytes, &self.limit) {

@@ -1,5 +1,5 @@
 //! The records of a node: what is published, held and cached, what is due when, and what time changes. Writes are planned and
-//! applied in `planning.rs`, what a store has kept is taken in by `loading.rs`. It sends nothing and keeps nothing on a disk.
+//! applied in `plan.rs`, what a store has kept is taken in by `loading.rs`. It sends nothing and keeps nothing on a disk.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
