@@ -2,8 +2,6 @@
 //! reads no clock.
 
 mod departed;
-mod losses;
-mod outages;
 mod round_trips;
 mod silences;
 mod unanswered;
@@ -11,11 +9,9 @@ mod unanswered;
 pub(super) use departed::Departed;
 #[cfg(test)]
 pub(super) use departed::{DEPARTED_FOR, DISPLACED_FOR, MAX_DEPARTED, MAX_DISPLACED};
-pub(super) use losses::LossRate;
-pub(super) use outages::Outages;
 pub use round_trips::MAX_MEASURED_ADDRESSES;
 pub(super) use round_trips::RoundTrips;
-pub(super) use silences::Streak;
+pub(super) use silences::{LossRate, Outages, Streak};
 pub use silences::{MAX_SILENT_ADDRESSES, SILENT_FOR};
 pub(super) use unanswered::Unanswered;
 pub use unanswered::{MAX_ANSWERED_ADDRESSES, MAX_SENDS, MAX_UNANSWERED_ADDRESSES, NamedBy};
