@@ -25,18 +25,14 @@ pub struct AwaitingVerification {
     pub ping: bool,
 }
 
-#[derive(Debug)]
-struct UnverifiedItem<T> {
-    addr: SocketAddr,
-    expires_at: Instant,
-    item: T,
-}
+/// The place of an item in the queue: its expiry, and a number that grows with each.
+type Place = (Instant, u64);
 
 /// The items that wait for one address, and the bytes that their requests pay for.
 #[derive(Debug, Default)]
 struct Account {
-    /// The sequence numbers of its items, ascending.
-    sequences: VecDeque<u64>,
+    /// The places of its items, ascending.
+    places: VecDeque<Place>,
     /// Bytes that may still be sent to it for these requests: our pings.
     credit: usize,
     /// The time of the next ping; `None` while the credit does not suffice for one.
@@ -45,7 +41,7 @@ struct Account {
 
 /// The items that wait, in the order of arrival, which is the order of expiry.
 ///
-/// Invariant: `by_address` holds exactly the sequence numbers in `queue`, and no account without any; `pings` holds exactly
+/// Invariant: `by_address` holds exactly the places in `queue`, and no account without any; `pings` holds exactly
 /// the accounts with a `ping_at`.
 #[derive(Debug)]
 pub(super) struct UnverifiedItems<T> {
@@ -53,7 +49,7 @@ pub(super) struct UnverifiedItems<T> {
     limit_per_address: usize,
     verification_time: Duration,
     ping_len: usize,
-    queue: BTreeMap<u64, UnverifiedItem<T>>,
+    queue: BTreeMap<Place, (SocketAddr, T)>,
     by_address: HashMap<SocketAddr, Account>,
     pings: BTreeSet<(Instant, SocketAddr)>,
     sequence: u64,
@@ -71,7 +67,7 @@ impl<T> UnverifiedItems<T> {
     }
 
     pub(super) fn most_at_one_address(&self) -> usize {
-        self.by_address.values().map(|account| account.sequences.len()).max().unwrap_or(0)
+        self.by_address.values().map(|account| account.places.len()).max().unwrap_or(0)
     }
 
     /// Queues an item whose request pays for `credit` bytes of pings.
@@ -82,18 +78,18 @@ impl<T> UnverifiedItems<T> {
         credit: usize,
         now: Instant,
     ) -> Result<AwaitingVerification, (T, UnverifiedRefusal)> {
-        let waiting_there = self.by_address.get(&addr).map_or(0, |account| account.sequences.len());
+        let waiting_there = self.by_address.get(&addr).map_or(0, |account| account.places.len());
         if waiting_there >= self.limit_per_address {
             return Err((item, UnverifiedRefusal::AddressFull));
         }
         if self.queue.len() >= self.limit {
             return Err((item, UnverifiedRefusal::Full));
         }
-        let sequence = self.sequence;
+        let place = (now + self.verification_time, self.sequence);
         self.sequence += 1;
-        self.queue.insert(sequence, UnverifiedItem { addr, expires_at: now + self.verification_time, item });
+        self.queue.insert(place, (addr, item));
         let account = self.by_address.entry(addr).or_default();
-        account.sequences.push_back(sequence);
+        account.places.push_back(place);
         account.credit = account.credit.saturating_add(credit);
         let ping = account.ping_at.is_none() && self.pay_ping(addr, now);
         Ok(AwaitingVerification { ping })
@@ -127,28 +123,23 @@ impl<T> UnverifiedItems<T> {
 
     /// The share of each item that waits for `addr` in the credit that pings have left.
     pub(super) fn share(&self, addr: SocketAddr) -> usize {
-        self.by_address.get(&addr).map_or(0, |account| account.credit / account.sequences.len().max(1))
+        self.by_address.get(&addr).map_or(0, |account| account.credit / account.places.len().max(1))
     }
 
     /// Removes the items that wait for `addr`, and returns them in the order of arrival.
     pub(super) fn release(&mut self, addr: SocketAddr) -> Vec<T> {
-        let account = self.forget(addr);
-        account
-            .sequences
-            .iter()
-            .filter_map(|sequence| self.queue.remove(sequence))
-            .map(|waiting| waiting.item)
-            .collect()
+        let places = self.forget(addr).places;
+        places.iter().filter_map(|place| self.queue.remove(place)).map(|(_, item)| item).collect()
     }
 
     /// Removes the items whose time is over, and returns them, the oldest first.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
-        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.get().expires_at <= now) {
-            let UnverifiedItem { addr, item, .. } = entry.remove();
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (addr, item) = entry.remove();
             if let Some(account) = self.by_address.get_mut(&addr) {
-                account.sequences.pop_front();
-                if account.sequences.is_empty() {
+                account.places.pop_front();
+                if account.places.is_empty() {
                     self.forget(addr);
                 }
             }
@@ -167,7 +158,7 @@ impl<T> UnverifiedItems<T> {
 
     /// The time at which the next item expires, or the next address is to be pinged again.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let expiry = self.queue.values().next().map(|waiting| waiting.expires_at);
+        let expiry = self.queue.keys().next().map(|(at, _)| *at);
         let ping = self.pings.first().map(|(at, _)| *at);
         expiry.into_iter().chain(ping).min()
     }
