@@ -45,16 +45,13 @@ pub enum Insertion {
 }
 
 /// Reasons for which an answering peer did not enter. All of these can be normal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableRefusal {
     /// The peer has our own id.
-    #[error("the id is our own")]
     Own,
     /// Its bucket holds as many peers of its subnet as it may.
-    #[error("the bucket holds enough peers of {0}")]
     SubnetInBucket(Subnet),
     /// The table holds as many peers of its subnet as it may.
-    #[error("the table holds enough peers of {0}")]
     SubnetInTable(Subnet),
 }
 
