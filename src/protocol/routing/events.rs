@@ -19,7 +19,7 @@ impl RoutingTable {
     /// It also proves that the network answers, and that any other id at this address is gone.
     pub fn peer_answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> (Insertion, Outcome) {
         let insertion = self.answered(peer, version, now);
-        (insertion, self.take_outcome())
+        (insertion, std::mem::take(&mut self.outcome))
     }
 
     /// A peer sent us a query, which any host can do under any id and address. Nothing is inserted or refreshed. Newcomers to be
@@ -61,20 +61,20 @@ impl RoutingTable {
         if let Some((at, place)) = self.find(peer) {
             self.silent(at, place, now);
         }
-        self.take_outcome()
+        std::mem::take(&mut self.outcome)
     }
 
     /// The address of `peer` answered with another id: this one is gone from there, at once. An entry of this id at another
     /// address stays.
     pub fn peer_replaced(&mut self, peer: &Peer) -> Outcome {
         self.replace(peer);
-        self.take_outcome()
+        std::mem::take(&mut self.outcome)
     }
 
     /// Removes all entries and replacements, since the table's state may be wrong; departed peers are remembered.
     pub fn forget_all(&mut self, now: Instant) -> Outcome {
         // Changes that a panic kept from being reported come first.
-        let mut outcome = self.take_outcome();
+        let mut outcome = std::mem::take(&mut self.outcome);
         outcome.changes.extend(self.entries().map(|entry| Change::Left(entry.peer)));
         self.buckets = vec![Bucket::new(Prefix::ALL, now)];
         self.ids.clear();
@@ -89,10 +89,6 @@ impl RoutingTable {
 /// The changes behind the events. Each of these maintains `ids`, the diversity counts, `len` and `legacy`; `admit` and `take`,
 /// through which each entry enters and leaves, report it in `outcome`.
 impl RoutingTable {
-    fn take_outcome(&mut self) -> Outcome {
-        std::mem::take(&mut self.outcome)
-    }
-
     fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         if peer.id == self.own {
             return Insertion::Refused(TableRefusal::Own);

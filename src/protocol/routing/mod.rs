@@ -22,13 +22,13 @@ mod claims;
 mod diversity;
 mod events;
 mod moves;
-mod nearest;
 mod outcome;
 mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -142,13 +142,13 @@ impl RoutingTable {
 
     fn nearest_where(&self, target: &NodeId, count: usize, counts: impl Fn(&Entry) -> bool) -> Vec<Peer> {
         let mut found = Vec::with_capacity(count.min(self.len) + self.k);
-        for at in nearest::order(&self.own, target, self.buckets.len()) {
+        for at in buckets_by_distance(&self.own, target, self.buckets.len()) {
             if found.len() >= count {
                 break;
             }
             let from = found.len();
             found.extend(self.buckets[at].live.iter().filter(|entry| counts(entry)).map(Entry::peer));
-            found[from..].sort_unstable_by(|a, b| nearest::compare(target, &a.id, &b.id));
+            found[from..].sort_unstable_by(|a, b| compare_distance(target, &a.id, &b.id));
         }
         found.truncate(count);
         found
@@ -196,4 +196,28 @@ impl RoutingTable {
         let at = self.index(target);
         self.buckets[at].touched = now;
     }
+}
+
+/// The indices of `buckets` buckets, nearest to `target` first: every id of an earlier bucket is nearer than every id
+/// of a later one. Bucket `i` covers the ids that share exactly the first `i` bits with `own`, the last one those
+/// that share at least as many.
+///
+/// With `c` bits shared by `own` and `target`: bucket `c` shares `c + 1` bits with the target, so it comes first.
+/// Those behind it share `c` bits; bit by bit the one on the target's side is nearer than all deeper ones, and the one
+/// on our side farther. Those before it share as many bits as their index, so they come last, in reverse.
+fn buckets_by_distance(own: &NodeId, target: &NodeId, buckets: usize) -> impl Iterator<Item = usize> {
+    let last = buckets - 1;
+    let home = (own.common_prefix(target) as usize).min(last);
+    let differs = own.xor(target);
+    let behind = home + 1..last;
+    let nearer = behind.clone().filter(move |bit| differs.bit(*bit as u32));
+    let farther = behind.rev().filter(move |bit| !differs.bit(*bit as u32));
+    let deepest = (home < last).then_some(last);
+    std::iter::once(home).chain(nearer).chain(deepest).chain(farther).chain((0..home).rev())
+}
+
+/// Compares two ids by their distance from `target`. The distances differ first where they do, so only that byte is computed.
+fn compare_distance(target: &NodeId, a: &NodeId, b: &NodeId) -> Ordering {
+    let bytes = a.as_bytes().iter().zip(b.as_bytes()).zip(target.as_bytes());
+    bytes.map(|((a, b), target)| (a ^ target).cmp(&(b ^ target))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
