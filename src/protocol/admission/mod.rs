@@ -159,14 +159,12 @@ impl<T> Admission<T> {
     /// sends too fast, the token is worth checking. `cost` is the weight of the datagram: 1, and 4 for a `set`. A datagram above
     /// a rate is not counted.
     pub fn admit(&mut self, from: SocketAddr, proved: bool, cost: u32, now: Instant) -> Admitted {
-        let ip = from.ip().to_canonical();
-        let is_verified = || self.version_at(canonical(from), now).is_some();
-        let admitted = if self.rate_limit.covers(&ip) {
-            let proved = proved || is_verified();
-            self.rates.admit(&ip, proved, cost, now)
-        } else {
-            Admitted::Yes
-        };
+        let from = canonical(from);
+        if !self.rate_limit.covers(&from.ip()) {
+            return Admitted::Yes;
+        }
+        let proved = proved || self.version_at(from, now).is_some();
+        let admitted = self.rates.admit(&from.ip(), proved, cost, now);
         self.counts.over_rate += u64::from(admitted != Admitted::Yes);
         admitted
     }
