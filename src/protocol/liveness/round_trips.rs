@@ -32,19 +32,13 @@ impl Estimate {
     /// The estimate that follows from the one `known`, if there is one, and `rtt`.
     fn after(known: Option<Self>, rtt: Duration) -> Self {
         let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
-        known.map_or(Self { smoothed: rtt, variation: rtt / 2 }, |estimate| estimate.next(rtt))
-    }
-
-    /// RFC 6298, 2.3: the variation with a weight of a quarter, then the smoothed time with one of an eighth.
-    fn next(self, rtt: u32) -> Self {
+        let Some(Self { smoothed, variation }) = known else { return Self { smoothed: rtt, variation: rtt / 2 } };
+        // RFC 6298, 2.3: the variation with a weight of a quarter, then the smoothed time with one of an eighth.
         let weighted = |old: u32, weight: u64, new: u32| {
             let sum = u64::from(old) * (weight - 1) + u64::from(new);
             u32::try_from(sum / weight).expect("a mean is no greater than the greater of the two")
         };
-        Self {
-            variation: weighted(self.variation, 4, self.smoothed.abs_diff(rtt)),
-            smoothed: weighted(self.smoothed, 8, rtt),
-        }
+        Self { variation: weighted(variation, 4, smoothed.abs_diff(rtt)), smoothed: weighted(smoothed, 8, rtt) }
     }
 
     /// The time within which most answers come: about nine in ten, as round trips are distributed on the internet.
