@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
-use serde::ser::{SerializeMap, SerializeSeq};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::lenient::{Form, Leaf, LeafForm, Lenient, Slot, skip_rest};
@@ -161,9 +161,9 @@ pub(super) fn peer(id: NodeId, ip: IpAddr, port: u16) -> Option<Peer> {
 
 /// The form of `sender` and of an entry in `peers`, made of a [`Contact`]. It is bad as a whole if a part is missing, illegible or
 /// there twice.
-pub(super) struct ContactForm<D, T>(pub(super) fn(Contact) -> Option<T>, pub(super) PhantomData<D>);
+pub(super) struct ContactForm<D, F>(pub(super) F, pub(super) PhantomData<D>);
 
-impl<D: Dialect, T> Form for ContactForm<D, T> {
+impl<D: Dialect, T, F: FnOnce(Contact) -> Option<T>> Form for ContactForm<D, F> {
     type Out = T;
 
     fn dictionary<'de, A: MapAccess<'de>>(self, mut dictionary: A) -> Result<Slot<T>, A::Error> {
@@ -229,8 +229,7 @@ impl<D: Dialect> Form for ValueForm<D> {
 /// The content of one field to be written.
 pub(super) enum Field<'a> {
     Text(&'a str),
-    NodeId(Option<NodeId>),
-    Ip(Option<IpAddr>),
+    NodeId(NodeId),
     QueryId(QueryId),
     Contact(Sender),
     Peers(&'a [Peer]),
@@ -241,35 +240,45 @@ pub(super) enum Field<'a> {
 }
 
 /// A content with the encoding of `D`.
-pub(super) struct Spelled<'a, D>(pub(super) &'a Field<'a>, pub(super) PhantomData<D>);
+pub(super) struct Spelled<T, D>(pub(super) T, pub(super) PhantomData<D>);
 
-impl<D: Dialect> Serialize for Spelled<'_, D> {
+impl<D: Dialect> Serialize for Spelled<&Field<'_>, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Field::Text(text) => serializer.serialize_str(text),
-            Field::NodeId(id) => D::write_id(*id, serializer),
-            Field::Ip(ip) => D::write_ip(*ip, serializer),
+            Field::NodeId(id) => D::write_id(Some(*id), serializer),
             Field::QueryId(id) => D::write_query_id(*id, serializer),
-            Field::Contact(Sender { id, ip, port }) => {
-                let mut dictionary = serializer.serialize_map(Some(3))?;
-                dictionary.serialize_entry("node_id", &Spelled::<D>(&Field::NodeId(*id), PhantomData))?;
-                dictionary.serialize_entry("ip", &Spelled::<D>(&Field::Ip(*ip), PhantomData))?;
-                dictionary.serialize_entry("port", port)?;
-                dictionary.end()
-            }
-            Field::Peers(peers) => {
-                let mut list = serializer.serialize_seq(Some(peers.len()))?;
-                for peer in *peers {
-                    let contact = Field::Contact(Sender::new(Some(peer.id), peer.addr));
-                    list.serialize_element(&Spelled::<D>(&contact, PhantomData))?;
-                }
-                list.end()
-            }
+            Field::Contact(sender) => Spelled::<_, D>(*sender, PhantomData).serialize(serializer),
+            Field::Peers(peers) => serializer.collect_seq(
+                peers.iter().map(|peer| Spelled::<_, D>(Sender::new(Some(peer.id), peer.addr), PhantomData)),
+            ),
             Field::Records(records) => serializer.serialize_bytes(records),
             Field::Value(value) => D::write_value(value, serializer),
             Field::Number(number) => serializer.serialize_u64(*number),
             Field::Flag(flag) => serializer.serialize_bool(*flag),
         }
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<Sender, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut dictionary = serializer.serialize_map(Some(3))?;
+        dictionary.serialize_entry("node_id", &Spelled::<_, D>(self.0.id, PhantomData))?;
+        dictionary.serialize_entry("ip", &Spelled::<_, D>(self.0.ip, PhantomData))?;
+        dictionary.serialize_entry("port", &self.0.port)?;
+        dictionary.end()
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<Option<NodeId>, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        D::write_id(self.0, serializer)
+    }
+}
+
+impl<D: Dialect> Serialize for Spelled<Option<IpAddr>, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        D::write_ip(self.0, serializer)
     }
 }
 

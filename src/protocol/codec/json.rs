@@ -23,16 +23,6 @@ use crate::protocol::value::Value;
 /// The one name in the dictionary that spells bytes.
 const BYTES_MARKER: &str = "__bytes_b64__";
 
-/// The names in that dictionary.
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum Part {
-    #[serde(rename = "__bytes_b64__")]
-    Bytes,
-    #[serde(other)]
-    Unknown,
-}
-
 /// The JSON spelling of leaves.
 pub(super) struct Json;
 
@@ -52,8 +42,9 @@ impl Dialect for Json {
     fn value_in<'de, A: MapAccess<'de>>(mut dictionary: A) -> Result<Slot<Value>, A::Error> {
         let mut bytes = Slot::Absent;
         let mut alone = true;
-        while let Some(part) = dictionary.next_key()? {
-            if let Part::Bytes = part {
+        let is_marker = |leaf: Leaf<'_>| Some(Self::text(leaf)? == BYTES_MARKER);
+        while let Some(name) = dictionary.next_key_seed(Lenient(LeafForm(is_marker)))? {
+            if name == Slot::Good(true) {
                 let found = dictionary.next_value_seed(Lenient(LeafForm(|leaf| {
                     Self::text(leaf).and_then(|text| STANDARD.decode(text).ok()).map(Value::Bytes)
                 })))?;

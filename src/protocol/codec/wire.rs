@@ -152,7 +152,7 @@ impl<'de, D: Dialect> DeserializeSeed<'de> for AnyValue<D> {
     }
 }
 
-fn sender<D: Dialect>() -> Lenient<ContactForm<D, Sender>> {
+fn sender<D: Dialect>() -> Lenient<ContactForm<D, impl FnOnce(Contact) -> Option<Sender>>> {
     Lenient(ContactForm(Contact::sender, PhantomData))
 }
 
@@ -255,63 +255,64 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
     /// The fields of `message`, with `peers` in place of those that it names.
     pub(super) fn new(message: &'a Message, peers: &'a [Peer]) -> Self {
         let mut fields = Vec::with_capacity(11);
-        let mut push = |name, field: Option<Field<'a>>| fields.extend(field.map(|field| (name, field)));
-        push("type", Some(Field::Text(message.body.name())));
-        push("id", Some(Field::QueryId(message.id)));
-        push("sender", Some(Field::Contact(message.sender)));
+        fields.push(("type", Field::Text(message.body.name())));
+        fields.push(("id", Field::QueryId(message.id)));
+        fields.push(("sender", Field::Contact(message.sender)));
         match &message.body {
             Body::Request(Request::Ping) | Body::Response(Response::Pong | Response::SetCached) => {}
-            Body::Request(Request::FindNode { target }) => push("target", Some(Field::NodeId(Some(*target)))),
-            Body::Request(Request::FindValue { key } | Request::Get { key }) => push("key", Some(Field::Text(key))),
+            Body::Request(Request::FindNode { target }) => fields.push(("target", Field::NodeId(*target))),
+            Body::Request(Request::FindValue { key } | Request::Get { key }) => fields.push(("key", Field::Text(key))),
             Body::Request(Request::Set { key, value, ttl, age }) => {
-                push("key", Some(Field::Text(key)));
-                push("value", Some(Field::Value(value)));
-                push("ttl", ttl.map(seconds));
-                push("age", age.map(seconds));
+                fields.push(("key", Field::Text(key)));
+                fields.push(("value", Field::Value(value)));
+                fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
+                fields.extend(age.map(|age| ("age", seconds(age))));
             }
             Body::Request(Request::SetCached { key, value, target, ttl }) => {
-                push("key", Some(Field::Text(key)));
-                push("value", Some(Field::Value(value)));
-                push("target_id", target.map(|target| Field::NodeId(Some(target))));
-                push("ttl", ttl.map(seconds));
+                fields.push(("key", Field::Text(key)));
+                fields.push(("value", Field::Value(value)));
+                fields.extend(target.map(|target| ("target_id", Field::NodeId(target))));
+                fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
             }
             Body::Request(Request::CheckStore { key, size }) => {
-                push("key", Some(Field::Text(key)));
+                fields.push(("key", Field::Text(key)));
                 // At most what is read of bencode's integers.
-                push("size", size.map(|size| Field::Number(size.min(i64::MAX as u64))));
+                fields.extend(size.map(|size| ("size", Field::Number(size.min(i64::MAX as u64)))));
             }
             // Neither is ever sent; they are written so that they are read back as the same.
             Body::Request(Request::SetUnsupported { .. }) => {
-                push("key", Some(Field::Text("")));
-                push("value", Some(Field::Peers(&[])));
+                fields.push(("key", Field::Text("")));
+                fields.push(("value", Field::Peers(&[])));
             }
-            Body::Response(Response::UnsupportedValue) => push("value", Some(Field::Peers(&[]))),
+            Body::Response(Response::UnsupportedValue) => fields.push(("value", Field::Peers(&[]))),
             Body::Response(Response::FindNode { .. } | Response::NoValue { .. }) if D::COMPACT => {
                 let [v4, v6] = records_of(peers);
-                push("peers", Some(Field::Records(v4)));
-                push("peers6", Some(v6).filter(|v6| !v6.is_empty()).map(Field::Records));
+                fields.push(("peers", Field::Records(v4)));
+                fields.extend((!v6.is_empty()).then_some(("peers6", Field::Records(v6))));
             }
             Body::Response(Response::FindNode { .. } | Response::NoValue { .. }) => {
-                push("peers", Some(Field::Peers(peers)));
+                fields.push(("peers", Field::Peers(peers)));
             }
             Body::Response(Response::Value { value, ttl, age }) => {
-                push("value", Some(Field::Value(value)));
-                push("ttl", ttl.map(seconds));
-                push("age", age.map(seconds));
+                fields.push(("value", Field::Value(value)));
+                fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
+                fields.extend(age.map(|age| ("age", seconds(age))));
             }
             Body::Response(Response::Set { stored, ttl }) => {
-                push("stored", (!stored).then_some(Field::Flag(false)));
-                push("ttl", ttl.map(seconds));
+                fields.extend((!stored).then_some(("stored", Field::Flag(false))));
+                fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
             }
             Body::Response(Response::CheckStore { has_key, ttl, age }) => {
-                push("has_key", Some(Field::Flag(*has_key)));
-                push("ttl", ttl.map(seconds));
-                push("age", age.map(seconds));
+                fields.push(("has_key", Field::Flag(*has_key)));
+                fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
+                fields.extend(age.map(|age| ("age", seconds(age))));
             }
-            Body::Response(Response::Get { value }) => push("value", value.as_deref().map(Field::Value)),
+            Body::Response(Response::Get { value }) => {
+                fields.extend(value.as_deref().map(|value| ("value", Field::Value(value))))
+            }
         }
-        push("v", message.version.map(|version| Field::Number(version.into())));
-        push("token", message.token.map(|token| Field::QueryId(QueryId::from_u64(token.as_u64()))));
+        fields.extend(message.version.map(|version| ("v", Field::Number(version.into()))));
+        fields.extend(message.token.map(|token| ("token", Field::QueryId(QueryId::from_u64(token.as_u64())))));
         Self(fields, PhantomData)
     }
 }
@@ -322,7 +323,7 @@ fn seconds<'a>(seconds: u32) -> Field<'a> {
 
 impl<D: Dialect> Serialize for Outgoing<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, field)| (name, Spelled::<D>(field, PhantomData))))
+        serializer.collect_map(self.0.iter().map(|(name, field)| (name, Spelled::<_, D>(field, PhantomData))))
     }
 }
 
