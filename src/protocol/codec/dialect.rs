@@ -137,6 +137,23 @@ pub(super) struct Contact {
 }
 
 impl Contact {
+    /// `None` if it has a part twice.
+    fn read<'de, D: Dialect, A: MapAccess<'de>>(mut dictionary: A) -> Result<Option<Self>, A::Error> {
+        let (mut contact, mut twice) = (Contact::default(), false);
+        while let Some(part) = dictionary.next_key::<Part>()? {
+            twice |= match part {
+                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Lenient(LeafForm(D::sender_id)))?),
+                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Lenient(LeafForm(D::ip)))?),
+                Part::Port => contact.port.fill(dictionary.next_value_seed(Lenient(LeafForm(port)))?),
+                Part::Unknown => {
+                    dictionary.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+        }
+        Ok((!twice).then_some(contact))
+    }
+
     pub(super) fn sender(self) -> Option<Sender> {
         let ip = match self.ip {
             Slot::Good(ip) => ip,
@@ -166,20 +183,8 @@ pub(super) struct ContactForm<D, F>(pub(super) F, pub(super) PhantomData<D>);
 impl<D: Dialect, T, F: FnOnce(Contact) -> Option<T>> Form for ContactForm<D, F> {
     type Out = T;
 
-    fn dictionary<'de, A: MapAccess<'de>>(self, mut dictionary: A) -> Result<Slot<T>, A::Error> {
-        let (mut contact, mut twice) = (Contact::default(), false);
-        while let Some(part) = dictionary.next_key::<Part>()? {
-            twice |= match part {
-                Part::NodeId => contact.id.fill(dictionary.next_value_seed(Lenient(LeafForm(D::sender_id)))?),
-                Part::Ip => contact.ip.fill(dictionary.next_value_seed(Lenient(LeafForm(D::ip)))?),
-                Part::Port => contact.port.fill(dictionary.next_value_seed(Lenient(LeafForm(port)))?),
-                Part::Unknown => {
-                    dictionary.next_value::<IgnoredAny>()?;
-                    false
-                }
-            };
-        }
-        Ok(if twice { Slot::Bad } else { (self.0)(contact).into() })
+    fn dictionary<'de, A: MapAccess<'de>>(self, dictionary: A) -> Result<Slot<T>, A::Error> {
+        Ok(Contact::read::<D, A>(dictionary)?.and_then(self.0).into())
     }
 }
 
