@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::{Tally, Trace, Votes};
+use kademlia_dynamic::protocol::lookup::{Found, Tally, Trace};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;

@@ -15,12 +15,7 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
-<<<<<<< HEAD
-    Answered, Failed, Found, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
-=======
-    Answered, Failed, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, LookupsHandle, QueriesHandle,
-    SendQuery,
->>>>>>> 5545ae6 (Count and show what a lookup turns away through one function)
+    Answered, Failed, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
 };
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
