@@ -8,14 +8,16 @@ use serde::Deserialize;
 
 use crate::protocol::peer::{AddressError, check_unicast};
 
-/// The address of a node to contact: a name or an IP address (IPv6 in brackets), and a port of 1..=65535.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Contact(String);
-
-/// An address to listen at: as a [`Contact`], but port 0 stands for any free one.
+/// An address as a user types it: a name or an IP address (IPv6 in brackets), and a port from `LEAST` to 65535.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct ListenAddr(String);
+pub(super) struct Addr<const LEAST: u16>(String);
+
+/// The address of a node to contact.
+pub(super) type Contact = Addr<1>;
+
+/// An address to listen at: port 0 stands for any free one, and the unspecified address for all of this machine.
+pub(super) type ListenAddr = Addr<0>;
 
 /// The text is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,67 +45,44 @@ impl Contact {
     }
 }
 
-impl FromStr for Contact {
+impl<const LEAST: u16> FromStr for Addr<LEAST> {
     type Err = AddrError;
 
     fn from_str(text: &str) -> Result<Self, AddrError> {
-        check(text, 1)?;
-        if let Ok(addr) = text.parse() {
-            check_unicast(&addr)?;
+        let (host, port) = text.rsplit_once(':').ok_or(AddrError::Form)?;
+        // Without brackets the end of an IPv6 address would be ambiguous.
+        let well_formed = if host.starts_with('[') && host.ends_with(']') {
+            format!("{host}:1").parse::<SocketAddr>().is_ok()
+        } else {
+            !host.is_empty() && !host.contains([':', '[', ']', '/', '@']) && !host.contains(char::is_whitespace)
+        };
+        if !well_formed {
+            return Err(AddrError::Form);
+        }
+        let number = port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()));
+        if number.is_none_or(|number| number < LEAST) {
+            return Err(AddrError::Port { least: LEAST, found: port.chars().take(32).collect() });
+        }
+        if let Ok(addr) = text.parse::<SocketAddr>()
+            && !(LEAST == 0 && addr.ip().to_canonical().is_unspecified())
+        {
+            check_unicast(&SocketAddr::new(addr.ip(), 1))?;
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-impl TryFrom<String> for ListenAddr {
+impl<const LEAST: u16> TryFrom<String> for Addr<LEAST> {
     type Error = AddrError;
 
     fn try_from(text: String) -> Result<Self, AddrError> {
-        check(&text, 0)?;
-        // Unlike a contact it may be all addresses of this machine.
-        if let Ok(addr) = text.parse::<SocketAddr>()
-            && !addr.ip().to_canonical().is_unspecified()
-        {
-            check_unicast(&SocketAddr::new(addr.ip(), 1))?;
-        }
-        Ok(Self(text))
+        text.parse()
     }
 }
 
-impl FromStr for ListenAddr {
-    type Err = AddrError;
-
-    fn from_str(text: &str) -> Result<Self, AddrError> {
-        text.to_owned().try_into()
-    }
-}
-
-impl fmt::Display for Contact {
+impl<const LEAST: u16> fmt::Display for Addr<LEAST> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn check(text: &str, least: u16) -> Result<(), AddrError> {
-    let (host, port) = text.rsplit_once(':').ok_or(AddrError::Form)?;
-    // Without brackets the end of an IPv6 address would be ambiguous.
-    let well_formed = if host.starts_with('[') && host.ends_with(']') {
-        format!("{host}:1").parse::<SocketAddr>().is_ok()
-    } else {
-        !host.is_empty() && !host.contains([':', '[', ']', '/', '@']) && !host.contains(char::is_whitespace)
-    };
-    if !well_formed {
-        return Err(AddrError::Form);
-    }
-    match port.parse::<u16>() {
-        Ok(number) if number >= least && port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
-        _ => Err(AddrError::Port { least, found: port.chars().take(32).collect() }),
     }
 }
 

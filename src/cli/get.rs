@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -78,18 +77,25 @@ async fn print_json(
     found.map(drop)
 }
 
-/// A value that was found.
+/// A value that was found; as JSON, what is to be said of the copy that was read.
+#[derive(Serialize)]
 struct Found {
+    #[serde(skip)]
     value: Value,
+    bytes: usize,
     holder: Option<Peer>,
-    expires_in: Option<Duration>,
+    expires_in_seconds: Option<u64>,
+    #[serde(skip)]
     votes: Votes,
 }
 
 impl Found {
     fn of(key: &str, result: GetResult) -> Result<Self, Failure> {
         match result {
-            GetResult::Found { value, holder, expires_in, votes } => Ok(Self { value, holder, expires_in, votes }),
+            GetResult::Found { value, holder, expires_in, votes } => {
+                let expires_in_seconds = expires_in.map(|expires_in| expires_in.as_secs());
+                Ok(Self { bytes: value.len(), value, holder, expires_in_seconds, votes })
+            }
             GetResult::Unsupported { holder } => {
                 let text = format!(
                     "{key:?} is held at {}, with a value that is neither text nor bytes: this node cannot represent it",
@@ -121,21 +127,13 @@ struct GetJson<'a> {
     value_base64: Option<String>,
     key: &'a str,
     #[serde(flatten)]
-    copy: Option<CopyJson>,
+    found: Option<&'a Found>,
     /// With `--quorum`.
     #[serde(skip_serializing_if = "Option::is_none")]
     votes: Option<Votes>,
     /// With `--trace`.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Arc<Trace>>,
-}
-
-/// The copy that was read.
-#[derive(Serialize)]
-struct CopyJson {
-    bytes: usize,
-    holder: Option<Peer>,
-    expires_in_seconds: Option<u64>,
 }
 
 impl<'a> GetJson<'a> {
@@ -145,17 +143,12 @@ impl<'a> GetJson<'a> {
             Some(Value::Bytes(bytes)) => (None, Some(BASE64.encode(bytes))),
             None => (None, None),
         };
-        let copy = |found: &Found| CopyJson {
-            bytes: found.value.len(),
-            holder: found.holder,
-            expires_in_seconds: found.expires_in.map(|expires_in| expires_in.as_secs()),
-        };
         Self {
             kind: found.map(|found| found.value.kind()),
             value,
             value_base64,
             key,
-            copy: found.map(copy),
+            found,
             votes: found.map(|found| found.votes).filter(|votes| votes.wanted > 1),
             trace,
         }
@@ -181,10 +174,12 @@ fn for_terminal(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::cli::output;
+    use std::time::Duration;
 
     fn json(value: Value) -> String {
         let holder = Some(Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap()));
-        let found = Found { value, holder, expires_in: Some(Duration::from_millis(1_500)), votes: Votes::SINGLE };
+        let expires_in = Some(Duration::from_millis(1_500));
+        let found = Found::of("k", GetResult::Found { value, holder, expires_in, votes: Votes::SINGLE }).unwrap();
         output::json(&GetJson::new("k", Some(&found), None))
     }
 
@@ -206,7 +201,8 @@ mod tests {
         assert_eq!(text(2, 3), "2 of 3 holders gave this value");
         assert_eq!(text(1, 1), "1 of 1 holder gave this value; 3 were wanted, and no more found");
         let votes = Votes { agreed: 2, cast: 3, wanted: 3 };
-        let found = Found { value: "v".into(), holder: None, expires_in: None, votes };
+        let result = GetResult::Found { value: "v".into(), holder: None, expires_in: None, votes };
+        let found = Found::of("k", result).unwrap();
         let text = output::json(&GetJson::new("k", Some(&found), None));
         assert!(text.ends_with(r#""votes":{"agreed":2,"cast":3,"wanted":3}}"#), "{text}");
     }

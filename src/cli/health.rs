@@ -36,35 +36,19 @@ fn answered(Health { nearest, beyond, .. }: &Health) -> Result<(), Failure> {
     }
 }
 
-/// What a node answered, if it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Held,
-    Expiring,
-    Missing,
-    Silent,
-    Unasked,
-}
+/// What a node answered that has a full copy, as JSON has it.
+const HELD: &str = "held";
+/// What one answered whose copy is about to end.
+const EXPIRING: &str = "expiring";
+/// What a node is called that was not asked.
+const UNASKED: &str = "unasked";
 
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Expiring => "expiring",
-            Self::Missing => "missing",
-            Self::Silent => "silent",
-            Self::Unasked => "not asked",
-        }
-    }
-}
-
-/// A node that should hold the key, and what it answered.
+/// A node that should hold the key, and what it answered, if it did.
 #[derive(Serialize)]
 struct Holder {
     #[serde(flatten)]
     node: Near,
-    state: State,
+    state: &'static str,
     expires_in_seconds: Option<u64>,
 }
 
@@ -72,16 +56,15 @@ impl Holder {
     /// The nodes of `replicas`, the nearest to `target` first.
     fn all(replicas: &Replicas, target: NodeId) -> Vec<Self> {
         let Replicas { confirmed, expiring, missing, silent, unasked } = replicas;
-        let with = [(confirmed, State::Held), (expiring, State::Expiring)].into_iter();
-        let with = with.flat_map(|(of, state)| of.iter().map(move |replica| (replica.peer, state, replica.expires_in)));
-        let without = [(missing, State::Missing), (silent, State::Silent), (unasked, State::Unasked)].into_iter();
-        let without = without.flat_map(|(of, state)| of.iter().map(move |peer| (*peer, state, None)));
-        let mut all: Vec<_> = with.chain(without).collect();
+        let holding = [(confirmed, HELD), (expiring, EXPIRING)].into_iter();
+        let holding = holding.flat_map(|(of, state)| of.iter().map(move |copy| (copy.peer, state, copy.expires_in)));
+        let others = [(missing, "missing"), (silent, "silent"), (unasked, UNASKED)].into_iter();
+        let others = others.flat_map(|(of, state)| of.iter().map(move |peer| (*peer, state, None)));
+        let mut all: Vec<_> = holding.chain(others).collect();
         all.sort_by_key(|(peer, ..)| peer.id.distance(&target));
-        let holder = |(peer, state, expires_in): (_, _, Option<Duration>)| Self {
-            node: Near::new(&peer, target),
-            state,
-            expires_in_seconds: expires_in.map(|expires_in| expires_in.as_secs()),
+        let holder = |(peer, state, expires_in): (_, _, Option<Duration>)| {
+            let expires_in_seconds = expires_in.map(|expires_in| expires_in.as_secs());
+            Self { node: Near::new(&peer, target), state, expires_in_seconds }
         };
         all.into_iter().map(holder).collect()
     }
@@ -90,10 +73,11 @@ impl Holder {
         let [id, address, distance] = self.node.cells();
         let ends = match (self.expires_in_seconds, self.state) {
             (Some(seconds), _) => human(Duration::from_secs(seconds)),
-            (None, State::Held | State::Expiring) => "unknown".to_owned(),
+            (None, HELD | EXPIRING) => "unknown".to_owned(),
             (None, _) => String::new(),
         };
-        [id, address, distance, format!("{:9}", self.state.name()), ends]
+        let state = if self.state == UNASKED { "not asked" } else { self.state };
+        [id, address, distance, format!("{state:9}"), ends]
     }
 }
 

@@ -67,10 +67,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     stderr::take_panics();
-    match cli.command {
-        // It starts its log itself: the format is a setting.
-        Command::Node(_) => {}
-        _ => logging::start(&cli.logging, LogFormat::Text, "warn"),
+    // `kad node` starts its log itself: the format is a setting.
+    if !matches!(cli.command, Command::Node(_)) {
+        logging::start(&cli.logging, LogFormat::Text, "warn");
     }
     ExitCode::from(conclude(async {
         match cli.command {

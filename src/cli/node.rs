@@ -1,7 +1,6 @@
 //! `kad node`: runs a node until a signal comes.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 
 use super::args::{Logging, NodeArgs};
 use super::failure::Failure;
@@ -27,16 +26,13 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
         never = service.starting() => match never {},
         begun = begin(args, logging, &service) => begun?,
     };
-    let Begun { node, settings, remembered, data_dir } = begun;
-    let folder = data_dir.clone();
+    let (node, settings, mut started) = begun;
+    let folder = started.data_dir.clone();
     let work = async {
         let mut events = node.events_of(journal::LOGGED);
-        let joined = match &settings.bootstrap[..] {
-            [] => None,
-            contacts => Some(node.bootstrap(contacts).await?),
-        };
-        let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
-        let started = Started { id, addr, wire, joined, remembered, data_dir };
+        if !settings.bootstrap.is_empty() {
+            started.joined = Some(node.bootstrap(&settings.bootstrap).await?);
+        }
         started.log();
         if settings.json {
             output::print(output::json(&started.json()) + "\n").await?;
@@ -55,18 +51,9 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
     serve(&node, signals, &service, work).await
 }
 
-/// A node that serves, and what its last run left.
-struct Begun {
-    node: Node,
-    settings: NodeSettings,
-    /// Nodes that it knew.
-    remembered: usize,
-    data_dir: Option<PathBuf>,
-}
-
 /// Starts the node. What may take long, or hang, is done on other threads: signals are handled meanwhile, and none of those
 /// threads is waited for when the process ends.
-async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<Begun, Failure> {
+async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<(Node, NodeSettings, Started), Failure> {
     let settings = off_thread(move || settings::load(args)).await??;
     logging::start(logging, settings.log_format, "info");
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -85,7 +72,8 @@ async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<B
         builder = builder.store(store);
     }
     let node = builder.start().await.map_err(data_dir::cannot_start)?;
-    Ok(Begun { node, settings, remembered, data_dir })
+    let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
+    Ok((node, settings, Started { id, addr, wire, joined: None, remembered, data_dir }))
 }
 
 fn stopped_by(signal: u8) -> String {

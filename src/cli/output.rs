@@ -18,7 +18,7 @@ pub(super) async fn print(bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
     let bytes = bytes.into();
     let write = move || {
         stderr::flush();
-        streams::output()?.write_all(&shown(&bytes, io::stdout().is_terminal()))
+        streams::standard(io::stdout())?.write_all(&shown(&bytes, io::stdout().is_terminal()))
     };
     match off_thread(write).await? {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -81,8 +81,8 @@ fn descriptor(path: &Path) -> Option<io::Result<Box<dyn Write>>> {
         return None;
     }
     let open = match number {
-        1 if ours => streams::output(),
-        2 if ours => streams::errors(),
+        1 if ours => streams::standard(io::stdout()),
+        2 if ours => streams::standard(io::stderr()),
         _ => OpenOptions::new().append(true).open(path).map(streams::patient),
     };
     Some(open.map(|open| Box::new(open) as Box<dyn Write>))

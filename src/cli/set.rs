@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::{Network, SetArgs};
 use super::deadline::Deadline;
@@ -150,13 +151,6 @@ impl<'a> StoredJson<'a> {
     }
 }
 
-/// A republication as JSON.
-#[derive(Serialize)]
-struct RepublishedJson<'a> {
-    republished: &'a str,
-    stored: usize,
-}
-
 /// Stays until a signal comes, while the node republishes the value, and prints each republication.
 async fn stay(node: Node, key: &str, network: &Network, mut signals: Signals) -> Result<(), Failure> {
     let mut events = node.events_of([EventKind::Republished, EventKind::Superseded]);
@@ -165,7 +159,7 @@ async fn stay(node: Node, key: &str, network: &Network, mut signals: Signals) ->
             match events.next().await {
                 Some(Event::Republished { key: republished, stored }) if republished == key => {
                     let line = if network.json {
-                        output::json(&RepublishedJson { republished: key, stored }) + "\n"
+                        output::json(&json!({ "republished": key, "stored": stored })) + "\n"
                     } else {
                         format!("Republished on {}.\n", nodes(stored))
                     };

@@ -57,11 +57,9 @@ impl Signals {
     #[cfg(unix)]
     async fn next_of_all(&mut self) -> u8 {
         std::future::poll_fn(|context| {
-            let mut ready = self
-                .streams
-                .iter_mut()
-                .filter_map(|(number, stream)| stream.poll_recv(context).is_ready().then_some(*number));
-            ready.next().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+            let mut streams = self.streams.iter_mut();
+            let ready = streams.find_map(|(number, stream)| stream.poll_recv(context).is_ready().then_some(*number));
+            ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
         })
         .await
     }

@@ -20,7 +20,7 @@ pub(super) struct Started {
     pub(super) id: NodeId,
     pub(super) addr: SocketAddr,
     pub(super) wire: Codec,
-    /// `None` where it has no contacts.
+    /// `None` where it has no contacts, or has not asked them yet.
     pub(super) joined: Option<BootstrapOutcome>,
     /// Nodes that it knew when it last ran, and asks again.
     pub(super) remembered: usize,

@@ -49,7 +49,7 @@ pub(super) fn take_panics() {
 
 /// The lines of this process, as a writer for the log.
 pub(super) fn lines() -> &'static Lines {
-    LINES.get_or_init(|| match streams::errors() {
+    LINES.get_or_init(|| match streams::standard(io::stderr()) {
         Ok(errors) => Lines::to(errors),
         Err(_) => Lines::to(io::stderr()),
     })

@@ -2,10 +2,10 @@
 //! round, as one at its end; and one that does not block fails where it would have to wait.
 
 #[cfg(unix)]
-pub(super) use unix::{errors, input, output, patient};
+pub(super) use unix::{input, patient, standard};
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::{errors, input, output, patient};
+pub(super) use elsewhere::{input, patient, standard};
 
 #[cfg(unix)]
 mod unix {
@@ -32,28 +32,16 @@ mod unix {
     /// # Errors
     /// It was closed when this process began.
     pub(in crate::cli) fn input() -> io::Result<Patient> {
-        let input = of(io::stdin())?;
+        let input = standard(io::stdin())?;
         if is_stopgap(&input.0)? { Err(io::Error::other("it is closed")) } else { Ok(input) }
     }
 
-    /// Standard output.
+    /// A standard stream, waited for.
     ///
     /// # Errors
     /// The process may open no further file.
-    pub(in crate::cli) fn output() -> io::Result<Patient> {
-        of(io::stdout())
-    }
-
-    /// Standard error.
-    ///
-    /// # Errors
-    /// As [`output`].
-    pub(in crate::cli) fn errors() -> io::Result<Patient> {
-        of(io::stderr())
-    }
-
-    fn of(stream: impl AsFd) -> io::Result<Patient> {
-        stream.as_fd().try_clone_to_owned().map(|descriptor| Patient(descriptor.into()))
+    pub(in crate::cli) fn standard(stream: impl AsFd) -> io::Result<Patient> {
+        stream.as_fd().try_clone_to_owned().map(|descriptor| patient(descriptor.into()))
     }
 
     /// Whether it is Rust's substitute for a standard stream that was closed: `/dev/null`, open for both reading and writing. A
@@ -153,19 +141,11 @@ mod elsewhere {
         Ok(io::stdin())
     }
 
-    /// Standard output.
+    /// A standard stream as it is.
     ///
     /// # Errors
     /// None here.
-    pub(in crate::cli) fn output() -> io::Result<io::Stdout> {
-        Ok(io::stdout())
-    }
-
-    /// Standard error.
-    ///
-    /// # Errors
-    /// None here.
-    pub(in crate::cli) fn errors() -> io::Result<io::Stderr> {
-        Ok(io::stderr())
+    pub(in crate::cli) fn standard<T>(stream: T) -> io::Result<T> {
+        Ok(stream)
     }
 }

@@ -9,7 +9,14 @@ const DEEPEST: usize = 45;
 
 /// The trace of the lookup of `key`, in lines of at most 100 columns with IPv4 addresses.
 pub(super) fn report(key: &str, trace: &Trace) -> String {
-    format!("{}\n\n{}{}{}", headline(key, trace), table(trace), turned_away(trace), tree(trace))
+    let (headline, turned_away) = (headline(key, trace), turned_away(trace));
+    if trace.asked.is_empty() {
+        return format!("{headline}\n\nNo node was asked.\n{turned_away}");
+    }
+    let mut text = format!("{headline}\n\n{}{turned_away}\n", table(trace));
+    text += "Which node named which\nthis node's own table\n";
+    branches(trace, None, "", &mut text);
+    text
 }
 
 /// That no lookup was needed.
@@ -79,9 +86,6 @@ fn came_back(asked: &Asked) -> String {
 }
 
 fn table(trace: &Trace) -> String {
-    if trace.asked.is_empty() {
-        return "No node was asked.\n".to_owned();
-    }
     let heading = ["  #", "HOP", "DISTANCE", "NODE", "ADDRESS", "ASKED AT", "    TOOK", "WHAT CAME BACK"];
     let mut rows = vec![heading.map(str::to_owned)];
     rows.extend(trace.asked.iter().zip(1..).map(|(asked, number)| {
@@ -148,15 +152,6 @@ fn turned_away(trace: &Trace) -> String {
 fn one_rejected(Rejected { peer, named_by, .. }: &Rejected) -> String {
     let by = named_by.map_or("of this node's own table".to_owned(), |by| format!("named by #{}", by + 1));
     format!("       {} at {}, {by}\n", peer.id.short(), peer.addr)
-}
-
-fn tree(trace: &Trace) -> String {
-    if trace.asked.is_empty() {
-        return String::new();
-    }
-    let mut text = "\nWhich node named which\nthis node's own table\n".to_owned();
-    branches(trace, None, "", &mut text);
-    text
 }
 
 /// The queries of peers that `informant` named. Each was sent after its informant's, so this ends.
