@@ -1,8 +1,6 @@
 //! Text of others made safe to show: characters that control a terminal, or are invisible, are escaped. Pipes and files get
 //! text as it is.
 
-use std::fmt::Write;
-
 /// Whether a terminal may obey `character` instead of showing it, or shows nothing of it: C0, DEL and C1, marks that reverse
 /// or isolate text, line and paragraph separators, and characters without width. The joiners U+200C and U+200D are not among
 /// them: words and emoji are spelled with these.
@@ -16,25 +14,22 @@ fn is_unsafe(character: char) -> bool {
 /// `text` as a terminal may show it: unsafe characters as `\u{1b}`. Line ends and tabs stay; a carriage return, with which one
 /// line could hide another, does not.
 pub(super) fn for_terminal(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\t' => shown.push(character),
-            _ if is_unsafe(character) => shown.extend(character.escape_unicode()),
-            _ => shown.push(character),
-        }
-    }
-    shown
+    escaped(text, "\n\t", |character| character.escape_unicode().to_string())
 }
 
 /// The JSON text `json` with unsafe characters as `\u001b`, which means the same: they stand within strings only.
 pub(super) fn json(json: &str) -> String {
-    let mut safe = String::with_capacity(json.len());
-    for character in json.chars() {
-        if is_unsafe(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                write!(safe, "\\u{unit:04x}").expect("a string takes any text");
-            }
+    escaped(json, "", |character| {
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    })
+}
+
+/// `text`, with unsafe characters as `escape` has them, but those that are `kept`.
+fn escaped(text: &str, kept: &str, escape: impl Fn(char) -> String) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) && !kept.contains(character) {
+            safe += &escape(character);
         } else {
             safe.push(character);
         }

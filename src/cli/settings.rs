@@ -76,7 +76,7 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
     }
     let bootstrap = if args.bootstrap.is_empty() { set.bootstrap.map(|list| list.0) } else { Some(args.bootstrap) };
     Ok(NodeSettings {
-        listen: args.listen.or(set.listen).unwrap_or_else(default_listen),
+        listen: args.listen.or(set.listen).unwrap_or_else(|| DEFAULT_ADDR.parse().expect("it is an address")),
         wire: args.wire.or(set.wire).unwrap_or_default(),
         bootstrap: bootstrap.unwrap_or_default(),
         node_id: args.node_id.or(set.node_id),
@@ -88,10 +88,6 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
         config,
         warnings,
     })
-}
-
-fn default_listen() -> ListenAddr {
-    DEFAULT_ADDR.parse().expect("the default address is one")
 }
 
 /// The settings of these layers, of which the last one overrides the others, and the configuration that they make.
