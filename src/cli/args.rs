@@ -1,26 +1,26 @@
 //! The command line as clap sees it: every option with its default, its range and its help.
 
+pub(super) mod config;
+pub(super) mod shell;
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
+use self::config::ConfigArgs;
+use self::shell::{CompletionsArgs, ManArgs};
+use self::values::{one_of, setting, timeout};
 use super::contact::{Contact, ListenAddr};
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
-use crate::protocol::config::{Config, span};
+use crate::protocol::config::Config;
 use crate::protocol::id::NodeId;
 
 /// Where a node listens, and where a client contacts one, by default.
 pub(super) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
-/// The shortest `--timeout` in seconds: an answer from far away takes longer than less.
-const MIN_TIMEOUT: f64 = 0.1;
-/// The longest `--timeout` in seconds.
-const MAX_TIMEOUT: f64 = 3_600.0;
-
 const WIRES: &[&str] = &["json", "bencode", "msgpack"];
 
 const SET_USAGE: &str = "\
@@ -63,6 +63,15 @@ pub(super) enum Command {
     /// List the nodes nearest to an id or a key
     #[command(after_help = include_str!("help/find-node.txt"), override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
+    /// Check a file of settings, or print all settings with their meaning and source
+    #[command(after_help = include_str!("help/config.txt"))]
+    Config(ConfigArgs),
+    /// Print a script for a shell, which then completes commands and options
+    #[command(after_help = include_str!("help/completions.txt"))]
+    Completions(CompletionsArgs),
+    /// Print the manual page of a command, or write all of them
+    #[command(after_help = include_str!("help/man.txt"))]
+    Man(ManArgs),
 }
 
 /// What is logged, to standard error.
@@ -219,29 +228,9 @@ pub(super) struct FindNodeArgs {
     pub(super) network: Network,
 }
 
-/// One of `names`, as serde reads it.
-fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
-    names: &[&'static str],
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(names.iter().copied())
-        .try_map(|name| T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(name)))
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().or_else(|| span(text).map(|span| span.as_secs_f64()));
-    match seconds {
-        Some(seconds) if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(format!("a timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT} seconds, such as 5, 5s, 500ms or 2m")),
-    }
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("a setting is NAME=VALUE, such as max_values=10000")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::values::{MAX_TIMEOUT, MIN_TIMEOUT};
     use super::*;
     use clap::CommandFactory;
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod client;
+mod config;
 mod contact;
 mod data_dir;
 mod deadline;
@@ -22,6 +23,7 @@ mod saving;
 mod service;
 mod set;
 mod settings;
+mod shell;
 mod signals;
 mod started;
 mod stderr;
@@ -79,6 +81,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
+            Command::Config(args) => config::run(args).await,
+            Command::Completions(args) => shell::completions(args).await,
+            Command::Man(args) => shell::man(args).await,
         }
     }))
 }

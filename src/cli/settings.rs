@@ -1,10 +1,11 @@
 //! What a node is run with: options of the command line override the environment, that a file, and that the defaults. The
 //! settings are those of [`Config`], which checks their ranges, and the options of `kad node`.
 
+pub(super) mod effective;
 mod sources;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::{Figment, Metadata};
@@ -51,28 +52,29 @@ struct Settings {
     config: ConfigBuilder,
 }
 
+impl Settings {
+    /// Refuses a folder of a node that stores nothing.
+    fn check_folder(&self) -> Result<(), Failure> {
+        if self.ephemeral == Some(true) && self.data_dir.is_some() {
+            let text =
+                "the settings ephemeral and data_dir exclude each other: a node that stores nothing needs no folder";
+            return Err(Failure::new(Exit::CONFIGURATION, text));
+        }
+        Ok(())
+    }
+}
+
 /// What a node is run with, by `args`, the environment and the file that either names.
 pub(super) fn load(args: NodeArgs) -> Result<NodeSettings, Failure> {
     load_from(args, std::env::vars_os())
 }
 
 fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString)>) -> Result<NodeSettings, Failure> {
-    let mut variables: Vec<(OsString, OsString)> = variables.collect();
-    variables.sort();
-    let named = variables.iter().find(|(name, _)| name == ENV_FILE).map(|(_, path)| PathBuf::from(path));
-    let file = args.config.clone().or(named);
-    let (environment, warnings) = Layer::of_environment(&variables);
-    let mut layers = vec![environment, Layer::of_options(&args.set)];
-    if let Some(path) = &file {
-        let text = std::fs::read_to_string(path)
-            .map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", path.display())))?;
-        layers.insert(0, Layer::of_file(path, &text)?);
-    }
-    let (set, config) = read(layers)?;
+    let (layers, warnings) = layers(args.config.clone(), &args.set, variables)?;
+    let (set, config) = read(&merged(layers))?;
     let stores = args.data_dir.is_some();
-    if !stores && !args.ephemeral && set.ephemeral == Some(true) && set.data_dir.is_some() {
-        let text = "the settings ephemeral and data_dir exclude each other: a node that stores nothing needs no folder";
-        return Err(Failure::new(Exit::CONFIGURATION, text));
+    if !stores && !args.ephemeral {
+        set.check_folder()?;
     }
     let bootstrap = if args.bootstrap.is_empty() { set.bootstrap.map(|list| list.0) } else { Some(args.bootstrap) };
     Ok(NodeSettings {
@@ -90,9 +92,35 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
     })
 }
 
-/// The settings of these layers, of which the last one overrides the others, and the configuration that they make.
-fn read(layers: Vec<Layer>) -> Result<(Settings, Config), Failure> {
-    let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
+/// The file that is named by `config` or in `variables`, these themselves, and the options `set`; and what of the environment
+/// is not used.
+fn layers(
+    config: Option<PathBuf>,
+    set: &[(String, String)],
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Vec<Layer>, Vec<String>), Failure> {
+    let mut variables: Vec<(OsString, OsString)> = variables.collect();
+    variables.sort();
+    let named = variables.iter().find(|(name, _)| name == ENV_FILE).map(|(_, path)| PathBuf::from(path));
+    let (environment, warnings) = Layer::of_environment(&variables);
+    let mut layers = vec![environment, Layer::of_options(set)];
+    if let Some(path) = config.or(named) {
+        layers.insert(0, Layer::of_file(&path, &contents(&path)?)?);
+    }
+    Ok((layers, warnings))
+}
+
+fn contents(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", file.display())))
+}
+
+/// The settings of these layers, of which the last one overrides the others.
+fn merged(layers: Vec<Layer>) -> Figment {
+    layers.into_iter().fold(Figment::new(), Figment::merge)
+}
+
+/// The settings in `figment`, and the configuration that they make.
+fn read(figment: &Figment) -> Result<(Settings, Config), Failure> {
     let settings: Settings = figment.extract().map_err(|error| not_permitted(&error))?;
     let config = settings.config.clone().build().map_err(|error| {
         let place = place(figment.find_metadata(&format!("config.{}", error.name)));
@@ -140,7 +168,6 @@ mod tests {
     use crate::cli::args::{Cli, Command};
     use crate::protocol::config::{AppliesTo, PublisherConflict};
     use clap::Parser;
-    use std::path::Path;
     use std::time::Duration;
 
     fn args(options: &[&str]) -> NodeArgs {
@@ -161,7 +188,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Config, String> {
         let layer = Layer::of_file(Path::new("kad.toml"), text);
-        layer.and_then(|layer| super::read(vec![layer])).map(|(_, config)| config).map_err(|failure| {
+        layer.and_then(|layer| super::read(&merged(vec![layer]))).map(|(_, config)| config).map_err(|failure| {
             assert_eq!(failure.exit.code(), 64);
             failure.to_string()
         })

@@ -10,5 +10,6 @@ mod process;
 mod relay;
 #[path = "../process/mod.rs"]
 mod running;
+mod tools;
 mod unwritable;
 mod values;

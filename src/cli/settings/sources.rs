@@ -15,7 +15,9 @@ use crate::protocol::config::Config;
 /// The variable that names the file, as `--config` does. It is none of the settings.
 pub(super) const ENV_FILE: &str = "KAD_NODE_CONFIG";
 /// What the names of environment variables begin with; the name of the setting follows, in upper case.
-const ENV_PREFIX: &str = "KAD_NODE_";
+pub(super) const ENV_PREFIX: &str = "KAD_NODE_";
+/// How the environment is named as a source.
+pub(super) const ENVIRONMENT: &str = "the environment (KAD_NODE_…)";
 /// The settings that are options of `kad node`.
 pub(super) const OPTIONS: [&str; 8] =
     ["listen", "wire", "bootstrap", "node_id", "data_dir", "ephemeral", "durability", "log_format"];
@@ -55,6 +57,20 @@ impl Layer {
         }
     }
 
+    /// The names of its settings, in their order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.settings.keys().map(String::as_str)
+    }
+
+    /// It with the settings `names` alone.
+    pub(super) fn only(&self, names: &[&str]) -> Self {
+        let settings = self.settings.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        Self {
+            name: self.name.clone(),
+            settings: settings.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+
     /// Those of `variables` that are settings, and a warning for each whose name only begins as theirs: in a Kubernetes
     /// namespace with a service `kad-node` every container has a dozen of these.
     pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> (Self, Vec<String>) {
@@ -79,7 +95,7 @@ impl Layer {
             };
             warnings.push(format!("{name} in the environment is not used: {why}"));
         }
-        (Self { name: "the environment (KAD_NODE_…)".to_owned(), settings }, warnings)
+        (Self { name: ENVIRONMENT.to_owned(), settings }, warnings)
     }
 
     /// Those of `--set NAME=VALUE`.

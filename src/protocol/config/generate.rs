@@ -52,6 +52,29 @@ macro_rules! settings {
             }
         }
 
+        #[cfg(feature = "cli")]
+        impl Config {
+            /// The rows of the table, each with its value here.
+            pub(crate) fn rows(&self) -> Vec<Row> {
+                let mut rows = Vec::new();
+                $(let group = concat!($($about),*);
+                $(rows.push(Row {
+                    group,
+                    name: stringify!($name),
+                    doc: concat!($($doc),*),
+                    unit: None$(.or(Some($unit)))?,
+                    range: None$(.or(Some({
+                        let range: std::ops::RangeInclusive<$kind> = $range;
+                        let (low, high) = range.into_inner();
+                        (json::<written!($kind)>(low), json::<written!($kind)>(high))
+                    })))?,
+                    default: json::<written!($kind)>(Self::DEFAULT.$group.$name),
+                    value: json::<written!($kind)>(self.$group.$name),
+                });)*)*
+                rows
+            }
+        }
+
         impl ConfigBuilder {
             $($(
                 #[doc = concat!("Sets [`", stringify!($name), "`](", stringify!($Group), "::", stringify!($name), ").")]

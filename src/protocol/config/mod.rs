@@ -3,6 +3,8 @@
 mod error;
 mod generate;
 mod policy;
+#[cfg(feature = "cli")]
+mod row;
 mod span;
 mod table;
 #[cfg(test)]
@@ -13,7 +15,9 @@ use std::time::Duration;
 pub use error::ConfigError;
 pub use policy::{AppliesTo, PublisherConflict};
 #[cfg(feature = "cli")]
-pub(crate) use span::span;
+pub(crate) use row::Row;
+#[cfg(feature = "cli")]
+pub(crate) use span::{shortest, span};
 pub use table::{
     Config, ConfigBuilder, LimitsConfig, LookupConfig, MAX_DATAGRAM, StoreConfig, SupervisionConfig, TableConfig,
     ValuesConfig, VerificationConfig,

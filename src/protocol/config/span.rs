@@ -20,6 +20,17 @@ pub(crate) fn span(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(count * seconds).ok()
 }
 
+/// `duration` in the largest unit in which it is a whole number: `2d`, `90s`, `250ms`.
+#[cfg(feature = "cli")]
+pub(crate) fn shortest(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    match units.into_iter().find(|(unit, _)| millis > 0 && millis % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None => format!("{millis}ms"),
+    }
+}
+
 /// A duration as a setting is written: read in any unit, written in seconds.
 #[derive(Debug)]
 pub(super) struct Span(Duration);
@@ -67,5 +78,22 @@ mod tests {
             assert_eq!(span(text), None, "{text}");
         }
         assert_eq!(span(&format!("{}d", "9".repeat(400))), None, "it is too long to be one");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_duration_is_written_in_its_largest_whole_unit_and_read_as_it_was() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (250, "250ms"),
+            (1_500, "1500ms"),
+            (90_000, "90s"),
+            (900_000, "15m"),
+            (86_410_000, "86410s"),
+            (172_800_000, "2d"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!((shortest(duration).as_str(), span(text)), (text, Some(duration)));
+        }
     }
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::error::{ConfigError, within};
 use super::generate::{settings, written};
 use super::policy::{AppliesTo, PublisherConflict};
+#[cfg(feature = "cli")]
+use super::row::{Row, json};
 use super::span::Span;
 
 /// The largest UDP payload over IPv4 (docs/wire.md, 6).
