@@ -1,5 +1,6 @@
 //! The command line as clap sees it: every option with its default, its range and its help.
 
+pub(super) mod check;
 pub(super) mod config;
 pub(super) mod shell;
 mod values;
@@ -10,9 +11,10 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use self::check::CheckArgs;
 use self::config::ConfigArgs;
 use self::shell::{CompletionsArgs, ManArgs};
-use self::values::{one_of, setting, timeout};
+use self::values::{WIRES, one_of, setting, timeout};
 use super::contact::{Contact, ListenAddr};
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
@@ -21,8 +23,6 @@ use crate::protocol::id::NodeId;
 
 /// Where a node listens, and where a client contacts one, by default.
 pub(super) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
-const WIRES: &[&str] = &["json", "bencode", "msgpack"];
-
 const SET_USAGE: &str = "\
 kad set [OPTIONS] <KEY> <VALUE>
        kad set [OPTIONS] <KEY> --file <PATH>";
@@ -63,6 +63,9 @@ pub(super) enum Command {
     /// List the nodes nearest to an id or a key
     #[command(after_help = include_str!("help/find-node.txt"), override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
+    /// Compare a key as several nodes of the network see it
+    #[command(after_help = include_str!("help/check.txt"))]
+    Check(CheckArgs),
     /// Check a file of settings, or print all settings with their meaning and source
     #[command(after_help = include_str!("help/config.txt"))]
     Config(ConfigArgs),

@@ -10,7 +10,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("get", &["read", "fetch", "find", "find-value", "find_value"]),
     ("find-node", &["lookup", "find_node"]),
     ("node", &["start", "run", "serve", "server", "daemon"]),
-    ("health", &["check"]),
+    ("health", &["holders"]),
 ];
 
 /// Our options, and what other programs call them.

@@ -2,6 +2,7 @@
 //! [`Node`](crate::actors::node::Node) as any application.
 
 mod args;
+mod check;
 mod client;
 mod config;
 mod contact;
@@ -81,6 +82,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
+            Command::Check(args) => check::run(args).await,
             Command::Config(args) => config::run(args).await,
             Command::Completions(args) => shell::completions(args).await,
             Command::Man(args) => shell::man(args).await,

@@ -5,6 +5,7 @@ mod clients;
 mod files;
 mod limits;
 mod losses;
+mod networks;
 mod node;
 mod process;
 mod relay;

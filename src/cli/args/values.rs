@@ -7,6 +7,8 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::protocol::config::span;
 
+/// The names of the wires.
+pub(in crate::cli) const WIRES: &[&str] = &["json", "bencode", "msgpack"];
 /// The shortest `--timeout` in seconds: an answer from far away takes longer than less.
 pub(in crate::cli) const MIN_TIMEOUT: f64 = 0.1;
 /// The longest `--timeout` in seconds.
