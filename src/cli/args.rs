@@ -2,7 +2,9 @@
 
 pub(super) mod check;
 pub(super) mod config;
+pub(super) mod crawl;
 pub(super) mod shell;
+pub(super) mod testnet;
 mod values;
 
 use std::path::PathBuf;
@@ -13,7 +15,10 @@ use serde::Deserialize;
 
 use self::check::CheckArgs;
 use self::config::ConfigArgs;
+use self::crawl::CrawlArgs;
 use self::shell::{CompletionsArgs, ManArgs};
+use self::testnet::TestnetArgs;
+pub(super) use self::values::DEFAULT_ADDR;
 use self::values::{WIRES, one_of, setting, timeout};
 use super::contact::{Contact, ListenAddr};
 use crate::persist::Durability;
@@ -21,8 +26,6 @@ use crate::protocol::codec::Codec;
 use crate::protocol::config::Config;
 use crate::protocol::id::NodeId;
 
-/// Where a node listens, and where a client contacts one, by default.
-pub(super) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
 const SET_USAGE: &str = "\
 kad set [OPTIONS] <KEY> <VALUE>
        kad set [OPTIONS] <KEY> --file <PATH>";
@@ -66,6 +69,12 @@ pub(super) enum Command {
     /// Compare a key as several nodes of the network see it
     #[command(after_help = include_str!("help/check.txt"))]
     Check(CheckArgs),
+    /// Find the nodes of a network, and estimate how many there are
+    #[command(after_help = include_str!("help/crawl.txt"))]
+    Crawl(CrawlArgs),
+    /// Run a network of its own on this machine until Ctrl-C
+    #[command(after_help = include_str!("help/testnet.txt"))]
+    Testnet(TestnetArgs),
     /// Check a file of settings, or print all settings with their meaning and source
     #[command(after_help = include_str!("help/config.txt"))]
     Config(ConfigArgs),

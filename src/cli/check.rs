@@ -117,7 +117,11 @@ fn table(key: &str, vantages: &[Vantage]) -> String {
         let [found, digest, ends, holders, took] = cells;
         rows.push([via.to_string(), found, digest, ends, holders, took]);
     }
-    format!("{key:?} as {} sees it\n\n{}", list(vantages.iter().map(|vantage| vantage.via)), columns(&rows).concat())
+    format!(
+        "{key:?} as seen through {}\n\n{}",
+        list(vantages.iter().map(|vantage| vantage.via)),
+        columns(&rows).concat()
+    )
 }
 
 fn digest(value: &Value) -> String {

@@ -62,7 +62,7 @@ pub(super) async fn start(network: &Network) -> Result<Node, Failure> {
 
 /// Where to bind in order to reach `contacts`: on this machine alone if they are all on it, at all addresses otherwise, those
 /// of IPv4 included. Only their form is looked at: names are resolved once, when they are asked.
-fn bind_for(contacts: &[Contact]) -> SocketAddr {
+pub(super) fn bind_for(contacts: &[Contact]) -> SocketAddr {
     let mut loopbacks = contacts.iter().map(Contact::loopback);
     let first = loopbacks.next().flatten().filter(|first| loopbacks.all(|other| other == Some(*first)));
     SocketAddr::new(first.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), 0)

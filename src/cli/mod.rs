@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod config;
 mod contact;
+mod crawl;
 mod data_dir;
 mod deadline;
 mod failure;
@@ -29,6 +30,7 @@ mod signals;
 mod started;
 mod stderr;
 mod streams;
+mod testnet;
 mod trace;
 mod watchdog;
 mod wording;
@@ -83,6 +85,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Crawl(args) => crawl::run(args, cli.logging.quiet).await,
+            Command::Testnet(args) => testnet::run(args, program).await,
             Command::Config(args) => config::run(args).await,
             Command::Completions(args) => shell::completions(args).await,
             Command::Man(args) => shell::man(args).await,

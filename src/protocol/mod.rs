@@ -12,6 +12,8 @@ pub(crate) mod audit;
 pub mod codec;
 pub(crate) mod comparison;
 pub mod config;
+#[cfg(feature = "cli")]
+pub(crate) mod crawl;
 pub mod entropy;
 pub mod id;
 pub(crate) mod liveness;

@@ -163,7 +163,20 @@ fn help_has_examples_and_exit_codes() {
         assert_eq!((code(&output), output.stderr.len()), (0, 0), "{args:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    for command in ["node", "set", "get", "health", "ping", "find-node", "config", "completions", "man", "check"] {
+    for command in [
+        "node",
+        "set",
+        "get",
+        "health",
+        "ping",
+        "find-node",
+        "config",
+        "completions",
+        "man",
+        "check",
+        "crawl",
+        "testnet",
+    ] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Examples:") && text.contains(&format!("\n  kad {command} ")), "{text}");
     }

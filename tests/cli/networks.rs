@@ -1,8 +1,11 @@
 //! Commands that look at a whole network: `check`, `crawl`, `testnet`.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+
 use serde_json::Value as Json;
 
-use super::process::{Node, code, kad, silent, stderr};
+use super::process::{Node, Running, WIRES, code, kad, silent, stderr};
 
 #[test]
 fn check_compares_what_vantage_points_see_and_ends_with_1_where_they_differ() {
@@ -26,4 +29,95 @@ fn check_compares_what_vantage_points_see_and_ends_with_1_where_they_differ() {
     let output = check(&[&first.addr, &nobody], &["--timeout", "1"]);
     assert_eq!(code(&output), 69, "{}", stderr(&output));
     assert!(stderr(&output).contains(&nobody), "{}", stderr(&output));
+}
+
+/// A network of so many nodes, and what it printed.
+fn testnet(nodes: &str, wire: &str) -> (Running, Json) {
+    let mut network =
+        Running::start(&["testnet", "--nodes", nodes, "--listen", "127.0.0.1:0", "--wire", wire, "--json"]);
+    let started = network.started();
+    (network, started)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_test_network_serves_at_each_of_its_nodes_and_ctrl_c_ends_it() {
+    let (mut network, started) = testnet("5", "bencode");
+    let addresses: Vec<&str> =
+        started["nodes"].as_array().unwrap().iter().map(|n| n["address"].as_str().unwrap()).collect();
+    assert_eq!((addresses.len(), &started["wire"]), (5, &"bencode".into()));
+    let set = kad(&["set", "k", "v", "--wire", "bencode", "--bootstrap", addresses[0]]).output().unwrap();
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    for address in &addresses {
+        let got = kad(&["get", "k", "--wire", "bencode", "--bootstrap", address]).output().unwrap();
+        assert_eq!(got.stdout, b"v", "{}", stderr(&got));
+    }
+    let second = kad(&["testnet", "--listen", addresses[0]]).output().unwrap();
+    assert!(code(&second) == 71 && stderr(&second).contains("in use"), "{}", stderr(&second));
+    network.signal("-INT");
+    assert_eq!(network.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn the_settings_of_a_test_network_are_checked() {
+    for (set, named) in [
+        ("k=0", "k is 0"),
+        ("max_value=1", "do you mean max_values?"),
+        ("listen=127.0.0.1:1", "listen cannot be set here"),
+    ] {
+        let output = kad(&["testnet", "--listen", "127.0.0.1:0", "--set", set]).output().unwrap();
+        assert!(code(&output) == 64 && stderr(&output).contains(named), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_crawl_finds_all_nodes_and_estimates_how_many_there_are_on_every_wire() {
+    for wire in WIRES {
+        let (_network, started) = testnet("30", wire);
+        let first = started["nodes"][0]["address"].as_str().unwrap();
+        let output =
+            kad(&["crawl", "--bootstrap", first, "--wire", wire, "--rate", "1000", "--json"]).output().unwrap();
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ids = |nodes: &[Json]| nodes.iter().map(|node| node["node_id"].to_string()).collect::<BTreeSet<_>>();
+        assert_eq!(ids(&lines[..30]), ids(started["nodes"].as_array().unwrap()), "{wire}");
+        assert!(lines[..30].iter().all(|node| node["version"] == 2 && node["rtt_ms"].as_f64().unwrap() > 0.0));
+        let summary = &lines[30];
+        assert_eq!(
+            (&summary["answered"], &summary["silent"], &summary["stopped_by"]),
+            (&30.into(), &0.into(), &Json::Null)
+        );
+        assert!(summary["estimated_nodes"].as_u64().unwrap() >= 30, "{summary}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_crawl_that_is_interrupted_prints_what_it_has() {
+    let (_network, started) = testnet("30", "json");
+    let first = started["nodes"][0]["address"].as_str().unwrap();
+    // Slow enough to be interrupted, and with some answers by then.
+    let mut crawl = Running::start(&["crawl", "--bootstrap", first, "--rate", "1", "-v"]);
+    let mut errors = BufReader::new(crawl.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("answered") {
+        line.clear();
+        assert!(errors.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    crawl.signal("-INT");
+    let mut text = String::new();
+    crawl.lines.read_to_string(&mut text).unwrap();
+    assert!(
+        crawl.child.wait().unwrap().success() && text.contains(first) && text.contains(" Stopped before "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_crawl_without_an_answer_is_exit_code_69() {
+    let (_held, nobody) = silent();
+    let output = kad(&["crawl", "--bootstrap", &nobody]).output().unwrap();
+    assert!(code(&output) == 69 && stderr(&output).contains(&nobody), "{}", stderr(&output));
+    assert_eq!(code(&kad(&["crawl"]).output().unwrap()), 2);
 }

@@ -7,6 +7,8 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::protocol::config::span;
 
+/// Where a node listens, and where a client contacts one, by default.
+pub(in crate::cli) const DEFAULT_ADDR: &str = "127.0.0.1:8000";
 /// The names of the wires.
 pub(in crate::cli) const WIRES: &[&str] = &["json", "bencode", "msgpack"];
 /// The shortest `--timeout` in seconds: an answer from far away takes longer than less.

@@ -12,8 +12,8 @@ use serde_json::{Value as Json, json};
 use super::sources::{ENV_PREFIX, ENVIRONMENT, Layer, OPTIONS};
 use super::{Settings, contents, layers, merged, read};
 use crate::cli::args::{Cli, DEFAULT_ADDR};
-use crate::cli::failure::Failure;
-use crate::protocol::config::Row;
+use crate::cli::failure::{Exit, Failure};
+use crate::protocol::config::{Config, Row};
 
 /// A setting of a node. As JSON, fields may be added.
 #[derive(Debug, Serialize)]
@@ -59,6 +59,15 @@ pub(in crate::cli) fn settings(
     let of_options = OPTIONS.into_iter().map(|name| option(name, &options, &figment));
     let of_config = config.rows().into_iter().map(|row| setting(row, &figment));
     Ok((of_options.chain(of_config).collect(), warnings))
+}
+
+/// The defaults, with what `set` changes: for nodes whose options are not settings.
+pub(in crate::cli) fn config_of(set: &[(String, String)]) -> Result<Config, Failure> {
+    if let Some((name, _)) = set.iter().find(|(name, _)| OPTIONS.contains(&name.as_str())) {
+        let text = format!("in --set: {name} cannot be set here: it is an option of a single node");
+        return Err(Failure::new(Exit::CONFIGURATION, text));
+    }
+    Ok(read(&merged(vec![Layer::of_options(set)]))?.1)
 }
 
 /// How many settings the file at `path` has, and what is wrong with it, in the order of its lines.

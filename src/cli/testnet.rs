@@ -1,0 +1,135 @@
+//! `kad testnet`: a network of nodes over UDP in this process, until a signal comes.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::args::DEFAULT_ADDR;
+use super::args::testnet::TestnetArgs;
+use super::failure::{Exit, Failure};
+use super::settings::effective;
+use super::signals::Signals;
+use super::{data_dir, output};
+use crate::actors::limits::{self, Needs};
+use crate::actors::node::Node;
+use crate::actors::outcome::Error;
+use crate::protocol::codec::Codec;
+use crate::protocol::config::Config;
+use crate::protocol::id::NodeId;
+
+/// Address space that each further node takes to begin.
+const NODE_MEMORY: u64 = 1 << 20;
+/// How long the nodes may take to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: TestnetArgs, program: &str) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let count = args.nodes as usize;
+    let needs = Needs {
+        descriptors: limits::NODE.descriptors + count,
+        memory: limits::NODE.memory + NODE_MEMORY * u64::from(args.nodes),
+    };
+    limits::check(needs).map_err(|limit| Failure::from(Error::from(limit)))?;
+    let config = effective::config_of(&args.set)?;
+    let first = data_dir::address(&args.listen).await?;
+    let nodes = tokio::select! {
+        biased;
+        _ = signals.next() => return Ok(()),
+        nodes = on_a_thread(first, args.wire, config, count) => nodes?,
+    };
+    // A dashboard of the network belongs to `nodes[0]`: it is to begin here, and its address to be printed below.
+    let network = Network::of(&nodes, args.wire);
+    output::print(if args.json { output::json(&network) + "\n" } else { network.text(program) }).await?;
+    let mut stopped: FuturesUnordered<_> = nodes.iter().map(Node::stopped).collect();
+    let ended = tokio::select! {
+        biased;
+        _ = signals.next() => Ok(()),
+        Some(reason) = stopped.next() => Err(reason.into()),
+    };
+    drop(stopped);
+    // A second signal, or one that takes too long, ends the process with the nodes.
+    tokio::select! {
+        biased;
+        number = signals.next() => Err(Failure::new(Exit::signal(number), "ended before all nodes had stopped")),
+        _ = tokio::time::timeout(STOP_WITHIN, join_all(nodes.iter().map(Node::stop))) => ended,
+    }
+}
+
+/// Starts `count` nodes on one thread of their own, of which the first listens at `first`; the others join through it.
+async fn on_a_thread(first: SocketAddr, wire: Codec, config: Config, count: usize) -> Result<Vec<Node>, Failure> {
+    let (ready, started) = oneshot::channel();
+    let body = move || {
+        actix::System::new().block_on(async move {
+            let _ = ready.send(start(first, wire, config, count).await);
+            // The nodes live for as long as the process.
+            std::future::pending::<()>().await;
+        });
+    };
+    let cannot = Failure::of(Exit::SYSTEM, "cannot start a thread (ulimit -u, or ulimit -v for its stack)");
+    thread::Builder::new().name("kad-testnet".to_owned()).spawn(body).map_err(cannot)?;
+    let started = started.await.map_err(|_| Failure::new(Exit::INTERNAL, "the thread of the nodes panicked"))?;
+    started.map_err(data_dir::cannot_start)
+}
+
+async fn start(first: SocketAddr, wire: Codec, config: Config, count: usize) -> Result<Vec<Node>, Error> {
+    // All of them stop at once: there is no other node to take what they hold.
+    let mut config = config;
+    config.values.hand_off_time = Duration::ZERO;
+    let mut nodes: Vec<Node> = Vec::with_capacity(count);
+    for number in 0..count {
+        let addr = if number == 0 { first } else { SocketAddr::new(first.ip(), 0) };
+        let contact = nodes.first().map(|node| super::watchdog::reach(node.local_addr()));
+        let builder = Node::builder().bind(addr).codec(wire).config(config.clone()).bootstrap(contact);
+        nodes.push(builder.require_bootstrap(number > 0).start_local().await?);
+    }
+    Ok(nodes)
+}
+
+/// The network that has started, as JSON. Fields may be added.
+#[derive(Serialize)]
+struct Network {
+    wire: Codec,
+    nodes: Vec<NodeJson>,
+}
+
+/// A node of it.
+#[derive(Serialize)]
+struct NodeJson {
+    node_id: NodeId,
+    address: SocketAddr,
+}
+
+impl Network {
+    fn of(nodes: &[Node], wire: Codec) -> Self {
+        Self {
+            wire,
+            nodes: nodes.iter().map(|node| NodeJson { node_id: node.id(), address: node.local_addr() }).collect(),
+        }
+    }
+
+    fn text(&self, program: &str) -> String {
+        let Self { wire, nodes } = self;
+        let lines: String = nodes.iter().map(|node| format!("  {}  {}\n", node.node_id, node.address)).collect();
+        let reach = |node: &NodeJson| super::watchdog::reach(node.address).to_string();
+        let (Some(first), Some(last)) = (nodes.first().map(reach), nodes.last().map(reach)) else { return lines };
+        let wire_option = if *wire == Codec::default() { String::new() } else { format!(" --wire {wire}") };
+        let client =
+            if first == DEFAULT_ADDR { wire_option.clone() } else { format!(" --bootstrap {first}{wire_option}") };
+        let count = super::wording::nodes(nodes.len());
+        format!(
+            "A network of {count} on this machine ({wire} wire), in memory only:\n\n{lines}\n\
+             Try from another terminal:\n  \
+               {program} set greeting \"hello\"{client}\n  \
+               {program} get greeting --bootstrap {last}{wire_option}\n  \
+               {program} crawl --bootstrap {first}{wire_option}\n  \
+               {program} node --listen 127.0.0.1:0 --bootstrap {first}{wire_option}\n\
+             Ctrl-C stops it.\n"
+        )
+    }
+}
