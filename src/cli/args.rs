@@ -1,5 +1,6 @@
 //! The command line as clap sees it: every option with its default, its range and its help.
 
+pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod config;
 pub(super) mod crawl;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use self::backup::{BackupArgs, RestoreArgs};
 use self::check::CheckArgs;
 use self::config::ConfigArgs;
 use self::crawl::CrawlArgs;
@@ -75,6 +77,12 @@ pub(super) enum Command {
     /// Run a network of its own on this machine until Ctrl-C
     #[command(after_help = include_str!("help/testnet.txt"))]
     Testnet(TestnetArgs),
+    /// Copy the store of a node to a file, also while the node runs
+    #[command(after_help = include_str!("help/backup.txt"))]
+    Backup(BackupArgs),
+    /// Make a folder for a node from a backup
+    #[command(after_help = include_str!("help/restore.txt"))]
+    Restore(RestoreArgs),
     /// Check a file of settings, or print all settings with their meaning and source
     #[command(after_help = include_str!("help/config.txt"))]
     Config(ConfigArgs),

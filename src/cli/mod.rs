@@ -2,6 +2,7 @@
 //! [`Node`](crate::actors::node::Node) as any application.
 
 mod args;
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -87,6 +88,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Check(args) => check::run(args).await,
             Command::Crawl(args) => crawl::run(args, cli.logging.quiet).await,
             Command::Testnet(args) => testnet::run(args, program).await,
+            Command::Backup(args) => backup::backup(args).await,
+            Command::Restore(args) => backup::restore(args).await,
             Command::Config(args) => config::run(args).await,
             Command::Completions(args) => shell::completions(args).await,
             Command::Man(args) => shell::man(args).await,

@@ -112,6 +112,7 @@ impl Disk {
     pub(super) fn open(&mut self, checked: bool) -> Result<(), Failure> {
         self.close();
         let medium = &mut self.medium;
+        medium.await_backup();
         self.database = Some(caught(|| with_tables(medium.open(checked)?))?);
         Ok(())
     }
@@ -130,7 +131,8 @@ impl Disk {
     }
 
     /// Writes `batch` as a whole or not at all. After a failure it is unknown which, and it has to be opened again.
-    pub(super) fn write(&self, batch: &Batch, durable: bool) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &Batch, durable: bool) -> Result<(), Failure> {
+        self.medium.await_backup();
         let database = self.database()?;
         caught(|| -> Result<(), redb::Error> {
             let mut transaction = database.begin_write()?;

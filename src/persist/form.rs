@@ -81,6 +81,11 @@ pub(super) fn unseal<'a, T: Deserialize<'a>>(name: &[u8], bytes: &'a [u8]) -> Re
     }
 }
 
+/// Whether `bytes`, which [`unseal`] has read, are of an earlier form than the one that is written.
+pub(super) fn is_earlier(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|version| *version < VERSION)
+}
+
 /// `record` as it is stored under its key.
 pub(super) fn encode(record: &StoredRecord, age: &Age, now: &Moment) -> Vec<u8> {
     let form = RecordForm {

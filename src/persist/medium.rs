@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
+use super::gate::Gate;
+
 /// The file in a store's folder.
 pub const STORE_FILE: &str = "store.redb";
 /// A store's file is for its owner alone.
@@ -29,6 +31,8 @@ pub(super) trait Medium: Send {
     fn open(&mut self, checked: bool) -> Result<Database, DatabaseError>;
     /// Puts the database out of the way, so that the next one opened is empty. Says where it is now.
     fn set_aside(&mut self) -> io::Result<String>;
+    /// Waits while a backup copies the database. It is called before each write.
+    fn await_backup(&mut self) {}
     /// Whether the database that was opened first, or since one was set aside, is still the one that is opened here.
     fn is_in_place(&self) -> bool {
         true
@@ -49,12 +53,13 @@ pub(super) struct StoreFile {
     path: PathBuf,
     /// The file that was opened, unless it was set aside: no other one may take its place.
     opened: Option<(u64, u64)>,
+    gate: Gate,
 }
 
 impl StoreFile {
     /// The file in `folder`, which exists.
     pub(super) fn new(folder: &Path) -> Self {
-        Self { path: folder.join(STORE_FILE), opened: None }
+        Self { path: folder.join(STORE_FILE), opened: None, gate: Gate::default() }
     }
 
     fn aside(&self, number: usize) -> PathBuf {
@@ -102,6 +107,12 @@ impl Medium for StoreFile {
             tracing::warn!(file = %aside.display(), %error, "others may be able to read a damaged store");
         }
         Ok(aside.display().to_string())
+    }
+
+    fn await_backup(&mut self) {
+        if let Some(folder) = self.path.parent() {
+            self.gate.pass(folder);
+        }
     }
 
     fn is_in_place(&self) -> bool {

@@ -12,8 +12,10 @@
 //! # }
 //! ```
 
+mod backup;
 mod disk;
 mod form;
+mod gate;
 mod measures;
 mod medium;
 mod occupied;
@@ -28,6 +30,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupError, Saved, backup, restore};
 pub use disk::Failure;
 #[doc(hidden)]
 pub use form::trial;

@@ -64,13 +64,23 @@ impl Worker {
         let mark: Option<Mark> = self.read_note(MARK)?;
         let id: Option<[u8; 20]> = self.read_note(NODE_ID)?;
         let peers: Option<Vec<PeerForm>> = self.read_note(PEERS)?;
+        let mut earlier_notes = false;
+        for name in [NODE_ID, PEERS] {
+            earlier_notes |= self.disk.note(name)?.is_some_and(|note| form::is_earlier(&note));
+        }
         self.age = Age::since(mark.as_ref(), &now);
         let age = mark.is_some().then_some(&self.age);
         self.outstanding.unusable.clear();
         let (mut damaged, mut first, mut later) = (0, None::<Damage>, None);
+        let mut earlier = BTreeSet::new();
         let (shared, unusable) = (&self.shared, &mut self.outstanding.unusable);
         let read = self.disk.records(|key, bytes| match form::decode(key, bytes, age, &now) {
-            Ok(record) => drop(shared.lock().records.insert(record.key.clone(), record)),
+            Ok(record) => {
+                if form::is_earlier(bytes) {
+                    earlier.insert(record.key.clone());
+                }
+                shared.lock().records.insert(record.key.clone(), record);
+            }
             Err(Damage::Later(form)) => later = Some(form),
             Err(why) => {
                 damaged += 1;
@@ -93,6 +103,11 @@ impl Worker {
         if mark.is_none() {
             // Their times count from an age that is lost.
             self.outstanding.unsure = shadow.records.keys().cloned().collect();
+        }
+        if !earlier.is_empty() || earlier_notes {
+            tracing::info!(records = earlier.len(), "the store is of an earlier form: it is written anew");
+            self.outstanding.unsure.append(&mut earlier);
+            self.outstanding.recollection.get_or_insert_with(|| shadow.recollection.clone());
         }
         read
     }

@@ -166,7 +166,7 @@ impl DiskStore {
 }
 
 /// Makes `folder`, with those above it, for its owner alone, or warns where others can read what is there.
-fn make(folder: &Path) -> io::Result<()> {
+pub(super) fn make(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

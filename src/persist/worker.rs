@@ -253,7 +253,7 @@ impl Worker {
     }
 
     /// Writes `changes` and what is outstanding in one transaction.
-    pub(super) fn write_once(&self, changes: &[Change], durable: bool) -> Result<(), Failure> {
+    pub(super) fn write_once(&mut self, changes: &[Change], durable: bool) -> Result<(), Failure> {
         let batch = self.outstanding.batch(changes, &self.shared.lock(), &self.age, &self.clock.now());
         self.disk.write(&batch, durable)
     }

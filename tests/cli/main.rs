@@ -1,6 +1,7 @@
 //! The `kad` binary as a person or a script meets it: processes, what they print, and their exit codes.
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod backups;
 mod clients;
 mod files;
 mod limits;

@@ -1,5 +1,6 @@
 //! The store on disk: what every store owes, what outlives the process, and what it does when its disk fails.
 
+mod backup;
 mod damage;
 mod failures;
 mod laws;

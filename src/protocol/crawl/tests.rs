@@ -37,7 +37,9 @@ impl World {
             let mut known: Vec<Peer> = all.iter().filter(|peer| peer.id != own).copied().collect();
             known.sort_by_key(|peer| peer.id.distance(&own));
             let far = known.split_off(known.len().min(20));
-            known.extend(far.into_iter().enumerate().filter(|(n, _)| (n + number) % 8 == 0).map(|(_, peer)| peer));
+            known.extend(
+                far.into_iter().enumerate().filter(|(n, _)| (n + number).is_multiple_of(8)).map(|(_, peer)| peer),
+            );
             known
         });
         known.sort_by_key(|peer| peer.id.distance(&target));

@@ -1,0 +1,55 @@
+//! `kad backup` and `kad restore`, beside a node that runs.
+
+use std::fs;
+
+use serde_json::Value as Json;
+
+use super::process::{Node, code, kad, stderr};
+
+#[test]
+fn a_running_node_is_saved_and_the_restored_one_goes_on_with_its_id_and_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, file, again) = (path("data"), path("kad.backup"), path("again"));
+    let mut node = Node::start("json", &["--data-dir", &data]);
+    node.ok(&["set", "k", "v"]);
+    let output = kad(&["backup", &data, &file]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        code(&output) == 0
+            && said.starts_with(&format!("Saved {data} to {file}: 1 value (0 published) of node {}", node.id)),
+        "{said}{}",
+        stderr(&output)
+    );
+    node.ok(&["set", "later", "v"]);
+    let output = kad(&["restore", &file, &data]).output().unwrap();
+    assert!(code(&output) == 73 && stderr(&output).contains("already"), "{}", stderr(&output));
+    node.process.child.kill().unwrap();
+    node.process.child.wait().unwrap();
+    let output = kad(&["restore", &file, &again, "--json"]).output().unwrap();
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["values"], &json["node_id"]), (&1.into(), &node.id.as_str().into()));
+    let restored = Node::start("json", &["--data-dir", &again]);
+    assert_eq!(restored.id, node.id);
+    assert_eq!(restored.ok(&["get", "k"]), b"v");
+    assert_eq!(code(&restored.run(&["get", "later"])), 1);
+}
+
+#[test]
+fn what_cannot_be_saved_or_restored_is_said_with_what_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, file) = (path("data"), path("file"));
+    let output = kad(&["backup", &data, &file]).output().unwrap();
+    assert!(code(&output) == 66 && stderr(&output).contains("there is no store at"), "{}", stderr(&output));
+    assert_eq!(code(&kad(&["restore", &file, &data]).output().unwrap()), 66);
+    fs::write(&file, "no store").unwrap();
+    let output = kad(&["restore", &file, &data]).output().unwrap();
+    assert!(code(&output) == 73 && stderr(&output).contains("cannot be used"), "{}", stderr(&output));
+    drop(Node::start("json", &["--data-dir", &data]));
+    let output = kad(&["backup", &data, dir.path().to_str().unwrap()]).output().unwrap();
+    assert!(code(&output) == 2 && stderr(&output).contains("name another file"), "{}", stderr(&output));
+    assert_eq!(code(&kad(&["backup", &data, &format!("{data}/store.redb")]).output().unwrap()), 2);
+    let output = kad(&["backup", &data, "/nowhere/file"]).output().unwrap();
+    assert!(code(&output) == 73 && stderr(&output).contains("/nowhere/file"), "{}", stderr(&output));
+}
