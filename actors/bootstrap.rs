@@ -128,8 +128,9 @@ pub enum ContactFailure {
         /// The id of both.
         id: NodeId,
     },
-    /// It was not asked: too many queries are in flight, or the network takes no more.
-    #[error("not asked: too many queries are in flight")]
+    /// It was not asked: too many queries are in flight, the network takes no more, or the settings `deny` or `max_send_rate`
+    /// forbid it.
+    #[error("not asked: too many queries are in flight, or a setting (deny, max_send_rate) forbids it")]
     NotAsked,
 }
 

@@ -87,6 +87,8 @@ counters! {
     Blocked => "kad_dropped_total", "blocked";
     /// Dropped: its source address cannot be answered.
     BadSource => "kad_dropped_total", "bad_source";
+    /// Dropped: its source address is in the `deny` list.
+    Denied => "kad_dropped_total", "denied";
     /// Dropped: news of a stranger for a routing table that does not keep up; the query itself is answered.
     NewsFull => "kad_dropped_total", "news_full";
     /// Dropped: an answer from an address that was not asked, for queries that do not keep up.
@@ -105,6 +107,8 @@ counters! {
     OverBudget => "kad_dropped_total", "over_budget";
     /// Dropped: the socket's queue to the network is full.
     OutboxFull => "kad_dropped_total", "outbox_full";
+    /// Dropped: an answer beyond `max_send_rate`.
+    AnswerOverRate => "kad_dropped_total", "send_rate";
     /// Dropped: the system refused to send it.
     SendFailed => "kad_dropped_total", "send_failed";
     /// Dropped: it cannot be encoded.
@@ -121,6 +125,10 @@ counters! {
     QueryRefused => "kad_refused_total", "query";
     /// Refused: a query to an address that has left enough of them unanswered.
     NotAskedAgain => "kad_refused_total", "unanswered";
+    /// Refused: a query to an address in the `deny` list.
+    QueryDenied => "kad_refused_total", "denied";
+    /// Refused: a query beyond `max_send_rate`.
+    QueryOverRate => "kad_refused_total", "send_rate";
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
     /// Refused: a new peer beyond the bound, which receives no copies.

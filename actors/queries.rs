@@ -116,6 +116,10 @@ impl Queries {
     /// Sends a query, or says at once that it does not go.
     fn begin(&mut self, request: Request, waiting: Waiting, now: Instant) {
         let (to, asked) = (waiting.to, waiting.id);
+        if self.shared.config.limits.deny.contains(&to.ip()) {
+            self.shared.counters.count(Counter::QueryDenied);
+            return waiting.report(QueryResult::Failed(Failed::Unsent));
+        }
         let id = QueryId::from_u64(self.entropy.next_u64());
         let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by };
         let kind = request.name();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::Context as TaskContext;
 
 use actix::Supervised;
+use kademlia_dynamic::protocol::admission::{Outbound, SendRate};
 use kademlia_dynamic::protocol::lru::Lru;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Response, Sender};
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
@@ -52,6 +53,7 @@ pub struct Socket {
     /// peer would see this node at an address that it does not know.
     asked_at: Lru<SocketAddr, IpAddr>,
     outbox: VecDeque<Datagram>,
+    rate: SendRate,
     losses: Losses,
 }
 
@@ -65,6 +67,16 @@ struct Losses {
     logged: LogLimit,
 }
 
+/// What an answer is for the rate of all bytes.
+fn weight(body: &Body) -> Outbound {
+    match body {
+        Body::Response(Response::Pong | Response::Set { .. } | Response::SetCached | Response::CheckStore { .. }) => {
+            Outbound::ShortAnswer
+        }
+        _ => Outbound::Answer,
+    }
+}
+
 impl Socket {
     pub(crate) fn new(shared: &Rc<Shared>, transport: Rc<dyn Transport>) -> Self {
         let losses = Losses { reported: transport.lost().is_some(), ..Losses::default() };
@@ -75,6 +87,7 @@ impl Socket {
             priority: PriorityPath::default(),
             asked_at: Lru::new(MAX_ASKED_AT),
             outbox: VecDeque::new(),
+            rate: SendRate::new(shared.config.limits.max_send_rate),
             losses,
         }
     }
@@ -83,15 +96,21 @@ impl Socket {
         self.shared.counters.turned_away(counter, from, why, clock::now());
     }
 
-    /// Puts a datagram on its way, if there is room.
-    fn send(&mut self, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
-        let room = self.outbox.len() < OUTBOX;
-        if room {
+    /// Puts a datagram on its way, if there is room, and the rate of all bytes permits it.
+    fn send(&mut self, what: Outbound, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
+        if self.outbox.len() >= OUTBOX {
+            self.turn_away(Counter::OutboxFull, addr, &"the network takes no more");
+            return false;
+        }
+        let admitted = self.rate.admits(what, payload.len(), &addr, clock::now());
+        if admitted {
             self.outbox.push_back(Datagram { addr, local, payload });
         } else {
-            self.turn_away(Counter::OutboxFull, addr, &"the network takes no more");
+            let query = what == Outbound::Query;
+            let counter = if query { Counter::QueryOverRate } else { Counter::AnswerOverRate };
+            self.turn_away(counter, addr, &"max_send_rate is used up");
         }
-        room
+        admitted
     }
 
     /// The message that carries `response`.
@@ -120,6 +139,10 @@ impl Socket {
         for Datagram { addr: from, local, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {
                 self.turn_away(Counter::BadSource, from, &"its source cannot be answered");
+                continue;
+            }
+            if self.shared.config.limits.deny.contains(&from.ip()) {
+                self.shared.counters.count(Counter::Denied);
                 continue;
             }
             if let Some(local) = local {
@@ -204,7 +227,7 @@ impl Receive<TransmitQuery> for Socket {
             Ok(payload) => {
                 // Where the peer reached us last may be forged, or a way that is gone: a second send takes the system's choice.
                 let local = self.asked_at.get(&query.to).copied().filter(|_| !query.again);
-                self.send(query.to, local, payload)
+                self.send(Outbound::Query, query.to, local, payload)
             }
             Err(error) => {
                 self.turn_away(Counter::NotEncodable, query.to, &error);
@@ -235,8 +258,9 @@ impl Receive<TransmitAnswer> for Socket {
         match self.shared.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
                 tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
-                self.shared.counters.count(Counter::Answered);
-                self.send(to.addr, to.local, payload);
+                if self.send(weight(&message.body), to.addr, to.local, payload) {
+                    self.shared.counters.count(Counter::Answered);
+                }
             }
             Ok(payload) => {
                 let Body::Response(response) = message.body else { return };
@@ -258,8 +282,9 @@ impl Receive<TransmitAnswer> for Socket {
 
 impl Receive<TransmitEncoded> for Socket {
     fn receive(&mut self, held: TransmitEncoded, _: &mut Self::Context) {
-        self.shared.counters.count(Counter::Answered);
-        self.send(held.to, held.local, held.payload);
+        if self.send(Outbound::Answer, held.to, held.local, held.payload) {
+            self.shared.counters.count(Counter::Answered);
+        }
     }
 }
 

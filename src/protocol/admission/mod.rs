@@ -7,6 +7,7 @@
 //! included, and none of its writes takes effect (docs/wire.md, 9.2).
 
 mod budgets;
+mod outbound;
 mod rates;
 mod tokens;
 mod unverified;
@@ -22,6 +23,7 @@ use super::message::{TOKEN_VERSION, Token};
 use super::peer::{canonical, host};
 use budgets::Budgets;
 pub use budgets::{HOST_BUDGET, HOST_BUDGET_REFILL, MAX_BUDGETS};
+pub use outbound::{Outbound, SendRate};
 pub use rates::{Admitted, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use rates::{Rate, Rates};
 pub use tokens::{TOKEN_EPOCH, Tokens};

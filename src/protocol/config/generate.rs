@@ -69,7 +69,7 @@ macro_rules! settings {
                         (json::<written!($kind)>(low), json::<written!($kind)>(high))
                     })))?,
                     default: json::<written!($kind)>(Self::DEFAULT.$group.$name),
-                    value: json::<written!($kind)>(self.$group.$name),
+                    value: json::<written!($kind)>(Clone::clone(&self.$group.$name)),
                 });)*)*
                 rows
             }
@@ -97,7 +97,7 @@ macro_rules! settings {
         impl Serialize for Config {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(Some([$($(stringify!($name),)*)*].len()))?;
-                $($(map.serialize_entry(stringify!($name), &<written!($kind)>::from(self.$group.$name))?;)*)*
+                $($(map.serialize_entry(stringify!($name), &<written!($kind)>::from(Clone::clone(&self.$group.$name)))?;)*)*
                 map.end()
             }
         }

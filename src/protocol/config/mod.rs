@@ -1,5 +1,6 @@
 //! Every setting of a node, in groups. Each is one row of the table in `table.rs`.
 
+mod deny;
 mod error;
 mod generate;
 mod policy;
@@ -12,6 +13,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use deny::{DenyList, IpPrefix, MAX_DENIED, ParsePrefixError};
 pub use error::ConfigError;
 pub use policy::{AppliesTo, PublisherConflict};
 #[cfg(feature = "cli")]

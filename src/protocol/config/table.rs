@@ -7,6 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::deny::DenyList;
 use super::error::{ConfigError, within};
 use super::generate::{settings, written};
 use super::policy::{AppliesTo, PublisherConflict};
@@ -16,6 +17,9 @@ use super::span::Span;
 
 /// The largest UDP payload over IPv4 (docs/wire.md, 6).
 pub const MAX_DATAGRAM: usize = 65_507;
+
+/// With less a node could not even look for its neighbours.
+const MIN_SEND_RATE: u64 = 10_000;
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -125,6 +129,13 @@ settings! {
     limits: LimitsConfig {
         /// Datagrams that are taken in and not yet handled. The next one is dropped and counted.
         max_dispatches: usize = 64, in 1..=65_536, "datagrams";
+        /// Addresses that this node has nothing to do with: what comes from there is dropped and counted, and no query goes there,
+        /// also where other nodes, contacts or an earlier run name them. At most 10,000 prefixes.
+        deny: DenyList = DenyList::EMPTY;
+        /// All that is sent, with the headers of IP and UDP; what is not used is kept for one second. 0: there is no limit, and
+        /// any other is at least 10,000. Where it is reached, answers with peers or values are dropped first, from half of a
+        /// second's bytes on; then, from a quarter on, short answers; queries of this node only where none are left.
+        max_send_rate: u64 = 0, in 0..=1_000_000_000_000, "bytes a second";
         /// What the system is requested to buffer until it is read, which bridges the time that the node's thread waits for a
         /// processor: a small datagram counts some 800 bytes. What does not fit is dropped, answers to queries of this node
         /// included, and counted where the system reports it. The system may give less (Linux: `net.core.rmem_max`, often
@@ -193,6 +204,9 @@ impl Config {
     /// The first setting out of its range, with its value and the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.check_ranges()?;
+        if self.limits.max_send_rate > 0 {
+            within("max_send_rate", self.limits.max_send_rate, MIN_SEND_RATE..=1_000_000_000_000)?;
+        }
         within("min_cache_ttl", self.values.min_cache_ttl, ms(0)..=self.values.key_expiry)
     }
 }

@@ -16,6 +16,13 @@ fn an_error_names_the_value_and_the_range() {
 }
 
 #[test]
+fn a_rate_of_bytes_is_none_or_enough_to_live_on() {
+    let build = |bytes| Config::builder().max_send_rate(bytes).build();
+    assert!(build(0).is_ok() && build(10_000).is_ok());
+    assert!(build(9_999).unwrap_err().to_string().starts_with("max_send_rate is 9999, but must be within 10000..="));
+}
+
+#[test]
 fn a_short_expiry_shortens_the_default_cache_ttl_but_not_one_that_was_asked_for() {
     let short = Duration::from_secs(100);
     assert_eq!(Config::builder().key_expiry(short).build().unwrap().values.min_cache_ttl, short);

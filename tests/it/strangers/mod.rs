@@ -7,6 +7,7 @@ mod conflict;
 mod endless;
 mod forged;
 mod metered;
+mod operators;
 mod participants;
 mod pings;
 mod quorum;
