@@ -218,6 +218,8 @@ mod tests {
         assert!(both.len() == 1 && both[0].1.contains("key_expiry"), "{both:?}");
         let (_, both) = check("ephemeral = true\ndata_dir = '/d'");
         assert!(both.len() == 1 && both[0].1.contains("exclude each other"), "{both:?}");
+        let (count, syntax) = check("k = \n");
+        assert!(count == 0 && syntax.len() == 1 && syntax[0].1.starts_with("in FILE: "), "{syntax:?}");
         assert!(effective::check(Path::new("/nowhere/kad.toml")).is_err());
     }
 }

@@ -64,8 +64,8 @@ fn bind(addr: SocketAddr) -> Result<UdpTransport, Failure> {
 /// A bar on standard error, if that is a terminal.
 fn progress(quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} nodes asked, {msg}, {elapsed}");
-    ProgressBar::with_draw_target(Some(0), target).with_style(style.expect("the template is one"))
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} nodes asked, {msg} answered, {elapsed}");
+    ProgressBar::with_draw_target(Some(0), target).with_style(style.expect("the template is one")).with_message("0")
 }
 
 /// A crawl over a socket.
@@ -111,7 +111,7 @@ impl Crawler {
         let counts = self.crawl.counts();
         self.progress.set_length(self.crawl.known() as u64);
         self.progress.set_position((counts.answered + counts.silent) as u64);
-        self.progress.set_message(format!("{} answered", counts.answered));
+        self.progress.set_message(counts.answered.to_string());
     }
 
     async fn ask(&self, CrawlQuery { to, id, asked, target, token }: CrawlQuery) {
@@ -135,7 +135,7 @@ impl Crawler {
             match body {
                 // So that it sends whole answers: an address proves itself by a pong. Others are not answered.
                 Body::Request(Request::Ping) if self.crawl.knows(&from) => {
-                    self.send(from, id, None, token, Body::Response(Response::Pong)).await;
+                    self.send(from, id, None, None, Body::Response(Response::Pong)).await;
                 }
                 Body::Response(Response::FindNode { peers }) => {
                     let answer = CrawlAnswer { from, id, sender: sender.id, version, token, peers: &peers };

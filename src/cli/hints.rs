@@ -11,6 +11,12 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("find-node", &["lookup", "find_node"]),
     ("node", &["start", "run", "serve", "server", "daemon"]),
     ("health", &["holders"]),
+    ("crawl", &["scan", "walk", "map"]),
+    ("testnet", &["devnet", "demo", "network"]),
+    ("backup", &["save", "dump", "export"]),
+    ("restore", &["import", "load"]),
+    ("config", &["settings"]),
+    ("man", &["manual"]),
 ];
 
 /// Our options, and what other programs call them.

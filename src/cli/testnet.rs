@@ -127,7 +127,7 @@ impl Network {
              Try from another terminal:\n  \
                {program} set greeting \"hello\"{client}\n  \
                {program} get greeting --bootstrap {last}{wire_option}\n  \
-               {program} crawl --bootstrap {first}{wire_option}\n  \
+               {program} crawl{client}\n  \
                {program} node --listen 127.0.0.1:0 --bootstrap {first}{wire_option}\n\
              Ctrl-C stops it.\n"
         )

@@ -25,4 +25,5 @@ mod suspend;
 mod thousand_nodes;
 mod unsupported_values;
 mod values;
+mod versions;
 mod wire_vectors;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{WIRES, one_of, timeout};
+use super::values::{DEFAULT_ADDR, WIRES, one_of, timeout};
 use crate::cli::contact::Contact;
 use crate::protocol::codec::Codec;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CrawlArgs {
     /// A node of the network, to begin at; may be repeated
-    #[arg(long, value_name = "HOST:PORT", required = true)]
+    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDR)]
     pub(in crate::cli) bootstrap: Vec<Contact>,
     /// How messages are encoded: the same as the network's nodes
     #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = one_of::<Codec>(WIRES))]

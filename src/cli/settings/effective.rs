@@ -73,7 +73,10 @@ pub(in crate::cli) fn config_of(set: &[(String, String)]) -> Result<Config, Fail
 /// How many settings the file at `path` has, and what is wrong with it, in the order of its lines.
 pub(in crate::cli) fn check(path: &Path) -> Result<(usize, Vec<Mistake>), Failure> {
     let text = contents(path)?;
-    let layer = Layer::of_file(path, &text)?;
+    let layer = match Layer::of_file(path, &text) {
+        Ok(layer) => layer,
+        Err(failure) => return Ok((0, vec![Mistake { line: None, text: failure.to_string() }])),
+    };
     let fault = |layer: Layer| read(&merged(vec![layer])).and_then(|(options, _)| options.check_folder()).err();
     let mut mistakes: Vec<Mistake> = Vec::new();
     for name in layer.names() {

@@ -21,6 +21,7 @@ pub struct IpPrefix {
 
 /// The text is no prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParsePrefixError {
     /// It has another form.
     #[error("{0:?} is no prefix: write 192.0.2.0/24, 2001:db8::/32 or an address")]
