@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::args::crawl::CrawlArgs;
@@ -12,7 +12,7 @@ use super::client::{bind_for, silence};
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{columns, human, list, nodes};
-use super::{output, stderr};
+use super::{output, progress, stderr};
 use crate::actors::clock::SystemEntropy;
 use crate::actors::outcome::Error;
 use crate::actors::socket::transport::{Datagram, Sent, Transport};
@@ -30,9 +30,10 @@ pub(super) async fn run(args: CrawlArgs, quiet: bool) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let CrawlArgs { bootstrap, wire, rate, max_nodes, timeout, json } = args;
     let limits = CrawlLimits { rate, max_nodes: max_nodes as usize };
+    let template = "{bar:30} {pos} of {len} nodes asked, {msg} answered, {elapsed}";
+    let progress = progress::bar(template, 0, quiet).with_message("0");
     let begun = Instant::now();
-    let mut crawler =
-        Crawler { transport: bind(bind_for(&bootstrap))?, wire, crawl: Crawl::new(limits), progress: progress(quiet) };
+    let mut crawler = Crawler { transport: bind(bind_for(&bootstrap))?, wire, crawl: Crawl::new(limits), progress };
     let stopped_by = tokio::select! {
         biased;
         _ = signals.next() => Some("signal"),
@@ -59,13 +60,6 @@ fn bind(addr: SocketAddr) -> Result<UdpTransport, Failure> {
         bound => bound,
     };
     bound.map_err(|source| Error::Bind { addr, source }.into())
-}
-
-/// A bar on standard error, if that is a terminal.
-fn progress(quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} nodes asked, {msg} answered, {elapsed}");
-    ProgressBar::with_draw_target(Some(0), target).with_style(style.expect("the template is one")).with_message("0")
 }
 
 /// A crawl over a socket.

@@ -22,6 +22,7 @@ mod node;
 mod output;
 mod ping;
 mod printable;
+mod progress;
 mod saving;
 mod service;
 mod set;
@@ -73,9 +74,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     stderr::take_panics();
-    // `kad node` starts its log itself: the format is a setting.
-    if !matches!(cli.command, Command::Node(_)) {
-        logging::start(&cli.logging, LogFormat::Text, "warn");
+    match cli.command {
+        // It starts its log itself: the format is a setting.
+        Command::Node(_) => {}
+        // What its many nodes warn of, as they start all at once, is none of a user's business.
+        Command::Testnet(_) => logging::start(&cli.logging, LogFormat::Text, "error"),
+        _ => logging::start(&cli.logging, LogFormat::Text, "warn"),
     }
     ExitCode::from(conclude(async {
         match cli.command {
@@ -87,7 +91,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::FindNode(args) => find_node::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Crawl(args) => crawl::run(args, cli.logging.quiet).await,
-            Command::Testnet(args) => testnet::run(args, program).await,
+            Command::Testnet(args) => testnet::run(args, cli.logging.quiet, program).await,
             Command::Backup(args) => backup::backup(args).await,
             Command::Restore(args) => backup::restore(args).await,
             Command::Config(args) => config::run(args).await,

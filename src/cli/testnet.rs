@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use super::args::testnet::TestnetArgs;
 use super::failure::{Exit, Failure};
 use super::settings::effective;
 use super::signals::Signals;
-use super::{data_dir, output};
+use super::{data_dir, output, progress};
 use crate::actors::limits::{self, Needs};
 use crate::actors::node::Node;
 use crate::actors::outcome::Error;
@@ -28,7 +29,7 @@ const NODE_MEMORY: u64 = 1 << 20;
 /// How long the nodes may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(args: TestnetArgs, program: &str) -> Result<(), Failure> {
+pub(super) async fn run(args: TestnetArgs, quiet: bool, program: &str) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let count = args.nodes as usize;
     let needs = Needs {
@@ -38,11 +39,13 @@ pub(super) async fn run(args: TestnetArgs, program: &str) -> Result<(), Failure>
     limits::check(needs).map_err(|limit| Failure::from(Error::from(limit)))?;
     let config = effective::config_of(&args.set)?;
     let first = data_dir::address(&args.listen).await?;
+    let progress = progress::bar("{bar:30} {pos} of {len} nodes started, {elapsed}", args.nodes.into(), quiet);
     let nodes = tokio::select! {
         biased;
         _ = signals.next() => return Ok(()),
-        nodes = on_a_thread(first, args.wire, config, count) => nodes?,
+        nodes = on_a_thread(first, args.wire, config, progress.clone()) => nodes?,
     };
+    progress.finish_and_clear();
     // A dashboard of the network belongs to `nodes[0]`: it is to begin here, and its address to be printed below.
     let network = Network::of(&nodes, args.wire);
     output::print(if args.json { output::json(&network) + "\n" } else { network.text(program) }).await?;
@@ -61,12 +64,18 @@ pub(super) async fn run(args: TestnetArgs, program: &str) -> Result<(), Failure>
     }
 }
 
-/// Starts `count` nodes on one thread of their own, of which the first listens at `first`; the others join through it.
-async fn on_a_thread(first: SocketAddr, wire: Codec, config: Config, count: usize) -> Result<Vec<Node>, Failure> {
+/// Starts as many nodes as `progress` is long, on one thread of their own. The first listens at `first`, and the others join
+/// through it.
+async fn on_a_thread(
+    first: SocketAddr,
+    wire: Codec,
+    config: Config,
+    progress: ProgressBar,
+) -> Result<Vec<Node>, Failure> {
     let (ready, started) = oneshot::channel();
     let body = move || {
         actix::System::new().block_on(async move {
-            let _ = ready.send(start(first, wire, config, count).await);
+            let _ = ready.send(start(first, wire, config, &progress).await);
             // The nodes live for as long as the process.
             std::future::pending::<()>().await;
         });
@@ -77,16 +86,17 @@ async fn on_a_thread(first: SocketAddr, wire: Codec, config: Config, count: usiz
     started.map_err(data_dir::cannot_start)
 }
 
-async fn start(first: SocketAddr, wire: Codec, config: Config, count: usize) -> Result<Vec<Node>, Error> {
+async fn start(first: SocketAddr, wire: Codec, config: Config, progress: &ProgressBar) -> Result<Vec<Node>, Error> {
     // All of them stop at once: there is no other node to take what they hold.
     let mut config = config;
     config.values.hand_off_time = Duration::ZERO;
-    let mut nodes: Vec<Node> = Vec::with_capacity(count);
-    for number in 0..count {
+    let mut nodes: Vec<Node> = Vec::new();
+    for number in 0..progress.length().unwrap_or(0) {
         let addr = if number == 0 { first } else { SocketAddr::new(first.ip(), 0) };
         let contact = nodes.first().map(|node| super::watchdog::reach(node.local_addr()));
         let builder = Node::builder().bind(addr).codec(wire).config(config.clone()).bootstrap(contact);
         nodes.push(builder.require_bootstrap(number > 0).start_local().await?);
+        progress.inc(1);
     }
     Ok(nodes)
 }
