@@ -6,3 +6,5 @@ mod manager;
 mod persistence;
 #[path = "../process/mod.rs"]
 mod running;
+#[cfg(unix)]
+mod unit;
