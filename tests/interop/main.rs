@@ -36,6 +36,7 @@ mod joins;
 mod keeping;
 mod legacy;
 mod messages;
+mod migrating;
 #[path = "../fuzzing/mutator.rs"]
 mod mutator;
 mod our_messages;
