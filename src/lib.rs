@@ -29,6 +29,10 @@
 //!
 //! | for | see |
 //! |---|---|
+#![cfg_attr(
+    all(feature = "persist", feature = "sim"),
+    doc = "| a guide: first steps, actors, embedding, tests, tuning, security | [`guide`] |"
+)]
 //! | a running node | [`Node`], [`NodeBuilder`] and their methods |
 //! | its settings, their defaults and ranges | [`Config`] |
 //! | how requests end | [`SetOutcome`], [`GetOutcome`], [`Error`], and [`actors::outcome`] for the others |
@@ -63,9 +67,12 @@ extern crate self as kademlia_dynamic;
 #[path = "../actors/mod.rs"]
 pub mod actors;
 mod causes;
+// Only text: it has no code to compile but that of its examples.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(any(doc, doctest), feature = "persist", feature = "sim"))]
+pub mod guide;
 #[cfg(feature = "persist")]
 pub mod persist;
 pub mod protocol;
@@ -112,3 +119,8 @@ pub use actors::{
 #[cfg(all(doctest, feature = "persist", feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The program that replaces one for the Python package.
+#[cfg(all(doctest, feature = "node"))]
+#[doc = include_str!("../docs/migrating.md")]
+struct Migrating;

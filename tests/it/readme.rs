@@ -65,14 +65,22 @@ fn anchors(page: &str) -> Vec<String> {
 #[test]
 fn every_link_leads_to_a_file_that_exists_and_to_a_heading_that_it_has() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("http")) {
-        let (file, heading) = target.split_once('#').map_or((target, None), |(file, heading)| (file, Some(heading)));
-        let file = root.join(if file.is_empty() { "README.md" } else { file });
-        assert!(file.exists(), "the README links to {target}, which is not there");
-        if let Some(heading) = heading {
-            let headings = anchors(&std::fs::read_to_string(file).unwrap());
-            assert!(headings.iter().any(|anchor| anchor == heading), "no heading makes the anchor of {target}");
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/migrating.md", "docs/operations.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (file, heading) =
+                target.split_once('#').map_or((target, None), |(file, heading)| (file, Some(heading)));
+            let file =
+                root.join(page).with_file_name(if file.is_empty() { page.rsplit('/').next().unwrap() } else { file });
+            assert!(file.exists(), "{page} links to {target}, which is not there");
+            if let Some(heading) = heading {
+                let headings = anchors(&std::fs::read_to_string(file).unwrap());
+                assert!(
+                    headings.iter().any(|anchor| anchor == heading),
+                    "{page}: no heading makes the anchor of {target}"
+                );
+            }
         }
     }
 }
@@ -168,16 +176,18 @@ fn every_section_of_the_specification_that_the_code_cites_exists() {
 }
 
 #[test]
-fn every_path_that_the_guide_for_contributors_names_exists() {
+fn every_path_that_the_guides_for_contributors_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if !root.join(".ci").exists() {
         return; // The published package leaves out some of the folders.
     }
-    let guide = std::fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
-    let prose: String = guide.split("```").step_by(2).collect();
-    let paths: Vec<&str> = prose.split('`').skip(1).step_by(2).filter(|code| code.contains('/')).collect();
-    assert!(paths.len() > 20);
-    for path in paths {
-        assert!(root.join(path).exists(), "CONTRIBUTING.md names {path}, which is not there");
+    for name in ["CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let guide = std::fs::read_to_string(root.join(name)).unwrap();
+        let prose: String = guide.split("```").step_by(2).collect();
+        let paths: Vec<&str> = prose.split('`').skip(1).step_by(2).filter(|code| code.contains('/')).collect();
+        assert!(paths.len() > 20, "{name}");
+        for path in paths {
+            assert!(root.join(path).exists(), "{name} names {path}, which is not there");
+        }
     }
 }
