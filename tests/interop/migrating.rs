@@ -81,14 +81,14 @@ impl Script {
 }
 
 enum PhoneBook {
-    Before(Script),
+    Before(Box<Script>),
     After(Node),
 }
 
 impl PhoneBook {
     async fn start(before: bool, version: Version, ports: [u16; 2], entry: [&str; 2]) -> Self {
         if before {
-            PhoneBook::Before(Script::start(version, ports[0], ports[1], entry[0], entry[1]).await)
+            PhoneBook::Before(Box::new(Script::start(version, ports[0], ports[1], entry[0], entry[1]).await))
         } else {
             PhoneBook::After(start(ports[0], ports[1], entry[0], entry[1]).await.unwrap())
         }
