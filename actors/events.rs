@@ -33,6 +33,16 @@ pub enum Event {
         /// The peer that stored it.
         by: SocketAddr,
     },
+    /// This node published a value: a `set` of the application is committed here, and is being placed.
+    Published {
+        /// The key.
+        key: String,
+    },
+    /// This node no longer publishes a value: the application released its key.
+    Released {
+        /// The key.
+        key: String,
+    },
     /// Another node set another value for a key that this node published. Its publication has ended: the last writer
     /// wins.
     Superseded {
@@ -78,6 +88,11 @@ pub enum Event {
         /// The key.
         key: String,
     },
+    /// An actor panicked and is restarted.
+    Restarted {
+        /// Its name.
+        actor: &'static str,
+    },
     /// A lookup ended.
     LookupEnded {
         /// The id that was looked for.
@@ -92,7 +107,7 @@ pub enum Event {
 }
 
 macro_rules! kinds {
-    ($($kind:ident),* $(,)?) => {
+    ($($kind:ident = $name:literal, $group:ident;)*) => {
         /// The kinds of [`Event`], by which a subscription names those that it wants.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -106,6 +121,20 @@ macro_rules! kinds {
         impl EventKind {
             /// All kinds.
             pub const ALL: &[EventKind] = &[$(EventKind::$kind),*];
+
+            /// Its name, such as `peer_added`: what the field `event` of an event has.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(EventKind::$kind => $name,)*
+                }
+            }
+
+            /// What its events are about.
+            pub fn group(self) -> EventGroup {
+                match self {
+                    $(EventKind::$kind => EventGroup::$group,)*
+                }
+            }
         }
 
         impl Event {
@@ -120,22 +149,56 @@ macro_rules! kinds {
 }
 
 kinds!(
-    PeerAdded,
-    PeerRemoved,
-    Joined,
-    NetworkLost,
-    NetworkFound,
-    ValueStored,
-    Superseded,
-    Republished,
-    ReplicasLow,
-    Repaired,
-    Lost,
-    NoLongerPinned,
-    LookupEnded,
+    PeerAdded = "peer_added", Peers;
+    PeerRemoved = "peer_removed", Peers;
+    Joined = "joined", Peers;
+    NetworkLost = "network_lost", Peers;
+    NetworkFound = "network_found", Peers;
+    ValueStored = "value_stored", Values;
+    Published = "published", Values;
+    Released = "released", Values;
+    Superseded = "superseded", Values;
+    Republished = "republished", Values;
+    ReplicasLow = "replicas_low", Values;
+    Repaired = "repaired", Values;
+    Lost = "lost", Values;
+    NoLongerPinned = "no_longer_pinned", Values;
+    Restarted = "restarted", Restarts;
+    LookupEnded = "lookup_ended", Lookups;
 );
 
+/// What events are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum EventGroup {
+    /// Peers and the network.
+    Peers,
+    /// Values: stored, published, pinned.
+    Values,
+    /// Lookups.
+    Lookups,
+    /// Restarts of actors.
+    Restarts,
+}
+
+impl EventGroup {
+    /// Its name, such as `peers`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Values => "values",
+            Self::Lookups => "lookups",
+            Self::Restarts => "restarts",
+        }
+    }
+}
+
 impl EventKind {
+    /// The kinds that `name` means: one kind, or all of a group.
+    pub fn named(name: &str) -> impl Iterator<Item = EventKind> {
+        Self::ALL.iter().copied().filter(move |kind| kind.name() == name || kind.group().name() == name)
+    }
+
     /// A bit that is set for no other kind.
     pub(super) fn bit(self) -> u32 {
         1 << self as u32
@@ -164,5 +227,17 @@ mod tests {
         let bits = EventKind::ALL.iter().fold(0, |bits, kind| bits | kind.bit());
         assert_eq!(bits.count_ones() as usize, EventKind::ALL.len());
         assert_eq!(EventKind::ALL.last(), Some(&EventKind::LookupEnded));
+    }
+
+    #[test]
+    fn the_name_of_a_kind_is_that_in_its_events_and_a_group_names_all_of_its_kinds() {
+        let restarted = Event::Restarted { actor: "pins" };
+        assert_eq!(to_value(&restarted).unwrap(), json!({"event": restarted.kind().name(), "actor": "pins"}));
+        for event in [Event::NetworkLost, Event::Lost { key: "k".into() }, Event::Published { key: "k".into() }] {
+            assert_eq!(to_value(&event).unwrap()["event"], event.kind().name());
+        }
+        assert_eq!(EventKind::named("lookups").collect::<Vec<_>>(), [EventKind::LookupEnded]);
+        assert_eq!(EventKind::named("peer_added").collect::<Vec<_>>(), [EventKind::PeerAdded]);
+        assert_eq!((EventKind::named("peers").count(), EventKind::named("Peers").count()), (5, 0));
     }
 }

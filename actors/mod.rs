@@ -37,6 +37,8 @@ mod subscriptions;
 pub(crate) mod supervision;
 mod unreadable;
 mod value_store;
+pub mod watch;
+mod watches;
 mod wiring;
 
 /// The way that a node's datagrams take: the trait, and the UDP socket that implements it. A network in memory is another

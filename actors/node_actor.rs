@@ -17,22 +17,26 @@ use super::handling::Handler;
 use super::join_state::Contacts;
 use super::messages::{
     AfterSets, Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
-    DescribeTable, FindCopy, JoinNetwork, Leave, LookupKey, LookupResult, PinKey, ProbeStore, ReleaseKey, SetValue,
-    StartLookup, UnpinKey,
+    DescribeTable, FindCopy, JoinNetwork, Leave, LookupKey, LookupResult, MeasuredRoundTrips, PinKey, ProbeStore,
+    ReleaseKey, SelectKeys, SetValue, StartLookup, UnpinKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join};
 use super::operations::runner::Runner;
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome};
+use super::outcome::{
+    BootstrapOutcome, Error, FoundNodes, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome,
+};
 use super::reply::{Later, Reply};
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Pin, Ping, Probe, Release, Set,
-    Stop, Unpin,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, KeyPage, ListKeys, ListPeers, Pin,
+    Ping, Probe, Release, Set, Stop, TraceNodes, Unpin, WatchKeys,
 };
 use super::shared::{Shared, interrupted, within};
-use super::snapshot::{AdmissionSnapshot, Snapshot};
+use super::snapshot::{AdmissionSnapshot, KnownPeer, Snapshot};
 use super::supervision::StopReason;
 use super::value_store::{check_key, check_value};
+use super::watch::Watch;
+use super::watches::Watches;
 
 /// How much longer than it may take the handoff at the end is waited for.
 const GRACE: Duration = Duration::from_millis(250);
@@ -43,11 +47,12 @@ pub struct NodeActor {
     started: Instant,
     /// Whether it was asked to stop: new requests are refused.
     leaving: bool,
+    watches: Watches,
 }
 
 impl NodeActor {
     pub(crate) fn new(shared: &Rc<Shared>) -> Self {
-        Self { shared: shared.clone(), started: clock::now(), leaving: false }
+        Self { shared: shared.clone(), started: clock::now(), leaving: false, watches: Watches::default() }
     }
 
     fn patience(&self) -> Duration {
@@ -110,7 +115,7 @@ impl NodeActor {
         let (reply, receiver) = oneshot::channel();
         let answered = self.shared.answered(receiver, self.patience());
         Reply::of(async move {
-            let own_vote = match copy.0.await? {
+            let own_vote = match copy.0.await?.filter(|_| !options.fresh) {
                 // What is stored here needs no network.
                 Some(StoredCopy { value, ttl_left, .. }) if options.quorum == 1 => {
                     let (value, expires_in) = (Arc::unwrap_or_clone(value), Some(ttl_left));
@@ -189,6 +194,47 @@ impl Handler<Set> for NodeActor {
 impl Handler<FindNode> for NodeActor {
     fn handle(&mut self, find: FindNode, _: &mut Self::Context) -> Reply<Vec<Peer>> {
         self.admit(None, |node| Ok(node.look_up(LookupKey::Nodes(find.target), LookupResult::nearest)))
+    }
+}
+
+impl Handler<TraceNodes> for NodeActor {
+    fn handle(&mut self, find: TraceNodes, _: &mut Self::Context) -> Reply<FoundNodes> {
+        self.admit(None, |node| Ok(node.look_up(LookupKey::Nodes(find.target), LookupResult::traced_nodes)))
+    }
+}
+
+impl Handler<ListKeys> for NodeActor {
+    fn handle(&mut self, list: ListKeys, _: &mut Self::Context) -> Reply<KeyPage> {
+        let ListKeys { prefix, after, limit } = list;
+        let page = self.shared.handles.store.list(SelectKeys { prefix, after, limit });
+        let ender = self.shared.lifetime.ender();
+        Reply::of(async move { page.await.map_err(|_| interrupted(&ender)) })
+    }
+}
+
+impl Handler<ListPeers> for NodeActor {
+    fn handle(&mut self, _: ListPeers, _: &mut Self::Context) -> Reply<Vec<KnownPeer>> {
+        let (shared, ender) = (self.shared.clone(), self.shared.lifetime.ender());
+        Reply::of(async move {
+            let (handles, gone) = (&shared.handles, |_| interrupted(&ender));
+            let table = handles.table.describe(DescribeTable).await.map_err(gone)?;
+            let known =
+                table.buckets.iter().flat_map(|bucket| bucket.peers.iter().map(|peer| KnownPeer::new(bucket, peer)));
+            let mut known: Vec<KnownPeer> = known.collect();
+            let addrs = known.iter().map(|known| known.peer.addr).collect();
+            let measured = handles.queries.round_trips(MeasuredRoundTrips(addrs)).await.map_err(gone)?;
+            known.iter_mut().zip(measured).for_each(|(known, measured)| known.round_trip = measured);
+            Ok(known)
+        })
+    }
+}
+
+impl Handler<WatchKeys> for NodeActor {
+    fn handle(&mut self, watch: WatchKeys, _: &mut Self::Context) -> Reply<Watch> {
+        self.admit(None, |node| {
+            watch.keys.iter().try_for_each(|key| check_key(key, &node.shared.config))?;
+            Ok(node.ask(node.patience(), |answer| node.watches.add(&node.shared, watch.keys, answer)))
+        })
     }
 }
 

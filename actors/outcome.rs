@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::config::ConfigError;
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::seconds;
 use kademlia_dynamic::protocol::store::{Class, StoreError};
@@ -112,6 +113,18 @@ pub enum FoundValue {
     Value(Value),
     /// No peer that was asked holds it; these are the nearest peers, nearest first.
     Peers(Vec<Peer>),
+}
+
+/// The nodes nearest to an id, and how they were looked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FoundNodes {
+    /// The id.
+    pub target: NodeId,
+    /// The k nearest that answered, this node excepted, nearest first.
+    pub nodes: Vec<Peer>,
+    /// Which peers were asked, what came back, and how it ended.
+    pub trace: Arc<Trace>,
 }
 
 /// How a key is held in the network at one moment, as the nodes report that should hold it. This node itself is not among
@@ -283,7 +296,6 @@ pub enum Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kademlia_dynamic::protocol::id::NodeId;
     use serde_json::{Value as Json, json, to_value};
 
     fn holder() -> (Peer, Json) {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::Supervised;
 use kademlia_dynamic::protocol::entropy::Entropy;
@@ -18,8 +18,8 @@ use super::counters::Counter;
 use super::deferred::Deferred;
 use super::handling::Receive;
 use super::messages::{
-    self, AddressVerified, Answered, Asker, CountQueries, Failed, PeerAnswered, PeerLost, PeerSeen, PingPaid,
-    QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
+    self, AddressVerified, Answered, Asker, CountQueries, Failed, MeasuredRoundTrips, PeerAnswered, PeerLost, PeerSeen,
+    PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
 };
 use super::shared::Shared;
 
@@ -300,6 +300,12 @@ impl Receive<ResponseReceived> for Queries {
             Some(Peer { id: actual, .. }) => QueryResult::Failed(Failed::WrongId { actual }),
             None => QueryResult::Failed(Failed::NoId),
         });
+    }
+}
+
+impl Receive<MeasuredRoundTrips> for Queries {
+    fn receive(&mut self, asked: MeasuredRoundTrips, _: &mut Self::Context) -> Vec<Option<Duration>> {
+        asked.0.into_iter().map(|addr| self.pending.round_trip(addr)).collect()
     }
 }
 

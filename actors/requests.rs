@@ -9,8 +9,11 @@ use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 
-use super::outcome::{BootstrapOutcome, Error, FoundValue, GetOutcome, Health, Pong, SetOutcome};
-use super::snapshot::Snapshot;
+use super::outcome::{BootstrapOutcome, Error, FoundNodes, FoundValue, GetOutcome, Health, Pong, SetOutcome};
+use super::snapshot::{KnownPeer, Snapshot};
+use super::watch::Watch;
+
+pub use kademlia_dynamic::protocol::store::{HeldKey, KeyPage, MAX_PAGE};
 
 /// Defines requests that name a key and nothing else, with what they end in.
 macro_rules! of_key {
@@ -90,11 +93,13 @@ pub struct GetOptions {
     pub quorum: usize,
     /// Whether the outcome says how the value was looked for: [`GetOutcome::trace`]. Defaults to `false`.
     pub trace: bool,
+    /// Whether the network is asked even where this node holds the key. Its own copy has no vote then. Defaults to `false`.
+    pub fresh: bool,
 }
 
 impl Default for GetOptions {
     fn default() -> Self {
-        Self { quorum: 1, trace: false }
+        Self { quorum: 1, trace: false, fresh: false }
     }
 }
 
@@ -109,6 +114,12 @@ impl GetOptions {
     #[must_use]
     pub fn trace(self, trace: bool) -> Self {
         Self { trace, ..self }
+    }
+
+    /// The same, [fresh](GetOptions::fresh) from the network or not.
+    #[must_use]
+    pub fn fresh(self, fresh: bool) -> Self {
+        Self { fresh, ..self }
     }
 }
 
@@ -133,6 +144,14 @@ impl Set {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<Peer>, Error>")]
 pub struct FindNode {
+    /// The id.
+    pub target: NodeId,
+}
+
+/// Find the k nodes nearest to an id, and report how they were looked for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FoundNodes, Error>")]
+pub struct TraceNodes {
     /// The id.
     pub target: NodeId,
 }
@@ -186,6 +205,57 @@ impl Pin {
     pub fn new(key: impl AsRef<str>, min_replicas: usize) -> Self {
         Self { key: key.as_ref().into(), min_replicas }
     }
+}
+
+/// List the keys that are held here in the order of their bytes, a page at a time: published and held ones, cached ones never.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
+#[rtype(result = "Result<KeyPage, Error>")]
+#[non_exhaustive]
+pub struct ListKeys {
+    /// What the keys begin with. Empty: all keys.
+    pub prefix: String,
+    /// The last key of the page before. `None`: the first page.
+    pub after: Option<String>,
+    /// The most keys of the page: 1 to [`MAX_PAGE`] (0 counts as [`MAX_PAGE`]).
+    pub limit: usize,
+}
+
+impl ListKeys {
+    /// The first page of all keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same of the keys that begin with `prefix`.
+    #[must_use]
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// The same from behind this key.
+    #[must_use]
+    pub fn after(self, key: impl Into<String>) -> Self {
+        Self { after: Some(key.into()), ..self }
+    }
+
+    /// The same with at most so many keys.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+/// List the known peers with what is known of each.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<KnownPeer>, Error>")]
+pub struct ListPeers;
+
+/// Watch keys: see [`Node::watch`](super::node::Node::watch).
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Watch, Error>")]
+pub struct WatchKeys {
+    /// The keys.
+    pub keys: Vec<Arc<str>>,
 }
 
 /// Look in: table, store, queries and counters.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::protocol::admission::AdmissionCounts;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::pending::PendingCounts;
 use kademlia_dynamic::protocol::seconds;
 use serde::Serialize;
@@ -54,6 +55,40 @@ pub struct Snapshot {
     pub counters: BTreeMap<String, u64>,
     /// Restarts by actor, of those that had any.
     pub restarts: BTreeMap<&'static str, u64>,
+}
+
+/// A peer of the routing table, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KnownPeer {
+    /// The peer.
+    #[serde(flatten)]
+    pub peer: Peer,
+    /// The bits that all ids of its bucket begin with, and a star.
+    pub bucket: String,
+    /// How long ago it answered last.
+    #[serde(serialize_with = "seconds::serialize")]
+    pub answered_ago: Duration,
+    /// Queries in a row without an answer.
+    pub failures: u32,
+    /// Whether its last answer was a legacy node's.
+    pub legacy: bool,
+    /// Its smoothed round-trip time, where one was measured lately.
+    #[serde(serialize_with = "seconds::serialize")]
+    pub round_trip: Option<Duration>,
+}
+
+impl KnownPeer {
+    pub(crate) fn new(bucket: &BucketSnapshot, entry: &EntrySnapshot) -> Self {
+        Self {
+            peer: entry.peer,
+            bucket: bucket.prefix.clone(),
+            answered_ago: Duration::from_millis(entry.answer_age_ms),
+            failures: entry.failures,
+            legacy: entry.legacy,
+            round_trip: None,
+        }
+    }
 }
 
 /// What a node remembers of addresses, and what waits for them. All of it is filled by strangers, so each part has a bound.

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::counters::{Counters, locked};
+use super::events::{Event, EventKind};
+use super::subscriptions::Events;
 use super::{clock, handling};
 
 /// The pause before a second restart in a row; it doubles with each further one.
@@ -57,6 +59,7 @@ pub(crate) struct Lifetime {
     /// Held by each task until it is gone.
     alive: watch::Sender<()>,
     counters: Arc<Counters>,
+    events: Events,
     budget: SupervisionConfig,
 }
 
@@ -102,7 +105,13 @@ impl Ended {
 impl Lifetime {
     pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> (Self, Ended) {
         let (alive, ended) = watch::channel(());
-        (Self { tasks: Arc::default(), alive, counters, budget: config.supervision.clone() }, Ended(ended))
+        let (events, budget) = (Events::default(), config.supervision.clone());
+        (Self { tasks: Arc::default(), alive, counters, events, budget }, Ended(ended))
+    }
+
+    /// Where it reports restarts.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Ends the node.
@@ -209,6 +218,7 @@ where
         let pause = back_off(panics.len());
         log(|| tracing::error!(actor = name, handling = message, panic = last, ?pause, "panicked: it is restarted"));
         lifetime.counters.restarted(name);
+        lifetime.events.emit(EventKind::Restarted, || Event::Restarted { actor: name });
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

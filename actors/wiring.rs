@@ -116,7 +116,7 @@ pub(crate) fn start(setup: Setup, transport: Rc<dyn Transport>) -> Running {
         config,
         seed,
         counters,
-        events: Events::default(),
+        events: lifetime.events().clone(),
         joined: JoinState::new(),
         lifetime,
         handles,

@@ -10,7 +10,7 @@ use kademlia_dynamic::protocol::store::StoredCopy;
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
-use super::super::outcome::{Error, FoundValue, GetOutcome, GetResult, Health, HeldHere, SetOutcome};
+use super::super::outcome::{Error, FoundNodes, FoundValue, GetOutcome, GetResult, Health, HeldHere, SetOutcome};
 use super::handle::handle;
 use super::{Answer, PinKey, ReleaseKey, UnpinKey};
 
@@ -207,6 +207,15 @@ impl LookupResult {
             (None, Some(holder)) => Err(Error::UnsupportedValue { holder }),
             (None, None) => self.nearest().map(FoundValue::Peers),
         }
+    }
+
+    /// The answer to an application that wants the peers nearest to an id, and how they were looked for.
+    ///
+    /// # Errors
+    /// [`Error::NobodyAnswered`].
+    pub fn traced_nodes(&self) -> Result<FoundNodes, Error> {
+        let nodes = self.nearest()?;
+        Ok(FoundNodes { target: self.trace.target, nodes, trace: self.trace.clone() })
     }
 
     /// The answer to an application that wants the peers nearest to an id.

@@ -23,6 +23,7 @@ handle! {
         send response(ResponseReceived);
         offer try_response(ResponseReceived);
         ask count(CountQueries) -> (PendingCounts, usize);
+        ask round_trips(MeasuredRoundTrips) -> Vec<Option<Duration>>;
     }
 }
 
@@ -172,6 +173,9 @@ pub struct ResponseReceived {
     /// The datagram that it came in.
     pub origin: Origin,
 }
+
+/// Node → queries: the smoothed round-trip time of each of these addresses, where one was measured.
+pub struct MeasuredRoundTrips(pub Vec<SocketAddr>);
 
 /// Node → queries: how many are in flight, and how much is remembered of addresses; and how many wait for others?
 pub struct CountQueries;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{StoreError, StoreSnapshot, StoredCopy, ToCompare};
+use kademlia_dynamic::protocol::store::{KeyPage, StoreError, StoreSnapshot, StoredCopy, ToCompare};
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
@@ -34,6 +34,7 @@ handle! {
         send probe(ProbeStore);
         ask find_copy(FindCopy) -> Option<StoredCopy>;
         ask describe(DescribeStore) -> StoreSnapshot;
+        ask list(SelectKeys) -> KeyPage;
     }
 }
 
@@ -165,6 +166,16 @@ pub struct ProbeStore {
 
 /// Node → value store: what do you hold?
 pub struct DescribeStore;
+
+/// Node → value store: the keys that you hold, from behind `after`.
+pub struct SelectKeys {
+    /// What they begin with.
+    pub prefix: String,
+    /// The key that they follow.
+    pub after: Option<String>,
+    /// The most of them.
+    pub limit: usize,
+}
 
 /// Placement → value store: is this value still to be placed? It is asked once before the first query of a placement, and a second
 /// time after a comparison.

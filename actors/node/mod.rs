@@ -18,13 +18,14 @@ use super::counters::Counters;
 use super::events::{EventKind, EventStream};
 pub use super::node_actor::NodeActor;
 use super::outcome::{
-    BootstrapOutcome, Error, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome, StopReason,
+    BootstrapOutcome, Error, FoundNodes, FoundValue, GetOutcome, GetResult, Health, Pong, SetOutcome, StopReason,
 };
 use super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Pin, Ping, Probe, Release, Set,
-    Stop, Unpin,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, KeyPage, ListKeys, ListPeers, Pin,
+    Ping, Probe, Release, Set, Stop, TraceNodes, Unpin, WatchKeys,
 };
-use super::snapshot::Snapshot;
+use super::snapshot::{KnownPeer, Snapshot};
+use super::watch::Watch;
 use super::wiring::Running;
 
 /// A handle to a running node: cheap to clone, usable from any thread and any tokio runtime. The node stops when the last
@@ -195,6 +196,84 @@ impl Node {
     /// [`Error::NobodyAnswered`], [`Error::NotJoined`], or where the node is too busy or stopped.
     pub async fn find_node(&self, target: NodeId) -> Result<Vec<Peer>, Error> {
         self.ask(FindNode { target }).await
+    }
+
+    /// The same as [`Node::find_node`], and how they were looked for: which peers were asked, what each answered and when.
+    ///
+    /// # Errors
+    /// As [`Node::find_node`].
+    pub async fn trace_nodes(&self, target: NodeId) -> Result<FoundNodes, Error> {
+        self.ask(TraceNodes { target }).await
+    }
+
+    /// A page of the keys that are held here, published by this node or held for others, in the order of their bytes.
+    ///
+    /// ```
+    /// # use kademlia_dynamic::Node;
+    /// # use kademlia_dynamic::actors::requests::ListKeys;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kademlia_dynamic::Error> {
+    /// # let node = Node::builder().start().await?;
+    /// for key in ["a/1", "a/2", "b/1"] {
+    ///     node.set(key, "value").await?;
+    /// }
+    /// let first = node.keys(ListKeys::new().prefix("a/").limit(1)).await?;
+    /// assert_eq!((&*first.keys[0].key, first.more), ("a/1", true));
+    /// let second = node.keys(ListKeys::new().prefix("a/").after("a/1")).await?;
+    /// assert_eq!((second.keys.len(), second.more), (1, false));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn keys(&self, list: ListKeys) -> Result<KeyPage, Error> {
+        self.ask(list).await
+    }
+
+    /// The peers of the routing table, with the bucket, the last answer and the round trip of each.
+    ///
+    /// # Errors
+    /// Where the node is stopped.
+    pub async fn peers(&self) -> Result<Vec<KnownPeer>, Error> {
+        self.ask(ListPeers).await
+    }
+
+    /// Watches `keys`: a bounded stream of their values, each as it is found first and as it changes.
+    ///
+    /// A key that this node publishes or holds is read here, and at once when an event reports that it has changed. Any other is
+    /// looked up in the network, after [`MIN_INTERVAL`](super::watch::MIN_INTERVAL) and then in intervals that double up to
+    /// [`MAX_INTERVAL`](super::watch::MAX_INTERVAL) while its value stays the same. Equal keys are one lookup, however many
+    /// watch them. A reader that does not keep up loses the oldest changes, and the stream
+    /// [reports](super::watch::Change::Missed) how many.
+    ///
+    /// ```
+    /// # use kademlia_dynamic::{Node, Value};
+    /// # use kademlia_dynamic::actors::watch::Change;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kademlia_dynamic::Error> {
+    /// # let node = Node::builder().start().await?;
+    /// let mut watch = node.watch(["greeting"]).await?;
+    /// node.set("greeting", "hello").await?;
+    /// while let Some(change) = watch.next().await {
+    ///     if let Change::Value { value, .. } = change {
+    ///         assert_eq!(*value, Value::from("hello"));
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where the node watches [`MAX_WATCHED`](super::watch::MAX_WATCHED) keys already; where a key is too long, or
+    /// the node is stopped.
+    pub async fn watch<K>(&self, keys: K) -> Result<Watch, Error>
+    where
+        K: IntoIterator,
+        K::Item: AsRef<str>,
+    {
+        self.ask(WatchKeys { keys: keys.into_iter().map(|key| key.as_ref().into()).collect() }).await
     }
 
     /// The value of `key` from the network, or the nodes nearest to it. What is held here is not looked at.

@@ -36,6 +36,7 @@ impl ValueStore {
             Waiter::Publisher { answer, placing } => {
                 let WriteOutcome::Published { version } = outcome else { return };
                 self.end_placement(&key);
+                self.shared.events.emit(EventKind::Published, || Event::Published { key: key.to_string() });
                 if placing.send(Placing { key: key.clone(), version, answer: Some(answer) }).is_err() {
                     // Its placement was lost.
                     self.records.retry_soon(&key, version, clock::now(), &mut *self.entropy);
@@ -45,6 +46,7 @@ impl ValueStore {
                 let released = outcome == WriteOutcome::Released;
                 if released {
                     self.end_placement(&key);
+                    self.shared.events.emit(EventKind::Released, || Event::Released { key: key.to_string() });
                 }
                 self.shared.handles.pins.publication_ended(PublicationEnded(key));
                 let _ = answer.send(Ok(released));

@@ -3,12 +3,13 @@
 use actix::Context;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::store::{Recollection, StoreError, StoreSnapshot, StoredCopy};
+use kademlia_dynamic::protocol::store::{KeyPage, Recollection, StoreError, StoreSnapshot, StoredCopy};
 
 use super::super::clock;
 use super::super::handling::Receive;
 use super::super::messages::{
-    AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, ProbeStore, RememberPeers, StoreQuestion, TransmitAnswer,
+    AnswerFromStore, AnswerNearest, DescribeStore, FindCopy, ProbeStore, RememberPeers, SelectKeys, StoreQuestion,
+    TransmitAnswer,
 };
 use super::super::outcome::Error;
 use super::actor::ValueStore;
@@ -56,6 +57,12 @@ impl Receive<ProbeStore> for ValueStore {
         // The caller may have gone.
         let done = move |result: Result<(), StoreError>| drop(probe.answer.send(result.map_err(Error::Store)));
         self.backend.commit(Vec::new(), Box::new(done));
+    }
+}
+
+impl Receive<SelectKeys> for ValueStore {
+    fn receive(&mut self, SelectKeys { prefix, after, limit }: SelectKeys, _: &mut Context<Self>) -> KeyPage {
+        self.records.page(&prefix, after.as_deref(), limit, clock::now())
     }
 }
 

@@ -26,4 +26,5 @@ mod thousand_nodes;
 mod unsupported_values;
 mod values;
 mod versions;
+mod watches;
 mod wire_vectors;

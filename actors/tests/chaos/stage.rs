@@ -24,8 +24,8 @@ use super::super::super::node_actor::NodeActor;
 use super::super::super::operations::join::resolver::Resolver;
 use super::super::super::outcome::{Error, GetResult};
 use super::super::super::requests::{
-    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, Pin, Ping, Probe, Release, Set,
-    Unpin,
+    Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, ListKeys, ListPeers, Pin, Ping,
+    Probe, Release, Set, TraceNodes, Unpin, WatchKeys,
 };
 use super::super::super::socket::transport::Transport;
 use super::super::super::wiring::{self, Running, Setup};
@@ -210,6 +210,10 @@ impl Stage {
         requests.push(self.request(Unpin { key: absent.clone() }));
         requests.push(self.request(Describe));
         requests.push(self.request(Probe));
+        requests.push(self.request(TraceNodes { target: NodeId::of_key(&absent) }));
+        requests.push(self.request(ListKeys::new()));
+        requests.push(self.request(ListPeers));
+        requests.push(self.request(WatchKeys { keys: vec![held.clone()] }));
         requests.push(self.foreign_set(key("foreign")));
         self.peers_ask(&held, round);
         tokio::time::sleep(Duration::from_millis(20)).await;

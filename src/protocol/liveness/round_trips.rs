@@ -148,6 +148,12 @@ impl RoundTrips {
         backed_off.max(timeout).min(self.ceiling)
     }
 
+    /// The smoothed round-trip time of `addr`, if one was measured there.
+    pub(crate) fn smoothed(&self, addr: SocketAddr) -> Option<Duration> {
+        let estimate = self.by_address.get(&addr).and_then(|known| known.estimate);
+        estimate.map(|estimate| Duration::from_micros(estimate.smoothed.into()))
+    }
+
     /// The number of addresses that are remembered.
     pub(crate) fn len(&self) -> usize {
         self.by_address.len()

@@ -106,6 +106,11 @@ impl<W> Pending<W> {
         }
     }
 
+    /// The smoothed round-trip time of `addr`, if one was measured there.
+    pub fn round_trip(&self, addr: SocketAddr) -> Option<Duration> {
+        self.round_trips.smoothed(addr)
+    }
+
     /// Counts of the queries in flight, and of what is remembered.
     pub fn counts(&self) -> PendingCounts {
         let [answered_addresses, unanswered_addresses, unanswered_hosts] = self.unanswered.sizes();

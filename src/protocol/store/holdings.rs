@@ -1,7 +1,8 @@
 //! The records themselves and every order in which they are looked up. It knows no rules: whoever changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,8 @@ use crate::protocol::config::Config;
 /// to `quota` as it is, which offers it for eviction unless it is locked.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    records: HashMap<Arc<str>, Record>,
+    /// In the order of their keys, for lists.
+    records: BTreeMap<Arc<str>, Record>,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
     by_expiry: [ByTime; 2],
     /// Other copies, then publications, which must not stand behind what remote hosts store here.
@@ -188,6 +190,11 @@ impl Holdings {
         let [mut theirs, mut ours] = self.by_expiry.each_ref().map(|order| order.iter().rev().peekable());
         let last = move || if ours.peek() > theirs.peek() { ours.next() } else { theirs.next() };
         std::iter::from_fn(last).filter_map(|(_, key)| self.records.get(key))
+    }
+
+    /// The records from this key on, in the order of their keys.
+    pub(super) fn by_key(&self, from: &str) -> impl Iterator<Item = &Record> {
+        self.records.range::<str, _>((Bound::Included(from), Bound::Unbounded)).map(|(_, record)| record)
     }
 
     #[cfg(test)]

@@ -9,6 +9,7 @@ mod backend;
 pub(crate) mod contract;
 mod health;
 mod holdings;
+mod listing;
 mod loading;
 mod memory;
 mod outcome;
@@ -23,6 +24,7 @@ mod writes;
 
 pub use backend::{Change, Committed, Store, StoreError};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
+pub use listing::{HeldKey, KeyPage, MAX_PAGE};
 pub use memory::MemoryStore;
 pub use outcome::{ClassCount, Refusals, StoreSnapshot, StoredCopy};
 pub(crate) use outcome::{Refusal, ToCompare, WriteOutcome, age_seconds};
