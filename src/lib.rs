@@ -41,6 +41,7 @@
 //! | another way for its datagrams than UDP | [`actors::transport`] |
 //! | ids, peers, values, messages, the store's trait: no sockets, clocks or actors | [`protocol`] |
 //! | values that survive the process | the module `persist`, with the feature of that name |
+//! | a node over HTTP | the module `gateway`, with the feature `http` |
 //! | tests of your own actors without a network | the module `sim`, with the feature of that name |
 //!
 //! # Features
@@ -48,6 +49,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `node` | the node: its actors, on actix and tokio | yes |
+//! | `http` | the node over HTTP: the module `gateway`, to mount in an actix-web application | yes |
 //! | `persist` | a store on disk: values, the node's id and its peers survive the process | yes |
 //! | `sim` | a network in memory, and scripted peers for tests | yes |
 //! | `cli` | the binary `kad` | yes |
@@ -71,6 +73,8 @@ mod causes;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "http")]
+pub mod gateway;
 #[cfg(all(any(doc, doctest), feature = "persist", feature = "sim"))]
 pub mod guide;
 #[cfg(feature = "persist")]

@@ -1,0 +1,104 @@
+//! The server of a gateway: on threads of its own, so that no client of it delays the node.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::KeepAlive;
+use actix_web::{App, HttpServer};
+use tokio::sync::oneshot;
+
+use super::builder::Gateway;
+
+/// Threads that answer requests.
+pub const WORKERS: usize = 2;
+/// Connections at the same time, over all workers. Others wait to be accepted.
+pub const MAX_CONNECTIONS: usize = 512;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;
+/// How long a client may take to send the head of a request.
+pub const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long a connection without a request is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often the recorder of metrics sums up what it was told.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A running server. It ends when this is dropped, and its connections with it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Server {
+    /// Serves `gateway` at the address that `listener` is bound to.
+    ///
+    /// # Errors
+    /// Where its threads cannot be started.
+    pub async fn start(listener: TcpListener, gateway: Gateway) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let (started, starting) = oneshot::channel();
+        std::thread::Builder::new().name("kad-http".to_owned()).spawn(move || run(listener, gateway, started))?;
+        let ended = |_| io::Error::other("the server has ended before it began");
+        let handle = starting.await.map_err(ended)??;
+        Ok(Self { addr, handle })
+    }
+
+    /// The address that it listens at.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its address for a browser or another client on this machine.
+    pub fn url(&self) -> String {
+        let ip = self.addr.ip();
+        let ip = match ip.is_unspecified() {
+            true if ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),
+            true => std::net::Ipv6Addr::LOCALHOST.into(),
+            false => ip,
+        };
+        format!("http://{}/", SocketAddr::new(ip, self.addr.port()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The command is sent at once; its future only waits for the end.
+        drop(self.handle.stop(false));
+    }
+}
+
+fn run(listener: TcpListener, gateway: Gateway, started: oneshot::Sender<io::Result<ServerHandle>>) {
+    actix_rt::System::new().block_on(async move {
+        let recorder = gateway.metrics().cloned();
+        let factory = move || App::new().configure(gateway.configure());
+        let server = HttpServer::new(factory)
+            .workers(WORKERS)
+            .max_connections(MAX_CONNECTIONS / WORKERS)
+            .backlog(BACKLOG)
+            .client_request_timeout(HEAD_TIME)
+            .client_disconnect_timeout(Duration::from_secs(1))
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .disable_signals()
+            .listen(listener);
+        let server = match server {
+            Ok(server) => server.run(),
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        if started.send(Ok(server.handle())).is_err() {
+            return;
+        }
+        if let Some(recorder) = recorder {
+            actix_rt::spawn(async move {
+                loop {
+                    tokio::time::sleep(UPKEEP).await;
+                    recorder.run_upkeep();
+                }
+            });
+        }
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server has failed");
+        }
+    });
+}

@@ -1,0 +1,58 @@
+//! What the handlers of a gateway share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::budget::Budget;
+use super::problem::Problem;
+use super::sessions::Sessions;
+use super::token::Token;
+use crate::actors::node::Node;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) node: Node,
+    pub(super) token: Token,
+    pub(super) protect_reads: bool,
+    /// In lower case, without ports.
+    pub(super) hosts: Vec<String>,
+    /// In lower case.
+    pub(super) origins: Vec<String>,
+    pub(super) cookie: String,
+    pub(super) secure: bool,
+    pub(super) sessions: Sessions,
+    pub(super) requests: Budget,
+    pub(super) network_requests: Budget,
+    pub(super) streams: Arc<Semaphore>,
+    pub(super) metrics: Option<PrometheusHandle>,
+}
+
+impl State {
+    /// Takes one from what may be asked of the network.
+    pub(super) fn ask_the_network(&self) -> Result<(), Problem> {
+        take(&self.network_requests, "too many requests a second ask the network; what this node holds can be read")
+    }
+
+    /// Takes one from all requests.
+    pub(super) fn admit(&self) -> Result<(), Problem> {
+        take(&self.requests, "too many requests a second")
+    }
+
+    /// A place among the streams.
+    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let full = "all streams are taken: watch several keys with one of them";
+        let busy =
+            |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", full).retry(std::time::Duration::from_secs(5));
+        self.streams.clone().try_acquire_owned().map_err(busy)
+    }
+}
+
+fn take(budget: &Budget, detail: &str) -> Result<(), Problem> {
+    let refused = |after| Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).retry(after);
+    budget.take(Instant::now()).map_err(refused)
+}

@@ -1,0 +1,91 @@
+//! What clients may cost: requests a second, slow clients, many of them.
+
+use kademlia_dynamic::gateway::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{PATIENCE, Served, problem};
+
+#[actix_web::test]
+async fn reads_from_the_network_are_limited_apart_from_reads_of_what_is_held() {
+    let mut limits = Limits::default();
+    limits.network_requests = 1;
+    let served = Served::with(|builder| builder.limits(limits)).await;
+    served.node.set("held", "v").await.unwrap();
+    let mut refused = None;
+    for _ in 0..4 {
+        let answer = served.get("/v1/values/absent").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("two at once, and one a second");
+    assert_eq!((refused.problem(), refused.header("retry-after")), (problem(429, "too_many_requests"), Some("1")));
+    for _ in 0..20 {
+        assert_eq!(served.get("/v1/values/held").await.status, 200);
+    }
+}
+
+#[actix_web::test]
+async fn all_requests_are_limited() {
+    let mut limits = Limits::default();
+    limits.requests = 1;
+    let served = Served::with(|builder| builder.limits(limits)).await;
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        statuses.push(served.get("/healthz").await.status);
+    }
+    assert!(statuses.starts_with(&[200, 200]) && statuses.contains(&429), "{statuses:?}");
+}
+
+/// 200 clients that send half of a head, half of a body, or read nothing of a stream.
+async fn slow_clients(served: &Served) -> Vec<TcpStream> {
+    let mut clients = Vec::new();
+    for n in 0..200 {
+        let mut client = TcpStream::connect(served.addr).await.unwrap();
+        let put = served.request("PUT", "/v1/values/k").body(&[b'x'; 100]).head();
+        let sent = match n % 3 {
+            0 => "GET /v1/node HTTP/1.1\r\nHost: loc".to_owned(),
+            1 => put + "half",
+            _ => served.request("GET", "/v1/events").head(),
+        };
+        client.write_all(sent.as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    clients
+}
+
+#[actix_web::test]
+async fn slow_clients_hold_up_no_other_and_are_ended() {
+    let served = Served::start().await;
+    let clients = slow_clients(&served).await;
+    for n in 0..20 {
+        let key = format!("/v1/values/{n}");
+        assert_eq!(served.put(&key, "text/plain", b"v").await.status, 200);
+        assert_eq!(served.get(&key).await.text(), "v");
+    }
+    // One that is slow with its head, and one that is slow with its body: both get 408.
+    for mut client in clients.into_iter().take(2) {
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("it is ended").unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[actix_web::test]
+async fn a_body_that_is_longer_than_it_says_or_comes_in_chunks_is_bounded() {
+    let served = Served::start().await;
+    let request =
+        served.request("PUT", "/v1/values/k").head().replace("Content-Length: 0", "Transfer-Encoding: chunked");
+    let mut client = TcpStream::connect(served.addr).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let chunk = [b"1000\r\n", &[b'x'; 0x1000][..], b"\r\n"].concat();
+    for _ in 0..17 {
+        if client.write_all(&chunk).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, client.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
