@@ -145,6 +145,8 @@ pub(super) struct NodeArgs {
     #[arg(long, value_name = "WHEN", value_parser = one_of::<Durability>(&["durable", "relaxed"]))]
     #[arg(hide_possible_values = true, conflicts_with = "ephemeral")]
     pub(super) durability: Option<Durability>,
+    #[command(flatten)]
+    pub(super) http: HttpArgs,
     /// The format of the log [default: text] [possible values: text, json]
     #[arg(long, value_name = "FORMAT", value_parser = one_of::<LogFormat>(&["text", "json"]), hide_possible_values = true)]
     pub(super) log_format: Option<LogFormat>,
@@ -159,6 +161,28 @@ pub(super) struct NodeArgs {
     /// gets nothing: the log says the same
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The node over HTTP.
+#[derive(Debug, Args)]
+pub(super) struct HttpArgs {
+    /// Where the node serves HTTP: values, events, metrics, health; port 0 is any free port [default: 127.0.0.1:8420, unless
+    /// that is taken]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_http")]
+    pub(super) http: Option<ListenAddr>,
+    /// Serve no HTTP
+    #[arg(long)]
+    pub(super) no_http: bool,
+    /// A file with the token that permits everything; at any other address than a loopback one reads need it too [default: a new
+    /// one, in the node's folder]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_http")]
+    pub(super) http_token_file: Option<PathBuf>,
+    /// A name by which HTTP clients reach the node, such as that of a proxy in front; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "no_http")]
+    pub(super) http_host: Vec<String>,
+    /// An origin whose pages may use the node with the token (CORS), such as https://app.example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "no_http")]
+    pub(super) http_origin: Vec<String>,
 }
 
 /// The options of all clients.

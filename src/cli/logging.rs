@@ -8,6 +8,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::args::{LogFormat, Logging};
 use super::stderr;
 
+/// What a node logs by default. The HTTP server's libraries log how they begin, and what clients send them that is no HTTP: so a
+/// stranger would fill the log.
+pub(super) const NODE: &str = "info,actix_server=warn,actix_http=off";
+
 /// Starts the log of this process. `-v` and `-q` take precedence over `RUST_LOG`, and that over `usual`, a level.
 pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|text| level(logging).is_none() && !text.trim().is_empty());
@@ -32,8 +36,8 @@ fn level(logging: &Logging) -> Option<&'static str> {
     match (logging.quiet, logging.verbose) {
         (true, _) => Some("off"),
         (false, 0) => None,
-        (false, 1) => Some("info,kademlia_dynamic=debug"),
-        (false, 2) => Some("info,kademlia_dynamic=trace"),
+        (false, 1) => Some("info,actix_server=warn,actix_http=off,kademlia_dynamic=debug"),
+        (false, 2) => Some("info,actix_server=warn,actix_http=off,kademlia_dynamic=trace"),
         (false, _) => Some("trace"),
     }
 }
@@ -45,9 +49,10 @@ mod tests {
     #[test]
     fn each_v_says_more_and_q_says_nothing() {
         let level = |verbose, quiet| level(&Logging { verbose, quiet });
-        let levels = ["info,kademlia_dynamic=debug", "info,kademlia_dynamic=trace", "trace", "trace"].map(Some);
+        let ours = [format!("{NODE},kademlia_dynamic=debug"), format!("{NODE},kademlia_dynamic=trace")];
+        let levels = [&*ours[0], &*ours[1], "trace", "trace"].map(Some);
         assert_eq!([1, 2, 3, 9].map(|v| level(v, false)), levels);
         assert_eq!([level(0, false), level(0, true)], [None, Some("off")]);
-        assert!(levels.into_iter().flatten().all(|level| EnvFilter::try_new(level).is_ok()));
+        assert!(levels.into_iter().flatten().chain([NODE]).all(|level| EnvFilter::try_new(level).is_ok()));
     }
 }

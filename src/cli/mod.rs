@@ -15,6 +15,7 @@ mod find_node;
 mod get;
 mod health;
 mod hints;
+mod http;
 mod journal;
 mod logging;
 mod near;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use super::args::{Logging, NodeArgs};
 use super::failure::Failure;
+use super::http::{self, Http};
 use super::service::Service;
 use super::settings::{self, NodeSettings};
 use super::signals::Signals;
@@ -26,7 +27,8 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
         never = service.starting() => match never {},
         begun = begin(args, logging, &service) => begun?,
     };
-    let (node, settings, mut started) = begun;
+    // It is served over HTTP until this function ends.
+    let (node, settings, mut started, _http) = begun;
     let folder = started.data_dir.clone();
     let work = async {
         let mut events = node.events_of(journal::LOGGED);
@@ -53,11 +55,16 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
 
 /// Starts the node. What may take long, or hang, is done on other threads: signals are handled meanwhile, and none of those
 /// threads is waited for when the process ends.
-async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<(Node, NodeSettings, Started), Failure> {
+async fn begin(
+    args: NodeArgs,
+    logging: &Logging,
+    service: &Service,
+) -> Result<(Node, NodeSettings, Started, Option<Http>), Failure> {
     let settings = off_thread(move || settings::load(args)).await??;
-    logging::start(logging, settings.log_format, "info");
+    logging::start(logging, settings.log_format, logging::NODE);
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let addr = data_dir::address(&settings.listen).await?;
+    let listening = http::listen(&settings.http).await?;
     let mut builder = Node::builder().config(settings.config.clone()).bind(addr).codec(settings.wire);
     if let Some(id) = settings.node_id {
         builder = builder.node_id(id);
@@ -73,7 +80,13 @@ async fn begin(args: NodeArgs, logging: &Logging, service: &Service) -> Result<(
     }
     let node = builder.start().await.map_err(data_dir::cannot_start)?;
     let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
-    Ok((node, settings, Started { id, addr, wire, joined: None, remembered, data_dir }))
+    let http = match listening {
+        Some(listening) => Some(Http::start(listening, &settings.http, &node, data_dir.as_deref()).await?),
+        None => None,
+    };
+    let reached = http.as_ref().map(Http::started);
+    let started = Started { id, addr, wire, joined: None, remembered, data_dir, http: reached };
+    Ok((node, settings, started, http))
 }
 
 fn stopped_by(signal: u8) -> String {

@@ -15,6 +15,7 @@ use self::sources::{ENV_FILE, Layer};
 use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
 use super::contact::{Contact, ContactList, ListenAddr};
 use super::failure::{Exit, Failure};
+use super::http::settings::{HttpListen, HttpSettings, TextList};
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::{Config, ConfigBuilder};
@@ -30,6 +31,7 @@ pub(super) struct NodeSettings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) ephemeral: bool,
     pub(super) durability: Durability,
+    pub(super) http: HttpSettings,
     pub(super) log_format: LogFormat,
     pub(super) json: bool,
     pub(super) config: Config,
@@ -48,6 +50,10 @@ struct Settings {
     data_dir: Option<PathBuf>,
     ephemeral: Option<bool>,
     durability: Option<Durability>,
+    http: Option<HttpListen>,
+    http_token_file: Option<PathBuf>,
+    http_hosts: Option<TextList>,
+    http_origins: Option<TextList>,
     log_format: Option<LogFormat>,
     config: ConfigBuilder,
 }
@@ -85,6 +91,7 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
         data_dir: args.data_dir.or(set.data_dir),
         ephemeral: args.ephemeral || (!stores && set.ephemeral.unwrap_or(false)),
         durability: args.durability.or(set.durability).unwrap_or_default(),
+        http: HttpSettings::new(args.http, set.http, set.http_token_file, set.http_hosts, set.http_origins),
         log_format: args.log_format.or(set.log_format).unwrap_or_default(),
         json: args.json,
         config,

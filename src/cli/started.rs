@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use super::args::DEFAULT_ADDR;
+use super::http::HttpStarted;
 use super::watchdog::reach;
 use super::wording::{list, nodes};
 use crate::actors::outcome::{BootstrapOutcome, ContactFailure};
@@ -25,6 +26,8 @@ pub(super) struct Started {
     /// Nodes that it knew when it last ran, and asks again.
     pub(super) remembered: usize,
     pub(super) data_dir: Option<PathBuf>,
+    /// How it is reached over HTTP, if it is.
+    pub(super) http: Option<HttpStarted>,
 }
 
 /// A node that has just started, as JSON. Fields may be added.
@@ -39,6 +42,8 @@ pub(super) struct StartedJson<'a> {
     /// The exact name of the folder, where it is not UTF-8, so that `data_dir` only resembles it.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir_base64: Option<String>,
+    http: Option<&'a str>,
+    http_token: Option<&'a str>,
 }
 
 impl Started {
@@ -53,6 +58,8 @@ impl Started {
             bootstrap: self.joined.as_ref(),
             data_dir: folder.map(Path::to_string_lossy),
             data_dir_base64: not_text.map(|folder| BASE64.encode(folder.as_os_str().as_encoded_bytes())),
+            http: self.http.as_ref().map(|http| &*http.url),
+            http_token: self.http.as_ref().map(|http| http.token.reveal()),
         }
     }
 
@@ -61,6 +68,9 @@ impl Started {
         let Self { id, addr, wire, .. } = self;
         let folder = self.data_dir.as_deref().map_or("none".into(), Path::to_string_lossy);
         tracing::info!(node_id = %id, address = %addr, %wire, data_dir = %folder, version = super::VERSION, "started");
+        if let Some(http) = &self.http {
+            tracing::info!(url = http.url, "serving HTTP");
+        }
         match &self.joined {
             Some(outcome) if outcome.joined() => tracing::info!(through = through(outcome), "joined"),
             Some(outcome) => {
@@ -106,6 +116,8 @@ impl Started {
             Some(folder) => format!("stored in {}", folder.display()),
             None => "in memory only (--data-dir stores them)".to_owned(),
         };
+        let dashboard = self.http.as_ref().map(|http| format!("Dashboard  {}\n", http.page));
+        let dashboard = dashboard.unwrap_or_default();
         let reach = reach(*addr);
         let wire_option = if *wire == Codec::default() { String::new() } else { format!(" --wire {wire}") };
         let bootstrap = format!(" --bootstrap {reach}{wire_option}");
@@ -122,6 +134,7 @@ impl Started {
              Address    {addr} ({wire} wire)\n\
              Network    {joined}\n\
              Values     {stored}\n\
+             {dashboard}\
              \n\
              Try from another terminal:\n  \
                {program} set greeting \"hello\"{client}\n  \
@@ -141,11 +154,20 @@ mod tests {
     use super::*;
     use crate::actors::outcome::FailedContact;
     use crate::cli::output;
+    use crate::gateway::Token;
     use crate::protocol::peer::Peer;
     use std::time::Duration;
 
     fn started(addr: &str, wire: Codec, joined: Option<BootstrapOutcome>) -> Started {
-        Started { id: NodeId::ZERO, addr: addr.parse().unwrap(), wire, joined, remembered: 0, data_dir: None }
+        Started {
+            id: NodeId::ZERO,
+            addr: addr.parse().unwrap(),
+            wire,
+            joined,
+            remembered: 0,
+            data_dir: None,
+            http: None,
+        }
     }
 
     fn outcome(answered: &[&str], silent: &[&str]) -> BootstrapOutcome {
@@ -230,8 +252,24 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                r#"{{"node_id":"{id}","address":"127.0.0.1:8000","wire":"msgpack","joined":false,"bootstrap":null,"data_dir":null}}"#
+                r#"{{"node_id":"{id}","address":"127.0.0.1:8000","wire":"msgpack","joined":false,"bootstrap":null,"data_dir":null,"http":null,"http_token":null}}"#
             )
         );
+    }
+
+    #[test]
+    fn the_address_over_http_is_in_the_json_with_its_token_and_in_the_banner_with_a_code() {
+        let mut started = started(DEFAULT_ADDR, Codec::Json, None);
+        let token = Token::read("0123456789abcdef").unwrap();
+        let (url, page) = ("http://127.0.0.1:8420/".to_owned(), "http://127.0.0.1:8420/?code=c0de".to_owned());
+        started.http = Some(HttpStarted { url, page, token });
+        let json = serde_json::to_value(started.json()).unwrap();
+        assert_eq!(
+            (&json["http"], &json["http_token"]),
+            (&"http://127.0.0.1:8420/".into(), &"0123456789abcdef".into())
+        );
+        let text = started.banner("kad");
+        assert!(text.contains("\nDashboard  http://127.0.0.1:8420/?code=c0de\n\n"), "{text}");
+        assert!(!text.contains("0123456789abcdef"), "{text}");
     }
 }

@@ -4,6 +4,7 @@
 mod backups;
 mod clients;
 mod files;
+mod http;
 mod limits;
 mod losses;
 mod networks;

@@ -16,6 +16,8 @@ pub(crate) fn kad(args: &[&str]) -> Command {
 pub(crate) fn clean(command: &mut Command) -> &mut Command {
     // A test that names no folder must not write to a home.
     command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    // Nodes of tests do not compete for the default port: what is about HTTP asks for it.
+    command.env("KAD_NODE_HTTP", "off");
     command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }

@@ -19,8 +19,20 @@ pub(super) const ENV_PREFIX: &str = "KAD_NODE_";
 /// How the environment is named as a source.
 pub(super) const ENVIRONMENT: &str = "the environment (KAD_NODE_…)";
 /// The settings that are options of `kad node`.
-pub(super) const OPTIONS: [&str; 8] =
-    ["listen", "wire", "bootstrap", "node_id", "data_dir", "ephemeral", "durability", "log_format"];
+pub(super) const OPTIONS: [&str; 12] = [
+    "listen",
+    "wire",
+    "bootstrap",
+    "node_id",
+    "data_dir",
+    "ephemeral",
+    "durability",
+    "http",
+    "http_token_file",
+    "http_hosts",
+    "http_origins",
+    "log_format",
+];
 
 /// All settings, each with a value of its type.
 static KNOWN: LazyLock<Dict> = LazyLock::new(|| {

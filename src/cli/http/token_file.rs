@@ -1,0 +1,153 @@
+//! Where a node leaves its token for `kad` itself: in its folder, or below the runtime directory of the user. Beside it stands the
+//! address that the token is for, so that it goes to no other.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::gateway::Token;
+
+/// The token, readable by the user alone.
+pub(in crate::cli) const TOKEN_FILE: &str = "http-token";
+/// The address of the node over HTTP.
+pub(in crate::cli) const ADDRESS_FILE: &str = "http-address";
+
+/// The token and the address of a running node. They are removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct TokenFile {
+    folder: PathBuf,
+    /// Whether the folder is there for these files alone.
+    own: bool,
+}
+
+impl TokenFile {
+    /// Writes them to `folder`, that of the node, or to one below the runtime directory where it has none.
+    ///
+    /// # Errors
+    /// Where they cannot be written, or others could read them.
+    pub(super) fn write(folder: Option<&Path>, addr: SocketAddr, url: &str, token: &Token) -> io::Result<Self> {
+        let (folder, own) = match folder {
+            Some(folder) => (folder.to_owned(), false),
+            None => (runtime_folder(addr, |name| std::env::var_os(name))?, true),
+        };
+        let written = Self { folder, own };
+        replace(&written.folder, TOKEN_FILE, token.reveal())?;
+        replace(&written.folder, ADDRESS_FILE, url)?;
+        Ok(written)
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        // They may be gone, with the folder.
+        for name in [TOKEN_FILE, ADDRESS_FILE] {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+        if self.own {
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+}
+
+/// Puts `text` into the file `name`, which nobody else can read at any moment.
+fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    // A temporary file has the mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{text}")?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+/// The folder of an ephemeral node that serves HTTP at `addr`: in `$XDG_RUNTIME_DIR`, or in one of the user's own below the
+/// directory for temporary files.
+fn runtime_folder(addr: SocketAddr, variable: impl Fn(&str) -> Option<OsString>) -> io::Result<PathBuf> {
+    let name = addr.to_string().replace([':', '[', ']', '%'], "_");
+    let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && path.is_dir());
+    let home = match runtime {
+        Some(runtime) => runtime.join("kad"),
+        None => std::env::temp_dir().join(format!("kad-{}", user())),
+    };
+    create(&home)?;
+    check_private(&home)?;
+    let folder = home.join(name);
+    create(&folder)?;
+    check_private(&folder)?;
+    Ok(folder)
+}
+
+#[cfg(unix)]
+fn user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    std::env::var("USERNAME").unwrap_or_default()
+}
+
+fn create(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// In a directory for all users another one may have made the folder, or a link of its name.
+#[cfg(unix)]
+fn check_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_dir() && found.uid() == user() && found.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let text = format!("{} is not a folder of this user alone (mode 0700)", folder.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_token_is_readable_by_the_user_alone_and_gone_with_the_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let (token, addr) = (Token::random(), "127.0.0.1:8420".parse().unwrap());
+        fs::write(dir.path().join(TOKEN_FILE), "of the last run").unwrap();
+        let written = TokenFile::write(Some(dir.path()), addr, "http://127.0.0.1:8420/", &token).unwrap();
+        let file = dir.path().join(TOKEN_FILE);
+        assert_eq!((fs::read_to_string(&file).unwrap().trim(), mode(&file)), (token.reveal(), 0o600));
+        assert_eq!(fs::read_to_string(dir.path().join(ADDRESS_FILE)).unwrap(), "http://127.0.0.1:8420/\n");
+        drop(written);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_ephemeral_node_has_a_folder_of_its_own_that_no_other_user_can_prepare() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| dir.path().as_os_str().to_owned());
+        let folder = runtime_folder("[::1]:8420".parse().unwrap(), runtime).unwrap();
+        assert_eq!((folder.clone(), mode(&folder)), (dir.path().join("kad/___1__8420"), 0o700));
+        fs::remove_dir(&folder).unwrap();
+        fs::create_dir(dir.path().join("elsewhere")).unwrap();
+        symlink(dir.path().join("elsewhere"), &folder).unwrap();
+        assert!(runtime_folder("[::1]:8420".parse().unwrap(), runtime).is_err(), "a link");
+        fs::set_permissions(dir.path().join("kad"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(runtime_folder("127.0.0.1:1".parse().unwrap(), runtime).is_err(), "a mode that others can read");
+    }
+}
