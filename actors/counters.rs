@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use kademlia_dynamic::protocol::codec::DecodeError;
 
+pub use super::traffic::Traffic;
+
 /// At most one log line for each reason in this time; the next one says how many were left out.
 pub const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -166,6 +168,9 @@ pub struct Counters {
     counts: [AtomicU64; Counter::ALL.len()],
     logged: Mutex<BTreeMap<Counter, LogLimit>>,
     restarts: Mutex<BTreeMap<&'static str, u64>>,
+    traffic: Traffic,
+    /// When a query came last from a global host that was sent nothing lately.
+    reached_at: Mutex<Option<Instant>>,
 }
 
 /// Lets a line be logged once in a time.
@@ -195,7 +200,13 @@ impl LogLimit {
 impl Default for Counters {
     fn default() -> Self {
         let counts = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { counts, logged: Mutex::default(), restarts: Mutex::default() }
+        Self {
+            counts,
+            logged: Mutex::default(),
+            restarts: Mutex::default(),
+            traffic: Traffic::default(),
+            reached_at: Mutex::default(),
+        }
     }
 }
 
@@ -239,6 +250,21 @@ impl Counters {
     /// Restarts by actor, of those that had any.
     pub fn restarts(&self) -> BTreeMap<&'static str, u64> {
         locked(&self.restarts).clone()
+    }
+
+    /// The traffic by message and direction.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// A query came from a global host that was sent nothing lately: strangers reach this node.
+    pub(crate) fn reached(&self, now: Instant) {
+        *self.reached_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(now);
+    }
+
+    /// When such a query came last.
+    pub(crate) fn reached_at(&self) -> Option<Instant> {
+        *self.reached_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Every counter that is not zero, as `name` or `name{reason}`.

@@ -26,6 +26,7 @@ use super::messages::{
     PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitEncoded,
 };
 use super::shared::Shared;
+use super::traffic::Direction;
 
 /// What a datagram counts against its source's rate.
 const COST: u32 = 1;
@@ -77,7 +78,7 @@ impl Dispatcher {
     }
 
     fn dispatch(&mut self, incoming: Incoming, now: Instant) {
-        let Incoming { from, local, payload, permit, asked } = incoming;
+        let Incoming { from, local, payload, permit, asked, stranger } = incoming;
         // Answers that we asked for are held to no rate, so what comes from an address that we asked is decoded first.
         let admitted = if asked { Admitted::Yes } else { self.admission.admit(from, false, COST, now) };
         if admitted == Admitted::No {
@@ -99,6 +100,7 @@ impl Dispatcher {
             }
         };
         tracing::trace!(%from, bytes = payload.len(), message = message.body.name(), id = ?message.id, "message received");
+        self.shared.counters.traffic().count(Direction::Received, message.body.name(), payload.len());
         let Message { id, sender, version, token, body } = message;
         match body {
             Body::Response(_) if admitted == Admitted::IfProved => self.too_fast(from, now),
@@ -109,6 +111,9 @@ impl Dispatcher {
             }
             Body::Request(request) => {
                 tracing::debug!(%from, query = request.name(), "query received");
+                if stranger {
+                    self.shared.counters.reached(now);
+                }
                 let (standing, token) = self.admission.judge(from, token, now);
                 if (asked || admitted == Admitted::IfProved) && !self.admit(from, standing, COST, now) {
                     return;
@@ -338,9 +343,11 @@ impl Receive<AwaitVerification> for Dispatcher {
         let now = clock::now();
         let ReplyTo { addr: to, local, limit, .. } = held.to;
         if self.admission.standing(to, None, now) == Standing::Unknown {
-            self.hold(Awaiting::Answer(TransmitEncoded { to, local, payload: held.payload }), limit, now);
+            let name = held.response.name();
+            self.hold(Awaiting::Answer(TransmitEncoded { to, local, payload: held.payload, name }), limit, now);
         } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
-            self.shared.handles.socket.encoded(TransmitEncoded { to, local, payload: held.payload });
+            let name = held.response.name();
+            self.shared.handles.socket.encoded(TransmitEncoded { to, local, payload: held.payload, name });
         } else {
             self.shorten(held, now);
         }

@@ -35,6 +35,7 @@ pub mod snapshot;
 pub(crate) mod socket;
 mod subscriptions;
 pub(crate) mod supervision;
+mod traffic;
 mod unreadable;
 mod value_store;
 pub mod watch;

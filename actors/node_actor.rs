@@ -345,6 +345,8 @@ impl Handler<Describe> for NodeActor {
                 lookups_waiting,
                 counters: shared.counters.snapshot(),
                 restarts: shared.counters.restarts(),
+                traffic: shared.counters.traffic().rows(),
+                reached: shared.counters.reached_at().map(|at| clock::now().saturating_duration_since(at)),
             })
         })
     }

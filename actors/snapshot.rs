@@ -19,10 +19,13 @@ pub use kademlia_dynamic::protocol::liveness::{
 pub use kademlia_dynamic::protocol::pending::MAX_TOKENS;
 pub use kademlia_dynamic::protocol::pins::{Count, KEYS_SHOWN, PinnedKeySnapshot, PinsSnapshot};
 pub use kademlia_dynamic::protocol::routing::{BucketSnapshot, EntrySnapshot, TableCounters, TableSnapshot};
-pub use kademlia_dynamic::protocol::store::{BackendHealth, BackendState, ClassCount, Refusals, StoreSnapshot};
+pub use kademlia_dynamic::protocol::store::{
+    BackendHealth, BackendState, ClassCount, DueCount, MAX_COUNTED, Refusals, StoreSnapshot,
+};
 
 pub use super::blocklist::MAX_BLOCKED;
 pub use super::deferred::MAX_DEFERRED;
+pub use super::traffic::{MESSAGES, MessageTraffic};
 
 /// A node at one moment. Its parts are read one after the other, so they may be a few messages apart.
 #[derive(Debug, Clone, Serialize)]
@@ -55,6 +58,12 @@ pub struct Snapshot {
     pub counters: BTreeMap<String, u64>,
     /// Restarts by actor, of those that had any.
     pub restarts: BTreeMap<&'static str, u64>,
+    /// The traffic, a row for each message.
+    pub traffic: Vec<MessageTraffic>,
+    /// How long ago a query came from a global host that was sent nothing for ten minutes: strangers reach this node. `None`: there
+    /// was none, which says nothing.
+    #[serde(serialize_with = "seconds::serialize")]
+    pub reached: Option<Duration>,
 }
 
 /// A peer of the routing table, and what is known of it.

@@ -33,6 +33,8 @@ pub struct Incoming {
     pub permit: Option<Permit>,
     /// Whether a query of ours to that address is under way, so that this may be its answer.
     pub asked: bool,
+    /// Whether it comes from a global host that was sent nothing lately.
+    pub stranger: bool,
 }
 
 /// Socket → dispatcher: datagrams came in.

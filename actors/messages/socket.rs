@@ -59,6 +59,8 @@ pub struct TransmitEncoded {
     pub local: Option<IpAddr>,
     /// The datagram.
     pub payload: Vec<u8>,
+    /// The wire's name of its message.
+    pub name: &'static str,
 }
 
 /// Node → socket: bring [`Counter::KernelDropped`](super::super::counters::Counter) up to date. Answered once that is done.

@@ -4,6 +4,7 @@
 pub mod transport;
 pub mod udp;
 
+mod contacted;
 #[cfg(target_os = "linux")]
 mod losses;
 #[cfg(target_os = "linux")]
@@ -25,6 +26,7 @@ use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, Respo
 use kademlia_dynamic::protocol::peer::{AddressScope, check_unicast};
 use tokio::sync::Semaphore;
 
+use self::contacted::Contacted;
 use self::priority::PriorityPath;
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
@@ -35,6 +37,7 @@ use super::messages::{
     TransmitEncoded, TransmitQuery,
 };
 use super::shared::Shared;
+use super::traffic::Direction;
 
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
 const OUTBOX: usize = 4_096;
@@ -52,6 +55,7 @@ pub struct Socket {
     /// there too. Otherwise a ping that verifies an address would come from one that the peer's firewall does not let in, and the
     /// peer would see this node at an address that it does not know.
     asked_at: Lru<SocketAddr, IpAddr>,
+    contacted: Contacted,
     outbox: VecDeque<Datagram>,
     rate: SendRate,
     losses: Losses,
@@ -86,6 +90,7 @@ impl Socket {
             slots: Arc::new(Semaphore::new(shared.config.limits.max_dispatches)),
             priority: PriorityPath::default(),
             asked_at: Lru::new(MAX_ASKED_AT),
+            contacted: Contacted::new(clock::now()),
             outbox: VecDeque::new(),
             rate: SendRate::new(shared.config.limits.max_send_rate),
             losses,
@@ -96,14 +101,19 @@ impl Socket {
         self.shared.counters.turned_away(counter, from, why, clock::now());
     }
 
-    /// Puts a datagram on its way, if there is room, and the rate of all bytes permits it.
-    fn send(&mut self, what: Outbound, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
+    /// Puts the datagram of the message `name` on its way, if there is room, and the rate of all bytes permits it.
+    fn send(&mut self, what: Outbound, name: &str, addr: SocketAddr, local: Option<IpAddr>, payload: Vec<u8>) -> bool {
         if self.outbox.len() >= OUTBOX {
             self.turn_away(Counter::OutboxFull, addr, &"the network takes no more");
             return false;
         }
         let admitted = self.rate.admits(what, payload.len(), &addr, clock::now());
         if admitted {
+            self.shared.counters.traffic().count(Direction::Sent, name, payload.len());
+            let host = addr.ip().to_canonical();
+            if AddressScope::of(&host).is_global() {
+                self.contacted.note(host, clock::now());
+            }
             self.outbox.push_back(Datagram { addr, local, payload });
         } else {
             let query = what == Outbound::Query;
@@ -155,7 +165,9 @@ impl Socket {
                 (beyond, last) = (beyond + 1, Some(from));
                 continue;
             }
-            let incoming = Incoming { from, local, payload, permit, asked };
+            let host = from.ip().to_canonical();
+            let stranger = AddressScope::of(&host).is_global() && self.contacted.is_stranger(host, clock::now());
+            let incoming = Incoming { from, local, payload, permit, asked, stranger };
             if asked { answers.push(incoming) } else { strangers.push(incoming) }
         }
         if let Some(from) = last {
@@ -227,7 +239,7 @@ impl Receive<TransmitQuery> for Socket {
             Ok(payload) => {
                 // Where the peer reached us last may be forged, or a way that is gone: a second send takes the system's choice.
                 let local = self.asked_at.get(&query.to).copied().filter(|_| !query.again);
-                self.send(Outbound::Query, query.to, local, payload)
+                self.send(Outbound::Query, message.body.name(), query.to, local, payload)
             }
             Err(error) => {
                 self.turn_away(Counter::NotEncodable, query.to, &error);
@@ -258,7 +270,7 @@ impl Receive<TransmitAnswer> for Socket {
         match self.shared.codec.encode_within(&message, room) {
             Ok(payload) if payload.len() <= to.limit => {
                 tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
-                if self.send(weight(&message.body), to.addr, to.local, payload) {
+                if self.send(weight(&message.body), message.body.name(), to.addr, to.local, payload) {
                     self.shared.counters.count(Counter::Answered);
                 }
             }
@@ -282,7 +294,7 @@ impl Receive<TransmitAnswer> for Socket {
 
 impl Receive<TransmitEncoded> for Socket {
     fn receive(&mut self, held: TransmitEncoded, _: &mut Self::Context) {
-        if self.send(Outbound::Answer, held.to, held.local, held.payload) {
+        if self.send(Outbound::Answer, held.name, held.to, held.local, held.payload) {
             self.shared.counters.count(Counter::Answered);
         }
     }

@@ -319,6 +319,7 @@ async fn news_of_strangers_does_not_pile_up_before_a_routing_table_that_is_about
         let ping = Message { id: QueryId::from_u64(port.into()), sender, version: None, token: None, body };
         let payload = Codec::Json.encode(&ping).unwrap();
         ours.actors.dispatcher.do_send(DatagramsReceived(vec![Incoming {
+            stranger: false,
             from,
             local: None,
             payload,

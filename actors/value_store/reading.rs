@@ -68,6 +68,7 @@ impl Receive<SelectKeys> for ValueStore {
 
 impl Receive<DescribeStore> for ValueStore {
     fn receive(&mut self, _: DescribeStore, _: &mut Context<Self>) -> StoreSnapshot {
-        StoreSnapshot { backend: self.backend.health(), ..self.records.snapshot() }
+        let (republications, restores) = self.records.backlog(clock::now());
+        StoreSnapshot { backend: self.backend.health(), republications, restores, ..self.records.snapshot() }
     }
 }

@@ -32,6 +32,7 @@
 mod access;
 mod budget;
 mod builder;
+mod concerns;
 mod events;
 mod guard;
 mod health;

@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::problem::Answer;
+use super::concerns::concerns;
+use super::problem::{Answer, Problem};
 use super::state::State;
-use crate::actors::snapshot::{AdmissionSnapshot, StoreSnapshot, TableCounters};
+use crate::actors::snapshot::{AdmissionSnapshot, MessageTraffic, StoreSnapshot, TableCounters};
 
 /// The peers of the routing table, with the bucket, the last answer and the round trip of each.
 #[utoipa::path(get, path = "/v1/peers", tag = "network", responses((status = 200, description = "`peers`", body = Object)))]
@@ -38,6 +39,11 @@ pub(super) struct NodeAnswer {
     version: &'static str,
     /// Seconds that it runs.
     uptime: f64,
+    /// What is the matter, one sentence each; empty where the node keeps up.
+    concerns: Vec<String>,
+    /// Seconds since a query came from a global address that was sent nothing for ten minutes: strangers reach this node. Null says
+    /// nothing.
+    reached: Option<f64>,
     /// Peers of the routing table.
     peers: PeerCounts,
     /// What it holds.
@@ -52,6 +58,13 @@ pub(super) struct NodeAnswer {
     /// What the routing table refused or removed.
     #[schema(value_type = Object)]
     table: TableCounters,
+    #[serde(flatten)]
+    activity: Activity,
+}
+
+/// What it does, and has done since its start.
+#[derive(Debug, Serialize, ToSchema)]
+struct Activity {
     /// Queries in flight.
     queries_in_flight: usize,
     /// Lookups that run.
@@ -63,6 +76,9 @@ pub(super) struct NodeAnswer {
     /// Restarts by actor, of those that had any.
     #[schema(value_type = BTreeMap<String, u64>)]
     restarts: BTreeMap<&'static str, u64>,
+    /// Messages and bytes by message and direction.
+    #[schema(value_type = Vec<Object>)]
+    traffic: Vec<MessageTraffic>,
 }
 
 /// How many peers there are.
@@ -81,19 +97,27 @@ struct PeerCounts {
 /// The state of this node, and its counters.
 #[utoipa::path(get, path = "/v1/node", tag = "node", responses((status = 200, description = "The node", body = NodeAnswer)))]
 pub(super) async fn node(state: Data<State>) -> Answer {
+    Ok(HttpResponse::Ok().json(describe(&state).await?))
+}
+
+/// The state of the node.
+pub(super) async fn describe(state: &State) -> Result<NodeAnswer, Problem> {
     let snapshot = state.node.snapshot().await?;
+    let concerns = concerns(&snapshot);
     let table = &snapshot.table;
     // The keys need the token: /v1/pins has them.
     let mut pins = serde_json::to_value(&snapshot.pins).unwrap_or_default();
     if let Some(pins) = pins.as_object_mut() {
         pins.remove("keys");
     }
-    Ok(HttpResponse::Ok().json(NodeAnswer {
+    Ok(NodeAnswer {
         id: snapshot.id.to_string(),
         address: snapshot.addr.to_string(),
         wire: snapshot.codec.name(),
         version: env!("CARGO_PKG_VERSION"),
         uptime: snapshot.uptime.as_secs_f64(),
+        concerns,
+        reached: snapshot.reached.map(|ago| ago.as_secs_f64()),
         peers: PeerCounts {
             known: table.peers,
             failing: table.failing,
@@ -104,10 +128,13 @@ pub(super) async fn node(state: Data<State>) -> Answer {
         store: snapshot.store,
         admission: snapshot.admission,
         table: snapshot.table.counters,
-        queries_in_flight: snapshot.queries_in_flight,
-        lookups_running: snapshot.lookups_running,
-        lookups_waiting: snapshot.lookups_waiting,
-        counters: snapshot.counters,
-        restarts: snapshot.restarts,
-    }))
+        activity: Activity {
+            queries_in_flight: snapshot.queries_in_flight,
+            lookups_running: snapshot.lookups_running,
+            lookups_waiting: snapshot.lookups_waiting,
+            counters: snapshot.counters,
+            restarts: snapshot.restarts,
+            traffic: snapshot.traffic,
+        },
+    })
 }

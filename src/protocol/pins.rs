@@ -2,7 +2,7 @@
 //! places nothing: its owner does, and reports the results.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,10 @@ pub struct PinsSnapshot {
     pub pinned: usize,
     /// Audits and repairs under way.
     pub under_way: usize,
+    /// Those whose last audit confirmed fewer replicas than their minimum.
+    pub below_min: usize,
+    /// How many pinned keys had so many confirmed replicas at their last audit. Those that were not audited yet are not among them.
+    pub replicas: BTreeMap<usize, usize>,
     /// At most [`KEYS_SHOWN`] of them: those with the fewest replicas above their minimum first, those that were not audited
     /// yet last.
     pub keys: Vec<PinnedKeySnapshot>,
@@ -221,6 +225,11 @@ impl PinnedKeys {
     /// A snapshot of the pinned keys.
     pub fn snapshot(&self, now: Instant) -> PinsSnapshot {
         let reserve = |pin: &Pin| pin.last.map(|(_, count)| count.confirmed as i64 - pin.min as i64);
+        let mut replicas = BTreeMap::new();
+        for (_, count) in self.pinned.values().filter_map(|pin| pin.last) {
+            *replicas.entry(count.confirmed).or_default() += 1;
+        }
+        let below_min = self.pinned.values().filter(|pin| reserve(pin).is_some_and(|reserve| reserve < 0)).count();
         let mut keys: Vec<(&Arc<str>, &Pin)> = self.pinned.iter().collect();
         keys.sort_by_key(|(key, pin)| (Reverse(pin.last.is_some()), reserve(pin), *key));
         let shown = keys.into_iter().take(KEYS_SHOWN).map(|(key, pin)| PinnedKeySnapshot {
@@ -228,7 +237,8 @@ impl PinnedKeys {
             min_replicas: pin.min,
             last_audit: pin.last.map(|(at, count)| (now.saturating_duration_since(at).as_millis() as u64, count)),
         });
-        PinsSnapshot { pinned: self.pinned.len(), under_way: self.under_way.len(), keys: shown.collect() }
+        let (pinned, under_way, keys) = (self.pinned.len(), self.under_way.len(), shown.collect());
+        PinsSnapshot { pinned, under_way, below_min, replicas, keys }
     }
 
     /// Ends the audit of this number. A key in trouble is audited sooner, but less and less so while that does not help: a repair

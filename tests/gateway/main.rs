@@ -6,5 +6,6 @@ mod client;
 mod limits;
 mod mounted;
 mod network;
+mod page;
 mod streams;
 mod values;

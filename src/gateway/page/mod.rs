@@ -1,7 +1,12 @@
 //! What a browser is given at `/`, and how it is let in: a one-time code in the address becomes a session cookie, and the address
 //! is shown without it.
 
-use std::time::Instant;
+mod advice;
+mod figures;
+mod layout;
+mod panels;
+
+use std::time::{Duration, Instant};
 
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header;
@@ -10,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::peers;
 use super::problem::Answer;
 use super::sessions::SESSION_TIME;
 use super::state::State;
@@ -18,9 +24,24 @@ use super::state::State;
 pub(super) const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                                    frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
+const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page.css");
+const ICON: &str = include_str!("icon.svg");
+/// How long the page waits for the node. It shows itself in any case.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Adds the paths of the page: `/`, and below `page/` what it loads.
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.route("/", web::get().to(show)).route("", web::get().to(show));
+    config
+        .route("/", web::get().to(show))
+        .route("", web::get().to(show))
+        .route("/page/page.js", web::get().to(async || file("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/page/page.css", web::get().to(async || file("text/css; charset=utf-8", STYLE)))
+        .route("/page/icon.svg", web::get().to(async || file("image/svg+xml", ICON)));
+}
+
+fn file(content_type: &str, text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type(content_type).insert_header((header::CACHE_CONTROL, "no-cache")).body(text)
 }
 
 #[derive(Deserialize)]
@@ -28,16 +49,27 @@ struct PageQuery {
     code: Option<String>,
 }
 
-/// Lets a browser in that has a one-time code, and shows the paths there are.
+/// Lets a browser in that has a one-time code, and shows the page: with the figures of the node where they may be read.
 async fn show(state: Data<State>, request: HttpRequest, query: web::Query<PageQuery>) -> HttpResponse {
     if let Some(code) = &query.code {
         return let_in(&state, &request, code);
     }
-    let text = "This is a node of a Kademlia network (kad).\n\n\
-                openapi.json describes its paths, healthz says whether it lives, and v1/node what it does.\n";
+    let cookie = request.cookie(&state.cookie);
+    let signed_in = cookie.is_some_and(|cookie| state.sessions.has(cookie.value(), Instant::now()));
+    let node = match signed_in || !state.protect_reads {
+        true => tokio::time::timeout(PATIENCE, peers::describe(&state)).await.ok().and_then(Result::ok),
+        false => None,
+    };
+    // What the page asks for lies beside it, wherever the gateway is mounted and whatever a proxy calls that.
+    let base = match request.path().rsplit('/').next() {
+        None | Some("") => String::new(),
+        Some(last) => format!("{last}/"),
+    };
+    let node = node.and_then(|node| serde_json::to_value(node).ok()).unwrap_or_default();
+    let page = layout::page(&base, signed_in, state.protect_reads, &node).into_string();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_SECURITY_POLICY, PAGE_CSP));
-    response.content_type("text/plain; charset=utf-8").body(text)
+    response.content_type("text/html; charset=utf-8").body(page)
 }
 
 /// The same page without the code, which is good once. Where it was used before, the session that it began may last.
@@ -61,4 +93,24 @@ fn let_in(state: &State, request: &HttpRequest, code: &str) -> HttpResponse {
 #[utoipa::path(post, path = "/v1/codes", tag = "node", responses((status = 200, description = "`code`", body = Object)))]
 pub(super) async fn code(state: Data<State>) -> Answer {
     Ok(HttpResponse::Ok().json(json!({ "code": state.sessions.code().reveal() })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SCRIPT, STYLE};
+
+    #[test]
+    fn the_script_is_short_and_never_makes_markup_of_a_text_nor_loads_anything_from_elsewhere() {
+        assert!(SCRIPT.lines().count() <= 600, "{} lines", SCRIPT.lines().count());
+        let long = |line: &&str| line.chars().count() > 100;
+        assert_eq!(SCRIPT.lines().chain(STYLE.lines()).find(long), None);
+        for forbidden in
+            ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "setAttribute('on"]
+        {
+            assert!(!SCRIPT.contains(forbidden), "{forbidden}");
+        }
+        let foreign =
+            |text: &str| text.replace("http://www.w3.org/2000/svg", "").contains("//www.") || text.contains("https:");
+        assert!(!foreign(SCRIPT) && !foreign(STYLE) && !STYLE.contains("url(") && !STYLE.contains("@import"));
+    }
 }

@@ -165,4 +165,5 @@ fn a_snapshot_shows_keys_with_the_least_reserve_first_and_is_bounded() {
     let shown: Vec<_> = snapshot.keys.iter().map(|key| key.last_audit.map(|(_, count)| count.confirmed)).collect();
     assert_eq!(shown[..4], [Some(2), Some(7), Some(9), None]);
     assert_eq!(snapshot.keys[1].last_audit.unwrap().0, 1_000);
+    assert_eq!((snapshot.below_min, snapshot.replicas), (1, BTreeMap::from([(2, 1), (7, 1), (9, 1)])));
 }

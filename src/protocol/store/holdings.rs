@@ -102,9 +102,9 @@ impl Holdings {
         self.due[usize::from(published)].first()
     }
 
-    /// How many publications were due before `before`.
-    pub(super) fn published_due_before(&self, before: Instant) -> usize {
-        self.due[1].iter().take_while(|(at, _)| *at < before).count()
+    /// The publications, or the copies held for others, that were due before `before`.
+    pub(super) fn due_before(&self, published: bool, before: Instant) -> impl Iterator<Item = &Arc<str>> {
+        self.due[usize::from(published)].iter().take_while(move |(at, _)| *at < before).map(|(_, key)| key)
     }
 
     /// Finds room for `claim` in the place of what is held under `key`, and reserves it: which records give way once that is

@@ -26,7 +26,7 @@ pub use backend::{Change, Committed, Store, StoreError};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use listing::{HeldKey, KeyPage, MAX_PAGE};
 pub use memory::MemoryStore;
-pub use outcome::{ClassCount, Refusals, StoreSnapshot, StoredCopy};
+pub use outcome::{ClassCount, DueCount, MAX_COUNTED, Refusals, StoreSnapshot, StoredCopy};
 pub(crate) use outcome::{Refusal, ToCompare, WriteOutcome, age_seconds};
 pub(crate) use plan::{Plan, Write};
 pub(crate) use recent::{RecentWrites, Seen};

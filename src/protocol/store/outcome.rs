@@ -190,6 +190,19 @@ pub struct ClassCount {
     pub bytes: usize,
 }
 
+/// How many values wait to be published again, or restored: each is counted up to [`MAX_COUNTED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct DueCount {
+    /// Values whose time has come, the overdue ones included. The next round takes them.
+    pub due: usize,
+    /// Values whose time came so long ago that their copies may end before their turn: half of the time between a round and the
+    /// end of a copy.
+    pub overdue: usize,
+}
+
+/// The most values of one kind that a [`DueCount`] counts, so that it costs little where many wait.
+pub const MAX_COUNTED: usize = 10_000;
+
 /// What is held now, and what happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -202,6 +215,14 @@ pub struct StoreSnapshot {
     pub cached: ClassCount,
     /// What counts towards the bounds: full and cached copies that strangers brought.
     pub remote: ClassCount,
+    /// The bound of that.
+    pub remote_limit: ClassCount,
+    /// The bound of the cached copies among it.
+    pub cached_limit: ClassCount,
+    /// Publications that wait for their turn to be published again.
+    pub republications: DueCount,
+    /// Copies held for others that wait for their turn to be restored.
+    pub restores: DueCount,
     /// Subnets that brought them.
     pub sources: usize,
     /// Copies that ended in time.

@@ -85,6 +85,11 @@ impl Quota {
         self.total
     }
 
+    /// The bound of all that counts, and of the cached copies among it.
+    pub(super) fn limits(&self) -> (ClassCount, ClassCount) {
+        (self.limit, self.share)
+    }
+
     /// How many sources there are.
     pub(super) fn sources(&self) -> usize {
         self.accounts.len()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::Change;
 use super::holdings::Holdings;
-use super::outcome::{Due, FullCopy, StoreSnapshot, StoredCopy, ToCompare};
+use super::outcome::{Due, DueCount, FullCopy, MAX_COUNTED, StoreSnapshot, StoredCopy, ToCompare};
 use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
@@ -146,13 +146,18 @@ impl Records {
         self.holdings.get(key).is_some_and(|record| record.is_full() && record.stored.version == version)
     }
 
-    /// What is held now, and what happened since the start.
+    /// What is held now, and what happened since the start. What waits is the [backlog](Records::backlog).
     pub fn snapshot(&self) -> StoreSnapshot {
+        let (remote_limit, cached_limit) = self.holdings.quota().limits();
         StoreSnapshot {
             published: self.holdings.of_class(Class::Published),
             held: self.holdings.of_class(Class::Held),
             cached: self.holdings.of_class(Class::Cached),
             remote: self.holdings.quota().total(),
+            remote_limit,
+            cached_limit,
+            republications: DueCount::default(),
+            restores: DueCount::default(),
             sources: self.holdings.quota().sources(),
             ..self.counts
         }
@@ -211,7 +216,20 @@ impl Records {
 
     /// How many of our own publications have been due for longer than `late`.
     pub fn overdue(&self, late: Duration, now: Instant) -> usize {
-        now.checked_sub(late).map_or(0, |before| self.holdings.published_due_before(before))
+        now.checked_sub(late).map_or(0, |before| self.holdings.due_before(true, before).count())
+    }
+
+    /// What waits for its turn to be published again, and to be restored.
+    pub fn backlog(&self, now: Instant) -> (DueCount, DueCount) {
+        let values = &self.config.values;
+        let count = |published, interval| {
+            let before = |at: Option<Instant>| {
+                at.map_or(0, |at| self.holdings.due_before(published, at).take(MAX_COUNTED).count())
+            };
+            let slack = values.key_expiry.saturating_sub(interval) / 2;
+            DueCount { due: before(Some(now)), overdue: before(now.checked_sub(slack)) }
+        };
+        (count(true, self.config.effective_republish_interval()), count(false, values.restore_interval))
     }
 
     /// The values that are due, the longest overdue first: at most `publications` of our own and at most `restores` of

@@ -1,7 +1,7 @@
 //! Attacks by strangers, in numbers: what they make a node believe (`quorum.rs`), which addresses they make it ask
 //! (`reflection.rs`) and for how long (`endless.rs`), what it sends to addresses in whose name they ask (`spoofed.rs`, `pings.rs`, `participants.rs`), what of
 //! their writes and answers has effect (`conflict.rs`, `forged.rs`), how far they
-//! fill its table (`table.rs`), and how many of their datagrams are taken at all (`rates.rs`).
+//! fill its table (`table.rs`), how many of their datagrams are taken at all (`rates.rs`), and what their queries show (`reached.rs`).
 
 mod conflict;
 mod endless;
@@ -12,6 +12,7 @@ mod participants;
 mod pings;
 mod quorum;
 mod rates;
+mod reached;
 mod reflection;
 mod spoofed;
 mod sybils;

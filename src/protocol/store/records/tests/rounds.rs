@@ -15,6 +15,27 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
 }
 
 #[test]
+fn the_backlog_says_what_waits_for_its_turn_and_what_waits_for_so_long_that_its_copies_may_end() {
+    let config = Config::builder().restore_interval(secs(60)).key_expiry(secs(1_000)).build().unwrap();
+    let interval = config.effective_republish_interval();
+    let mut bench = Bench::new(config);
+    let count = |due, overdue| DueCount { due, overdue };
+    for n in 0..3 {
+        bench.publish(&format!("ours {n}"), "a");
+        assert_eq!(bench.set(&format!("theirs {n}"), "a", 5), Ok(WriteOutcome::Stored));
+    }
+    assert_eq!(bench.records.backlog(bench.now), (count(0, 0), count(0, 0)));
+    bench.now += interval.max(secs(70));
+    assert_eq!(bench.records.backlog(bench.now), (count(3, 0), count(3, 0)));
+    bench.now += (secs(1_000) - interval) / 2;
+    assert_eq!(bench.records.backlog(bench.now).0, count(3, 3));
+    bench.now += secs(470);
+    assert_eq!(bench.records.backlog(bench.now), (count(3, 3), count(3, 3)));
+    bench.due(10);
+    assert_eq!(bench.records.backlog(bench.now), (count(0, 0), count(0, 0)));
+}
+
+#[test]
 fn a_set_from_another_holder_puts_our_own_restore_off_once() {
     let mut bench = Bench::new(Config::default());
     assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
