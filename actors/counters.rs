@@ -134,7 +134,7 @@ counters! {
     /// Refused: too many lookups run and wait.
     LookupRefused => "kad_refused_total", "lookup";
     /// Refused: a new peer beyond the bound, which receives no copies.
-    HandoffRefused => "kad_refused_total", "hand_off";
+    HandoffRefused => "kad_refused_total", "handoff";
     /// Copies transferred to new peers that are nearer, and by a node that stopped.
     Transferred => "kad_values_transferred_total";
     /// Restarts of actors after a panic.

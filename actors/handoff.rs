@@ -122,7 +122,7 @@ impl Receive<PeerEntered> for Handoff {
 
 impl Receive<Leave> for Handoff {
     fn receive(&mut self, leave: Leave, _: &mut Self::Context) {
-        if self.shared.client || self.shared.config.values.hand_off_time.is_zero() {
+        if self.shared.client || self.shared.config.values.handoff_time.is_zero() {
             // The caller may have gone.
             return drop(leave.answer.send(Ok(())));
         }
@@ -132,7 +132,7 @@ impl Receive<Leave> for Handoff {
             leaving.answers.push(leave.answer);
             return self.go_on(now);
         }
-        let until = now + self.shared.config.values.hand_off_time;
+        let until = now + self.shared.config.values.handoff_time;
         self.leaving = Some(Leaving { until, shutdown: None, answers: vec![leave.answer] });
         self.shared.handles.table.find_neighbours(FindNeighbours(HandoffCause::Leaving));
     }

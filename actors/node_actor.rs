@@ -307,7 +307,7 @@ impl Handler<Stop> for NodeActor {
         self.leaving = true;
         let (answer, answered) = oneshot::channel();
         self.shared.handles.handoff.leave(Leave { answer });
-        let (ender, patience) = (self.shared.lifetime.ender(), self.shared.config.values.hand_off_time + GRACE);
+        let (ender, patience) = (self.shared.lifetime.ender(), self.shared.config.values.handoff_time + GRACE);
         // The caller may go, and the node ends all the same.
         self.shared.lifetime.spawn(async move {
             let _ = tokio::time::timeout(patience, answered).await;

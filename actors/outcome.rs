@@ -49,7 +49,7 @@ pub struct SetOutcome {
 
 /// What became of a `get`: its result, and how the value was looked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[must_use = "it may say that nobody answered"]
+#[must_use = "it may say that no peer answered"]
 #[non_exhaustive]
 pub struct GetOutcome {
     /// The value, or why there is none.
@@ -65,7 +65,7 @@ pub struct GetOutcome {
 /// How a `get` ended. These four ends are all there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
-#[must_use = "it may say that nobody answered"]
+#[must_use = "it may say that no peer answered"]
 pub enum GetResult {
     /// The value.
     #[non_exhaustive]
@@ -98,7 +98,7 @@ pub enum GetResult {
         unheard: usize,
     },
     /// Peers were asked, and none answered: the network cannot be reached, which says nothing of the value.
-    NobodyAnswered {
+    NoneAnswered {
         /// Peers that were asked.
         asked: usize,
     },
@@ -254,7 +254,7 @@ pub enum Error {
     },
     /// Peers were asked, and none answered.
     #[error("none of the {asked} peers asked answered")]
-    NobodyAnswered {
+    NoneAnswered {
         /// How many were asked.
         asked: usize,
     },
@@ -330,7 +330,7 @@ mod tests {
                 GetResult::NotFound { answered: 2, unheard: 1 },
                 json!({"result": "not_found", "answered": 2, "unheard": 1}),
             ),
-            (GetResult::NobodyAnswered { asked: 3 }, json!({"result": "nobody_answered", "asked": 3})),
+            (GetResult::NoneAnswered { asked: 3 }, json!({"result": "none_answered", "asked": 3})),
         ] {
             assert_eq!(to_value(GetOutcome { result, trace: None }).unwrap(), expected);
         }

@@ -148,7 +148,7 @@ impl Receive<AuditEnded> for Pins {
                 let count = Count { confirmed: health.confirmed(), nearest: health.nearest.len() };
                 self.counted(number, count, ctx.address());
             }
-            Err(Error::NobodyAnswered { .. }) => {
+            Err(Error::NoneAnswered { .. }) => {
                 self.counted(number, Count { confirmed: 0, nearest: 0 }, ctx.address());
             }
             Err(error) => {

@@ -269,7 +269,7 @@ pub struct Describe;
 pub struct Probe;
 
 /// Stop the node: transfer its copies to the peers that are nearest to them then, within
-/// [`hand_off_time`](kademlia_dynamic::protocol::config::ValuesConfig::hand_off_time), and end. Requests under way end in an
+/// [`handoff_time`](kademlia_dynamic::protocol::config::ValuesConfig::handoff_time), and end. Requests under way end in an
 /// error then.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

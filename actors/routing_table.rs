@@ -211,8 +211,8 @@ impl Receive<RefreshBuckets> for RoutingTable {
 
 impl Receive<CheckTable> for RoutingTable {
     fn receive(&mut self, _: CheckTable, _: &mut Self::Context) {
-        let nobody_answers = self.table.entries().all(|entry| entry.failures() > 0);
-        if nobody_answers {
+        let none_answers = self.table.entries().all(|entry| entry.failures() > 0);
+        if none_answers {
             if self.network == Network::Found {
                 self.network = Network::Lost;
                 self.shared.events.emit(EventKind::NetworkLost, || Event::NetworkLost);

@@ -1,4 +1,4 @@
-//! The watches of a node: which keys are watched, when each is looked at next, and who is told. It is one task, which runs while
+//! The watches of a node: which keys are watched, when each is looked at next, and who is reported. It is one task, which runs while
 //! anything is watched; the streams of its readers are `watch`.
 
 use std::cell::RefCell;
@@ -316,7 +316,7 @@ async fn look_at(shared: Rc<Shared>, key: Arc<str>) -> (Arc<str>, Seen) {
                 Seen::Value(Change::Value { key: key.clone(), value: Arc::new(value), holder, expires_in })
             }
             GetResult::NotFound { unheard, .. } => Seen::Absent { surely: unheard == 0 },
-            GetResult::Unsupported { .. } | GetResult::NobodyAnswered { .. } => Seen::Unknown,
+            GetResult::Unsupported { .. } | GetResult::NoneAnswered { .. } => Seen::Unknown,
         },
         _ => Seen::Unknown,
     };

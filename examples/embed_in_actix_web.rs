@@ -44,7 +44,7 @@ impl ResponseError for Failure {
             Error::KeyTooLong { .. } => StatusCode::URI_TOO_LONG,
             Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Error::NobodyAnswered { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Error::NoneAnswered { .. } => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -47,7 +47,7 @@ impl Shop {
                 Ok(self.last_read.clone())
             }
             Ok(None) => Ok("not for sale".to_owned()),
-            Err(Error::NobodyAnswered { asked }) => Ok(format!("{} (none of {asked} peers answers)", self.last_read)),
+            Err(Error::NoneAnswered { asked }) => Ok(format!("{} (none of {asked} peers answers)", self.last_read)),
             Err(other) => Err(other),
         }
     }

@@ -65,7 +65,7 @@ impl Handler<Read> for Board {
                 GetResult::Found { .. } | GetResult::Unsupported { .. } | GetResult::NotFound { .. } => {
                     Notice::NotThere
                 }
-                GetResult::NobodyAnswered { .. } => Notice::AskAgain,
+                GetResult::NoneAnswered { .. } => Notice::AskAgain,
             })
         })
     }

@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
             GetResult::Unsupported { holder } => println!("  {key}: neither text nor bytes, at {holder}"),
             GetResult::NotFound { answered, unheard: 0 } => println!("  {key}: absent, say {answered} of those asked"),
             GetResult::NotFound { unheard, .. } => println!("  {key}: not found, but {unheard} did not answer"),
-            GetResult::NobodyAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
+            GetResult::NoneAnswered { asked } => println!("  {key}: none of {asked} peers answered"),
         }
     }
     assert_eq!(second.get("greeting").await?, Some(Value::from("hello")));

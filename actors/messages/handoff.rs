@@ -26,7 +26,7 @@ handle! {
 #[derive(Debug, Clone, Copy)]
 pub struct PeerEntered(pub Neighbour);
 
-/// Node → handoff: the node is about to stop. Transfer what is stored, within `hand_off_time`.
+/// Node → handoff: the node is about to stop. Transfer what is stored, within `handoff_time`.
 pub struct Leave {
     /// Answered when the handoff is over, complete or not.
     pub answer: Answer<()>,

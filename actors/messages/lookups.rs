@@ -173,10 +173,10 @@ impl LookupResult {
     /// The error where peers were asked and none answered.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`].
+    /// [`Error::NoneAnswered`].
     pub fn heard(&self) -> Result<(), Error> {
         let Tally { asked, answered, .. } = self.trace.tally();
-        if asked > 0 && answered == 0 { Err(Error::NobodyAnswered { asked }) } else { Ok(()) }
+        if asked > 0 && answered == 0 { Err(Error::NoneAnswered { asked }) } else { Ok(()) }
     }
 
     /// The answer to an application that wants the value of a key.
@@ -190,7 +190,7 @@ impl LookupResult {
             },
             (None, Some(holder)) => GetResult::Unsupported { holder },
             (None, None) => match self.trace.tally() {
-                Tally { asked: asked @ 1.., answered: 0, .. } => GetResult::NobodyAnswered { asked },
+                Tally { asked: asked @ 1.., answered: 0, .. } => GetResult::NoneAnswered { asked },
                 Tally { answered, .. } => GetResult::NotFound { answered, unheard: self.trace.unheard },
             },
         };
@@ -200,7 +200,7 @@ impl LookupResult {
     /// The answer to an application that wants the value of a key, or the peers nearest to it.
     ///
     /// # Errors
-    /// [`Error::UnsupportedValue`], [`Error::NobodyAnswered`].
+    /// [`Error::UnsupportedValue`], [`Error::NoneAnswered`].
     pub fn found_value(&self) -> Result<FoundValue, Error> {
         match (&self.value, self.unsupported) {
             (Some(found), _) => Ok(FoundValue::Value(Value::clone(&found.value))),
@@ -212,7 +212,7 @@ impl LookupResult {
     /// The answer to an application that wants the peers nearest to an id, and how they were looked for.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`].
+    /// [`Error::NoneAnswered`].
     pub fn traced_nodes(&self) -> Result<FoundNodes, Error> {
         let nodes = self.nearest()?;
         Ok(FoundNodes { target: self.trace.target, nodes, trace: self.trace.clone() })
@@ -221,7 +221,7 @@ impl LookupResult {
     /// The answer to an application that wants the peers nearest to an id.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`].
+    /// [`Error::NoneAnswered`].
     pub fn nearest(&self) -> Result<Vec<Peer>, Error> {
         self.heard().map(|()| self.closest.clone())
     }

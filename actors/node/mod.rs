@@ -138,7 +138,7 @@ impl Node {
     /// The value of `key`; `None` where no peer holds it. [`Node::get_with`] says more.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked and all were silent, which says nothing of the value;
+    /// [`Error::NoneAnswered`] where peers were asked and all were silent, which says nothing of the value;
     /// [`Error::UnsupportedValue`] where it is neither text nor bytes; [`Error::NotJoined`] where contacts were given and none
     /// was reached, unless this node itself holds the value; where the key is too long, or the node is too busy or stopped.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<Value>, Error> {
@@ -146,7 +146,7 @@ impl Node {
             GetResult::Found { value, .. } => Ok(Some(value)),
             GetResult::Unsupported { holder } => Err(Error::UnsupportedValue { holder }),
             GetResult::NotFound { .. } => Ok(None),
-            GetResult::NobodyAnswered { asked } => Err(Error::NobodyAnswered { asked }),
+            GetResult::NoneAnswered { asked } => Err(Error::NoneAnswered { asked }),
         }
     }
 
@@ -184,7 +184,7 @@ impl Node {
     /// placed or repaired. Their answers are not verified, and say nothing of the value that they hold.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`] where peers were asked for the nearest and all were silent; [`Error::NotJoined`]; where the
+    /// [`Error::NoneAnswered`] where peers were asked for the nearest and all were silent; [`Error::NotJoined`]; where the
     /// key is too long, or the node is too busy or stopped.
     pub async fn health(&self, key: impl AsRef<str>) -> Result<Health, Error> {
         self.ask(CheckHealth::new(key)).await
@@ -193,7 +193,7 @@ impl Node {
     /// The k nodes nearest to `target`, this one excepted, nearest first.
     ///
     /// # Errors
-    /// [`Error::NobodyAnswered`], [`Error::NotJoined`], or where the node is too busy or stopped.
+    /// [`Error::NoneAnswered`], [`Error::NotJoined`], or where the node is too busy or stopped.
     pub async fn find_node(&self, target: NodeId) -> Result<Vec<Peer>, Error> {
         self.ask(FindNode { target }).await
     }
@@ -367,7 +367,7 @@ impl Node {
     }
 
     /// Stops the node politely, and returns when its port is free and no actor of it lives. What it holds goes to the peers that
-    /// will be nearest to it, which takes at most [`hand_off_time`](kademlia_dynamic::protocol::config::ValuesConfig::hand_off_time);
+    /// will be nearest to it, which takes at most [`handoff_time`](kademlia_dynamic::protocol::config::ValuesConfig::handoff_time);
     /// a node that holds nothing, or knows no peer, stops at once. Requests under way end in an error.
     ///
     /// A node whose last handle is dropped transfers nothing.

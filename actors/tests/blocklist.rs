@@ -86,7 +86,7 @@ fn whichever_actor_a_datagram_made_panic_it_is_dropped_and_counted_when_it_comes
     });
 }
 
-/// A log that cannot bear one word, the first time.
+/// A log that panics at one text, the first time.
 #[derive(Clone, Default)]
 struct Touchy(Arc<AtomicBool>);
 

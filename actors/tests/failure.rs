@@ -60,15 +60,15 @@ fn a_node_that_fails_ends_every_request_with_the_reason_closes_its_store_and_tel
     in_virtual_time(async {
         let network = MemoryNetwork::new(7);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
-        let (store, told) = (Fragile::default(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let (store, reported) = (Fragile::default(), Arc::new(std::sync::Mutex::new(Vec::new())));
         let closed = store.closed.clone();
         let node = Node::builder()
             .config(no_restarts())
             .store(store)
             .bootstrap([peers.addr(0)])
             .on_failure({
-                let (told, closed) = (told.clone(), closed.clone());
-                move |reason| told.lock().unwrap().push((reason, closed.load(Ordering::SeqCst)))
+                let (reported, closed) = (reported.clone(), closed.clone());
+                move |reason| reported.lock().unwrap().push((reason, closed.load(Ordering::SeqCst)))
             })
             .start_local_over(network.endpoint())
             .await
@@ -79,7 +79,7 @@ fn a_node_that_fails_ends_every_request_with_the_reason_closes_its_store_and_tel
             async move { node.get("absent").await }
         });
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(!pending.is_finished() && told.lock().unwrap().is_empty());
+        assert!(!pending.is_finished() && reported.lock().unwrap().is_empty());
 
         assert_stopped(node.set("harmful", "v").await);
         assert_stopped(pending.await.unwrap());
@@ -89,23 +89,23 @@ fn a_node_that_fails_ends_every_request_with_the_reason_closes_its_store_and_tel
         assert_names_the_store(&node.stopped().await);
         node.stop().await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let told = told.lock().unwrap();
-        assert_eq!(told.len(), 1);
-        assert_names_the_store(&told[0].0);
-        assert!(told[0].1, "the store was closed before that was said");
+        let reported = reported.lock().unwrap();
+        assert_eq!(reported.len(), 1);
+        assert_names_the_store(&reported[0].0);
+        assert!(reported[0].1, "the store was closed before that was said");
     });
 }
 
 #[tokio::test]
 async fn a_failed_node_with_a_thread_of_its_own_tells_the_embedder_and_leaves_the_process_alone() {
-    let (tell, told) = mpsc::channel();
+    let (tell, reported) = mpsc::channel();
     let builder = Node::builder().config(no_restarts()).store(Fragile::default());
     let node = builder.on_failure(move |reason| tell.send(reason).unwrap()).start().await.unwrap();
     let addr = node.local_addr();
     assert_stopped(node.set("harmful", "v").await);
     assert_names_the_store(&node.stopped().await);
     drop(std::net::UdpSocket::bind(addr).expect("the port is free"));
-    assert_names_the_store(&told.recv_timeout(Duration::from_secs(10)).unwrap());
+    assert_names_the_store(&reported.recv_timeout(Duration::from_secs(10)).unwrap());
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn a_contact_with_this_nodes_id_at_another_address_is_a_copy_of_it() {
 fn a_contact_that_answers_in_another_wire_is_known_by_the_first_byte() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(1);
-        for (bytes, told) in [
+        for (bytes, reported) in [
             (&b"d2:id16:"[..], "it answers in another wire: bencode"),
             (&[0x85, 0xa4], "it answers in another wire: msgpack"),
             (b"HTTP/1.1 400", "what it answers is no message of any known wire"),
@@ -284,10 +284,10 @@ fn a_contact_that_answers_in_another_wire_is_known_by_the_first_byte() {
                 }
             });
             let Joined { running, outcome, .. } = join(&network, false, None, &[addr.to_string()]).await;
-            assert_eq!(outcome.to_string(), format!("{addr} ({told})"));
-            assert!(not_joined(running.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({told})")));
+            assert_eq!(outcome.to_string(), format!("{addr} ({reported})"));
+            assert!(not_joined(running.node.send(set("k")).await.unwrap()).ends_with(&format!("{addr} ({reported})")));
             let error = running.node.send(Ping { addr: addr.to_string() }).await.unwrap().unwrap_err();
-            assert_eq!(error.to_string(), format!("{addr} ({told})"));
+            assert_eq!(error.to_string(), format!("{addr} ({reported})"));
         }
     });
 }

@@ -93,13 +93,13 @@ async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
 
     for get in equal {
         let outcome = get.await.unwrap().unwrap().unwrap();
-        assert_eq!(outcome.result, GetResult::NobodyAnswered { asked: 1 });
+        assert_eq!(outcome.result, GetResult::NoneAnswered { asked: 1 });
     }
     let mut refused = 0;
     for get in different {
         match get.await.unwrap().unwrap().map(|outcome| outcome.result) {
             // The silent peer has left the table meanwhile, or has been asked in vain once more.
-            Ok(GetResult::NobodyAnswered { .. } | GetResult::NotFound { .. }) => {}
+            Ok(GetResult::NoneAnswered { .. } | GetResult::NotFound { .. }) => {}
             Err(Error::Busy { limit: 5, .. }) => refused += 1,
             other => panic!("{other:?}"),
         }

@@ -121,7 +121,7 @@ async fn a_get_that_loses_the_actor_it_depends_on_ends_in_an_error() {
         inject(&ours, actor);
         let ended = tokio::time::timeout(Duration::from_secs(60), under_way).await.expect("it ends").unwrap().unwrap();
         match (actor, ended.map(|outcome| outcome.result)) {
-            ("queries", Ok(GetResult::NobodyAnswered { asked: 1 })) => {}
+            ("queries", Ok(GetResult::NoneAnswered { asked: 1 })) => {}
             ("lookups", Err(Error::Interrupted)) => {}
             (_, other) => panic!("after the {actor} panicked: {other:?}"),
         }
@@ -141,16 +141,16 @@ async fn peers_that_a_restart_of_the_table_forgets_are_reported_to_have_left() {
     inject(&ours, "routing table");
     settle().await;
     let mut peers = std::collections::BTreeSet::new();
-    let mut told = 0;
+    let mut reported = 0;
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.next()).await {
-        told += 1;
+        reported += 1;
         match event {
             Event::PeerAdded(peer) => assert!(peers.insert(peer.id), "{peer}"),
             Event::PeerRemoved(peer) => assert!(peers.remove(&peer.id), "{peer}"),
             _ => {}
         }
     }
-    assert!(told >= 6 && peers.is_empty(), "{told}: {peers:?}");
+    assert!(reported >= 6 && peers.is_empty(), "{reported}: {peers:?}");
     assert_eq!(ours.node.send(Describe).await.unwrap().unwrap().table.peers, 0);
 }
 
@@ -289,15 +289,15 @@ async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() 
         }
     }
     ours.node.send(Pin { key: key("pinned"), min_replicas: 1 }).await.unwrap().unwrap();
-    let told = async {
+    let reported = async {
         loop {
             if let Some(Event::NoLongerPinned { key }) = events.next().await {
                 break key;
             }
         }
     };
-    let told = tokio::time::timeout(Duration::from_secs(3_600), told).await;
-    assert_eq!(told.as_deref(), Ok("lost"));
+    let reported = tokio::time::timeout(Duration::from_secs(3_600), reported).await;
+    assert_eq!(reported.as_deref(), Ok("lost"));
     let pins = ours.node.send(Describe).await.unwrap().unwrap().pins;
     assert_eq!((pins.pinned, &*pins.keys[0].key), (1, "pinned"));
 }

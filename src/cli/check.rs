@@ -73,7 +73,7 @@ async fn look(client: &Node, key: &str) -> Result<View, Failure> {
         GetResult::Unsupported { .. } => (Seen::Unsupported, None),
         GetResult::NotFound { answered: 1.., .. } => (Seen::Nothing, None),
         GetResult::NotFound { .. } => return Err(Failure::network_silent(0)),
-        GetResult::NobodyAnswered { asked } => return Err(Failure::network_silent(asked)),
+        GetResult::NoneAnswered { asked } => return Err(Failure::network_silent(asked)),
     };
     let took = begun.elapsed();
     let holders = nearest.confirmed.len() + nearest.expiring.len();

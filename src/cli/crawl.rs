@@ -45,7 +45,7 @@ pub(super) async fn run(args: CrawlArgs, quiet: bool) -> Result<(), Failure> {
     if report.summary.answered == 0 {
         return Err(silence(&list(&bootstrap), wire));
     }
-    // A pipe that nobody reads must not outlive a second Ctrl-C.
+    // A pipe that is not read must not outlive a second Ctrl-C.
     tokio::select! {
         biased;
         number = signals.next() => Err(Failure::new(Exit::signal(number), "ended before all was printed")),

@@ -81,7 +81,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::NobodyAnswered { asked } => return Self::network_silent(*asked),
+            Error::NoneAnswered { asked } => return Self::network_silent(*asked),
             Error::Config(_) => Exit::CONFIGURATION,
             Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::AnswerTooLarge { .. } => Exit::USAGE,
             Error::UnsupportedValue { .. } => Exit::DATA,
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(code(Error::Config(setting)), 64);
         assert_eq!(code(Error::KeyTooLong { len: 2, max: 1 }), 2);
         assert_eq!(code(Error::ValueTooLarge { len: 2, max: 1 }), 2);
-        assert_eq!(code(Error::NobodyAnswered { asked: 3 }), 69);
+        assert_eq!(code(Error::NoneAnswered { asked: 3 }), 69);
         assert_eq!(code(Error::NotJoined { outcome: Box::default() }), 69);
         assert_eq!(code(Error::Silent { addr, within: Duration::from_secs(2) }), 69);
         assert_eq!(code(Error::PortInUse { addr }), 71);

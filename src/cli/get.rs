@@ -111,7 +111,7 @@ impl Found {
                 let text = format!("{key:?} was not found: {} answered, and none holds it{nearer}", nodes(answered));
                 Err(Failure::new(Exit::NOT_FOUND, text))
             }
-            GetResult::NobodyAnswered { asked } => Err(Failure::network_silent(asked)),
+            GetResult::NoneAnswered { asked } => Err(Failure::network_silent(asked)),
         }
     }
 }
@@ -223,7 +223,7 @@ mod tests {
         let (code, text) = end(GetResult::NotFound { answered: 20, unheard: 2 }).unwrap();
         assert_eq!(code, 1);
         assert_eq!(text, "\"k\" was not found: 20 nodes answered, and none holds it; 2 nodes nearer did not answer");
-        assert_eq!(end(GetResult::NobodyAnswered { asked: 2 }).unwrap().0, 69);
+        assert_eq!(end(GetResult::NoneAnswered { asked: 2 }).unwrap().0, 69);
         let holder = Peer::new(crate::NodeId::ZERO, "127.0.0.1:8000".parse().unwrap());
         let (code, text) = end(GetResult::Unsupported { holder }).unwrap();
         assert!(code == 65 && text.starts_with("\"k\" is held at 127.0.0.1:8000, with a value that"), "{code}: {text}");

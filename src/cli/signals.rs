@@ -168,7 +168,7 @@ mod tests {
             let peers = ScriptedPeers::new(&network, Codec::Json).with(3);
             // So slow that the handoff of each value takes seconds, and always so slow, so that their answers are waited for.
             peers.on(|_| Reply::Usual.after(Duration::from_millis(1_500)));
-            let config = Config::builder().hand_off_time(Duration::from_secs(60)).build().unwrap();
+            let config = Config::builder().handoff_time(Duration::from_secs(60)).build().unwrap();
             let node = Node::builder().config(config).seed(1).bootstrap([peers.addr(0)]);
             let node = node.start_local_over(network.endpoint()).await.unwrap();
             // The first answers come after a second send, which says nothing of how long they take.

@@ -89,7 +89,7 @@ async fn on_a_thread(
 async fn start(first: SocketAddr, wire: Codec, config: Config, progress: &ProgressBar) -> Result<Vec<Node>, Error> {
     // All of them stop at once: there is no other node to take what they hold.
     let mut config = config;
-    config.values.hand_off_time = Duration::ZERO;
+    config.values.handoff_time = Duration::ZERO;
     let mut nodes: Vec<Node> = Vec::new();
     for number in 0..progress.length().unwrap_or(0) {
         let addr = if number == 0 { first } else { SocketAddr::new(first.ip(), 0) };

@@ -109,7 +109,7 @@ impl From<Error> for Problem {
             Error::NotPublished { .. } => (StatusCode::CONFLICT, "not_published"),
             Error::UnsupportedValue { .. } => (StatusCode::BAD_GATEWAY, "unsupported_value"),
             Error::NotJoined { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_joined"),
-            Error::NobodyAnswered { .. } => (StatusCode::GATEWAY_TIMEOUT, "no_answer"),
+            Error::NoneAnswered { .. } => (StatusCode::GATEWAY_TIMEOUT, "no_answer"),
             Error::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_failed"),
             Error::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "interrupted"),
@@ -123,7 +123,7 @@ impl From<Error> for Problem {
                 problem.with("length", *len).with("max", *max)
             }
             Error::AnswerTooLarge { encoded, max } => problem.with("length", *encoded).with("max", *max),
-            Error::NobodyAnswered { asked } => problem.with("asked", *asked),
+            Error::NoneAnswered { asked } => problem.with("asked", *asked),
             _ => problem,
         };
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry(Duration::from_secs(1)) } else { problem }

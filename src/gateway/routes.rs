@@ -50,7 +50,7 @@ pub(super) fn configure(state: &Arc<State>, config: &mut ServiceConfig) {
     config.app_data(Data::from(state.clone())).service(all);
 }
 
-/// A path with its methods. Any other method is refused, and told which there are.
+/// A path with its methods. Any other method is refused, and reported which there are.
 fn resource<const N: usize>(path: &str, routes: [(&'static str, Route); N]) -> Resource {
     let allowed = routes.iter().map(|(method, _)| *method).collect::<Vec<_>>().join(", ");
     let resource = routes.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));

@@ -21,7 +21,7 @@ const BACKLOG: u32 = 128;
 pub const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How often the recorder of metrics sums up what it was told.
+/// How often the recorder of metrics sums up what it was reported.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A running server. It ends when this is dropped, and its connections with it.

@@ -96,7 +96,7 @@ fn absent(outcome: &GetOutcome) -> Problem {
             let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "no node that answered holds this key");
             problem.with("answered", *answered).with("unheard", *unheard)
         }
-        GetResult::NobodyAnswered { asked } => {
+        GetResult::NoneAnswered { asked } => {
             let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_answer", "none of the peers asked answered");
             problem.with("asked", *asked)
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long a write waits for a backup to end. A backup that takes longer finds that the store has changed.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How long the gate is not looked at after a wait in vain: whoever may read the folder could hold it closed for ever.
+/// How long the gate is not looked at after a wait in vain: a user who may read the folder could hold it closed for ever.
 const IGNORED_FOR: Duration = Duration::from_secs(60);
 /// How often a write that waits looks again.
 const LOOK: Duration = Duration::from_millis(2);

@@ -157,7 +157,7 @@ impl Comparison {
     }
 
     /// `from` answered a `find_value` with this value. What it does not date, or dates as it did not before, is not taken,
-    /// unless the copy at hand has lapsed; and the value at hand, published again, only if nobody gives another one.
+    /// unless the copy at hand has lapsed; and the value at hand, published again, only if no peer gives another one.
     pub fn handle_value(&mut self, from: &NodeId, value: Arc<Value>, ttl: Option<u32>, age: Option<u32>, now: Instant) {
         let ttl = ttl.filter(|_| self.is_later(age, now));
         let Some(asked @ Asked { state: State::Fetching, .. }) = self.awaited(from) else { return };
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_holds_a_later_one_three_are_heard_and_no_more_are_asked() {
+    fn where_no_peer_holds_a_later_one_three_are_heard_and_no_more_are_asked() {
         let now = Instant::now();
         let mut comparison = begun(9, now);
         assert!(waits(&mut comparison, now));
@@ -259,7 +259,7 @@ mod tests {
             comparison.handle_checked(&peer(number).id, Some(9), age, now);
         }
         assert_eq!((comparison.next(now), comparison.take_later()), (Step::Finished, None));
-        assert_eq!(begun(0, now).next(now), Step::Finished, "there is nobody");
+        assert_eq!(begun(0, now).next(now), Step::Finished, "there is no holder");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct NetworkCounters {
     pub duplicated: u64,
     /// Lost: sender and receiver were in different parts when it should have arrived.
     pub cut: u64,
-    /// Lost: nobody is at that address.
+    /// Lost: no endpoint is at that address.
     pub no_such_address: u64,
     /// Lost: the inbox was full.
     pub overflowed: u64,
@@ -88,7 +88,7 @@ struct State {
 
 /// There is an endpoint at this address already. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("somebody is at {0} already")]
+#[error("an endpoint is at {0} already")]
 pub struct AddressTaken(pub SocketAddr);
 
 impl MemoryNetwork {
@@ -153,8 +153,8 @@ impl MemoryNetwork {
         Ok(self.attach(addr, Endpoint::Inbox(RefCell::default())))
     }
 
-    /// Takes away whoever is at `addr`, as a crash or a pulled cable does: what is sent there from now on, and from
-    /// there, is lost, and the address is free. Says whether anybody was there.
+    /// Takes away the endpoint at `addr`, as a crash or a pulled cable does: what is sent there from now on, and from
+    /// there, is lost, and the address is free. Says whether there was one.
     pub fn remove(&self, addr: SocketAddr) -> bool {
         self.0.state.borrow_mut().delays.remove(&addr);
         self.0.endpoints.borrow_mut().remove(&addr).is_some()

@@ -34,7 +34,7 @@ pub struct Asked {
 #[must_use]
 pub enum Reply {
     /// What a peer usually does: it answers a ping, names the scripted peers nearest to what is looked for, holds what
-    /// it is told to hold, and serves it.
+    /// it is reported to hold, and serves it.
     Usual,
     /// This answer. Nothing is remembered by it.
     Answer(Response),
@@ -44,7 +44,7 @@ pub enum Reply {
     After(Duration, Box<Reply>),
     /// These bytes, be they a message or not.
     Raw(Vec<u8>),
-    /// This answer, as somebody else.
+    /// This answer, under another id.
     As(NodeId, Response),
 }
 
@@ -61,7 +61,7 @@ impl From<Response> for Reply {
     }
 }
 
-/// Nobody answered a scripted peer's question.
+/// No node answered a scripted peer's question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{to} did not answer within {within:?}")]
 pub struct Silent {

@@ -30,7 +30,7 @@ use crate::protocol::value::Value;
 /// Requests that are remembered. Beyond it the oldest are forgotten.
 pub const HEARD: usize = 10_000;
 
-/// Peers on a [`MemoryNetwork`] that do as they are told. Cheap to clone; they leave the network with the last clone.
+/// Peers on a [`MemoryNetwork`] that do as they are reported. Cheap to clone; they leave the network with the last clone.
 ///
 /// ```
 /// use kademlia_dynamic::protocol::message::Request;
@@ -45,12 +45,12 @@ pub const HEARD: usize = 10_000;
 ///     let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await.unwrap();
 ///     assert_eq!(node.get("greeting").await.unwrap(), Some(Value::from("hello")));
 ///
-///     // From now on nobody answers a `find_value`; all else is as usual.
+///     // From now on no peer answers a `find_value`; all else is as usual.
 ///     peers.on(|asked| match asked.request {
 ///         Request::FindValue { .. } => Reply::Silence,
 ///         _ => Reply::Usual,
 ///     });
-///     assert_eq!(node.get_with("other", GetOptions::default()).await.unwrap().result, GetResult::NobodyAnswered { asked: 3 });
+///     assert_eq!(node.get_with("other", GetOptions::default()).await.unwrap().result, GetResult::NoneAnswered { asked: 3 });
 ///
 ///     let asked = peers.heard().into_iter().filter(|asked| asked.request.name() == "find_value");
 ///     assert!(asked.count() > 3);
@@ -85,7 +85,7 @@ struct Stage {
 }
 
 impl ScriptedPeers {
-    /// Nobody yet, on `network` and speaking `codec`: [`ScriptedPeers::with`] brings peers in.
+    /// No peers yet, on `network` and speaking `codec`: [`ScriptedPeers::with`] brings peers in.
     pub fn new(network: &MemoryNetwork, codec: Codec) -> Self {
         let entropy = RefCell::new(SeededEntropy::new(network.seed()));
         Self(Rc::new(Stage {
@@ -234,7 +234,7 @@ impl ScriptedPeers {
         }
     }
 
-    /// Lets peer `n` say something under this id, and does not wait: an answer to nothing, a query for nobody.
+    /// Lets peer `n` say something under this id, and does not wait: an answer to nothing, a query that nothing waits for.
     pub fn tell(&self, n: usize, claim: Option<NodeId>, to: SocketAddr, body: Body) {
         self.0.say(n, claim, to, body);
     }
@@ -294,7 +294,7 @@ impl Stage {
                     self.tokens.borrow_mut().insert((to, from), token);
                 }
                 if let Some(waiting) = self.asking.borrow_mut().remove(&message.id) {
-                    // Whoever asked may have gone.
+                    // The caller may have gone.
                     let _ = waiting.send(response);
                 }
             }

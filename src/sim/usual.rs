@@ -1,5 +1,5 @@
 //! What a scripted peer says when its script leaves it to itself: it knows the other scripted peers, and remembers what
-//! it was told to hold. It neither expires nor refuses anything.
+//! it was reported to hold. It neither expires nor refuses anything.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -25,10 +25,10 @@ fn check_compares_what_vantage_points_see_and_ends_with_1_where_they_differ() {
     let results = [0, 1].map(|n| json["vantage_points"][n]["result"].as_str().unwrap().to_owned());
     assert_eq!(results, ["found", "not_found"]);
     assert!(stderr(&output).contains("differ"), "{}", stderr(&output));
-    let (_held, nobody) = silent();
-    let output = check(&[&first.addr, &nobody], &["--timeout", "1"]);
+    let (_held, silent_addr) = silent();
+    let output = check(&[&first.addr, &silent_addr], &["--timeout", "1"]);
     assert_eq!(code(&output), 69, "{}", stderr(&output));
-    assert!(stderr(&output).contains(&nobody), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&silent_addr), "{}", stderr(&output));
 }
 
 /// A network of so many nodes, and what it printed.
@@ -116,9 +116,9 @@ fn a_crawl_that_is_interrupted_prints_what_it_has() {
 
 #[test]
 fn a_crawl_without_an_answer_is_exit_code_69() {
-    let (_held, nobody) = silent();
-    let output = kad(&["crawl", "--bootstrap", &nobody]).output().unwrap();
-    assert!(code(&output) == 69 && stderr(&output).contains(&nobody), "{}", stderr(&output));
+    let (_held, silent_addr) = silent();
+    let output = kad(&["crawl", "--bootstrap", &silent_addr]).output().unwrap();
+    assert!(code(&output) == 69 && stderr(&output).contains(&silent_addr), "{}", stderr(&output));
     let output = kad(&["crawl", "--rate", "0"]).output().unwrap();
     assert!(code(&output) == 2 && stderr(&output).contains("1..=1000"), "{}", stderr(&output));
 }

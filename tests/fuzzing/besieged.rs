@@ -56,7 +56,7 @@ impl Besieged {
             .max_waiting_lookups(16)
             .max_verified_addresses(128)
             .max_pinned_keys(4)
-            .hand_off_time(Duration::ZERO)
+            .handoff_time(Duration::ZERO)
             .build()
             .expect("narrow bounds are bounds");
 

@@ -203,7 +203,7 @@ async fn a_copy_that_a_legacy_reader_caches_at_ours_is_served(version: Version, 
 async fn a_legacy_node_that_has_to_prove_itself_joins_and_reads_50_kilobytes(version: Version, codec: Codec) {
     let Some(legacy) = Legacy::start(version, codec).await else { return };
     // On this machine too each address has to prove itself, one is remembered to have, and no peer receives a transfer.
-    let config = Config::builder().source_verification(AppliesTo::Always).max_verified_addresses(1).hand_off_rate(0);
+    let config = Config::builder().source_verification(AppliesTo::Always).max_verified_addresses(1).handoff_rate(0);
     let ours = Ours::start_alone(codec, config.build().expect("the settings are in their ranges")).await;
     let value = Value::from("x".repeat(50_000));
     assert_eq!(ours.set("large", &value).await.asked, 0, "it alone holds the value");

@@ -53,7 +53,7 @@ async fn read(case: &Case, outage: bool) -> GetResult {
         peers.on(|_| Reply::Silence);
         assert!(matches!(
             node.get_with("tea", GetOptions::default()).await.unwrap().result,
-            GetResult::NobodyAnswered { .. }
+            GetResult::NoneAnswered { .. }
         ));
     }
     peers.on(move |asked| match asked.request {

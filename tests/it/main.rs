@@ -4,7 +4,7 @@
 
 mod bad_input;
 mod failing_store;
-mod hand_off;
+mod handoff;
 mod hostile_datagrams;
 mod late_holder;
 mod latency;

@@ -97,7 +97,7 @@ async fn a_get_distinguishes_a_value_that_no_node_holds_from_silence_of_all() {
     first.stop().await;
     assert_eq!(
         second.get_with("absent", GetOptions::default()).await.unwrap().result,
-        GetResult::NobodyAnswered { asked: 1 }
+        GetResult::NoneAnswered { asked: 1 }
     );
     assert!(second.get("absent").await.is_err());
 }

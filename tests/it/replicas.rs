@@ -101,7 +101,7 @@ fn a_client_that_no_peer_answers_learns_nothing_of_the_value() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(5, with_k(5)).await;
         peers.on(|_| Reply::Silence);
-        assert!(matches!(node.health("key").await, Err(Error::NobodyAnswered { asked: 5 })));
+        assert!(matches!(node.health("key").await, Err(Error::NoneAnswered { asked: 5 })));
         let too_long = node.health("k".repeat(1_025)).await;
         assert!(matches!(too_long, Err(Error::KeyTooLong { len: 1_025, max: 1_024 })));
     });
@@ -152,7 +152,7 @@ fn when_replicas_die_an_event_says_so_and_others_take_their_place_among_legacy_n
     for legacy in [false, true] {
         in_virtual_time(async {
             // No values are transferred to newcomers: audits alone are to replace the dead.
-            let config = Config::builder().k(5).hand_off_rate(0).build().unwrap();
+            let config = Config::builder().k(5).handoff_rate(0).build().unwrap();
             let (_, peers, node) = node_among_kind(legacy, 18, config).await;
             let dead = Dead::among(&peers);
             let mut events = node.events();

@@ -72,7 +72,7 @@ async fn client(of: &NodeProcess) -> Node {
 async fn ask(reader: &Node, key: &str) -> GetResult {
     for _ in 0..30 {
         match reader.get_with(key, GetOptions::default()).await.map(|read| read.result) {
-            Ok(GetResult::NobodyAnswered { .. } | GetResult::NotFound { answered: 0, .. }) => {}
+            Ok(GetResult::NoneAnswered { .. } | GetResult::NotFound { answered: 0, .. }) => {}
             outcome => return outcome.unwrap(),
         }
     }

@@ -369,7 +369,7 @@ async fn read_here(node: &Node, n: usize) -> Read {
                 }
                 GetResult::Found { .. } | GetResult::Unsupported { .. } => ReadEnd::Failed,
                 GetResult::NotFound { .. } => ReadEnd::NotFound,
-                GetResult::NobodyAnswered { .. } => ReadEnd::Unanswered,
+                GetResult::NoneAnswered { .. } => ReadEnd::Unanswered,
             },
             Err(Error::Stopped(_)) => ReadEnd::Abandoned,
             Err(_) => ReadEnd::Failed,

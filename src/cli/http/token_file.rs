@@ -51,7 +51,7 @@ impl Drop for TokenFile {
     }
 }
 
-/// Puts `text` into the file `name`, which nobody else can read at any moment.
+/// Puts `text` into the file `name`, which no other user can read at any moment.
 fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     // A temporary file has the mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -159,7 +159,7 @@ fn once_there_is_room_it_recovers_though_nothing_is_written() {
 }
 
 #[test]
-fn a_thread_that_dies_is_seen_by_the_health_and_nobody_waits_for_it() {
+fn a_thread_that_dies_is_seen_by_the_health_and_no_caller_waits_for_it() {
     let (medium, clock) = (TestMedium::default(), TestClock::default());
     let mut store = open(&medium, &clock);
     commit(&mut store, vec![put("key", "value", 1)]).unwrap();

@@ -1,4 +1,4 @@
-//! What a recorder is told of the stores of a process.
+//! What a recorder is reported of the stores of a process.
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
@@ -9,7 +9,7 @@ use crate::persist::shared::{Job, Shared};
 use crate::persist::worker::Worker;
 use crate::protocol::store::BackendHealth;
 
-/// What a recorder was told, summed up.
+/// What a recorder was reported, summed up.
 struct Told {
     snapshotter: Snapshotter,
     numbers: BTreeMap<String, f64>,
@@ -40,19 +40,19 @@ impl Told {
 fn the_stores_of_a_process_add_to_the_same_numbers_and_one_that_ends_leaves_only_its_counts() {
     let recorder = DebuggingRecorder::new();
     let _recorder = metrics::set_default_local_recorder(&recorder);
-    let mut told = Told::new(&recorder);
+    let mut reported = Told::new(&recorder);
     let (mut first, mut second) = (Measures::default(), Measures::default());
     let health = BackendHealth { commits: 5, waiting: 3, failing: true, ..BackendHealth::default() };
     first.publish(health);
     second.publish(BackendHealth { commits: 2, waiting: 4, ..health });
-    assert_eq!((told.of("commits_total"), told.of("waiting"), told.of("failing")), (7.0, 7.0, 2.0));
+    assert_eq!((reported.of("commits_total"), reported.of("waiting"), reported.of("failing")), (7.0, 7.0, 2.0));
     first.publish(BackendHealth { commits: 6, waiting: 1, failing: false, ..health });
-    assert_eq!((told.of("commits_total"), told.of("waiting"), told.of("failing")), (8.0, 5.0, 1.0));
+    assert_eq!((reported.of("commits_total"), reported.of("waiting"), reported.of("failing")), (8.0, 5.0, 1.0));
     drop(second);
-    assert_eq!((told.of("commits_total"), told.of("waiting"), told.of("failing")), (8.0, 1.0, 0.0));
+    assert_eq!((reported.of("commits_total"), reported.of("waiting"), reported.of("failing")), (8.0, 1.0, 0.0));
 }
 
-/// A store whose disk work is done by whoever runs it, so that this thread's recorder hears of it.
+/// A store whose disk work is done by the thread that runs it, so that this thread's recorder hears of it.
 struct Bench {
     worker: Worker,
     shared: Arc<Shared>,
@@ -74,7 +74,7 @@ impl Bench {
         self.jobs.send(job).unwrap();
     }
 
-    /// Does all that it was told, and ends.
+    /// Does all that it was reported, and ends.
     fn run(self) {
         drop(self.jobs);
         self.worker.run(&self.inbox);
@@ -85,7 +85,7 @@ impl Bench {
 fn a_recorder_hears_of_every_store_what_its_health_says_and_a_probe_is_no_write() {
     let recorder = DebuggingRecorder::new();
     let _recorder = metrics::set_default_local_recorder(&recorder);
-    let told = Arc::new(Mutex::new(Told::new(&recorder)));
+    let reported = Arc::new(Mutex::new(Told::new(&recorder)));
     let full = TestMedium::default();
     let (failing, probed) = (Bench::open(&full), Bench::open(&TestMedium::default()));
     let shared = [failing.shared.clone(), probed.shared.clone()];
@@ -93,7 +93,7 @@ fn a_recorder_hears_of_every_store_what_its_health_says_and_a_probe_is_no_write(
     // What a watchdog asks for: alone, and in a group with a write.
     probed.tell(Vec::new(), |outcome| outcome.unwrap());
     failing.tell(Vec::new(), |outcome| outcome.unwrap());
-    let (jobs, of_failing, during) = (failing.jobs.clone(), failing.shared.clone(), told.clone());
+    let (jobs, of_failing, during) = (failing.jobs.clone(), failing.shared.clone(), reported.clone());
     failing.tell(vec![put("key", "value", 1)], move |outcome| {
         outcome.unwrap();
         full.is_full(true);
@@ -110,12 +110,12 @@ fn a_recorder_hears_of_every_store_what_its_health_says_and_a_probe_is_no_write(
     });
     failing.run();
 
-    let mut told = told.lock().unwrap();
+    let mut reported = reported.lock().unwrap();
     let sum = |of: fn(BackendHealth) -> u64| shared.iter().map(|shared| of(shared.health()) as f64).sum::<f64>();
-    assert_eq!((told.of("failing"), told.of("waiting")), (0.0, 0.0));
-    assert_eq!((told.of("writes_total"), sum(|health| health.grouped)), (1.0, 1.0));
-    assert_eq!(told.groups, [1.0]);
-    assert_eq!(told.of("commits_total"), sum(|health| health.commits));
-    assert_eq!(told.of("failures_total"), sum(|health| health.failures));
+    assert_eq!((reported.of("failing"), reported.of("waiting")), (0.0, 0.0));
+    assert_eq!((reported.of("writes_total"), sum(|health| health.grouped)), (1.0, 1.0));
+    assert_eq!(reported.groups, [1.0]);
+    assert_eq!(reported.of("commits_total"), sum(|health| health.commits));
+    assert_eq!(reported.of("failures_total"), sum(|health| health.failures));
     assert!(sum(|health| health.failures) > 0.0);
 }

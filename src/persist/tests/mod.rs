@@ -47,7 +47,7 @@ impl TestClock {
         self.0.lock().unwrap().ahead += time;
     }
 
-    /// Somebody sets the wall clock. No other clock changes, and it goes on from there.
+    /// The wall clock is set. No other clock changes, and it goes on from there.
     fn set_wall(&self, wall_ms: u64) {
         let is = self.now().wall_ms;
         self.0.lock().unwrap().jump_ms += wall_ms as i64 - is as i64;

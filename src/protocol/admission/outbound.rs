@@ -8,7 +8,7 @@ const HEADERS: [usize; 2] = [28, 48];
 
 /// What is about to be sent.
 ///
-/// Answers that carry values or peers are nearly all of what strangers can make a node send, and whoever asked can ask another
+/// Answers that carry values or peers are nearly all of what strangers can make a node send, and the peer that asked can ask another
 /// holder: they go first. Short answers come next: a legacy node drops a peer that leaves one query unanswered. The node's own
 /// queries hold its place in the network and keep its values alive: they go last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,7 @@ impl AppliesTo {
     }
 }
 
-/// What happens to a key that this node publishes when somebody else sets another value.
+/// What happens to a key that this node publishes when another node sets another value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublisherConflict {

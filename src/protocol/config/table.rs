@@ -103,11 +103,11 @@ settings! {
         /// Pinned keys. A further one is refused with an error.
         max_pinned_keys: usize = 10_000, in 0..=1_000_000, "keys";
         /// The time in which a node that stops transfers its copies. A node without copies stops at once; with 0 every node does.
-        hand_off_time: Duration = secs(2), in ms(0)..=secs(60);
+        handoff_time: Duration = secs(2), in ms(0)..=secs(60);
         /// Copies a second to a peer that has entered the routing table and is among the k nearest to them; with 0 it gets them by
         /// the next restore only. All such peers together get at most four times as much, and one whose address has a rate limit
         /// no more than that allows.
-        hand_off_rate: u32 = 100, in 0..=10_000, "copies a second";
+        handoff_rate: u32 = 100, in 0..=10_000, "copies a second";
     }
 
     /// What the store takes.

@@ -77,7 +77,7 @@ pub struct Placed {
     pub refused: usize,
     /// Held a full copy already, and were left alone (restores and audits only).
     pub held_already: usize,
-    /// Held none, and were left alone (audits, and whoever was [left out](Placement::leave_out)).
+    /// Held none, and were left alone (audits, and those that were [left out](Placement::leave_out)).
     pub lacking: usize,
     /// Did not answer, the second time neither, or not before the deadline.
     pub silent: usize,
@@ -196,7 +196,7 @@ impl Placement {
         }
     }
 
-    /// `from` answered a `check_store`: whether it holds a full copy with time left. `false` if nobody waited for that.
+    /// `from` answered a `check_store`: whether it holds a full copy with time left. `false` if no check of it was awaited.
     pub fn handle_checked(&mut self, from: &NodeId, has_key: bool) -> bool {
         let audit = self.mode == Mode::Audit;
         let Some((target, Duty::Check)) = self.in_flight(from) else { return false };

@@ -218,7 +218,7 @@ fn the_deadline_ends_a_placement_that_hears_nothing() {
 }
 
 #[test]
-fn answers_that_nobody_waits_for_change_nothing() {
+fn answers_that_are_not_awaited_change_nothing() {
     let now = Instant::now();
     let mut placement = start(RESTORE, &all_near(0..2), 1, now);
     assert_eq!(sends(&mut placement, now), [Step::Check(near(0))]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::health::{BackendHealth, Recollection};
 use super::record::StoredRecord;
 
-/// What became of one key: what a [`Store`] is told.
+/// What became of one key: what a [`Store`] is reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The record is as follows, whatever was kept under its key.
@@ -30,7 +30,7 @@ pub type Committed = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Keeps the records of a node beyond the life of the actor that owns them.
 ///
-/// Commits take effect in the order in which they were given, each as a whole or not at all, and are told of in that order;
+/// Commits take effect in the order in which they were given, each as a whole or not at all, and are reported of in that order;
 /// within one, a later change of a key wins. One that fails says nothing of those behind it. What was committed is what
 /// [`Store::load`] returns.
 pub trait Store: Send {
@@ -44,8 +44,8 @@ pub trait Store: Send {
     /// another thread from a disk. It never blocks on a disk itself.
     fn commit(&mut self, changes: Vec<Change>, done: Committed);
 
-    /// Who the node was and whom it knew, as last told to [`Store::remember`]. `None`, as here, where nothing of the kind
-    /// outlives the process: it is then never told.
+    /// Who the node was and whom it knew, as last reported to [`Store::remember`]. `None`, as here, where nothing of the kind
+    /// outlives the process: it is then never reported.
     fn recall(&mut self) -> Option<Recollection> {
         None
     }

@@ -1,4 +1,4 @@
-//! The records themselves and every order in which they are looked up. It knows no rules: whoever changes a record
+//! The records themselves and every order in which they are looked up. It knows no rules: the code that changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -84,7 +84,7 @@ impl Holdings {
         due.insert((at, key));
     }
 
-    /// Nobody knows any more just when anything was published.
+    /// From now on it is unknown when anything was published.
     pub(super) fn undate(&mut self) {
         self.records.values_mut().for_each(|record| record.stored.dated = false);
     }

@@ -28,7 +28,7 @@ impl Records {
             self.version = self.version.max(record.stored.version);
             if record.is_expired(now) {
                 if record.is_published() {
-                    // First of all, but in rounds as any upkeep, and not served before: nobody here knows what others have set
+                    // First of all, but in rounds as any upkeep, and not served before: this node cannot know what others have set
                     // in so long a time.
                     lapsed += 1;
                     record.due_at = Some(now);

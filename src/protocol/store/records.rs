@@ -18,7 +18,7 @@ use crate::protocol::value::Value;
 
 /// By what part the times of restores and republications are spread.
 const JITTER: f64 = 0.1;
-/// When a republication that nobody took is tried again.
+/// When a republication that no peer took is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// All records of a node, and the rules by which they change.
@@ -93,7 +93,7 @@ impl Records {
     }
 
     /// The full copy of `key`, as `check_store` tells of it, and whether it counts as held: not where it is [about to
-    /// end](Config::nearly_expired). A cached copy is none. A publication that gives way to no other has no age, so that nobody
+    /// end](Config::nearly_expired). A cached copy is none. A publication that gives way to no other has no age, so that no peer
     /// brings it a later one in vain.
     pub fn has(&self, key: &str, now: Instant) -> (bool, Option<StoredCopy>) {
         let stands = self.holdings.get(key).is_some_and(|record| self.stands(record));
@@ -125,7 +125,7 @@ impl Records {
     }
 
     /// Whether this node publishes `key`. A publication whose time has run out is one all the same: it is not served, since others
-    /// may have set the key while nobody heard of it, and begins anew when its turn comes.
+    /// may have set the key without notice, and begins anew when its turn comes.
     pub fn is_published(&self, key: &str) -> bool {
         self.published_version(key).is_some()
     }
@@ -190,7 +190,7 @@ impl Records {
         }
     }
 
-    /// Nobody took our republication of `version`: it is due again soon, not only after a full interval.
+    /// No peer took our republication of `version`: it is due again soon, not only after a full interval.
     pub fn retry_soon(&mut self, key: &str, version: u64, now: Instant, entropy: &mut dyn Entropy) {
         if self.published_version(key) == Some(version) {
             let delay = entropy.jitter(RETRY_DELAY.min(self.config.effective_republish_interval()), JITTER);
@@ -337,7 +337,7 @@ impl Records {
         entropy.jitter(self.config.values.restore_interval, JITTER)
     }
 
-    /// Never more than the interval, so that two rounds fall within one expiry: one that reaches nobody loses nothing.
+    /// Never more than the interval, so that two rounds fall within one expiry: one that reaches no peer loses nothing.
     pub(super) fn republish_delay(&self, entropy: &mut dyn Entropy) -> Duration {
         entropy.jitter(self.config.effective_republish_interval().mul_f64(1.0 - JITTER), JITTER)
     }

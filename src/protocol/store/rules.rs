@@ -62,7 +62,7 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, now: Instant, config: 
             let later = if publication { !write.legacy } else { brings_later(record, write, now, config) };
             return if later { Verdict::Redate } else { Verdict::Unchanged };
         }
-        // A legacy publication cannot be told from a restore, except by the address that wrote the value.
+        // A legacy publication cannot be reported from a restore, except by the address that wrote the value.
         let renews = !write.legacy || record.stored.writer == Writer::Peer(write.from);
         return match publication {
             true if renews => Verdict::Renew,
@@ -80,7 +80,7 @@ pub(super) fn judge(record: &Record, write: &RemoteWrite, now: Instant, config: 
 /// two writers the last has won, and it was not us.
 pub(super) fn judge_lapsed(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> Verdict {
     match judge(record, &RemoteWrite { ttl: None, ..write.clone() }, now, config) {
-        // A value of ours that we replaced comes from whoever missed that, unless it says that it was published since.
+        // A value of ours that we replaced comes from a peer that missed that, unless it says that it was published since.
         Verdict::Stale if write.ttl.is_some() && brings_later(record, write, now, config) => {
             take_the_place(record, config)
         }
@@ -98,14 +98,14 @@ fn take_the_place(record: &Record, config: &Config) -> Verdict {
     }
 }
 
-/// Whether a restore is of a later publication than the copy held. Where it does not say when that was, nobody knows.
+/// Whether a restore is of a later publication than the copy held. Where it does not say when that was, it is unknown.
 fn brings_later(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
     let theirs = write.age.map(|seconds| Duration::from_secs(seconds.into()));
     theirs.is_some_and(|theirs| is_later(theirs, record.age_at_least(now), config.same_publication()))
 }
 
-/// Whether the value comes from somebody who only holds on to it. A `set` without `ttl` is a publication by whoever sends
-/// it, and he a writer of the value: only legacy restores look the same, and are told from publications by the address. A
+/// Whether the value comes from a peer that only holds it. A `set` without `ttl` is a publication by its sender,
+/// which so is a writer of the value: only legacy restores look the same, and are distinguished from publications by the address. A
 /// restore brings what was published later and did not get here. What was replaced here was published again then, so both
 /// dates must be certain.
 fn is_stale(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
@@ -115,7 +115,7 @@ fn is_stale(record: &Record, write: &RemoteWrite, now: Instant, config: &Config)
     }
     match replaced {
         None => false,
-        // While we publish, we know better than anybody which of our own values is the latest.
+        // While we publish, we know better than any other node which of our own values is the latest.
         Some(Writer::Own) => record.is_published() || write.legacy,
         Some(Writer::Peer(writer)) => write.legacy && writer != write.from,
         Some(Writer::Unknown) => write.legacy,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn another_value_replaces_the_held_one_whoever_publishes_it() {
+    fn another_value_replaces_the_held_one_whichever_node_publishes_it() {
         let held = record(Class::Held, Writer::Unknown);
         for legacy in [OURS, LEGACY] {
             assert_eq!(judged(&held, &write("other", None, 2, legacy)), Verdict::Replace);

@@ -76,7 +76,7 @@ impl NewPeers {
     /// No peers. A node with a rate of 0 transfers nothing.
     pub fn new(config: &Config) -> Self {
         Self {
-            rate: config.values.hand_off_rate,
+            rate: config.values.handoff_rate,
             rate_limit: config.limits.rate_limit,
             source_rate: config.limits.source_rate,
             ..Self::default()

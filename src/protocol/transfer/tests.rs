@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn new_peers_receive_copies_within_their_rates(seed: u64, rate in 1u32..200, count in 1u16..10, each in 1usize..60) {
         let mut entropy = SeededEntropy::new(seed);
-        let config = Config::builder().hand_off_rate(rate).build().unwrap();
+        let config = Config::builder().handoff_rate(rate).build().unwrap();
         let mut new_peers = NewPeers::new(&config);
         let mut now = Instant::now();
         for n in 0..count {
@@ -195,7 +195,7 @@ fn a_new_peer_that_does_not_answer_or_enters_again_receives_nothing_more_of_its_
     assert!(new_peers.entered(near(2), later));
     assert_eq!(new_peers.next(later + SECOND), None);
     new_peers.ended(&near(2).peer.id, true);
-    let mut off = NewPeers::new(&Config::builder().hand_off_rate(0).build().unwrap());
+    let mut off = NewPeers::new(&Config::builder().handoff_rate(0).build().unwrap());
     assert!(off.entered(near(1), now) && off.next_wakeup().is_none());
 }
 

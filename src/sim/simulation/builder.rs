@@ -65,7 +65,7 @@ impl Default for SimBuilder {
 }
 
 impl Sim {
-    /// A builder with the defaults: 50 nodes of ours, seed 1, 20 ms one way, nothing lost, nobody leaves.
+    /// A builder with the defaults: 50 nodes of ours, seed 1, 20 ms one way, nothing lost, no node leaves.
     pub fn builder() -> SimBuilder {
         SimBuilder::default()
     }
@@ -161,7 +161,7 @@ impl SimBuilder {
         self.build_counting(&Cell::new(0)).await
     }
 
-    /// The same; `joined` is how many nodes have joined so far, for whoever shows it meanwhile.
+    /// The same; `joined` is how many nodes have joined so far, to be shown meanwhile.
     ///
     /// # Errors
     /// As [`SimBuilder::build`].

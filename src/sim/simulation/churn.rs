@@ -11,7 +11,7 @@ use crate::protocol::entropy::Entropy;
 /// 0.38 (Gnutella) and 0.59 (BitTorrent), KAD in between (Stutzbach and Rejaie, "Understanding churn in peer-to-peer
 /// networks", 2006). The mean of the sessions is 4.2 times their median.
 pub const WEIBULL_SHAPE: f64 = 0.5;
-/// The mean pause between two sessions, unless it is told otherwise.
+/// The mean pause between two sessions, unless it is reported otherwise.
 const GAP: Duration = Duration::from_secs(60);
 /// The longest session, in medians: one in 10^13 would last longer.
 const LONGEST: f64 = 2_000.0;
@@ -28,7 +28,7 @@ pub struct Churn {
 
 impl Churn {
     /// Sessions of a Weibull distribution of the shape [`WEIBULL_SHAPE`], half of which are over after `half_life`. All
-    /// begin when the network is built. Half of them end politely, and after a minute on average somebody else comes.
+    /// begin when the network is built. Half of them end politely, and after a minute on average another one comes.
     pub const fn weibull(half_life: Duration) -> Self {
         Self { half_life, gap: GAP, polite: 0.5, spared: 0 }
     }
@@ -90,7 +90,7 @@ async fn come_and_go(churn: Churn, world: Weak<World>, place: usize) {
         tokio::time::sleep(session).await;
         {
             let Some(world) = world.upgrade() else { return };
-            // Nobody comes after somebody who was taken away by hand.
+            // No node comes after one that was taken away by hand.
             if world.peer(place).is_none() {
                 return;
             }
@@ -105,7 +105,7 @@ async fn come_and_go(churn: Churn, world: Weak<World>, place: usize) {
         tokio::time::sleep(gap).await;
         let Some(world) = world.upgrade() else { return };
         if let Err(error) = world.seat(place).await {
-            tracing::error!(error = %Causes(&error), place, "nobody comes after a node that left");
+            tracing::error!(error = %Causes(&error), place, "no node comes after one that left");
             return;
         }
     }

@@ -75,7 +75,7 @@ impl Others {
         Self { share, honest: true, contacts: CONTACTS, start: Rc::new(boxed) }
     }
 
-    /// The same, as dishonest ones: they join after all others, nobody joins through them, and they are not among the
+    /// The same, as dishonest ones: they join after all others, no node joins through them, and they are not among the
     /// [true nearest](super::Sim::true_closest).
     pub fn dishonest(self) -> Self {
         Self { honest: false, ..self }

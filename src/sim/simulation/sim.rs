@@ -80,7 +80,7 @@ impl Sim {
         let mut population = self.0.population.get();
         for place in self.0.places.borrow().iter() {
             match place.occupant {
-                Occupant::Nobody => {}
+                Occupant::Vacant => {}
                 Occupant::Ours(_) => population.ours += 1,
                 Occupant::Other { .. } => population.others += 1,
             }
@@ -146,14 +146,14 @@ impl Sim {
         Ok(self.living(place)?.get_with(key, GetOptions::default()).await?.result)
     }
 
-    /// Takes whoever is at this place off the network, as a power cut does: it says nothing any more. The place stays
-    /// empty. Says whether anybody was there.
+    /// Takes the participant at this place off the network, as a power cut does: it says nothing any more. The place stays
+    /// empty. Says whether there was one.
     pub fn kill(&self, place: usize) -> bool {
         self.0.kill(place)
     }
 
-    /// Stops whoever is at this place politely, and returns when it has gone. The place stays empty. Says whether anybody
-    /// was there.
+    /// Stops the participant at this place politely, and returns when it has gone. The place stays empty. Says whether there
+    /// was one.
     pub async fn leave(&self, place: usize) -> bool {
         self.0.leave(place).await
     }
@@ -168,7 +168,7 @@ impl Sim {
         Ok(place)
     }
 
-    /// A fresh client of ours that has joined through some who live: it asks as any node does, holds nothing, and is in nobody's
+    /// A fresh client of ours that has joined through some who live: it asks as any node does, holds nothing, and is in no node's
     /// table. It has no place, and goes with its last handle.
     ///
     /// # Errors

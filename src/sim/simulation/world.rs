@@ -55,14 +55,14 @@ pub(super) struct Place {
 }
 
 pub(super) enum Occupant {
-    Nobody,
+    Vacant,
     Ours(Node),
     Other { participant: Rc<dyn Participant>, honest: bool },
 }
 
 impl From<Persona> for Place {
     fn from(persona: Persona) -> Self {
-        Self { persona, occupant: Occupant::Nobody }
+        Self { persona, occupant: Occupant::Vacant }
     }
 }
 
@@ -84,13 +84,13 @@ impl Occupant {
     pub(super) fn other<P: Participant>(&self) -> Option<Rc<P>> {
         match self {
             Self::Other { participant, .. } => (participant.clone() as Rc<dyn Any>).downcast().ok(),
-            Self::Nobody | Self::Ours(_) => None,
+            Self::Vacant | Self::Ours(_) => None,
         }
     }
 
     fn peer(&self) -> Option<Peer> {
         match self {
-            Self::Nobody => None,
+            Self::Vacant => None,
             Self::Ours(node) => Some(Peer::new(node.id(), node.local_addr())),
             Self::Other { participant, .. } => Some(participant.peer()),
         }
@@ -119,12 +119,12 @@ impl World {
         self.places.borrow().get(place)?.occupant.peer()
     }
 
-    /// All addresses of whoever is at this place.
+    /// All addresses of the participant at this place.
     pub(super) fn addrs(&self, place: usize) -> Vec<SocketAddr> {
         self.places.borrow().get(place).map(|place| place.occupant.addrs()).unwrap_or_default()
     }
 
-    /// `but`: nobody finds himself.
+    /// `but`: no node finds itself.
     pub(super) fn true_closest(&self, target: &NodeId, k: usize, but: Option<NodeId>) -> Vec<Peer> {
         let places = self.places.borrow();
         let honest = places.iter().map(|place| &place.occupant).filter(|it| it.is_honest()).filter_map(Occupant::peer);
@@ -195,7 +195,7 @@ impl World {
             self.network.remove(addr);
         }
         self.count(|population| population.died += 1);
-        // The node stops with its last handle, and nobody hears of it.
+        // The node stops with its last handle, without a message.
         drop(occupant);
         true
     }
@@ -206,16 +206,16 @@ impl World {
         match occupant {
             Occupant::Ours(node) => node.stop().await,
             Occupant::Other { participant, .. } => participant.stop(),
-            Occupant::Nobody => {}
+            Occupant::Vacant => {}
         }
         true
     }
 
-    /// Who was there, if anybody was.
+    /// The participant that was there, if there was one.
     fn vacate(&self, place: usize) -> Option<Occupant> {
         let mut places = self.places.borrow_mut();
-        let occupant = std::mem::replace(&mut places.get_mut(place)?.occupant, Occupant::Nobody);
-        Some(occupant).filter(|occupant| !matches!(occupant, Occupant::Nobody))
+        let occupant = std::mem::replace(&mut places.get_mut(place)?.occupant, Occupant::Vacant);
+        Some(occupant).filter(|occupant| !matches!(occupant, Occupant::Vacant))
     }
 
     fn count(&self, change: impl FnOnce(&mut Population)) {

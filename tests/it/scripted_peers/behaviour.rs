@@ -62,7 +62,7 @@ fn a_late_answer_is_an_answer_until_the_query_times_out() {
         peers.on(|_| Reply::Usual.after(Duration::from_millis(1_900)));
         assert_eq!(node.get("key").await.unwrap(), Some("value".into()));
         peers.on(|_| Reply::Usual.after(Duration::from_millis(2_100)));
-        assert!(matches!(node.get("key").await, Err(Error::NobodyAnswered { asked: 1 })));
+        assert!(matches!(node.get("key").await, Err(Error::NoneAnswered { asked: 1 })));
     });
 }
 
@@ -100,7 +100,7 @@ fn an_answer_that_is_no_message_is_silence() {
         peers.on(|_| Reply::Raw(b"{\"type\":\"find_value_res\"".to_vec()));
         assert_eq!(
             node.get_with("key", GetOptions::default()).await.unwrap().result,
-            GetResult::NobodyAnswered { asked: 2 }
+            GetResult::NoneAnswered { asked: 2 }
         );
         assert!(node.counters().get(Counter::Malformed) > 0);
     });
@@ -122,7 +122,7 @@ fn a_get_distinguishes_silence_from_not_found() {
         peers.on(|_| Reply::Silence);
         assert_eq!(
             node.get_with("key", GetOptions::default()).await.unwrap().result,
-            GetResult::NobodyAnswered { asked: 4 }
+            GetResult::NoneAnswered { asked: 4 }
         );
     });
 }

@@ -21,7 +21,7 @@ fn subnet(addr: SocketAddr) -> IpPrefix {
 }
 
 #[test]
-fn what_comes_from_a_denied_prefix_is_dropped_and_counted_and_no_query_goes_there_whoever_names_it() {
+fn what_comes_from_a_denied_prefix_is_dropped_and_counted_and_no_query_goes_there_whichever_peer_names_it() {
     in_virtual_time(async {
         let network = MemoryNetwork::new(7).with_scope(AddressScope::Global);
         let peers = ScriptedPeers::new(&network, Codec::Json).with(10);

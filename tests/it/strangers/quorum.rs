@@ -68,7 +68,7 @@ fn where_fewer_hold_a_value_than_are_wanted_it_is_the_best_of_what_there_is() {
         assert_eq!(missing.result, GetResult::NotFound { answered: 12, unheard: 0 });
         peers.on(|_| Reply::Silence);
         let silent = node.get_with("another", of(3)).await.unwrap();
-        assert_eq!(silent.result, GetResult::NobodyAnswered { asked: 12 });
+        assert_eq!(silent.result, GetResult::NoneAnswered { asked: 12 });
         for (quorum, fits) in [(0, false), (1, true), (20, true), (21, false)] {
             let refused = matches!(node.get_with("key", of(quorum)).await, Err(Error::Config(_)));
             assert_eq!(refused, !fits, "{quorum}");

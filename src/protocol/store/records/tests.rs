@@ -358,7 +358,7 @@ proptest! {
                     prop_assert_eq!(lapsed, published.values().filter(|(_, _, expires_at)| *expires_at <= now).count());
                     for record in bench.records.holdings.records().filter(|record| record.is_full()) {
                         let before = bench.records.get(&record.stored.key, now);
-                        // Nobody knows how long the clock stood still meanwhile.
+                        // How long the clock stood still meanwhile is unknown.
                         let before = before.map(|copy| StoredCopy { age: None, ..copy });
                         prop_assert_eq!(rebuilt.get(&record.stored.key, now), before);
                     }

@@ -152,7 +152,7 @@ fn own_values_fill_no_quota_and_are_never_evicted() {
 }
 
 #[test]
-fn a_store_for_nobody_refuses_strangers_and_keeps_its_own() {
+fn a_store_without_room_for_others_refuses_strangers_and_keeps_its_own() {
     let mut bench = Bench::new(bounded(0, 0));
     assert_eq!(bench.set("key", "v", 0), Err(Refusal::Full));
     assert_eq!(bench.cache("key", "v", None, 0), Err(Refusal::Full));

@@ -63,7 +63,7 @@ fn neighbours_that_send_a_value_again_and_again_do_not_put_our_restores_off_for_
         let mut restores = 0;
         for minute in 1..=24 * 60 {
             bench.now += secs(60);
-            // Three of them, each once an hour, as nodes of the package do: to whom else, nobody here knows.
+            // Three of them, each once an hour, as nodes of the package do: to which other nodes, this one cannot know.
             for (from, at) in [(6, 0), (7, 20), (8, 40)] {
                 if minute % 60 == at {
                     assert!(bench.write("key", "v", ttl, from, legacy).is_ok());
@@ -148,7 +148,7 @@ fn a_publication_whose_time_ran_out_while_the_node_was_off_is_due_at_once_and_ca
     let due = bench.due(1);
     assert_eq!((due.len(), bench.records.is_published(&due[0].key)), (1, true), "of as many as a round takes");
     let (first, second) = if &*due[0].key == "ours" { ("ours", "pinned") } else { ("pinned", "ours") };
-    // It goes on only where nobody is found to hold what was published since, so not where nobody was even asked.
+    // It goes on only where no peer is found to hold what was published since, so not where none was even asked.
     assert!(!bench.records.renewed(first, due[0].version, false, bench.now));
     assert_eq!((bench.get(first), bench.take_changes()), (None, Vec::new()));
     let copy = bench.records.to_compare(first, due[0].version, bench.now).expect("it is current");
@@ -226,7 +226,7 @@ fn of_what_others_say_of_a_lapsed_key_the_dates_count_where_there_are_any() {
         let became = bench.ask(Write::Set(write));
         assert_eq!(super::conflict::word(&became), outcome, "on again, {age:?}");
     }
-    // A legacy copy of our own value does not say that nobody has set another since.
+    // A legacy copy of our own value does not say that no node has set another since.
     let mut bench = Bench::new(Config::default());
     bench.publish("key", "ours");
     let (mut bench, _) = after(bench, 2 * DAY);

@@ -68,7 +68,7 @@ fn a_value_survives_the_polite_leave_of_many_more_holders_than_it_has_and_not_th
             assert!(copies >= 5 && readable, "seed {seed}, {loss} lost: {copies} copies");
         }
         assert_eq!(after_the_holders_went(false, 0.0, with_k(5), seed), (0, false), "seed {seed}");
-        let silently = Config::builder().k(5).hand_off_time(Duration::ZERO).build().unwrap();
+        let silently = Config::builder().k(5).handoff_time(Duration::ZERO).build().unwrap();
         assert_eq!(after_the_holders_went(true, 0.0, silently, seed), (0, false), "seed {seed}");
     }
 }
@@ -270,7 +270,7 @@ fn a_newcomer_that_holds_the_values_already_is_sent_none_of_them() {
 #[test]
 fn a_newcomer_gets_nothing_from_a_node_that_is_not_the_nearest_holder_or_whose_rate_is_zero() {
     in_virtual_time(async {
-        let silent = Config::builder().k(5).hand_off_rate(0).build().unwrap();
+        let silent = Config::builder().k(5).handoff_rate(0).build().unwrap();
         for (config, nearer, given) in [(with_k(5), false, 50), (with_k(5), true, 0), (silent, false, 0)] {
             let (_, peers, node) = joined_among(4, config).await;
             let newcomer = across(node.id(), 1);
