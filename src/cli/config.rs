@@ -175,7 +175,7 @@ mod tests {
             );
         }
         let count = serde_json::to_value(Config::DEFAULT).unwrap().as_object().unwrap().len();
-        assert_eq!(again.len(), count + 8);
+        assert_eq!(again.len(), count + 12);
     }
 
     #[test]

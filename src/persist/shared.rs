@@ -77,8 +77,9 @@ impl Shared {
 
     /// Nothing can be written now, for the reason in `state`.
     pub(super) fn failed(&self, state: BackendState) {
-        self.failing.store(true, Ordering::Relaxed);
         self.lock().health.state = state;
+        // In this order: a node that sees it fail finds the reason.
+        self.failing.store(true, Ordering::Release);
     }
 
     /// A write has succeeded.
@@ -87,7 +88,7 @@ impl Shared {
     }
 
     pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.failing.load(Ordering::Acquire)
     }
 
     pub(super) fn health(&self) -> BackendHealth {
