@@ -180,7 +180,7 @@ pub(super) struct HttpArgs {
     /// A name by which HTTP clients reach the node, such as that of a proxy in front; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "no_http")]
     pub(super) http_host: Vec<String>,
-    /// An origin whose pages may use the node with the token (CORS), such as https://app.example.org; may be repeated
+    /// An origin whose pages may use the node with the token (CORS): scheme, host and port; may be repeated
     #[arg(long, value_name = "ORIGIN", conflicts_with = "no_http")]
     pub(super) http_origin: Vec<String>,
 }
