@@ -56,7 +56,10 @@
 //!
 //! An application takes `default-features = false, features = ["node"]`. Without any feature the crate is the module
 //! [`protocol`] alone, which does no I/O.
-#![cfg_attr(not(feature = "node"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(feature = "node"),
+    allow(rustdoc::broken_intra_doc_links, reason = "this page names the node, which is not built then")
+)]
 // They panic where the output cannot be written: what a person reads goes through `cli::output` and `cli::stderr`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 // The state machines of `protocol` are used by the actors, and built without them only to prove that they need none.

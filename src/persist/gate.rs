@@ -35,6 +35,7 @@ impl Gate {
                 self.ignored_until = Some(Instant::now() + IGNORED_FOR);
                 return;
             }
+            // A lock of a file has no event to wait for, and this thread has nothing else to do.
             thread::sleep(LOOK);
         }
     }
