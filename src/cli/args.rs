@@ -40,7 +40,7 @@ kad find-node [OPTIONS] <ID>
 ///
 /// Start a node with `kad node`; store and read values with `kad set` and `kad get`.
 #[derive(Debug, Parser)]
-#[command(name = "kad", version = super::VERSION, after_help = include_str!("help/kad.txt"), max_term_width = 100)]
+#[command(name = "kad", version = super::version::VERSION, after_help = include_str!("help/kad.txt"), max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) logging: Logging,

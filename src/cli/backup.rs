@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::backup::{BackupArgs, RestoreArgs};
 use super::failure::{Exit, Failure};
-use super::{off_thread, output};
+use super::{blocking::off_thread, output};
 use crate::causes::Causes;
 use crate::persist::{self, BackupError, STORE_FILE, Saved};
 use crate::protocol::id::NodeId;

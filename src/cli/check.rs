@@ -12,7 +12,7 @@ use super::contact::Contact;
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{columns, human, list};
-use super::{VERSION, client};
+use super::{client, version::VERSION};
 use crate::GetOptions;
 use crate::actors::node::Node;
 use crate::actors::outcome::GetResult;

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::args::config::{ConfigArgs, ConfigCommand};
 use super::failure::{Exit, Failure};
 use super::settings::effective::{self, Mistake, Setting};
-use super::{off_thread, output, stderr};
+use super::{blocking::off_thread, output, stderr};
 use crate::protocol::config::{shortest, span};
 
 /// How long a line of a comment is, at most, without its `# `.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::blocking::off_thread;
 use super::contact::ListenAddr;
 use super::failure::{Exit, Failure};
-use super::off_thread;
 use super::settings::NodeSettings;
 use super::wording::human;
 use crate::actors::node::Node;

@@ -13,7 +13,7 @@ use super::args::GetArgs;
 use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::wording::{kind_and_length, nodes};
-use super::{client, off_thread, saving, stderr, trace};
+use super::{blocking::off_thread, client, saving, stderr, trace};
 use crate::GetOptions;
 use crate::actors::outcome::{GetOutcome, GetResult};
 use crate::protocol::lookup::{Trace, Votes};

@@ -3,6 +3,7 @@
 
 mod args;
 mod backup;
+mod blocking;
 mod check;
 mod client;
 mod config;
@@ -35,6 +36,7 @@ mod stderr;
 mod streams;
 mod testnet;
 mod trace;
+mod version;
 mod watchdog;
 mod wording;
 
@@ -47,9 +49,6 @@ use clap::Parser;
 use self::args::{Cli, Command, LogFormat};
 use self::failure::{Exit, Failure};
 use crate::actors::limits::{self, Needs};
-
-/// The version of this program, with the commit that it was built from where that is known.
-const VERSION: &str = env!("KAD_VERSION");
 
 /// What a command needs beside a node: a runtime and threads of its own, and the files that it is given.
 const NEEDS: Needs =
@@ -124,15 +123,4 @@ fn execute(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
     // A name that is still being resolved, or a disk that hangs, must not delay the end of the process.
     runtime.shutdown_background();
     outcome
-}
-
-/// Does `work`, which may block, on a thread of its own. Where the caller no longer waits for it, it goes on alone.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let (done, outcome) = tokio::sync::oneshot::channel();
-    // Not tokio's own threads: it panics where one cannot be started.
-    std::thread::Builder::new()
-        .name("kad-file".to_owned())
-        .spawn(move || done.send(work()))
-        .map_err(Failure::of(Exit::SYSTEM, "cannot start a thread (ulimit -u, or ulimit -v for its stack)"))?;
-    outcome.await.map_err(|_| Failure::new(Exit::INTERNAL, "a thread that reads or writes a file panicked"))
 }

@@ -10,7 +10,7 @@ use super::settings::{self, NodeSettings};
 use super::signals::Signals;
 use super::started::Started;
 use super::watchdog::Stranger;
-use super::{data_dir, journal, logging, off_thread, output};
+use super::{blocking::off_thread, data_dir, journal, logging, output};
 use crate::actors::node::Node;
 use crate::protocol::store::Store;
 

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
-use super::{off_thread, printable, stderr, streams};
+use super::{blocking::off_thread, printable, stderr, streams};
 
 /// Writes `bytes` to standard output, however long that takes: as they are, or as [`shown`] to a terminal. That a reader such
 /// as `head` closes the pipe early is no error. A caller that stops waiting has to end the process, since a thread may still be

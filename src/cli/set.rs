@@ -12,7 +12,7 @@ use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::signals::Signals;
 use super::wording::{counts, human, kind_and_length, nodes};
-use super::{client, off_thread, output, stderr, streams};
+use super::{blocking::off_thread, client, output, stderr, streams};
 use crate::actors::events::{Event, EventKind};
 use crate::actors::node::Node;
 use crate::actors::outcome::{Error, SetOutcome};

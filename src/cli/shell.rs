@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::args::Cli;
 use super::args::shell::{CompletionsArgs, ManArgs};
 use super::failure::{Exit, Failure};
-use super::{off_thread, output};
+use super::{blocking::off_thread, output};
 
 pub(super) async fn completions(args: CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();

@@ -67,7 +67,7 @@ impl Started {
     pub(super) fn log(&self) {
         let Self { id, addr, wire, .. } = self;
         let folder = self.data_dir.as_deref().map_or("none".into(), Path::to_string_lossy);
-        tracing::info!(node_id = %id, address = %addr, %wire, data_dir = %folder, version = super::VERSION, "started");
+        tracing::info!(node_id = %id, address = %addr, %wire, data_dir = %folder, version = super::version::VERSION, "started");
         if let Some(http) = &self.http {
             tracing::info!(url = http.url, "serving HTTP");
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use self::settings::{DEFAULT_HTTP, HttpListen, HttpSettings};
 use self::token_file::TokenFile;
 use super::failure::{Exit, Failure};
-use super::{data_dir, off_thread};
+use super::{blocking::off_thread, data_dir};
 use crate::actors::limits::{self, Needs};
 use crate::actors::node::Node;
 use crate::gateway::server::{Server, WORKERS};
