@@ -4,6 +4,7 @@ pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod config;
 pub(super) mod crawl;
+pub(super) mod remote;
 pub(super) mod shell;
 pub(super) mod testnet;
 mod values;
@@ -18,6 +19,7 @@ use self::backup::{BackupArgs, RestoreArgs};
 use self::check::CheckArgs;
 use self::config::ConfigArgs;
 use self::crawl::CrawlArgs;
+use self::remote::{EventsArgs, KeysArgs, PeersArgs, PinArgs, StatusArgs, ValuesArgs, WatchArgs};
 use self::shell::{CompletionsArgs, ManArgs};
 use self::testnet::TestnetArgs;
 pub(super) use self::values::DEFAULT_ADDR;
@@ -68,6 +70,30 @@ pub(super) enum Command {
     /// List the nodes nearest to an id or a key
     #[command(after_help = include_str!("help/find-node.txt"), override_usage = FIND_NODE_USAGE)]
     FindNode(FindNodeArgs),
+    /// Show whether a running node is ready and keeps up, and what to do if not
+    #[command(after_help = include_str!("help/status.txt"))]
+    Status(StatusArgs),
+    /// List the peers that a running node knows
+    #[command(after_help = include_str!("help/peers.txt"))]
+    Peers(PeersArgs),
+    /// List the keys that a running node publishes, or holds for others
+    #[command(after_help = include_str!("help/values.txt"))]
+    Values(ValuesArgs),
+    /// Show what happens in a running node, until Ctrl-C
+    #[command(after_help = include_str!("help/events.txt"))]
+    Events(EventsArgs),
+    /// Show the values of keys as they change, until Ctrl-C
+    #[command(after_help = include_str!("help/watch.txt"))]
+    Watch(WatchArgs),
+    /// Have a running node count and repair the replicas of keys that it publishes
+    #[command(after_help = include_str!("help/pin.txt"))]
+    Pin(PinArgs),
+    /// Have a running node no longer count replicas of keys
+    #[command(after_help = include_str!("help/unpin.txt"))]
+    Unpin(KeysArgs),
+    /// Have a running node no longer publish keys
+    #[command(after_help = include_str!("help/release.txt"))]
+    Release(KeysArgs),
     /// Compare a key as several nodes of the network see it
     #[command(after_help = include_str!("help/check.txt"))]
     Check(CheckArgs),

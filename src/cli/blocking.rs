@@ -10,5 +10,5 @@ pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Sen
         .name("kad-file".to_owned())
         .spawn(move || done.send(work()))
         .map_err(Failure::of(Exit::SYSTEM, "cannot start a thread (ulimit -u, or ulimit -v for its stack)"))?;
-    outcome.await.map_err(|_| Failure::new(Exit::INTERNAL, "a thread that reads or writes a file panicked"))
+    outcome.await.map_err(|_| Failure::new(Exit::INTERNAL, "a thread that waits for a file or a connection panicked"))
 }

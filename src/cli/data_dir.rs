@@ -51,12 +51,17 @@ pub(super) async fn folder(settings: &NodeSettings, addr: SocketAddr) -> Result<
     if settings.data_dir.is_some() || addr.port() == 0 {
         return Ok(settings.data_dir.clone());
     }
-    let home = platform(|name| std::env::var_os(name)).ok_or_else(|| {
+    let home = home().ok_or_else(|| {
         let text = "no folder for values is known: name one with --data-dir DIR, or store none with --ephemeral";
         Failure::new(Exit::CANNOT_CREATE, text)
     })?;
-    let (home, listen) = (home.join("kad"), settings.listen.to_string());
+    let listen = settings.listen.to_string();
     off_thread(move || Some(for_address(&home, &listen, addr))).await
+}
+
+/// Where the folders of nodes are that name none.
+pub(super) fn home() -> Option<PathBuf> {
+    platform(|name| std::env::var_os(name)).map(|platform| platform.join("kad"))
 }
 
 /// The folder in `home` of a node at `addr`: one for all spellings of an address, unless there is one for the very spelling

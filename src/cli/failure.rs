@@ -33,6 +33,9 @@ impl Exit {
     /// `EX_IOERR`: standard output cannot be written.
     pub(super) const OUTPUT: Self = Self(74);
 
+    /// `EX_NOPERM`: the token for a node is missing or wrong.
+    pub(super) const DENIED: Self = Self(77);
+
     /// Signal `number` ended the process before it was done: 128 and the number, as a shell has it.
     pub(super) const fn signal(number: u8) -> Self {
         Self(128 + number)

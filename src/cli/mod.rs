@@ -25,6 +25,7 @@ mod output;
 mod ping;
 mod printable;
 mod progress;
+mod remote;
 mod saving;
 mod service;
 mod set;
@@ -89,6 +90,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Health(args) => health::run(args).await,
             Command::Ping(args) => ping::run(args).await,
             Command::FindNode(args) => find_node::run(args).await,
+            Command::Status(args) => remote::status::run(args).await,
+            Command::Peers(args) => remote::peers::run(args).await,
+            Command::Values(args) => remote::values::run(args).await,
+            Command::Events(args) => remote::events::run(args).await,
+            Command::Watch(args) => remote::watch::run(args).await,
+            Command::Pin(args) => remote::marks::pin(args).await,
+            Command::Unpin(args) => remote::marks::unpin(args).await,
+            Command::Release(args) => remote::marks::release(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Crawl(args) => crawl::run(args, cli.logging.quiet).await,
             Command::Testnet(args) => testnet::run(args, cli.logging.quiet, program).await,

@@ -8,23 +8,38 @@ use serde::Serialize;
 use super::failure::{Exit, Failure};
 use super::{blocking::off_thread, printable, stderr, streams};
 
-/// Writes `bytes` to standard output, however long that takes: as they are, or as [`shown`] to a terminal. That a reader such
-/// as `head` closes the pipe early is no error. A caller that stops waiting has to end the process, since a thread may still be
-/// writing. Earlier notes on standard error are written first, as both may be one terminal.
+/// Whether a reader of standard output is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Reads,
+    /// It has closed the pipe: there is no use in more.
+    Gone,
+}
+
+/// Writes `bytes` as [`stream`] does, where no more is to follow: that a reader such as `head` closes the pipe early is no error.
 ///
 /// # Errors
 /// [`Exit::OUTPUT`].
 pub(super) async fn print(bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
+    stream(bytes).await.map(|_| ())
+}
+
+/// Writes `bytes` to standard output, however long that takes: as they are, or as [`shown`] to a terminal. A caller that stops
+/// waiting has to end the process, since a thread may still be writing. Earlier notes on standard error are written first, as
+/// both may be one terminal.
+///
+/// # Errors
+/// [`Exit::OUTPUT`].
+pub(super) async fn stream(bytes: impl Into<Vec<u8>>) -> Result<Reader, Failure> {
     let bytes = bytes.into();
     let write = move || {
         stderr::flush();
         streams::standard(io::stdout())?.write_all(&shown(&bytes, io::stdout().is_terminal()))
     };
     match off_thread(write).await? {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::of(Exit::OUTPUT, "cannot write to standard output")(error))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::of(Exit::OUTPUT, "cannot write to standard output")(error)),
     }
 }
 

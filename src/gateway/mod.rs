@@ -48,7 +48,7 @@ mod query;
 mod routes;
 pub mod server;
 mod sessions;
-mod sse;
+pub(crate) mod sse;
 mod state;
 mod token;
 mod values;
@@ -59,5 +59,7 @@ use crate::actors::node::Node;
 
 pub use self::builder::{Builder, Gateway, Limits};
 pub use self::metrics::{METRICS, Metric, recorder};
+#[cfg(feature = "cli")]
+pub(crate) use self::page::advice::advice;
 pub use self::problem::Problem;
 pub use self::token::Token;

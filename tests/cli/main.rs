@@ -11,6 +11,7 @@ mod networks;
 mod node;
 mod process;
 mod relay;
+mod remote;
 #[path = "../process/mod.rs"]
 mod running;
 mod tools;

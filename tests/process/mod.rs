@@ -18,6 +18,11 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
     command.env("HOME", "/dev/null").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
     // Nodes of tests do not compete for the default port: what is about HTTP asks for it.
     command.env("KAD_NODE_HTTP", "off");
+    for name in
+        ["KAD_HTTP", "KAD_HTTP_TOKEN", "KAD_NODE_DATA_DIR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        command.env_remove(name);
+    }
     command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }

@@ -1,7 +1,7 @@
 //! The node over HTTP, as `kad node` serves it: where it listens, who may use it, and where its token is left for `kad` itself.
 
 pub(super) mod settings;
-mod token_file;
+pub(super) mod token_file;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};

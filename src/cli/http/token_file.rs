@@ -39,6 +39,40 @@ impl TokenFile {
     }
 }
 
+/// What a running node has left in its folder.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Left {
+    pub(in crate::cli) token: Token,
+    /// The address of the node over HTTP: the only one that the token may be sent to.
+    pub(in crate::cli) url: String,
+}
+
+impl Left {
+    /// What lies in `folder`.
+    ///
+    /// # Errors
+    /// No node leaves anything there now, or it cannot be read.
+    pub(in crate::cli) fn in_folder(folder: &Path) -> io::Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            let text = fs::read_to_string(&path);
+            text.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        };
+        let url = read(ADDRESS_FILE)?.trim().to_owned();
+        let token = Token::read(&read(TOKEN_FILE)?).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        Ok(Self { token, url })
+    }
+
+    /// What nodes have left in the folders below `home`, that of the platform, and below the runtime directory. Folders that
+    /// others could have made are passed over.
+    pub(in crate::cli) fn all(home: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Vec<Self> {
+        let runtime = Some(runtime_home(variable)).filter(|home| check_private(home).is_ok());
+        let homes = home.map(Path::to_owned).into_iter().chain(runtime);
+        let folders = homes.filter_map(|home| fs::read_dir(home).ok()).flatten().flatten();
+        folders.filter_map(|folder| Self::in_folder(&folder.path()).ok()).collect()
+    }
+}
+
 impl Drop for TokenFile {
     fn drop(&mut self) {
         // They may be gone, with the folder.
@@ -60,15 +94,19 @@ fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder of an ephemeral node that serves HTTP at `addr`: in `$XDG_RUNTIME_DIR`, or in one of the user's own below the
-/// directory for temporary files.
-fn runtime_folder(addr: SocketAddr, variable: impl Fn(&str) -> Option<OsString>) -> io::Result<PathBuf> {
-    let name = addr.to_string().replace([':', '[', ']', '%'], "_");
+/// Where the folders of ephemeral nodes are.
+fn runtime_home(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && path.is_dir());
-    let home = match runtime {
+    match runtime {
         Some(runtime) => runtime.join("kad"),
         None => std::env::temp_dir().join(format!("kad-{}", user())),
-    };
+    }
+}
+
+/// The folder of an ephemeral node that serves HTTP at `addr`: below [`runtime_home`], which is made where it is missing.
+fn runtime_folder(addr: SocketAddr, variable: impl Fn(&str) -> Option<OsString>) -> io::Result<PathBuf> {
+    let name = addr.to_string().replace([':', '[', ']', '%'], "_");
+    let home = runtime_home(variable);
     create(&home)?;
     check_private(&home)?;
     let folder = home.join(name);

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 
 /// What an operator is reported of a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Advice {
-    pub(super) meaning: String,
-    pub(super) action: String,
+pub(crate) struct Advice {
+    pub(crate) meaning: String,
+    pub(crate) action: String,
 }
 
 static ADVICE: LazyLock<BTreeMap<&str, Advice>> = LazyLock::new(|| read(include_str!("../../../docs/operations.md")));
 
 /// The advice about `reason`.
-pub(super) fn advice(reason: &str) -> Option<&'static Advice> {
+pub(crate) fn advice(reason: &str) -> Option<&'static Advice> {
     ADVICE.get(reason)
 }
 

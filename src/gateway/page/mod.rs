@@ -1,7 +1,7 @@
 //! What a browser is given at `/`, and how it is let in: a one-time code in the address becomes a session cookie, and the address
 //! is shown without it.
 
-mod advice;
+pub(super) mod advice;
 mod figures;
 mod layout;
 mod panels;
