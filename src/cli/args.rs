@@ -221,7 +221,7 @@ pub(super) struct Network {
     #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = one_of::<Codec>(WIRES))]
     pub(super) wire: Codec,
     /// How long the command may take, in seconds or with a unit, such as 500ms or 2m; 0.1 to 3600 seconds
-    #[arg(long, value_name = "TIME", default_value = "10", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout)]
     pub(super) timeout: Duration,
     /// Print JSON, one object per line. Failures are reported on standard error as text
     #[arg(long)]

@@ -25,7 +25,11 @@ pub(super) async fn backup(args: BackupArgs) -> Result<(), Failure> {
 pub(super) async fn restore(args: RestoreArgs) -> Result<(), Failure> {
     let RestoreArgs { file, data_dir, json } = args;
     let (from, to) = (file.clone(), data_dir.clone());
-    let saved = off_thread(move || persist::restore(from, to)).await?.map_err(|error| failed(&error))?;
+    let failed = |error| match error {
+        BackupError::NoStore(file) => Failure::new(Exit::NO_INPUT, format!("there is no file {}", file.display())),
+        other => failed(&other),
+    };
+    let saved = off_thread(move || persist::restore(from, to)).await?.map_err(failed)?;
     report(&saved, &format!("{} to {}", file.display(), data_dir.display()), "Restored", &data_dir, json).await
 }
 

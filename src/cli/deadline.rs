@@ -52,7 +52,7 @@ impl<'a> Deadline<'a> {
         let (within, contacts) = (human(self.network.timeout), list(&self.network.bootstrap));
         let text = format!(
             "not done within {within}, through {contacts}: no node has answered, or too few\n\
-             --timeout SECONDS sets a longer limit; `kad ping HOST:PORT` shows whether a node answers there."
+             --timeout TIME sets a longer limit; `kad ping HOST:PORT` shows whether a node answers there."
         );
         Failure::new(Exit::UNAVAILABLE, text)
     }
@@ -76,7 +76,7 @@ impl<'a> Deadline<'a> {
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let within = human(self.network.timeout);
-        let text = format!("{late} within the {within} of the command (--timeout SECONDS sets a longer limit)");
+        let text = format!("{late} within the {within} of the command (--timeout TIME sets a longer limit)");
         timeout_at(self.end, work).await.unwrap_or_else(|_| Err(Failure::new(exit, text)))
     }
 }

@@ -65,11 +65,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let args: Vec<OsString> = args.into_iter().collect();
     let program = &wording::program(args.first().map(OsString::as_os_str));
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" with code 0. That they cannot be printed is no failure.
-            let error = hints::suggest(error);
+            let error = hints::suggest(error, &args);
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Exit::USAGE.code() } else { 0 });
         }

@@ -12,6 +12,7 @@ use super::started::Started;
 use super::watchdog::Stranger;
 use super::{blocking::off_thread, data_dir, journal, logging, output};
 use crate::actors::node::Node;
+use crate::gateway::recorder;
 use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Result<(), Failure> {
@@ -81,7 +82,7 @@ async fn begin(
     let node = builder.start().await.map_err(data_dir::cannot_start)?;
     let (id, addr, wire) = (node.id(), node.local_addr(), node.codec());
     let http = match listening {
-        Some(listening) => Some(Http::start(listening, &settings.http, &node, data_dir.as_deref()).await?),
+        Some(listening) => Some(Http::start(listening, &settings.http, &node, data_dir.as_deref(), recorder()).await?),
         None => None,
     };
     let reached = http.as_ref().map(Http::started);

@@ -176,6 +176,14 @@ fn help_has_examples_and_exit_codes() {
         "check",
         "crawl",
         "testnet",
+        "status",
+        "peers",
+        "values",
+        "events",
+        "watch",
+        "pin",
+        "unpin",
+        "release",
     ] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Examples:") && text.contains(&format!("\n  kad {command} ")), "{text}");

@@ -147,7 +147,7 @@ fn the_lines_of_the_documentation_work_and_answer_what_it_says() {
     for (lines, expected) in blocks {
         let mut shell = Command::new("sh");
         shell.args(["-e", "-c", &lines]);
-        shell.env("KAD_HTTP", text(&node.started["http"])).env("KAD_TOKEN", text(&node.started["http_token"]));
+        shell.env("KAD_HTTP", text(&node.started["http"])).env("KAD_HTTP_TOKEN", text(&node.started["http_token"]));
         let output = shell.output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{lines}: {printed} {}", String::from_utf8_lossy(&output.stderr));

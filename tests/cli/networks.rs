@@ -1,7 +1,7 @@
 //! Commands that look at a whole network: `check`, `crawl`, `testnet`.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use serde_json::Value as Json;
 
@@ -33,8 +33,8 @@ fn check_compares_what_vantage_points_see_and_ends_with_1_where_they_differ() {
 
 /// A network of so many nodes, and what it printed.
 fn testnet(nodes: &str, wire: &str) -> (Running, Json) {
-    let mut network =
-        Running::start(&["testnet", "--nodes", nodes, "--listen", "127.0.0.1:0", "--wire", wire, "--json"]);
+    let any = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let mut network = Running::start(&[&["testnet", "--nodes", nodes, "--wire", wire, "--json"], &any[..]].concat());
     let started = network.started();
     (network, started)
 }
@@ -52,7 +52,7 @@ fn a_test_network_serves_at_each_of_its_nodes_and_ctrl_c_ends_it() {
         let got = kad(&["get", "k", "--wire", "bencode", "--bootstrap", address]).output().unwrap();
         assert_eq!(got.stdout, b"v", "{}", stderr(&got));
     }
-    let second = kad(&["testnet", "--listen", addresses[0]]).output().unwrap();
+    let second = kad(&["testnet", "--no-http", "--listen", addresses[0]]).output().unwrap();
     assert!(code(&second) == 71 && stderr(&second).contains("in use"), "{}", stderr(&second));
     network.signal("-INT");
     assert_eq!(network.end(), (Some(0), String::new()));
@@ -65,7 +65,7 @@ fn the_settings_of_a_test_network_are_checked() {
         ("max_value=1", "do you mean max_values?"),
         ("listen=127.0.0.1:1", "listen cannot be set here"),
     ] {
-        let output = kad(&["testnet", "--listen", "127.0.0.1:0", "--set", set]).output().unwrap();
+        let output = kad(&["testnet", "--no-http", "--listen", "127.0.0.1:0", "--set", set]).output().unwrap();
         assert!(code(&output) == 64 && stderr(&output).contains(named), "{}", stderr(&output));
     }
 }
@@ -121,4 +121,31 @@ fn a_crawl_without_an_answer_is_exit_code_69() {
     assert!(code(&output) == 69 && stderr(&output).contains(&silent_addr), "{}", stderr(&output));
     let output = kad(&["crawl", "--rate", "0"]).output().unwrap();
     assert!(code(&output) == 2 && stderr(&output).contains("1..=1000"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_test_network_has_a_dashboard_of_its_first_node_whose_code_lets_one_browser_in() {
+    let (_network, started) = testnet("5", "json");
+    let text = |field: &str| started[field].as_str().unwrap();
+    let (url, page) = (text("http"), text("dashboard"));
+    let output = kad(&["status", "--node", url, "--json"]).output().unwrap();
+    let status: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["node"]["id"], started["nodes"][0]["node_id"], "{}", stderr(&output));
+    assert_eq!(status["node"]["peers"]["known"], 4);
+    let output = kad(&["values", "--node", url]).env("KAD_HTTP_TOKEN", text("http_token")).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let path = page.strip_prefix(url).unwrap();
+    let opened = || {
+        let mut stream = std::net::TcpStream::connect(host).unwrap();
+        write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.to_ascii_lowercase().contains("\r\nset-cookie: ")
+    };
+    assert!(path.starts_with("?code=") && opened() && !opened(), "{page}");
+    let output = kad(&["testnet", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"]).output().unwrap();
+    assert!(code(&output) == 2 && stderr(&output).contains("loopback"), "{}", stderr(&output));
+    let mut without = Running::start(&["testnet", "--nodes", "1", "--listen", "127.0.0.1:0", "--no-http", "--json"]);
+    assert_eq!(without.started()["dashboard"], Json::Null);
 }

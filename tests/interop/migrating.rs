@@ -33,10 +33,14 @@ names |= set(inspect.signature(module.KademliaServer).parameters)
 print('\\n'.join(sorted(name for name in names if not name.startswith('_'))))
 ";
 
-/// The guide's block of this language.
+/// The guide's first block of this language.
 fn block(language: &str) -> &'static str {
+    nth_block(language, 1)
+}
+
+fn nth_block(language: &str, number: usize) -> &'static str {
     let opening = format!("```{language}\n");
-    GUIDE.split(&opening).nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has such a block")
+    GUIDE.split(&opening).nth(number).and_then(|rest| rest.split("```").next()).expect("the guide has such a block")
 }
 
 // These two are part of the guide's program.
@@ -65,6 +69,20 @@ impl Script {
         let python = with_package(version).await.unwrap_or_else(|why| panic!("{why}"));
         let mut command = Command::new(python);
         command.args(["-c", block("python"), &port.to_string(), &contact.to_string(), name, address]);
+        Self::spawn(command).await
+    }
+
+    /// The one that goes through a node over HTTP.
+    #[cfg(feature = "http")]
+    async fn over_http(version: Version, url: &str, token: &str, name: &str, address: &str) -> Self {
+        let python = with_package(version).await.unwrap_or_else(|why| panic!("{why}"));
+        let mut command = Command::new(python);
+        command.args(["-c", nth_block("python", 2), name, address]);
+        command.env("KAD_HTTP", url).env("KAD_HTTP_TOKEN", token).env("NO_PROXY", "*");
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the interpreter can be started");
         let stdin = child.stdin.take().expect("it is piped");
@@ -130,6 +148,35 @@ async fn the_guides_program_and_its_replacement_print_the_same_in_any_mixture() 
                 let case = format!("{version}, {who}; before: {anna_before}, {ben_before}");
                 assert_eq!(printed, ["192.0.2.7", "Straße 8 ☎", "not listed"], "{case}");
             }
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn the_guides_program_over_http_prints_the_same_with_the_standard_library_alone() {
+    use kademlia_dynamic::gateway::Gateway;
+    use kademlia_dynamic::gateway::server::Server;
+    if left_out() {
+        return;
+    }
+    for version in [Version::V1_0_0, Version::V1_1_1] {
+        let first = free_port();
+        let mut anna = PhoneBook::start(true, version, [first, first], ["anna", "192.0.2.7"]).await;
+        let node = Node::builder().bind("127.0.0.1:0").codec(Codec::Json);
+        let node = node.bootstrap([format!("127.0.0.1:{first}")]).start().await.unwrap();
+        let gateway = Gateway::builder(node).build();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start(listener, gateway.clone()).await.unwrap();
+        let token = gateway.token().reveal();
+        let ben = Script::over_http(version, &server.url(), token, "ben", "Straße 8 ☎").await;
+        let mut ben = PhoneBook::Before(Box::new(ben));
+        for (book, who) in [(&mut anna, "anna"), (&mut ben, "ben")] {
+            let mut printed = Vec::new();
+            for name in ["anna", "ben", "carl"] {
+                printed.push(book.look_up(name).await);
+            }
+            assert_eq!(printed, ["192.0.2.7", "Straße 8 ☎", "not listed"], "{version}, {who}");
         }
     }
 }

@@ -10,7 +10,7 @@ pub(in crate::cli) struct BackupArgs {
     pub(in crate::cli) data_dir: PathBuf,
     /// The file to write; one that exists is replaced once the copy is whole
     pub(in crate::cli) file: PathBuf,
-    /// Print the outcome as JSON
+    /// Print the outcome as one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
@@ -21,7 +21,7 @@ pub(in crate::cli) struct RestoreArgs {
     pub(in crate::cli) file: PathBuf,
     /// The folder for the node; it may exist, but hold no store
     pub(in crate::cli) data_dir: PathBuf,
-    /// Print the outcome as JSON
+    /// Print the outcome as one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

@@ -18,7 +18,7 @@ pub(in crate::cli) enum ConfigCommand {
     Check {
         /// The TOML file, as for `kad node --config`
         file: PathBuf,
-        /// Print the outcome as JSON
+        /// Print the outcome as one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -30,7 +30,7 @@ pub(in crate::cli) enum ConfigCommand {
         /// A setting, as for `kad node --set`; may be repeated
         #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
         set: Vec<(String, String)>,
-        /// Print JSON, one object for each setting
+        /// Print JSON, one object per line: each setting
         #[arg(long)]
         json: bool,
     },

@@ -22,7 +22,8 @@ pub(in crate::cli) struct CrawlArgs {
     /// Nodes that are asked at most, 1 to 1000000; each takes some 200 bytes of memory
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(in crate::cli) max_nodes: u32,
-    /// How long the crawl may take, in seconds or with a unit, up to 1h; what was found by then is printed
+    /// How long the crawl may take, in seconds or with a unit, such as 500ms or 2m; 0.1 to 3600 seconds. What was
+    /// found by then is printed
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = timeout)]
     pub(in crate::cli) timeout: Duration,
     /// Print JSON, one object per line: each node, then a summary

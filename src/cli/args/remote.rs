@@ -21,7 +21,7 @@ pub(in crate::cli) struct Remote {
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     pub(in crate::cli) http_token_file: Option<PathBuf>,
     /// How long the node may take to answer, in seconds or with a unit, such as 500ms or 2m; 0.1 to 3600 seconds
-    #[arg(long, value_name = "TIME", default_value = "10", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout)]
     pub(in crate::cli) timeout: Duration,
     /// Print JSON, one object per line. Failures are reported on standard error as text
     #[arg(long)]

@@ -17,6 +17,13 @@ pub(in crate::cli) struct TestnetArgs {
     /// How messages are encoded
     #[arg(long, value_name = "WIRE", default_value = Codec::default().name(), value_parser = one_of::<Codec>(WIRES))]
     pub(in crate::cli) wire: Codec,
+    /// Where the first node serves HTTP with its dashboard: a loopback address; port 0 is any free one [default:
+    /// 127.0.0.1:8420, or any free port if that is taken]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_http")]
+    pub(in crate::cli) http: Option<ListenAddr>,
+    /// Serve no HTTP
+    #[arg(long)]
+    pub(in crate::cli) no_http: bool,
     /// A setting of all nodes, such as `--set key_expiry=60s`; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(in crate::cli) set: Vec<(String, String)>,

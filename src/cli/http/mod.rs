@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
 use self::settings::{DEFAULT_HTTP, HttpListen, HttpSettings};
 use self::token_file::TokenFile;
 use super::failure::{Exit, Failure};
@@ -14,7 +16,7 @@ use super::{blocking::off_thread, data_dir};
 use crate::actors::limits::{self, Needs};
 use crate::actors::node::Node;
 use crate::gateway::server::{Server, WORKERS};
-use crate::gateway::{Gateway, Token, recorder};
+use crate::gateway::{Gateway, Token};
 
 /// What the server needs to begin: its threads with their stacks, their runtimes, and a few connections.
 const NEEDS: Needs = Needs { descriptors: 20 + 6 * WORKERS, memory: 32 << 20 };
@@ -91,12 +93,13 @@ pub(super) struct HttpStarted {
 }
 
 impl Http {
-    /// Serves `node`, whose folder is `folder`.
+    /// Serves `node`, whose folder is `folder`, with what `metrics` records.
     pub(super) async fn start(
         listening: Listening,
         settings: &HttpSettings,
         node: &Node,
         folder: Option<&Path>,
+        metrics: Option<PrometheusHandle>,
     ) -> Result<Self, Failure> {
         let Listening { listener, addr, token } = listening;
         let loopback = addr.ip().to_canonical().is_loopback();
@@ -110,7 +113,7 @@ impl Http {
         builder = settings.hosts.iter().fold(builder, |builder, host| builder.host(host));
         builder = settings.origins.iter().fold(builder, |builder, origin| builder.origin(origin));
         builder = token.into_iter().fold(builder, |builder, token| builder.token(token));
-        builder = recorder().into_iter().fold(builder, |builder, recorder| builder.metrics(recorder));
+        builder = metrics.into_iter().fold(builder, |builder, recorder| builder.metrics(recorder));
         let gateway = builder.build();
         let server =
             Server::start(listener, gateway.clone()).await.map_err(Failure::of(Exit::SYSTEM, "cannot serve HTTP"))?;

@@ -237,9 +237,7 @@ impl Inner {
             }
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => format!(
                 "no node serves HTTP at {url}: connection refused\n\
-                 `kad node` serves it at http://{}/ unless --http or --no-http says otherwise; --node URL or --data-dir DIR names \
-                 another node.",
-                crate::cli::http::settings::DEFAULT_HTTP
+                 `kad node` starts one; --data-dir DIR or --node URL names one that serves it elsewhere."
             ),
             ureq::Error::Io(error) => format!("cannot reach the node at {url}: {error}"),
             ureq::Error::HostNotFound => format!("cannot reach the node at {url}: there is no host of this name"),
