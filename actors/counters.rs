@@ -167,7 +167,8 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Counters {
     counts: [AtomicU64; Counter::ALL.len()],
     logged: Mutex<BTreeMap<Counter, LogLimit>>,
-    restarts: Mutex<BTreeMap<&'static str, u64>>,
+    /// By actor: how many, and when the last was.
+    restarts: Mutex<BTreeMap<&'static str, (u64, Instant)>>,
     traffic: Traffic,
     /// When a query came last from a global host that was sent nothing lately.
     reached_at: Mutex<Option<Instant>>,
@@ -236,10 +237,12 @@ impl Counters {
     }
 
     /// Counts a restart of the actor called `name`.
-    pub fn restarted(&self, name: &'static str) {
+    pub fn restarted(&self, name: &'static str, now: Instant) {
         self.counts[Counter::Restarts as usize].fetch_add(1, Ordering::Relaxed);
         metrics::counter!(Counter::Restarts.name(), "actor" => name).increment(1);
-        *locked(&self.restarts).entry(name).or_default() += 1;
+        let mut restarts = locked(&self.restarts);
+        let (count, last) = restarts.entry(name).or_insert((0, now));
+        (*count, *last) = (*count + 1, now);
     }
 
     /// How many were counted so far.
@@ -249,7 +252,13 @@ impl Counters {
 
     /// Restarts by actor, of those that had any.
     pub fn restarts(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.restarts).clone()
+        locked(&self.restarts).iter().map(|(name, (count, _))| (*name, *count)).collect()
+    }
+
+    /// The actors that were restarted within `window`.
+    pub(crate) fn restarted_within(&self, window: Duration, now: Instant) -> Vec<&'static str> {
+        let recent = |last: &Instant| now.saturating_duration_since(*last) <= window;
+        locked(&self.restarts).iter().filter(|(_, (_, last))| recent(last)).map(|(name, _)| *name).collect()
     }
 
     /// The traffic by message and direction.
@@ -300,5 +309,16 @@ mod tests {
         assert!(counters.turned_away(Counter::NoSlot, from, &"full", start + LOG_EVERY));
         assert_eq!(counters.get(Counter::NoSlot), 1_001);
         assert_eq!(counters.snapshot()["kad_dropped_total{no_slot}"], 1_001);
+    }
+
+    #[test]
+    fn a_restart_is_counted_for_ever_and_is_recent_for_the_time_over_which_restarts_are_limited() {
+        let (counters, start, window) = (Counters::default(), Instant::now(), Duration::from_secs(60));
+        counters.restarted("socket", start);
+        counters.restarted("pins", start + window);
+        assert_eq!(counters.restarted_within(window, start + window), ["pins", "socket"]);
+        assert_eq!(counters.restarted_within(window, start + window * 3 / 2), ["pins"]);
+        assert!(counters.restarted_within(window, start + window * 3).is_empty());
+        assert_eq!(counters.restarts(), BTreeMap::from([("pins", 1), ("socket", 1)]));
     }
 }

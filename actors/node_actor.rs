@@ -32,7 +32,7 @@ use super::requests::{
     Ping, Probe, Release, Set, Stop, TraceNodes, Unpin, WatchKeys,
 };
 use super::shared::{Shared, interrupted, within};
-use super::snapshot::{AdmissionSnapshot, KnownPeer, Snapshot};
+use super::snapshot::{AdmissionSnapshot, KnownPeer, RestartSnapshot, Snapshot};
 use super::supervision::StopReason;
 use super::value_store::{check_key, check_value};
 use super::watch::Watch;
@@ -344,7 +344,10 @@ impl Handler<Describe> for NodeActor {
                 lookups_running,
                 lookups_waiting,
                 counters: shared.counters.snapshot(),
-                restarts: shared.counters.restarts(),
+                restarts: RestartSnapshot {
+                    by_actor: shared.counters.restarts(),
+                    lately: shared.counters.restarted_within(shared.config.supervision.restart_window, clock::now()),
+                },
                 traffic: shared.counters.traffic().rows(),
                 reached: shared.counters.reached_at().map(|at| clock::now().saturating_duration_since(at)),
             })

@@ -56,14 +56,24 @@ pub struct Snapshot {
     pub lookups_waiting: usize,
     /// Every counter that is not zero, as `name` or `name{reason}`.
     pub counters: BTreeMap<String, u64>,
-    /// Restarts by actor, of those that had any.
-    pub restarts: BTreeMap<&'static str, u64>,
+    /// Restarts of its actors after panics.
+    pub restarts: RestartSnapshot,
     /// The traffic, a row for each message.
     pub traffic: Vec<MessageTraffic>,
     /// How long ago a query came from a global host that was sent nothing for ten minutes: strangers reach this node. `None`: there
     /// was none, which says nothing.
     #[serde(serialize_with = "seconds::serialize")]
     pub reached: Option<Duration>,
+}
+
+/// Restarts of actors after panics.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct RestartSnapshot {
+    /// All since the start, by actor, of those that had any.
+    pub by_actor: BTreeMap<&'static str, u64>,
+    /// The actors that were restarted within the last `restart_window`, the time over which restarts are limited.
+    pub lately: Vec<&'static str>,
 }
 
 /// A peer of the routing table, and what is known of it.

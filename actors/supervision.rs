@@ -217,7 +217,7 @@ where
         }
         let pause = back_off(panics.len());
         log(|| tracing::error!(actor = name, handling = message, panic = last, ?pause, "panicked: it is restarted"));
-        lifetime.counters.restarted(name);
+        lifetime.counters.restarted(name, now);
         lifetime.events.emit(EventKind::Restarted, || Event::Restarted { actor: name });
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;

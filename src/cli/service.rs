@@ -146,7 +146,7 @@ fn one_line(text: &dyn fmt::Display) -> String {
 
 fn status(snapshot: &Snapshot) -> String {
     let (held, published) = (snapshot.store.held.values, snapshot.store.published.values);
-    let restarts: u64 = snapshot.restarts.values().sum();
+    let restarts: u64 = snapshot.restarts.by_actor.values().sum();
     let store = match snapshot.store.backend.state {
         BackendState::Healthy => String::new(),
         other => format!("; store: {other}"),

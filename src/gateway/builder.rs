@@ -6,30 +6,12 @@ use actix_web::web::ServiceConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::budget::Budget;
+use super::limits::Limits;
 use super::routes;
 use super::sessions::Sessions;
 use super::state::State;
 use super::token::Token;
 use crate::actors::node::Node;
-
-/// What requests may cost. What is above a limit is refused with 429 or 503, and says when to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Requests a second of all kinds, over all clients; twice as many at once. Defaults to 2,000.
-    pub requests: u32,
-    /// Requests a second that ask the network, over all clients; twice as many at once. Reads of what the node holds are not
-    /// among them. Defaults to 50.
-    pub network_requests: u32,
-    /// Streams of events and watches at the same time. Defaults to 64.
-    pub streams: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { requests: 2_000, network_requests: 50, streams: 64 }
-    }
-}
 
 /// Makes a [`Gateway`].
 #[derive(Debug, Clone)]
@@ -115,6 +97,7 @@ impl Builder {
                 requests: Budget::new(self.limits.requests),
                 network_requests: Budget::new(self.limits.network_requests),
                 streams,
+                limits: self.limits,
                 metrics: self.metrics,
             }),
         }
@@ -158,6 +141,10 @@ impl Gateway {
     pub fn configure(&self) -> impl Fn(&mut ServiceConfig) + Clone + use<> {
         let state = self.state.clone();
         move |config| routes::configure(&state, config)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.state.limits
     }
 
     pub(super) fn metrics(&self) -> Option<&PrometheusHandle> {

@@ -34,7 +34,8 @@ pub(super) fn concerns(snapshot: &Snapshot) -> Vec<String> {
     when(pins.below_min > 0, &|| {
         format!("{} pinned keys had fewer replicas than their minimum when they were counted last.", pins.below_min)
     });
-    let restarted: u64 = restarts.values().sum();
-    when(restarted > 0, &|| format!("Actors were restarted {restarted} times after a panic: please report it."));
+    when(!restarts.lately.is_empty(), &|| {
+        format!("Restarted lately after a panic: {}. Please report it.", restarts.lately.join(", "))
+    });
     concerns
 }

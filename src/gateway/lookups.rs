@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::keys::key_of;
 use super::problem::Answer;
-use super::query::{flag, query};
+use super::query::{flag, flag_schema, query};
 use super::state::State;
 use crate::protocol::id::NodeId;
 
@@ -19,11 +19,11 @@ use crate::protocol::id::NodeId;
 pub(super) struct LookupQuery {
     /// Whether the answer has the trace: each peer that was asked, what came back and when.
     #[serde(default, deserialize_with = "flag")]
-    #[param(value_type = Option<u8>, minimum = 0, maximum = 1)]
+    #[param(schema_with = flag_schema, required = false)]
     trace: bool,
     /// Whether 40 hex digits are a key as well.
     #[serde(default, deserialize_with = "flag")]
-    #[param(value_type = Option<u8>, minimum = 0, maximum = 1)]
+    #[param(schema_with = flag_schema, required = false)]
     key: bool,
 }
 

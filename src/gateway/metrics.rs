@@ -51,6 +51,8 @@ pub const METRICS: &[Metric] = &[
     counter("kad_lookups_total", "Lookups begun."),
     counter("kad_dropped_total", "What was dropped, by reason."),
     counter("kad_refused_total", "What was refused, by reason."),
+    counter("kad_messages_total", "Messages, by name and direction."),
+    counter("kad_message_bytes_total", "Bytes of their datagrams, by name and direction."),
     counter("kad_values_transferred_total", "Copies transferred to nearer peers, and by a node that stops."),
     counter("kad_actor_restarts_total", "Restarts of actors after a panic, by actor."),
     counter("kad_store_commits_total", "Commits of the store on disk."),
@@ -68,7 +70,7 @@ pub const METRICS: &[Metric] = &[
     gauge("kad_value_bytes", "Bytes of keys and values that are stored here, by class."),
     gauge("kad_pinned_keys", "Pinned keys."),
     gauge("kad_queries_in_flight", "Queries of this node that have not ended."),
-    gauge("kad_lookups", "Lookups, by state."),
+    gauge("kad_lookups_unfinished", "Lookups that have not ended, by state."),
 ];
 
 /// Installs the recorder of this process for the `metrics` facade, whose handle [`Builder::metrics`](super::Builder::metrics) takes.
@@ -109,7 +111,7 @@ pub(super) async fn show(state: Data<State>) -> Answer {
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(recorder.render()))
 }
 
-/// Sets the gauges to what `snapshot` has.
+/// Sets the gauges, and the counts of traffic, to what `snapshot` has.
 fn measure(snapshot: &Snapshot) {
     let set = |name: &'static str, value: usize| metrics::gauge!(name).set(value as f64);
     metrics::gauge!("kad_uptime_seconds").set(snapshot.uptime.as_secs_f64());
@@ -124,8 +126,17 @@ fn measure(snapshot: &Snapshot) {
         metrics::gauge!("kad_values", "class" => class).set(count.values as f64);
         metrics::gauge!("kad_value_bytes", "class" => class).set(count.bytes as f64);
     }
+    for row in &snapshot.traffic {
+        let flows = [("received", row.received, row.received_bytes), ("sent", row.sent, row.sent_bytes)];
+        for (direction, messages, bytes) in flows {
+            metrics::counter!("kad_messages_total", "message" => row.message, "direction" => direction)
+                .absolute(messages);
+            metrics::counter!("kad_message_bytes_total", "message" => row.message, "direction" => direction)
+                .absolute(bytes);
+        }
+    }
     for (state, lookups) in [("running", snapshot.lookups_running), ("waiting", snapshot.lookups_waiting)] {
-        metrics::gauge!("kad_lookups", "state" => state).set(lookups as f64);
+        metrics::gauge!("kad_lookups_unfinished", "state" => state).set(lookups as f64);
     }
 }
 

@@ -37,6 +37,7 @@ mod events;
 mod guard;
 mod health;
 mod keys;
+mod limits;
 mod lookups;
 mod metrics;
 mod openapi;
@@ -57,7 +58,8 @@ mod watch;
 #[cfg(doc)]
 use crate::actors::node::Node;
 
-pub use self::builder::{Builder, Gateway, Limits};
+pub use self::builder::{Builder, Gateway};
+pub use self::limits::Limits;
 pub use self::metrics::{METRICS, Metric, recorder};
 #[cfg(feature = "cli")]
 pub(crate) use self::page::advice::advice;

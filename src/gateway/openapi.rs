@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use actix_web::http::Method;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use super::access::{Need, need};
 use super::problem::{self, Answer, Problem};
 use super::{events, health, lookups, metrics, page, peers, pins, values, watch};
 
@@ -55,9 +57,19 @@ const COMMON: [(&str, &str); 13] = [
 impl Modify for Problems {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
-        for item in openapi.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
+        for (path, item) in &mut openapi.paths.paths {
+            let operations = [
+                (Method::GET, &mut item.get),
+                (Method::PUT, &mut item.put),
+                (Method::POST, &mut item.post),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                let Some(operation) = operation else { continue };
+                // Of the others each may need it, by what the gateway was made with.
+                if need(&method, path) == Need::Token {
+                    operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+                }
                 for (status, description) in COMMON {
                     let response = ResponseBuilder::new().description(description);
                     let response = response.content(problem::CONTENT_TYPE, content.clone()).build();
@@ -75,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_is_described_and_each_path_may_need_the_token() {
+    fn each_answer_is_described_and_writes_need_the_token_where_reads_may() {
         let text: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
         assert!(text["openapi"].as_str().unwrap().starts_with("3.1"), "{}", text["openapi"]);
         let read = &text["paths"]["/v1/values/{key}"]["get"]["responses"];
@@ -83,6 +95,10 @@ mod tests {
             assert!(read[status]["description"].is_string(), "{status}: {read}");
         }
         assert_eq!(text["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+        let security = |path: &str, method: &str| text["paths"][path][method]["security"].clone();
+        assert_eq!(security("/v1/values/{key}", "put"), serde_json::json!([{ "token": [] }]));
+        assert_eq!(security("/v1/values/{key}", "get"), serde_json::Value::Null, "that of the whole: either");
+        assert_eq!(text["security"], serde_json::json!([{}, { "token": [] }]));
         assert_eq!(text["paths"].as_object().unwrap().len(), 16);
     }
 }

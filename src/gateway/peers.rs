@@ -133,7 +133,7 @@ pub(super) async fn describe(state: &State) -> Result<NodeAnswer, Problem> {
             lookups_running: snapshot.lookups_running,
             lookups_waiting: snapshot.lookups_waiting,
             counters: snapshot.counters,
-            restarts: snapshot.restarts,
+            restarts: snapshot.restarts.by_actor,
             traffic: snapshot.traffic,
         },
     })

@@ -19,8 +19,8 @@ const MIN_REPLICAS: usize = 3;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PinQuery {
-    /// The least number of replicas. Defaults to 3.
-    #[param(minimum = 1)]
+    /// The least number of replicas: at most `k`, a setting of the node. Defaults to 3.
+    #[param(minimum = 1, maximum = 255)]
     min_replicas: Option<usize>,
 }
 

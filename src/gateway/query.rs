@@ -8,6 +8,7 @@ use actix_web::web::{Payload, Query};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 use super::problem::Problem;
 
@@ -34,6 +35,11 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
         "0" | "false" => Ok(false),
         other => Err(de::Error::custom(format_args!("{other:?} is neither 1 nor 0"))),
     }
+}
+
+/// What [`flag`] reads, for the description.
+pub(super) fn flag_schema() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["1", "true", "0", "false", ""])).build()
 }
 
 /// The body of `request`, of at most `max` bytes.

@@ -13,14 +13,13 @@ use super::builder::Gateway;
 
 /// Threads that answer requests.
 pub const WORKERS: usize = 2;
-/// Connections at the same time, over all workers. Others wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 512;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;
 /// How long a client may take to send the head of a request.
 pub const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long a connection without a request is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Bytes of answers that the system holds for a client that has not read them (Linux doubles it). Without it the system would
+/// decide, up to 4 MB for each connection.
+const SEND_BUFFER: usize = 128 << 10;
 /// How often the recorder of metrics sums up what it was reported.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -38,6 +37,7 @@ impl Server {
     /// Where its threads cannot be started.
     pub async fn start(listener: TcpListener, gateway: Gateway) -> io::Result<Self> {
         let addr = listener.local_addr()?;
+        bound_answers(&listener, gateway.limits().read_time)?;
         let (started, starting) = oneshot::channel();
         std::thread::Builder::new().name("kad-http".to_owned()).spawn(move || run(listener, gateway, started))?;
         let ended = |_| io::Error::other("the server has ended before it began");
@@ -69,17 +69,32 @@ impl Drop for Server {
     }
 }
 
+/// What each connection inherits: how much waits for a client that does not read, and for how long. Actix has no bound for
+/// either, so that such a client would hold its connection for ever.
+fn bound_answers(listener: &TcpListener, read_time: Duration) -> io::Result<()> {
+    let socket = socket2::SockRef::from(listener);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    // Elsewhere the number of connections is the only bound.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(read_time))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = read_time;
+    Ok(())
+}
+
 fn run(listener: TcpListener, gateway: Gateway, started: oneshot::Sender<io::Result<ServerHandle>>) {
     actix_rt::System::new().block_on(async move {
-        let recorder = gateway.metrics().cloned();
+        let (recorder, connections) = (gateway.metrics().cloned(), gateway.limits().connections);
         let factory = move || App::new().configure(gateway.configure());
         let server = HttpServer::new(factory)
             .workers(WORKERS)
-            .max_connections(MAX_CONNECTIONS / WORKERS)
+            .max_connections((connections / WORKERS).max(1))
             .backlog(BACKLOG)
             .client_request_timeout(HEAD_TIME)
             .client_disconnect_timeout(Duration::from_secs(1))
-            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            // HEAD_TIME is for the first request of a connection alone: with half a head of a second one a client would hold
+            // it for ever.
+            .keep_alive(KeepAlive::Disabled)
             .disable_signals()
             .listen(listener);
         let server = match server {

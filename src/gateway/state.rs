@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::Budget;
+use super::limits::Limits;
 use super::problem::Problem;
 use super::sessions::Sessions;
 use super::token::Token;
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) requests: Budget,
     pub(super) network_requests: Budget,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::keys::key_of;
 use super::problem::{Answer, Problem};
-use super::query::{body, flag, query};
+use super::query::{body, flag, flag_schema, query};
 use super::state::State;
 use crate::actors::outcome::{GetOutcome, GetResult};
 use crate::actors::requests::{GetOptions, HeldKey, ListKeys, MAX_PAGE};
@@ -29,16 +29,16 @@ const PAGE: usize = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadQuery {
-    /// How many holders are heard before a value is believed.
-    #[param(minimum = 1)]
+    /// How many holders are heard before a value is believed: at most `k`, a setting of the node.
+    #[param(minimum = 1, maximum = 255)]
     quorum: Option<usize>,
     /// Whether the network is asked even where this node holds the key.
     #[serde(default, deserialize_with = "flag")]
-    #[param(value_type = Option<u8>, minimum = 0, maximum = 1)]
+    #[param(schema_with = flag_schema, required = false)]
     fresh: bool,
     /// Whether the JSON of the answer has the trace of the lookup.
     #[serde(default, deserialize_with = "flag")]
-    #[param(value_type = Option<u8>, minimum = 0, maximum = 1)]
+    #[param(schema_with = flag_schema, required = false)]
     trace: bool,
 }
 
@@ -129,7 +129,7 @@ pub(super) struct SetAnswer {
 /// `application/octet-stream` makes it bytes, `text/plain` text. With any other type, or none, UTF-8 is text and anything else bytes.
 #[utoipa::path(
     put, path = "/v1/values/{key}", tag = "values", params(("key" = String, Path, description = "The key, percent-encoded")),
-    request_body(content((String = "text/plain"), (Vec<u8> = "application/octet-stream")), description = "The value"),
+    request_body(content((Option<String> = "text/plain"), (Option<Vec<u8>> = "application/octet-stream")), description = "The value; without a body it is empty"),
     responses((status = 200, description = "Held here and offered to the network", body = SetAnswer))
 )]
 pub(super) async fn set(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {

@@ -253,7 +253,7 @@ impl Besieged {
 
     fn within_bounds(&self, seen: &Snapshot) -> Result<(), String> {
         let config = &self.config;
-        if !seen.restarts.is_empty() {
+        if !seen.restarts.by_actor.is_empty() {
             return Err(format!("actors panicked: {:?}", seen.restarts));
         }
         within("buckets", seen.table.buckets.len() as u64, 160)?;

@@ -1,6 +1,9 @@
 //! What clients may cost: requests a second, slow clients, many of them.
 
+use std::time::Duration;
+
 use kademlia_dynamic::gateway::Limits;
+use kademlia_dynamic::gateway::server::WORKERS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -88,4 +91,43 @@ async fn a_body_that_is_longer_than_it_says_or_comes_in_chunks_is_bounded() {
     let mut answer = [0; 12];
     tokio::time::timeout(PATIENCE, client.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+/// Elsewhere the system has no such bound.
+#[cfg(target_os = "linux")]
+#[actix_web::test]
+async fn a_client_that_does_not_read_its_answer_is_ended_and_gives_its_place_to_another() {
+    let mut limits = Limits::default();
+    limits.connections = WORKERS;
+    limits.read_time = Duration::from_secs(1);
+    let served = Served::with(|builder| builder.limits(limits)).await;
+    for n in 0..1_000 {
+        served.node.set(format!("{n:0>1000}"), "v").await.unwrap();
+    }
+    // Of a megabyte most stays with the server. All places are taken for as long as nothing is ended.
+    let mut clients = Vec::new();
+    for _ in 0..WORKERS {
+        let mut client = served.request("GET", "/v1/values?limit=1000").open().await;
+        let mut begun = [0; 12];
+        tokio::time::timeout(PATIENCE, client.read_exact(&mut begun)).await.unwrap().unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        clients.push(client);
+    }
+    assert_eq!(served.get("/healthz").await.status, 200);
+    // What was on its way came, and the rest never does.
+    let mut read = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, clients[0].read_to_end(&mut read)).await.expect("it is ended");
+    assert!(end.is_err() && read.len() < 1_000_000, "{end:?} after {} bytes", read.len());
+}
+
+#[actix_web::test]
+async fn a_connection_ends_after_its_first_request_so_that_half_of_a_second_one_does_not_hold_it() {
+    let served = Served::start().await;
+    let mut client = TcpStream::connect(served.addr).await.unwrap();
+    let both = served.anonymous("GET", "/healthz").head() + "GET /v1/node HTTP/1.1\r\nHost: loc";
+    client.write_all(both.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // It may be ended hard, since part of what it sent was not read.
+    let _ = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("it is ended");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
 }
