@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::requests::{self, REQUESTS_EXAMPLES, RequestsArgs};
 use crate::sim;
 use crate::sim_args::{SIM_EXAMPLES, SimArgs};
+use crate::stress::{self, STRESS_EXAMPLES, StressArgs};
 
 /// Experiments on Kademlia networks of `kademlia-dynamic`, and measurements of its nodes
 #[derive(Debug, Parser)]
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Measure what a request costs `kad` binaries, beside a plain UDP echo
     #[command(after_help = REQUESTS_EXAMPLES)]
     Requests(RequestsArgs),
+    /// Measure the reads of a `kad` binary while slow HTTP clients, watches and a flood of datagrams are at it
+    #[command(after_help = STRESS_EXAMPLES)]
+    Stress(StressArgs),
     /// Answer datagrams at once: what `requests` compares nodes with
     Echo,
 }
@@ -49,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Sim(args) => sim::run(&args),
         Command::Requests(args) => requests::run(&args),
+        Command::Stress(args) => stress::run(&args),
         Command::Echo => requests::echo(),
     };
     match done {

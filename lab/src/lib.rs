@@ -1,6 +1,6 @@
 //! The laboratory: experiments on whole simulated networks of `kademlia-dynamic`, what their users see in figures and
-//! charts, and participants of other kinds to try them among; and the CPU that a request
-//! costs a running node. It is not published; `kad-lab` is its command.
+//! charts, and participants of other kinds to try them among; the CPU that a request
+//! costs a running node; and what clients that mean it no good cost the others. It is not published; `kad-lab` is its command.
 
 pub mod command;
 pub mod experiment;
@@ -13,7 +13,9 @@ mod charts;
 mod failure;
 mod interrupt;
 mod output;
+mod process;
 mod progress;
 mod requests;
 mod sim;
 mod sim_args;
+mod stress;

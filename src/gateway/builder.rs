@@ -5,11 +5,9 @@ use std::sync::Arc;
 use actix_web::web::ServiceConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::budget::Budget;
 use super::limits::Limits;
 use super::routes;
-use super::sessions::Sessions;
-use super::state::State;
+use super::state::{Settings, State};
 use super::token::Token;
 use crate::actors::node::Node;
 
@@ -18,13 +16,7 @@ use crate::actors::node::Node;
 pub struct Builder {
     node: Node,
     token: Option<Token>,
-    protect_reads: bool,
-    hosts: Vec<String>,
-    origins: Vec<String>,
-    cookie: String,
-    secure: bool,
-    limits: Limits,
-    metrics: Option<PrometheusHandle>,
+    settings: Settings,
 }
 
 impl Builder {
@@ -36,15 +28,16 @@ impl Builder {
 
     /// Whether reads need the token as well. Defaults to `false`, which is for loopback addresses only.
     #[must_use]
-    pub fn protect_reads(self, protect: bool) -> Self {
-        Self { protect_reads: protect, ..self }
+    pub fn protect_reads(mut self, protect: bool) -> Self {
+        self.settings.protect_reads = protect;
+        self
     }
 
     /// A name or address by which clients reach this server: the `Host` of a request is one of them, with any port.
     /// `localhost` and the loopback addresses always are.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(name.into().to_ascii_lowercase());
+        self.settings.hosts.push(name.into().to_ascii_lowercase());
         self
     }
 
@@ -52,55 +45,43 @@ impl Builder {
     /// client: cookies are not for them. Defaults to none.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
-        self.origins.push(origin.into().to_ascii_lowercase());
+        self.settings.origins.push(origin.into().to_ascii_lowercase());
         self
     }
 
     /// The name of the session cookie. Browsers send a cookie to every port of a host, so two gateways of one host need
     /// two names. Defaults to `kad_session`.
     #[must_use]
-    pub fn cookie(self, name: impl Into<String>) -> Self {
-        Self { cookie: name.into(), ..self }
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.settings.cookie = name.into();
+        self
     }
 
     /// Whether the session cookie is sent over TLS alone. Defaults to `false`.
     #[must_use]
-    pub fn secure_cookie(self, secure: bool) -> Self {
-        Self { secure, ..self }
+    pub fn secure_cookie(mut self, secure: bool) -> Self {
+        self.settings.secure = secure;
+        self
     }
 
     /// What requests may cost.
     #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
     }
 
     /// The recorder whose metrics `/metrics` shows, as [`recorder`](super::recorder) installs it. Without it there are none.
     #[must_use]
-    pub fn metrics(self, recorder: PrometheusHandle) -> Self {
-        Self { metrics: Some(recorder), ..self }
+    pub fn metrics(mut self, recorder: PrometheusHandle) -> Self {
+        self.settings.metrics = Some(recorder);
+        self
     }
 
     /// The gateway.
     pub fn build(self) -> Gateway {
-        let streams = Arc::new(tokio::sync::Semaphore::new(self.limits.streams));
-        Gateway {
-            state: Arc::new(State {
-                node: self.node,
-                token: self.token.unwrap_or_else(Token::random),
-                protect_reads: self.protect_reads,
-                hosts: self.hosts,
-                origins: self.origins,
-                cookie: self.cookie,
-                secure: self.secure,
-                sessions: Sessions::default(),
-                requests: Budget::new(self.limits.requests),
-                network_requests: Budget::new(self.limits.network_requests),
-                streams,
-                limits: self.limits,
-                metrics: self.metrics,
-            }),
-        }
+        let token = self.token.unwrap_or_else(Token::random);
+        Gateway { state: Arc::new(State::new(self.node, token, self.settings)) }
     }
 }
 
@@ -116,13 +97,15 @@ impl Gateway {
         Builder {
             node,
             token: None,
-            protect_reads: false,
-            hosts: Vec::new(),
-            origins: Vec::new(),
-            cookie: "kad_session".to_owned(),
-            secure: false,
-            limits: Limits::default(),
-            metrics: None,
+            settings: Settings {
+                protect_reads: false,
+                hosts: Vec::new(),
+                origins: Vec::new(),
+                cookie: "kad_session".to_owned(),
+                secure: false,
+                limits: Limits::default(),
+                metrics: None,
+            },
         }
     }
 
@@ -144,10 +127,10 @@ impl Gateway {
     }
 
     pub(super) fn limits(&self) -> &Limits {
-        &self.state.limits
+        &self.state.settings.limits
     }
 
     pub(super) fn metrics(&self) -> Option<&PrometheusHandle> {
-        self.state.metrics.as_ref()
+        self.state.settings.metrics.as_ref()
     }
 }

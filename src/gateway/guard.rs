@@ -50,14 +50,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn permitted_origin(state: &State, headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     let text = origin.to_str().ok()?.to_ascii_lowercase();
-    state.origins.contains(&text).then(|| origin.clone())
+    state.settings.origins.contains(&text).then(|| origin.clone())
 }
 
 fn check(state: &State, request: &ServiceRequest, permitted: bool) -> Result<(), Problem> {
     let headers = request.headers();
     let host = request.uri().authority().map(|authority| authority.as_str());
     let host = host.or_else(|| text(headers, header::HOST)).unwrap_or_default();
-    if !is_own_host(host, &state.hosts) {
+    if !is_own_host(host, &state.settings.hosts) {
         let detail = format!("{host:?} is no name of this server (http_hosts)");
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", detail));
     }
@@ -68,7 +68,7 @@ fn check(state: &State, request: &ServiceRequest, permitted: bool) -> Result<(),
     if !(permitted && request.method() == Method::OPTIONS) {
         match need(request.method(), path) {
             Need::Nothing => {}
-            Need::Read if !state.protect_reads => {}
+            Need::Read if !state.settings.protect_reads => {}
             Need::Read | Need::Token => check_token(state, request, permitted)?,
         }
     }
@@ -110,7 +110,7 @@ fn check_token(state: &State, request: &ServiceRequest, permitted: bool) -> Resu
             _ => refused("wrong_token", "this is not the token of the node, as it made it when it started"),
         };
     }
-    let cookie = request.cookie(&state.cookie).filter(|_| !permitted);
+    let cookie = request.cookie(&state.settings.cookie).filter(|_| !permitted);
     match cookie {
         Some(cookie) if state.sessions.has(cookie.value(), Instant::now()) => Ok(()),
         Some(_) => refused("session_ended", "the session has ended: open the page with a new one-time code"),

@@ -1,8 +1,18 @@
 //! Keys in paths: a key is one segment, percent-encoded UTF-8, `/` and `%` included.
 
 use actix_web::HttpRequest;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
+
+/// What [`key_of`] reads, for the description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "the path is read as it was sent")]
+pub(super) struct KeyPath {
+    /// The key, percent-encoded.
+    key: String,
+}
 
 /// The key in the path of `request`: the segment that so many others follow. It is read as it was sent, since the router's own
 /// copy of the path is decoded, and so cannot say what was not UTF-8.

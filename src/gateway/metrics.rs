@@ -102,7 +102,7 @@ pub fn recorder() -> Option<PrometheusHandle> {
     responses((status = 200, description = "The metrics, as docs/metrics.md explains them", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn show(state: Data<State>) -> Answer {
-    let Some(recorder) = &state.metrics else {
+    let Some(recorder) = &state.settings.metrics else {
         let detail = "the application that mounts this gateway has given it no recorder";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_metrics", detail));
     };

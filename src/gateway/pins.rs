@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::keys::key_of;
+use super::keys::{KeyPath, key_of};
 use super::problem::Answer;
 use super::query::query;
 use super::state::State;
@@ -32,7 +32,7 @@ pub(super) async fn list(state: Data<State>) -> Answer {
 
 /// Pins a key that this node publishes: its replicas are counted and repaired, and no other writer supersedes it.
 #[utoipa::path(
-    put, path = "/v1/pins/{key}", tag = "pins", params(("key" = String, Path, description = "The key, percent-encoded"), PinQuery),
+    put, path = "/v1/pins/{key}", tag = "pins", params(KeyPath, PinQuery),
     responses((status = 200, description = "It is pinned", body = Object))
 )]
 pub(super) async fn pin(state: Data<State>, request: HttpRequest) -> Answer {
@@ -44,7 +44,7 @@ pub(super) async fn pin(state: Data<State>, request: HttpRequest) -> Answer {
 
 /// Unpins a key. It stays published.
 #[utoipa::path(
-    delete, path = "/v1/pins/{key}", tag = "pins", params(("key" = String, Path, description = "The key, percent-encoded")),
+    delete, path = "/v1/pins/{key}", tag = "pins", params(KeyPath),
     responses((status = 200, description = "`unpinned` says whether it was pinned", body = Object))
 )]
 pub(super) async fn unpin(state: Data<State>, request: HttpRequest) -> Answer {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, Route};
 
 use super::guard::guard;
 use super::problem::{Answer, Problem};
@@ -16,43 +16,42 @@ use super::{events, health, lookups, metrics, openapi, page, peers, pins, values
 pub(super) fn configure(state: &Arc<State>, config: &mut ServiceConfig) {
     let all = web::scope("")
         .wrap(from_fn(guard))
-        .service(resource("/healthz", [("GET", web::get().to(health::alive))]))
-        .service(resource("/readyz", [("GET", web::get().to(health::ready))]))
-        .service(resource("/metrics", [("GET", web::get().to(metrics::show))]))
-        .service(resource("/openapi.json", [("GET", web::get().to(openapi::show))]))
-        .service(resource("/v1/values", [("GET", web::get().to(values::list))]))
+        .service(resource("/healthz", [on(Method::GET, health::alive)]))
+        .service(resource("/readyz", [on(Method::GET, health::ready)]))
+        .service(resource("/metrics", [on(Method::GET, metrics::show)]))
+        .service(resource("/openapi.json", [on(Method::GET, openapi::show)]))
+        .service(resource("/v1/values", [on(Method::GET, values::list)]))
         .service(resource(
             "/v1/values/{key:[^/]*}",
-            [
-                ("GET", web::get().to(values::read)),
-                ("PUT", web::put().to(values::set)),
-                ("DELETE", web::delete().to(values::release)),
-            ],
+            [on(Method::GET, values::read), on(Method::PUT, values::set), on(Method::DELETE, values::release)],
         ))
-        .service(resource("/v1/values/{key:[^/]*}/health", [("GET", web::get().to(values::health))]))
-        .service(resource("/v1/pins", [("GET", web::get().to(pins::list))]))
-        .service(resource(
-            "/v1/pins/{key:[^/]*}",
-            [("PUT", web::put().to(pins::pin)), ("DELETE", web::delete().to(pins::unpin))],
-        ))
-        .service(resource("/v1/lookup/{id_or_key:[^/]*}", [("GET", web::get().to(lookups::look_up))]))
-        .service(resource("/v1/peers", [("GET", web::get().to(peers::list))]))
-        .service(resource("/v1/buckets", [("GET", web::get().to(peers::buckets))]))
-        .service(resource("/v1/node", [("GET", web::get().to(peers::node))]))
-        .service(resource("/v1/events", [("GET", web::get().to(events::follow))]))
-        .service(resource(
-            "/v1/watch",
-            [("GET", web::get().to(watch::of_query)), ("POST", web::post().to(watch::of_body))],
-        ))
-        .service(resource("/v1/codes", [("POST", web::post().to(page::code))]))
+        .service(resource("/v1/values/{key:[^/]*}/health", [on(Method::GET, values::health)]))
+        .service(resource("/v1/pins", [on(Method::GET, pins::list)]))
+        .service(resource("/v1/pins/{key:[^/]*}", [on(Method::PUT, pins::pin), on(Method::DELETE, pins::unpin)]))
+        .service(resource("/v1/lookup/{id_or_key:[^/]*}", [on(Method::GET, lookups::look_up)]))
+        .service(resource("/v1/peers", [on(Method::GET, peers::list)]))
+        .service(resource("/v1/buckets", [on(Method::GET, peers::buckets)]))
+        .service(resource("/v1/node", [on(Method::GET, peers::node)]))
+        .service(resource("/v1/events", [on(Method::GET, events::follow)]))
+        .service(resource("/v1/watch", [on(Method::GET, watch::of_query), on(Method::POST, watch::of_body)]))
+        .service(resource("/v1/codes", [on(Method::POST, page::code)]))
         .configure(page::configure)
         .default_service(web::to(not_found));
     config.app_data(Data::from(state.clone())).service(all);
 }
 
+fn on<F, Args>(method: Method, handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    (method.clone(), Route::new().method(method).to(handler))
+}
+
 /// A path with its methods. Any other method is refused, and reported which there are.
-fn resource<const N: usize>(path: &str, routes: [(&'static str, Route); N]) -> Resource {
-    let allowed = routes.iter().map(|(method, _)| *method).collect::<Vec<_>>().join(", ");
+fn resource<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+    let allowed = routes.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
     let resource = routes.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
     resource.default_service(web::to(move || not_permitted(allowed.clone())))
 }

@@ -14,11 +14,9 @@ use super::sessions::Sessions;
 use super::token::Token;
 use crate::actors::node::Node;
 
-/// Shared by all workers.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) node: Node,
-    pub(super) token: Token,
+/// What a gateway is made with: [`Builder`](super::Builder) says what each means.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
     pub(super) protect_reads: bool,
     /// In lower case, without ports.
     pub(super) hosts: Vec<String>,
@@ -26,15 +24,36 @@ pub(super) struct State {
     pub(super) origins: Vec<String>,
     pub(super) cookie: String,
     pub(super) secure: bool,
-    pub(super) sessions: Sessions,
-    pub(super) requests: Budget,
-    pub(super) network_requests: Budget,
-    pub(super) streams: Arc<Semaphore>,
     pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
 }
 
+/// Shared by all workers.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) node: Node,
+    pub(super) token: Token,
+    pub(super) settings: Settings,
+    pub(super) sessions: Sessions,
+    requests: Budget,
+    network_requests: Budget,
+    streams: Arc<Semaphore>,
+}
+
 impl State {
+    pub(super) fn new(node: Node, token: Token, settings: Settings) -> Self {
+        let limits = settings.limits;
+        Self {
+            node,
+            token,
+            settings,
+            sessions: Sessions::default(),
+            requests: Budget::new(limits.requests),
+            network_requests: Budget::new(limits.network_requests),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+        }
+    }
+
     /// Takes one from what may be asked of the network.
     pub(super) fn ask_the_network(&self) -> Result<(), Problem> {
         take(&self.network_requests, "too many requests a second ask the network; what this node holds can be read")

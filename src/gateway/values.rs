@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::keys::key_of;
+use super::keys::{KeyPath, key_of};
 use super::problem::{Answer, Problem};
 use super::query::{body, flag, flag_schema, query};
 use super::state::State;
@@ -47,7 +47,7 @@ pub(super) struct ReadQuery {
 /// With `Accept: application/json` the answer is JSON: the value as text or base64, its holder, its votes, the trace. Otherwise it
 /// is the value itself, and headers say the rest.
 #[utoipa::path(
-    get, path = "/v1/values/{key}", tag = "values", params(("key" = String, Path, description = "The key, percent-encoded"), ReadQuery),
+    get, path = "/v1/values/{key}", tag = "values", params(KeyPath, ReadQuery),
     responses(
         (status = 200, description = "The value", content(
             (String = "text/plain"), (Vec<u8> = "application/octet-stream"), (Object = "application/json"),
@@ -128,7 +128,7 @@ pub(super) struct SetAnswer {
 ///
 /// `application/octet-stream` makes it bytes, `text/plain` text. With any other type, or none, UTF-8 is text and anything else bytes.
 #[utoipa::path(
-    put, path = "/v1/values/{key}", tag = "values", params(("key" = String, Path, description = "The key, percent-encoded")),
+    put, path = "/v1/values/{key}", tag = "values", params(KeyPath),
     request_body(content((Option<String> = "text/plain"), (Option<Vec<u8>> = "application/octet-stream")), description = "The value; without a body it is empty"),
     responses((status = 200, description = "Held here and offered to the network", body = SetAnswer))
 )]
@@ -165,7 +165,7 @@ fn value_of(request: &HttpRequest, body: Vec<u8>) -> Result<Value, Problem> {
 
 /// Ends the republication of a key. Its copies in the network live on until they expire.
 #[utoipa::path(
-    delete, path = "/v1/values/{key}", tag = "values", params(("key" = String, Path, description = "The key, percent-encoded")),
+    delete, path = "/v1/values/{key}", tag = "values", params(KeyPath),
     responses((status = 200, description = "`released` says whether this node published it", body = Object))
 )]
 pub(super) async fn release(state: Data<State>, request: HttpRequest) -> Answer {
@@ -176,7 +176,7 @@ pub(super) async fn release(state: Data<State>, request: HttpRequest) -> Answer 
 /// Which nodes hold a key, and for how long.
 #[utoipa::path(
     get, path = "/v1/values/{key}/health", tag = "values",
-    params(("key" = String, Path, description = "The key, percent-encoded")),
+    params(KeyPath),
     responses((status = 200, description = "What the nodes nearest to the key say", body = Object))
 )]
 pub(super) async fn health(state: Data<State>, request: HttpRequest) -> Answer {

@@ -9,11 +9,15 @@ use tokio::net::TcpStream;
 
 use crate::client::{PATIENCE, Served, problem};
 
+async fn limited(change: impl FnOnce(&mut Limits)) -> Served {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    Served::with(|builder| builder.limits(limits)).await
+}
+
 #[actix_web::test]
 async fn reads_from_the_network_are_limited_apart_from_reads_of_what_is_held() {
-    let mut limits = Limits::default();
-    limits.network_requests = 1;
-    let served = Served::with(|builder| builder.limits(limits)).await;
+    let served = limited(|limits| limits.network_requests = 1).await;
     served.node.set("held", "v").await.unwrap();
     let mut refused = None;
     for _ in 0..4 {
@@ -31,9 +35,7 @@ async fn reads_from_the_network_are_limited_apart_from_reads_of_what_is_held() {
 
 #[actix_web::test]
 async fn all_requests_are_limited() {
-    let mut limits = Limits::default();
-    limits.requests = 1;
-    let served = Served::with(|builder| builder.limits(limits)).await;
+    let served = limited(|limits| limits.requests = 1).await;
     let mut statuses = Vec::new();
     for _ in 0..8 {
         statuses.push(served.get("/healthz").await.status);
@@ -97,10 +99,11 @@ async fn a_body_that_is_longer_than_it_says_or_comes_in_chunks_is_bounded() {
 #[cfg(target_os = "linux")]
 #[actix_web::test]
 async fn a_client_that_does_not_read_its_answer_is_ended_and_gives_its_place_to_another() {
-    let mut limits = Limits::default();
-    limits.connections = WORKERS;
-    limits.read_time = Duration::from_secs(1);
-    let served = Served::with(|builder| builder.limits(limits)).await;
+    let served = limited(|limits| {
+        limits.connections = WORKERS;
+        limits.read_time = Duration::from_secs(1);
+    })
+    .await;
     for n in 0..1_000 {
         served.node.set(format!("{n:0>1000}"), "v").await.unwrap();
     }

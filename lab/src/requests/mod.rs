@@ -4,7 +4,6 @@ mod args;
 mod echo;
 mod load;
 mod peers;
-mod process;
 mod rows;
 mod table;
 mod target;

@@ -9,9 +9,9 @@ use kademlia_dynamic::Codec;
 use super::echo;
 use super::load::{Load, Traffic};
 use super::peers::FakePeers;
-use super::process::Process;
 use super::rows::{Client, HELD, Row};
 use crate::failure::{Exit, Failure};
+use crate::process::Process;
 
 /// Peers that a node names once its table is filled.
 const TABLE: usize = 20;

@@ -6,3 +6,4 @@ mod legacy;
 mod mixed;
 mod requests;
 mod sim;
+mod stress;

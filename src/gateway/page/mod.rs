@@ -54,9 +54,9 @@ async fn show(state: Data<State>, request: HttpRequest, query: web::Query<PageQu
     if let Some(code) = &query.code {
         return let_in(&state, &request, code);
     }
-    let cookie = request.cookie(&state.cookie);
+    let cookie = request.cookie(&state.settings.cookie);
     let signed_in = cookie.is_some_and(|cookie| state.sessions.has(cookie.value(), Instant::now()));
-    let node = match signed_in || !state.protect_reads {
+    let node = match signed_in || !state.settings.protect_reads {
         true => tokio::time::timeout(PATIENCE, peers::describe(&state)).await.ok().and_then(Result::ok),
         false => None,
     };
@@ -66,7 +66,7 @@ async fn show(state: Data<State>, request: HttpRequest, query: web::Query<PageQu
         Some(last) => format!("{last}/"),
     };
     let node = node.and_then(|node| serde_json::to_value(node).ok()).unwrap_or_default();
-    let page = layout::page(&base, signed_in, state.protect_reads, &node).into_string();
+    let page = layout::page(&base, signed_in, state.settings.protect_reads, &node).into_string();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_SECURITY_POLICY, PAGE_CSP));
     response.content_type("text/html; charset=utf-8").body(page)
@@ -77,11 +77,11 @@ fn let_in(state: &State, request: &HttpRequest, code: &str) -> HttpResponse {
     let mut response = HttpResponse::SeeOther();
     response.insert_header((header::LOCATION, request.path().to_owned()));
     if let Some(session) = state.sessions.begin(code, Instant::now()) {
-        let cookie = Cookie::build(&state.cookie, session.reveal())
+        let cookie = Cookie::build(&state.settings.cookie, session.reveal())
             .path("/")
             .http_only(true)
             .same_site(SameSite::Strict)
-            .secure(state.secure)
+            .secure(state.settings.secure)
             .max_age(actix_web::cookie::time::Duration::seconds(SESSION_TIME.as_secs().cast_signed()))
             .finish();
         response.cookie(cookie);

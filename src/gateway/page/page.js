@@ -44,9 +44,8 @@ function list(parent, items, keyOf, create, update = () => {}) {
     const child = known.get(key) ?? create(item);
     update(child, item);
     parent.known.set(key, child);
-    if (parent.children[place] !== child) {
-      parent.insertBefore(child, parent.children[place] ?? null);
-    }
+    const there = parent.children[place] ?? null;
+    if (there !== child) parent.insertBefore(child, there);
     place += 1;
   }
 }
@@ -126,8 +125,7 @@ function reason(error) {
 
 /** A key as one segment of a path. */
 function segment(key) {
-  const unnamed = key === '.' || key === '..';
-  if (unnamed) throw new Refused('No browser can name this key in an address: use kad.');
+  if (/^\.\.?$/.test(key)) throw new Refused('No browser can address this key: use kad.');
   return encodeURIComponent(key);
 }
 
@@ -238,9 +236,13 @@ function arc(prefix) {
   return `M${start} A92 92 0 ${width > 0.5 ? 1 : 0} 1 ${end}`;
 }
 
+/** Shapes, since colours alone do not tell everyone enough. */
+const MARKS = { failing: 'M-3-3L3 3M-3 3L3-3', legacy: 'M0-4L4 0L0 4L-4 0Z' };
+
 function dot(id, radius, size, kind, title) {
-  const [cx, cy] = point(part(id), radius);
-  return shape('circle', { cx, cy, r: size, class: kind }, shape('title', {}, title));
+  const [[x, y], d] = [point(part(id), radius), MARKS[kind]];
+  const drawn = d ? { d, transform: `translate(${x} ${y})` } : { cx: x, cy: y, r: size };
+  return shape(d ? 'path' : 'circle', { ...drawn, class: kind }, shape('title', {}, title));
 }
 
 function drawRing() {
@@ -516,9 +518,7 @@ async function update() {
   dirty.clear();
   try {
     if (parts.has('node')) showNode(await read('v1/node'));
-    if (parts.has('peers')) {
-      showSpace(await Promise.all([read('v1/peers'), read('v1/buckets')]));
-    }
+    if (parts.has('peers')) showSpace(await Promise.all([read('v1/peers'), read('v1/buckets')]));
     if (parts.has('values') && signedIn) await showKeys();
     showLive();
   } catch (error) {
