@@ -118,7 +118,7 @@ impl Process {
 fn node(binary: &Path, codec: Codec) -> Command {
     let mut command = Command::new(binary);
     command.args(["node", "--ephemeral", "--listen", "127.0.0.1:0", "--json", "--wire", codec.name()]);
-    command.env("RUST_LOG", "error");
+    command.env("RUST_LOG", "error,actix_http=off");
     command
 }
 

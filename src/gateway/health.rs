@@ -42,10 +42,12 @@ pub(super) async fn ready(state: Data<State>) -> Answer {
 
 async fn reasons(state: &State) -> Vec<String> {
     let mut reasons = Vec::new();
+    let turn = state.turn().await;
     let snapshot = match state.node.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(error) => return vec![Causes(&error).to_string()],
     };
+    drop(turn);
     let backend = snapshot.store.backend.state;
     if matches!(backend, BackendState::Full | BackendState::Failing | BackendState::Gone) {
         reasons.push(format!("the store takes no values: it is {}", backend.as_str()));

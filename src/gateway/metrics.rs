@@ -106,6 +106,7 @@ pub(super) async fn show(state: Data<State>) -> Answer {
         let detail = "the application that mounts this gateway has given it no recorder";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_metrics", detail));
     };
+    let _turn = state.turn().await;
     measure(&state.node.snapshot().await?);
     recorder.run_upkeep();
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(recorder.render()))

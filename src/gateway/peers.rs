@@ -16,12 +16,14 @@ use crate::actors::snapshot::{AdmissionSnapshot, MessageTraffic, StoreSnapshot, 
 /// The peers of the routing table, with the bucket, the last answer and the round trip of each.
 #[utoipa::path(get, path = "/v1/peers", tag = "network", responses((status = 200, description = "`peers`", body = Object)))]
 pub(super) async fn list(state: Data<State>) -> Answer {
+    let _turn = state.turn().await;
     Ok(HttpResponse::Ok().json(json!({ "peers": state.node.peers().await? })))
 }
 
 /// The buckets of the routing table, farthest from this node's id first.
 #[utoipa::path(get, path = "/v1/buckets", tag = "network", responses((status = 200, description = "`own` and `buckets`", body = Object)))]
 pub(super) async fn buckets(state: Data<State>) -> Answer {
+    let _turn = state.turn().await;
     let table = state.node.snapshot().await?.table;
     Ok(HttpResponse::Ok().json(json!({ "own": table.own, "buckets": table.buckets })))
 }
@@ -102,6 +104,7 @@ pub(super) async fn node(state: Data<State>) -> Answer {
 
 /// The state of the node.
 pub(super) async fn describe(state: &State) -> Result<NodeAnswer, Problem> {
+    let _turn = state.turn().await;
     let snapshot = state.node.snapshot().await?;
     let concerns = concerns(&snapshot);
     let table = &snapshot.table;

@@ -27,6 +27,7 @@ pub(super) struct PinQuery {
 /// The pinned keys, as far as they are shown, and the replicas that were counted last.
 #[utoipa::path(get, path = "/v1/pins", tag = "pins", responses((status = 200, description = "The pinned keys", body = Object)))]
 pub(super) async fn list(state: Data<State>) -> Answer {
+    let _turn = state.turn().await;
     Ok(HttpResponse::Ok().json(state.node.snapshot().await?.pins))
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::budget::Budget;
 use super::limits::Limits;
@@ -38,6 +38,7 @@ pub(super) struct State {
     requests: Budget,
     network_requests: Budget,
     streams: Arc<Semaphore>,
+    turns: Semaphore,
 }
 
 impl State {
@@ -51,7 +52,15 @@ impl State {
             requests: Budget::new(limits.requests),
             network_requests: Budget::new(limits.network_requests),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            turns: Semaphore::new(1),
         }
+    }
+
+    /// Waits for its turn to read much of the node: lists and the state of all its parts. One request does so at a time, until its
+    /// answer is written: hundreds of lists at once would keep the node, and its processor, from its datagrams.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// Takes one from what may be asked of the network.

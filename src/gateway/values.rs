@@ -237,6 +237,7 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
         let detail = format!("limit is {limit}, but must be within 1..={MAX_PAGE}");
         return Err(Problem::bad_request("invalid_parameter", detail));
     }
+    let _turn = state.turn().await;
     let list = ListKeys::new().prefix(prefix.unwrap_or_default()).limit(limit);
     let page = state.node.keys(after.into_iter().fold(list, ListKeys::after)).await?;
     let next = page.keys.last().filter(|_| page.more).map(|last| last.key.clone());
