@@ -5,17 +5,17 @@
 
 use serde::Serializer;
 
+use super::bencode_cursor::BencodeCursor;
 use super::bencode_form;
+use super::bencode_writer::{self, BYTES_PREFIX};
 use super::dialect::{Dialect, digits, ip_text_len, number};
+use super::direct;
 use super::error::DecodeError;
-use super::lenient::Leaf;
+use super::lenient::{Leaf, Slot};
 use super::wire::{Outgoing, message_of, read};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
-
-/// The prefix of a value that is bytes.
-const BYTES_PREFIX: &[u8] = b"\0bytes\0";
 
 /// The bencode spelling of leaves.
 pub(super) struct Bencode;
@@ -54,11 +54,18 @@ impl Dialect for Bencode {
 }
 
 pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    serde_bencode::to_bytes(&Outgoing::<Bencode>::new(message, peers))
-        .expect("the keys are strings and there are no fractions, which alone it cannot write")
+    bencode_writer::write(&mut Outgoing::<Bencode>::new(message, peers).fields)
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
+    match direct::read::<Bencode, _>(BencodeCursor::new(datagram)) {
+        Some(wire) => message_of(Slot::Good(wire)),
+        None => decode_any(datagram),
+    }
+}
+
+/// Decodes bencode of any form that is canonical.
+pub(super) fn decode_any(datagram: &[u8]) -> Result<Message, DecodeError> {
     bencode_form::check(datagram)?;
     let mut deserializer = serde_bencode::Deserializer::new(datagram);
     message_of(read::<Bencode, _>(&mut deserializer).map_err(|_| DecodeError::Malformed("not bencode"))?)

@@ -154,6 +154,16 @@ impl Contact {
         Ok((!twice).then_some(contact))
     }
 
+    /// Fills the part of this name, and returns whether it is there twice; `None` where no part has this name.
+    pub(super) fn fill<D: Dialect>(&mut self, part: &[u8], leaf: Leaf<'_>) -> Option<bool> {
+        Some(match part {
+            b"node_id" => self.id.fill(LeafForm(D::sender_id).leaf(leaf)),
+            b"ip" => self.ip.fill(LeafForm(D::ip).leaf(leaf)),
+            b"port" => self.port.fill(LeafForm(port).leaf(leaf)),
+            _ => return None,
+        })
+    }
+
     pub(super) fn sender(self) -> Option<Sender> {
         let ip = match self.ip {
             Slot::Good(ip) => ip,
@@ -164,7 +174,7 @@ impl Contact {
         Some(Sender { id: self.id.good()?, ip, port: self.port.good()? })
     }
 
-    fn peer(self) -> Option<Peer> {
+    pub(super) fn peer(self) -> Option<Peer> {
         peer(self.id.good()??, self.ip.good()??, self.port.good()?)
     }
 }

@@ -13,15 +13,15 @@ use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::value::RawValue;
 
 use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
+use super::direct;
 use super::error::DecodeError;
+use super::json_cursor::JsonCursor;
+use super::json_writer::{self, BYTES_MARKER};
 use super::lenient::{Leaf, LeafForm, Lenient, Slot};
 use super::wire::{self, Outgoing, Wire, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
-
-/// The one name in the dictionary that spells bytes.
-const BYTES_MARKER: &str = "__bytes_b64__";
 
 /// The JSON spelling of leaves.
 pub(super) struct Json;
@@ -79,13 +79,20 @@ impl Dialect for Json {
 }
 
 pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    serde_json::to_vec(&Outgoing::<Json>::new(message, peers))
-        .expect("the keys are strings, and writing to a vector cannot fail")
+    json_writer::write(&Outgoing::<Json>::new(message, peers).fields)
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
     // Checked first, since serde_json does not check the strings that it skips.
     let text = std::str::from_utf8(datagram).map_err(|_| DecodeError::Malformed("not UTF-8"))?;
+    match direct::read::<Json, _>(JsonCursor::new(text)) {
+        Some(wire) => message_of(Slot::Good(wire)),
+        None => decode_any(text),
+    }
+}
+
+/// Decodes JSON of any form.
+pub(super) fn decode_any(text: &str) -> Result<Message, DecodeError> {
     let found = read(text).or_else(|error| read(&with_finite_numbers(text).ok_or(error)?));
     message_of(found.map_err(|_| DecodeError::Malformed("not JSON"))?)
 }

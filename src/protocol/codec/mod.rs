@@ -3,6 +3,10 @@
 //! Reading is strict, since a datagram may come from a stranger; writing is canonical. No codec recurses on its input or
 //! allocates beyond its size. All three share one flat wire struct (`wire.rs`); they differ in how a leaf is encoded.
 //!
+//! Messages of the common form are read in one pass (`direct.rs`), and JSON and bencode are written straight into the datagram.
+//! All else is read by `serde_json`, `serde_bencode` and `rmp-serde`, which decide what is accepted: the quick readers accept a
+//! part of that, and find the same in it.
+//!
 //! A legacy node can send a value of any type, and only text and bytes are values of ours: any other is read as
 //! [unsupported](super::message::Request::SetUnsupported), lone surrogates, `NaN` and base64 that is not canonical included. An
 //! optional field that holds something else reads as absent.
@@ -13,14 +17,21 @@
 //! too, a key must be UTF-8 for its hash.
 
 mod bencode;
+mod bencode_cursor;
 mod bencode_form;
+mod bencode_writer;
 mod dialect;
+mod direct;
 mod error;
 mod fit;
 mod json;
+mod json_cursor;
+mod json_writer;
 mod lenient;
 mod msgpack;
+mod msgpack_cursor;
 mod msgpack_form;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -102,6 +113,12 @@ impl Codec {
             return self.encode(message);
         }
         let limit = limit.min(MAX_DATAGRAM);
+        if limit == MAX_DATAGRAM || self.peers_len(peers) < limit {
+            let whole = self.write(message, peers);
+            if whole.len() <= limit {
+                return Ok(whole);
+            }
+        }
         // To encode an answer is expensive and to compute its length is cheap, so it is encoded once, with the peers that fit.
         let bare = self.write(message, &[]).len();
         let fits = |count: usize| bare + self.peers_len(&peers[..count]) <= limit;

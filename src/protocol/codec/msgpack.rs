@@ -3,11 +3,13 @@
 
 use std::net::IpAddr;
 
-use serde::Serializer;
+use serde::{Serialize, Serializer};
 
 use super::dialect::{self, Dialect};
+use super::direct;
 use super::error::{DecodeError, MAX_DEPTH};
-use super::lenient::Leaf;
+use super::lenient::{Leaf, Slot};
+use super::msgpack_cursor::MsgpackCursor;
 use super::msgpack_form;
 use super::wire::{IP_LENS, Outgoing, message_of, read};
 use crate::protocol::id::{NODE_ID_BYTES, NodeId};
@@ -15,6 +17,8 @@ use crate::protocol::message::{MAX_PEERS_READ, Message, QueryId};
 use crate::protocol::peer::Peer;
 use crate::protocol::value::Value;
 
+/// Bytes that are reserved for a message at once: as many as an answer with 20 peers has.
+const ROOM: usize = 768;
 /// The length of a port in a record, in bytes.
 const PORT_LEN: usize = 2;
 
@@ -113,11 +117,22 @@ fn read_record(record: &[u8]) -> Option<Peer> {
 }
 
 pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    rmp_serde::to_vec(&Outgoing::<MessagePack>::new(message, peers))
-        .expect("the map's length is known, and writing to a vector cannot fail")
+    let mut datagram = Vec::with_capacity(ROOM);
+    Outgoing::<MessagePack>::new(message, peers)
+        .serialize(&mut rmp_serde::Serializer::new(&mut datagram))
+        .expect("the map's length is known, and writing to a vector cannot fail");
+    datagram
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {
+    match direct::read::<MessagePack, _>(MsgpackCursor::new(datagram)) {
+        Some(wire) => message_of(Slot::Good(wire)),
+        None => decode_any(datagram),
+    }
+}
+
+/// Decodes MessagePack of any form.
+pub(super) fn decode_any(datagram: &[u8]) -> Result<Message, DecodeError> {
     msgpack_form::check(datagram)?;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(datagram);
     // The library's limit, one above that of the check, which the datagram has passed.

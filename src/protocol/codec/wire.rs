@@ -22,7 +22,7 @@ pub(super) const IP_LENS: [usize; 2] = [4, 16];
 /// A message's `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Kind {
+pub(super) enum Kind {
     Ping,
     Pong,
     FindNode,
@@ -42,7 +42,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(name: &str) -> Option<Self> {
+    pub(super) fn of(name: &str) -> Option<Self> {
         Self::deserialize(IntoDeserializer::<de::value::Error>::into_deserializer(name)).ok()
     }
 }
@@ -75,23 +75,23 @@ enum Name {
 /// The findings for every field that a message can have. A bad field matters only to a message that reads it.
 #[derive(Default)]
 pub(super) struct Wire {
-    kind: Slot<Kind>,
-    id: Slot<QueryId>,
-    sender: Slot<Sender>,
-    version: Slot<u32>,
-    token: Slot<Token>,
-    target: Slot<NodeId>,
-    target_id: Slot<NodeId>,
-    key: Slot<Arc<str>>,
-    value: Slot<Value>,
-    size: Slot<u64>,
-    ttl: Slot<u32>,
-    age: Slot<u32>,
-    peers: Slot<Vec<Peer>>,
+    pub(super) kind: Slot<Kind>,
+    pub(super) id: Slot<QueryId>,
+    pub(super) sender: Slot<Sender>,
+    pub(super) version: Slot<u32>,
+    pub(super) token: Slot<Token>,
+    pub(super) target: Slot<NodeId>,
+    pub(super) target_id: Slot<NodeId>,
+    pub(super) key: Slot<Arc<str>>,
+    pub(super) value: Slot<Value>,
+    pub(super) size: Slot<u64>,
+    pub(super) ttl: Slot<u32>,
+    pub(super) age: Slot<u32>,
+    pub(super) peers: Slot<Vec<Peer>>,
     /// Only where peers are records.
-    peers6: Slot<Vec<Peer>>,
-    has_key: Slot<bool>,
-    stored: Slot<bool>,
+    pub(super) peers6: Slot<Vec<Peer>>,
+    pub(super) has_key: Slot<bool>,
+    pub(super) stored: Slot<bool>,
     /// Whether the message has a field twice.
     twice: bool,
 }
@@ -249,7 +249,10 @@ pub(super) fn peers_of(message: &Message) -> &[Peer] {
 }
 
 /// A message to be written: its fields in order.
-pub(super) struct Outgoing<'a, D>(Vec<(&'static str, Field<'a>)>, PhantomData<D>);
+pub(super) struct Outgoing<'a, D> {
+    pub(super) fields: Vec<(&'static str, Field<'a>)>,
+    dialect: PhantomData<D>,
+}
 
 impl<'a, D: Dialect> Outgoing<'a, D> {
     /// The fields of `message`, with `peers` in place of those that it names.
@@ -313,7 +316,7 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
         }
         fields.extend(message.version.map(|version| ("v", Field::Number(version.into()))));
         fields.extend(message.token.map(|token| ("token", Field::QueryId(QueryId::from_u64(token.as_u64())))));
-        Self(fields, PhantomData)
+        Self { fields, dialect: PhantomData }
     }
 }
 
@@ -323,7 +326,7 @@ fn seconds<'a>(seconds: u32) -> Field<'a> {
 
 impl<D: Dialect> Serialize for Outgoing<'_, D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, field)| (name, Spelled::<_, D>(field, PhantomData))))
+        serializer.collect_map(self.fields.iter().map(|(name, field)| (name, Spelled::<_, D>(field, PhantomData))))
     }
 }
 

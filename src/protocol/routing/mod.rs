@@ -141,16 +141,23 @@ impl RoutingTable {
     }
 
     fn nearest_where(&self, target: &NodeId, count: usize, counts: impl Fn(&Entry) -> bool) -> Vec<Peer> {
-        let mut found = Vec::with_capacity(count.min(self.len) + self.k);
+        let mut found = Vec::with_capacity(count.min(self.len));
+        // The distances of one bucket, each with the place of its entry: short, so that they are sorted without moving entries.
+        let mut nearest: Vec<(u64, usize)> = Vec::with_capacity(self.k);
         for at in buckets_by_distance(&self.own, target, self.buckets.len()) {
             if found.len() >= count {
                 break;
             }
-            let from = found.len();
-            found.extend(self.buckets[at].live.iter().filter(|entry| counts(entry)).map(Entry::peer));
-            found[from..].sort_unstable_by(|a, b| compare_distance(target, &a.id, &b.id));
+            let live = &self.buckets[at].live;
+            let named = live.iter().enumerate().filter(|(_, entry)| counts(entry));
+            nearest.clear();
+            nearest.extend(named.map(|(place, entry)| (first_bits(&entry.peer.id) ^ first_bits(target), place)));
+            nearest.sort_unstable_by(|a, b| {
+                let whole = || compare_distance(target, &live[a.1].peer.id, &live[b.1].peer.id);
+                a.0.cmp(&b.0).then_with(whole)
+            });
+            found.extend(nearest.iter().take(count - found.len()).map(|(_, place)| live[*place].peer));
         }
-        found.truncate(count);
         found
     }
 
@@ -214,6 +221,12 @@ fn buckets_by_distance(own: &NodeId, target: &NodeId, buckets: usize) -> impl It
     let farther = behind.rev().filter(move |bit| !differs.bit(*bit as u32));
     let deepest = (home < last).then_some(last);
     std::iter::once(home).chain(nearer).chain(deepest).chain(farther).chain((0..home).rev())
+}
+
+/// The first 64 bits of `id`.
+fn first_bits(id: &NodeId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Compares two ids by their distance from `target`. The distances differ first where they do, so only that byte is computed.

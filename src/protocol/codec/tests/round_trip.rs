@@ -92,13 +92,13 @@ fn any_body() -> impl Strategy<Value = Body> {
     ]
 }
 
-fn any_message() -> impl Strategy<Value = Message> {
+pub(super) fn any_message() -> impl Strategy<Value = Message> {
     (any_query_id(), any_sender(), any::<Option<u32>>(), any::<Option<u64>>(), any_body()).prop_map(
         |(id, sender, version, token, body)| Message { id, sender, version, token: token.map(Token::from_u64), body },
     )
 }
 
-fn any_codec() -> impl Strategy<Value = Codec> {
+pub(super) fn any_codec() -> impl Strategy<Value = Codec> {
     proptest::sample::select(&Codec::ALL[..])
 }
 
