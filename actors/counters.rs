@@ -219,6 +219,9 @@ impl Counters {
 
     /// Counts `n`.
     pub fn add(&self, counter: Counter, n: u64) {
+        if n == 0 {
+            return;
+        }
         self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
         match counter.reason() {
             "" => metrics::counter!(counter.name()).increment(n),

@@ -4,6 +4,8 @@
 pub mod transport;
 pub mod udp;
 
+#[cfg(target_os = "linux")]
+mod batches;
 mod contacted;
 #[cfg(target_os = "linux")]
 mod losses;
@@ -58,6 +60,8 @@ pub struct Socket {
     contacted: Contacted,
     outbox: VecDeque<Datagram>,
     rate: SendRate,
+    /// Answers in the outbox that are not counted yet: they are counted together, before they leave.
+    answered: u64,
     losses: Losses,
 }
 
@@ -93,6 +97,7 @@ impl Socket {
             contacted: Contacted::new(clock::now()),
             outbox: VecDeque::new(),
             rate: SendRate::new(shared.config.limits.max_send_rate),
+            answered: 0,
             losses,
         }
     }
@@ -107,7 +112,7 @@ impl Socket {
             self.turn_away(Counter::OutboxFull, addr, &"the network takes no more");
             return false;
         }
-        let admitted = self.rate.admits(what, payload.len(), &addr, clock::now());
+        let admitted = !self.rate.is_limited() || self.rate.admits(what, payload.len(), &addr, clock::now());
         if admitted {
             self.shared.counters.traffic().count(Direction::Sent, name, payload.len());
             let host = addr.ip().to_canonical();
@@ -208,6 +213,7 @@ impl Socket {
             return;
         }
         let mut report = Sent::default();
+        self.shared.counters.add(Counter::Answered, std::mem::take(&mut self.answered));
         // Pending: what is left is sent when the network takes more, which wakes this actor.
         let _ = self.transport.poll_send(cx, &mut self.outbox, &mut report);
         self.shared.counters.add(Counter::Sent, report.sent as u64);
@@ -271,7 +277,7 @@ impl Receive<TransmitAnswer> for Socket {
             Ok(payload) if payload.len() <= to.limit => {
                 tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
                 if self.send(weight(&message.body), message.body.name(), to.addr, to.local, payload) {
-                    self.shared.counters.count(Counter::Answered);
+                    self.answered += 1;
                 }
             }
             Ok(payload) => {
@@ -295,7 +301,7 @@ impl Receive<TransmitAnswer> for Socket {
 impl Receive<TransmitEncoded> for Socket {
     fn receive(&mut self, held: TransmitEncoded, _: &mut Self::Context) {
         if self.send(Outbound::Answer, held.name, held.to, held.local, held.payload) {
-            self.shared.counters.count(Counter::Answered);
+            self.answered += 1;
         }
     }
 }

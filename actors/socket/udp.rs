@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use kademlia_dynamic::protocol::config::Config;
@@ -15,9 +15,14 @@ use tokio::net::UdpSocket;
 
 use super::transport::{Datagram, Sent, Transport};
 #[cfg(target_os = "linux")]
-use super::{losses::Losses, packet_info};
+use super::{
+    batches::{BATCH, Batches},
+    losses::Losses,
+    packet_info,
+};
 
 /// The longest datagram there is.
+#[cfg(not(target_os = "linux"))]
 const LONGEST: usize = 65_535;
 
 /// The families of addresses that a socket can send to.
@@ -41,7 +46,10 @@ pub struct UdpTransport {
     /// Whether it is bound to all addresses of the machine, so that each datagram names the one that it belongs to.
     #[cfg(target_os = "linux")]
     everywhere: bool,
+    #[cfg(not(target_os = "linux"))]
     buffer: RefCell<Vec<u8>>,
+    #[cfg(target_os = "linux")]
+    batches: RefCell<Batches>,
     #[cfg(target_os = "linux")]
     losses: RefCell<Option<Losses>>,
 }
@@ -90,17 +98,59 @@ impl UdpTransport {
             socket,
             local,
             families,
+            #[cfg(not(target_os = "linux"))]
             buffer: RefCell::new(vec![0; LONGEST]),
+            #[cfg(target_os = "linux")]
+            batches: RefCell::new(Batches::new()),
         })
     }
 
-    /// Receives a datagram, and the address that it came to where that is known.
-    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
-        #[cfg(target_os = "linux")]
-        if self.everywhere {
-            return self.socket.try_io(Interest::READABLE, || packet_info::receive(&self.socket, buffer));
+    /// Appends what has come, at most `max` datagrams.
+    #[cfg(target_os = "linux")]
+    fn try_receive(&self, batch: &mut Vec<Datagram>, max: usize) -> io::Result<()> {
+        let before = batch.len();
+        let received = self.socket.try_io(Interest::READABLE, || {
+            let take = |addr, local, payload: &[u8]| {
+                batch.push(Datagram { addr: canonical(addr), local, payload: payload.to_vec() });
+            };
+            let asked = max.min(BATCH);
+            let count = self.batches.borrow_mut().receive(&self.socket, asked, self.everywhere, take)?;
+            // Fewer than were asked for: that was all, and to say so now saves the call that would find nothing.
+            if count < asked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if batch.len() > before { Ok(()) } else { received }
+    }
+
+    /// Appends a datagram.
+    #[cfg(not(target_os = "linux"))]
+    fn try_receive(&self, batch: &mut Vec<Datagram>, _: usize) -> io::Result<()> {
+        let mut buffer = self.buffer.borrow_mut();
+        let (len, addr) = self.socket.try_recv_from(&mut buffer)?;
+        batch.push(Datagram { addr: canonical(addr), local: None, payload: buffer[..len].to_vec() });
+        Ok(())
+    }
+
+    /// Sends the first datagrams of `batch`, as many as one call takes, and says how many that were.
+    #[cfg(target_os = "linux")]
+    fn poll_send_some(&self, cx: &mut Context<'_>, batch: &VecDeque<Datagram>) -> Poll<io::Result<usize>> {
+        let Some(first) = batch.front() else { return Poll::Ready(Ok(0)) };
+        while batch.len() > 1 {
+            let from = first.local.filter(|_| self.everywhere);
+            let send = || self.batches.borrow_mut().send(&self.socket, batch, from, |addr| self.spelled(addr));
+            match self.socket.try_io(Interest::WRITABLE, send) {
+                Ok(sent) => return Poll::Ready(Ok(sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_send_ready(cx))?,
+                // It is about the first alone.
+                Err(_) => break,
+            }
         }
-        self.socket.try_recv_from(buffer).map(|(len, addr)| (len, addr, None))
+        self.poll_send_one(cx, first).map_ok(|_| 1)
+    }
+
+    /// Sends the first datagram of `batch`.
+    #[cfg(not(target_os = "linux"))]
+    fn poll_send_some(&self, cx: &mut Context<'_>, batch: &VecDeque<Datagram>) -> Poll<io::Result<usize>> {
+        batch.front().map_or(Poll::Ready(Ok(0)), |first| self.poll_send_one(cx, first).map_ok(|_| 1))
     }
 
     /// Sends a datagram, from the address that it names if that can be.
@@ -138,14 +188,11 @@ impl Transport for UdpTransport {
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Vec<Datagram>, max: usize) -> Poll<io::Result<()>> {
-        let mut buffer = self.buffer.borrow_mut();
         let before = batch.len();
         // Not `poll_recv_from`: it says that nothing has come when this task has read enough by tokio's measure.
         while batch.len() < before + max {
-            match self.try_receive(&mut buffer) {
-                Ok((len, addr, local)) => {
-                    batch.push(Datagram { addr: canonical(addr), local, payload: buffer[..len].to_vec() });
-                }
+            match self.try_receive(batch, before + max - batch.len()) {
+                Ok(()) => {}
                 Err(_) if batch.len() > before => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_recv_ready(cx))?,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -178,15 +225,85 @@ impl Transport for UdpTransport {
 
     fn poll_send(&self, cx: &mut Context<'_>, batch: &mut VecDeque<Datagram>, report: &mut Sent) -> Poll<()> {
         while let Some(next) = batch.front() {
-            match ready!(self.poll_send_one(cx, next)) {
-                Ok(_) => report.sent += 1,
+            match ready!(self.poll_send_some(cx, batch)) {
+                Ok(sent) => {
+                    report.sent += sent;
+                    batch.drain(..sent);
+                }
                 Err(error) => {
                     tracing::debug!(to = %next.addr, %error, "not sent");
                     report.failed += 1;
+                    batch.pop_front();
                 }
             }
-            batch.pop_front();
         }
         Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn bound(to: &str) -> UdpTransport {
+        UdpTransport::bind(to.parse().unwrap()).unwrap()
+    }
+
+    async fn sent(from: &UdpTransport, batch: Vec<Datagram>) -> Sent {
+        let (mut batch, mut report) = (VecDeque::from(batch), Sent::default());
+        poll_fn(|cx| from.poll_send(cx, &mut batch, &mut report)).await;
+        assert!(batch.is_empty());
+        report
+    }
+
+    /// So many datagrams, in the order in which they came.
+    async fn received(at: &UdpTransport, count: usize) -> Vec<Datagram> {
+        let mut batch = Vec::new();
+        while batch.len() < count {
+            let before = batch.len();
+            poll_fn(|cx| at.poll_receive(cx, &mut batch, 20)).await.unwrap();
+            assert!((before + 1..=before + 20).contains(&batch.len()));
+        }
+        batch
+    }
+
+    #[tokio::test]
+    async fn many_datagrams_of_any_length_go_out_and_come_in_whole_and_in_order() {
+        let (ours, theirs) = (bound("127.0.0.1:0"), bound("127.0.0.1:0"));
+        for round in 0..3 {
+            let payload = |n: usize| vec![n as u8; if n == 50 { 60_000 } else { n * round }];
+            let batch = (0..100).map(|n| Datagram::new(theirs.local_addr(), payload(n))).collect();
+            assert_eq!(sent(&ours, batch).await, Sent { sent: 100, failed: 0 });
+            let expected = (0..100).map(|n| Datagram::new(ours.local_addr(), payload(n)));
+            assert_eq!(received(&theirs, 100).await, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_the_system_refuses_costs_no_other_one() {
+        let (ours, theirs) = (bound("127.0.0.1:0"), bound("127.0.0.1:0"));
+        let datagram = |n: usize| Datagram::new(theirs.local_addr(), vec![0; if n % 10 == 3 { 65_508 } else { n }]);
+        assert_eq!(sent(&ours, (0..50).map(datagram).collect()).await, Sent { sent: 45, failed: 5 });
+        let lens: Vec<usize> = received(&theirs, 45).await.iter().map(|came| came.payload.len()).collect();
+        assert_eq!(lens, (0..50).filter(|n| n % 10 != 3).collect::<Vec<_>>());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn answers_of_one_batch_leave_from_the_address_that_each_was_asked_at() {
+        for everywhere in ["0.0.0.0:0", "[::]:0"] {
+            let (ours, asker) = (bound(everywhere), bound("127.0.0.1:0"));
+            let port = ours.local_addr().port();
+            let at = |n: usize| SocketAddr::from(([127, 0, 0, 1 + (n / 8 % 2) as u8], port));
+            let queries = (0..40).map(|n| Datagram::new(at(n), vec![n as u8])).collect();
+            assert_eq!(sent(&asker, queries).await.sent, 40);
+            let came = received(&ours, 40).await;
+            assert!((0..40).all(|n| came[n].local == Some(at(n).ip()) && came[n].addr == asker.local_addr()));
+            assert_eq!(sent(&ours, came).await, Sent { sent: 40, failed: 0 });
+            let answers = received(&asker, 40).await;
+            assert!((0..40).all(|n| answers[n] == Datagram::new(at(n), vec![n as u8])), "{everywhere}");
+        }
     }
 }

@@ -38,6 +38,11 @@ impl SendRate {
         Self { rate, available: bytes as f64, updated: None }
     }
 
+    /// Whether there is a limit at all. Without one everything is admitted.
+    pub fn is_limited(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Whether a datagram of `len` bytes to `to` may be sent. If so, it is counted, with its headers.
     pub fn admits(&mut self, what: Outbound, len: usize, to: &SocketAddr, now: Instant) -> bool {
         let Some(rate) = self.rate else { return true };
