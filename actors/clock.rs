@@ -23,6 +23,9 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 /// How much farther the wall clock must have gone than the clock of timers, before that counts as having stood still.
 const LEAST_JUMP: Duration = Duration::from_secs(2);
 
+/// How far the wall clock must have gone before the clocks are compared again.
+const COMPARE_EVERY: Duration = Duration::from_millis(100);
+
 /// Notices a clock jump: all clocks but the wall clock have stood still, as in a virtual machine that was paused, or while the machine
 /// slept where the system does not report that: the wall clock then is ahead all of a sudden. It may have been set, which looks
 /// the same. In virtual time nothing stands still.
@@ -31,22 +34,30 @@ pub(crate) struct ClockJump {
     started: Instant,
     /// The wall clock, less what had passed since the start. `None` in virtual time.
     ahead: Option<Duration>,
+    /// The wall clock when they were compared last.
+    compared: Duration,
 }
 
 impl ClockJump {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now() + slept(), ahead: Some(wall()) }
+        Self { started: Instant::now() + slept(), ahead: Some(wall()), compared: wall() }
     }
 
     /// Whether it has stood still since it was asked last.
     pub(crate) fn noticed(&mut self) -> bool {
+        let wall = wall();
+        // It has not gone on by as much as a jump.
+        if wall.abs_diff(self.compared) < COMPARE_EVERY {
+            return false;
+        }
+        self.compared = wall;
         let real = Instant::now() + slept();
         let virtually = now();
         if real.max(virtually) - real.min(virtually) > LEAST_JUMP {
             self.ahead = None;
             return false;
         }
-        self.noticed_at(wall(), real.saturating_duration_since(self.started))
+        self.noticed_at(wall, real.saturating_duration_since(self.started))
     }
 
     fn noticed_at(&mut self, wall: Duration, passed: Duration) -> bool {

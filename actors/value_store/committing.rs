@@ -83,7 +83,12 @@ impl ValueStore {
     /// Gives the backend `changes` as one commit, with its number: the result, if the backend says it at once; otherwise it comes
     /// as [`Committed`].
     fn give(&mut self, changes: Vec<Change>, ctx: &mut Context<Self>) -> (u64, Option<Result<(), StoreError>>) {
-        let (group, slot) = (self.pending.next_commit(), Arc::new(Mutex::new(Slot::Open)));
+        let group = self.pending.next_commit();
+        let changes = match self.backend.commit_at_once(changes) {
+            Ok(()) => return (group, Some(Ok(()))),
+            Err(changes) => changes,
+        };
+        let slot = Arc::new(Mutex::new(Slot::Open));
         let report = Report { to: ctx.address(), group, slot: slot.clone(), result: Err(StoreError::Ended) };
         let done = move |result| {
             let mut report = report;
@@ -99,7 +104,7 @@ impl ValueStore {
 
     /// The backend has ended the commit of `plan`.
     fn ended(&mut self, plan: Plan, waiter: Waiter, result: Result<(), StoreError>) {
-        if result.is_ok() {
+        if result.is_ok() && self.unsaved.has_keys() {
             self.unsaved.works(clock::now());
         }
         self.end(plan, waiter, result);
@@ -135,6 +140,9 @@ impl ValueStore {
 
     /// Gives the backend what time has changed and it has not yet, a part at a time. Nothing waits for that.
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
+        if !self.records.has_changed() && self.unsaved.next().is_none() {
+            return;
+        }
         let now = clock::now();
         let Self { unsaved, records, .. } = self;
         unsaved.add(records.take_changed(), |key| records.is_held(key), now);

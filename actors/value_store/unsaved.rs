@@ -89,6 +89,11 @@ impl Unsaved {
         }
     }
 
+    /// Whether there are keys that are not under way.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// When [`Unsaved::take_part`] has something to give.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next

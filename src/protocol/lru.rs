@@ -37,6 +37,11 @@ impl<K: Eq + Hash, V> Lru<K, V> {
         self.entries.get(key)
     }
 
+    /// The value of `key`, to be changed; the order stays as it is.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key)
+    }
+
     /// Sets the value of `key` and makes it the newest. Returns the entry that was forgotten for it, if one was.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         self.entries.insert(key, value);

@@ -44,6 +44,14 @@ pub trait Store: Send {
     /// another thread from a disk. It never blocks on a disk itself.
     fn commit(&mut self, changes: Vec<Change>, done: Committed);
 
+    /// Commits `changes` before it returns, where that takes no longer than any change in memory and cannot fail.
+    ///
+    /// # Errors
+    /// The changes, which are then to be [committed](Store::commit): nothing was changed. So it is here.
+    fn commit_at_once(&mut self, changes: Vec<Change>) -> Result<(), Vec<Change>> {
+        Err(changes)
+    }
+
     /// Who the node was and whom it knew, as last reported to [`Store::remember`]. `None`, as here, where nothing of the kind
     /// outlives the process: it is then never reported.
     fn recall(&mut self) -> Option<Recollection> {

@@ -1,7 +1,7 @@
 //! The records themselves and every order in which they are looked up. It knows no rules: the code that changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,12 +13,14 @@ use crate::protocol::config::Config;
 
 /// All records of a node.
 ///
-/// Invariant: each record is in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
+/// Invariant: each record is in `keys`, in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
 /// to `quota` as it is, which offers it for eviction unless it is locked.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    /// In the order of their keys, for lists.
-    records: BTreeMap<Arc<str>, Record>,
+    /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
+    records: HashMap<Arc<str>, Box<Record>>,
+    /// Their keys in order, for lists.
+    keys: BTreeSet<Arc<str>>,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
     by_expiry: [ByTime; 2],
     /// Other copies, then publications, which must not stand behind what remote hosts store here.
@@ -39,13 +41,14 @@ impl Holdings {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
-        self.records.get(key)
+        self.records.get(key).map(|record| &**record)
     }
 
     /// Takes a record out of everything.
-    pub(super) fn take(&mut self, key: &str) -> Option<Record> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Box<Record>> {
         let record = self.records.remove(key)?;
-        let Record { stored, due_at, .. } = &record;
+        self.keys.remove(key);
+        let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].remove(&(stored.expires_at, stored.key.clone()));
         if let Some(at) = *due_at {
@@ -57,9 +60,9 @@ impl Holdings {
     }
 
     /// Puts a record in, in the place of any with its key.
-    pub(super) fn put(&mut self, record: Record) {
-        self.take(&record.stored.key.clone());
-        let Record { stored, due_at, .. } = &record;
+    pub(super) fn put(&mut self, record: Box<Record>) {
+        self.take(&record.stored.key);
+        let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
         if let Some(at) = *due_at {
@@ -70,6 +73,7 @@ impl Holdings {
             self.quota.offer(&record);
         }
         self.counts[stored.class as usize].add(&record.amount());
+        self.keys.insert(stored.key.clone());
         self.records.insert(stored.key.clone(), record);
     }
 
@@ -94,7 +98,7 @@ impl Holdings {
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {
         let ended = self.by_expiry[0].iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
         let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
-        ended.iter().filter_map(|key| self.take(key)).collect()
+        ended.iter().filter_map(|key| self.take(key)).map(|record| *record).collect()
     }
 
     /// The publication that is due first, or the copy held for others, and when.
@@ -115,7 +119,7 @@ impl Holdings {
     pub(super) fn reserve(&mut self, key: &str, claim: &Claim) -> Result<(Vec<Arc<str>>, Reservation), Refusal> {
         let Self { records, quota, .. } = self;
         // As if the write had succeeded.
-        let mut leaving: Vec<&Record> = records.get(key).into_iter().collect();
+        let mut leaving: Vec<&Record> = records.get(key).map(|record| &**record).into_iter().collect();
         leaving.iter().for_each(|record| quota.discharge(record));
         let own = leaving.len();
         let found = loop {
@@ -178,7 +182,7 @@ impl Holdings {
         for record in self.records.values() {
             fresh.put(record.clone());
         }
-        assert_eq!((&fresh.by_expiry, &fresh.due), (&self.by_expiry, &self.due));
+        assert_eq!((&fresh.keys, &fresh.by_expiry, &fresh.due), (&self.keys, &self.by_expiry, &self.due));
         if self.locked.is_empty() {
             assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
         }
@@ -189,16 +193,17 @@ impl Holdings {
     pub(super) fn by_life(&self) -> impl Iterator<Item = &Record> {
         let [mut theirs, mut ours] = self.by_expiry.each_ref().map(|order| order.iter().rev().peekable());
         let last = move || if ours.peek() > theirs.peek() { ours.next() } else { theirs.next() };
-        std::iter::from_fn(last).filter_map(|(_, key)| self.records.get(key))
+        std::iter::from_fn(last).filter_map(|(_, key)| self.get(key))
     }
 
     /// The records from this key on, in the order of their keys.
     pub(super) fn by_key(&self, from: &str) -> impl Iterator<Item = &Record> {
-        self.records.range::<str, _>((Bound::Included(from), Bound::Unbounded)).map(|(_, record)| record)
+        let keys = self.keys.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        keys.filter_map(|key| self.get(key))
     }
 
     #[cfg(test)]
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
+        self.records.values().map(|record| &**record)
     }
 }

@@ -32,7 +32,7 @@ impl Records {
                     // in so long a time.
                     lapsed += 1;
                     record.due_at = Some(now);
-                    self.holdings.put(record);
+                    self.holdings.put(Box::new(record));
                 } else {
                     self.counts.expired += 1;
                     self.gone(record);
@@ -54,7 +54,7 @@ impl Records {
             };
             let wait = round.mul_f64(entropy.unit());
             record.due_at = Some(if record.is_unplaced() { now } else { now + wait });
-            self.holdings.put(record);
+            self.holdings.put(Box::new(record));
         }
         lapsed
     }

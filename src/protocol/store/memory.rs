@@ -1,6 +1,6 @@
 //! Records kept in memory: they outlive the actor that owns them, not the process.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::backend::{Change, Committed, Store, StoreError};
@@ -9,7 +9,7 @@ use super::record::StoredRecord;
 /// A [`Store`] in memory. It commits at once and never fails; values are shared with the records, not copied.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    records: BTreeMap<Arc<str>, StoredRecord>,
+    records: HashMap<Arc<str>, Box<StoredRecord>>,
 }
 
 impl MemoryStore {
@@ -21,21 +21,25 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
-        Ok(self.records.values().cloned().collect())
+        Ok(self.records.values().map(|record| (**record).clone()).collect())
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
+        done(self.commit_at_once(changes).map_err(|_| StoreError::Ended));
+    }
+
+    fn commit_at_once(&mut self, changes: Vec<Change>) -> Result<(), Vec<Change>> {
         for change in changes {
             match change {
                 Change::Put(record) => {
-                    self.records.insert(record.key.clone(), record);
+                    self.records.insert(record.key.clone(), Box::new(record));
                 }
                 Change::Remove(key) => {
                     self.records.remove(&key);
                 }
             }
         }
-        done(Ok(()));
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use super::record::{Class, Record, StoredRecord, Writer};
 use super::records::{Arrival, Records};
 use super::rules::RemoteWrite;
 use crate::protocol::entropy::Entropy;
+use crate::protocol::id::NodeId;
 use crate::protocol::value::Value;
 
 /// What is asked of the records of a node.
@@ -131,9 +132,9 @@ pub(super) struct Renewal {
 
 impl Edit {
     /// What is held after it, where `before` was held.
-    pub(super) fn apply(self, before: Option<Record>) -> Option<Record> {
+    pub(super) fn apply(self, before: Option<Box<Record>>) -> Option<Box<Record>> {
         match self {
-            Self::Put(record) => Some(*record),
+            Self::Put(record) => Some(record),
             Self::Remove => None,
             edit => before.map(|mut record| {
                 edit.change(&mut record);
@@ -238,7 +239,8 @@ impl Records {
         let (class, writer, life) = (Class::Published, Writer::Own, self.config.values.key_expiry);
         let due_at = Some(now + self.republish_delay(entropy));
         let arrival = Arrival { key: key.clone(), value, class, writer, life, published: (now, true), due_at };
-        let record = self.record_of(arrival, None, now);
+        let distance = self.own.distance(&NodeId::of_key(&key));
+        let record = self.record_of(arrival, distance, None, now);
         let outcome = WriteOutcome::Published { version: record.stored.version };
         Plan::new(&key, Edit::Put(Box::new(record)), outcome)
     }

@@ -36,7 +36,8 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct RecentWrites {
     remembered_for: Duration,
-    writes: Lru<(SocketAddr, QueryId), Write>,
+    /// By a hash of source and query id, whose key is this process's own: no stranger can make two of them meet.
+    writes: Lru<u64, Write>,
     hasher: RandomState,
 }
 
@@ -59,7 +60,7 @@ impl RecentWrites {
     pub fn came(&mut self, from: SocketAddr, id: QueryId, key: &str, value: &Value, now: Instant) -> Seen {
         let is_over = |write: &Write| now.saturating_duration_since(write.at) >= self.remembered_for;
         self.writes.forget_while(is_over);
-        let (query, content) = ((canonical(from), id), self.hasher.hash_one((key, value)));
+        let (query, content) = (self.query(from, id), self.hasher.hash_one((key, value)));
         match self.writes.get(&query) {
             Some(write) if write.content == content && !is_over(write) => {
                 write.stored.map_or(Seen::UnderWay, |stored| Seen::Acknowledged { stored })
@@ -81,10 +82,14 @@ impl RecentWrites {
 
     /// The write that came from `from` as the query `id` is acknowledged: whether the value was stored.
     pub fn ended(&mut self, from: SocketAddr, id: QueryId, stored: bool) {
-        let query = (canonical(from), id);
-        if let Some(write) = self.writes.get(&query).copied() {
-            self.writes.insert(query, Write { stored: Some(stored), ..write });
+        let query = self.query(from, id);
+        if let Some(write) = self.writes.get_mut(&query) {
+            write.stored = Some(stored);
         }
+    }
+
+    fn query(&self, from: SocketAddr, id: QueryId) -> u64 {
+        self.hasher.hash_one((canonical(from), id))
     }
 }
 

@@ -13,7 +13,7 @@ use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
 use crate::protocol::entropy::Entropy;
-use crate::protocol::id::NodeId;
+use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::value::Value;
 
 /// By what part the times of restores and republications are spread.
@@ -258,6 +258,11 @@ impl Records {
         lasts.then_some(Due { key, version })
     }
 
+    /// Whether [`Records::take_changed`] has any.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// The keys whose records time has changed since the last call: a renewal, an expiry. That holds at once; a store is to be
     /// given [`Records::change_of`] each until it has it.
     pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
@@ -280,8 +285,15 @@ impl Records {
 
     // What all of these share.
 
-    /// The record of a value that takes its place at `now`, under a new version. `source`: the remote host in whose quota it counts.
-    pub(super) fn record_of(&mut self, arrival: Arrival, source: Option<SocketAddr>, now: Instant) -> Record {
+    /// The record of a value that takes its place at `now`, under a new version, with the distance of its key from this node.
+    /// `source`: the remote host in whose quota it counts.
+    pub(super) fn record_of(
+        &mut self,
+        arrival: Arrival,
+        distance: Distance,
+        source: Option<SocketAddr>,
+        now: Instant,
+    ) -> Record {
         self.version += 1;
         let Arrival { key, value, class, writer, life, published: (published_at, dated), due_at } = arrival;
         let before = self.holdings.get(&key);
@@ -299,10 +311,7 @@ impl Records {
             key,
             value,
         };
-        match before {
-            Some(before) => Record { stored, distance: before.distance, due_at, put_off: false },
-            None => Record { due_at, ..Record::new(stored, &self.own) },
-        }
+        Record { stored, distance, due_at, put_off: false }
     }
 
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
@@ -311,7 +320,7 @@ impl Records {
             && !self.holdings.is_locked(key)
             && let Some(record) = self.holdings.take(key)
         {
-            self.gone(record);
+            self.gone(*record);
             self.counts.expired += 1;
         }
     }

@@ -159,7 +159,7 @@ impl Records {
             self.expire(now);
         }
         let (evicted, reserved) = self.holdings.reserve(&key, &claim)?;
-        let record = self.record_of(arrival, Some(source), now);
+        let record = self.record_of(arrival, distance, Some(source), now);
         let plan = Plan::new(&key, Edit::Put(Box::new(record)), WriteOutcome::Stored);
         Ok(Plan { evicted, reserved: Some(reserved), ..plan })
     }
