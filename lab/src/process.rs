@@ -16,6 +16,15 @@ use crate::failure::{Exit, Failure};
 
 /// How long a process may take until it names its address.
 const START: Duration = Duration::from_secs(30);
+/// The settings of a node that is measured.
+const STRICT: [&str; 6] = [
+    "source_verification=always",
+    "rate_limit=always",
+    "source_rate=1000000",
+    "source_burst=1000000",
+    "prefix_rate=1000000",
+    "prefix_burst=1000000",
+];
 /// Clock ticks of a second in /proc: 100 on all common platforms of Linux, whatever the kernel's own clock.
 const TICKS: u64 = 100;
 
@@ -52,12 +61,14 @@ impl FirstLine {
 }
 
 impl Process {
-    /// A node that keeps nothing, and logs failures only.
+    /// A node that keeps nothing, and logs failures only. Loopback addresses must prove themselves to it and have rates, as those
+    /// of strangers anywhere, and the rates are so high that none applies.
     pub(crate) async fn node(binary: &Path, codec: Codec) -> Result<Self, Failure> {
-        Self::start(node(binary, codec).arg("--no-http")).await
+        let settings = STRICT.iter().flat_map(|setting| ["--set", setting]);
+        Self::start(node(binary, codec).arg("--no-http").args(settings)).await
     }
 
-    /// The same with a gateway on any free port.
+    /// A node with a gateway on any free port, which takes loopback addresses as they are.
     pub(crate) async fn gateway(binary: &Path) -> Result<Self, Failure> {
         Self::start(node(binary, Codec::default()).args(["--http", "127.0.0.1:0"])).await
     }

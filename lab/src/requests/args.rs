@@ -20,11 +20,10 @@ Examples:
                                         # two builds, in turn, on another wire
   kad-lab requests --at 127.0.0.1:8000  # requests a second of a node that runs already
 
-In each round every binary is started as `kad node --ephemeral --listen 127.0.0.1:0 --json --wire …`, and the echo as \
-`kad-lab echo`. Before the first row a node gets 32 peers into its table, which run in this process. Then the rows follow; \
+In each round every binary is started as `kad node --ephemeral --listen 127.0.0.1:0 --json --wire …`, with addresses to be \
+verified and rates to be limited everywhere, but by limits that are not reached; and the echo as `kad-lab echo`. Before the first row a node gets 32 peers into its table, which run in this process. Then the rows follow; \
 in each the processes are measured one after the other. 64 requests are in flight, from 4 sockets, under the node's own id, \
-so that they enter no table. They name version 2 of the protocol and show no token: from loopback a node accepts a `set` all \
-the same. The echo receives and sends datagrams of the lengths that the first node did. CPU is user and system time of the \
+so that they enter no table. They name version 2 of the protocol and show the token that the node gave. The echo receives and sends datagrams of the lengths that the first node did. CPU is user and system time of the \
 whole process, from /proc (Linux), after a warm-up of a tenth of the requests. Figures are the medians over the rounds.";
 
 #[derive(Debug, Args)]

@@ -57,9 +57,28 @@ impl Load {
         Ok(Self { to, sockets })
     }
 
+    /// The sockets.
+    pub(super) fn sockets(&self) -> &[UdpSocket] {
+        &self.sockets
+    }
+
+    /// The address of the socket that [asks](Load::ask).
+    pub(super) fn addr(&self) -> Result<SocketAddr, Failure> {
+        self.sockets[0].local_addr().map_err(|error| cannot(self.to, &error))
+    }
+
     /// Sends request number `n` until it is answered, and returns the answer.
     pub(super) async fn ask(&self, traffic: &impl Traffic, n: u64) -> Result<Vec<u8>, Failure> {
-        let socket = &self.sockets[0];
+        self.ask_from(&self.sockets[0], traffic, n).await
+    }
+
+    /// The same from this socket.
+    pub(super) async fn ask_from(
+        &self,
+        socket: &UdpSocket,
+        traffic: &impl Traffic,
+        n: u64,
+    ) -> Result<Vec<u8>, Failure> {
         let ask = async {
             let request = traffic.request(n, socket.local_addr()?);
             let mut answer = vec![0; 1 << 16];
@@ -90,7 +109,7 @@ impl Load {
     }
 }
 
-fn cannot(to: SocketAddr, error: &io::Error) -> Failure {
+pub(super) fn cannot(to: SocketAddr, error: &io::Error) -> Failure {
     Failure::new(Exit::System, format!("cannot exchange datagrams with {to}: {error}"))
 }
 

@@ -1,9 +1,10 @@
 //! The kinds of requests that are measured, and what must come back.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, Token};
 use kademlia_dynamic::{Codec, NodeId, Value};
 
 /// Keys that the node holds from the start.
@@ -67,16 +68,18 @@ fn set(key: Arc<str>) -> Request {
 }
 
 /// Writes requests to one node under the node's own id, so that the sender enters no table; and reads the answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     codec: Codec,
     /// The node's id; `None` as long as it is not known.
     node: Option<NodeId>,
+    /// The token that the node gave to each address, if it gives any.
+    tokens: HashMap<SocketAddr, Token>,
 }
 
 impl Client {
     pub(super) fn new(codec: Codec) -> Self {
-        Self { codec, node: None }
+        Self { codec, node: None, tokens: HashMap::new() }
     }
 
     /// The datagram of request number `n` of `row`, sent from `from`.
@@ -92,7 +95,8 @@ impl Client {
     fn write(&self, request: Request, n: u64, from: SocketAddr) -> Vec<u8> {
         let sender = Sender::new(self.node, from);
         let body = Body::Request(request);
-        let message = Message { id: QueryId::from_u64(n), sender, version: Some(PROTOCOL_VERSION), token: None, body };
+        let (version, token) = (Some(PROTOCOL_VERSION), self.tokens.get(&from).copied());
+        let message = Message { id: QueryId::from_u64(n), sender, version, token, body };
         self.codec.encode(&message).expect("a short request fits a datagram")
     }
 
@@ -101,9 +105,11 @@ impl Client {
         matches!(self.codec.decode(datagram), Ok(Message { body: Body::Response(response), .. }) if row.is_answered_by(&response))
     }
 
-    /// The id of the node that answered a ping.
-    pub(super) fn learn(&mut self, pong: &[u8]) {
-        self.node = self.codec.decode(pong).ok().and_then(|message| message.sender.id);
+    /// Notes the id of the node that answered a ping from `to`, and the token that it gave.
+    pub(super) fn learn(&mut self, to: SocketAddr, pong: &[u8]) {
+        let Ok(message) = self.codec.decode(pong) else { return };
+        self.node = message.sender.id;
+        self.tokens.extend(message.token.map(|token| (to, token)));
     }
 
     /// How many peers an answer names.

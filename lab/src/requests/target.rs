@@ -7,7 +7,7 @@ use std::time::Duration;
 use kademlia_dynamic::Codec;
 
 use super::echo;
-use super::load::{Load, Traffic};
+use super::load::{Load, Traffic, cannot};
 use super::peers::FakePeers;
 use super::rows::{Client, HELD, Row};
 use crate::failure::{Exit, Failure};
@@ -63,9 +63,12 @@ impl Target {
     pub(super) async fn at(addr: SocketAddr, codec: Codec) -> Result<Self, Failure> {
         let load = Load::connect(addr).await?;
         let mut client = Client::new(codec);
-        client.learn(&load.ask(&Rows { client, row: Row::Ping }, 0).await?);
-        let peers = fill(&load, client, (codec, addr)).await?;
-        load.run(&Held(client), 0, HELD).await?;
+        for socket in load.sockets() {
+            let pong = load.ask_from(socket, &Rows { client: client.clone(), row: Row::Ping }, 0).await?;
+            client.learn(socket.local_addr().map_err(|error| cannot(addr, &error))?, &pong);
+        }
+        let peers = fill(&load, &client, (codec, addr)).await?;
+        load.run(&Held(client.clone()), 0, HELD).await?;
         Ok(Self { load, process: None, kind: Kind::Node { client, _peers: peers } })
     }
 
@@ -79,14 +82,14 @@ impl Target {
     /// The lengths of each row's datagrams at this node.
     pub(super) async fn lengths(&self) -> Result<Vec<Lengths>, Failure> {
         let client = match &self.kind {
-            Kind::Node { client, .. } => *client,
+            Kind::Node { client, .. } => client,
             Kind::Echo { lengths } => return Ok(lengths.clone()),
         };
         let mut lengths = Vec::new();
         for row in Row::ALL {
-            let rows = Rows { client, row };
+            let rows = Rows { client: client.clone(), row };
             let answer = self.load.ask(&rows, 0).await?.len();
-            let request = rows.request(0, ([127, 0, 0, 1], 10_000).into()).len();
+            let request = rows.request(0, self.load.addr()?).len();
             lengths.push(Lengths { request, answer });
         }
         Ok(lengths)
@@ -95,7 +98,7 @@ impl Target {
     /// Measures row number `at`.
     pub(super) async fn measure(&self, at: usize, requests: u64) -> Result<Sample, Failure> {
         match &self.kind {
-            Kind::Node { client, .. } => self.run(&Rows { client: *client, row: Row::ALL[at] }, requests).await,
+            Kind::Node { client, .. } => self.run(&Rows { client: client.clone(), row: Row::ALL[at] }, requests).await,
             Kind::Echo { lengths } => self.run(&lengths[at], requests).await,
         }
     }
@@ -114,14 +117,14 @@ impl Target {
 }
 
 /// Lets fake peers enter the node's table until it names as many as an answer holds.
-async fn fill(load: &Load, client: Client, (codec, addr): (Codec, SocketAddr)) -> Result<FakePeers, Failure> {
+async fn fill(load: &Load, client: &Client, (codec, addr): (Codec, SocketAddr)) -> Result<FakePeers, Failure> {
     let failed = |error| Failure::new(Exit::System, format!("cannot start peers for {addr}: {error}"));
     let peers = FakePeers::start(codec, addr).await.map_err(failed)?;
     let mut named = 0;
     for n in 0..INTRODUCTIONS {
         peers.introduce(addr).await.map_err(failed)?;
         tokio::time::sleep(PAUSE).await;
-        named = client.peers_in(&load.ask(&Rows { client, row: Row::FindNode }, n as u64).await?);
+        named = client.peers_in(&load.ask(&Rows { client: client.clone(), row: Row::FindNode }, n as u64).await?);
         if named >= TABLE {
             return Ok(peers);
         }
