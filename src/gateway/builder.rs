@@ -26,7 +26,8 @@ impl Builder {
         Self { token: Some(token), ..self }
     }
 
-    /// Whether reads need the token as well. Defaults to `false`, which is for loopback addresses only.
+    /// Whether reads need the token as well. Defaults to `false`, which is for loopback addresses without
+    /// a proxy in front only.
     #[must_use]
     pub fn protect_reads(mut self, protect: bool) -> Self {
         self.settings.protect_reads = protect;

@@ -14,7 +14,9 @@ use super::process::{Node, Running, code, kad, stderr};
 fn request(url: &str, line: &str, headers: &str) -> (u16, String) {
     let host = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(host).unwrap();
-    write!(stream, "{line} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n").unwrap();
+    // As a whole: a server that refuses the first part of it may close the connection before the next.
+    let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
@@ -105,6 +107,9 @@ fn an_address_that_others_reach_takes_a_token_of_the_operator_for_everything() {
     assert_eq!(request(&url, "GET /v1/node", "").0, 401);
     assert_eq!(request(&url, "GET /healthz", "").0, 200);
     assert_eq!(request(&url, "GET /v1/node", "Authorization: Bearer the-token-of-the-operator\r\n").0, 200);
+    // A proxy in front makes each of its clients a local one.
+    let named = Node::start("json", &["--http", "127.0.0.1:0", "--http-host", "dht.example.org"]);
+    assert_eq!(request(text(&named.started["http"]), "GET /v1/node", "").0, 401);
     let missing = kad(&[&node[..], &["--http-token-file", "/nowhere/token"]].concat()).output().unwrap();
     assert_eq!(code(&missing), 66);
 }

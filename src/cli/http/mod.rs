@@ -72,6 +72,13 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
 fn read_token(path: &Path) -> Result<Token, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", path.display())))?;
+    #[cfg(unix)]
+    if std::fs::metadata(path).is_ok_and(|file| std::os::unix::fs::MetadataExt::mode(&file) & 0o004 != 0) {
+        tracing::warn!(
+            "each user of this machine can read the token in {path}: chmod o-r {path}",
+            path = path.display()
+        );
+    }
     Token::read(&text).map_err(|why| Failure::new(Exit::CONFIGURATION, format!("in {}: {why}", path.display())))
 }
 
@@ -102,10 +109,11 @@ impl Http {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, Failure> {
         let Listening { listener, addr, token } = listening;
-        let loopback = addr.ip().to_canonical().is_loopback();
+        // A host is named where a proxy is in front, which makes each of its clients a local one.
+        let local = addr.ip().to_canonical().is_loopback() && settings.hosts.is_empty();
         let mut builder = Gateway::builder(node.clone())
-            .protect_reads(!loopback)
-            .secure_cookie(!loopback)
+            .protect_reads(!local)
+            .secure_cookie(!local)
             .cookie(format!("kad_session_{}", addr.port()));
         if !addr.ip().is_unspecified() {
             builder = builder.host(SocketAddr::new(addr.ip(), 0).to_string().trim_end_matches(":0"));

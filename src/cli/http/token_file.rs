@@ -1,8 +1,9 @@
 //! Where a node leaves its token for `kad` itself: in its folder, or below the runtime directory of the user. Beside it stands the
-//! address that the token is for, so that it goes to no other.
+//! address that the token is for, so that it goes to no other. The file of the address is locked while the node runs: a node that
+//! was killed leaves both files behind, and another user's program may listen at its port since then.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,12 @@ pub(in crate::cli) const ADDRESS_FILE: &str = "http-address";
 
 /// The token and the address of a running node. They are removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct TokenFile {
+pub(in crate::cli) struct TokenFile {
     folder: PathBuf,
     /// Whether the folder is there for these files alone.
     own: bool,
+    /// The file of the address, locked.
+    running: Option<File>,
 }
 
 impl TokenFile {
@@ -27,14 +30,14 @@ impl TokenFile {
     ///
     /// # Errors
     /// Where they cannot be written, or others could read them.
-    pub(super) fn write(folder: Option<&Path>, addr: SocketAddr, url: &str, token: &Token) -> io::Result<Self> {
+    pub(in crate::cli) fn write(folder: Option<&Path>, addr: SocketAddr, url: &str, token: &Token) -> io::Result<Self> {
         let (folder, own) = match folder {
             Some(folder) => (folder.to_owned(), false),
             None => (runtime_folder(addr, |name| std::env::var_os(name))?, true),
         };
-        let written = Self { folder, own };
+        let mut written = Self { folder, own, running: None };
         replace(&written.folder, TOKEN_FILE, token.reveal())?;
-        replace(&written.folder, ADDRESS_FILE, url)?;
+        written.running = Some(replace(&written.folder, ADDRESS_FILE, url)?);
         Ok(written)
     }
 }
@@ -51,13 +54,19 @@ impl Left {
     /// What lies in `folder`.
     ///
     /// # Errors
-    /// No node leaves anything there now, or it cannot be read.
+    /// No running node leaves anything there, or it cannot be read.
     pub(in crate::cli) fn in_folder(folder: &Path) -> io::Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
-            let text = fs::read_to_string(&path);
+            let text = File::open(&path).and_then(|file| {
+                if name == ADDRESS_FILE {
+                    check_running(&file)?;
+                }
+                io::read_to_string(file)
+            });
             text.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         };
+        // First the address, of a node that runs: its token lies there already.
         let url = read(ADDRESS_FILE)?.trim().to_owned();
         let token = Token::read(&read(TOKEN_FILE)?).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         Ok(Self { token, url })
@@ -85,12 +94,28 @@ impl Drop for TokenFile {
     }
 }
 
-/// Puts `text` into the file `name`, which no other user can read at any moment.
-fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+/// Puts `text` into the file `name`, which no other user can read at any moment, and which is locked from the start.
+fn replace(folder: &Path, name: &str, text: &str) -> io::Result<File> {
     // A temporary file has the mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{text}")?;
-    file.persist(folder.join(name))?;
+    // Elsewhere a locked file could not be read.
+    if cfg!(unix) {
+        match file.as_file().try_lock() {
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            // No other process knows the file yet; and some file systems have no locks.
+            _ => {}
+        }
+    }
+    Ok(file.persist(folder.join(name))?)
+}
+
+/// Whether the node that has left `file` runs. On a file system without locks each counts as running.
+fn check_running(file: &File) -> io::Result<()> {
+    if cfg!(unix) && file.try_lock_shared().is_ok() {
+        let text = "the node that has left this file has ended without removing it";
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
     Ok(())
 }
 
@@ -168,11 +193,28 @@ mod tests {
         let (token, addr) = (Token::random(), "127.0.0.1:8420".parse().unwrap());
         fs::write(dir.path().join(TOKEN_FILE), "of the last run").unwrap();
         let written = TokenFile::write(Some(dir.path()), addr, "http://127.0.0.1:8420/", &token).unwrap();
+        let left = Left::in_folder(dir.path()).unwrap();
+        assert!(left.token.reveal() == token.reveal() && left.url == "http://127.0.0.1:8420/");
         let file = dir.path().join(TOKEN_FILE);
         assert_eq!((fs::read_to_string(&file).unwrap().trim(), mode(&file)), (token.reveal(), 0o600));
         assert_eq!(fs::read_to_string(dir.path().join(ADDRESS_FILE)).unwrap(), "http://127.0.0.1:8420/\n");
         drop(written);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_node_has_left_is_used_for_nothing_and_replaced_by_the_next_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new, addr) = (Token::random(), Token::random(), "127.0.0.1:8420".parse().unwrap());
+        fs::write(dir.path().join(TOKEN_FILE), old.reveal()).unwrap();
+        fs::write(dir.path().join(ADDRESS_FILE), "http://127.0.0.1:8420/").unwrap();
+        for _ in 0..2 {
+            let error = Left::in_folder(dir.path()).unwrap_err();
+            assert!(error.kind() == io::ErrorKind::NotFound && error.to_string().contains("has ended"), "{error}");
+        }
+        let _written = TokenFile::write(Some(dir.path()), addr, "http://127.0.0.1:8421/", &new).unwrap();
+        let left = Left::in_folder(dir.path()).unwrap();
+        assert_eq!((left.token.reveal(), &*left.url), (new.reveal(), "http://127.0.0.1:8421/"));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Target {
                 let url = parse(&format!("http://{DEFAULT_HTTP}"), "the default")?;
                 let mut target = Self::with_left(url, known(), None)?;
                 if named.is_some() && target.token.is_none() {
-                    let text = format!("{TOKEN} is sent only to a node that is named: --node {}", target.url);
+                    let text =
+                        format!("the token that you gave is sent only to a node that is named: --node {}", target.url);
                     target.withheld = Some(text);
                 }
                 Ok(target)
@@ -123,6 +124,7 @@ fn left_in(folder: &Path) -> Result<Left, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::http::token_file::TokenFile;
     use clap::Parser;
 
     #[derive(Debug, Parser)]
@@ -165,8 +167,8 @@ mod tests {
     #[test]
     fn a_folder_names_its_node_and_its_token_is_for_that_one_whatever_else_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("http-token"), format!("{A}\n")).unwrap();
-        std::fs::write(dir.path().join("http-address"), "http://127.0.0.1:4711/\n").unwrap();
+        let (addr, token) = ("127.0.0.1:4711".parse().unwrap(), Token::read(A).unwrap());
+        let _running = TokenFile::write(Some(dir.path()), addr, "http://127.0.0.1:4711/", &token).unwrap();
         let folder = dir.path().to_str().unwrap();
         let own = ("http://127.0.0.1:4711/".to_owned(), Some(A));
         assert_eq!(sent(&target(&["--data-dir", folder], &[], Vec::new()).unwrap()), own);
