@@ -26,13 +26,13 @@ pub(super) fn concerns(snapshot: &Snapshot) -> Vec<String> {
     });
     when(store.republications.overdue > 0, &|| {
         let overdue = store.republications.overdue;
-        format!("{overdue} publications are overdue: copies of them may end (max_waiting_lookups).")
+        format!("Overdue publications: {overdue}. Copies of them may end (max_waiting_lookups).")
     });
     when(store.restores.overdue > 0, &|| {
-        format!("{} copies held for others are overdue to be restored.", store.restores.overdue)
+        format!("Overdue restores of copies held for others: {}.", store.restores.overdue)
     });
     when(pins.below_min > 0, &|| {
-        format!("{} pinned keys had fewer replicas than their minimum when they were counted last.", pins.below_min)
+        format!("Pinned keys with fewer replicas than their minimum, as counted last: {}.", pins.below_min)
     });
     when(!restarts.lately.is_empty(), &|| {
         format!("Restarted lately after a panic: {}. Please report it.", restarts.lately.join(", "))

@@ -110,7 +110,7 @@ async fn an_origin_that_was_permitted_may_ask_with_the_token_and_without_cookies
 async fn session(served: &Served) -> String {
     let code = served.gateway.one_time_code();
     let answer = served.anonymous("GET", &format!("/?code={}", code.reveal())).send().await;
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{answer:?}");
+    assert_eq!((answer.status, answer.header("location")), (303, Some("./")), "{answer:?}");
     let cookie = answer.header("set-cookie").unwrap();
     for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="] {
         assert!(cookie.contains(attribute), "{cookie}");
@@ -131,6 +131,8 @@ async fn a_one_time_code_becomes_a_cookie_that_permits_what_the_token_does_once(
     let open = || served.anonymous("GET", &format!("/?code={code}")).send();
     assert!(open().await.header("set-cookie").is_some());
     assert_eq!(open().await.header("set-cookie"), None, "a code is good once");
+    let two = served.anonymous("GET", "/?code=a&code=b").send().await;
+    assert_eq!(two.problem(), problem(400, "invalid_parameter"));
 }
 
 #[actix_web::test]

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::peers;
 use super::problem::Answer;
+use super::query::query;
 use super::sessions::SESSION_TIME;
 use super::state::State;
 
@@ -50,9 +51,12 @@ struct PageQuery {
 }
 
 /// Lets a browser in that has a one-time code, and shows the page: with the figures of the node where they may be read.
-async fn show(state: Data<State>, request: HttpRequest, query: web::Query<PageQuery>) -> HttpResponse {
-    if let Some(code) = &query.code {
-        return let_in(&state, &request, code);
+async fn show(state: Data<State>, request: HttpRequest) -> Answer {
+    let PageQuery { code } = query(&request)?;
+    // What the page asks for lies beside it, wherever the gateway is mounted and whatever a proxy calls that.
+    let last = request.path().rsplit('/').next().unwrap_or_default();
+    if let Some(code) = code {
+        return Ok(let_in(&state, &code, format!("./{last}")));
     }
     let cookie = request.cookie(&state.settings.cookie);
     let signed_in = cookie.is_some_and(|cookie| state.sessions.has(cookie.value(), Instant::now()));
@@ -60,22 +64,18 @@ async fn show(state: Data<State>, request: HttpRequest, query: web::Query<PageQu
         true => tokio::time::timeout(PATIENCE, peers::describe(&state)).await.ok().and_then(Result::ok),
         false => None,
     };
-    // What the page asks for lies beside it, wherever the gateway is mounted and whatever a proxy calls that.
-    let base = match request.path().rsplit('/').next() {
-        None | Some("") => String::new(),
-        Some(last) => format!("{last}/"),
-    };
+    let base = if last.is_empty() { String::new() } else { format!("{last}/") };
     let node = node.and_then(|node| serde_json::to_value(node).ok()).unwrap_or_default();
     let page = layout::page(&base, signed_in, state.settings.protect_reads, &node).into_string();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_SECURITY_POLICY, PAGE_CSP));
-    response.content_type("text/html; charset=utf-8").body(page)
+    Ok(response.content_type("text/html; charset=utf-8").body(page))
 }
 
-/// The same page without the code, which is good once. Where it was used before, the session that it began may last.
-fn let_in(state: &State, request: &HttpRequest, code: &str) -> HttpResponse {
+/// `page` is the same page without the code, which is good once. Where it was used before, the session that it began may last.
+fn let_in(state: &State, code: &str, page: String) -> HttpResponse {
     let mut response = HttpResponse::SeeOther();
-    response.insert_header((header::LOCATION, request.path().to_owned()));
+    response.insert_header((header::LOCATION, page));
     if let Some(session) = state.sessions.begin(code, Instant::now()) {
         let cookie = Cookie::build(&state.settings.cookie, session.reveal())
             .path("/")

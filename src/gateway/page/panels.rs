@@ -100,8 +100,8 @@ fn replicas(node: &Json) -> Markup {
         div {
             h3 { "Replicas of pinned keys" }
             p {
-                (figure(node, "pins/pinned", Format::Count)) " pinned keys, " (figure(node, "pins/below_min", Format::Count))
-                " of them below their minimum" span #not-audited hidden[at(node, "pins/pinned").as_u64().unwrap_or_default() == 0] { "; none was audited yet" } "."
+                "Pinned keys: " (figure(node, "pins/pinned", Format::Count)) ", of them below their minimum: "
+                (figure(node, "pins/below_min", Format::Count)) span #not-audited hidden[at(node, "pins/pinned").as_u64().unwrap_or_default() == 0] { "; none was audited yet" } "."
             }
             table #replicas aria-label="Replicas of pinned keys" hidden {
                 thead { tr { th.n scope="col" { "Replicas" } th.n scope="col" { "Keys" } th scope="col" { "Share" } } }
@@ -157,7 +157,7 @@ pub(super) fn id_space() -> Markup {
             }
             div {
                 h3 { "Buckets" }
-                p.note #buckets-note { "A bucket has the peers whose ids begin with its bits." }
+                p.note #buckets-note { "A bucket has the peers whose ids begin with its bits; * is any id." }
                 div #buckets {}
                 template #bucket { (bucket()) }
             }
