@@ -274,11 +274,11 @@ pub(super) fn traffic(node: &Json) -> Markup {
         div.columns {
             div.scroll tabindex="0" role="region" aria-label="Messages" {
                 table {
-                    caption { "Messages since the start, and a second" }
+                    caption { "Messages since the start" }
                     thead {
                         tr {
                             th scope="col" { "Message" } th.n scope="col" { "In" } th.n scope="col" { "Bytes in" } th.n scope="col" { "Out" }
-                            th.n scope="col" { "Bytes out" } th.n scope="col" { "Both, a second" }
+                            th.n scope="col" { "Bytes out" } th.n scope="col" { "Both, per second" }
                         }
                     }
                     tbody {

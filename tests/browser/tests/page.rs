@@ -242,7 +242,8 @@ async fn the_page_fits_a_phone_and_each_field_has_a_label() {
 #[actix_web::test]
 async fn pictures() {
     let Ok(folder) = std::env::var("KAD_SCREENSHOTS") else { return };
-    let network = Network::start(NODES).await;
+    let config = Config::builder().audit_interval(Duration::from_secs(2)).build().unwrap();
+    let network = Network::of(NODES, config, |builder| builder).await;
     for (number, key) in ["greeting", "app/config", "app/peers/eu", "logo.png"].iter().enumerate() {
         network.nodes[number + 3].set(key, format!("value {number}")).await.unwrap();
     }
@@ -256,6 +257,7 @@ async fn pictures() {
             for dark in [false, true] {
                 browser.look(width, height, dark).await;
                 open(browser, &network).await;
+                browser.until("document.querySelector('#replicas tbody')?.innerText.trim() === '19\\t2'").await;
                 browser.type_into("#lookup-target", "greeting\n").await;
                 browser.until("document.querySelectorAll('#lookup tbody tr.answering').length === 19").await;
                 enter(browser, "greeting", "").await;
