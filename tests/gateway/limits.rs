@@ -117,10 +117,14 @@ async fn a_client_that_does_not_read_its_answer_is_ended_and_gives_its_place_to_
         clients.push(client);
     }
     assert_eq!(served.get("/healthz").await.status, 200);
-    // What was on its way came, and the rest never does.
-    let mut read = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, clients[0].read_to_end(&mut read)).await.expect("it is ended");
-    assert!(end.is_err() && read.len() < 1_000_000, "{end:?} after {} bytes", read.len());
+    // One of them made the room: what was on its way to it came, and the rest never does. The other may have been in time.
+    let mut ended = Vec::new();
+    for mut client in clients {
+        let mut read = Vec::new();
+        let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut read)).await.expect("it is ended");
+        ended.push((end.is_err(), read.len()));
+    }
+    assert!(ended.iter().any(|(broken, read)| *broken && *read < 1_000_000), "{ended:?}");
 }
 
 #[actix_web::test]
