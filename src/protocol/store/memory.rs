@@ -21,7 +21,10 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
-        Ok(self.records.values().map(|record| (**record).clone()).collect())
+        let mut records: Vec<StoredRecord> = self.records.values().map(|record| (**record).clone()).collect();
+        // One seed gives one run: what is drawn for each record is drawn in one order.
+        records.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        Ok(records)
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {
