@@ -89,8 +89,6 @@ fn fill_leaf<D: Dialect>(wire: &mut Wire, name: &[u8], leaf: Leaf<'_>) -> Option
         b"has_key" => wire.has_key.fill(filled(D::flag, leaf)),
         b"stored" => wire.stored.fill(filled(D::flag, leaf)),
         b"target_id" => wire.target_id.fill(filled(D::node_id, leaf)),
-        // Padding says nothing.
-        b"z" => false,
         _ => return None,
     })
 }
