@@ -118,7 +118,7 @@ pub use actors::{
     events::{Event, EventKind, EventStream},
     node::{Node, NodeBuilder},
     outcome::{Error, FoundValue, GetOutcome, GetResult, Health, SetOutcome, StopReason},
-    requests::{GetOptions, SetOptions},
+    requests::GetOptions,
     snapshot::Snapshot,
 };
 

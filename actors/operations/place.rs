@@ -37,10 +37,6 @@ pub(crate) struct Place {
     /// The peers of which an answer to a query of the comparison may still come.
     compared: Vec<NodeId>,
     superseded: bool,
-    /// The number of holders at which the caller is answered, though the rest is still to be placed. `None`: at the end.
-    enough: Option<usize>,
-    /// Whether the caller was.
-    answered: bool,
 }
 
 /// How far a placement is.
@@ -82,27 +78,6 @@ impl Place {
             next: Some(Step::after(begun, Self::begin)),
             compared: Vec::new(),
             superseded: false,
-            enough: None,
-            answered: false,
-        }
-    }
-
-    /// The same, but its caller is answered as soon as `enough` peers hold the value. The rest is placed all the same.
-    pub(crate) fn answering_at(self, enough: Option<usize>) -> Self {
-        Self { enough, ..self }
-    }
-
-    /// Answers the caller, if enough peers hold the value.
-    fn answer_early(&mut self) {
-        let (Some(enough), Some(placing), Stage::Send(sending)) = (self.enough, &mut self.placing, &self.stage) else {
-            return;
-        };
-        if sending.placement.outcome().stored >= enough
-            && let Some(answer) = placing.answer.take()
-        {
-            self.answered = true;
-            // The caller may have gone.
-            let _ = answer.send(Ok(sending.outcome(self.superseded)));
         }
     }
 
@@ -222,10 +197,7 @@ impl Operation for Place {
                 Response::Value { value, ttl, age } => comparison.handle_value(&from.id, value, ttl, age, now),
                 _ => comparison.handle_failure(&from.id),
             },
-            Stage::Send(sending) => {
-                sending.answer(&from.id, answer, &self.shared, now);
-                self.answer_early();
-            }
+            Stage::Send(sending) => sending.answer(&from.id, answer, &self.shared, now),
             Stage::Wait | Stage::Over => {}
         }
     }
@@ -252,21 +224,21 @@ impl Operation for Place {
 
     fn finish(self, end: End) {
         let Some(Placing { key, version, answer }) = self.placing else { return };
-        let (placed, published, outcome) = match &self.stage {
-            Stage::Send(sending) => {
-                (sending.placement.outcome(), !sending.is_restore(), sending.outcome(self.superseded))
-            }
-            _ => (Placed::default(), false, SetOutcome { superseded: self.superseded, ..SetOutcome::default() }),
+        let (placed, expires_in, published) = match self.stage {
+            Stage::Send(sending) => (sending.placement.outcome(), sending.shortest, !sending.is_restore()),
+            _ => (Placed::default(), None, false),
         };
         let stored = placed.stored + placed.held_already;
         // Where it broke, or most targets were not even queried, it is tried again soon.
         let reached = end == End::Complete && stored > placed.unsent;
         self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
-            _ if end == End::Broken || self.answered => {}
+            _ if end == End::Broken => {}
             Some(answer) => {
+                let Placed { asked, refused, .. } = placed;
+                let (silent, superseded) = (asked - stored - refused, self.superseded);
                 // The caller may have gone.
-                let _ = answer.send(Ok(outcome));
+                let _ = answer.send(Ok(SetOutcome { asked, stored, refused, silent, expires_in, superseded }));
             }
             None if published => {
                 let event = || Event::Republished { key: key.to_string(), stored };
@@ -294,17 +266,8 @@ impl Sending {
         // Where no peer answered the lookup, all of the table are worth the try.
         let mixed = config.lookup.mixed_placement && found.legacy || found.closest.is_empty();
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
-        let placement = Placement::new(mode, &targets, config, now).at_once(copy.value.len());
+        let placement = Placement::new(mode, &targets, config, now);
         Some(Self { copy, placement, shortest: None })
-    }
-
-    /// What the caller is told now.
-    fn outcome(&self, superseded: bool) -> SetOutcome {
-        let Placed { asked, refused, stored, held_already, .. } = self.placement.outcome();
-        let (stored, pending) =
-            (stored + held_already, self.placement.fates().filter(|(_, fate)| fate.is_none()).count());
-        let silent = asked - stored - refused;
-        SetOutcome { asked: asked + pending, stored, refused, silent, pending, expires_in: self.shortest, superseded }
     }
 
     fn is_restore(&self) -> bool {

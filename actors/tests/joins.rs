@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::codec::Codec;
@@ -172,7 +173,7 @@ fn a_ping_resolves_once_and_says_why_there_is_no_answer() {
 }
 
 fn set(name: &str) -> Set {
-    Set::new(key(name), "v")
+    Set { key: key(name), value: Arc::new("v".into()) }
 }
 
 /// The text of what must be [`Error::NotJoined`].
