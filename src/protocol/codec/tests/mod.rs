@@ -1,7 +1,6 @@
 //! The names of the codecs. Their laws are in `round_trip.rs`, those of their quick paths in `libraries.rs`.
 
 mod libraries;
-mod padding;
 mod round_trip;
 
 use super::*;
