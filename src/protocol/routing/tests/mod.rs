@@ -1,6 +1,7 @@
 //! The table's rules, one story each.
 
 mod flood;
+mod histories;
 mod model;
 mod moves;
 mod silences;

@@ -1,72 +1,74 @@
-//! A naive model of the table: one list of all known peers and a log of all events, both searched from end to end. Ten thousand
-//! random histories compare the two after each step.
+//! A naive model of the table: one list of all known peers and a log of all events, both searched from end to end, and the
+//! comparison of the two.
 
 use crate::protocol::routing::claims::{CLAIM_INTERVAL, GONE_FOR, MAX_CLAIMANTS, MISSED_FOR, MISSED_QUERIES};
 use crate::protocol::routing::outcome::TableRefusal;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::*;
 use crate::protocol::config::AppliesTo;
-use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::peer::Subnet;
 
 #[derive(Clone)]
-struct Known {
-    peer: Peer,
-    version: Option<u32>,
+pub(super) struct Known {
+    pub(super) peer: Peer,
+    pub(super) version: Option<u32>,
     /// The times of its failures in a row that count.
-    failed: Vec<Instant>,
-    live: bool,
-    claims: Claims,
+    pub(super) failed: Vec<Instant>,
+    pub(super) live: bool,
+    pub(super) claims: Claims,
 }
 
 /// Uses of an id from other addresses than the one where it is known.
 #[derive(Clone, Default)]
-struct Claims {
-    by: Vec<SocketAddr>,
+pub(super) struct Claims {
+    pub(super) by: Vec<SocketAddr>,
     /// The beginning of a check, and the times of its missed queries.
-    check: Option<(Instant, Vec<Instant>)>,
-    last_asked: Option<Instant>,
-    gone: Option<Instant>,
+    pub(super) check: Option<(Instant, Vec<Instant>)>,
+    pub(super) last_asked: Option<Instant>,
+    pub(super) gone: Option<Instant>,
 }
 
 /// A peer that fell silent: the time at which it left, and whether its id moved to another address.
 #[derive(Clone)]
-struct Away {
-    peer: Peer,
-    since: Instant,
-    displaced: bool,
+pub(super) struct Away {
+    pub(super) peer: Peer,
+    pub(super) since: Instant,
+    pub(super) displaced: bool,
 }
 
-enum Event {
+pub(super) enum Event {
     Answer,
     Silence,
 }
 
-struct Model {
-    own: NodeId,
-    config: Config,
+/// A peer of the table, as it is reported.
+pub(super) type Peered = (NodeId, SocketAddr);
+
+pub(super) struct Model {
+    pub(super) own: NodeId,
+    pub(super) config: Config,
     /// The number of splits of the bucket around `own`.
-    splits: usize,
+    pub(super) splits: usize,
     /// The known peers, in the order of their last answers.
-    known: Vec<Known>,
-    log: Vec<(Instant, AddressScope, Event)>,
+    pub(super) known: Vec<Known>,
+    pub(super) log: Vec<(Instant, AddressScope, Event)>,
     /// The number of silences before each answer.
-    losses: Vec<u32>,
-    away: Vec<Away>,
+    pub(super) losses: Vec<u32>,
+    pub(super) away: Vec<Away>,
 }
 
 impl Model {
-    fn bucket(&self, id: &NodeId) -> usize {
+    pub(super) fn bucket(&self, id: &NodeId) -> usize {
         (self.own.common_prefix(id) as usize).min(self.splits)
     }
 
-    fn members(&self, bucket: usize, live: bool) -> Vec<&Known> {
+    pub(super) fn members(&self, bucket: usize, live: bool) -> Vec<&Known> {
         self.known.iter().filter(|known| known.live == live && self.bucket(&known.peer.id) == bucket).collect()
     }
 
-    fn subnet(&self, peer: &Peer) -> Option<Subnet> {
+    pub(super) fn subnet(&self, peer: &Peer) -> Option<Subnet> {
         let covered = match self.config.table.diversity {
             AppliesTo::Always => true,
             AppliesTo::Off => false,
@@ -75,7 +77,7 @@ impl Model {
         covered.then(|| Subnet::of(&peer.addr.ip()))
     }
 
-    fn refusal(&self, peer: &Peer) -> Option<TableRefusal> {
+    pub(super) fn refusal(&self, peer: &Peer) -> Option<TableRefusal> {
         let subnet = self.subnet(peer)?;
         let bucket = self.bucket(&peer.id);
         let kin: Vec<_> =
@@ -88,12 +90,12 @@ impl Model {
         (kin.len() >= self.config.table.max_per_subnet_table).then_some(TableRefusal::SubnetInTable(subnet))
     }
 
-    fn forget(&mut self, peer: &Peer) -> Known {
+    pub(super) fn forget(&mut self, peer: &Peer) -> Known {
         let at = self.known.iter().position(|known| known.peer == *peer).unwrap();
         self.known.remove(at)
     }
 
-    fn evict(&mut self, peer: &Peer) {
+    pub(super) fn evict(&mut self, peer: &Peer) {
         self.forget(peer);
         let waiting = self.members(self.bucket(&peer.id), false);
         let fit = |known: &&&Known| known.failed.is_empty() && self.refusal(&known.peer).is_none();
@@ -104,7 +106,7 @@ impl Model {
     }
 
     /// The id of `known[at]` was used from `addr`.
-    fn claimed(&mut self, at: usize, addr: SocketAddr, proved: bool, now: Instant) {
+    pub(super) fn claimed(&mut self, at: usize, addr: SocketAddr, proved: bool, now: Instant) {
         let claims = &mut self.known[at].claims;
         if proved {
             claims.by.retain(|other| *other != addr);
@@ -118,34 +120,34 @@ impl Model {
         }
     }
 
-    fn may_move(&self, known: &Known, now: Instant) -> bool {
+    pub(super) fn may_move(&self, known: &Known, now: Instant) -> bool {
         known.claims.gone.is_some_and(|gone| now < gone + GONE_FOR)
     }
 
-    fn is_displaced(&self, peer: &Peer, now: Instant) -> bool {
+    pub(super) fn is_displaced(&self, peer: &Peer, now: Instant) -> bool {
         let mut away = self.away.iter().filter(|away| away.displaced && now < away.since + DISPLACED_FOR);
         away.any(|away| away.peer == *peer)
     }
 
-    fn displaced(&mut self, peer: Peer, since: Instant, now: Instant) {
+    pub(super) fn displaced(&mut self, peer: Peer, since: Instant, now: Instant) {
         self.away.retain(|away| !away.displaced || now < away.since + DISPLACED_FOR);
         if !self.away.iter().any(|away| away.displaced && away.peer.id == peer.id) {
             self.away.push(Away { peer, since, displaced: true });
         }
     }
 
-    fn asked(&mut self, peer: Peer, now: Instant) {
+    pub(super) fn asked(&mut self, peer: Peer, now: Instant) {
         let known = self.known.iter().position(|known| known.peer.id == peer.id && known.peer.addr != peer.addr);
         if let Some(at) = known.filter(|at| !self.is_displaced(&peer, now) && !self.may_move(&self.known[*at], now)) {
             self.claimed(at, peer.addr, false, now);
         }
     }
 
-    fn threshold(&self) -> usize {
+    pub(super) fn threshold(&self) -> usize {
         self.config.table.max_failures.min(FAILURES_BEFORE_REPLACEMENT) as usize
     }
 
-    fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
+    pub(super) fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         if peer.id == self.own {
             return Insertion::Refused(TableRefusal::Own);
         }
@@ -154,7 +156,7 @@ impl Model {
         insertion
     }
 
-    fn insert(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
+    pub(super) fn insert(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
         self.log.push((now, AddressScope::of(&peer.addr.ip()), Event::Answer));
         let restarted = self.known.iter().find(|known| known.peer.addr == peer.addr && known.peer.id != peer.id);
         if let Some(known) = restarted {
@@ -212,7 +214,7 @@ impl Model {
         self.take_in(fresh)
     }
 
-    fn take_in(&mut self, fresh: Known) -> Insertion {
+    pub(super) fn take_in(&mut self, fresh: Known) -> Insertion {
         let peer = fresh.peer;
         while self.members(self.bucket(&peer.id), true).len() >= self.config.lookup.k
             && self.bucket(&peer.id) == self.splits
@@ -241,7 +243,7 @@ impl Model {
     }
 
     /// Whether a peer of `scope`, silent since `since` and now again, is to blame.
-    fn blames(&self, scope: AddressScope, since: Instant, now: Instant) -> bool {
+    pub(super) fn blames(&self, scope: AddressScope, since: Instant, now: Instant) -> bool {
         let answers: Vec<Instant> = (self.log.iter())
             .filter(|(_, of, event)| *of >= scope && matches!(event, Event::Answer))
             .map(|(at, ..)| *at)
@@ -263,13 +265,13 @@ impl Model {
             && outage_ends.max().is_some_and(|end| now >= end + self.config.lookup.query_timeout)
     }
 
-    fn patience(&self) -> usize {
+    pub(super) fn patience(&self) -> usize {
         let mut losses = LossRate::default();
         self.losses.iter().for_each(|silences| losses.answered(*silences));
         losses.patience() as usize
     }
 
-    fn silent(&mut self, peer: &Peer, now: Instant) {
+    pub(super) fn silent(&mut self, peer: &Peer, now: Instant) {
         let timeout = self.config.lookup.query_timeout;
         let Some(at) = self.known.iter().position(|known| known.peer == *peer) else { return };
         let scope = AddressScope::of(&peer.addr.ip());
@@ -309,7 +311,7 @@ impl Model {
         self.away.push(Away { peer: *peer, since: now, displaced: false });
     }
 
-    fn replaced(&mut self, peer: &Peer) {
+    pub(super) fn replaced(&mut self, peer: &Peer) {
         let Some(known) = self.known.iter().find(|known| known.peer == *peer) else { return };
         if known.live {
             self.evict(peer);
@@ -318,11 +320,11 @@ impl Model {
         }
     }
 
-    fn entries(&self) -> BTreeSet<Peered> {
+    pub(super) fn entries(&self) -> BTreeSet<Peered> {
         self.known.iter().filter(|known| known.live).map(|known| (known.peer.id, known.peer.addr)).collect()
     }
 
-    fn nearest(&self, target: &NodeId, count: usize, asker: Option<&SocketAddr>) -> Vec<Peer> {
+    pub(super) fn nearest(&self, target: &NodeId, count: usize, asker: Option<&SocketAddr>) -> Vec<Peer> {
         let counts = |known: &&Known| {
             known.live
                 && asker.is_none_or(|asker| {
@@ -380,7 +382,7 @@ pub(super) fn check_invariants(table: &RoutingTable) {
     assert_eq!(*table.diversity.counts(), subnets);
 }
 
-fn compare(table: &RoutingTable, model: &Model) {
+pub(super) fn compare(table: &RoutingTable, model: &Model) {
     check_invariants(table);
     assert_eq!(table.buckets.len(), model.splits + 1);
     for (at, bucket) in table.buckets.iter().enumerate() {
@@ -395,177 +397,4 @@ fn compare(table: &RoutingTable, model: &Model) {
     }
     assert_eq!(table.outcome, Outcome::default(), "all changes are reported");
     assert!(table.diversity.counts().values().all(|count| *count <= model.config.table.max_per_subnet_table));
-}
-
-/// The peers that the table has reported as entered and not as left.
-#[derive(Default)]
-struct Reported(BTreeSet<Peered>);
-
-type Peered = (NodeId, SocketAddr);
-
-impl Reported {
-    /// Applies an event's changes: no peer enters twice, and none leaves that is not there. Returns how many left, and how many
-    /// entered for others.
-    fn take(&mut self, outcome: &Outcome) -> (u32, u32) {
-        let (mut left, mut entered) = (0, 0);
-        for change in &outcome.changes {
-            match change {
-                Change::Entered(peer) => {
-                    assert!(self.0.insert((peer.id, peer.addr)), "{peer} came in twice");
-                    entered += 1;
-                }
-                Change::Left(peer) => {
-                    assert!(self.0.remove(&(peer.id, peer.addr)), "{peer} was not there");
-                    left += 1;
-                }
-            }
-        }
-        assert!(outcome.ping.len() <= MAX_CLAIMANTS + 2);
-        (left, entered)
-    }
-}
-
-/// The number of each outcome, so that the histories cannot become vacuous unnoticed.
-#[derive(Debug, Default)]
-struct Met {
-    added: u32,
-    refreshed: u32,
-    moved: u32,
-    waiting: u32,
-    contested: u32,
-    refused: u32,
-    evicted: u32,
-    promoted: u32,
-    restored: u32,
-}
-
-impl Met {
-    fn insertion(&mut self, insertion: &Insertion) {
-        *match insertion {
-            Insertion::Added => &mut self.added,
-            Insertion::Refreshed => &mut self.refreshed,
-            Insertion::Moved { .. } => &mut self.moved,
-            Insertion::Waiting => &mut self.waiting,
-            Insertion::Contested => &mut self.contested,
-            Insertion::Refused(_) => &mut self.refused,
-        } += 1;
-    }
-}
-
-const ADDRESSES: [&str; 12] = [
-    "198.51.100.1:1",
-    "198.51.100.1:2",
-    "198.51.100.2:1",
-    "198.51.100.3:1",
-    "203.0.113.1:1",
-    "203.0.113.2:1",
-    "192.0.2.1:1",
-    "10.0.0.1:1",
-    "10.0.0.2:1",
-    "127.0.0.1:1",
-    "[2001:db8::1]:1",
-    "[2001:db8::2]:1",
-];
-
-fn history(seed: u64, addresses: &[SocketAddr], met: &mut Met) {
-    let mut entropy = SeededEntropy::new(seed);
-    let mut below = |bound: u64| entropy.below(bound);
-    let config = Config::builder()
-        .k(1 + below(3) as usize)
-        .max_failures(1 + below(4) as u32)
-        .max_per_subnet_bucket(1 + below(3) as usize)
-        .max_per_subnet_table(1 + below(5) as usize)
-        .diversity([AppliesTo::Global, AppliesTo::Always, AppliesTo::Off][below(3) as usize]);
-    let config = config.build().unwrap();
-    let own = NodeId::of_key(&seed.to_string());
-    // Ids that part from ours at any bit, most of them early; a few addresses each, some shared.
-    let peers: Vec<Peer> = (0..16)
-        .map(|number| {
-            let shared = if below(5) == 0 { below(160) } else { below(4) } as u32;
-            let prefix = Prefix::of(&own.with_bit(shared, !own.bit(shared)), shared + 1);
-            let id = prefix.random_id(&mut SeededEntropy::new(seed ^ (number << 32)));
-            Peer::new(id, addresses[below(12) as usize])
-        })
-        .collect();
-    let mut now = Instant::now();
-    let mut table = RoutingTable::new(own, &config, now);
-    let mut model =
-        Model { own, config, splits: 0, known: Vec::new(), log: Vec::new(), losses: Vec::new(), away: Vec::new() };
-    let mut reported = Reported::default();
-    for _ in 0..75 {
-        let longest = [200, 4_000][below(2) as usize];
-        now += Duration::from_millis(1 + below(longest));
-        let mut peer = peers[below(16) as usize];
-        if below(5) == 0 {
-            peer.addr = addresses[below(12) as usize];
-        }
-        let version = (below(2) == 0).then_some(1);
-        if !model.known.is_empty() && below(2) == 0 {
-            peer = model.known[below(model.known.len().min(3) as u64) as usize].peer;
-        }
-        let mut event = below(16);
-        // Now and then a check goes on, an id moves, or moves back.
-        let checked = model.known.iter().find(|known| known.claims.check.is_some()).map(|known| known.peer);
-        let gone = model.known.iter().find(|known| model.may_move(known, now)).map(|known| known.peer);
-        let displaced = model.away.iter().find(|away| away.displaced).map(|away| away.peer);
-        match (below(6), checked, gone, displaced) {
-            (0, Some(checked), ..) => (peer, event) = (checked, 7),
-            (1, _, Some(gone), _) => (peer, event) = (Peer { addr: addresses[below(12) as usize], ..gone }, 0),
-            (2, .., Some(displaced)) if below(4) == 0 => (peer, event) = (displaced, [0, 15][below(2) as usize]),
-            _ => {}
-        }
-        match event {
-            0..7 => {
-                let (insertion, outcome) = table.peer_answered(peer, version, now);
-                reported.take(&outcome);
-                met.insertion(&insertion);
-                assert_eq!(insertion, model.answered(peer, version, now));
-            }
-            7..14 => {
-                let (evicted, promoted) = reported.take(&table.peer_silent(&peer, now));
-                model.silent(&peer, now);
-                met.evicted += evicted;
-                met.promoted += promoted;
-            }
-            14 if below(8) == 0 => {
-                reported.take(&table.forget_all(now));
-                model.known.clear();
-                model.log.clear();
-                model.losses.clear();
-                model.splits = 0;
-            }
-            14 => {
-                reported.take(&table.peer_replaced(&peer));
-                model.replaced(&peer);
-            }
-            _ => {
-                let known = model.known.iter().any(|known| known.peer == peer);
-                assert_eq!(table.peer_asked(peer, now) == Sighting::Known, known);
-                model.asked(peer, now);
-            }
-        }
-        assert_eq!(reported.0, model.entries());
-        compare(&table, &model);
-        let (target, count) = (peers[below(16) as usize].id, below(8) as usize);
-        assert_eq!(table.nearest(&target, count), model.nearest(&target, count, None));
-        let asker = addresses[below(12) as usize];
-        assert_eq!(table.nearest_for(&target, count, &asker), model.nearest(&target, count, Some(&asker)));
-    }
-    met.restored += table.counters.restored as u32;
-}
-
-#[test]
-fn the_table_equals_its_naive_model_over_ten_thousand_histories() {
-    let addresses = ADDRESSES.map(|text| text.parse().unwrap());
-    let mut met = Met::default();
-    for seed in 0..10_000 {
-        let run = std::panic::AssertUnwindSafe(|| history(seed, &addresses, &mut met));
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("the history of seed {seed} parts from the model");
-            std::panic::resume_unwind(panic);
-        }
-    }
-    let Met { added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored } = met;
-    let least = [added, refreshed, moved, waiting, contested, refused, evicted, promoted, restored].into_iter().min();
-    assert!(least > Some(250), "{met:?}");
 }
