@@ -67,19 +67,7 @@ pub(in crate::cli) struct WatchArgs {
     pub(in crate::cli) remote: Remote,
 }
 
-#[derive(Debug, Args)]
-pub(in crate::cli) struct PinArgs {
-    /// The keys; - reads them from standard input, one a line
-    #[arg(value_name = "KEY", required = true)]
-    pub(in crate::cli) keys: Vec<String>,
-    /// The least number of replicas, 1 to 255
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
-    pub(in crate::cli) min_replicas: u8,
-    #[command(flatten)]
-    pub(in crate::cli) remote: Remote,
-}
-
-/// Keys alone: of `kad unpin` and `kad release`.
+/// Keys, which is all of `kad unpin` and `kad release`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct KeysArgs {
     /// The keys; - reads them from standard input, one a line
@@ -87,4 +75,13 @@ pub(in crate::cli) struct KeysArgs {
     pub(in crate::cli) keys: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PinArgs {
+    /// The least number of replicas, 1 to 255
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(in crate::cli) min_replicas: u8,
+    #[command(flatten)]
+    pub(in crate::cli) keys: KeysArgs,
 }

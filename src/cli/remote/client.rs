@@ -1,6 +1,7 @@
 //! Requests to a gateway, and what their answers mean for a command.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -96,18 +97,22 @@ impl Client {
 
     /// Asks for `path`, where not being ready is an answer as well.
     pub(super) async fn answer(&self, ask: Ask, path: impl Into<String>) -> Result<Answer, Failure> {
-        let (this, path) = (self.clone(), path.into());
-        off_thread(move || {
-            for _ in 1..MAX_TRIES {
+        let path = path.into();
+        for _ in 1..MAX_TRIES {
+            let (this, ask, path) = (self.clone(), ask.clone(), path.clone());
+            let tried = off_thread(move || {
                 let response = this.0.send(&ask, &path, Some(this.0.timeout), this.0.timeout)?;
                 match (response.status(), retry_after(&response)) {
-                    (StatusCode::TOO_MANY_REQUESTS, Some(after)) => std::thread::sleep(after),
-                    _ => return this.0.judge(response),
+                    (StatusCode::TOO_MANY_REQUESTS, Some(after)) => Ok(ControlFlow::Continue(after)),
+                    _ => this.0.judge(response).map(ControlFlow::Break),
                 }
+            });
+            match tried.await?? {
+                ControlFlow::Continue(after) => tokio::time::sleep(after).await,
+                ControlFlow::Break(answer) => return Ok(answer),
             }
-            Err(Failure::new(Exit::UNAVAILABLE, "the node answers too many requests of others (HTTP status 429)"))
-        })
-        .await?
+        }
+        Err(Failure::new(Exit::UNAVAILABLE, "the node answers too many requests of others (HTTP status 429)"))
     }
 
     /// A stream of lines at `path`. It may block, as its reader may.

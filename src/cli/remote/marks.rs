@@ -6,7 +6,7 @@ use serde_json::json;
 use super::client::{Ask, Client};
 use super::keys;
 use super::url::encode;
-use crate::cli::args::remote::{KeysArgs, PinArgs, Remote};
+use crate::cli::args::remote::{KeysArgs, PinArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, Reader};
 use crate::cli::stderr;
@@ -26,22 +26,22 @@ struct Done {
     done: bool,
 }
 
-pub(in crate::cli) async fn pin(PinArgs { keys, min_replicas, remote }: PinArgs) -> Result<(), Failure> {
-    all(keys, &remote, Mark::Pin { min_replicas }).await
+pub(in crate::cli) async fn pin(PinArgs { min_replicas, keys }: PinArgs) -> Result<(), Failure> {
+    all(keys, Mark::Pin { min_replicas }).await
 }
 
-pub(in crate::cli) async fn unpin(KeysArgs { keys, remote }: KeysArgs) -> Result<(), Failure> {
-    all(keys, &remote, Mark::Unpin).await
+pub(in crate::cli) async fn unpin(keys: KeysArgs) -> Result<(), Failure> {
+    all(keys, Mark::Unpin).await
 }
 
-pub(in crate::cli) async fn release(KeysArgs { keys, remote }: KeysArgs) -> Result<(), Failure> {
-    all(keys, &remote, Mark::Release).await
+pub(in crate::cli) async fn release(keys: KeysArgs) -> Result<(), Failure> {
+    all(keys, Mark::Release).await
 }
 
 /// Marks each key. One that cannot be marked is noted, and the others are marked all the same.
-async fn all(keys: Vec<String>, remote: &Remote, mark: Mark) -> Result<(), Failure> {
+async fn all(KeysArgs { keys, remote }: KeysArgs, mark: Mark) -> Result<(), Failure> {
     let keys = keys::all(keys).await?;
-    let client = Client::new(remote)?;
+    let client = Client::new(&remote)?;
     let (count, mut failed) = (keys.len(), 0);
     for key in keys {
         let (ask, path) = mark.request(&key);
