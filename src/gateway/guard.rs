@@ -17,7 +17,7 @@ use super::state::State;
 /// What an answer may do in a browser, unless it says so itself: nothing.
 const CSP: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 /// What a page of a permitted origin may send.
-const CORS_METHODS: &str = "GET, PUT, POST, DELETE";
+const CORS_METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 const CORS_HEADERS: &str = "authorization, content-type";
 /// What it may read of an answer.
 const CORS_EXPOSED: &str = "kad-holder, kad-expires-in, kad-votes, retry-after";
@@ -28,7 +28,7 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let permitted = permitted_origin(&state, request.headers());
+    let permitted = permitted_origin(&state, &request);
     let preflight = request.method() == Method::OPTIONS && permitted.is_some();
     let mut response = match check(&state, &request, permitted.is_some()) {
         Err(problem) => request.into_response(problem.error_response()),
@@ -46,17 +46,23 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-/// The origin of the request, where it is one of those that may make requests from elsewhere.
-fn permitted_origin(state: &State, headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(header::ORIGIN)?;
+/// The origin of the request, where it is one of those that may make requests from elsewhere. That of this server itself is
+/// none of them, whatever the settings name: its page uses the cookie.
+fn permitted_origin(state: &State, request: &ServiceRequest) -> Option<HeaderValue> {
+    let origin = request.headers().get(header::ORIGIN)?;
     let text = origin.to_str().ok()?.to_ascii_lowercase();
-    state.settings.origins.contains(&text).then(|| origin.clone())
+    let permitted = state.settings.origins.contains(&text) && !is_own_origin(&text, host(request));
+    permitted.then(|| origin.clone())
+}
+
+fn host(request: &ServiceRequest) -> &str {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    authority.or_else(|| text(request.headers(), header::HOST)).unwrap_or_default()
 }
 
 fn check(state: &State, request: &ServiceRequest, permitted: bool) -> Result<(), Problem> {
     let headers = request.headers();
-    let host = request.uri().authority().map(|authority| authority.as_str());
-    let host = host.or_else(|| text(headers, header::HOST)).unwrap_or_default();
+    let host = host(request);
     if !is_own_host(host, &state.settings.hosts) {
         let detail = format!("{host:?} is no name of this server (http_hosts)");
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", detail));

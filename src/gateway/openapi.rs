@@ -16,6 +16,8 @@ use super::{events, health, lookups, metrics, page, peers, pins, values, watch};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "kad: a node of a Kademlia network over HTTP", description = "See docs/http.md."),
+    // Relative to where this description is: the gateway may be mounted anywhere.
+    servers((url = ".")),
     paths(
         values::list, values::read, values::set, values::release, values::health, watch::of_query, watch::of_body,
         pins::list, pins::pin, pins::unpin, lookups::look_up, peers::list, peers::buckets, peers::node, events::follow,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, Route};
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, Route, guard as guards,
+};
 
 use super::guard::guard;
 use super::problem::{Answer, Problem};
@@ -16,42 +18,60 @@ use super::{events, health, lookups, metrics, openapi, page, peers, pins, values
 pub(super) fn configure(state: &Arc<State>, config: &mut ServiceConfig) {
     let all = web::scope("")
         .wrap(from_fn(guard))
-        .service(resource("/healthz", [on(Method::GET, health::alive)]))
-        .service(resource("/readyz", [on(Method::GET, health::ready)]))
-        .service(resource("/metrics", [on(Method::GET, metrics::show)]))
-        .service(resource("/openapi.json", [on(Method::GET, openapi::show)]))
-        .service(resource("/v1/values", [on(Method::GET, values::list)]))
+        .service(resource("/healthz", [get(health::alive)]))
+        .service(resource("/readyz", [get(health::ready)]))
+        .service(resource("/metrics", [get(metrics::show)]))
+        .service(resource("/openapi.json", [get(openapi::show)]))
+        .service(resource("/v1/values", [get(values::list)]))
         .service(resource(
             "/v1/values/{key:[^/]*}",
-            [on(Method::GET, values::read), on(Method::PUT, values::set), on(Method::DELETE, values::release)],
+            [get(values::read), on(Method::PUT, values::set), on(Method::DELETE, values::release)],
         ))
-        .service(resource("/v1/values/{key:[^/]*}/health", [on(Method::GET, values::health)]))
-        .service(resource("/v1/pins", [on(Method::GET, pins::list)]))
+        .service(resource("/v1/values/{key:[^/]*}/health", [get(values::health)]))
+        .service(resource("/v1/pins", [get(pins::list)]))
         .service(resource("/v1/pins/{key:[^/]*}", [on(Method::PUT, pins::pin), on(Method::DELETE, pins::unpin)]))
-        .service(resource("/v1/lookup/{id_or_key:[^/]*}", [on(Method::GET, lookups::look_up)]))
-        .service(resource("/v1/peers", [on(Method::GET, peers::list)]))
-        .service(resource("/v1/buckets", [on(Method::GET, peers::buckets)]))
-        .service(resource("/v1/node", [on(Method::GET, peers::node)]))
+        .service(resource("/v1/lookup/{id_or_key:[^/]*}", [get(lookups::look_up)]))
+        .service(resource("/v1/peers", [get(peers::list)]))
+        .service(resource("/v1/buckets", [get(peers::buckets)]))
+        .service(resource("/v1/node", [get(peers::node)]))
+        // Without HEAD: it would open a stream and read nothing.
         .service(resource("/v1/events", [on(Method::GET, events::follow)]))
         .service(resource("/v1/watch", [on(Method::GET, watch::of_query), on(Method::POST, watch::of_body)]))
         .service(resource("/v1/codes", [on(Method::POST, page::code)]))
-        .configure(page::configure)
+        .service(resource("/", [get(page::show)]))
+        .service(resource("", [get(page::show)]))
+        .service(resource("/page/page.js", [get(page::script)]))
+        .service(resource("/page/page.css", [get(page::style)]))
+        .service(resource("/page/icon.svg", [get(page::icon)]))
         .default_service(web::to(not_found));
     config.app_data(Data::from(state.clone())).service(all);
 }
 
-fn on<F, Args>(method: Method, handler: F) -> (Method, Route)
+/// The methods that a route answers, as the header Allow has them, and the route.
+type Methods = (String, Route);
+
+fn on<F, Args>(method: Method, handler: F) -> Methods
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    (method.clone(), Route::new().method(method).to(handler))
+    (method.to_string(), Route::new().method(method).to(handler))
+}
+
+/// What answers GET, and HEAD with the same headers (RFC 9110, 9.1).
+fn get<F, Args>(handler: F) -> Methods
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    ("GET, HEAD".to_owned(), Route::new().guard(guards::Any(guards::Get()).or(guards::Head())).to(handler))
 }
 
 /// A path with its methods. Any other method is refused, and reported which there are.
-fn resource<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
-    let allowed = routes.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
+fn resource<const N: usize>(path: &str, routes: [Methods; N]) -> Resource {
+    let allowed = routes.iter().map(|(methods, _)| methods.as_str()).collect::<Vec<_>>().join(", ");
     let resource = routes.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
     resource.default_service(web::to(move || not_permitted(allowed.clone())))
 }

@@ -106,6 +106,15 @@ async fn an_origin_that_was_permitted_may_ask_with_the_token_and_without_cookies
     assert_eq!(other.send().await.problem(), problem(403, "foreign_origin"));
 }
 
+#[actix_web::test]
+async fn the_page_of_the_server_keeps_its_cookie_where_the_own_origin_is_permitted_too() {
+    let served = Served::with(|builder| builder.host("dht.example.org").origin("https://dht.example.org")).await;
+    let cookie = session(&served).await;
+    let set = served.anonymous("PUT", "/v1/values/k").header("Host", "dht.example.org").header("Cookie", &cookie);
+    let set = set.header("Origin", "https://dht.example.org").header("Sec-Fetch-Site", "same-origin").body(b"v");
+    assert_eq!(set.send().await.status, 200);
+}
+
 /// The cookie that a new one-time code becomes.
 async fn session(served: &Served) -> String {
     let code = served.gateway.one_time_code();
@@ -129,6 +138,8 @@ async fn a_one_time_code_becomes_a_cookie_that_permits_what_the_token_does_once(
 
     let code = served.request("POST", "/v1/codes").send().await.json()["code"].as_str().unwrap().to_owned();
     let open = || served.anonymous("GET", &format!("/?code={code}")).send();
+    let looked_at = served.anonymous("HEAD", &format!("/?code={code}")).send().await;
+    assert_eq!((looked_at.status, looked_at.header("set-cookie")), (200, None), "HEAD takes no code");
     assert!(open().await.header("set-cookie").is_some());
     assert_eq!(open().await.header("set-cookie"), None, "a code is good once");
     let two = served.anonymous("GET", "/?code=a&code=b").send().await;

@@ -147,9 +147,27 @@ async fn a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does()
     let answer = served.request("POST", "/v1/values/k").send().await;
     assert_eq!(
         (answer.problem(), answer.header("allow")),
-        (problem(405, "method_not_allowed"), Some("GET, PUT, DELETE"))
+        (problem(405, "method_not_allowed"), Some("GET, HEAD, PUT, DELETE"))
     );
     assert_eq!(served.get("/v1/values/k?fresh=maybe").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=0").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=21").await.problem(), problem(400, "invalid_parameter"));
+}
+
+#[actix_web::test]
+async fn head_is_answered_as_get_is_without_the_body_and_opens_no_stream() {
+    let served = Served::start().await;
+    served.node.set("k", "value").await.unwrap();
+    for path in ["/v1/values/k", "/v1/values/k/health", "/v1/values", "/openapi.json", "/healthz", "/page/page.css"] {
+        let (get, head) = (served.get(path).await, served.request("HEAD", path).send().await);
+        assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        let length = |answer: &Answer| answer.header("content-length").unwrap().parse::<usize>().unwrap();
+        assert!(length(&head) > 0, "{path}: {head:?}");
+    }
+    assert_eq!(served.request("HEAD", "/v1/values/absent").send().await.status, 404);
+    for path in ["/v1/events", "/v1/watch?key=k"] {
+        let head = served.request("HEAD", path).send().await;
+        assert_eq!((head.status, head.body.len()), (405, 0), "{path}");
+    }
 }

@@ -9,8 +9,8 @@ mod panels;
 use std::time::{Duration, Instant};
 
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::http::{Method, header};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
@@ -31,14 +31,19 @@ const ICON: &str = include_str!("icon.svg");
 /// How long the page waits for the node. It shows itself in any case.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Adds the paths of the page: `/`, and below `page/` what it loads.
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .route("/", web::get().to(show))
-        .route("", web::get().to(show))
-        .route("/page/page.js", web::get().to(async || file("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/page/page.css", web::get().to(async || file("text/css; charset=utf-8", STYLE)))
-        .route("/page/icon.svg", web::get().to(async || file("image/svg+xml", ICON)));
+/// What the page loads.
+pub(super) async fn script() -> HttpResponse {
+    file("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// What the page loads.
+pub(super) async fn style() -> HttpResponse {
+    file("text/css; charset=utf-8", STYLE)
+}
+
+/// What the page loads.
+pub(super) async fn icon() -> HttpResponse {
+    file("image/svg+xml", ICON)
 }
 
 fn file(content_type: &str, text: &'static str) -> HttpResponse {
@@ -51,11 +56,12 @@ struct PageQuery {
 }
 
 /// Lets a browser in that has a one-time code, and shows the page: with the figures of the node where they may be read.
-async fn show(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
     let PageQuery { code } = query(&request)?;
     // What the page asks for lies beside it, wherever the gateway is mounted and whatever a proxy calls that.
     let last = request.path().rsplit('/').next().unwrap_or_default();
-    if let Some(code) = code {
+    // What only looks at a link, with HEAD, does not take its code.
+    if let Some(code) = code.filter(|_| request.method() == Method::GET) {
         return Ok(let_in(&state, &code, format!("./{last}")));
     }
     let cookie = request.cookie(&state.settings.cookie);
