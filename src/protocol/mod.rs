@@ -14,7 +14,9 @@ pub(crate) mod comparison;
 pub mod config;
 #[cfg(feature = "cli")]
 pub(crate) mod crawl;
+pub mod digest;
 pub mod entropy;
+pub mod entry;
 pub mod id;
 pub(crate) mod liveness;
 pub(crate) mod lookup;

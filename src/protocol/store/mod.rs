@@ -22,6 +22,7 @@ mod rules;
 mod ttl;
 mod writes;
 
+pub use super::digest::ValueDigest;
 pub use backend::{Change, Committed, Store, StoreError};
 pub use health::{BackendHealth, BackendState, MAX_REMEMBERED_PEERS, Recollection};
 pub use listing::{HeldKey, KeyPage, MAX_PAGE};
@@ -30,7 +31,7 @@ pub use outcome::{ClassCount, DueCount, MAX_COUNTED, Refusals, StoreSnapshot, St
 pub(crate) use outcome::{Refusal, ToCompare, WriteOutcome, age_seconds};
 pub(crate) use plan::{Plan, Write};
 pub(crate) use recent::{RecentWrites, Seen};
-pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, ValueDigest, Writer};
+pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, Writer};
 pub(crate) use records::Records;
 pub(crate) use rules::{RemoteWrite, is_later};
 pub use ttl::cache_ttl;

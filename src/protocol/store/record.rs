@@ -1,13 +1,12 @@
 //! One record: a value under a key, how it came here, and which values it replaced.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize, Serializer};
-use sha1::{Digest, Sha1};
+use serde::{Deserialize, Serialize};
 
+use crate::protocol::digest::ValueDigest;
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::value::Value;
 
@@ -35,39 +34,6 @@ pub enum Writer {
     Peer(SocketAddr),
     /// It came by a restore, which does not say.
     Unknown,
-}
-
-/// A value's SHA-1, its kind included: enough to recognise a value that was replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ValueDigest(pub [u8; 20]);
-
-impl ValueDigest {
-    /// The digest of `value`. Text and bytes of the same content differ, as the values do.
-    pub fn of(value: &Value) -> Self {
-        let mut hasher = Sha1::new();
-        hasher.update(value.kind());
-        hasher.update([0]);
-        hasher.update(value.as_bytes());
-        Self(hasher.finalize().into())
-    }
-
-    /// Its first 8 hex digits, for people.
-    pub fn short(&self) -> String {
-        hex::encode(&self.0[..4])
-    }
-}
-
-/// All 40 hex digits.
-impl fmt::Display for ValueDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl Serialize for ValueDigest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// A value that was replaced here, and who had published it.
@@ -256,10 +222,5 @@ mod tests {
         record.replace(Arc::new("a".into()), Writer::Own);
         assert_eq!(record.writer_of_replaced(&"a".into()), None);
         assert_eq!(record.writer_of_replaced(&"b".into()), Some(Writer::Unknown));
-    }
-
-    #[test]
-    fn text_and_bytes_of_the_same_content_are_different_values() {
-        assert_ne!(ValueDigest::of(&"a".into()), ValueDigest::of(&b"a".into()));
     }
 }
