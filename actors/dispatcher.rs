@@ -23,7 +23,8 @@ use super::counters::Counter;
 use super::handling::Receive;
 use super::messages::{
     AddressVerified, AnswerFromStore, AnswerNearest, AwaitVerification, CountAdmitted, DatagramsReceived, Incoming,
-    PeerSeen, PingPaid, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitEncoded,
+    PeerSeen, PingPaid, ReconcileRanges, RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue,
+    TransmitAnswer, TransmitEncoded,
 };
 use super::shared::Shared;
 use super::traffic::Direction;
@@ -32,6 +33,10 @@ use super::traffic::Direction;
 const COST: u32 = 1;
 /// What a datagram that wants something stored counts in addition.
 const WRITE_COST: u32 = 3;
+/// How many entries of a `renew` count as one datagram: what they name is held, so no more than a time is written.
+const ENTRIES_PER_COST: usize = 4;
+/// What a `reconcile` counts in addition: its answer may fill a datagram.
+const RECONCILE_COST: u32 = 1;
 
 /// Why an answer is not sent, or cut short.
 const OVER_BUDGET: &str = "the budget of its host, or that of all, is used up";
@@ -193,6 +198,19 @@ impl Dispatcher {
                 self.write(write, standing, now);
             }
             Request::SetUnsupported { cached } => self.refuse_unsupported(cached, to, standing, now),
+            Request::Renew { entries } => {
+                let cost = u32::try_from(entries.entries.len().div_ceil(ENTRIES_PER_COST)).unwrap_or(u32::MAX) - COST;
+                let none = Response::Renew { states: Vec::new() };
+                if let Some(to) = self.admit_proved(to, standing, cost, none, now) {
+                    self.shared.handles.store.renew(RenewValues { entries, to });
+                }
+            }
+            Request::Reconcile { ranges, wanted } => {
+                let none = Response::Reconcile { ranges: Vec::new() };
+                if let Some(to) = self.admit_proved(to, standing, RECONCILE_COST, none, now) {
+                    self.shared.handles.store.reconcile(ReconcileRanges { ranges, wanted, to });
+                }
+            }
         }
     }
 
@@ -203,6 +221,24 @@ impl Dispatcher {
             self.turn_away(Counter::ValueUnsupported, to.addr, &why, now);
             self.refuse(cached, to);
         }
+    }
+
+    /// Whether a request of a kind that only nodes with tokens send may go on. Without a valid token it is answered with `refusal`,
+    /// which brings one: its sender is to ask again.
+    fn admit_proved(
+        &mut self,
+        to: ReplyTo,
+        standing: Standing,
+        cost: u32,
+        refusal: Response,
+        now: Instant,
+    ) -> Option<ReplyTo> {
+        if !standing.is_proved() {
+            self.shared.counters.count(Counter::NoToken);
+            self.shared.handles.socket.answer(TransmitAnswer { to, response: refusal });
+            return None;
+        }
+        (cost == 0 || self.admit(to.addr, standing, cost, now)).then_some(to)
     }
 
     fn write(&mut self, write: StoreValue, standing: Standing, now: Instant) {

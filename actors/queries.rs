@@ -59,6 +59,8 @@ impl Waiting {
             // It cannot say that it was refused. Twice does no harm.
             Response::SetCached => true,
             Response::NoValue { peers } => peers.is_empty(),
+            Response::Renew { states } => states.is_empty(),
+            Response::Reconcile { ranges } => ranges.is_empty(),
             _ => false,
         };
         let brings_another = given.is_some() && given != query.token && version >= Some(TOKEN_VERSION);

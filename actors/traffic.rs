@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 /// The wire's names of all messages: each query, and its answer.
-pub const MESSAGES: [&str; 14] = [
+pub const MESSAGES: [&str; 18] = [
     "ping",
     "pong",
     "find_node",
@@ -21,6 +21,10 @@ pub const MESSAGES: [&str; 14] = [
     "check_store_res",
     "get",
     "get_res",
+    "renew",
+    "renew_res",
+    "reconcile",
+    "reconcile_res",
 ];
 
 /// The direction of a message.

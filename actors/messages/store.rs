@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use actix::Message;
 use kademlia_dynamic::protocol::comparison::Later;
+use kademlia_dynamic::protocol::entry::Entries;
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::ranges::Ranges;
 use kademlia_dynamic::protocol::store::{KeyPage, StoreError, StoreSnapshot, StoredCopy, ToCompare};
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
@@ -18,6 +21,8 @@ handle! {
     StoreHandle = StoreInbox {
         send write(StoreValue);
         send answer(AnswerFromStore);
+        send renew(RenewValues);
+        send reconcile(ReconcileRanges);
         send audit(AuditKey);
         send pin(PinKey);
         send unpin(UnpinKey);
@@ -52,6 +57,24 @@ pub struct StoreValue {
     pub cached: bool,
     /// Whether its sender is a legacy node.
     pub legacy: bool,
+    /// Where the answer goes.
+    pub to: ReplyTo,
+}
+
+/// Dispatcher → value store: a peer renews these copies, and asks which are lacking. Answered once what it renews is committed.
+pub struct RenewValues {
+    /// The values.
+    pub entries: Entries,
+    /// Where the answer goes.
+    pub to: ReplyTo,
+}
+
+/// Dispatcher → value store: a peer asks what is held otherwise here than there, and wants values sent.
+pub struct ReconcileRanges {
+    /// What it asks about.
+    pub ranges: Ranges,
+    /// The places of the values that it wants.
+    pub wanted: Vec<NodeId>,
     /// Where the answer goes.
     pub to: ReplyTo,
 }

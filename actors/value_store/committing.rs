@@ -82,7 +82,11 @@ impl ValueStore {
 
     /// Gives the backend `changes` as one commit, with its number: the result, if the backend says it at once; otherwise it comes
     /// as [`Committed`].
-    fn give(&mut self, changes: Vec<Change>, ctx: &mut Context<Self>) -> (u64, Option<Result<(), StoreError>>) {
+    pub(super) fn give(
+        &mut self,
+        changes: Vec<Change>,
+        ctx: &mut Context<Self>,
+    ) -> (u64, Option<Result<(), StoreError>>) {
         let group = self.pending.next_commit();
         let changes = match self.backend.commit_at_once(changes) {
             Ok(()) => return (group, Some(Ok(()))),
@@ -127,7 +131,7 @@ impl ValueStore {
     }
 
     /// Begins the writes whose keys are free again, and gives the backend what time has changed.
-    fn advance(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
         while let Some(key) = self.pending.next_free() {
             while !self.records.is_in_flight(&key)
                 && let Some((write, waiter)) = self.pending.pop(&key)
@@ -174,6 +178,7 @@ impl Receive<Committed> for ValueStore {
         // After a restart it may be of a time before that.
         match self.pending.end(committed.group) {
             Some(Flight::Write(write)) => self.ended(write.0, write.1, committed.result),
+            Some(Flight::Renewals(renewals)) => self.renewals_ended(renewals, committed.result),
             Some(Flight::Save(part)) => self.saved(part, committed.result),
             None => return,
         }

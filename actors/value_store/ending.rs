@@ -127,7 +127,7 @@ impl ValueStore {
     }
 
     /// Emits what a value from the peer at this address has changed, if it has.
-    fn emit(&mut self, key: &Arc<str>, outcome: &WriteOutcome, by: SocketAddr) {
+    pub(super) fn emit(&mut self, key: &Arc<str>, outcome: &WriteOutcome, by: SocketAddr) {
         match outcome {
             WriteOutcome::Superseded { .. } => {
                 self.end_placement(key);

@@ -8,6 +8,7 @@ mod ending;
 mod pending;
 mod placing;
 mod reading;
+mod renewing;
 mod unsaved;
 mod upkeep;
 mod writing;

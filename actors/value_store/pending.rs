@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kademlia_dynamic::protocol::store::{Plan, Write};
+use kademlia_dynamic::protocol::store::{Plan, RenewalPlan, Write};
 use tokio::sync::oneshot;
 
 use super::super::blocklist::Origin;
@@ -70,8 +70,18 @@ impl Waiter {
 pub(super) enum Flight {
     /// The changes of this plan, and what waits for its end.
     Write(Box<(Plan, Waiter)>),
+    /// The changes of all plans of a peer's renewals.
+    Renewals(Renewals),
     /// What time has changed of these keys.
     Save(Vec<Arc<str>>),
+}
+
+/// What a peer's `renew` came to, which has not ended.
+pub(super) struct Renewals {
+    /// What is done once it is committed.
+    pub(super) planned: RenewalPlan,
+    /// Where the answer goes.
+    pub(super) to: ReplyTo,
 }
 
 /// Commits that have not ended, and writes that wait for others of the same key.

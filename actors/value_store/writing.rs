@@ -72,6 +72,12 @@ impl Receive<UnpinKey> for ValueStore {
 impl ValueStore {
     /// Whether a peer's value may be planned for.
     pub(super) fn check_remote(&self, key: &str, value: &Value) -> Result<(), String> {
+        self.check_takes_writes()?;
+        check_datagram(key, value, self.shared.codec).map_err(|error| error.to_string())
+    }
+
+    /// Whether a write of a peer may be planned now.
+    pub(super) fn check_takes_writes(&self) -> Result<(), String> {
         if self.leaving {
             return Err("this node is about to stop".to_owned());
         }
@@ -79,7 +85,7 @@ impl ValueStore {
         if waiting >= self.shared.config.store.max_waiting_writes {
             return Err(format!("{waiting} writes wait for the store already"));
         }
-        check_datagram(key, value, self.shared.codec).map_err(|error| error.to_string())
+        Ok(())
     }
 
     /// Whether the backend can take a value under `key`, as far as is known: not a new one while it fails.

@@ -4,15 +4,20 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::entry::{Entries, EntryState};
 use super::id::NodeId;
 use super::peer::Peer;
+use super::ranges::{RangeAnswer, Ranges};
 use super::value::Value;
 
 /// The version of this protocol that we write into the optional field `v`. A peer that sends one is not legacy.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The first version whose nodes echo the [`Token`]s that they get, and repeat a write that lacked one.
 pub const TOKEN_VERSION: u32 = 2;
+
+/// The first version whose nodes answer `renew` and `reconcile`. Others drop these without an answer, so they are sent none.
+pub const RECONCILE_VERSION: u32 = 3;
 
 /// Peers that are read of one answer. A correct answer names at most k, 20 by default; further ones are skipped.
 pub const MAX_PEERS_READ: usize = 32;
@@ -194,6 +199,20 @@ pub enum Request {
         /// The key.
         key: Arc<str>,
     },
+    /// A request to renew the copies of these values, and a question which of them are lacking (docs/wire.md, 3.5). Sent only to
+    /// peers of [`RECONCILE_VERSION`] or later.
+    Renew {
+        /// The values.
+        entries: Entries,
+    },
+    /// A question what the receiver holds otherwise in some ranges of places (docs/wire.md, 3.6). Sent only to peers of
+    /// [`RECONCILE_VERSION`] or later.
+    Reconcile {
+        /// The ranges; may be none if values are wanted.
+        ranges: Ranges,
+        /// The places of values that the receiver is to send, at most [`MAX_WANTED`](super::ranges::MAX_WANTED).
+        wanted: Vec<NodeId>,
+    },
 }
 
 /// An answer.
@@ -247,6 +266,16 @@ pub enum Response {
         /// The value, if held.
         value: Option<Arc<Value>>,
     },
+    /// The answer to a `renew`.
+    Renew {
+        /// One for each entry, in their order, at most [`MAX_ENTRIES`](super::entry::MAX_ENTRIES).
+        states: Vec<EntryState>,
+    },
+    /// The answer to a `reconcile`.
+    Reconcile {
+        /// One for each range that was answered: not for those that would not fit the datagram.
+        ranges: Vec<RangeAnswer>,
+    },
 }
 
 impl Request {
@@ -260,6 +289,8 @@ impl Request {
             Request::SetCached { .. } | Request::SetUnsupported { cached: true } => "set_cached",
             Request::CheckStore { .. } => "check_store",
             Request::Get { .. } => "get",
+            Request::Renew { .. } => "renew",
+            Request::Reconcile { .. } => "reconcile",
         }
     }
 
@@ -280,6 +311,8 @@ impl Response {
             Response::SetCached => "set_cached_res",
             Response::CheckStore { .. } => "check_store_res",
             Response::Get { .. } => "get_res",
+            Response::Renew { .. } => "renew_res",
+            Response::Reconcile { .. } => "reconcile_res",
         }
     }
 

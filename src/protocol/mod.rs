@@ -27,6 +27,7 @@ pub(crate) mod pending;
 pub(crate) mod pins;
 pub(crate) mod placement;
 pub mod prefix;
+pub mod ranges;
 pub(crate) mod routing;
 pub(crate) mod seconds;
 pub mod store;

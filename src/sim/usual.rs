@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::protocol::config::Config;
+use crate::protocol::digest::ValueDigest;
+use crate::protocol::entry::{Entry, EntryState, Nonce};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Request, Response};
 use crate::protocol::peer::Peer;
@@ -49,6 +51,18 @@ impl Usual {
                 Response::CheckStore { has_key: self.held(n, key).is_some(), ttl: None, age: None }
             }
             Request::Get { key } => Response::Get { value: self.held(n, key) },
+            Request::Renew { entries } => Response::Renew {
+                states: entries.entries.iter().map(|entry| self.state(n, entry, entries.nonce)).collect(),
+            },
+            // It holds nothing that it would tell of.
+            Request::Reconcile { .. } => Response::Reconcile { ranges: Vec::new() },
+        }
+    }
+
+    fn state(&self, n: usize, entry: &Entry, nonce: Nonce) -> EntryState {
+        match self.held[n].iter().find(|(key, _)| NodeId::of_key(key) == entry.place) {
+            Some((_, value)) if ValueDigest::of(value).keyed(nonce) == entry.digest => EntryState::Held,
+            _ => EntryState::Lacking,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use kademlia_dynamic::Codec;
 use kademlia_dynamic::protocol::codec::DecodeError;
+use kademlia_dynamic::protocol::entry::MAX_ENTRIES;
 use kademlia_dynamic::protocol::message::{Body, MAX_PEERS_READ, Message, Request, Response};
 use kademlia_dynamic::protocol::peer::check_unicast;
+use kademlia_dynamic::protocol::ranges::{MAX_RANGES, MAX_WANTED};
 
 /// Reads `datagram`; what is read must be said and read again as the same, and hold nothing that cannot be.
 ///
@@ -17,6 +19,15 @@ pub(crate) fn check_decoder(codec: Codec, datagram: &[u8]) -> Result<Message, De
             assert_eq!(check_unicast(&peer.addr), Ok(()), "{peer}");
             assert_eq!(peer.addr.ip(), peer.addr.ip().to_canonical(), "{peer}");
         }
+    }
+    match &message.body {
+        Body::Request(Request::Renew { entries }) => assert!((1..=MAX_ENTRIES).contains(&entries.entries.len())),
+        Body::Request(Request::Reconcile { ranges, wanted }) => {
+            assert!(ranges.ranges.len() <= MAX_RANGES && wanted.len() <= MAX_WANTED);
+        }
+        Body::Response(Response::Renew { states }) => assert!(states.len() <= MAX_ENTRIES),
+        Body::Response(Response::Reconcile { ranges }) => assert!(ranges.len() <= MAX_RANGES),
+        _ => {}
     }
     assert_ne!(message.sender.port, 0);
     // Where others write a thing shorter than we do, it may not fit.

@@ -117,6 +117,9 @@ fn fields(message: &Message) -> Vec<(&'static str, Json)> {
         Body::Response(Response::Value { value, .. }) => vec![("value", shown_value(value))],
         Body::Response(Response::CheckStore { has_key, .. }) => vec![("has_key", json!(has_key))],
         Body::Response(Response::Get { value }) => vec![("value", json!(value.as_deref().map(shown_value)))],
+        // No legacy node knows these.
+        Body::Request(Request::Renew { .. } | Request::Reconcile { .. })
+        | Body::Response(Response::Renew { .. } | Response::Reconcile { .. }) => vec![],
         other => panic!("{other:?} is to be shown too"),
     });
     fields

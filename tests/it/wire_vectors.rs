@@ -1,11 +1,16 @@
-//! The golden datagrams in `vectors/`, in both directions: those of the legacy package, and our own of MessagePack.
+//! The golden datagrams in `vectors/`, in both directions: those of the legacy package, our own of MessagePack, and the messages that
+//! only nodes of ours send.
 
 use std::path::Path;
 
 use kademlia_dynamic::protocol::codec::Codec;
+use kademlia_dynamic::protocol::digest::ValueDigest;
+use kademlia_dynamic::protocol::entry::Entry;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::prefix::Prefix;
+use kademlia_dynamic::protocol::ranges::{Fingerprint, Range, RangeAnswer, RangeState};
 use kademlia_dynamic::protocol::value::Value;
 use serde_json::{Value as Json, json};
 
@@ -84,6 +89,102 @@ fn shown_peer(peer: &Peer) -> Json {
 
 fn read(codec: Codec, vector: &Vector) -> Message {
     codec.decode(&vector.datagram).unwrap_or_else(|error| panic!("{codec} {}: {error}", vector.name))
+}
+
+/// A line of `sync.jsonl`: a message that only nodes of ours send, in all three codecs.
+struct SyncVector {
+    name: String,
+    datagrams: [(Codec, Vec<u8>); 3],
+    decodes_to: Json,
+}
+
+fn sync_vectors() -> Vec<SyncVector> {
+    let vectors = lines("sync.jsonl").into_iter().map(|line| SyncVector {
+        name: line["name"].as_str().unwrap().to_owned(),
+        datagrams: Codec::ALL
+            .map(|codec| (codec, hex::decode(line[format!("{codec}_hex")].as_str().unwrap()).unwrap())),
+        decodes_to: line["decodes_to"].clone(),
+    });
+    vectors.collect()
+}
+
+fn shown_entry(entry: &Entry) -> Json {
+    let Entry { place, digest, age, life, kind } = entry;
+    json!({"place": place.to_string(), "digest": hex::encode(digest.0), "age": age, "life": life, "kind": kind})
+}
+
+fn shown_prefix(prefix: &Prefix) -> Json {
+    json!({"bits": prefix.fixed_bits(), "first": prefix.first().to_string()})
+}
+
+fn shown_range(range: &RangeAnswer) -> Json {
+    let hex = |Fingerprint(sum): &Fingerprint| format!("{sum:016x}");
+    let mut shown = shown_prefix(&range.prefix);
+    match &range.state {
+        RangeState::Equal => shown["equal"] = json!(true),
+        RangeState::List(entries) => shown["list"] = entries.iter().map(shown_entry).collect(),
+        RangeState::Split(parts) => shown["split"] = parts.iter().map(hex).collect(),
+    }
+    shown
+}
+
+/// A message of `sync.jsonl` as its `decodes_to` shows it, made without any codec.
+fn shown_sync(message: &Message) -> Json {
+    let Sender { id, ip, port } = message.sender;
+    let sender = json!({"node_id": id.unwrap().to_string(), "ip": ip.unwrap().to_string(), "port": port});
+    let mut shown =
+        json!({"type": message.body.name(), "id": message.id.as_str(), "sender": sender, "v": message.version});
+    if let Some(token) = message.token {
+        shown["token"] = json!(format!("{:016x}", token.as_u64()));
+    }
+    match &message.body {
+        Body::Request(Request::Renew { entries }) => {
+            shown["nonce"] = json!(hex::encode(entries.nonce.0));
+            shown["entries"] = entries.entries.iter().map(shown_entry).collect();
+        }
+        Body::Request(Request::Reconcile { ranges, wanted }) => {
+            let range = |range: &Range| {
+                let mut shown = shown_prefix(&range.prefix);
+                shown["fingerprint"] = json!(format!("{:016x}", range.fingerprint.0));
+                shown
+            };
+            shown["nonce"] = json!(hex::encode(ranges.nonce.0));
+            shown["ranges"] = ranges.ranges.iter().map(range).collect();
+            shown["wanted"] = wanted.iter().map(|place| json!(place.to_string())).collect();
+        }
+        Body::Response(Response::Renew { states }) => {
+            shown["states"] = states.iter().map(|state| json!(format!("{state:?}").to_lowercase())).collect();
+        }
+        Body::Response(Response::Reconcile { ranges }) => {
+            shown["ranges"] = ranges.iter().map(shown_range).collect();
+        }
+        other => panic!("{other:?} is no message of sync.jsonl"),
+    }
+    shown
+}
+
+#[test]
+fn what_only_nodes_of_ours_send_is_read_and_said_again_byte_for_byte_in_every_codec() {
+    let vectors = sync_vectors();
+    assert_eq!(vectors.len(), 8);
+    for SyncVector { name, datagrams, decodes_to } in vectors {
+        for (codec, datagram) in datagrams {
+            let message = codec.decode(&datagram).unwrap_or_else(|error| panic!("{codec} {name}: {error}"));
+            assert_eq!(shown_sync(&message), decodes_to, "{codec} {name}");
+            let again = codec.encode(&message).unwrap();
+            assert_eq!(again.escape_ascii().to_string(), datagram.escape_ascii().to_string(), "{codec} {name}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_names_the_value_that_its_digest_is_made_of() {
+    let renew = &sync_vectors()[0];
+    let (codec, datagram) = &renew.datagrams[0];
+    let Body::Request(Request::Renew { entries }) = codec.decode(datagram).unwrap().body else { panic!() };
+    let [entry] = entries.entries[..] else { panic!() };
+    assert_eq!(entry.place, NodeId::of_key("my_key"));
+    assert_eq!(entry.digest, ValueDigest::of(&"hello".into()).keyed(entries.nonce));
 }
 
 #[test]
@@ -186,7 +287,8 @@ fn the_examples_in_the_specification_are_vectors() {
         ("bencode", "bencode.jsonl", &as_lines),
         ("msgpack", "msgpack.jsonl", &|block| vec![hex_of(block)]),
     ] {
-        let vectors: Vec<String> = vectors(file).iter().map(|vector| hex::encode(&vector.datagram)).collect();
+        let mut vectors: Vec<String> = vectors(file).iter().map(|vector| hex::encode(&vector.datagram)).collect();
+        vectors.extend(sync_vectors().iter().flat_map(|vector| &vector.datagrams).map(|(_, said)| hex::encode(said)));
         let blocks = blocks(document, language);
         assert!(!blocks.is_empty(), "no example of {language}");
         for block in blocks {

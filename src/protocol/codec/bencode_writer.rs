@@ -19,6 +19,7 @@ pub(super) fn write(fields: &mut [(&'static str, Field<'_>)]) -> Vec<u8> {
         Field::Peers(peers) => peers.len() * PEER,
         Field::Value(value) => value.len() + BYTES_PREFIX.len(),
         Field::Text(text) => text.len(),
+        Field::Binary(bytes) => bytes.len(),
         _ => 0,
     });
     let mut out = Vec::with_capacity(FRAME + len.sum::<usize>());
@@ -47,7 +48,7 @@ fn push(out: &mut Vec<u8>, field: &Field<'_>) {
             }
             out.push(b'e');
         }
-        Field::Records(records) => push_string(out, records),
+        Field::Records(bytes) | Field::Binary(bytes) => push_string(out, bytes),
         Field::Value(Value::Text(text)) => push_string(out, text.as_bytes()),
         Field::Value(Value::Bytes(bytes)) => {
             push_len(out, BYTES_PREFIX.len() + bytes.len());

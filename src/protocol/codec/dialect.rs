@@ -74,6 +74,16 @@ pub(super) trait Dialect: Sized {
         None
     }
 
+    /// Reads packed bytes.
+    fn binary(leaf: Leaf<'_>) -> Option<Vec<u8>> {
+        if let Leaf::Bytes(bytes) = leaf { Some(bytes.to_vec()) } else { None }
+    }
+
+    /// Writes packed bytes.
+    fn write_binary<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
     /// Writes a node id, or the empty one.
     fn write_id<S: Serializer>(id: Option<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
         let Some(id) = id else { return serializer.serialize_str("") };
@@ -249,6 +259,7 @@ pub(super) enum Field<'a> {
     Contact(Sender),
     Peers(&'a [Peer]),
     Records(Vec<u8>),
+    Binary(Vec<u8>),
     Value(&'a Value),
     Number(u64),
     Flag(bool),
@@ -268,6 +279,7 @@ impl<D: Dialect> Serialize for Spelled<&Field<'_>, D> {
                 peers.iter().map(|peer| Spelled::<_, D>(Sender::new(Some(peer.id), peer.addr), PhantomData)),
             ),
             Field::Records(records) => serializer.serialize_bytes(records),
+            Field::Binary(bytes) => D::write_binary(bytes, serializer),
             Field::Value(value) => D::write_value(value, serializer),
             Field::Number(number) => serializer.serialize_u64(*number),
             Field::Flag(flag) => serializer.serialize_bool(*flag),

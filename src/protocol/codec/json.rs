@@ -57,6 +57,14 @@ impl Dialect for Json {
         Ok(bytes.good().filter(|_| alone).into())
     }
 
+    fn binary(leaf: Leaf<'_>) -> Option<Vec<u8>> {
+        Self::text(leaf).and_then(|text| STANDARD.decode(text).ok())
+    }
+
+    fn write_binary<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
     fn write_value<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Value::Text(text) => serializer.serialize_str(text),

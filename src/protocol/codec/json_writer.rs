@@ -21,6 +21,7 @@ pub(super) fn write(fields: &[(&'static str, Field<'_>)]) -> Vec<u8> {
         Field::Peers(peers) => peers.len() * PEER,
         Field::Value(value) => value.len() * 4 / 3 + BYTES_MARKER.len(),
         Field::Text(text) => text.len(),
+        Field::Binary(bytes) => bytes.len() * 4 / 3,
         _ => 0,
     });
     let mut out = Vec::with_capacity(FRAME + len.sum::<usize>());
@@ -53,6 +54,7 @@ fn push(out: &mut Vec<u8>, field: &Field<'_>) {
             out.push(b']');
         }
         Field::Records(records) => push_text(out, &hex::encode(records)),
+        Field::Binary(bytes) => quoted(out, |out| out.extend_from_slice(STANDARD.encode(bytes).as_bytes())),
         Field::Value(Value::Text(text)) => push_text(out, text),
         Field::Value(Value::Bytes(bytes)) => {
             out.extend_from_slice(b"{\"");

@@ -46,6 +46,8 @@ use self::dialect::Dialect;
 pub use self::error::{DecodeError, EncodeError, MAX_DEPTH, UnknownCodec};
 use self::json::Json;
 use self::msgpack::MessagePack;
+#[cfg(doc)]
+use super::config::LARGE_VALUE_LEN;
 use super::config::MAX_DATAGRAM;
 use super::message::Message;
 use super::peer::Peer;
@@ -167,6 +169,16 @@ impl Codec {
             Codec::Json => json::answer_len(value),
             Codec::Bencode => bencode::answer_len(value),
             Codec::MessagePack => msgpack::answer_len(value),
+        }
+    }
+
+    /// How many entries of a `renew` are sent at once: as many as fit a datagram of [`LARGE_VALUE_LEN`] bytes, whatever the sender's
+    /// address, version and token (docs/wire.md, 3.5).
+    pub fn entries_per_datagram(self) -> usize {
+        match self {
+            Codec::Json => 19,
+            Codec::Bencode => 25,
+            Codec::MessagePack => 28,
         }
     }
 

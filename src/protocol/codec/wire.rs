@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::dialect::{Contact, ContactForm, Dialect, Field, PeersForm, Spelled, number, small_number};
 use super::error::DecodeError;
 use super::lenient::{Form, LeafForm, Lenient, Slot};
+use crate::protocol::entry::{Entries, EntryState, MAX_ENTRIES};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Body, MAX_PEERS_READ, Message, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::Peer;
+use crate::protocol::ranges::{RangeAnswer, Ranges, pack_places, unpack_places};
 use crate::protocol::value::Value;
 
 /// The lengths of an IPv4 and of an IPv6 address in a record, in bytes.
@@ -37,6 +39,10 @@ pub(super) enum Kind {
     CheckStoreRes,
     Get,
     GetRes,
+    Renew,
+    RenewRes,
+    Reconcile,
+    ReconcileRes,
     #[serde(other)]
     Unknown,
 }
@@ -63,6 +69,10 @@ enum Name {
     Peers6,
     HasKey,
     Stored,
+    Entries,
+    States,
+    Ranges,
+    Wanted,
     Ttl,
     Age,
     #[serde(rename = "v")]
@@ -92,6 +102,11 @@ pub(super) struct Wire {
     pub(super) peers6: Slot<Vec<Peer>>,
     pub(super) has_key: Slot<bool>,
     pub(super) stored: Slot<bool>,
+    /// Packed, as are the next three.
+    pub(super) entries: Slot<Vec<u8>>,
+    pub(super) states: Slot<Vec<u8>>,
+    pub(super) ranges: Slot<Vec<u8>>,
+    pub(super) wanted: Slot<Vec<u8>>,
     /// Whether the message has a field twice.
     twice: bool,
 }
@@ -127,6 +142,10 @@ impl<D: Dialect> Form for WireForm<D> {
                 Name::Peers6 if D::COMPACT => wire.peers6.fill(fields.next_value_seed(peers::<D>(IP_LENS[1]))?),
                 Name::HasKey => wire.has_key.fill(fields.next_value_seed(leaf(D::flag))?),
                 Name::Stored => wire.stored.fill(fields.next_value_seed(leaf(D::flag))?),
+                Name::Entries => wire.entries.fill(fields.next_value_seed(leaf(D::binary))?),
+                Name::States => wire.states.fill(fields.next_value_seed(leaf(D::binary))?),
+                Name::Ranges => wire.ranges.fill(fields.next_value_seed(leaf(D::binary))?),
+                Name::Wanted => wire.wanted.fill(fields.next_value_seed(leaf(D::binary))?),
                 Name::Peers6 | Name::Unknown => {
                     fields.next_value::<IgnoredAny>()?;
                     false
@@ -172,6 +191,24 @@ fn content<T>(slot: Slot<T>, name: &'static str) -> Result<Option<T>, DecodeErro
 /// The content of a required field.
 fn required<T>(slot: Slot<T>, name: &'static str) -> Result<T, DecodeError> {
     content(slot, name)?.ok_or(DecodeError::Missing(name))
+}
+
+/// What is packed in a required field. Content that is not what belongs there is an error.
+fn unpacked<T>(slot: Slot<Vec<u8>>, name: &'static str, unpack: fn(&[u8]) -> Option<T>) -> Result<T, DecodeError> {
+    unpack(&required(slot, name)?).ok_or(DecodeError::BadField(name))
+}
+
+/// The states in a `renew_res`: a byte each.
+fn unpack_states(packed: &[u8]) -> Option<Vec<EntryState>> {
+    (packed.len() <= MAX_ENTRIES).then(|| packed.iter().copied().map(EntryState::from_byte).collect())
+}
+
+/// The places that a `reconcile` wants: none if the field is missing.
+fn wanted(slot: Slot<Vec<u8>>) -> Result<Vec<NodeId>, DecodeError> {
+    match content(slot, "wanted")? {
+        Some(packed) => unpack_places(&packed).ok_or(DecodeError::BadField("wanted")),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The message with these fields.
@@ -220,6 +257,11 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
         }
         Kind::CheckStore => Body::Request(Request::CheckStore { key: key(wire.key)?, size }),
         Kind::Get => Body::Request(Request::Get { key: key(wire.key)? }),
+        Kind::Renew => Body::Request(Request::Renew { entries: unpacked(wire.entries, "entries", Entries::unpack)? }),
+        Kind::Reconcile => Body::Request(Request::Reconcile {
+            ranges: unpacked(wire.ranges, "ranges", Ranges::unpack)?,
+            wanted: wanted(wire.wanted)?,
+        }),
         Kind::Pong => Body::Response(Response::Pong),
         Kind::FindNodeRes => Body::Response(Response::FindNode { peers: peers(wire.peers, wire.peers6)? }),
         Kind::FindValueRes => Body::Response(match wire.value {
@@ -235,6 +277,10 @@ pub(super) fn message_of(found: Slot<Wire>) -> Result<Message, DecodeError> {
             age,
         }),
         Kind::GetRes => Body::Response(Response::Get { value: content(wire.value, "value")?.map(Arc::new) }),
+        Kind::RenewRes => Body::Response(Response::Renew { states: unpacked(wire.states, "states", unpack_states)? }),
+        Kind::ReconcileRes => {
+            Body::Response(Response::Reconcile { ranges: unpacked(wire.ranges, "ranges", RangeAnswer::unpack)? })
+        }
         Kind::Unknown => return Err(DecodeError::UnknownType),
     };
     Ok(Message { id, sender, version, token, body })
@@ -309,6 +355,18 @@ impl<'a, D: Dialect> Outgoing<'a, D> {
                 fields.push(("has_key", Field::Flag(*has_key)));
                 fields.extend(ttl.map(|ttl| ("ttl", seconds(ttl))));
                 fields.extend(age.map(|age| ("age", seconds(age))));
+            }
+            Body::Request(Request::Renew { entries }) => fields.push(("entries", Field::Binary(entries.pack()))),
+            Body::Request(Request::Reconcile { ranges, wanted }) => {
+                fields.push(("ranges", Field::Binary(ranges.pack())));
+                fields.extend((!wanted.is_empty()).then(|| ("wanted", Field::Binary(pack_places(wanted)))));
+            }
+            Body::Response(Response::Renew { states }) => {
+                let states = states.iter().map(|state| state.to_byte()).collect();
+                fields.push(("states", Field::Binary(states)));
+            }
+            Body::Response(Response::Reconcile { ranges }) => {
+                fields.push(("ranges", Field::Binary(RangeAnswer::pack(ranges))));
             }
             Body::Response(Response::Get { value }) => {
                 fields.extend(value.as_deref().map(|value| ("value", Field::Value(value))))

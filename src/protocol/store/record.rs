@@ -1,5 +1,6 @@
 //! One record: a value under a key, how it came here, and which values it replaced.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,12 +87,23 @@ pub(super) struct Record {
     pub(super) due_at: Option<Instant>,
     /// Whether another holder has put that off since it was last due.
     pub(super) put_off: bool,
+    /// The digest of the value, once it was needed.
+    pub(super) digest: OnceCell<ValueDigest>,
 }
 
 impl Record {
     pub(super) fn new(stored: StoredRecord, own: &NodeId) -> Self {
-        let distance = own.distance(&NodeId::of_key(&stored.key));
-        Self { stored, distance, due_at: None, put_off: false }
+        Self::at(own.distance(&NodeId::of_key(&stored.key)), stored)
+    }
+
+    /// The same, where the distance of its key is known.
+    pub(super) fn at(distance: Distance, stored: StoredRecord) -> Self {
+        Self { stored, distance, due_at: None, put_off: false, digest: OnceCell::new() }
+    }
+
+    /// The digest of the value.
+    pub(super) fn digest(&self) -> ValueDigest {
+        *self.digest.get_or_init(|| ValueDigest::of(&self.stored.value))
     }
 
     /// Bytes that it counts: key and value.
@@ -159,7 +171,7 @@ impl Record {
             return replaced;
         }
         if self.is_full() {
-            replaced.push(Replaced { digest: ValueDigest::of(&self.stored.value), writer: self.stored.writer });
+            replaced.push(Replaced { digest: self.digest(), writer: self.stored.writer });
         }
         if !replaced.is_empty() {
             let current = ValueDigest::of(value);
@@ -176,6 +188,7 @@ impl Record {
     pub(super) fn replace(&mut self, value: Arc<Value>, writer: Writer) {
         self.stored.replaced = self.replaced_by(&value);
         (self.stored.value, self.stored.writer) = (value, writer);
+        self.digest = OnceCell::new();
     }
 }
 

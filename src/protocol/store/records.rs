@@ -311,7 +311,7 @@ impl Records {
             key,
             value,
         };
-        Record { stored, distance, due_at, put_off: false }
+        Record { due_at, ..Record::at(distance, stored) }
     }
 
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {

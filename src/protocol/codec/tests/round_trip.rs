@@ -8,9 +8,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::config::LARGE_VALUE_LEN;
+use crate::protocol::entry::tests::any_entries;
+use crate::protocol::entry::{Entries, Entry, EntryDigest, EntryState, MAX_ENTRIES, Nonce};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Body, QueryId, Request, Response, Sender, Token};
 use crate::protocol::peer::check_unicast;
+use crate::protocol::ranges::tests::{any_answers, any_places, any_ranges};
 
 fn any_node_id() -> impl Strategy<Value = NodeId> {
     any::<[u8; 20]>().prop_map(NodeId::from_bytes)
@@ -75,6 +79,9 @@ fn any_body() -> impl Strategy<Value = Body> {
             any::<bool>().prop_map(|cached| Request::SetUnsupported { cached }),
             (key(), option::of(0..=i64::MAX as u64)).prop_map(|(key, size)| Request::CheckStore { key, size }),
             key().prop_map(|key| Request::Get { key }),
+            any_entries().prop_map(|entries| Request::Renew { entries }),
+            (any_ranges(), option::of(any_places()))
+                .prop_map(|(ranges, wanted)| Request::Reconcile { ranges, wanted: wanted.unwrap_or_default() }),
         ]
         .prop_map(Body::Request),
         prop_oneof![
@@ -87,6 +94,9 @@ fn any_body() -> impl Strategy<Value = Body> {
             (any::<bool>(), ttl()).prop_map(|(stored, ttl)| Response::Set { stored, ttl }),
             (any::<bool>(), ttl(), age()).prop_map(|(has_key, ttl, age)| Response::CheckStore { has_key, ttl, age }),
             option::of(value()).prop_map(|value| Response::Get { value }),
+            vec(proptest::sample::select(&EntryState::ALL[..]), 0..=MAX_ENTRIES)
+                .prop_map(|states| Response::Renew { states }),
+            any_answers().prop_map(|ranges| Response::Reconcile { ranges }),
         ]
         .prop_map(Body::Response),
     ]
@@ -284,5 +294,53 @@ fn a_token_of_another_type_or_form_reads_as_absent_and_costs_nothing_else() {
     for (spelled, token) in spellings {
         let read = Codec::Bencode.decode(bencode(spelled).as_bytes()).expect("the rest is a ping");
         assert_eq!(read.token, token.map(Token::from_u64), "{spelled}");
+    }
+}
+
+#[test]
+fn as_many_entries_are_sent_as_fit_one_frame_and_no_more() {
+    let entry = Entry { place: NodeId::ZERO, digest: EntryDigest([0; 8]), age: None, life: None, kind: 0 };
+    for codec in Codec::ALL {
+        let len = |count| {
+            let entries = Entries { nonce: Nonce([0; 8]), entries: vec![entry; count] };
+            let mut longest = Message { body: Body::Request(Request::Renew { entries }), ..answer("".into()) };
+            // The longest text of an IPv6 address.
+            longest.sender.ip = Some([0xff; 16].into());
+            codec.encode(&longest).unwrap().len()
+        };
+        let count = codec.entries_per_datagram();
+        assert!(count <= MAX_ENTRIES && len(count) <= LARGE_VALUE_LEN, "{codec}: {}", len(count));
+        assert!(len(count + 1) > LARGE_VALUE_LEN, "{codec}: one more would fit: {}", len(count + 1));
+    }
+}
+
+#[test]
+fn packed_bytes_that_are_none_of_their_field_cost_the_message() {
+    let said = |type_: &str, field: &str| {
+        format!(r#"{{"type":"{type_}","id":"x","sender":{{"node_id":"","port":1}},{field}}}"#)
+    };
+    let read = |type_, field: &str| Codec::Json.decode(said(type_, field).as_bytes()).map(|read| read.body.name());
+    for (type_, field, found) in [
+        ("renew", r#""x":1"#, Err(DecodeError::Missing("entries"))),
+        ("renew", r#""entries":7"#, Err(DecodeError::BadField("entries"))),
+        ("renew", r#""entries":"AAAA""#, Err(DecodeError::BadField("entries"))),
+        ("renew", r#""entries":"AAAAAAAAAAA""#, Err(DecodeError::BadField("entries"))),
+        ("renew_res", r#""states":"""#, Ok("renew_res")),
+        ("renew_res", r#""states":"/w==""#, Ok("renew_res")),
+        ("renew_res", r#""states":"!""#, Err(DecodeError::BadField("states"))),
+        ("reconcile", r#""ranges":"AAAAAAAAAAA=""#, Ok("reconcile")),
+        ("reconcile", r#""ranges":"AAAAAAAAAAA=","wanted":"""#, Err(DecodeError::BadField("wanted"))),
+        ("reconcile", r#""ranges":"AAAAAAAAAAA=","wanted":null"#, Ok("reconcile")),
+        ("reconcile_res", r#""ranges":"AAA=""#, Ok("reconcile_res")),
+        ("reconcile_res", r#""ranges":"AAM=""#, Err(DecodeError::BadField("ranges"))),
+        ("ping", r#""ranges":"AAM=""#, Ok("ping")),
+    ] {
+        assert_eq!(read(type_, field), found, "{type_} {field}");
+    }
+    let bencode = |states: &str| format!("d2:id1:x6:senderd7:node_id0:4:porti1ee6:states{states}4:type9:renew_rese");
+    assert!(Codec::Bencode.decode(bencode("2:\0\u{1}").as_bytes()).is_ok());
+    let error = DecodeError::BadField("states");
+    for other in ["i1e", "le"] {
+        assert_eq!(Codec::Bencode.decode(bencode(other).as_bytes()).unwrap_err(), error);
     }
 }
