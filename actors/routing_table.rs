@@ -18,7 +18,7 @@ use super::handling::Receive;
 use super::messages::{
     AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupKey, PeerAnswered, PeerEntered,
     PeerLost, PeerSeen, PingPaid, Priority, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery,
-    StartLookup, TableEmpty, TransmitAnswer,
+    ShareNeighbours, StartLookup, TableEmpty, TransmitAnswer,
 };
 use super::shared::Shared;
 
@@ -190,6 +190,13 @@ impl Receive<AnswerNearest> for RoutingTable {
 impl Receive<FindNeighbours> for RoutingTable {
     fn receive(&mut self, FindNeighbours(cause): FindNeighbours, _: &mut Self::Context) {
         self.shared.handles.store.select(SelectValues { cause, neighbours: self.neighbours() });
+    }
+}
+
+impl Receive<ShareNeighbours> for RoutingTable {
+    fn receive(&mut self, ShareNeighbours(answer): ShareNeighbours, _: &mut Context<Self>) {
+        // The pass may have ended.
+        let _ = answer.send((self.neighbours(), self.table.has_legacy()));
     }
 }
 

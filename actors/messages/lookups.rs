@@ -157,6 +157,8 @@ pub struct LookupResult {
     pub closest: Vec<Peer>,
     /// Those of them that are no legacy nodes.
     pub of_ours: Vec<Peer>,
+    /// Those of them that answer `renew` and `reconcile`.
+    pub reconciling: Vec<NodeId>,
     /// The nearest of the own table when it began: k at least, where it has as many.
     pub own_table: Vec<Peer>,
     /// Whether legacy peers were in the table.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use actix::Message;
 use kademlia_dynamic::protocol::comparison::Later;
-use kademlia_dynamic::protocol::entry::Entries;
-use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::entry::{Entries, Entry, Nonce};
+use kademlia_dynamic::protocol::id::{Distance, NodeId};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::ranges::Ranges;
-use kademlia_dynamic::protocol::store::{KeyPage, StoreError, StoreSnapshot, StoredCopy, ToCompare};
+use kademlia_dynamic::protocol::store::{DueValue, KeyPage, StoreError, StoreSnapshot, StoredCopy, ToCompare};
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
@@ -33,6 +33,8 @@ handle! {
         send expire(ExpireValues);
         send prepare_placement(PreparePlacement);
         send placement_ended(PlacementEnded);
+        send select_due(SelectDue);
+        send prepare_renewals(PrepareRenewals);
         send remember(RememberPeers);
         send select(SelectValues);
         send prepare_transfer(PrepareTransfer);
@@ -215,6 +217,31 @@ pub struct PreparePlacement {
     pub later: Option<Later>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Prepared>,
+}
+
+/// Republication → value store: which publications are due, from this distance from the node on?
+pub struct SelectDue {
+    /// Where it goes on; `None`: at the nearest.
+    pub from: Option<Distance>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<DueSelected>,
+}
+
+/// Publications that are due.
+#[derive(Debug, Default)]
+pub struct DueSelected {
+    /// In the order of their distances from this node.
+    pub values: Vec<DueValue>,
+    /// Where it goes on; `None`: these are the last.
+    pub next: Option<Distance>,
+}
+
+/// Republication → value store: the entries of these publications, which are sent at once.
+pub struct PrepareRenewals {
+    /// The key and the version of each; `None` where that has ended.
+    pub values: Vec<Option<(Arc<str>, u64)>>,
+    /// Where they go, each with the nonce that keys them: `None` for a value that is not current any more.
+    pub answer: oneshot::Sender<(Nonce, Vec<Option<Entry>>)>,
 }
 
 /// How a placement goes on.

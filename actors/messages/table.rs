@@ -3,6 +3,8 @@
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
+use kademlia_dynamic::protocol::transfer::Neighbours;
+use tokio::sync::oneshot;
 
 use super::super::blocklist::Origin;
 use super::handle::handle;
@@ -19,6 +21,7 @@ handle! {
         send refresh(RefreshBuckets);
         send check(CheckTable);
         send find_neighbours(FindNeighbours);
+        send share_neighbours(ShareNeighbours);
         offer try_seen(PeerSeen);
         ask describe(DescribeTable) -> TableSnapshot;
     }
@@ -74,6 +77,9 @@ pub struct RefreshBuckets {
 
 /// Maintenance → routing table: report [`TableEmpty`](super::TableEmpty) if no known peer answers.
 pub struct CheckTable;
+
+/// Republication → routing table: which peers do you know that answer, and are legacy ones among them?
+pub struct ShareNeighbours(pub oneshot::Sender<(Neighbours, bool)>);
 
 /// Node → routing table: what does it look like?
 pub struct DescribeTable;

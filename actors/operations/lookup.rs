@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::lookup::{self as protocol, Ballot, Failure, Found, Goal, Next, Vote, Votes};
-use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::message::{RECONCILE_VERSION, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::store::{StoredCopy, ValueDigest};
 use kademlia_dynamic::protocol::value::Value;
@@ -30,6 +30,8 @@ pub(crate) struct Lookup {
     legacy: bool,
     /// The peers that answered and are no legacy nodes.
     of_ours: HashSet<NodeId>,
+    /// Those of them that renew and reconcile.
+    reconciling: HashSet<NodeId>,
     value: Option<Found>,
     /// The first peer that gave a value which this node cannot represent.
     unsupported: Option<Peer>,
@@ -66,6 +68,7 @@ impl Lookup {
             own_table: seeds,
             legacy,
             of_ours: HashSet::new(),
+            reconciling: HashSet::new(),
             value: None,
             unsupported: None,
             ballot,
@@ -102,6 +105,9 @@ impl Operation for Lookup {
         if answer.version.is_some() {
             self.of_ours.insert(answer.peer.id);
         }
+        if answer.version >= Some(RECONCILE_VERSION) {
+            self.reconciling.insert(answer.peer.id);
+        }
         match answer.response {
             Response::FindNode { mut peers } | Response::NoValue { mut peers } => {
                 // This node, under any id that the peer may name it.
@@ -129,7 +135,8 @@ impl Operation for Lookup {
     }
 
     fn finish(self, end: End) {
-        let Self { shared, key, machine, own_table, legacy, of_ours, value, unsupported, ballot, .. } = self;
+        let Self { shared, key, machine, own_table, legacy, of_ours, reconciling, value, unsupported, ballot, .. } =
+            self;
         let Handles { lookups, queries, .. } = &shared.handles;
         if end == End::Broken {
             return lookups.finished(LookupFinished { key, result: None });
@@ -141,6 +148,7 @@ impl Operation for Lookup {
             key: key.clone(),
             result: Some(LookupResult {
                 of_ours: closest.iter().filter(|peer| of_ours.contains(&peer.id)).copied().collect(),
+                reconciling: closest.iter().map(|peer| peer.id).filter(|id| reconciling.contains(id)).collect(),
                 closest,
                 own_table,
                 legacy,

@@ -6,5 +6,6 @@ pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod operation;
 pub(crate) mod place;
+pub(crate) mod republish;
 pub(crate) mod runner;
 pub(crate) mod transfer;

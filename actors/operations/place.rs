@@ -34,9 +34,21 @@ pub(crate) struct Place {
     stage: Stage,
     /// What is done next, before all that the stage wants done.
     next: Option<Step<Self>>,
+    /// What is left of its way, where most of it is done.
+    rest: Option<Rest>,
+    /// Dropped with it, by which its owner learns that it has ended.
+    _open: Option<oneshot::Sender<()>>,
     /// The peers of which an answer to a query of the comparison may still come.
     compared: Vec<NodeId>,
     superseded: bool,
+}
+
+/// What is left of the way of a publication that was renewed at most of its places.
+pub(crate) struct Rest {
+    /// Places that hold it.
+    pub(crate) held: usize,
+    /// Places that are to be sent it.
+    pub(crate) lacking: Vec<Peer>,
 }
 
 /// How far a placement is.
@@ -76,6 +88,33 @@ impl Place {
             found: None,
             stage: Stage::Wait,
             next: Some(Step::after(begun, Self::begin)),
+            rest: None,
+            _open: None,
+            compared: Vec::new(),
+            superseded: false,
+        }
+    }
+
+    /// The placement of a publication that is due again, whose places are `found`: of the `rest` of its way, if most of it is done.
+    /// `open` is dropped when it ends.
+    pub(crate) fn again(
+        shared: &Rc<Shared>,
+        placing: Placing,
+        found: LookupResult,
+        rest: Option<Rest>,
+        open: oneshot::Sender<()>,
+    ) -> Self {
+        let key = placing.key.clone();
+        let begun = std::future::ready(Some((placing, Ok(Arc::new(found)))));
+        Self {
+            shared: shared.clone(),
+            key,
+            placing: None,
+            found: None,
+            stage: Stage::Wait,
+            next: Some(Step::after(begun, Self::begin)),
+            rest,
+            _open: Some(open),
             compared: Vec::new(),
             superseded: false,
         }
@@ -85,8 +124,8 @@ impl Place {
         let Some((mut placing, outcome)) = begun else { return self.stage = Stage::Over };
         match outcome {
             Ok(found) => {
-                // What an application sets is the latest.
-                let compare = placing.answer.is_none() && !found.of_ours.is_empty();
+                // What an application sets is the latest, and what was renewed at most places was compared there.
+                let compare = placing.answer.is_none() && self.rest.is_none() && !found.of_ours.is_empty();
                 self.next = Some(self.ask(&placing, &found, compare, None));
                 self.found = Some(found);
             }
@@ -129,7 +168,10 @@ impl Place {
                 let superseded =
                     Step::after(superseded, |place: &mut Self, report, _| place.superseded |= report.is_ok());
                 self.next = Some(superseded);
-                Sending::new(&self.shared, &self.key, copy, found, now).map_or(Stage::Over, Stage::Send)
+                match &self.rest {
+                    Some(rest) => Stage::Send(Sending::to(&self.shared, copy, &rest.lacking, now)),
+                    None => Sending::new(&self.shared, &self.key, copy, found, now).map_or(Stage::Over, Stage::Send),
+                }
             }
             // The store was restarted, so the caller is interrupted.
             None => {
@@ -228,15 +270,17 @@ impl Operation for Place {
             Stage::Send(sending) => (sending.placement.outcome(), sending.shortest, !sending.is_restore()),
             _ => (Placed::default(), None, false),
         };
-        let stored = placed.stored + placed.held_already;
+        let renewed = self.rest.map_or(0, |rest| rest.held);
+        let stored = placed.stored + placed.held_already + renewed;
         // Where it broke, or most targets were not even queried, it is tried again soon.
         let reached = end == End::Complete && stored > placed.unsent;
         self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
             _ if end == End::Broken => {}
             Some(answer) => {
-                let Placed { asked, refused, .. } = placed;
-                let (silent, superseded) = (asked - stored - refused, self.superseded);
+                let asked = placed.asked + renewed;
+                let (refused, superseded) = (placed.refused, self.superseded);
+                let silent = asked - stored - refused;
                 // The caller may have gone.
                 let _ = answer.send(Ok(SetOutcome { asked, stored, refused, silent, expires_in, superseded }));
             }
@@ -268,6 +312,11 @@ impl Sending {
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
         let placement = Placement::new(mode, &targets, config, now);
         Some(Self { copy, placement, shortest: None })
+    }
+
+    /// The way of a publication to these places.
+    fn to(shared: &Shared, copy: StoredCopy, targets: &[Peer], now: Instant) -> Self {
+        Self { copy, placement: Placement::new(Mode::Publish, targets, &shared.config, now), shortest: None }
     }
 
     fn is_restore(&self) -> bool {

@@ -101,6 +101,7 @@ fn restore(store: &Arc<MockStore>, peers: &[Peer]) -> Place {
     let found = LookupResult {
         closest: peers.to_vec(),
         of_ours: peers.to_vec(),
+        reconciling: Vec::new(),
         own_table: peers.to_vec(),
         legacy: false,
         value: None,

@@ -1,7 +1,7 @@
 //! The actor itself: its state, how it begins, and how it begins again. What it does with a message is decided elsewhere.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, ClockJump};
 use super::super::counters::LogLimit;
+use super::super::operations::republish::Progress;
 use super::super::shared::Shared;
 use super::pending::Pending;
 use super::unsaved::Unsaved;
@@ -29,6 +30,8 @@ pub struct ValueStore {
     /// What ends each placement that sends its value.
     pub(super) placements: HashMap<Arc<str>, oneshot::Sender<()>>,
     pub(super) clock_jump: ClockJump,
+    /// The pass over the publications, while it runs.
+    pub(super) pass: Weak<Progress>,
     /// When it was last logged that publications come too late.
     pub(super) lateness: LogLimit,
     /// Whether the node is about to stop, so that nothing new is worth storing.
@@ -47,6 +50,7 @@ impl ValueStore {
             pending: Pending::default(),
             unsaved: Unsaved::new(config.store.max_values),
             placements: HashMap::new(),
+            pass: Weak::new(),
             clock_jump: ClockJump::new(),
             lateness: LogLimit::default(),
             leaving: false,

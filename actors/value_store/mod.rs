@@ -9,6 +9,7 @@ mod pending;
 mod placing;
 mod reading;
 mod renewing;
+mod republishing;
 mod unsaved;
 mod upkeep;
 mod writing;

@@ -77,7 +77,9 @@ impl Receive<PlacementEnded> for ValueStore {
         }
         // The publisher itself is a holder, and lives: its own copy goes on, whether others have stored it or not.
         self.records.renewed(&key, version, stored, now);
-        if !stored {
+        if stored {
+            self.records.published_again(&key, version, now, &mut *self.entropy);
+        } else {
             self.records.retry_soon(&key, version, now, &mut *self.entropy);
         }
         self.save(ctx);

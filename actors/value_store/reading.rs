@@ -68,7 +68,8 @@ impl Receive<SelectKeys> for ValueStore {
 
 impl Receive<DescribeStore> for ValueStore {
     fn receive(&mut self, _: DescribeStore, _: &mut Context<Self>) -> StoreSnapshot {
-        let (republications, restores) = self.records.backlog(clock::now());
-        StoreSnapshot { backend: self.backend.health(), republications, restores, ..self.records.snapshot() }
+        let now = clock::now();
+        let ((republications, restores), pass) = (self.records.backlog(now), self.pass(now));
+        StoreSnapshot { backend: self.backend.health(), republications, restores, pass, ..self.records.snapshot() }
     }
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::publish::{self, PublishArgs};
 use crate::requests::{self, REQUESTS_EXAMPLES, RequestsArgs};
 use crate::sim;
 use crate::sim_args::{SIM_EXAMPLES, SimArgs};
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     /// Simulate a network in virtual time, and measure it
     #[command(after_help = SIM_EXAMPLES)]
     Sim(SimArgs),
+    /// Simulate one publisher with many values, and measure what it takes to renew all of them once
+    Publish(PublishArgs),
     /// Measure what a request costs `kad` binaries, beside a plain UDP echo
     #[command(after_help = REQUESTS_EXAMPLES)]
     Requests(RequestsArgs),
@@ -52,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(cli.verbose);
     let done = match cli.command {
         Command::Sim(args) => sim::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Stress(args) => stress::run(&args),
         Command::Echo => requests::echo(),

@@ -15,6 +15,7 @@ mod interrupt;
 mod output;
 mod process;
 mod progress;
+mod publish;
 mod requests;
 mod sim;
 mod sim_args;

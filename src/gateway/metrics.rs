@@ -68,6 +68,13 @@ pub const METRICS: &[Metric] = &[
     gauge("kad_peers", "Peers of the routing table, by state."),
     gauge("kad_values", "Values that are stored here, by class."),
     gauge("kad_value_bytes", "Bytes of keys and values that are stored here, by class."),
+    gauge(
+        "kad_values_due",
+        "Values that wait to be published again or restored, by kind: each is counted up to 10,000.",
+    ),
+    gauge("kad_pass_values", "Values that the pass over the publications is done with; 0 while none runs."),
+    gauge("kad_pass_percent", "What part of the id space that pass is through with."),
+    gauge("kad_pass_left_seconds", "How long that pass takes yet."),
     gauge("kad_pinned_keys", "Pinned keys."),
     gauge("kad_queries_in_flight", "Queries of this node that have not ended."),
     gauge("kad_lookups_unfinished", "Lookups that have not ended, by state."),
@@ -136,6 +143,14 @@ fn measure(snapshot: &Snapshot) {
                 .absolute(bytes);
         }
     }
+    for (kind, count) in [("republications", store.republications), ("restores", store.restores)] {
+        metrics::gauge!("kad_values_due", "kind" => kind).set(count.due as f64);
+    }
+    let pass = store.pass;
+    metrics::gauge!("kad_pass_values").set(pass.map_or(0.0, |pass| pass.done as f64));
+    metrics::gauge!("kad_pass_percent").set(pass.map_or(0.0, |pass| pass.percent.into()));
+    let left = pass.and_then(|pass| pass.left).unwrap_or_default();
+    metrics::gauge!("kad_pass_left_seconds").set(left.as_secs_f64());
     for (state, lookups) in [("running", snapshot.lookups_running), ("waiting", snapshot.lookups_waiting)] {
         metrics::gauge!("kad_lookups_unfinished", "state" => state).set(lookups as f64);
     }

@@ -31,5 +31,6 @@ pub mod ranges;
 pub(crate) mod routing;
 pub(crate) mod seconds;
 pub mod store;
+pub(crate) mod survey;
 pub(crate) mod transfer;
 pub mod value;

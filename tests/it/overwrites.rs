@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use kademlia_dynamic::actors::events::Event;
 use kademlia_dynamic::protocol::config::PublisherConflict;
+use kademlia_dynamic::protocol::entry::EntryState;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
@@ -194,7 +195,7 @@ fn a_later_publication_is_taken_from_any_peer_that_gives_it_and_handed_on_by_res
 }
 
 /// A node that publishes "key" and is about to publish it again, among peers of which the two nearest hold a later
-/// publication of this value; what it sends them then, whether an event informed it, and the class of its copy.
+/// publication of this value; what it sends them then, and renews of the same value, whether an event informed it, and the class of its copy.
 fn republished_after(
     value: &'static str,
     config: Config,
@@ -209,7 +210,13 @@ fn republished_after(
         let order = by_distance(&peers, "key");
         peers.forget_heard();
         let holders = [order[0], order[1]];
+        let same = before.last() == Some(&value);
         peers.on(move |asked| match &asked.request {
+            // They hold it, or a later one.
+            Request::Renew { entries } if holders.contains(&asked.peer) => {
+                let state = if same { EntryState::Held } else { EntryState::Later };
+                Response::Renew { states: vec![state; entries.entries.len()] }.into()
+            }
             Request::CheckStore { .. } if holders.contains(&asked.peer) => {
                 Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(0) }.into()
             }
@@ -223,6 +230,7 @@ fn republished_after(
         let class = node.copy_of("key").await.unwrap().map(|copy| copy.class);
         let sent = peers.heard().into_iter().filter_map(|asked| match asked.request {
             Request::Set { value, ttl: None, .. } => value.as_text().map(str::to_owned),
+            Request::Renew { .. } if same => Some(value.to_owned()),
             _ => None,
         });
         (sent.collect(), reported, class)

@@ -10,8 +10,11 @@ use std::time::Duration;
 use actix::Message;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{AppliesTo, Config};
+use kademlia_dynamic::protocol::digest::ValueDigest;
+use kademlia_dynamic::protocol::entry::{Entries, Entry, Nonce};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{self, Body, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::ranges::Ranges;
 use kademlia_dynamic::protocol::store::{
     Change, Committed, MemoryStore, Recollection, Store, StoreError, StoredRecord,
 };
@@ -267,12 +270,16 @@ impl Stage {
         let own = Some(self.peers.id(5));
         let tell = |n: usize, body| self.peers.tell(n, own.filter(|_| n == 5), self.addr, body);
         let value = Arc::new(Value::from("v"));
+        let digest = ValueDigest::of(&value).keyed(Nonce::default());
+        let entry = Entry { place: NodeId::of_key(held), digest, age: None, life: None, kind: Entry::PLAIN };
         for request in [
             Request::Ping,
             Request::FindNode { target: NodeId::of_key(held) },
             Request::FindValue { key: held.clone() },
             Request::Get { key: held.clone() },
             Request::CheckStore { key: held.clone(), size: None },
+            Request::Renew { entries: Entries { nonce: Nonce::default(), entries: vec![entry] } },
+            Request::Reconcile { ranges: Ranges { nonce: Nonce::default(), ranges: Vec::new() }, wanted: Vec::new() },
             Request::SetCached { key: held.clone(), value, target: None, ttl: Some(60) },
         ] {
             tell(5, Body::Request(request));

@@ -1,6 +1,6 @@
 //! What a store has kept, as it comes back after a restart: what of it goes on, and when each is seen to next.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::quota::Claim;
 use super::record::{Class, Record, StoredRecord};
@@ -8,8 +8,8 @@ use super::records::Records;
 use crate::protocol::entropy::Entropy;
 
 impl Records {
-    /// Rebuilds what a store has kept, as after a restart. Republications and restores are spread over one interval, so
-    /// that they do not come all at once. What has ended meanwhile is dropped, and so is what is farthest from this node
+    /// Rebuilds what a store has kept, as after a restart. Restores are spread over one interval, so that they do not come all at
+    /// once; a publication is due when it would have been. What has ended meanwhile is dropped, and so is what is farthest from this node
     /// where the bounds have become smaller.
     ///
     /// Nothing of it has a date any more, only the latest at which it can have been published.
@@ -47,13 +47,17 @@ impl Records {
                     continue;
                 }
             }
-            let half_life = record.stored.expires_at.saturating_duration_since(now) / 2;
-            let round = match record.stored.class {
-                Class::Published => self.config.effective_republish_interval().min(half_life),
-                Class::Held | Class::Cached => self.config.values.restore_interval,
+            let wait = match record.stored.class {
+                Class::Published if record.is_unplaced() => Duration::ZERO,
+                // Its time began anew when it was last published, and goes on where it was.
+                Class::Published => {
+                    let left = record.stored.expires_at.saturating_duration_since(now);
+                    let since = self.config.values.key_expiry.saturating_sub(left);
+                    self.republish_delay(entropy).saturating_sub(since)
+                }
+                Class::Held | Class::Cached => self.config.values.restore_interval.mul_f64(entropy.unit()),
             };
-            let wait = round.mul_f64(entropy.unit());
-            record.due_at = Some(if record.is_unplaced() { now } else { now + wait });
+            record.due_at = Some(now + wait);
             self.holdings.put(Box::new(record));
         }
         lapsed

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::health::BackendHealth;
+use super::pass_snapshot::PassSnapshot;
 use super::record::Class;
 use crate::protocol::id::NodeId;
 use crate::protocol::seconds;
@@ -221,6 +222,8 @@ pub struct StoreSnapshot {
     pub cached_limit: ClassCount,
     /// Publications that wait for their turn to be published again.
     pub republications: DueCount,
+    /// How far their renewal has come, while it runs.
+    pub pass: Option<PassSnapshot>,
     /// Copies held for others that wait for their turn to be restored.
     pub restores: DueCount,
     /// Subnets that brought them.
@@ -235,7 +238,7 @@ pub struct StoreSnapshot {
     pub backend: BackendHealth,
 }
 
-/// A value whose time has come to be sent to its holders: our publication, or a restore where this node is among the k nearest.
+/// A copy held for others whose time has come to be restored, where this node is among the k nearest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The key.

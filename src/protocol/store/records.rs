@@ -214,11 +214,6 @@ impl Records {
         due(true).into_iter().chain(due(false)).min()
     }
 
-    /// How many of our own publications have been due for longer than `late`.
-    pub fn overdue(&self, late: Duration, now: Instant) -> usize {
-        now.checked_sub(late).map_or(0, |before| self.holdings.due_before(true, before).count())
-    }
-
     /// What waits for its turn to be published again, and to be restored.
     pub fn backlog(&self, now: Instant) -> (DueCount, DueCount) {
         let values = &self.config.values;
@@ -232,18 +227,14 @@ impl Records {
         (count(true, self.config.effective_republish_interval()), count(false, values.restore_interval))
     }
 
-    /// The values that are due, the longest overdue first: at most `publications` of our own and at most `restores` of
-    /// others, so that neither waits behind the other. Each is scheduled for its next round with that, whatever becomes
-    /// of this one.
-    pub fn due(&mut self, now: Instant, publications: usize, restores: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
+    /// The copies held for others that are due for a restore, the longest overdue first: at most `limit`. Each is scheduled for its
+    /// next round with that, whatever becomes of this one.
+    pub fn due_restores(&mut self, now: Instant, limit: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
         let mut due = Vec::new();
-        for (published, limit) in [(true, publications), (false, restores)] {
-            let full = due.len() + limit;
-            while due.len() < full {
-                let Some((_, key)) = self.holdings.first_due(published).filter(|(at, _)| *at <= now) else { break };
-                let key = key.clone();
-                due.extend(self.take_due(key, now, entropy));
-            }
+        while due.len() < limit {
+            let Some((_, key)) = self.holdings.first_due(false).filter(|(at, _)| *at <= now) else { break };
+            let key = key.clone();
+            due.extend(self.take_due(key, now, entropy));
         }
         due
     }
@@ -251,9 +242,9 @@ impl Records {
     fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
         self.drop_expired(&key, now);
         let record = self.holdings.get(&key)?;
-        let (version, published) = (record.stored.version, record.is_published());
-        let lasts = published || record.stored.expires_at.saturating_duration_since(now) >= Duration::from_secs(1);
-        let delay = if published { self.republish_delay(entropy) } else { self.restore_delay(entropy) };
+        let version = record.stored.version;
+        let lasts = record.stored.expires_at.saturating_duration_since(now) >= Duration::from_secs(1);
+        let delay = self.restore_delay(entropy);
         self.holdings.reschedule(&key, now + delay);
         lasts.then_some(Due { key, version })
     }

@@ -33,7 +33,7 @@ impl Neighbours {
     }
 
     /// The `count` nearest to `target`.
-    pub(super) fn nearest(&self, target: &NodeId, count: usize) -> Vec<Peer> {
+    pub fn nearest(&self, target: &NodeId, count: usize) -> Vec<Peer> {
         let mut peers: Vec<Peer> = self.known.iter().map(|other| other.peer).collect();
         let distance = |peer: &Peer| peer.id.distance(target);
         if peers.len() > count {

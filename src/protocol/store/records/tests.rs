@@ -4,7 +4,7 @@ use super::*;
 use crate::protocol::config::{AppliesTo, PublisherConflict};
 use crate::protocol::entropy::SeededEntropy;
 use crate::protocol::store::{
-    MemoryStore, Refusal, Refusals, RemoteWrite, Store, StoredRecord, Write, WriteOutcome, Writer,
+    DueValue, MemoryStore, Refusal, Refusals, RemoteWrite, Store, StoredRecord, Write, WriteOutcome, Writer,
 };
 use crate::protocol::value::Value;
 use proptest::prelude::*;
@@ -120,7 +120,18 @@ impl Bench {
     }
 
     fn due(&mut self, limit: usize) -> Vec<Due> {
-        self.records.due(self.now, limit, limit, &mut self.entropy)
+        // As a pass that reaches the places of all.
+        let (values, _) = self.records.due_publications(None, self.now);
+        let mut due = Vec::new();
+        for DueValue { key, version, .. } in values {
+            let at = self.records.holdings.get(&key).and_then(|record| record.due_at);
+            if due.len() < limit && at.is_some_and(|at| at <= self.now) {
+                self.records.published_again(&key, version, self.now, &mut self.entropy);
+                due.push(Due { key, version });
+            }
+        }
+        due.extend(self.records.due_restores(self.now, limit, &mut self.entropy));
+        due
     }
 
     fn get(&self, key: &str) -> Option<StoredCopy> {
