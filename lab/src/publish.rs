@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use futures_util::future::try_join_all;
 use kademlia_dynamic::actors::snapshot::MessageTraffic;
 use kademlia_dynamic::sim::Sim;
 use kademlia_dynamic::{Codec, Config, Node};
@@ -12,12 +13,12 @@ use serde::Serialize;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-/// Values are due again after an hour at most, and half of it at least. So long after it was set, each has been.
+/// Each value is renewed once between half of this time and all of it after it was set.
 const INTERVAL: Duration = Duration::from_secs(3_600);
-/// How often it is looked whether a pass runs.
+/// How often it is looked how far the pass is.
 const TICK: Duration = Duration::from_secs(5);
-/// The longest that the renewal of all may take.
-const LONGEST: Duration = Duration::from_secs(6 * 3_600);
+/// Values that are set at once.
+const AT_ONCE: u32 = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
@@ -45,28 +46,27 @@ struct Report {
     values: u32,
     codec: Codec,
     seed: u64,
-    /// Lookups that the publisher began, those that refresh its buckets in the time included.
+    /// Lookups that the publisher began.
     lookups: u64,
-    /// Datagrams that the publisher sent and received, each message but those of lookups.
+    /// Datagrams that it sent and received, each message but those of lookups, and pings.
     renewal_datagrams: u64,
     /// All datagrams that it sent and received.
     datagrams: u64,
     datagrams_per_value: f64,
-    /// How long it took, in seconds of the simulated network.
-    seconds: u64,
-    /// The time of this process that it took, for all nodes together, in seconds.
+    /// How long passes ran, in seconds of the simulated network, to 5 s.
+    pass_seconds: u64,
+    /// The time of this process while they did, for all nodes together, in seconds.
     process_seconds: f64,
     /// The resident memory of this process before and at most, in MiB.
     memory_mib: [u64; 2],
-    /// Values that were not due any more in the end.
-    renewed: u64,
 }
 
 /// Runs it.
 pub(crate) fn run(args: &PublishArgs) -> Result<(), Failure> {
-    let values = INTERVAL.mul_f64(10.0);
-    // Holders restore nothing meanwhile, so that all traffic is the publisher's.
-    let config = Config::builder().key_expiry(values).republish_interval(INTERVAL).restore_interval(values);
+    // Holders restore nothing meanwhile, and no bucket is refreshed, so that all traffic is the publisher's.
+    let long = INTERVAL * 24;
+    let config = Config::builder().key_expiry(long).republish_interval(INTERVAL).restore_interval(long);
+    let config = config.bucket_refresh_interval(long);
     let config = config.build().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     let sim = Sim::builder().nodes(args.nodes as usize).seed(args.seed).codec(args.codec).config(config);
     let report = Sim::run(sim, async |sim| measure(args, &sim).await);
@@ -82,43 +82,35 @@ pub(crate) fn run(args: &PublishArgs) -> Result<(), Failure> {
 async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Report, Failure> {
     let failed = |error: kademlia_dynamic::Error| Failure::new(Exit::Internal, error.to_string());
     let node = sim.node_builder().start_local_over(sim.network().endpoint()).await.map_err(failed)?;
-    for n in 0..args.values {
-        node.set(format!("key {n}"), format!("value {n}")).await.map_err(failed)?;
+    for first in (0..args.values).step_by(AT_ONCE as usize) {
+        let numbers = first..args.values.min(first + AT_ONCE);
+        try_join_all(numbers.map(|n| node.set(format!("key {n}"), format!("value {n}")))).await.map_err(failed)?;
     }
     // Nothing of the first publication is counted.
-    let before = (Traffic::of(&node).await?, memory("VmRSS:"));
-    let (mut begun, mut left, mut waited) = (None, u64::from(args.values), Duration::ZERO);
-    while waited < LONGEST {
+    let (before, memory_before, end) = (Traffic::of(&node).await?, memory("VmRSS:"), sim.now() + INTERVAL);
+    let (mut pass_seconds, mut process) = (0, Duration::ZERO);
+    while sim.now() < end {
+        let begun = Instant::now();
         sim.run_for(TICK).await;
-        waited += TICK;
-        let store = node.snapshot().await.map_err(failed)?.store;
-        match (&begun, store.pass) {
-            (None, Some(_)) => begun = Some((Instant::now(), sim.now())),
-            (Some(_), None) => {
-                left = store.republications.due as u64;
-                break;
-            }
-            _ => {}
+        if node.snapshot().await.map_err(failed)?.store.pass.is_some() {
+            pass_seconds += TICK.as_secs();
+            process += begun.elapsed();
         }
     }
-    let Some((process, virtual_time)) = begun else {
-        return Err(Failure::new(Exit::Internal, "no value fell due"));
-    };
-    let (after, now) = (Traffic::of(&node).await?, sim.now());
-    let datagrams = after.all - before.0.all;
+    let after = Traffic::of(&node).await?;
+    let datagrams = after.all - before.all;
     Ok(Report {
         nodes: args.nodes,
         values: args.values,
         codec: args.codec,
         seed: args.seed,
-        lookups: after.lookups - before.0.lookups,
-        renewal_datagrams: after.renewal - before.0.renewal,
+        lookups: after.lookups - before.lookups,
+        renewal_datagrams: after.renewal - before.renewal,
         datagrams,
         datagrams_per_value: datagrams as f64 / f64::from(args.values),
-        seconds: now.saturating_sub(virtual_time).as_secs(),
-        process_seconds: process.elapsed().as_secs_f64(),
-        memory_mib: [before.1, memory("VmHWM:")],
-        renewed: u64::from(args.values) - left,
+        pass_seconds,
+        process_seconds: process.as_secs_f64(),
+        memory_mib: [memory_before, memory("VmHWM:")],
     })
 }
 
@@ -153,13 +145,12 @@ impl Report {
     fn table(&self) -> String {
         let Self { nodes, values, codec, seed, .. } = self;
         let rows = [
-            ("values renewed", format!("{} of {values}", self.renewed)),
             ("lookups", self.lookups.to_string()),
             ("datagrams, both ways", self.datagrams.to_string()),
-            ("without those of lookups and refreshes", self.renewal_datagrams.to_string()),
+            ("without those of lookups and pings", self.renewal_datagrams.to_string()),
             ("datagrams per value", format!("{:.2}", self.datagrams_per_value)),
-            ("time in the network", format!("{} s", self.seconds)),
-            ("time of this process, all nodes", format!("{:.1} s", self.process_seconds)),
+            ("passes ran, in the network's time", format!("{} s", self.pass_seconds)),
+            ("time of this process meanwhile, all nodes", format!("{:.1} s", self.process_seconds)),
             ("memory of this process", format!("{} MiB, then at most {} MiB", self.memory_mib[0], self.memory_mib[1])),
         ];
         let rows: String = rows.iter().map(|(what, figure)| format!("  {what:<40}{figure}\n")).collect();

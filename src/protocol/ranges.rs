@@ -123,13 +123,13 @@ impl RangeAnswer {
         let (mut rest, mut answers) = (packed, Vec::new());
         while !rest.is_empty() {
             let prefix = take_prefix(&mut rest)?;
-            let state = match rest.split_off_first()? {
-                &EQUAL => RangeState::Equal,
-                &LIST => {
+            let state = match *rest.split_off_first()? {
+                EQUAL => RangeState::Equal,
+                LIST => {
                     let count = usize::from(*rest.split_off_first()?);
                     RangeState::List(unpack(rest.split_off(..count * ENTRY_LEN)?)?)
                 }
-                &SPLIT if prefix.fixed_bits() + PART_BITS <= NODE_ID_BITS => {
+                SPLIT if prefix.fixed_bits() + PART_BITS <= NODE_ID_BITS => {
                     let mut parts = [Fingerprint::default(); PARTS];
                     for part in &mut parts {
                         *part = take_fingerprint(&mut rest)?;

@@ -48,9 +48,7 @@ settings! {
         /// more are wanted than can run. Further ones wait in order.
         max_lookups: usize = 256, in 1..=65_536, "lookups";
         /// Lookups of callers that wait for their turn, in order; a further one fails with an error. The node's own upkeep has a
-        /// queue of this length beside it, filled in each of its rounds, which come once a minute at least. Half of those of a
-        /// round are certain to publish the node's own values again: with the default that suffices for 330,000 values in time. A
-        /// node that publishes more needs more, and otherwise logs a warning.
+        /// queue of this length beside it, filled in each of its rounds, which come once a minute at least.
         max_waiting_lookups: usize = 1_024, in 0..=1_000_000, "lookups";
         /// Queries in flight. A further one fails at once.
         max_queries_in_flight: usize = 4_096, in 1..=1_000_000, "queries";
