@@ -153,7 +153,7 @@ impl Report {
             ("time of this process meanwhile, all nodes", format!("{:.1} s", self.process_seconds)),
             ("memory of this process", format!("{} MiB, then at most {} MiB", self.memory_mib[0], self.memory_mib[1])),
         ];
-        let rows: String = rows.iter().map(|(what, figure)| format!("  {what:<40}{figure}\n")).collect();
+        let rows: String = rows.iter().map(|(what, figure)| format!("  {what:<46}{figure}\n")).collect();
         format!(
             "One publisher of {values} values among {nodes} nodes, {codec}, seed {seed}: one renewal of all\n{rows}"
         )
