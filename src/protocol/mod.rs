@@ -28,6 +28,7 @@ pub(crate) mod pins;
 pub(crate) mod placement;
 pub mod prefix;
 pub mod ranges;
+pub(crate) mod reconcile;
 pub(crate) mod routing;
 pub(crate) mod seconds;
 pub mod store;

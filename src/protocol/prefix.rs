@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::entropy::Entropy;
-use super::id::{NODE_ID_BITS, NodeId};
+use super::id::{Distance, NODE_ID_BITS, NODE_ID_BYTES, NodeId};
 
 /// The set of ids that share the first `len` bits of `bits`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +56,25 @@ impl Prefix {
         })
     }
 
+    /// The sixteenths, by the next four bits. `None` where fewer are free.
+    pub fn sixteenths(&self) -> Option<[Prefix; 16]> {
+        let len = self.len + 4;
+        let part = |number: usize| {
+            let set = |id: NodeId, bit: u32| id.with_bit(self.len + bit, number & (8 >> bit) != 0);
+            Prefix { bits: (0..4).fold(self.bits, set), len }
+        };
+        (len <= NODE_ID_BITS).then(|| std::array::from_fn(part))
+    }
+
+    /// The least and the greatest distance from `id` of an id under this prefix: those under it, and no others, are between them.
+    pub(crate) fn distances_from(&self, id: &NodeId) -> (Distance, Distance) {
+        let least = *Prefix::of(&self.bits.xor(id), self.len).bits.as_bytes();
+        let free = *Prefix::of(&NodeId::from_bytes([0xff; NODE_ID_BYTES]), self.len).bits.as_bytes();
+        let greatest = std::array::from_fn(|at| least[at] | !free[at]);
+        let distance = |bytes| NodeId::ZERO.distance(&NodeId::from_bytes(bytes));
+        (distance(least), distance(greatest))
+    }
+
     /// A random id under this prefix: the target of a bucket refresh (Kademlia paper, section 2.3).
     pub fn random_id(&self, entropy: &mut dyn Entropy) -> NodeId {
         let mut random = [0; 20];
@@ -103,6 +122,28 @@ mod tests {
             let id = prefix.random_id(&mut SeededEntropy::new(seed));
             let (zero, one) = prefix.split().unwrap();
             prop_assert_ne!(zero.covers(&id), one.covers(&id));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_ids_under_a_prefix_are_those_between_two_distances(bits: [u8; 20], len in 0u32..=160, own: [u8; 20], id: [u8; 20]) {
+            let (own, id) = (NodeId::from_bytes(own), NodeId::from_bytes(id));
+            let prefix = Prefix::of(&NodeId::from_bytes(bits), len);
+            for id in [id, Prefix::of(&prefix.bits, 160).bits, prefix.random_id(&mut SeededEntropy::new(1))] {
+                let (least, greatest) = prefix.distances_from(&own);
+                prop_assert_eq!((least..=greatest).contains(&own.distance(&id)), prefix.covers(&id));
+            }
+        }
+
+        #[test]
+        fn each_id_under_a_prefix_is_in_exactly_one_of_its_sixteenths(bits: [u8; 20], len in 0u32..=156, seed: u64) {
+            let prefix = Prefix::of(&NodeId::from_bytes(bits), len);
+            let id = prefix.random_id(&mut SeededEntropy::new(seed));
+            let parts = prefix.sixteenths().unwrap();
+            prop_assert!(parts.iter().all(|part| part.fixed_bits() == len + 4 && prefix.covers(&part.first())));
+            prop_assert_eq!(parts.iter().filter(|part| part.covers(&id)).count(), 1);
+            prop_assert!(parts.is_sorted_by_key(Prefix::first));
         }
     }
 

@@ -14,8 +14,8 @@ use crate::protocol::id::Distance;
 
 /// All records of a node.
 ///
-/// Invariant: each record is in `keys`, in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, in
-/// `by_distance` exactly if it is a full copy, and charged to `quota` as it is, which offers it for eviction unless it is locked.
+/// Invariant: each record is in `keys`, in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
+/// to `quota` as it is, which offers it for eviction unless it is locked.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
@@ -26,8 +26,6 @@ pub(super) struct Holdings {
     by_expiry: [ByTime; 2],
     /// Other copies, then publications, which must not stand behind what remote hosts store here.
     due: [ByTime; 2],
-    /// Full copies, the nearest to this node first: those whose places begin with the same bits are neighbours.
-    by_distance: BTreeSet<(Distance, Arc<str>)>,
     /// Keys about which writes in flight decide.
     locked: HashSet<Arc<str>>,
     quota: Quota,
@@ -47,11 +45,10 @@ impl Holdings {
         self.records.get(key).map(|record| &**record)
     }
 
-    /// The full copies from the distance `first` on to `last`, in that order.
-    pub(super) fn within(&self, first: Distance, last: Distance) -> impl Iterator<Item = &Record> {
-        let from = (Bound::Included((first, Arc::from(""))), Bound::Unbounded);
-        let keys = self.by_distance.range(from).take_while(move |(at, _)| *at <= last);
-        keys.filter_map(|(_, key)| self.get(key))
+    /// The full copies at these distances from this node, both included: those whose places begin with the same bits. They are in no
+    /// particular order.
+    pub(super) fn within(&self, nearest: Distance, farthest: Distance) -> impl Iterator<Item = &Record> {
+        self.quota.within(nearest, farthest).filter_map(|key| self.get(key))
     }
 
     /// The full copies of keys at this distance: one, unless two keys have one place.
@@ -69,9 +66,6 @@ impl Holdings {
         if let Some(at) = *due_at {
             self.due[published].remove(&(at, stored.key.clone()));
         }
-        if record.is_full() {
-            self.by_distance.remove(&(record.distance, stored.key.clone()));
-        }
         self.quota.discharge(&record);
         self.counts[stored.class as usize].subtract(&record.amount());
         Some(record)
@@ -85,9 +79,6 @@ impl Holdings {
         self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
         if let Some(at) = *due_at {
             self.due[published].insert((at, stored.key.clone()));
-        }
-        if record.is_full() {
-            self.by_distance.insert((record.distance, stored.key.clone()));
         }
         self.quota.count(&record);
         if !self.locked.contains(&stored.key) {
@@ -204,7 +195,6 @@ impl Holdings {
             fresh.put(record.clone());
         }
         assert_eq!((&fresh.keys, &fresh.by_expiry, &fresh.due), (&self.keys, &self.by_expiry, &self.due));
-        assert_eq!(fresh.by_distance, self.by_distance);
         if self.locked.is_empty() {
             assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
         }

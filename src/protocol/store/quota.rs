@@ -1,5 +1,5 @@
-//! How much strangers may fill, and what gives way when they have. It keeps the orders of eviction; the records
-//! themselves are elsewhere, and what this node published never comes here.
+//! How much strangers may fill, and what gives way when they have. It keeps the orders of eviction, and with them the order of all full
+//! copies by their distance; the records themselves are elsewhere, and what this node published never gives way.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -17,6 +17,11 @@ pub(super) const SHARE: usize = 10;
 
 /// Keys in the order of something; the key itself breaks ties.
 type Ordered<T> = BTreeSet<(T, Arc<str>)>;
+
+/// Of full copies by distance: those that may give way.
+const OFFERED: usize = 0;
+/// All others.
+const FIXED: usize = 1;
 
 /// What a stranger's copy wants to take up.
 #[derive(Debug, Clone, Copy)]
@@ -52,9 +57,10 @@ struct Account {
 
 /// The copies that strangers brought, as they count and as they give way, and what writes in flight have reserved.
 ///
-/// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and `farthest`
-/// if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has at least one
-/// copy or reservation, and stands in `ranking` under its current weight.
+/// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and the first part
+/// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has
+/// at least one copy or reservation, and stands in `ranking` under its current weight. Each full copy, this node's own included, is
+/// in one of the two parts of `by_distance`.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
     limit: ClassCount,
@@ -65,8 +71,8 @@ pub(super) struct Quota {
     cached: ClassCount,
     /// Cached copies, the one that ends soonest first.
     soonest: Ordered<Instant>,
-    /// Full copies, the one farthest from this node last.
-    farthest: Ordered<Distance>,
+    /// Full copies, the one farthest from this node last: those that may give way, then all others.
+    by_distance: [Ordered<Distance>; 2],
     accounts: HashMap<Subnet, Account>,
     /// Sources by what they fill, the largest last.
     ranking: BTreeSet<(u128, Subnet)>,
@@ -105,11 +111,17 @@ impl Quota {
     pub(super) fn discharge(&mut self, record: &Record) {
         self.withdraw(record);
         self.change(record, ClassCount::subtract);
+        if record.is_full() {
+            self.by_distance[FIXED].remove(&(record.distance, record.stored.key.clone()));
+        }
     }
 
     /// Counts `record`, if a remote host brought it, without letting it give way.
     pub(super) fn count(&mut self, record: &Record) {
         self.change(record, ClassCount::add);
+        if record.is_full() {
+            self.by_distance[FIXED].insert((record.distance, record.stored.key.clone()));
+        }
     }
 
     /// Adds what `record` takes up to all counts that it is part of, or subtracts it.
@@ -151,11 +163,22 @@ impl Quota {
         let StoredRecord { key, stored_at, expires_at, .. } = &record.stored;
         if record.is_full() {
             set(&mut account.by_age, *stored_at, key.clone(), offered);
-            set(&mut self.farthest, record.distance, key.clone(), offered);
+            let at = (record.distance, key.clone());
+            let (from, to) = if offered { (FIXED, OFFERED) } else { (OFFERED, FIXED) };
+            self.by_distance[from].remove(&at);
+            self.by_distance[to].insert(at);
         } else {
             set(&mut account.by_expiry, *expires_at, key.clone(), offered);
             set(&mut self.soonest, *expires_at, key.clone(), offered);
         }
+    }
+
+    /// The keys of the full copies at these distances from this node, both included; in no particular order.
+    pub(super) fn within(&self, nearest: Distance, farthest: Distance) -> impl Iterator<Item = &Arc<str>> {
+        let first = (nearest, Arc::from(""));
+        let within = move |(distance, _): &&(Distance, Arc<str>)| *distance <= farthest;
+        let [offered, fixed] = self.by_distance.each_ref().map(|order| order.range(first.clone()..).take_while(within));
+        offered.chain(fixed).map(|(_, key)| key)
     }
 
     /// Reserves what `claim` takes up beyond what `leaving` gives back: whichever of the writes in flight fail, no bound is
@@ -229,7 +252,8 @@ impl Quota {
         if self.total.fits(claim.bytes, &self.limit) {
             return Ok(None);
         }
-        let farther = self.farthest.last().filter(|(distance, _)| *distance > claim.distance).map(|(_, key)| key);
+        let farther =
+            self.by_distance[OFFERED].last().filter(|(distance, _)| *distance > claim.distance).map(|(_, key)| key);
         first(&self.soonest).or(farther).or_else(|| self.oldest_of_the_largest(account)).map(Some).ok_or(Refusal::Full)
     }
 
@@ -292,7 +316,7 @@ impl Quota {
     /// All orders and counts, for comparison.
     pub(super) fn orders(&self) -> impl std::fmt::Debug + '_ {
         let accounts: std::collections::BTreeMap<_, _> = self.accounts.iter().collect();
-        (self.total, self.cached, &self.soonest, &self.farthest, &self.ranking, accounts)
+        (self.total, self.cached, &self.soonest, &self.by_distance, &self.ranking, accounts)
     }
 
     /// What each source fills.
