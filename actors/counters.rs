@@ -135,7 +135,19 @@ counters! {
     LookupRefused => "kad_refused_total", "lookup";
     /// Refused: a new peer beyond the bound, which receives no copies.
     HandoffRefused => "kad_refused_total", "handoff";
-    /// Copies transferred to new peers that are nearer, and by a node that stopped.
+    /// Refused: a question of a peer what is held otherwise here than there. It has not answered this node before, or has had enough
+    /// read for it.
+    ReconcileRefused => "kad_refused_total", "reconcile";
+    /// Exchanges with neighbours that this node has begun.
+    Exchanges => "kad_exchanges_total";
+    /// Exchanges that did not compare all: the peer did not answer, or more was different than one exchange holds.
+    ExchangesIncomplete => "kad_exchanges_incomplete_total";
+    /// Copies that were compared with those of a neighbour: once for each exchange that this node began.
+    ValuesChecked => "kad_values_checked_total";
+    /// Copies that this node lacked, or held an earlier publication of, and asked a neighbour for.
+    ValuesWanted => "kad_values_wanted_total";
+    /// Copies that this node brought to peers that lacked them: to new ones, to neighbours, to peers that do not reconcile, and when it
+    /// stopped.
     Transferred => "kad_values_transferred_total";
     /// Restarts of actors after a panic.
     Restarts => "kad_actor_restarts_total";

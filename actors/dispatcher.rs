@@ -22,8 +22,8 @@ use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
 use super::handling::Receive;
 use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, AwaitVerification, CountAdmitted, DatagramsReceived, Incoming,
-    PeerSeen, PingPaid, ReconcileRanges, RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue,
+    AddressVerified, AnswerFromStore, AnswerNearest, AnswerReconcile, AwaitVerification, CountAdmitted,
+    DatagramsReceived, Incoming, PeerSeen, PingPaid, RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue,
     TransmitAnswer, TransmitEncoded,
 };
 use super::shared::Shared;
@@ -130,7 +130,7 @@ impl Dispatcher {
                     self.report_seen(PeerSeen { peer, origin: origin.of_news() }, now);
                 }
                 let to = ReplyTo { addr: from, local, id, version, token, limit, cut: false, permit, origin };
-                self.route(request, to, standing, now);
+                self.route(request, peer, to, standing, now);
             }
         }
     }
@@ -175,7 +175,7 @@ impl Dispatcher {
         self.turn_away(Counter::TooFast, from, &"its source sends too fast", now);
     }
 
-    fn route(&mut self, request: Request, to: ReplyTo, standing: Standing, now: Instant) {
+    fn route(&mut self, request: Request, peer: Option<Peer>, to: ReplyTo, standing: Standing, now: Instant) {
         let legacy = to.version.is_none();
         let question = |question, key, to| AnswerFromStore { question, key, to };
         match request {
@@ -208,7 +208,7 @@ impl Dispatcher {
             Request::Reconcile { ranges, wanted } => {
                 let none = Response::Reconcile { ranges: Vec::new() };
                 if let Some(to) = self.admit_proved(to, standing, RECONCILE_COST, none, now) {
-                    self.shared.handles.store.reconcile(ReconcileRanges { ranges, wanted, to });
+                    self.shared.handles.table.reconcile(AnswerReconcile { peer, ranges, wanted, to });
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! The handoff: it transfers copies to new peers that should hold them and, when this node stops, to the remaining peers. The
-//! protocol decides on recipients and rates; the value store owns the values.
+//! The handoff: it brings copies to peers that should hold them, to new ones, to neighbours with which this node reconciles, to others
+//! by restores and, when this node stops, to the remaining peers. The protocol decides on recipients, rates and times; the value store
+//! owns the values.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,23 +10,29 @@ use actix::{AsyncContext, Context, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::transfer::{Neighbour, NewPeers, ShutdownHandoff};
+use kademlia_dynamic::protocol::transfer::{Neighbour, NewPeers, QueuedCopy, Queues, ShutdownHandoff};
 
 use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
 use super::handling::Receive;
 use super::messages::{
-    Answer, Asker, Failed, FindNeighbours, HandoffCause, Late, Leave, PeerEntered, QueryEvent, QueryResult,
-    RecipientSlow, SendQuery, TransferEnded, ValuesSelected,
+    Answer, Asker, CopiesLacking, DescribeUpkeep, ExchangeBegun, ExchangeEnded, Failed, FindNeighbours, HandoffCause,
+    Late, Leave, PeerEntered, PushEnded, QueryEvent, QueryResult, RecipientSlow, SendQuery, TransferEnded,
+    ValuesSelected,
 };
+use super::operations::push::Push;
+use super::operations::reconcile::Reconcile;
 use super::operations::runner::Runner;
 use super::operations::transfer::Transfer;
 use super::shared::Shared;
+use super::upkeep::{Upkeep, UpkeepSnapshot};
 
 /// The actor that transfers stored values. A client is no peer's neighbour, and transfers nothing.
 pub struct Handoff {
     shared: Rc<Shared>,
     new_peers: NewPeers,
+    queues: Queues,
+    upkeep: Upkeep,
     leaving: Option<Leaving>,
 }
 
@@ -39,10 +46,35 @@ struct Leaving {
 
 impl Handoff {
     pub(crate) fn new(shared: &Rc<Shared>) -> Self {
-        Self { shared: shared.clone(), new_peers: NewPeers::new(&shared.config), leaving: None }
+        let (new_peers, queues, upkeep) = Self::begin(shared);
+        Self { shared: shared.clone(), new_peers, queues, upkeep, leaving: None }
     }
 
-    /// Counts a new peer beyond the bound: it gets its copies by restores.
+    fn begin(shared: &Shared) -> (NewPeers, Queues, Upkeep) {
+        let config = &shared.config;
+        let queues = Queues::new(config, shared.codec.entries_per_datagram());
+        (NewPeers::new(config), queues, Upkeep::new(config.values.restore_interval, shared.entropy(7)))
+    }
+
+    /// Queues `copies` for `to`.
+    fn queue(&mut self, to: Neighbour, copies: Vec<QueuedCopy>, now: Instant) {
+        if !self.queues.push(to, copies, now) {
+            self.turn_away(&to, now);
+        }
+    }
+
+    /// Begins the exchanges that may begin now.
+    fn exchange(&mut self, now: Instant) {
+        if self.leaving.is_some() {
+            return;
+        }
+        while let Some((partner, cells)) = self.upkeep.next(now) {
+            self.shared.counters.count(Counter::Exchanges);
+            Runner::run(Reconcile::new(&self.shared, partner, cells, now), &self.shared);
+        }
+    }
+
+    /// Counts a peer beyond the bound: it gets its copies by the next exchange or restore.
     fn turn_away(&self, new_peer: &Neighbour, now: Instant) {
         let addr = new_peer.peer.addr;
         self.shared.counters.turned_away(Counter::HandoffRefused, addr, &"too many new peers at once", now);
@@ -61,14 +93,19 @@ impl Handoff {
 
     /// Begins the transfers that may begin now.
     fn go_on(&mut self, now: Instant) {
-        if let Some(selection) = self.new_peers.selection(now) {
+        if let Some(selection) = self.new_peers.selection(self.queues.recipients(), now) {
             self.shared.handles.table.find_neighbours(FindNeighbours(HandoffCause::NewPeers(selection)));
         }
         let transfer = |key: Arc<str>, to: &[Peer], new_peer: Option<NodeId>| {
             Runner::run(Transfer::new(&self.shared, key, to, new_peer), &self.shared);
         };
-        while let Some((to, copy)) = self.new_peers.next(now) {
-            transfer(copy.key, &[to.peer], Some(to.peer.id));
+        while let Some((to, copies)) = self.queues.next(now) {
+            let mut keys = copies.into_iter().map(|copy| copy.key);
+            if to.reconciles() {
+                Runner::run(Push::new(&self.shared, keys.collect(), to.peer), &self.shared);
+            } else if let Some(key) = keys.next() {
+                transfer(key, &[to.peer], Some(to.peer.id));
+            }
         }
         let Some(Leaving { until, shutdown, answers }) = &mut self.leaving else { return };
         if let Some(shutdown) = shutdown {
@@ -91,7 +128,7 @@ impl Supervised for Handoff {
     fn restarting(&mut self, _: &mut Self::Context) {
         // A caller that waits for the end of the handoff sees its answer dropped. New peers get their copies by restores.
         self.leaving = None;
-        self.new_peers = NewPeers::new(&self.shared.config);
+        (self.new_peers, self.queues, self.upkeep) = Self::begin(&self.shared);
     }
 }
 
@@ -100,7 +137,7 @@ impl Alarmed for Handoff {
         let waiting = self.leaving.as_ref().filter(|leaving| !leaving.answers.is_empty());
         let shutdown = waiting.and_then(|leaving| leaving.shutdown.as_ref()).and_then(ShutdownHandoff::next_wakeup);
         let until = waiting.map(|leaving| leaving.until);
-        [self.new_peers.next_wakeup(), shutdown, until].into_iter().flatten().min()
+        [self.new_peers.next_wakeup(), self.queues.next_wakeup(), shutdown, until].into_iter().flatten().min()
     }
 
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
@@ -114,6 +151,9 @@ impl Receive<PeerEntered> for Handoff {
             return;
         }
         let now = clock::now();
+        // A peer that comes back has lost its copies, or has moved.
+        self.queues.left(&new_peer.peer.id);
+        self.upkeep.entered(&new_peer.peer.id, now);
         if !self.new_peers.entered(new_peer, now) {
             self.turn_away(&new_peer, now);
         }
@@ -128,6 +168,7 @@ impl Receive<Leave> for Handoff {
         }
         let now = clock::now();
         self.new_peers.clear();
+        self.queues.clear();
         if let Some(leaving) = &mut self.leaving {
             leaving.answers.push(leave.answer);
             return self.go_on(now);
@@ -143,11 +184,12 @@ impl Receive<ValuesSelected> for Handoff {
         let now = clock::now();
         match (selected, &mut self.leaving) {
             (ValuesSelected::ForNewPeers(queues), None) => {
-                for (new_peer, copies) in queues {
-                    if !self.new_peers.queue(new_peer, copies, now) {
-                        self.turn_away(&new_peer, now);
-                    }
-                }
+                queues.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
+            }
+            (ValuesSelected::ForUpkeep { restores, neighbours }, None) => {
+                restores.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
+                self.upkeep.update(&neighbours, self.shared.config.lookup.k, now);
+                self.exchange(now);
             }
             (ValuesSelected::ForLeaving { copies, neighbours }, Some(leaving)) => {
                 let mut shutdown = ShutdownHandoff::new(copies, neighbours, &self.shared.config, now);
@@ -194,7 +236,7 @@ impl Receive<TransferEnded> for Handoff {
             self.shared.counters.count(Counter::Transferred);
         }
         match ended.new_peer {
-            Some(new_peer) => self.new_peers.ended(&new_peer, !ended.silent),
+            Some(recipient) => self.queues.ended(&recipient, 1, !ended.silent),
             None => {
                 if let Some(shutdown) = self.shutdown() {
                     shutdown.ended();
@@ -202,5 +244,52 @@ impl Receive<TransferEnded> for Handoff {
             }
         }
         self.go_on(clock::now());
+    }
+}
+
+impl Receive<PushEnded> for Handoff {
+    fn receive(&mut self, ended: PushEnded, _: &mut Self::Context) {
+        self.shared.counters.add(Counter::Transferred, ended.stored as u64);
+        self.queues.ended(&ended.to, ended.copies, !ended.silent);
+        self.go_on(clock::now());
+    }
+}
+
+impl Receive<CopiesLacking> for Handoff {
+    fn receive(&mut self, CopiesLacking { to, copies }: CopiesLacking, _: &mut Self::Context) {
+        if self.leaving.is_none() {
+            let now = clock::now();
+            self.queue(to, copies, now);
+            self.go_on(now);
+        }
+    }
+}
+
+impl Receive<ExchangeBegun> for Handoff {
+    fn receive(&mut self, ExchangeBegun(partner): ExchangeBegun, _: &mut Self::Context) {
+        self.upkeep.was_begun(&partner, clock::now());
+    }
+}
+
+impl Receive<ExchangeEnded> for Handoff {
+    fn receive(&mut self, ExchangeEnded { partner, outcome }: ExchangeEnded, _: &mut Self::Context) {
+        let (now, counters) = (clock::now(), &self.shared.counters);
+        counters.add(Counter::ValuesChecked, outcome.settled as u64);
+        counters.add(Counter::ValuesWanted, outcome.wanted_here as u64);
+        if !outcome.complete {
+            counters.count(Counter::ExchangesIncomplete);
+        }
+        self.upkeep.ended(&partner.peer.id, &outcome, now);
+        if self.leaving.is_none() {
+            self.queue(partner, outcome.lacking_there, now);
+        }
+        self.exchange(now);
+        self.go_on(now);
+    }
+}
+
+impl Receive<DescribeUpkeep> for Handoff {
+    fn receive(&mut self, _: DescribeUpkeep, _: &mut Self::Context) -> UpkeepSnapshot {
+        self.upkeep.snapshot(self.queues.len(), clock::now())
     }
 }

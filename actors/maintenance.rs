@@ -12,7 +12,8 @@ use super::clock::{self, Alarmed, timed_actor};
 use super::handling::Receive;
 use super::join_state::{Attempt, Contacts};
 use super::messages::{
-    Answer, CheckTable, ExpireValues, Handles, JoinNetwork, RefreshBuckets, RepublishDue, TableEmpty,
+    Answer, CheckTable, ExpireValues, FindNeighbours, Handles, HandoffCause, JoinNetwork, RefreshBuckets, RepublishDue,
+    TableEmpty,
 };
 use super::operations::join::{Aim, Join};
 use super::operations::runner::Runner;
@@ -105,7 +106,13 @@ impl Maintenance {
         let Handles { table, store, .. } = &self.shared.handles;
         match duty {
             Duty::Refresh => table.refresh(RefreshBuckets { all: false }),
-            Duty::Republish => store.republish_due(RepublishDue),
+            Duty::Republish => {
+                store.republish_due(RepublishDue);
+                // A client is no peer's neighbour, and holds nothing for others.
+                if !self.shared.client {
+                    table.find_neighbours(FindNeighbours(HandoffCause::Upkeep));
+                }
+            }
             Duty::Expire => store.expire(ExpireValues),
             Duty::Rejoin => {
                 // Until the table reports that it is empty, this is a check, not a rejoin.

@@ -37,6 +37,7 @@ mod subscriptions;
 pub(crate) mod supervision;
 mod traffic;
 mod unreadable;
+pub(crate) mod upkeep;
 mod value_store;
 pub mod watch;
 mod watches;

@@ -17,8 +17,8 @@ use super::handling::Handler;
 use super::join_state::Contacts;
 use super::messages::{
     AfterSets, Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
-    DescribeTable, FindCopy, JoinNetwork, Leave, LookupKey, LookupResult, MeasuredRoundTrips, PinKey, ProbeStore,
-    ReleaseKey, SelectKeys, SetValue, StartLookup, UnpinKey,
+    DescribeTable, DescribeUpkeep, FindCopy, JoinNetwork, Leave, LookupKey, LookupResult, MeasuredRoundTrips, PinKey,
+    ProbeStore, ReleaseKey, SelectKeys, SetValue, StartLookup, UnpinKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join};
@@ -326,6 +326,7 @@ impl Handler<Describe> for NodeActor {
             let (handles, gone) = (&shared.handles, |_| interrupted(&ender));
             let table = handles.table.describe(DescribeTable).await.map_err(gone)?;
             let store = handles.store.describe(DescribeStore).await.map_err(gone)?;
+            let upkeep = handles.handoff.describe(DescribeUpkeep).await.map_err(gone)?;
             let pins = handles.pins.describe(DescribePins).await.map_err(gone)?;
             let (admitted, blocked_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
             let (queries, queries_deferred) = handles.queries.count(CountQueries).await.map_err(gone)?;
@@ -338,6 +339,7 @@ impl Handler<Describe> for NodeActor {
                 uptime,
                 table,
                 store,
+                upkeep,
                 pins,
                 admission: AdmissionSnapshot::new(&admitted, blocked_datagrams, &queries, queries_deferred),
                 queries_in_flight: queries.in_flight,

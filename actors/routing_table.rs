@@ -13,12 +13,13 @@ use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
 use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours};
 
 use super::clock;
+use super::counters::Counter;
 use super::events::{Event, EventKind};
 use super::handling::Receive;
 use super::messages::{
-    AnswerNearest, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupKey, PeerAnswered, PeerEntered,
-    PeerLost, PeerSeen, PingPaid, Priority, RefreshBuckets, RememberPeers, SeedLookup, SelectValues, SendQuery,
-    ShareNeighbours, StartLookup, TableEmpty, TransmitAnswer,
+    AnswerNearest, AnswerReconcile, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupKey, PeerAnswered,
+    PeerEntered, PeerLost, PeerSeen, PingPaid, Priority, ReconcileRanges, RefreshBuckets, RememberPeers, SeedLookup,
+    SelectValues, SendQuery, ShareNeighbours, StartLookup, TableEmpty, TransmitAnswer,
 };
 use super::shared::Shared;
 
@@ -105,7 +106,7 @@ impl RoutingTable {
     /// The peers that answered when they were last asked.
     fn neighbours(&self) -> Neighbours {
         let answer = self.table.entries().filter(|entry| entry.failures() == 0);
-        let known = answer.map(|entry| Neighbour { peer: entry.peer(), legacy: entry.is_legacy() });
+        let known = answer.map(|entry| Neighbour { peer: entry.peer(), version: entry.version() });
         Neighbours::new(self.shared.id, known.collect())
     }
 
@@ -163,8 +164,8 @@ impl Receive<PeerAnswered> for RoutingTable {
             }
         }
         if matches!(insertion, Insertion::Added | Insertion::Moved { .. }) {
-            let legacy = answered.version.is_none();
-            self.shared.handles.handoff.entered(PeerEntered(Neighbour { peer: answered.peer, legacy }));
+            let PeerAnswered { peer, version, .. } = answered;
+            self.shared.handles.handoff.entered(PeerEntered(Neighbour { peer, version }));
         }
     }
 }
@@ -197,6 +198,23 @@ impl Receive<ShareNeighbours> for RoutingTable {
     fn receive(&mut self, ShareNeighbours(answer): ShareNeighbours, _: &mut Context<Self>) {
         // The pass may have ended.
         let _ = answer.send((self.neighbours(), self.table.has_legacy()));
+    }
+}
+
+impl Receive<AnswerReconcile> for RoutingTable {
+    fn receive(&mut self, AnswerReconcile { peer, ranges, wanted, to }: AnswerReconcile, _: &mut Self::Context) {
+        match peer.and_then(|peer| self.table.verified(&peer)) {
+            Some(entry) => {
+                let peer = Neighbour { peer: entry.peer(), version: entry.version() };
+                let neighbours = self.neighbours();
+                self.shared.handles.store.reconcile(ReconcileRanges { peer, neighbours, ranges, wanted, to });
+            }
+            None => {
+                self.shared.counters.count(Counter::ReconcileRefused);
+                let response = Response::Reconcile { ranges: Vec::new() };
+                self.shared.handles.socket.answer(TransmitAnswer { to, response });
+            }
+        }
     }
 }
 

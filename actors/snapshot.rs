@@ -26,6 +26,7 @@ pub use kademlia_dynamic::protocol::store::{
 pub use super::blocklist::MAX_BLOCKED;
 pub use super::deferred::MAX_DEFERRED;
 pub use super::traffic::{MESSAGES, MessageTraffic};
+pub use super::upkeep::UpkeepSnapshot;
 
 /// A node at one moment. Its parts are read one after the other, so they may be a few messages apart.
 #[derive(Debug, Clone, Serialize)]
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub table: TableSnapshot,
     /// What it holds.
     pub store: StoreSnapshot,
+    /// How far it is with comparing what it holds with its neighbours.
+    pub upkeep: UpkeepSnapshot,
     /// Its pinned keys.
     pub pins: PinsSnapshot,
     /// How much it remembers of addresses.

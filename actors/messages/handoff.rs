@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::reconcile::Outcome;
 use kademlia_dynamic::protocol::transfer::{HandoffCopy, Neighbour, Neighbours, QueuedCopy, Selection};
 use tokio::sync::oneshot;
 
+use super::super::upkeep::UpkeepSnapshot;
 use super::Answer;
 use super::handle::handle;
 
@@ -18,6 +20,11 @@ handle! {
         send selected(ValuesSelected);
         send slow(RecipientSlow);
         send ended(TransferEnded);
+        send lacking(CopiesLacking);
+        send exchange_begun(ExchangeBegun);
+        send exchanged(ExchangeEnded);
+        send pushed(PushEnded);
+        ask describe(DescribeUpkeep) -> UpkeepSnapshot;
     }
 }
 
@@ -37,11 +44,13 @@ pub struct Leave {
 pub enum HandoffCause {
     /// Peers have entered the table.
     NewPeers(Selection),
+    /// It is time to look which peers this node is to reconcile with, and what is to be restored to others.
+    Upkeep,
     /// This node leaves.
     Leaving,
 }
 
-/// Handoff → routing table: add the known peers, and pass it on as [`SelectValues`].
+/// Handoff, maintenance → routing table: add the known peers, and pass it on as [`SelectValues`].
 pub struct FindNeighbours(pub HandoffCause);
 
 /// Routing table → value store: select what is to be transferred, and report it as [`ValuesSelected`].
@@ -56,6 +65,13 @@ pub struct SelectValues {
 pub enum ValuesSelected {
     /// To new peers.
     ForNewPeers(Vec<(Neighbour, Vec<QueuedCopy>)>),
+    /// To peers that do not reconcile.
+    ForUpkeep {
+        /// What is to be restored to each of them.
+        restores: Vec<(Neighbour, Vec<QueuedCopy>)>,
+        /// The known peers.
+        neighbours: Neighbours,
+    },
     /// To the remaining peers.
     ForLeaving {
         /// The copies, the most urgent first.
@@ -90,3 +106,39 @@ pub struct TransferEnded {
     /// Whether no peer at all answered.
     pub silent: bool,
 }
+
+/// Value store → handoff: this peer wants these copies, and is among the k nearest to them.
+pub struct CopiesLacking {
+    /// The peer.
+    pub to: Neighbour,
+    /// The copies.
+    pub copies: Vec<QueuedCopy>,
+}
+
+/// Value store → handoff: this peer compares what it holds with what this node holds.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeBegun(pub NodeId);
+
+/// Exchange → handoff: it is over.
+pub struct ExchangeEnded {
+    /// The peer.
+    pub partner: Neighbour,
+    /// What it has come to.
+    pub outcome: Outcome,
+}
+
+/// Push → handoff: it is over.
+#[derive(Debug, Clone, Copy)]
+pub struct PushEnded {
+    /// The peer.
+    pub to: NodeId,
+    /// How many copies it was about.
+    pub copies: usize,
+    /// How many of them the peer lacked and holds now.
+    pub stored: usize,
+    /// Whether the peer did not answer at all.
+    pub silent: bool,
+}
+
+/// Node → handoff: how far are you with comparing what is held?
+pub struct DescribeUpkeep;

@@ -7,8 +7,11 @@ use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::entry::{Entries, Entry, Nonce};
 use kademlia_dynamic::protocol::id::{Distance, NodeId};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::ranges::Ranges;
+use kademlia_dynamic::protocol::prefix::Prefix;
+use kademlia_dynamic::protocol::ranges::{RangeAnswer, Ranges};
+use kademlia_dynamic::protocol::reconcile::{Asked, Compared};
 use kademlia_dynamic::protocol::store::{DueValue, KeyPage, StoreError, StoreSnapshot, StoredCopy, ToCompare};
+use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours};
 use kademlia_dynamic::protocol::value::Value;
 use tokio::sync::oneshot;
 
@@ -38,6 +41,9 @@ handle! {
         send remember(RememberPeers);
         send select(SelectValues);
         send prepare_transfer(PrepareTransfer);
+        send prepare_question(PrepareQuestion);
+        send compare_answer(CompareAnswer);
+        send describe_entries(DescribeEntries);
         send probe(ProbeStore);
         ask find_copy(FindCopy) -> Option<StoredCopy>;
         ask describe(DescribeStore) -> StoreSnapshot;
@@ -71,14 +77,46 @@ pub struct RenewValues {
     pub to: ReplyTo,
 }
 
-/// Dispatcher → value store: a peer asks what is held otherwise here than there, and wants values sent.
+/// Routing table → value store: a peer asks what is held otherwise here than there, and wants values sent.
 pub struct ReconcileRanges {
+    /// The peer, which has answered this node before.
+    pub peer: Neighbour,
+    /// The known peers.
+    pub neighbours: Neighbours,
     /// What it asks about.
     pub ranges: Ranges,
     /// The places of the values that it wants.
     pub wanted: Vec<NodeId>,
     /// Where the answer goes.
     pub to: ReplyTo,
+}
+
+/// Exchange → value store: read what is held, for the next question.
+pub struct PrepareQuestion {
+    /// What is to be asked about, the next one last.
+    pub open: Vec<Prefix>,
+    /// How many packed bytes the question may have.
+    pub room: usize,
+    /// Where the question goes, and what it leaves of `open`.
+    pub answer: oneshot::Sender<(Asked, Vec<Prefix>)>,
+}
+
+/// Exchange → value store: compare what is held with a peer's answer.
+pub struct CompareAnswer {
+    /// What was asked.
+    pub asked: Asked,
+    /// The peer's answer.
+    pub answers: Vec<RangeAnswer>,
+    /// Where the result goes.
+    pub answer: oneshot::Sender<Compared>,
+}
+
+/// Push → value store: name the copies of these keys, as restores.
+pub struct DescribeEntries {
+    /// The keys.
+    pub keys: Vec<Arc<str>>,
+    /// The receiver of the keys that are held, with an entry for each. Dropped where there are none.
+    pub answer: oneshot::Sender<(Vec<Arc<str>>, Entries)>,
 }
 
 /// What a peer asks the value store.

@@ -2,6 +2,7 @@
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::ranges::Ranges;
 use kademlia_dynamic::protocol::routing::TableSnapshot;
 use kademlia_dynamic::protocol::transfer::Neighbours;
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ handle! {
         send check(CheckTable);
         send find_neighbours(FindNeighbours);
         send share_neighbours(ShareNeighbours);
+        send reconcile(AnswerReconcile);
         offer try_seen(PeerSeen);
         ask describe(DescribeTable) -> TableSnapshot;
     }
@@ -62,6 +64,19 @@ pub struct AnswerNearest {
     pub target: NodeId,
     /// Whether this answers a `find_value` that found nothing, or a `find_node`.
     pub value_missing: bool,
+    /// Where the answer goes.
+    pub to: ReplyTo,
+}
+
+/// Dispatcher → routing table: a peer wants to compare what it holds with what this node holds. If it has answered this node before,
+/// pass it on as [`ReconcileRanges`](super::ReconcileRanges).
+pub struct AnswerReconcile {
+    /// The peer, as it names itself; `None` if it does not.
+    pub peer: Option<Peer>,
+    /// What it asks about.
+    pub ranges: Ranges,
+    /// The places of the values that it wants.
+    pub wanted: Vec<NodeId>,
     /// Where the answer goes.
     pub to: ReplyTo,
 }

@@ -6,6 +6,8 @@ pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod operation;
 pub(crate) mod place;
+pub(crate) mod push;
+pub(crate) mod reconcile;
 pub(crate) mod republish;
 pub(crate) mod runner;
 pub(crate) mod transfer;

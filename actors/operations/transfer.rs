@@ -75,8 +75,8 @@ impl Operation for Transfer {
                 if answer.version.is_none() {
                     self.legacy.insert(from.id);
                 }
-                // A copy that ends before its next restore is one all the same.
-                self.placement.handle_checked(&from.id, has_key || ttl.is_some());
+                // At the end a copy that ends before its next restore is one all the same. Others have it prolonged.
+                self.placement.handle_checked(&from.id, has_key || self.new_peer.is_none() && ttl.is_some());
             }
             Response::Set { stored, .. } => self.placement.handle_stored(&from.id, stored),
             _ => self.failure(from, Failed::Silent, now),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
+use kademlia_dynamic::protocol::reconcile::Allowances;
 use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,8 @@ pub struct ValueStore {
     pub(super) records: Records,
     /// Writes of peers that came lately, so that none is applied twice.
     pub(super) recent: RecentWrites,
+    /// What was read for peers that compare what they hold.
+    pub(super) allowances: Allowances,
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
@@ -46,6 +49,7 @@ impl ValueStore {
             shared: shared.clone(),
             records: Records::new(shared.id, config),
             recent: RecentWrites::new(config.lookup.query_timeout),
+            allowances: Allowances::new(config.values.restore_interval),
             backend,
             pending: Pending::default(),
             unsaved: Unsaved::new(config.store.max_values),

@@ -8,6 +8,7 @@ mod ending;
 mod pending;
 mod placing;
 mod reading;
+mod reconciling;
 mod renewing;
 mod republishing;
 mod unsaved;

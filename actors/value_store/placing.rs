@@ -88,6 +88,10 @@ impl Receive<PlacementEnded> for ValueStore {
 
 impl Receive<SelectValues> for ValueStore {
     fn receive(&mut self, SelectValues { cause, neighbours }: SelectValues, _: &mut Context<Self>) {
+        if cause == HandoffCause::Upkeep {
+            let restores = self.due_restores(&neighbours);
+            return self.shared.handles.handoff.selected(ValuesSelected::ForUpkeep { restores, neighbours });
+        }
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {
             HandoffCause::NewPeers(selection) => {
@@ -103,7 +107,7 @@ impl Receive<SelectValues> for ValueStore {
                 }
                 ValuesSelected::ForNewPeers(queues)
             }
-            HandoffCause::Leaving => {
+            HandoffCause::Leaving | HandoffCause::Upkeep => {
                 // Our publications first, whose publisher stops; then the values of which we are most surely a holder.
                 let mut copies: Vec<_> = copies.collect();
                 copies.sort_by_key(|copy| (Reverse(copy.published), self.shared.id.distance(&copy.id)));

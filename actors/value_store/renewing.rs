@@ -1,5 +1,5 @@
-//! Handlers for what peers send of many values at once: renewals, one commit for all of a message, and questions of peers that
-//! reconcile. What each entry changes is the protocol's business.
+//! The handler for what peers send of many values at once: renewals, one commit for all of a message. What each entry changes is the
+//! protocol's business.
 
 use actix::Context;
 use kademlia_dynamic::causes::Causes;
@@ -11,7 +11,7 @@ use super::super::blocklist::Origin;
 use super::super::clock;
 use super::super::counters::Counter;
 use super::super::handling::Receive;
-use super::super::messages::{ReconcileRanges, RenewValues, TransmitAnswer};
+use super::super::messages::{RenewValues, TransmitAnswer};
 use super::actor::ValueStore;
 use super::pending::{Flight, Renewals};
 
@@ -39,13 +39,6 @@ impl Receive<RenewValues> for ValueStore {
             }
         }
         self.advance(ctx);
-    }
-}
-
-impl Receive<ReconcileRanges> for ValueStore {
-    fn receive(&mut self, ReconcileRanges { ranges, wanted, to }: ReconcileRanges, _: &mut Context<Self>) {
-        drop((ranges, wanted));
-        self.shared.handles.socket.answer(TransmitAnswer { to, response: Response::Reconcile { ranges: Vec::new() } });
     }
 }
 

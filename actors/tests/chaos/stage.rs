@@ -14,7 +14,8 @@ use kademlia_dynamic::protocol::digest::ValueDigest;
 use kademlia_dynamic::protocol::entry::{Entries, Entry, Nonce};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{self, Body, QueryId, Request, Response, Sender};
-use kademlia_dynamic::protocol::ranges::Ranges;
+use kademlia_dynamic::protocol::prefix::Prefix;
+use kademlia_dynamic::protocol::ranges::{Fingerprint, Range, Ranges};
 use kademlia_dynamic::protocol::store::{
     Change, Committed, MemoryStore, Recollection, Store, StoreError, StoredRecord,
 };
@@ -127,6 +128,8 @@ fn script() -> impl FnMut(&Asked) -> Reply {
 pub(super) struct Stage {
     running: Running,
     peers: ScriptedPeers,
+    /// A legacy node, to which copies are restored.
+    legacy: ScriptedPeers,
     /// A stranger that asks and never answers.
     stranger: MemoryTransport,
     addr: std::net::SocketAddr,
@@ -165,9 +168,22 @@ impl Stage {
         };
         let running = wiring::start(setup, transport);
         peers.on(script());
+        let legacy = ScriptedPeers::new(&network, Codec::Json).legacy().with(1);
+        let mut asked_before = false;
+        legacy.on(move |asked| match &asked.request {
+            Request::CheckStore { .. }
+                if {
+                    asked_before = !asked_before;
+                    asked_before
+                } =>
+            {
+                Reply::Silence
+            }
+            _ => Reply::Usual,
+        });
         let stranger = network.endpoint();
         let acknowledged = Rc::default();
-        let stage = Self { running, peers, stranger, addr, round: Cell::new(0), acknowledged };
+        let stage = Self { running, peers, legacy, stranger, addr, round: Cell::new(0), acknowledged };
         let contacts = vec![stage.peers.addr(0).to_string()];
         assert!(stage.running.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
         let set = Set { key: "pinned".into(), value: Arc::new("v".into()) };
@@ -284,7 +300,11 @@ impl Stage {
         ] {
             tell(5, Body::Request(request));
         }
+        let everything = Range { prefix: Prefix::ALL, fingerprint: Fingerprint(0) };
+        let ranges = Ranges { nonce: Nonce([0; 8]), ranges: vec![everything] };
+        tell(5, Body::Request(Request::Reconcile { ranges, wanted: vec![NodeId::of_key("pinned")] }));
         tell(5, Body::Response(Response::Pong));
+        self.legacy.tell(0, Some(self.legacy.id(0)), self.addr, Body::Request(Request::Ping));
         // Its answer is larger than an unknown address may be sent, and it never proves that it is there.
         let sender = Sender::new(None, self.stranger.addr());
         let body = Body::Request(Request::FindNode { target: NodeId::ZERO });

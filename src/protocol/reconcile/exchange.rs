@@ -129,9 +129,9 @@ impl Exchange {
         self.asked = Some(asked);
     }
 
-    /// The next question cannot be prepared.
-    pub fn unprepared(&mut self) {
-        self.is_preparing = false;
+    /// It cannot go on: it is over.
+    pub fn give_up(&mut self) {
+        (self.is_preparing, self.asked) = (false, None);
         self.failures = MAX_FAILURES + 1;
     }
 
@@ -151,6 +151,8 @@ impl Exchange {
         self.is_preparing = false;
         let Compared { mut lacking_there, mut wanted_here, open, unanswered, settled, progress } = compared;
         self.fruitless = if progress { 0 } else { self.fruitless + 1 };
+        // A peer that answers nothing does not reconcile with this node.
+        self.failures += usize::from(!progress && open.is_empty() && !unanswered.is_empty());
         let room = MAX_DIFFERENCES.saturating_sub(self.differences());
         lacking_there.truncate(room);
         wanted_here.truncate(room - lacking_there.len());

@@ -23,4 +23,4 @@ pub use answering::answer;
 pub use asking::{Asked, Compared, ask, compare};
 pub use cells::cells;
 pub use exchange::{Exchange, Outcome, Step};
-pub use schedule::{Ending, MAX_EXCHANGES, Schedule};
+pub use schedule::{Ending, Schedule};

@@ -34,6 +34,11 @@ impl Entry {
         self.peer
     }
 
+    /// The protocol version of its last answer; `None`: a legacy node's.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+
     /// Whether its last answer was a legacy node's.
     pub fn is_legacy(&self) -> bool {
         self.version.is_none()

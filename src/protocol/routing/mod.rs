@@ -120,6 +120,12 @@ impl RoutingTable {
         self.buckets.iter().flat_map(|bucket| &bucket.live)
     }
 
+    /// The entry of `peer`, or its place among the replacements, if it has answered from this address.
+    pub fn verified(&self, peer: &Peer) -> Option<&Entry> {
+        let bucket = &self.buckets[self.index(&peer.id)];
+        bucket.find(&peer.id).map(|place| bucket.entry(place)).filter(|entry| entry.peer.addr == canonical(peer.addr))
+    }
+
     /// The `count` entries nearest to `target`, nearest first, failing ones included: for our own lookups.
     pub fn nearest(&self, target: &NodeId, count: usize) -> Vec<Peer> {
         self.nearest_where(target, count, |_| true)

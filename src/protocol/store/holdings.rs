@@ -92,7 +92,6 @@ impl Holdings {
     /// Changes when a record is due, and nothing else.
     pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
         let Some(record) = self.records.get_mut(key) else { return };
-        record.put_off = false;
         let (key, due) = (record.stored.key.clone(), &mut self.due[usize::from(record.is_published())]);
         if let Some(before) = record.due_at.replace(at) {
             due.remove(&(before, key.clone()));
@@ -121,6 +120,11 @@ impl Holdings {
     /// The publications, or the copies held for others, that were due before `before`.
     pub(super) fn due_before(&self, published: bool, before: Instant) -> impl Iterator<Item = &Arc<str>> {
         self.due[usize::from(published)].iter().take_while(move |(at, _)| *at < before).map(|(_, key)| key)
+    }
+
+    /// The same, that are due at `now` or were before.
+    pub(super) fn due_until(&self, published: bool, now: Instant) -> impl Iterator<Item = &Arc<str>> {
+        self.due[usize::from(published)].iter().take_while(move |(at, _)| *at <= now).map(|(_, key)| key)
     }
 
     /// Finds room for `claim` in the place of what is held under `key`, and reserves it: which records give way once that is

@@ -238,11 +238,13 @@ pub struct StoreSnapshot {
     pub backend: BackendHealth,
 }
 
-/// A copy held for others whose time has come to be restored, where this node is among the k nearest.
+/// A copy held for others whose time has come to be restored to peers that do not reconcile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct DueCopy {
     /// The key.
     pub key: Arc<str>,
-    /// To be checked with [`super::Records::still_current`] after the lookup: an old value must not be written back.
-    pub version: u64,
+    /// Its place.
+    pub place: NodeId,
+    /// Bytes of key and value.
+    pub bytes: usize,
 }

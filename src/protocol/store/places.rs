@@ -104,8 +104,7 @@ impl Records {
     }
 
     fn placed<'a>(&self, record: &'a Record) -> PlacedCopy<'a> {
-        let place = self.own.xor(&NodeId::from_bytes(*record.distance.as_bytes()));
-        PlacedCopy { record, place, stands: self.stands(record) }
+        PlacedCopy { record, place: self.place(record), stands: self.stands(record) }
     }
 }
 

@@ -126,8 +126,6 @@ pub(super) struct Renewal {
     pub(super) published: Option<(Instant, bool)>,
     /// Who published it, if that was not known.
     pub(super) writer: Option<Writer>,
-    /// Until when its next restore can wait.
-    pub(super) put_off: Option<Instant>,
 }
 
 impl Edit {
@@ -160,16 +158,12 @@ impl Edit {
             Self::Put(_) | Self::Remove => {}
             Self::Pin(pinned) => record.stored.pinned = *pinned,
             Self::Release { version } => record.release(*version),
-            Self::Renew(Renewal { expires_at, published, writer, put_off }) => {
+            Self::Renew(Renewal { expires_at, published, writer }) => {
                 record.stored.expires_at =
                     expires_at.map_or(record.stored.expires_at, |at| record.stored.expires_at.max(at));
                 record.stored.writer = writer.unwrap_or(record.stored.writer);
                 if let Some((at, dated)) = published {
                     record.date(*at, *dated);
-                }
-                if put_off.is_some() {
-                    record.due_at = *put_off;
-                    record.put_off = true;
                 }
             }
         }

@@ -85,8 +85,6 @@ pub(super) struct Record {
     pub(super) distance: Distance,
     /// When it is to be republished or restored; `None` for a cached copy.
     pub(super) due_at: Option<Instant>,
-    /// Whether another holder has put that off since it was last due.
-    pub(super) put_off: bool,
     /// The digest of the value, once it was needed.
     pub(super) digest: OnceCell<ValueDigest>,
 }
@@ -98,7 +96,7 @@ impl Record {
 
     /// The same, where the distance of its key is known.
     pub(super) fn at(distance: Distance, stored: StoredRecord) -> Self {
-        Self { stored, distance, due_at: None, put_off: false, digest: OnceCell::new() }
+        Self { stored, distance, due_at: None, digest: OnceCell::new() }
     }
 
     /// The digest of the value.

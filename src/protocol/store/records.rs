@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::Change;
 use super::holdings::Holdings;
-use super::outcome::{Due, DueCount, FullCopy, MAX_COUNTED, StoreSnapshot, StoredCopy, ToCompare};
+use super::outcome::{DueCopy, DueCount, FullCopy, MAX_COUNTED, StoreSnapshot, StoredCopy, ToCompare};
 use super::record::{Class, Record, StoredRecord, Writer};
 
 use crate::protocol::config::{Config, PublisherConflict};
@@ -85,7 +85,7 @@ impl Records {
         let live = self.holdings.by_life().take_while(move |record| !record.is_expired(now));
         live.filter(|record| record.is_full()).map(|record| FullCopy {
             key: &record.stored.key,
-            id: self.own.xor(&NodeId::from_bytes(*record.distance.as_bytes())),
+            id: self.place(record),
             published: record.is_published(),
             bytes: record.bytes(),
             stored_at: record.stored.stored_at,
@@ -111,6 +111,11 @@ impl Records {
         let goes_on = lapsed || !record.is_expired(now) && !self.stands(record);
         let (value, age) = (record.stored.value.clone(), record.age_at_least(now));
         goes_on.then_some(ToCompare { value, age, lapsed })
+    }
+
+    /// The place of the key of `record`.
+    pub(super) fn place(&self, record: &Record) -> NodeId {
+        self.own.xor(&NodeId::from_bytes(*record.distance.as_bytes()))
     }
 
     /// Whether it is a publication of ours that gives way to no other value.
@@ -227,26 +232,23 @@ impl Records {
         (count(true, self.config.effective_republish_interval()), count(false, values.restore_interval))
     }
 
-    /// The copies held for others that are due for a restore, the longest overdue first: at most `limit`. Each is scheduled for its
-    /// next round with that, whatever becomes of this one.
-    pub fn due_restores(&mut self, now: Instant, limit: usize, entropy: &mut dyn Entropy) -> Vec<Due> {
-        let mut due = Vec::new();
-        while due.len() < limit {
-            let Some((_, key)) = self.holdings.first_due(false).filter(|(at, _)| *at <= now) else { break };
-            let key = key.clone();
-            due.extend(self.take_due(key, now, entropy));
-        }
-        due
+    /// The copies held for others that are due to be restored, at most `limit`, the longest overdue first. They stay due until
+    /// [`Records::restore_again`].
+    pub fn due_copies(&self, now: Instant, limit: usize) -> Vec<DueCopy> {
+        let due = self.holdings.due_until(false, now).take(limit).filter_map(|key| self.holdings.get(key));
+        due.map(|record| DueCopy { key: record.stored.key.clone(), place: self.place(record), bytes: record.bytes() })
+            .collect()
     }
 
-    fn take_due(&mut self, key: Arc<str>, now: Instant, entropy: &mut dyn Entropy) -> Option<Due> {
-        self.drop_expired(&key, now);
-        let record = self.holdings.get(&key)?;
-        let version = record.stored.version;
-        let lasts = record.stored.expires_at.saturating_duration_since(now) >= Duration::from_secs(1);
-        let delay = self.restore_delay(entropy);
-        self.holdings.reschedule(&key, now + delay);
-        lasts.then_some(Due { key, version })
+    /// The copy of `key` is due again after `stretch` intervals, varied by a tenth.
+    pub fn restore_again(&mut self, key: &str, stretch: f64, now: Instant, entropy: &mut dyn Entropy) {
+        let delay = entropy.jitter(self.config.values.restore_interval.mul_f64(stretch), JITTER);
+        self.holdings.reschedule(key, now + delay);
+    }
+
+    /// How many full copies are held.
+    pub fn full_count(&self) -> usize {
+        self.holdings.of_class(Class::Published).values + self.holdings.of_class(Class::Held).values
     }
 
     /// Whether [`Records::take_changed`] has any.

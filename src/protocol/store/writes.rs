@@ -39,7 +39,7 @@ impl Records {
         let renewal = match verdict {
             Verdict::Unchanged | Verdict::Redate if lapsed => return self.plan_recall(&write, now),
             Verdict::Redate => Renewal { published: Some(published(&write, now)), ..Renewal::default() },
-            Verdict::Unchanged => Renewal { put_off: self.put_off(record, now, entropy), ..Renewal::default() },
+            Verdict::Unchanged => Renewal::default(),
             Verdict::Renew | Verdict::Prolong => {
                 // Who restores a value is not its writer.
                 let names_writer = write.ttl.is_none() && record.stored.writer == Writer::Unknown;
@@ -47,7 +47,6 @@ impl Records {
                     expires_at: Some(now + self.life_of(&write)),
                     published: Some(published(&write, now)),
                     writer: names_writer.then_some(Writer::Peer(write.from)),
-                    put_off: self.put_off(record, now, entropy),
                 }
             }
             Verdict::Replace | Verdict::Supersede => return self.plan_copy(write, now, entropy),
@@ -162,14 +161,6 @@ impl Records {
         let record = self.record_of(arrival, distance, Some(source), now);
         let plan = Plan::new(&key, Edit::Put(Box::new(record)), WriteOutcome::Stored);
         Ok(Plan { evicted, reserved: Some(reserved), ..plan })
-    }
-
-    /// Until when our own restore of `record` can wait: another holder has just sent the value here, and so to the others as well,
-    /// if it knows them (Kademlia paper, 2.5). Once, until it has been due: that the value came here says nothing of the k nearest.
-    /// A legacy node sends it each hour to those that its own table names, and a peer that wants it gone may do so, too.
-    fn put_off(&self, record: &Record, now: Instant, entropy: &mut dyn Entropy) -> Option<Instant> {
-        let can_wait = record.stored.class == Class::Held && !record.put_off;
-        can_wait.then(|| now + self.restore_delay(entropy))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The neighbours of a node: the peers that may receive its copies, by their distance from a key.
 
 use crate::protocol::id::{Distance, NodeId};
+use crate::protocol::message::RECONCILE_VERSION;
 use crate::protocol::peer::Peer;
 
 /// Transfers in flight at once, to one new peer, or in a handoff.
@@ -15,8 +16,20 @@ pub const NEAREST_ASKED: usize = 3;
 pub struct Neighbour {
     /// The peer.
     pub peer: Peer,
+    /// The protocol version of its last answer; `None`: a legacy node's.
+    pub version: Option<u32>,
+}
+
+impl Neighbour {
     /// Whether its last answer was a legacy node's.
-    pub legacy: bool,
+    pub fn is_legacy(&self) -> bool {
+        self.version.is_none()
+    }
+
+    /// Whether it answers `renew` and `reconcile`.
+    pub fn reconciles(&self) -> bool {
+        self.version >= Some(RECONCILE_VERSION)
+    }
 }
 
 /// The peers that a node knows at one moment and that answered their last query. It is not one of them.
@@ -52,6 +65,35 @@ impl Neighbours {
             return Distance::MAX;
         }
         *distances.select_nth_unstable(k - 1).1
+    }
+
+    /// The id of the node that knows them.
+    pub fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// All of them.
+    pub fn known(&self) -> &[Neighbour] {
+        &self.known
+    }
+
+    /// Returns whether `peer`, known or not, is among the `k` nearest to `place`, this node counted.
+    pub fn is_holder(&self, peer: &NodeId, place: &NodeId, k: usize) -> bool {
+        let ids = self.known.iter().map(|other| &other.peer.id).chain([&self.own]);
+        let distance = peer.distance(place);
+        ids.filter(|id| id.distance(place) < distance).take(k).count() < k
+    }
+
+    /// Those of the `k` nearest to `place` that do not reconcile, and how many of the k do, this node counted. `None` where this node
+    /// is not among them, or all of them reconcile.
+    pub fn restored(&self, place: &NodeId, k: usize) -> Option<(Vec<Neighbour>, usize)> {
+        let reach = self.reach(place, k);
+        if self.own.distance(place) > reach {
+            return None;
+        }
+        let holders = self.known.iter().filter(|other| other.peer.id.distance(place) <= reach);
+        let (reconcile, others): (Vec<&Neighbour>, Vec<&Neighbour>) = holders.partition(|other| other.reconciles());
+        (!others.is_empty()).then(|| (others.into_iter().copied().collect(), reconcile.len() + 1))
     }
 
     /// The possible recipients of this node's copy of `key` when it stops, in the order in which they are to be asked; the first

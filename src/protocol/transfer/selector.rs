@@ -25,7 +25,7 @@ impl<'a> Selector<'a> {
         let entered = selection.new_peers.iter().map(|new| new.neighbour.peer.id);
         let new: HashSet<NodeId> = selection.in_progress.iter().copied().chain(entered).collect();
         let mut senders = [0; NODE_ID_BYTES];
-        for sender in neighbours.known.iter().filter(|other| !other.legacy && !new.contains(&other.peer.id)) {
+        for sender in neighbours.known.iter().filter(|other| !other.is_legacy() && !new.contains(&other.peer.id)) {
             let bit = neighbours.own.common_prefix(&sender.peer.id) as usize;
             if let Some(byte) = senders.get_mut(bit / 8) {
                 *byte |= 0x80 >> (bit % 8);

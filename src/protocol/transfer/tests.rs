@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::neighbours::MAX_IN_FLIGHT;
 use super::new_peers::{MAX_NEW_PEERS, NewPeer};
+use super::queues::MAX_QUEUES;
 use super::shutdown::CHECKED_PER_K;
 use super::*;
 use crate::protocol::config::Config;
@@ -24,7 +25,8 @@ fn random(entropy: &mut SeededEntropy) -> NodeId {
 }
 
 fn neighbour(id: NodeId, number: u16, legacy: bool) -> Neighbour {
-    Neighbour { peer: Peer::new(id, SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 7))), legacy }
+    let peer = Peer::new(id, SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 7)));
+    Neighbour { peer, version: (!legacy).then_some(2) }
 }
 
 /// In order of distance from the id zero.
@@ -99,34 +101,35 @@ proptest! {
         }
     }
 
-    /// For all new peers and queues: in no second does one receive more than its rate, nor all of them more than four times that;
+    /// For all peers and queues: in no second does one receive more than its rate, nor all of them more than four times that;
     /// transfers in flight are bounded; and each receives its queue, in order.
     #[test]
-    fn new_peers_receive_copies_within_their_rates(seed: u64, rate in 1u32..200, count in 1u16..10, each in 1usize..60) {
+    fn peers_receive_copies_within_their_rates(seed: u64, rate in 1u32..200, count in 1u16..10, each in 1usize..60) {
         let mut entropy = SeededEntropy::new(seed);
         let config = Config::builder().handoff_rate(rate).build().unwrap();
-        let mut new_peers = NewPeers::new(&config);
+        let mut queues = Queues::new(&config, 20);
         let mut now = Instant::now();
         for n in 0..count {
-            prop_assert!(new_peers.queue(near(n), copies(each, entropy.below(3_000) as usize), now));
+            prop_assert!(queues.push(near(n), copies(each, entropy.below(3_000) as usize), now));
         }
         let mut received: Vec<(Instant, NodeId, Arc<str>)> = Vec::new();
         let mut in_flight: Vec<NodeId> = Vec::new();
         while received.len() < usize::from(count) * each || !in_flight.is_empty() {
-            while let Some((to, copy)) = new_peers.next(now) {
-                received.push((now, to.peer.id, copy.key));
+            while let Some((to, copies)) = queues.next(now) {
+                prop_assert_eq!(copies.len(), 1, "it does not reconcile");
+                received.push((now, to.peer.id, copies[0].key.clone()));
                 in_flight.push(to.peer.id);
             }
             let one = in_flight.first().map_or(0, |first| in_flight.iter().filter(|id| *id == first).count());
             prop_assert!(one <= MAX_IN_FLIGHT);
             if !in_flight.is_empty() && entropy.below(2) == 0 {
                 let id = in_flight.swap_remove(entropy.below(in_flight.len() as u64) as usize);
-                new_peers.ended(&id, true);
+                queues.ended(&id, 1, true);
             }
-            let wakeup = new_peers.next_wakeup().unwrap_or(now);
+            let wakeup = queues.next_wakeup().unwrap_or(now);
             now = wakeup.max(now) + Duration::from_millis(entropy.below(3));
         }
-        prop_assert_eq!(new_peers.next_wakeup(), None);
+        prop_assert_eq!(queues.next_wakeup(), None);
         for (at, id, _) in &received {
             let within = |other: &&(Instant, NodeId, Arc<str>)| other.0 >= *at && other.0 < *at + SECOND;
             prop_assert!(received.iter().filter(within).filter(|(_, other, _)| other == id).count() <= rate as usize);
@@ -146,81 +149,136 @@ fn new_peers() -> (NewPeers, Instant) {
 #[test]
 fn new_peers_are_collected_for_a_second_and_selected_for_together() {
     let (mut new_peers, now) = new_peers();
+    let none = std::iter::empty::<NodeId>;
     assert!(new_peers.entered(near(1), now) && new_peers.entered(near(2), now + SECOND / 2));
-    assert_eq!((new_peers.next_wakeup(), new_peers.selection(now + SECOND / 2)), (Some(now + SECOND), None));
-    let selection = new_peers.selection(now + SECOND).unwrap();
+    assert_eq!((new_peers.next_wakeup(), new_peers.selection(none(), now + SECOND / 2)), (Some(now + SECOND), None));
+    let selection = new_peers.selection([near(3).peer.id].into_iter(), now + SECOND).unwrap();
     assert_eq!(selection.new_peers[1], NewPeer { neighbour: near(2), since: now + SECOND / 2 });
     assert_eq!(
         (selection.new_peers.len(), selection.new_peers[0].neighbour, selection.in_progress),
-        (2, near(1), vec![])
+        (2, near(1), vec![near(3).peer.id])
     );
-    assert_eq!((new_peers.next_wakeup(), new_peers.selection(now + 9 * SECOND)), (None, None));
-    assert!(new_peers.queue(near(1), copies(2, 10), now) && new_peers.queue(near(2), Vec::new(), now));
-    assert!(new_peers.entered(near(3), now));
-    let selection = new_peers.selection(now + SECOND).unwrap();
-    assert_eq!(selection.in_progress, [near(1).peer.id], "a peer with an empty queue is no new peer any more");
+    assert_eq!((new_peers.next_wakeup(), new_peers.selection(none(), now + 9 * SECOND)), (None, None));
+    let mut off = NewPeers::new(&Config::builder().handoff_rate(0).build().unwrap());
+    assert!(off.entered(near(1), now) && off.next_wakeup().is_none());
+}
+
+fn queues() -> (Queues, Instant) {
+    (Queues::new(&Config::builder().handoff_rate(100).build().unwrap(), 20), Instant::now())
+}
+
+/// The same, of a version that reconciles.
+fn reconciling(number: u16) -> Neighbour {
+    Neighbour { version: Some(3), ..near(number) }
 }
 
 #[test]
-fn a_storm_of_new_peers_beyond_the_bounds_is_refused() {
+fn a_storm_of_new_peers_and_of_copies_beyond_the_bounds_is_refused() {
     let (mut new_peers, now) = new_peers();
     for n in 0..1_000 {
         assert_eq!(new_peers.entered(near(n), now), usize::from(n) < MAX_NEW_PEERS);
     }
-    let selection = new_peers.selection(now + SECOND).unwrap();
+    let selection = new_peers.selection(std::iter::empty(), now + SECOND).unwrap();
     assert_eq!(selection.new_peers.len(), MAX_NEW_PEERS);
+    let (mut queues, _) = queues();
     for n in 0..1_000 {
-        assert_eq!(new_peers.queue(near(n), copies(2, 10), now), usize::from(n) < MAX_NEW_PEERS);
+        assert_eq!(queues.push(near(n), copies(2, 10), now), usize::from(n) < MAX_QUEUES);
     }
-    new_peers.clear();
-    assert_eq!((new_peers.next(now), new_peers.next_wakeup()), (None, None));
+    queues.clear();
+    assert_eq!((queues.next(now), queues.next_wakeup(), queues.len()), (None, None, 0));
 
-    assert!(new_peers.queue(near(0), copies(MAX_COPIES_PER_PEER + 5, 10), now));
+    assert!(queues.push(near(0), copies(8_000, 10), now) && queues.push(near(0), copies(8_000, 10), now));
     let (mut at, mut received) = (now + SECOND, 0);
-    while new_peers.next(at).is_some() {
-        new_peers.ended(&near(0).peer.id, true);
+    while queues.next(at).is_some() {
+        queues.ended(&near(0).peer.id, 1, true);
         (at, received) = (at + SECOND, received + 1);
     }
-    assert_eq!(received, MAX_COPIES_PER_PEER);
+    assert_eq!((received, queues.recipients().count()), (MAX_COPIES_PER_PEER, 0));
+    for n in 0..20 {
+        assert!(queues.push(near(n), copies(MAX_COPIES_PER_PEER, 10), now));
+    }
+    assert_eq!((queues.len(), queues.recipients().count()), (100_000, 10), "all together have a bound as well");
 }
 
 #[test]
-fn a_new_peer_that_does_not_answer_or_enters_again_receives_nothing_more_of_its_queue() {
-    let (mut new_peers, now) = new_peers();
-    assert!(new_peers.queue(near(1), copies(100, 10), now) && new_peers.queue(near(2), copies(100, 10), now));
-    assert_eq!(new_peers.next(now).unwrap().0, near(1));
-    new_peers.ended(&near(1).peer.id, false);
+fn a_peer_that_does_not_answer_or_comes_back_receives_nothing_more_of_its_queue() {
+    let (mut queues, now) = queues();
+    assert!(queues.push(near(1), copies(100, 10), now) && queues.push(near(2), copies(100, 10), now));
+    assert_eq!(queues.next(now).unwrap().0, near(1));
+    queues.ended(&near(1).peer.id, 1, false);
     let later = now + SECOND;
-    assert_eq!(new_peers.next(later).unwrap().0, near(2));
-    assert!(new_peers.entered(near(2), later));
-    assert_eq!(new_peers.next(later + SECOND), None);
-    new_peers.ended(&near(2).peer.id, true);
-    let mut off = NewPeers::new(&Config::builder().handoff_rate(0).build().unwrap());
-    assert!(off.entered(near(1), now) && off.next_wakeup().is_none());
+    assert_eq!(queues.next(later).unwrap().0, near(2));
+    queues.left(&near(2).peer.id);
+    assert_eq!((queues.next(later + SECOND), queues.len()), (None, 0));
+    queues.ended(&near(2).peer.id, 1, true);
+}
+
+#[test]
+fn a_peer_that_reconciles_is_named_many_copies_at_once_within_the_same_rates() {
+    let sizes = |to: Neighbour, bytes: usize| {
+        let (mut queues, mut at) = queues();
+        assert!(queues.push(to, copies(45, bytes), at));
+        let mut sizes = Vec::new();
+        while let Some((_, copies)) = queues.next(at) {
+            queues.ended(&to.peer.id, copies.len(), true);
+            sizes.push(copies.len());
+            let next = queues.next_wakeup();
+            let paused = next.map_or(Duration::ZERO, |next| next - at);
+            assert!(next.is_none() || paused >= SECOND * copies.len() as u32 / 100, "{paused:?}");
+            at = next.unwrap_or(at);
+        }
+        sizes
+    };
+    assert_eq!(sizes(reconciling(1), 100), [20, 20, 5]);
+    assert_eq!(sizes(reconciling(2), 60_000), [1; 45]);
+    let limited = Peer::new(near(1).peer.id, SocketAddr::from(([198, 51, 100, 1], 7)));
+    assert_eq!(sizes(Neighbour { peer: limited, version: Some(3) }, 100), [8, 8, 8, 8, 8, 5]);
 }
 
 #[test]
 fn large_values_take_longer_and_a_global_address_receives_what_its_rate_allows() {
     let per_minute = |bytes, to: Neighbour| {
-        let (mut new_peers, mut now) = new_peers();
-        assert!(new_peers.queue(to, copies(MAX_COPIES_PER_PEER, bytes), now));
+        let (mut queues, mut now) = queues();
+        assert!(queues.push(to, copies(MAX_COPIES_PER_PEER, bytes), now));
         let (end, mut received) = (now + 60 * SECOND, 0);
         while now < end {
-            while new_peers.next(now).is_some() {
-                new_peers.ended(&to.peer.id, true);
-                received += 1;
+            while let Some((_, copies)) = queues.next(now) {
+                queues.ended(&to.peer.id, copies.len(), true);
+                received += copies.len();
             }
-            now = new_peers.next_wakeup().unwrap();
+            now = queues.next_wakeup().unwrap();
         }
         received
     };
     let global =
-        Neighbour { peer: Peer::new(near(1).peer.id, SocketAddr::from(([198, 51, 100, 1], 7))), legacy: false };
+        Neighbour { peer: Peer::new(near(1).peer.id, SocketAddr::from(([198, 51, 100, 1], 7))), version: Some(2) };
     assert_eq!(per_minute(100, near(1)), 6_000);
     // 512 KiB a second.
     assert!((520..=525).contains(&per_minute(60_000, near(1))), "{}", per_minute(60_000, near(1)));
     // 50 datagrams a second, of which a fifth is left for others, and each value counts as five.
     assert_eq!(per_minute(100, global), 480);
+    assert_eq!(per_minute(100, Neighbour { version: Some(3), ..global }), 480);
+}
+
+#[test]
+fn copies_are_restored_to_those_of_the_k_nearest_that_do_not_reconcile() {
+    let key = NodeId::ZERO;
+    let known = |others: &[(u16, Option<u32>)]| -> Neighbours {
+        let known = others.iter().map(|(number, version)| Neighbour { version: *version, ..near(*number) });
+        Neighbours::new(near(2).peer.id, known.collect())
+    };
+    let restored = |neighbours: Neighbours, k| {
+        neighbours.restored(&key, k).map(|(to, reconcile)| (to.iter().map(|to| to.peer).collect::<Vec<_>>(), reconcile))
+    };
+    let mixed = [(0, None), (1, Some(3)), (3, Some(2)), (4, None), (5, Some(3))];
+    assert_eq!(restored(known(&mixed), 4), Some((vec![near(0).peer, near(3).peer], 2)));
+    assert_eq!(restored(known(&mixed), 2), None, "it is none of the two nearest");
+    assert_eq!(restored(known(&mixed), 20), Some((vec![near(0).peer, near(3).peer, near(4).peer], 3)));
+    assert_eq!(restored(known(&[(1, Some(3)), (5, None)]), 2), None, "all of them reconcile");
+    let neighbours = known(&mixed);
+    for (number, k, holds) in [(0, 1, true), (2, 2, false), (2, 3, true), (9, 5, false), (9, 7, true)] {
+        assert_eq!(neighbours.is_holder(&near(number).peer.id, &key, k), holds, "{number} {k}");
+    }
 }
 
 fn copy(number: usize) -> HandoffCopy {
@@ -292,7 +350,7 @@ fn a_handoff_has_64_transfers_in_flight_and_sends_a_global_address_no_more_than_
     assert_eq!(all, MAX_HANDOFF_COPIES);
 
     let global =
-        Neighbour { peer: Peer::new(near(1).peer.id, SocketAddr::from(([198, 51, 100, 1], 7))), legacy: false };
+        Neighbour { peer: Peer::new(near(1).peer.id, SocketAddr::from(([198, 51, 100, 1], 7))), version: Some(2) };
     let mut handoff = ShutdownHandoff::new(values(500), Neighbours::new(near(0).peer.id, vec![global]), &config, now);
     let mut received = 0;
     for tenth in 0..=20 {

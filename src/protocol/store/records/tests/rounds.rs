@@ -10,8 +10,8 @@ fn a_publication_that_is_due_does_not_wait_behind_what_is_held_for_others() {
         assert_eq!(bench.set(&n.to_string(), "theirs", 5), Ok(WriteOutcome::Stored));
     }
     bench.now += bench.config.effective_republish_interval();
-    let due = bench.due(10);
-    assert_eq!((due.len(), &*due[0].key), (11, "ours"));
+    let due = bench.due(1);
+    assert_eq!((due.len(), &*due[0].key, bench.restores(10).len()), (1, "ours", 10));
 }
 
 #[test]
@@ -31,48 +31,33 @@ fn the_backlog_says_what_waits_for_its_turn_and_what_waits_for_so_long_that_its_
     assert_eq!(bench.records.backlog(bench.now).0, count(3, 3));
     bench.now += secs(470);
     assert_eq!(bench.records.backlog(bench.now), (count(3, 3), count(3, 3)));
-    bench.due(10);
+    assert_eq!((bench.due(10).len(), bench.restores(10).len()), (3, 3));
     assert_eq!(bench.records.backlog(bench.now), (count(0, 0), count(0, 0)));
 }
 
 #[test]
-fn a_set_from_another_holder_puts_our_own_restore_off_once() {
-    let mut bench = Bench::new(Config::default());
-    assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
-    let first = bench.records.next_due().unwrap();
-    assert!(first >= bench.now + secs(3_240) && first <= bench.now + secs(3_960));
-    for ttl in [Some(80_000), None] {
-        bench.now += secs(3_000);
-        assert!(bench.write("key", "v", ttl, 6, false).is_ok());
-        let next = bench.records.next_due().unwrap();
-        assert!(next >= bench.now + secs(3_240) && next <= bench.now + secs(3_960));
-        assert_eq!(bench.write("key", "other", Some(1), 6, false), Err(Refusal::Stale));
-        assert_eq!(bench.records.next_due(), Some(next), "a stale value puts nothing off");
-        assert!(bench.write("key", "v", ttl, 7, false).is_ok());
-        assert_eq!(bench.records.next_due(), Some(next), "nor does a second one");
-        bench.now = next;
-        assert_eq!(bench.due(10).len(), 1);
-    }
-}
-
-#[test]
-fn neighbours_that_send_a_value_again_and_again_do_not_put_our_restores_off_for_ever() {
+fn no_peer_puts_our_restores_off() {
     for (ttl, legacy) in [(None, true), (Some(80_000), false), (None, false)] {
         let mut bench = Bench::new(Config::default());
         assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
         let mut restores = 0;
-        for minute in 1..=24 * 60 {
+        for _ in 1..=24 * 60 {
             bench.now += secs(60);
-            // Three of them, each once an hour, as nodes of the package do: to which other nodes, this one cannot know.
-            for (from, at) in [(6, 0), (7, 20), (8, 40)] {
-                if minute % 60 == at {
-                    assert!(bench.write("key", "v", ttl, from, legacy).is_ok());
-                }
-            }
-            restores += bench.due(10).len();
+            assert!(bench.write("key", "v", ttl, 6, legacy).is_ok());
+            restores += bench.restores(10).len();
         }
-        assert!((11..=24).contains(&restores), "{restores} in a day, one every two hours at least: {ttl:?} {legacy}");
+        assert!((22..=26).contains(&restores), "{restores} in a day: {ttl:?} {legacy}");
     }
+}
+
+#[test]
+fn a_restore_that_many_do_comes_less_often() {
+    let mut bench = Bench::new(Config::default());
+    assert_eq!(bench.set("key", "v", 5), Ok(WriteOutcome::Stored));
+    bench.now = bench.records.next_due().unwrap();
+    bench.records.restore_again("key", 10.0, bench.now, &mut bench.entropy);
+    let next = bench.records.next_due().unwrap() - bench.now;
+    assert!((secs(32_400)..=secs(39_600)).contains(&next), "{next:?}");
 }
 
 #[test]
@@ -81,18 +66,18 @@ fn what_is_due_comes_in_bounded_batches_each_record_at_a_time_of_its_own() {
     for key in 0..50 {
         assert_eq!(bench.set(&key.to_string(), "v", 0), Ok(WriteOutcome::Stored));
     }
-    assert!(bench.due(100).is_empty());
+    assert!(bench.restores(100).is_empty());
     bench.now += secs(3_600);
-    let at_once = bench.due(100).len();
+    let at_once = bench.restores(100).len();
     assert!((10..40).contains(&at_once), "{at_once} of 50 after one interval");
     bench.now += secs(360);
     let (mut rest, mut batches) = (50 - at_once, 0);
     while rest > 0 {
-        let batch = bench.due(7).len();
+        let batch = bench.restores(7).len();
         assert_eq!(batch, rest.min(7));
         (rest, batches) = (rest - batch, batches + 1);
     }
-    assert!(batches > 1 && bench.due(7).is_empty());
+    assert!(batches > 1 && bench.restores(7).is_empty());
 }
 
 #[test]

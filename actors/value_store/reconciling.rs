@@ -1,0 +1,102 @@
+//! What exchanges and pushes ask of the store: answers to peers that compare what they hold, the questions of this node's own exchanges,
+//! and what follows from the answers. It changes nothing of what is held.
+
+use actix::Context;
+use kademlia_dynamic::protocol::entry::{Entries, Nonce};
+use kademlia_dynamic::protocol::message::Response;
+use kademlia_dynamic::protocol::reconcile::{answer, ask, compare};
+use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours, QueuedCopy};
+
+use super::super::counters::Counter;
+use super::super::handling::Receive;
+use super::super::messages::{
+    CompareAnswer, CopiesLacking, DescribeEntries, ExchangeBegun, PrepareQuestion, ReconcileRanges, TransmitAnswer,
+};
+use super::super::operations::reconcile::room;
+use super::actor::ValueStore;
+
+/// Copies that are restored in one round at most. The others are due in the next one.
+const MAX_RESTORED: usize = 20_000;
+
+impl ValueStore {
+    fn nonce(&mut self) -> Nonce {
+        Nonce(self.entropy.next_u64().to_be_bytes())
+    }
+
+    /// What is due to be restored to those of `neighbours` that do not reconcile, each on their own: so that no peer can keep a value from
+    /// being restored. It is due again once in an interval, or less often where several nodes do so: two of them on average.
+    pub(super) fn due_restores(&mut self, neighbours: &Neighbours) -> Vec<(Neighbour, Vec<QueuedCopy>)> {
+        let (now, k) = (self.now(), self.shared.config.lookup.k);
+        let mixed = neighbours.known().iter().any(|other| !other.reconciles());
+        let mut queues: Vec<(Neighbour, Vec<QueuedCopy>)> = Vec::new();
+        for due in self.records.due_copies(now, MAX_RESTORED) {
+            let restored = Some(&due.place).filter(|_| mixed).and_then(|place| neighbours.restored(place, k));
+            let (recipients, reconcile) = restored.unwrap_or_default();
+            for to in recipients {
+                let copy = QueuedCopy { key: due.key.clone(), bytes: due.bytes };
+                match queues.iter_mut().find(|(other, _)| other.peer.id == to.peer.id) {
+                    Some((_, queue)) => queue.push(copy),
+                    None => queues.push((to, vec![copy])),
+                }
+            }
+            self.records.restore_again(&due.key, (reconcile as f64 / 2.0).max(1.0), now, &mut *self.entropy);
+        }
+        queues
+    }
+}
+
+impl Receive<ReconcileRanges> for ValueStore {
+    fn receive(&mut self, asked: ReconcileRanges, _: &mut Context<Self>) {
+        let ReconcileRanges { peer, neighbours, ranges, wanted, to } = asked;
+        let now = self.now();
+        let held = self.records.full_count();
+        if self.leaving || !self.allowances.may_read(&peer.peer.id, held, now) {
+            self.shared.counters.count(Counter::ReconcileRefused);
+            let response = Response::Reconcile { ranges: Vec::new() };
+            return self.shared.handles.socket.answer(TransmitAnswer { to, response });
+        }
+        let (answers, read) = answer(&self.records, &ranges, room(&self.shared), now);
+        self.allowances.was_read(&peer.peer.id, read + wanted.len(), now);
+        self.shared.handles.socket.answer(TransmitAnswer { to, response: Response::Reconcile { ranges: answers } });
+        if !ranges.ranges.is_empty() {
+            self.shared.handles.handoff.exchange_begun(ExchangeBegun(peer.peer.id));
+        }
+        let k = self.shared.config.lookup.k;
+        let holds = wanted.iter().filter(|place| neighbours.is_holder(&peer.peer.id, place, k));
+        let copies = holds.filter_map(|place| self.records.at_place(place, now));
+        let copies: Vec<_> = copies.map(|copy| QueuedCopy { key: copy.key().clone(), bytes: copy.bytes() }).collect();
+        if !copies.is_empty() {
+            self.shared.handles.handoff.lacking(CopiesLacking { to: peer, copies });
+        }
+    }
+}
+
+impl Receive<PrepareQuestion> for ValueStore {
+    fn receive(&mut self, PrepareQuestion { mut open, room, answer }: PrepareQuestion, _: &mut Context<Self>) {
+        let (now, nonce) = (self.now(), self.nonce());
+        let asked = ask(&self.records, &mut open, nonce, room, now);
+        // The exchange may have ended.
+        let _ = answer.send((asked, open));
+    }
+}
+
+impl Receive<CompareAnswer> for ValueStore {
+    fn receive(&mut self, CompareAnswer { asked, answers, answer }: CompareAnswer, _: &mut Context<Self>) {
+        let now = self.now();
+        // The exchange may have ended.
+        let _ = answer.send(compare(&self.records, &asked, answers, now));
+    }
+}
+
+impl Receive<DescribeEntries> for ValueStore {
+    fn receive(&mut self, DescribeEntries { keys, answer }: DescribeEntries, _: &mut Context<Self>) {
+        let (now, nonce) = (self.now(), self.nonce());
+        let copies: Vec<_> = keys.iter().filter_map(|key| self.records.full_copy(key, now)).collect();
+        let entries: Vec<_> = copies.iter().map(|copy| copy.entry(nonce, now)).collect();
+        if !entries.is_empty() {
+            let keys = copies.iter().map(|copy| copy.key().clone()).collect();
+            // The push may have ended.
+            let _ = answer.send((keys, Entries { nonce, entries }));
+        }
+    }
+}
