@@ -1,13 +1,15 @@
-//! Restores of values that others published: only a holder among the k nearest makes them. In virtual time.
+//! Restores of values that others published: only a holder among the k nearest makes them, and only to peers that do not reconcile.
+//! In virtual time.
 
-use kademlia_dynamic::NodeId;
-use kademlia_dynamic::internals::COMPARED;
 use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::ranges::{Range, RangeAnswer, RangeState};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::in_virtual_time;
+use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
+use kademlia_dynamic::actors::counters::Counter;
+use kademlia_dynamic::{Codec, Config, Node, NodeId};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, by_distance, node_among, set, with_k};
+use crate::support::{HOUR, by_distance, node_among, node_among_kind, requests, set, start, with_k};
 
 const K: usize = 3;
 const PEERS: usize = 8;
@@ -18,7 +20,7 @@ struct Restored {
     looked_up: bool,
     /// The peers, nearest first.
     order: Vec<usize>,
-    /// The peers that were asked how they hold the value, nearest first.
+    /// The peers that were asked whether they hold the value, nearest first.
     asked: Vec<usize>,
     /// The peers that were given it, nearest first.
     given: Vec<usize>,
@@ -28,10 +30,10 @@ struct Restored {
     class: Option<Class>,
 }
 
-/// A node and peers that all know each other. One of the peers publishes a value at the node alone; then hours pass.
+/// A node and legacy peers that all know each other. One of the peers publishes a value at the node alone; then hours pass.
 fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
     in_virtual_time(async move {
-        let (_, peers, node) = node_among(PEERS, with_k(K)).await;
+        let (_, peers, node) = node_among_kind(true, PEERS, with_k(K)).await;
         // Each is seen answering, so that none is taken for a newcomer, which would be handed the value.
         for n in 0..PEERS {
             node.ping(peers.addr(n)).await.unwrap();
@@ -73,29 +75,87 @@ fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
 }
 
 #[test]
-fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_only() {
+fn the_last_of_the_k_nearest_restores_a_value_to_the_others_of_them_only_without_a_lookup() {
     let restored = held_where_so_many_are_nearer(K - 1);
-    assert!(restored.looked_up);
-    assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");
+    assert!(!restored.looked_up);
+    assert_eq!(restored.asked, restored.order[..K - 1]);
     assert_eq!(restored.given, restored.order[..K - 1]);
     assert_eq!(restored.holders, restored.order[..K - 1]);
     assert_eq!(restored.class, Some(Class::Held));
 }
 
 #[test]
-fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_restores_it_to_no_peer() {
+fn a_holder_to_which_k_peers_are_nearer_restores_a_value_to_no_peer() {
     let restored = held_where_so_many_are_nearer(K);
-    assert!(restored.looked_up, "it was due");
-    assert_eq!(restored.asked, restored.order[..COMPARED], "whether any of them holds a later publication");
-    assert_eq!(restored.given, [0; 0], "of {:?}", restored.order);
+    assert_eq!((restored.looked_up, restored.asked, restored.given), (false, vec![], vec![]), "{:?}", restored.order);
     assert_eq!(restored.holders, [0; 0]);
     assert_eq!(restored.class, Some(Class::Held), "it is served on until it ends");
 }
 
 #[test]
+fn a_peer_that_reconciles_is_compared_with_about_once_an_interval_and_restored_nothing() {
+    in_virtual_time(async {
+        let (_, peers, node) = node_among(PEERS, with_k(20)).await;
+        for n in 0..PEERS {
+            node.ping(peers.addr(n)).await.unwrap();
+        }
+        let stored = peers.ask(0, node.local_addr(), set("key", "value")).await;
+        assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
+        // All of them report that they hold what this node does.
+        peers.on(|asked| match &asked.request {
+            Request::Reconcile { ranges, .. } => {
+                let equal = |range: &Range| RangeAnswer { prefix: range.prefix, state: RangeState::Equal };
+                Response::Reconcile { ranges: ranges.ranges.iter().map(equal).collect() }.into()
+            }
+            _ => Reply::Usual,
+        });
+        peers.forget_heard();
+        sleep(10 * HOUR).await;
+        let asked = |name| requests(&peers, name).len();
+        assert_eq!((asked("set"), asked("check_store"), asked("renew")), (0, 0, 0));
+        assert!((9 * PEERS..=12 * PEERS).contains(&asked("reconcile")), "{}", asked("reconcile"));
+    });
+}
+
+#[test]
+fn two_nodes_that_were_apart_end_with_the_same_values_and_the_later_one_of_each_key() {
+    in_virtual_time(async {
+        let network = MemoryNetwork::new(7);
+        let config = || Config::builder().k(20).handoff_rate(0).build().unwrap();
+        let one = start(&network, Node::builder().config(config())).await;
+        let other = start(&network, Node::builder().config(config())).await;
+        let writer = ScriptedPeers::new(&network, Codec::Json).with(1);
+        for (node, name, count) in [(&one, "one", 300), (&other, "other", 200), (&one, "both", 30)] {
+            for number in 0..count {
+                let stored = writer.ask(0, node.local_addr(), set(&format!("{name} {number}"), "value")).await;
+                assert!(matches!(stored, Ok(Response::Set { stored: true, .. })));
+            }
+        }
+        sleep(HOUR / 6).await;
+        for number in 0..30 {
+            assert!(writer.ask(0, other.local_addr(), set(&format!("both {number}"), "later")).await.is_ok());
+        }
+        one.ping(other.local_addr()).await.unwrap();
+        other.ping(one.local_addr()).await.unwrap();
+        sleep(HOUR / 2).await;
+        for node in [&one, &other] {
+            for (name, count, value) in [("one", 300, "value"), ("other", 200, "value"), ("both", 30, "later")] {
+                for number in 0..count {
+                    let key = format!("{name} {number}");
+                    let copy = node.copy_of(&key).await.unwrap();
+                    assert_eq!(copy.as_ref().and_then(|copy| copy.value.as_text()), Some(value), "{key}");
+                }
+            }
+        }
+        let sent = |node: &Node| node.counters().get(Counter::Sent);
+        assert!(sent(&one) + sent(&other) < 2_500, "{} {}", sent(&one), sent(&other));
+    });
+}
+
+#[test]
 fn where_fewer_than_k_others_are_there_every_holder_is_among_the_nearest() {
     let restored = in_virtual_time(async {
-        let (_, peers, node) = node_among(K - 1, with_k(K)).await;
+        let (_, peers, node) = node_among_kind(true, K - 1, with_k(K)).await;
         for n in 0..K - 1 {
             node.ping(peers.addr(n)).await.unwrap();
         }

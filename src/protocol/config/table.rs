@@ -87,7 +87,8 @@ settings! {
     values: ValuesConfig {
         /// How long a value lives after its last publication.
         key_expiry: Duration = secs(86_410), in secs(1)..=days(365);
-        /// How often a holder that is not the publisher restores a value, jittered by a tenth.
+        /// How often a node compares its copies with those of each neighbour, and how often a holder restores a value to peers that
+        /// cannot compare, less often where several holders do; jittered by a tenth.
         restore_interval: Duration = secs(3_600), in ms(10)..=days(30);
         /// How often a publisher republishes at the latest. A value is always republished before half of `key_expiry` has passed.
         republish_interval: Duration = secs(86_400), in ms(10)..=days(365);
