@@ -10,13 +10,16 @@ use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours, QueuedCopy};
 use super::super::counters::Counter;
 use super::super::handling::Receive;
 use super::super::messages::{
-    CompareAnswer, CopiesLacking, DescribeEntries, ExchangeBegun, PrepareQuestion, ReconcileRanges, TransmitAnswer,
+    CompareAnswer, CopiesLacking, DescribeEntries, ExchangeBegun, PlaceValue, Placing, PrepareQuestion,
+    ReconcileRanges, TransmitAnswer,
 };
 use super::super::operations::reconcile::room;
 use super::actor::ValueStore;
 
 /// Copies that are restored in one round at most. The others are due in the next one.
 const MAX_RESTORED: usize = 20_000;
+/// Copies that are compared on their own in one round at most. The others are in the next one.
+const MAX_COMPARED: usize = 64;
 
 impl ValueStore {
     fn nonce(&mut self) -> Nonce {
@@ -25,11 +28,23 @@ impl ValueStore {
 
     /// What is due to be restored to those of `neighbours` that do not reconcile, each on their own: so that no peer can keep a value from
     /// being restored. It is due again once in an interval, or less often where several nodes do so: two of them on average.
+    ///
+    /// No neighbour compares copies with this node of which it is not among the k nearest, as after others have joined. Such a copy is
+    /// compared with those of the nearest by a lookup of its own, so that it is not served for a day after the value was set anew.
     pub(super) fn due_restores(&mut self, neighbours: &Neighbours) -> Vec<(Neighbour, Vec<QueuedCopy>)> {
         let (now, k) = (self.now(), self.shared.config.lookup.k);
         let mixed = neighbours.known().iter().any(|other| !other.reconciles());
         let mut queues: Vec<(Neighbour, Vec<QueuedCopy>)> = Vec::new();
+        let mut compared = 0;
         for due in self.records.due_copies(now, MAX_RESTORED) {
+            if !neighbours.is_holder(&self.shared.id, &due.place, k) {
+                compared += 1;
+                if compared > MAX_COMPARED {
+                    continue;
+                }
+                let placing = Placing { key: due.key.clone(), version: due.version, answer: None };
+                self.shared.handles.lookups.place(PlaceValue(placing));
+            }
             let restored = Some(&due.place).filter(|_| mixed).and_then(|place| neighbours.restored(place, k));
             let (recipients, reconcile) = restored.unwrap_or_default();
             for to in recipients {

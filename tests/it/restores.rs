@@ -1,11 +1,11 @@
 //! Restores of values that others published: only a holder among the k nearest makes them, and only to peers that do not reconcile.
 //! In virtual time.
 
+use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::ranges::{Range, RangeAnswer, RangeState};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
-use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::{Codec, Config, Node, NodeId};
 use tokio::time::sleep;
 

@@ -245,6 +245,8 @@ pub struct DueCopy {
     pub key: Arc<str>,
     /// Its place.
     pub place: NodeId,
+    /// Which version of its value.
+    pub version: u64,
     /// Bytes of key and value.
     pub bytes: usize,
 }

@@ -236,8 +236,13 @@ impl Records {
     /// [`Records::restore_again`].
     pub fn due_copies(&self, now: Instant, limit: usize) -> Vec<DueCopy> {
         let due = self.holdings.due_until(false, now).take(limit).filter_map(|key| self.holdings.get(key));
-        due.map(|record| DueCopy { key: record.stored.key.clone(), place: self.place(record), bytes: record.bytes() })
-            .collect()
+        let due = due.map(|record| DueCopy {
+            key: record.stored.key.clone(),
+            place: self.place(record),
+            version: record.stored.version,
+            bytes: record.bytes(),
+        });
+        due.collect()
     }
 
     /// The copy of `key` is due again after `stretch` intervals, varied by a tenth.
