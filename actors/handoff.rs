@@ -183,15 +183,15 @@ impl Receive<ValuesSelected> for Handoff {
     fn receive(&mut self, selected: ValuesSelected, ctx: &mut Self::Context) {
         let now = clock::now();
         match (selected, &mut self.leaving) {
-            (ValuesSelected::ForNewPeers(queues), None) => {
+            (ValuesSelected::NewPeers(queues), None) => {
                 queues.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
             }
-            (ValuesSelected::ForUpkeep { restores, neighbours }, None) => {
+            (ValuesSelected::Upkeep { restores, neighbours }, None) => {
                 restores.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
                 self.upkeep.update(&neighbours, self.shared.config.lookup.k, now);
                 self.exchange(now);
             }
-            (ValuesSelected::ForLeaving { copies, neighbours }, Some(leaving)) => {
+            (ValuesSelected::Leaving { copies, neighbours }, Some(leaving)) => {
                 let mut shutdown = ShutdownHandoff::new(copies, neighbours, &self.shared.config, now);
                 let to_ping = shutdown.liveness_check();
                 leaving.shutdown = Some(shutdown);

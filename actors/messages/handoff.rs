@@ -64,16 +64,16 @@ pub struct SelectValues {
 /// Value store → handoff: these are to be transferred.
 pub enum ValuesSelected {
     /// To new peers.
-    ForNewPeers(Vec<(Neighbour, Vec<QueuedCopy>)>),
+    NewPeers(Vec<(Neighbour, Vec<QueuedCopy>)>),
     /// To peers that do not reconcile.
-    ForUpkeep {
+    Upkeep {
         /// What is to be restored to each of them.
         restores: Vec<(Neighbour, Vec<QueuedCopy>)>,
         /// The known peers.
         neighbours: Neighbours,
     },
     /// To the remaining peers.
-    ForLeaving {
+    Leaving {
         /// The copies, the most urgent first.
         copies: Vec<HandoffCopy>,
         /// The remaining peers.

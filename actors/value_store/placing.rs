@@ -90,7 +90,7 @@ impl Receive<SelectValues> for ValueStore {
     fn receive(&mut self, SelectValues { cause, neighbours }: SelectValues, _: &mut Context<Self>) {
         if cause == HandoffCause::Upkeep {
             let restores = self.due_restores(&neighbours);
-            return self.shared.handles.handoff.selected(ValuesSelected::ForUpkeep { restores, neighbours });
+            return self.shared.handles.handoff.selected(ValuesSelected::Upkeep { restores, neighbours });
         }
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {
@@ -105,7 +105,7 @@ impl Receive<SelectValues> for ValueStore {
                         of.for_each(|(_, queue)| queue.push(QueuedCopy { key: copy.key.clone(), bytes: copy.bytes }));
                     }
                 }
-                ValuesSelected::ForNewPeers(queues)
+                ValuesSelected::NewPeers(queues)
             }
             HandoffCause::Leaving | HandoffCause::Upkeep => {
                 // Our publications first, whose publisher stops; then the values of which we are most surely a holder.
@@ -114,7 +114,7 @@ impl Receive<SelectValues> for ValueStore {
                 let copies = copies.into_iter().take(MAX_HANDOFF_COPIES);
                 let copies = copies.map(|copy| HandoffCopy { key: copy.key.clone(), id: copy.id }).collect();
                 self.leaving = true;
-                ValuesSelected::ForLeaving { copies, neighbours }
+                ValuesSelected::Leaving { copies, neighbours }
             }
         };
         self.shared.handles.handoff.selected(selected);
