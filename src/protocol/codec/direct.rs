@@ -89,6 +89,10 @@ fn fill_leaf<D: Dialect>(wire: &mut Wire, name: &[u8], leaf: Leaf<'_>) -> Option
         b"has_key" => wire.has_key.fill(filled(D::flag, leaf)),
         b"stored" => wire.stored.fill(filled(D::flag, leaf)),
         b"target_id" => wire.target_id.fill(filled(D::node_id, leaf)),
+        b"entries" => wire.entries.fill(filled(D::binary, leaf)),
+        b"states" => wire.states.fill(filled(D::binary, leaf)),
+        b"ranges" => wire.ranges.fill(filled(D::binary, leaf)),
+        b"wanted" => wire.wanted.fill(filled(D::binary, leaf)),
         _ => return None,
     })
 }
