@@ -1,5 +1,5 @@
 //! Dialects: the encodings of leaves that differ between JSON, bencode and MessagePack, and the forms of sender, peers and value
-//! that follow from them. `wire.rs` defines which fields a message has.
+//! that follow from them. `wire.rs` and `outgoing.rs` define which fields a message has.
 
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};

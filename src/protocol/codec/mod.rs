@@ -31,6 +31,7 @@ mod lenient;
 mod msgpack;
 mod msgpack_cursor;
 mod msgpack_form;
+mod outgoing;
 mod spelling;
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,9 @@ use crate::protocol::message::{Body, Request, Response};
 fn written_by_library(codec: Codec, message: &Message) -> Vec<u8> {
     let peers = wire::peers_of(message);
     match codec {
-        Codec::Json => serde_json::to_vec(&wire::Outgoing::<Json>::new(message, peers)).unwrap(),
-        Codec::Bencode => serde_bencode::to_bytes(&wire::Outgoing::<Bencode>::new(message, peers)).unwrap(),
-        Codec::MessagePack => rmp_serde::to_vec(&wire::Outgoing::<MessagePack>::new(message, peers)).unwrap(),
+        Codec::Json => serde_json::to_vec(&outgoing::Outgoing::<Json>::new(message, peers)).unwrap(),
+        Codec::Bencode => serde_bencode::to_bytes(&outgoing::Outgoing::<Bencode>::new(message, peers)).unwrap(),
+        Codec::MessagePack => rmp_serde::to_vec(&outgoing::Outgoing::<MessagePack>::new(message, peers)).unwrap(),
     }
 }
 

@@ -8,53 +8,45 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Supervised;
-use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens, WriteAdmission};
+use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{
-    Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender, TOKEN_VERSION,
-};
+use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
-use super::blocklist::Blocklist;
-use super::clock::{self, Alarmed, timed_actor};
-use super::counters::Counter;
-use super::handling::Receive;
-use super::messages::{
-    AddressVerified, AnswerFromStore, AnswerNearest, AnswerReconcile, AwaitVerification, CountAdmitted,
-    DatagramsReceived, Incoming, PeerSeen, PingPaid, RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue,
-    TransmitAnswer, TransmitEncoded,
+use super::super::blocklist::Blocklist;
+use super::super::clock::{self, Alarmed, timed_actor};
+use super::super::counters::Counter;
+use super::super::handling::Receive;
+use super::super::messages::{
+    AnswerFromStore, AnswerNearest, AnswerReconcile, CountAdmitted, DatagramsReceived, Incoming, PeerSeen, PingPaid,
+    RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitEncoded,
 };
-use super::shared::Shared;
-use super::traffic::Direction;
+use super::super::shared::Shared;
+use super::super::traffic::Direction;
 
 /// What a datagram counts against its source's rate.
 const COST: u32 = 1;
-/// What a datagram that wants something stored counts in addition.
-const WRITE_COST: u32 = 3;
 /// How many entries of a `renew` count as one datagram: what they name is held, so no more than a time is written.
 const ENTRIES_PER_COST: usize = 4;
 /// What a `reconcile` counts in addition: its answer may fill a datagram.
 const RECONCILE_COST: u32 = 1;
 
-/// Why an answer is not sent, or cut short.
-const OVER_BUDGET: &str = "the budget of its host, or that of all, is used up";
-
 /// The actor that decodes, admits and routes.
 pub struct Dispatcher {
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
     /// They outlive a panic: what was given stays valid.
     tokens: Tokens,
-    admission: Admission<Awaiting>,
+    pub(super) admission: Admission<Awaiting>,
     /// A permit for each write whose address has proved itself, until it has been dealt with: as many as may wait for that.
-    released: Arc<Semaphore>,
+    pub(super) released: Arc<Semaphore>,
     /// It outlives a panic, as it must.
     blocklist: Arc<Blocklist>,
 }
 
 /// What waits for the verification of its address.
-enum Awaiting {
+pub(super) enum Awaiting {
     /// An encoded answer.
     Answer(TransmitEncoded),
     /// A write of a node without tokens, which takes effect with the pong.
@@ -62,7 +54,7 @@ enum Awaiting {
 }
 
 impl Awaiting {
-    fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         match self {
             Awaiting::Answer(answer) => answer.to,
             Awaiting::Write(write) => write.to.addr,
@@ -158,7 +150,7 @@ impl Dispatcher {
     }
 
     /// Whether the rate of `from`, from which came a request of this standing, bears `cost` more.
-    fn admit(&mut self, from: SocketAddr, standing: Standing, cost: u32, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, from: SocketAddr, standing: Standing, cost: u32, now: Instant) -> bool {
         let proved = standing == Standing::Proved;
         let admitted = self.admission.admit(from, proved, cost, now) == Admitted::Yes;
         if !admitted {
@@ -167,7 +159,7 @@ impl Dispatcher {
         admitted
     }
 
-    fn turn_away(&self, counter: Counter, from: SocketAddr, why: &dyn Display, now: Instant) {
+    pub(super) fn turn_away(&self, counter: Counter, from: SocketAddr, why: &dyn Display, now: Instant) {
         self.shared.counters.turned_away(counter, from, why, now);
     }
 
@@ -213,123 +205,6 @@ impl Dispatcher {
             }
         }
     }
-
-    /// Acknowledges a write whose value is of a kind that no node of ours represents. It costs its source as any write does.
-    fn refuse_unsupported(&mut self, cached: bool, to: ReplyTo, standing: Standing, now: Instant) {
-        if self.admit(to.addr, standing, WRITE_COST, now) {
-            let why = "its value is neither text nor bytes";
-            self.turn_away(Counter::ValueUnsupported, to.addr, &why, now);
-            self.refuse(cached, to);
-        }
-    }
-
-    /// Whether a request of a kind that only nodes with tokens send may go on. Without a valid token it is answered with `refusal`,
-    /// which brings one: its sender is to ask again.
-    fn admit_proved(
-        &mut self,
-        to: ReplyTo,
-        standing: Standing,
-        cost: u32,
-        refusal: Response,
-        now: Instant,
-    ) -> Option<ReplyTo> {
-        if !standing.is_proved() {
-            self.shared.counters.count(Counter::NoToken);
-            self.shared.handles.socket.answer(TransmitAnswer { to, response: refusal });
-            return None;
-        }
-        (cost == 0 || self.admit(to.addr, standing, cost, now)).then_some(to)
-    }
-
-    fn write(&mut self, write: StoreValue, standing: Standing, now: Instant) {
-        // One that lacks a token costs its source no more than any request: it is to come again.
-        if standing.lacks_token(write.to.version) || self.admit(write.to.addr, standing, WRITE_COST, now) {
-            self.judge_write(write, standing, now);
-        }
-    }
-
-    fn judge_write(&mut self, mut write: StoreValue, standing: Standing, now: Instant) {
-        let from = write.to.addr;
-        match self.admission.admit_write(from, standing, write.to.version, now) {
-            WriteAdmission::Take => self.shared.handles.store.write(write),
-            WriteAdmission::NoToken => {
-                // A node of ours repeats it with the token that this answer brings: nothing to warn of.
-                self.shared.counters.count(Counter::NoToken);
-                self.refuse(write.cached, write.to);
-            }
-            WriteAdmission::TooFast => {
-                let why = "its host writes too fast for one that can show no token";
-                self.turn_away(Counter::LegacyWrite, from, &why, now);
-                self.refuse(write.cached, write.to);
-            }
-            WriteAdmission::AwaitVerification => {
-                // A write that waits gives its slot back: spoofed ones must not block the node.
-                write.to.permit = None;
-                let credit = write.to.limit;
-                self.hold(Awaiting::Write(write), credit, now);
-            }
-        }
-    }
-
-    /// A refused write is acknowledged: a legacy node drops a peer after one silent query.
-    fn refuse(&self, cached: bool, to: ReplyTo) {
-        let response = if cached { Response::SetCached } else { Response::Set { stored: false, ttl: None } };
-        self.shared.handles.socket.answer(TransmitAnswer { to, response });
-    }
-
-    /// An answer that the budget of its address does not bear: as much of it as is answered in any case.
-    fn shorten(&self, AwaitVerification { to, response, .. }: AwaitVerification, now: Instant) {
-        self.turn_away(Counter::OverBudget, to.addr, &OVER_BUDGET, now);
-        let response = match response {
-            Response::FindNode { .. } | Response::NoValue { .. } => response,
-            // A node that knows tokens takes an answer with nothing in it, but a token, for what it is, and asks again.
-            Response::Value { .. } if to.version >= Some(TOKEN_VERSION) => Response::NoValue { peers: Vec::new() },
-            _ => return,
-        };
-        self.shared.handles.socket.answer(TransmitAnswer { to: ReplyTo { cut: true, ..to }, response });
-    }
-
-    /// Holds what waits for the pong to a ping that `credit` bytes pay for.
-    fn hold(&mut self, held: Awaiting, credit: usize, now: Instant) {
-        let addr = held.addr();
-        match self.admission.await_verification(addr, held, credit, now) {
-            Ok(held) => {
-                self.shared.counters.count(Counter::Unverified);
-                if held.ping {
-                    self.shared.handles.queries.ping(PingPaid { to: addr, id: None });
-                }
-            }
-            Err((_, refused)) => {
-                self.turn_away(Counter::UnverifiedFull, addr, &refused, now);
-            }
-        }
-    }
-
-    /// `limit` is what its request still bears; the rest is on the budget.
-    fn release(&mut self, held: Awaiting, limit: usize, now: Instant) {
-        match held {
-            Awaiting::Answer(answer) => {
-                let beyond = answer.payload.len().saturating_sub(limit);
-                if beyond == 0 || self.admission.spend(answer.to, beyond, now) {
-                    self.shared.handles.socket.encoded(answer);
-                } else {
-                    self.turn_away(Counter::OverBudget, answer.to, &OVER_BUDGET, now);
-                }
-            }
-            Awaiting::Write(mut write) => {
-                // Its slot is long given back, and a value store that stands still must not collect all that is released.
-                let Ok(permit) = self.released.clone().try_acquire_owned() else {
-                    let why = "as many writes as may wait for a proof have theirs, and are not dealt with yet";
-                    self.turn_away(Counter::UnverifiedFull, write.to.addr, &why, now);
-                    return;
-                };
-                write.to.permit = Some(permit);
-                write.to.limit = limit;
-                let standing = self.admission.standing(write.to.addr, None, now);
-                self.judge_write(write, standing, now);
-            }
-        }
-    }
 }
 
 /// Length of a ping that shows no token in bytes, as it is spelled on this wire, at its longest.
@@ -370,32 +245,6 @@ impl Receive<DatagramsReceived> for Dispatcher {
         let now = clock::now();
         for incoming in batch.0 {
             self.dispatch(incoming, now);
-        }
-    }
-}
-
-impl Receive<AwaitVerification> for Dispatcher {
-    fn receive(&mut self, held: AwaitVerification, _: &mut Self::Context) {
-        let now = clock::now();
-        let ReplyTo { addr: to, local, limit, .. } = held.to;
-        if self.admission.standing(to, None, now) == Standing::Unknown {
-            let name = held.response.name();
-            self.hold(Awaiting::Answer(TransmitEncoded { to, local, payload: held.payload, name }), limit, now);
-        } else if self.admission.spend(to, held.payload.len().saturating_sub(limit), now) {
-            let name = held.response.name();
-            self.shared.handles.socket.encoded(TransmitEncoded { to, local, payload: held.payload, name });
-        } else {
-            self.shorten(held, now);
-        }
-    }
-}
-
-impl Receive<AddressVerified> for Dispatcher {
-    fn receive(&mut self, verified: AddressVerified, _: &mut Self::Context) {
-        let now = clock::now();
-        let limit = self.admission.released_limit(verified.addr);
-        for held in self.admission.verified(verified.addr, verified.version, now) {
-            self.release(held, limit, now);
         }
     }
 }
