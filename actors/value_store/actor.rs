@@ -10,6 +10,7 @@ use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::reconcile::Allowances;
 use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
+use kademlia_dynamic::protocol::transfer::Neighbours;
 use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, ClockJump};
@@ -27,6 +28,8 @@ pub struct ValueStore {
     pub(super) recent: RecentWrites,
     /// What was read for peers that compare what they hold.
     pub(super) allowances: Allowances,
+    /// The known peers, as of the last round of upkeep; `None` before the first.
+    pub(super) neighbours: Option<Neighbours>,
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
@@ -50,6 +53,7 @@ impl ValueStore {
             records: Records::new(shared.id, config),
             recent: RecentWrites::new(config.lookup.query_timeout),
             allowances: Allowances::new(config.values.restore_interval),
+            neighbours: None,
             backend,
             pending: Pending::default(),
             unsaved: Unsaved::new(config.store.max_values),

@@ -4,6 +4,7 @@
 use actix::Context;
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entry::EntryState;
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
 use kademlia_dynamic::protocol::store::{Plan, StoreError};
 
@@ -25,7 +26,9 @@ impl Receive<RenewValues> for ValueStore {
             let states = vec![EntryState::Refused; entries.entries.len()];
             return self.shared.handles.socket.answer(TransmitAnswer { to, response: Response::Renew { states } });
         }
-        let mut planned = self.records.plan_renewals(&entries, to.addr, now, &mut *self.entropy);
+        let (neighbours, own, k) = (self.neighbours.as_ref(), self.shared.id, self.shared.config.lookup.k);
+        let holds = |place: &NodeId| neighbours.is_none_or(|known| known.is_holder(&own, place, k));
+        let mut planned = self.records.plan_renewals(&entries, to.addr, &holds, now, &mut *self.entropy);
         let changes: Vec<_> = planned.plans.iter_mut().flat_map(|(_, plan)| plan.take_changes()).collect();
         if changes.is_empty() {
             self.renewals_ended(Renewals { planned, to }, Ok(()));

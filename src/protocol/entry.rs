@@ -109,7 +109,8 @@ pub enum EntryState {
     Lacking,
     /// A value of a later publication is held.
     Later,
-    /// The value is not wanted: no room, another value that is protected, a kind that is not known. It is not to be sent.
+    /// The value is not wanted: no room, another value that is protected, a kind that is not known, or a holder's copy for which this
+    /// node is not among the k nearest. It is not to be sent.
     Refused,
     /// Another value is held, and it is unknown which of them is the later.
     Unordered,

@@ -73,10 +73,16 @@ fn an_overwrite_reaches_the_holders_that_are_no_longer_among_the_nearest() {
 
 #[test]
 fn an_overwrite_reaches_the_holders_whose_datagrams_were_lost() {
-    let (missed, left) = overwritten(Sim::builder().nodes(60).seed(2).config(with_k(5)).loss(0.1), async |sim| {
-        // Restores that miss a peer make copies beyond the nearest, which no publication reaches.
-        sim.run_for(3 * HOUR).await;
-    });
+    // Few copies lie beyond the nearest, where no publication reaches them: so several networks.
+    let (mut missed, mut left) = (0, 0);
+    for seed in 2..10 {
+        let builder = Sim::builder().nodes(60).seed(seed).config(with_k(5)).loss(0.2);
+        let of_seed = overwritten(builder, async |sim| sim.run_for(3 * HOUR).await);
+        (missed, left) = (missed + of_seed.0, left + of_seed.1);
+        if missed >= 10 {
+            break;
+        }
+    }
     assert!(missed > 5, "{missed}");
     assert!(left <= missed / 10, "{left} of {missed}");
 }

@@ -12,6 +12,7 @@ use super::records::Records;
 use super::rules::{RemoteWrite, is_later};
 use crate::protocol::entropy::Entropy;
 use crate::protocol::entry::{Entries, Entry, EntryState, Nonce};
+use crate::protocol::id::NodeId;
 use crate::protocol::peer::canonical;
 
 /// What a `renew` comes to: the state of each of its entries, and the plans for those that change a copy.
@@ -27,16 +28,21 @@ pub struct RenewalPlan {
 impl Records {
     /// Decides what a `renew` from `from` changes, and changes nothing of it: see [`Records::plan`]. Nothing is prolonged that is
     /// not held under its digest.
+    ///
+    /// A copy that another holder brings is wanted only if this node `holds` values at its place, being among the k nearest. A node knows
+    /// that of itself better than others know it: each of its buckets has k peers, or all that there are. A copy beyond the k nearest
+    /// would be reached by no later publication.
     pub fn plan_renewals(
         &mut self,
         renewed: &Entries,
         from: SocketAddr,
+        holds: &dyn Fn(&NodeId) -> bool,
         now: Instant,
         entropy: &mut dyn Entropy,
     ) -> RenewalPlan {
         let mut plans = Vec::new();
         let states = renewed.entries.iter().enumerate().map(|(number, entry)| {
-            let (state, plan) = self.plan_renewal(entry, renewed.nonce, from, now, entropy);
+            let (state, plan) = self.plan_renewal(entry, renewed.nonce, from, holds, now, entropy);
             plans.extend(plan.map(|plan| (number, plan)));
             state
         });
@@ -48,6 +54,7 @@ impl Records {
         entry: &Entry,
         nonce: Nonce,
         from: SocketAddr,
+        holds: &dyn Fn(&NodeId) -> bool,
         now: Instant,
         entropy: &mut dyn Entropy,
     ) -> (EntryState, Option<Plan>) {
@@ -57,7 +64,8 @@ impl Records {
         let distance = self.own.distance(&entry.place);
         let held = self.holdings.at_place(distance).find(|record| !record.is_expired(now));
         let Some(record) = held else {
-            return (self.lacking(entry, from), None);
+            let wanted = entry.life.is_none() || holds(&entry.place);
+            return (if wanted { self.lacking(entry, from) } else { EntryState::Refused }, None);
         };
         // What comes of a write in flight is not known yet. A `set` waits for that.
         if self.is_in_flight(&record.stored.key) {
@@ -115,7 +123,6 @@ mod tests {
     use crate::protocol::config::{Config, PublisherConflict};
     use crate::protocol::digest::ValueDigest;
     use crate::protocol::entropy::SeededEntropy;
-    use crate::protocol::id::NodeId;
     use crate::protocol::store::outcome::WriteOutcome;
 
     const NONCE: Nonce = Nonce(*b"a nonce!");
@@ -159,7 +166,7 @@ mod tests {
 
         fn renew(&mut self, entries: Vec<Entry>, at: Duration) -> (Vec<EntryState>, Vec<WriteOutcome>) {
             let renewed = Entries { nonce: NONCE, entries };
-            let planned = self.records.plan_renewals(&renewed, addr(2), self.start + at, &mut self.entropy);
+            let planned = self.records.plan_renewals(&renewed, addr(2), &|_| true, self.start + at, &mut self.entropy);
             let outcomes = planned.plans.into_iter().map(|(_, mut plan)| {
                 plan.take_changes();
                 self.records.apply(plan)
@@ -288,6 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_brings_nothing_to_a_node_that_is_not_among_the_nearest_and_a_publisher_does() {
+        let mut case = Case::new(&Config::default());
+        let mut states = |lives: [Option<u32>; 2], at| {
+            let entries = lives.map(|life| entry("value", Some(50), life)).to_vec();
+            let renewed = Entries { nonce: NONCE, entries };
+            case.records.plan_renewals(&renewed, addr(2), &|_| false, case.start + at, &mut case.entropy).states
+        };
+        assert_eq!(states([None, Some(9_999)], Duration::ZERO), [EntryState::Lacking, EntryState::Refused]);
+        case.set("value", Some(40_000), Some(46_000), Duration::ZERO);
+        assert_eq!(case.state(entry("value", Some(50), Some(80_000)), Duration::ZERO), EntryState::Held);
+        let other = Entries { nonce: NONCE, entries: vec![entry("later", Some(9), Some(80_000))] };
+        let planned = case.records.plan_renewals(&other, addr(2), &|_| false, case.start, &mut case.entropy);
+        assert_eq!(planned.states, [EntryState::Lacking], "a later value in the place of one that is held");
+    }
+
+    #[test]
     fn an_entry_of_a_key_with_a_write_in_flight_is_lacking_and_each_entry_has_its_state() {
         let mut case = Case::new(&Config::default());
         case.set("value", None, None, Duration::ZERO);
@@ -300,6 +323,7 @@ mod tests {
         let planned = case.records.plan_renewals(
             &Entries { nonce: NONCE, entries: vec![here] },
             addr(1),
+            &|_| true,
             case.start + 2 * HOUR,
             &mut case.entropy,
         );
