@@ -10,6 +10,7 @@ use crate::protocol::entry::{Entry, EntryState, Nonce};
 use crate::protocol::id::NodeId;
 use crate::protocol::message::{Request, Response};
 use crate::protocol::peer::Peer;
+use crate::protocol::ranges::{Range, RangeAnswer, RangeState};
 use crate::protocol::value::Value;
 
 /// What the scripted peers know and hold.
@@ -54,8 +55,11 @@ impl Usual {
             Request::Renew { entries } => Response::Renew {
                 states: entries.entries.iter().map(|entry| self.state(n, entry, entries.nonce)).collect(),
             },
-            // It holds nothing that it would tell of.
-            Request::Reconcile { .. } => Response::Reconcile { ranges: Vec::new() },
+            // It holds what the asker does, whatever that is.
+            Request::Reconcile { ranges, .. } => {
+                let equal = |range: &Range| RangeAnswer { prefix: range.prefix, state: RangeState::Equal };
+                Response::Reconcile { ranges: ranges.ranges.iter().map(equal).collect() }
+            }
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Outcome {
     pub wanted_here: usize,
     /// Copies of this node that are settled.
     pub settled: usize,
-    /// Whether the peer answered at all.
+    /// Whether the peer answered anything of what it was asked.
     pub answered: bool,
     /// Whether all was compared.
     pub complete: bool,
@@ -140,7 +140,6 @@ impl Exchange {
     pub fn answered(&mut self) -> Option<Asked> {
         let asked = self.asked.take()?;
         self.is_preparing = true;
-        self.outcome.answered = true;
         self.outcome.wanted_here += self.wanting.len();
         self.wanting.clear();
         Some(asked)
@@ -152,7 +151,9 @@ impl Exchange {
         let Compared { mut lacking_there, mut wanted_here, open, unanswered, settled, progress } = compared;
         self.fruitless = if progress { 0 } else { self.fruitless + 1 };
         // A peer that answers nothing does not reconcile with this node.
-        self.failures += usize::from(!progress && open.is_empty() && !unanswered.is_empty());
+        let says_nothing = !progress && open.is_empty() && !unanswered.is_empty();
+        self.failures += usize::from(says_nothing);
+        self.outcome.answered |= !says_nothing;
         let room = MAX_DIFFERENCES.saturating_sub(self.differences());
         lacking_there.truncate(room);
         wanted_here.truncate(room - lacking_there.len());

@@ -278,6 +278,16 @@ fn a_node_that_holds_nothing_learns_of_all_in_a_few_exchanges() {
 }
 
 #[test]
+fn a_peer_that_answers_nothing_of_what_it_is_asked_counts_as_silent() {
+    let mut pair = Pair::new(1);
+    pair.load(0, 10);
+    let outcome = pair.exchange_with(0, Line { loss: 0 }, |_, _, _| Vec::new());
+    assert_eq!((outcome.answered, outcome.complete, pair.queries), (false, false, 3));
+    let outcome = pair.exchange(0, Line { loss: 0 });
+    assert!(outcome.answered && outcome.complete);
+}
+
+#[test]
 fn another_value_of_unknown_order_is_left_as_it_is() {
     let mut pair = Pair::new(4);
     let now = pair.now;
