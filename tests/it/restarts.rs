@@ -46,12 +46,15 @@ impl Setup {
         start(&self.network, builder.bootstrap([self.peers.addr(0)])).await
     }
 
-    /// How many `set`s and renewals of `key` the peers have received since they last forgot.
+    /// How many `set`s and renewals of our publication of `key` the peers have received since they last forgot. Copies for newcomers
+    /// are no such renewals.
     fn placed(&self, key: &str) -> usize {
         let place = NodeId::of_key(key);
         let of_key = |request: &Request| match request {
             Request::Set { key: sent, .. } => **sent == *key,
-            Request::Renew { entries } => entries.entries.iter().any(|entry| entry.place == place),
+            Request::Renew { entries } => {
+                entries.entries.iter().any(|entry| entry.place == place && entry.life.is_none())
+            }
             _ => false,
         };
         self.peers.heard().iter().filter(|asked| of_key(&asked.request)).count()

@@ -12,7 +12,7 @@ use kademlia_dynamic::sim::{Asked, MemoryNetwork, Reply, ScriptedPeers, Sim, in_
 use kademlia_dynamic::{Codec, Config, Error, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{HOUR, SECOND, cached_for, joined_among, set_for, with_k};
+use crate::support::{HOUR, SECOND, cached_for, joined_among, joined_among_kind, set_for, with_k};
 
 #[test]
 fn a_set_that_is_refused_as_busy_has_changed_nothing() {
@@ -139,6 +139,23 @@ async fn once_it_is_looked_up(peers: &ScriptedPeers, key: &str) {
     peers.on(|_| Reply::Usual);
 }
 
+/// Lets the next `check_store`s take a second and a half, and returns once one of them has come.
+async fn once_it_is_checked(peers: &ScriptedPeers) {
+    let begun = Rc::new(Cell::new(false));
+    let says = begun.clone();
+    peers.on(move |asked| match asked.request {
+        Request::CheckStore { .. } => {
+            says.set(true);
+            Reply::Usual.after(Duration::from_millis(1_500))
+        }
+        _ => Reply::Usual,
+    });
+    while !begun.get() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    peers.on(|_| Reply::Usual);
+}
+
 #[test]
 fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
@@ -162,13 +179,15 @@ fn a_local_set_during_a_republication_wins_and_the_old_value_is_not_sent_any_mor
 #[test]
 fn a_local_set_during_a_restore_wins_and_the_old_value_is_not_sent_any_more() {
     in_virtual_time(async {
-        let (_, peers, node) = joined_among(5, with_k(5)).await;
+        // Only peers that do not reconcile are brought restores.
+        let (_, peers, node) = joined_among_kind(true, 5, with_k(5)).await;
         assert!(matches!(
             peers.ask(0, node.local_addr(), set_for("key", "old", None)).await,
-            Ok(Response::Set { stored: true, ttl: Some(_) })
+            Ok(Response::Set { stored: true, .. })
         ));
         peers.forget_heard();
-        once_it_is_looked_up(&peers, "key").await;
+        once_it_is_checked(&peers).await;
+        assert!(sets(&peers).is_empty(), "the peers are still asked whether they lack it");
         assert_eq!(node.set("key", "new").await.unwrap().stored, 5);
         sleep(30 * SECOND).await;
         let sent = sets(&peers);

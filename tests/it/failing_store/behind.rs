@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
 use kademlia_dynamic::actors::events::Event;
+use kademlia_dynamic::protocol::entry::EntryState;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Reply, ScriptedPeers, in_virtual_time};
@@ -338,7 +339,10 @@ fn what_was_published_later_is_not_published_over_where_the_store_takes_nothing_
         let seen = published.clone();
         peers.on(move |asked| {
             let age = Some(began.elapsed().as_secs() as u32);
-            match asked.request {
+            match &asked.request {
+                Request::Renew { entries } => {
+                    Response::Renew { states: vec![EntryState::Later; entries.entries.len()] }.into()
+                }
                 Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: Some(80_000), age }.into(),
                 Request::FindValue { .. } => {
                     Response::Value { value: Value::from("later").into(), ttl: Some(80_000), age }.into()
