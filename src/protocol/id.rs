@@ -65,6 +65,7 @@ impl NodeId {
     }
 
     /// The XOR distance to `other`.
+    #[inline]
     pub fn distance(&self, other: &NodeId) -> Distance {
         Distance(self.xor(other).0)
     }
@@ -94,12 +95,14 @@ impl NodeId {
     }
 
     /// The number of leading bits that `other` shares with this id (160 if they are equal).
+    #[inline]
     pub fn common_prefix(&self, other: &NodeId) -> u32 {
         NODE_ID_BITS - self.distance(other).bits()
     }
 
     /// The bitwise XOR of two ids.
     #[must_use]
+    #[inline]
     pub(crate) fn xor(&self, other: &NodeId) -> NodeId {
         NodeId(std::array::from_fn(|i| self.0[i] ^ other.0[i]))
     }
@@ -185,6 +188,7 @@ impl Distance {
     }
 
     /// The integer, in two parts: compared more quickly than bytes, of which an order of many copies compares many.
+    #[inline]
     fn parts(&self) -> (u128, u32) {
         let high = self.0.first_chunk().expect("20 bytes are no less than 16");
         let low = self.0.last_chunk().expect("20 bytes are no less than 4");

@@ -64,8 +64,8 @@ pub(super) struct Candidate {
     /// Its first origin.
     pub(super) origin: Provenance,
     distance: Distance,
-    /// Its subnet, where the number of a subnet's peers is limited.
-    subnet: Option<Subnet>,
+    /// Its subnet, where the number of a subnet's peers is limited: the index in [`Shortlist::subnets`].
+    subnet: Option<usize>,
     /// All informants that named it, each once: indices in the trace, or our own table.
     informants: Vec<Option<usize>>,
     /// Whether the address answered with this id itself when it was queried by another one.
@@ -149,6 +149,9 @@ pub(super) struct Shortlist {
     dropped: Vec<Dropped>,
     diversity: AppliesTo,
     max_per_subnet: usize,
+    /// The subnets of all that were candidates, each once. Candidates have the index: an informant alone does not make
+    /// an entry, so these are at most as many as there were candidates.
+    subnets: Vec<Subnet>,
 }
 
 impl Shortlist {
@@ -217,15 +220,17 @@ impl Shortlist {
         if is_there(|state| matches!(state, State::Answered { .. } | State::Failed(Failure::WrongId { .. }))) {
             return Offer::AddressInUse;
         }
-        if self.is_subnet_full(self.diversity.subnet(&peer.addr.ip()), Candidate::is_answered) {
+        if self.is_subnet_full(self.subnet(&peer), Candidate::is_answered) {
             return Offer::SubnetFull;
         }
-        if is_there(|state| *state == State::Failed(Failure::Silent)) {
+        let silent = is_there(|state| *state == State::Failed(Failure::Silent));
+        let candidate = self.candidate(peer, origin);
+        if silent {
             // Nothing answers there, so it is not queried, and counts as unheard.
-            self.insert(Candidate { state: State::Failed(Failure::Silent), ..self.candidate(peer, origin) });
+            self.insert(Candidate { state: State::Failed(Failure::Silent), ..candidate });
             return Offer::AddressInUse;
         }
-        self.insert(self.candidate(peer, origin));
+        self.insert(candidate);
         Offer::Taken
     }
 
@@ -239,9 +244,8 @@ impl Shortlist {
         let candidate = self.in_flight(peer)?;
         let State::InFlight { entry, .. } = candidate.state else { return None };
         candidate.state = State::Answered { with_value };
-        let origin = candidate.origin;
+        let (origin, subnet) = (candidate.origin, candidate.subnet);
         self.drop_where(Offer::AddressInUse, |other| other.peer.addr == peer.addr);
-        let subnet = self.diversity.subnet(&peer.addr.ip());
         if self.is_subnet_full(subnet, Candidate::is_answered) {
             self.drop_where(Offer::SubnetFull, |other| other.subnet == subnet);
         }
@@ -267,8 +271,11 @@ impl Shortlist {
         let Some(itself) = itself else { return };
         match self.find(&itself) {
             Some(at) => self.candidates[at].self_named = true,
-            None if self.is_subnet_full(self.diversity.subnet(&itself.addr.ip()), Candidate::is_answered) => {}
-            None => self.insert(Candidate { informants, self_named: true, ..self.candidate(itself, origin) }),
+            None if self.is_subnet_full(self.subnet(&itself), Candidate::is_answered) => {}
+            None => {
+                let candidate = self.candidate(itself, origin);
+                self.insert(Candidate { informants, self_named: true, ..candidate });
+            }
         }
     }
 
@@ -329,19 +336,24 @@ impl Shortlist {
         })
     }
 
-    /// The debt of each candidate, in whole queries: the least debt among its informants. The informants of a candidate that
+    /// The debt of each candidate that may still answer, in whole queries: the least debt among its informants. The informants of a candidate that
     /// failed or is late owe one query together; once no answer names a nearer peer, when many are queried at once, so do those
     /// of one that is in time.
     fn ranks(&self) -> Vec<usize> {
         let due_counts = self.is_near();
         let place = |informant: &Option<usize>| informant.map_or(0, |entry| entry + 1);
+        if !self.iter().any(|candidate| candidate.is_debt(due_counts)) {
+            return vec![0; self.candidates.len()];
+        }
         let mut debts = vec![0; self.asked + 1];
         for candidate in self.iter().filter(|candidate| candidate.is_debt(due_counts)) {
             let share = QUERY.div_ceil(candidate.informants.len());
             candidate.informants.iter().for_each(|informant| debts[place(informant)] += share);
         }
-        let rank = |candidate: &Candidate| {
-            candidate.informants.iter().map(|informant| debts[place(informant)] / QUERY).min().unwrap_or(0)
+        // Of the others it does not matter.
+        let rank = |candidate: &Candidate| match candidate.is_open() {
+            false => 0,
+            true => candidate.informants.iter().map(|informant| debts[place(informant)] / QUERY).min().unwrap_or(0),
         };
         self.iter().map(rank).collect()
     }
@@ -363,10 +375,13 @@ impl Shortlist {
 
     /// The first `width` of these candidates: one for each id, and no more of a subnet than count.
     fn nearest_of<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>, width: usize) -> Vec<&'a Candidate> {
-        let mut nearest: Vec<&Candidate> = Vec::new();
+        let mut nearest: Vec<&Candidate> = Vec::with_capacity(width);
+        let mut places = vec![0; self.subnets.len()];
         for candidate in candidates {
-            if let Some(last) = nearest.last_mut().filter(|last| last.peer.id == candidate.peer.id) {
+            if let Some(last) = nearest.last_mut().filter(|last| last.distance == candidate.distance) {
                 if candidate.informants.len() > last.informants.len() {
+                    last.subnet.into_iter().for_each(|subnet| places[subnet] -= 1);
+                    candidate.subnet.into_iter().for_each(|subnet| places[subnet] += 1);
                     *last = candidate;
                 }
                 continue;
@@ -374,7 +389,9 @@ impl Shortlist {
             if nearest.len() == width {
                 break;
             }
-            if !self.is_full(candidate.subnet, nearest.iter().copied()) {
+            let has_room = |subnet: usize| places[subnet] < self.max_per_subnet;
+            if candidate.subnet.is_none_or(has_room) {
+                candidate.subnet.into_iter().for_each(|subnet| places[subnet] += 1);
                 nearest.push(candidate);
             }
         }
@@ -382,12 +399,15 @@ impl Shortlist {
     }
 
     /// Whether as many candidates of the subnet as count `hold` a place.
-    fn is_subnet_full(&self, subnet: Option<Subnet>, holds: impl Fn(&Candidate) -> bool) -> bool {
-        self.is_full(subnet, self.iter().filter(|candidate| holds(candidate)))
+    fn is_subnet_full(&self, subnet: Option<usize>, holds: impl Fn(&Candidate) -> bool) -> bool {
+        let held = || self.iter().filter(|candidate| candidate.subnet == subnet && holds(candidate)).count();
+        subnet.is_some() && held() >= self.max_per_subnet
     }
 
-    fn is_full<'a>(&self, subnet: Option<Subnet>, others: impl Iterator<Item = &'a Candidate>) -> bool {
-        subnet.is_some() && others.filter(|other| other.subnet == subnet).count() >= self.max_per_subnet
+    /// The index of the subnet of `peer`, if the number of its peers is limited and one of them is or was a candidate.
+    fn subnet(&self, peer: &Peer) -> Option<usize> {
+        let subnet = self.diversity.subnet(&peer.addr.ip())?;
+        self.subnets.iter().position(|known| *known == subnet)
     }
 
     fn drop_where(&mut self, why: Offer, goes: impl Fn(&Candidate) -> bool) {
@@ -426,9 +446,12 @@ impl Shortlist {
     }
 
     /// A new candidate, which was not queried.
-    fn candidate(&self, peer: Peer, origin: Provenance) -> Candidate {
-        let (distance, subnet) = (peer.id.distance(&self.target), self.diversity.subnet(&peer.addr.ip()));
-        let informants = vec![origin.named_by];
+    fn candidate(&mut self, peer: Peer, origin: Provenance) -> Candidate {
+        let subnet = self.subnet(&peer).or_else(|| {
+            self.subnets.push(self.diversity.subnet(&peer.addr.ip())?);
+            Some(self.subnets.len() - 1)
+        });
+        let (distance, informants) = (peer.id.distance(&self.target), vec![origin.named_by]);
         Candidate { peer, state: State::Fresh, origin, distance, subnet, informants, self_named: false }
     }
 
