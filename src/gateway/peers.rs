@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::concerns::concerns;
 use super::problem::{Answer, Problem};
 use super::state::State;
-use crate::actors::snapshot::{AdmissionSnapshot, MessageTraffic, StoreSnapshot, TableCounters};
+use crate::actors::snapshot::{AdmissionSnapshot, MessageTraffic, StoreSnapshot, TableCounters, UpkeepSnapshot};
 
 /// The peers of the routing table, with the bucket, the last answer and the round trip of each.
 #[utoipa::path(get, path = "/v1/peers", tag = "network", responses((status = 200, description = "`peers`", body = Object)))]
@@ -51,6 +51,9 @@ pub(super) struct NodeAnswer {
     /// What it holds.
     #[schema(value_type = Object)]
     store: StoreSnapshot,
+    /// How far it is with comparing what it holds with its neighbours.
+    #[schema(value_type = Object)]
+    upkeep: UpkeepSnapshot,
     /// Its pinned keys, without the keys.
     #[schema(value_type = Object)]
     pins: serde_json::Value,
@@ -129,6 +132,7 @@ pub(super) async fn describe(state: &State) -> Result<NodeAnswer, Problem> {
         },
         pins,
         store: snapshot.store,
+        upkeep: snapshot.upkeep,
         admission: snapshot.admission,
         table: snapshot.table.counters,
         activity: Activity {

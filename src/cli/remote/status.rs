@@ -32,6 +32,9 @@ struct Node {
     reached: Option<f64>,
     peers: Peers,
     store: Store,
+    /// Nodes of the versions before have none.
+    #[serde(default)]
+    upkeep: Upkeep,
     pins: Pins,
     counters: BTreeMap<String, u64>,
     restarts: BTreeMap<String, u64>,
@@ -53,6 +56,24 @@ struct Store {
     cached_limit: Amount,
     republications: Due,
     restores: Due,
+    pass: Option<Pass>,
+}
+
+/// The renewal of all publications that are due, while it runs.
+#[derive(Deserialize)]
+struct Pass {
+    done: u64,
+    percent: u8,
+    left: Option<f64>,
+}
+
+/// The comparison of copies with neighbours.
+#[derive(Deserialize, Default)]
+struct Upkeep {
+    partners: usize,
+    not_compared: usize,
+    copies_queued: usize,
+    round_ends_in: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +119,7 @@ fn text(node: &Node, reasons: &[String]) -> String {
     let concerns: String = concerns.iter().map(|concern| format!("           - {concern}\n")).collect();
     let known = counts([(peers.failing, "silent"), (peers.legacy, "of the Python package")]);
     let known = if known.is_empty() { known } else { format!(" ({known})") };
-    let Store { published, remote, remote_limit, cached, cached_limit, republications, restores } = store;
+    let Store { published, remote, remote_limit, cached, cached_limit, republications, restores, pass } = store;
     let mut text = format!(
         "Ready      {ready}\n\
          Keeps up   {keeps_up}\n{concerns}\
@@ -110,7 +131,8 @@ fn text(node: &Node, reasons: &[String]) -> String {
          Published  {}\n\
          Held       {} of {}, for others\n\
          Cached     {} of {}\n\
-         To do      {}; {}\n\
+         To do      {}; {}\n{}\
+         Compared   {}\n\
          Pinned     {} ({} below their minimum of replicas)\n",
         reachable(node.reached),
         time(node.uptime),
@@ -122,6 +144,8 @@ fn text(node: &Node, reasons: &[String]) -> String {
         amount(cached_limit),
         due(republications, "to publish again"),
         due(restores, "to restore for others"),
+        pass.as_ref().map(publishing).unwrap_or_default(),
+        compared(&node.upkeep),
         pins.pinned,
         pins.below_min,
     );
@@ -143,6 +167,17 @@ fn amount(Amount { values, bytes }: &Amount) -> String {
 
 fn due(Due { due, overdue }: &Due, what: &str) -> String {
     format!("{due} {what} ({overdue} overdue)")
+}
+
+fn publishing(Pass { done, percent, left }: &Pass) -> String {
+    let left = left.map(|left| format!(", {} left", time(left))).unwrap_or_default();
+    format!("           publishing again: {} done, {percent} % of the id space{left}\n", HumanCount(*done))
+}
+
+fn compared(Upkeep { partners, not_compared, copies_queued, round_ends_in }: &Upkeep) -> String {
+    let all = round_ends_in.map(|within| format!("; all once more within {}", time(within))).unwrap_or_default();
+    let done = partners.saturating_sub(*not_compared);
+    format!("with {done} of {partners} neighbours; {copies_queued} copies to bring{all}")
 }
 
 fn reachable(ago: Option<f64>) -> String {
@@ -204,6 +239,10 @@ mod tests {
             "store": {
                 "published": amount(1), "held": amount(2), "cached": amount(0), "remote": amount(2),
                 "remote_limit": amount(100_000), "cached_limit": amount(10_000), "republications": due, "restores": due,
+                "pass": {"done": 4_000, "place": "40".repeat(20), "percent": 25, "running": 60.0, "left": 180.0},
+            },
+            "upkeep": {
+                "partners": 19, "not_compared": 3, "exchanges_running": 1, "copies_queued": 4, "round_ends_in": 3_120.0,
             },
             "pins": {"pinned": 2, "below_min": 1}, "counters": counters, "restarts": {}, "a later field": 1,
         }))
@@ -223,6 +262,8 @@ mod tests {
             "Published  1 value (1.50 kB)",
             "Held       2 values (3.00 kB) of 100,000 values (150.00 MB), for others",
             "To do      2 to publish again (1 overdue); 2 to restore for others (1 overdue)",
+            "           publishing again: 4,000 done, 25 % of the id space, 3 min left",
+            "Compared   with 16 of 19 neighbours; 4 copies to bring; all once more within 52 min",
             "Pinned     2 (1 below their minimum of replicas)",
         ] {
             assert!(lines.contains(&line), "{line}: {text}");

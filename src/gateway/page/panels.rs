@@ -81,7 +81,7 @@ fn due(node: &Json) -> Markup {
                 caption { "Work that waits for its turn" }
                 thead { tr { th scope="col" { "Work" } th.n scope="col" { "Due" } th.n scope="col" { "Overdue" } } }
                 tbody {
-                    @for (kind, name) in [("republications", "Publishing again"), ("restores", "Restoring copies of others")] {
+                    @for (kind, name) in [("republications", "Publishing again"), ("restores", "Restoring copies to peers that do not compare")] {
                         tr {
                             th scope="row" { (name) }
                             td.n { (figure(node, &format!("store/{kind}/due"), Format::Count)) }
@@ -95,6 +95,13 @@ fn due(node: &Json) -> Markup {
                 "Publishing again goes through the id space by regions: " (figure(node, "store/pass/percent", Format::Count))
                 " % done, " (figure(node, "store/pass/done", Format::Count)) " values, region "
                 (figure(node, "store/pass/place", Format::Text)) ", " (figure(node, "store/pass/left", Format::Time)) " left."
+            }
+            p.note {
+                "Copies are compared with neighbours: " (figure(node, "upkeep/partners", Format::Count)) " neighbours, "
+                (figure(node, "upkeep/not_compared", Format::Count)) " not compared yet, "
+                (figure(node, "upkeep/exchanges_running", Format::Count)) " comparisons running, "
+                (figure(node, "upkeep/copies_queued", Format::Count)) " copies to bring, all once more within "
+                (figure(node, "upkeep/round_ends_in", Format::Time)) "."
             }
         }
     }
