@@ -83,7 +83,11 @@ fn a_crawl_finds_all_nodes_and_estimates_how_many_there_are_on_every_wire() {
         let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let ids = |nodes: &[Json]| nodes.iter().map(|node| node["node_id"].to_string()).collect::<BTreeSet<_>>();
         assert_eq!(ids(&lines[..30]), ids(started["nodes"].as_array().unwrap()), "{wire}");
-        assert!(lines[..30].iter().all(|node| node["version"] == PROTOCOL_VERSION && node["rtt_ms"].as_f64().unwrap() > 0.0));
+        assert!(
+            lines[..30]
+                .iter()
+                .all(|node| node["version"] == PROTOCOL_VERSION && node["rtt_ms"].as_f64().unwrap() > 0.0)
+        );
         let summary = &lines[30];
         assert_eq!(
             (&summary["answered"], &summary["silent"], &summary["stopped_by"]),
