@@ -77,7 +77,7 @@ pub const METRICS: &[Metric] = &[
         "Values that wait to be published again or restored, by kind: each is counted up to 10,000.",
     ),
     gauge("kad_pass_values", "Values that the pass over the publications is done with; 0 while none runs."),
-    gauge("kad_pass_percent", "What part of the id space that pass is through with."),
+    gauge("kad_pass_ratio", "What part of the id space that pass is through with, 0 to 1."),
     gauge("kad_pass_left_seconds", "How long that pass takes yet."),
     gauge("kad_pinned_keys", "Pinned keys."),
     gauge("kad_queries_in_flight", "Queries of this node that have not ended."),
@@ -152,7 +152,7 @@ fn measure(snapshot: &Snapshot) {
     }
     let pass = store.pass;
     metrics::gauge!("kad_pass_values").set(pass.map_or(0.0, |pass| pass.done as f64));
-    metrics::gauge!("kad_pass_percent").set(pass.map_or(0.0, |pass| pass.percent.into()));
+    metrics::gauge!("kad_pass_ratio").set(pass.map_or(0.0, |pass| f64::from(pass.percent) / 100.0));
     let left = pass.and_then(|pass| pass.left).unwrap_or_default();
     metrics::gauge!("kad_pass_left_seconds").set(left.as_secs_f64());
     for (state, lookups) in [("running", snapshot.lookups_running), ("waiting", snapshot.lookups_waiting)] {
