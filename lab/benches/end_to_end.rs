@@ -10,24 +10,21 @@ use std::process::{Command, ExitCode};
 
 use kad_lab::command;
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode, &'static str> {
     let args: Vec<OsString> = env::args_os().filter(|arg| arg != "--bench").collect();
     // The echo is this program once more.
     if args.len() > 1 {
-        return command::run(args);
+        return Ok(command::run(args));
     }
-    let Some(kad) = built() else {
-        eprintln!("`kad` could not be built");
-        return ExitCode::FAILURE;
-    };
+    let kad = built().ok_or("`kad` could not be built")?;
     for wire in ["json", "bencode", "msgpack"] {
         let args = ["kad-lab", "requests", "--wire", wire, "--kad"].map(OsString::from);
         let code = command::run(args.into_iter().chain([kad.clone().into_os_string()]));
         if code != ExitCode::SUCCESS {
-            return code;
+            return Ok(code);
         }
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds `kad` with the profile of releases, and returns where it is: cargo builds the programs of a bench's own package only.

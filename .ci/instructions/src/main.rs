@@ -3,40 +3,51 @@
 //! Run under callgrind with two numbers of times, the difference between the counts is what the path takes, without what
 //! prepares it.
 
-use std::collections::HashMap;
+#[path = "../../../benches/shared/network.rs"]
+mod network;
+#[path = "../../../benches/shared/table.rs"]
+mod table;
+
 use std::hint::black_box;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kademlia_dynamic::internals::{Admission, Ending, Goal, Lookup, Next, RoutingTable, Tokens};
+use kademlia_dynamic::internals::{Admission, Goal, Tokens};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
-use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
+use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::protocol::value::Value;
 
-/// Peers of the routing table, and nodes of the network in which a lookup is made.
-const PEERS: usize = 1_000;
-const OWN: NodeId = NodeId::ZERO;
+use network::Network;
+use table::{strangers, table};
 
-fn main() {
+/// Peers of the routing table.
+const PEERS: usize = 1_000;
+
+fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
     let paths = paths();
-    let Some(name) = args.next() else { return paths.iter().for_each(|(name, _)| println!("{name}")) };
+    let Some(name) = args.next() else {
+        return paths.iter().try_for_each(|(name, _)| writeln!(io::stdout(), "{name}"));
+    };
     let times = args.next().and_then(|times| times.parse().ok()).expect("count-instructions PATH TIMES");
     let (_, prepare) =
         paths.into_iter().find(|(path, _)| *path == name).expect("a path that is named without arguments");
     let mut take = prepare();
-    (0..times).for_each(|turn| take(turn));
+    (0..times).for_each(&mut take);
+    Ok(())
 }
 
 type Take = Box<dyn FnMut(usize)>;
 /// Prepares a path, and gives what takes it once; its argument counts the turns.
 type Prepare = Box<dyn FnOnce() -> Take>;
+/// A path that needs nothing from where it is named.
+type Named = (&'static str, fn() -> Take);
 
 fn paths() -> Vec<(String, Prepare)> {
     let mut paths: Vec<(String, Prepare)> = Vec::new();
@@ -51,7 +62,7 @@ fn paths() -> Vec<(String, Prepare)> {
             paths.push((format!("{codec}/write/{name}"), Box::new(encode)));
         }
     }
-    let rest: [(&str, fn() -> Take); 6] = [
+    let rest: [Named; 6] = [
         ("token/judge", judge),
         ("routing/nearest", nearest),
         ("routing/known-answers", known_answers),
@@ -104,32 +115,8 @@ fn judge() -> Take {
     })
 }
 
-/// A peer that shares at least `shared` bits with us, in a subnet of its own.
-fn peer(entropy: &mut SeededEntropy, shared: u32, number: u32) -> Peer {
-    let [_, a, b, c] = number.to_be_bytes();
-    Peer::new(Prefix::of(&OWN, shared).random_id(entropy), SocketAddr::from(([40 + a, b, c, 1], 4_000)))
-}
-
-fn table(now: Instant) -> RoutingTable {
-    let mut entropy = SeededEntropy::new(1);
-    let mut table = RoutingTable::new(OWN, &Config::default(), now);
-    for number in 0.. {
-        if table.len() == PEERS {
-            break;
-        }
-        let shared = entropy.below(PEERS as u64 / 20 + 1) as u32;
-        let _ = table.peer_answered(peer(&mut entropy, shared, number), Some(1), now);
-    }
-    table
-}
-
-fn strangers() -> Vec<Peer> {
-    let mut entropy = SeededEntropy::new(2);
-    (0..1_024).map(|number| peer(&mut entropy, 0, 1_000_000 + number)).collect()
-}
-
 fn nearest() -> Take {
-    let (table, targets) = (table(Instant::now()), strangers());
+    let (table, targets) = (table(PEERS, Instant::now()), strangers());
     let asker = targets[0].addr;
     Box::new(move |turn| {
         let _ = black_box(table.nearest_for(&targets[turn % 1_024].id, 20, &asker));
@@ -138,7 +125,7 @@ fn nearest() -> Take {
 
 fn known_answers() -> Take {
     let now = Instant::now();
-    let mut table = table(now);
+    let mut table = table(PEERS, now);
     let known = table.verified_peers(usize::MAX);
     Box::new(move |turn| {
         let _ = black_box(table.peer_answered(known[turn % known.len()], Some(1), now));
@@ -147,50 +134,14 @@ fn known_answers() -> Take {
 
 fn stranger_asks() -> Take {
     let mut now = Instant::now();
-    let (mut table, strangers) = (table(now), strangers());
+    let (mut table, strangers) = (table(PEERS, now), strangers());
     Box::new(move |turn| {
         now += Duration::from_micros(20);
         let _ = black_box(table.peer_asked(strangers[turn % 1_024], now));
     })
 }
 
-/// A lookup among nodes that answer at once. What each answers is prepared.
 fn look_up(goal: Goal) -> Take {
-    let (config, target, now) = (Config::default(), NodeId::of_key("what is looked for"), Instant::now());
-    let mut entropy = SeededEntropy::new(1);
-    let place = |n: usize| SocketAddr::from(([45, (n >> 8) as u8, n as u8, 1], 4_000));
-    let peers: Vec<Peer> = (0..PEERS).map(|n| Peer::new(Prefix::ALL.random_id(&mut entropy), place(n))).collect();
-    let answers: HashMap<NodeId, Vec<Peer>> =
-        peers.iter().map(|peer| (peer.id, answer(peer, &peers, &target, config.lookup.k))).collect();
-    Box::new(move |_| {
-        let mut lookup = Lookup::new(peers[0].id, target, goal, &config, true, &answers[&peers[0].id], now);
-        let mut in_flight = Vec::with_capacity(config.lookup.k);
-        loop {
-            match lookup.next(now) {
-                Next::Query(peer) => in_flight.push(peer),
-                Next::Wait { .. } => {
-                    let peer = in_flight.remove(0);
-                    lookup.handle_peers(&peer, &answers[&peer.id], now);
-                }
-                Next::Finished(ending) => return assert_eq!(ending, Ending::Complete),
-            }
-        }
-    })
-}
-
-/// The k nearest to `target` of those that `own` has in its buckets.
-fn answer(own: &Peer, peers: &[Peer], target: &NodeId, k: usize) -> Vec<Peer> {
-    let mut taken = [0; 161];
-    let mut known: Vec<Peer> = peers
-        .iter()
-        .filter(|other| {
-            let bucket = own.id.common_prefix(&other.id) as usize;
-            taken[bucket] += 1;
-            bucket < 160 && taken[bucket] <= k
-        })
-        .copied()
-        .collect();
-    known.sort_by_key(|peer| peer.id.distance(target));
-    known.truncate(k);
-    known
+    let network = Network::new();
+    Box::new(move |_| drop(black_box(network.look_up(goal))))
 }
