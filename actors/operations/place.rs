@@ -81,18 +81,7 @@ impl Place {
             let placing = committed.await.ok()?;
             Some((placing, places.await.unwrap_or(Err(NoLookup::Broken))))
         };
-        Self {
-            shared: shared.clone(),
-            key,
-            placing: None,
-            found: None,
-            stage: Stage::Wait,
-            next: Some(Step::after(begun, Self::begin)),
-            rest: None,
-            _open: None,
-            compared: Vec::new(),
-            superseded: false,
-        }
+        Self::after(shared, key, Step::after(begun, Self::begin))
     }
 
     /// The placement of a publication that is due again, whose places are `found`: of the `rest` of its way, if most of it is done.
@@ -106,15 +95,19 @@ impl Place {
     ) -> Self {
         let key = placing.key.clone();
         let begun = std::future::ready(Some((placing, Ok(Arc::new(found)))));
+        Self { rest, _open: Some(open), ..Self::after(shared, key, Step::after(begun, Self::begin)) }
+    }
+
+    fn after(shared: &Rc<Shared>, key: Arc<str>, begun: Step<Self>) -> Self {
         Self {
             shared: shared.clone(),
             key,
             placing: None,
             found: None,
             stage: Stage::Wait,
-            next: Some(Step::after(begun, Self::begin)),
-            rest,
-            _open: Some(open),
+            next: Some(begun),
+            rest: None,
+            _open: None,
             compared: Vec::new(),
             superseded: false,
         }

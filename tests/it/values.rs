@@ -124,31 +124,25 @@ fn sets(peers: &ScriptedPeers) -> Vec<(Asked, String)> {
 
 /// Lets the next lookup of `key` take a second and a half, and returns once it has begun.
 async fn once_it_is_looked_up(peers: &ScriptedPeers, key: &str) {
-    let (place, begun) = (NodeId::of_key(key), Rc::new(Cell::new(false)));
-    let says = begun.clone();
-    peers.on(move |asked| match asked.request {
-        Request::FindNode { target } if target == place => {
-            says.set(true);
-            Reply::Usual.after(Duration::from_millis(1_500))
-        }
-        _ => Reply::Usual,
-    });
-    while !begun.get() {
-        sleep(Duration::from_millis(100)).await;
-    }
-    peers.on(|_| Reply::Usual);
+    let place = NodeId::of_key(key);
+    once_one_comes(peers, move |request| matches!(request, Request::FindNode { target } if *target == place)).await;
 }
 
 /// Lets the next `check_store`s take a second and a half, and returns once one of them has come.
 async fn once_it_is_checked(peers: &ScriptedPeers) {
+    once_one_comes(peers, |request| matches!(request, Request::CheckStore { .. })).await;
+}
+
+/// Lets such requests take a second and a half, until one has come.
+async fn once_one_comes(peers: &ScriptedPeers, is_one: impl Fn(&Request) -> bool + 'static) {
     let begun = Rc::new(Cell::new(false));
     let says = begun.clone();
-    peers.on(move |asked| match asked.request {
-        Request::CheckStore { .. } => {
-            says.set(true);
-            Reply::Usual.after(Duration::from_millis(1_500))
+    peers.on(move |asked| {
+        if !is_one(&asked.request) {
+            return Reply::Usual;
         }
-        _ => Reply::Usual,
+        says.set(true);
+        Reply::Usual.after(Duration::from_millis(1_500))
     });
     while !begun.get() {
         sleep(Duration::from_millis(100)).await;
