@@ -26,6 +26,7 @@ handle! {
         send answer(AnswerFromStore);
         send renew(RenewValues);
         send reconcile(ReconcileRanges);
+        send compare_copies(CompareCopies);
         send audit(AuditKey);
         send pin(PinKey);
         send unpin(UnpinKey);
@@ -118,6 +119,9 @@ pub struct DescribeEntries {
     /// The receiver of the keys that are held, with an entry for each. Dropped where there are none.
     pub answer: oneshot::Sender<(Vec<Arc<str>>, Entries)>,
 }
+
+/// Push → value store: a peer holds other values of these keys, which are later, or may be.
+pub struct CompareCopies(pub Vec<Arc<str>>);
 
 /// What a peer asks the value store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::oneshot;
 
-use super::super::messages::{Answered, DescribeEntries, Failed, PrepareTransfer, PushEnded};
+use super::super::messages::{Answered, CompareCopies, DescribeEntries, Failed, PrepareTransfer, PushEnded};
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
 
@@ -102,8 +102,17 @@ impl Operation for Push {
         self.answered = true;
         match answer.response {
             Response::Renew { states } => {
-                let states = self.named.drain(..).zip(states);
-                self.lacking = states.filter(|(_, state)| *state == EntryState::Lacking).map(|(key, _)| key).collect();
+                let mut others = Vec::new();
+                for (key, state) in self.named.drain(..).zip(states) {
+                    match state {
+                        EntryState::Lacking => self.lacking.push(key),
+                        EntryState::Later | EntryState::Unordered => others.push(key),
+                        EntryState::Held | EntryState::Refused => {}
+                    }
+                }
+                if !others.is_empty() {
+                    self.shared.handles.store.compare_copies(CompareCopies(others));
+                }
             }
             Response::Set { stored, .. } => self.stored += usize::from(stored),
             _ => {}

@@ -8,9 +8,8 @@ use std::time::Instant;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use kademlia_dynamic::causes::Causes;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::reconcile::Allowances;
+use kademlia_dynamic::protocol::reconcile::{Allowances, Region};
 use kademlia_dynamic::protocol::store::{RecentWrites, Records, Store};
-use kademlia_dynamic::protocol::transfer::Neighbours;
 use tokio::sync::oneshot;
 
 use super::super::clock::{self, Alarm, ClockJump};
@@ -28,8 +27,8 @@ pub struct ValueStore {
     pub(super) recent: RecentWrites,
     /// What was read for peers that compare what they hold.
     pub(super) allowances: Allowances,
-    /// The known peers, as of the last round of upkeep; `None` before the first.
-    pub(super) neighbours: Option<Neighbours>,
+    /// The places to which this node is among the k nearest, as of the last round of upkeep; `None` before the first.
+    pub(super) region: Option<Region>,
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
@@ -53,7 +52,7 @@ impl ValueStore {
             records: Records::new(shared.id, config),
             recent: RecentWrites::new(config.lookup.query_timeout),
             allowances: Allowances::new(config.values.restore_interval),
-            neighbours: None,
+            region: None,
             backend,
             pending: Pending::default(),
             unsaved: Unsaved::new(config.store.max_values),

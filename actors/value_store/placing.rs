@@ -90,7 +90,6 @@ impl Receive<SelectValues> for ValueStore {
     fn receive(&mut self, SelectValues { cause, neighbours }: SelectValues, _: &mut Context<Self>) {
         if cause == HandoffCause::Upkeep {
             let restores = self.due_restores(&neighbours);
-            self.neighbours = Some(neighbours.clone());
             return self.shared.handles.handoff.selected(ValuesSelected::Upkeep { restores, neighbours });
         }
         let copies = self.records.full_copies(clock::now());

@@ -3,14 +3,15 @@
 
 use actix::Context;
 use kademlia_dynamic::protocol::entry::{Entries, Nonce};
+use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::reconcile::{answer, ask, compare};
+use kademlia_dynamic::protocol::reconcile::{answer, ask, compare, region};
 use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours, QueuedCopy};
 
 use super::super::counters::Counter;
 use super::super::handling::Receive;
 use super::super::messages::{
-    CompareAnswer, CopiesLacking, DescribeEntries, ExchangeBegun, PlaceValue, Placing, PrepareQuestion,
+    CompareAnswer, CompareCopies, CopiesLacking, DescribeEntries, ExchangeBegun, PlaceValue, Placing, PrepareQuestion,
     ReconcileRanges, TransmitAnswer,
 };
 use super::super::operations::reconcile::room;
@@ -18,8 +19,10 @@ use super::actor::ValueStore;
 
 /// Copies that are restored in one round at most. The others are due in the next one.
 const MAX_RESTORED: usize = 20_000;
-/// Copies that are compared on their own in one round at most. The others are in the next one.
-const MAX_COMPARED: usize = 64;
+/// Copies beyond the k nearest that are compared in one round at most. The others are in the next one.
+const MAX_COMPARED: usize = 1_000;
+/// Those of them that are compared by a lookup each.
+const MAX_LOOKED_UP: usize = 64;
 
 impl ValueStore {
     fn nonce(&mut self) -> Nonce {
@@ -30,32 +33,40 @@ impl ValueStore {
     /// being restored. It is due again once in an interval, or less often where several nodes do so: two of them on average.
     ///
     /// No neighbour compares copies with this node of which it is not among the k nearest, as after others have joined. Such a copy is
-    /// compared with those of the nearest by a lookup of its own, so that it is not served for a day after the value was set anew.
+    /// named to one of the nearest peers: so that it is not served for a day after the value was set anew, and is not lost where the
+    /// nearest have none. Where none of them reconcile, it is compared with theirs by a lookup.
     pub(super) fn due_restores(&mut self, neighbours: &Neighbours) -> Vec<(Neighbour, Vec<QueuedCopy>)> {
         let (now, k) = (self.now(), self.shared.config.lookup.k);
+        let known: Vec<_> = neighbours.known().iter().map(|other| other.peer.id).collect();
+        let region = region(self.shared.id, &known, k);
         let mixed = neighbours.known().iter().any(|other| !other.reconciles());
         let mut queues: Vec<(Neighbour, Vec<QueuedCopy>)> = Vec::new();
+        let mut queue = |to: Neighbour, copy| match queues.iter_mut().find(|(other, _)| other.peer.id == to.peer.id) {
+            Some((_, queue)) => queue.push(copy),
+            None => queues.push((to, vec![copy])),
+        };
         let mut compared = 0;
         for due in self.records.due_copies(now, MAX_RESTORED) {
-            if !neighbours.is_holder(&self.shared.id, &due.place, k) {
+            let copy = QueuedCopy { key: due.key.clone(), bytes: due.bytes };
+            if !region.covers(&due.place) {
                 compared += 1;
-                if compared > MAX_COMPARED {
-                    continue;
+                match neighbours.near_reconciling(&due.place, &mut *self.entropy) {
+                    Some(to) if compared <= MAX_COMPARED => queue(to, copy),
+                    None if compared <= MAX_LOOKED_UP => {
+                        let placing = Placing { key: due.key.clone(), version: due.version, answer: None };
+                        self.shared.handles.lookups.place(PlaceValue(placing));
+                    }
+                    _ => continue,
                 }
-                let placing = Placing { key: due.key.clone(), version: due.version, answer: None };
-                self.shared.handles.lookups.place(PlaceValue(placing));
+                self.records.restore_again(&due.key, 1.0, now, &mut *self.entropy);
+                continue;
             }
             let restored = Some(&due.place).filter(|_| mixed).and_then(|place| neighbours.restored(place, k));
             let (recipients, reconcile) = restored.unwrap_or_default();
-            for to in recipients {
-                let copy = QueuedCopy { key: due.key.clone(), bytes: due.bytes };
-                match queues.iter_mut().find(|(other, _)| other.peer.id == to.peer.id) {
-                    Some((_, queue)) => queue.push(copy),
-                    None => queues.push((to, vec![copy])),
-                }
-            }
+            recipients.into_iter().for_each(|to| queue(to, copy.clone()));
             self.records.restore_again(&due.key, (reconcile as f64 / 2.0).max(1.0), now, &mut *self.entropy);
         }
+        self.region = Some(region);
         queues
     }
 }
@@ -100,6 +111,20 @@ impl Receive<CompareAnswer> for ValueStore {
         let now = self.now();
         // The exchange may have ended.
         let _ = answer.send(compare(&self.records, &asked, answers, now));
+    }
+}
+
+impl Receive<CompareCopies> for ValueStore {
+    /// Only of a copy beyond the k nearest, which is in no exchange. What is not in one interval is in the next one.
+    fn receive(&mut self, CompareCopies(keys): CompareCopies, _: &mut Context<Self>) {
+        let now = self.now();
+        for key in keys.into_iter().take(MAX_LOOKED_UP) {
+            let beyond = |place: &NodeId| self.region.as_ref().is_some_and(|region| !region.covers(place));
+            let copy = self.records.full_copy(&key, now).filter(|copy| !copy.is_published() && beyond(&copy.place));
+            if let Some(version) = copy.map(|copy| copy.version()) {
+                self.shared.handles.lookups.place(PlaceValue(Placing { key, version, answer: None }));
+            }
+        }
     }
 }
 

@@ -26,8 +26,8 @@ impl Receive<RenewValues> for ValueStore {
             let states = vec![EntryState::Refused; entries.entries.len()];
             return self.shared.handles.socket.answer(TransmitAnswer { to, response: Response::Renew { states } });
         }
-        let (neighbours, own, k) = (self.neighbours.as_ref(), self.shared.id, self.shared.config.lookup.k);
-        let holds = |place: &NodeId| neighbours.is_none_or(|known| known.is_holder(&own, place, k));
+        let region = self.region.as_ref();
+        let holds = |place: &NodeId| region.is_none_or(|region| region.covers(place));
         let mut planned = self.records.plan_renewals(&entries, to.addr, &holds, now, &mut *self.entropy);
         let changes: Vec<_> = planned.plans.iter_mut().flat_map(|(_, plan)| plan.take_changes()).collect();
         if changes.is_empty() {

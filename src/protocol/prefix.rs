@@ -86,6 +86,21 @@ impl Prefix {
     }
 }
 
+/// Adds `prefix` to a list. Where it and the last one are the two halves of a prefix, that one takes their place, and so on.
+pub(crate) fn merge_last(prefixes: &mut Vec<Prefix>, mut prefix: Prefix) {
+    while let Some(parent) = prefixes.last().and_then(|last| parent(last, &prefix)) {
+        prefixes.pop();
+        prefix = parent;
+    }
+    prefixes.push(prefix);
+}
+
+/// The prefix of which these are the two halves.
+fn parent(a: &Prefix, b: &Prefix) -> Option<Prefix> {
+    let (bits, differ) = (a.len, a.bits.common_prefix(&b.bits));
+    (b.len == bits && differ + 1 == bits).then(|| Prefix::of(&a.bits, differ))
+}
+
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for index in 0..self.len {

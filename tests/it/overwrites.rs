@@ -154,6 +154,9 @@ fn a_peer_that_claims_a_later_publication_and_does_not_give_it_changes_nothing()
             peers.forget_heard();
             // Three of four do, and this node is none of the nearest, so that it compares on its own.
             peers.on(move |asked| match (&asked.request, gives) {
+                (Request::Renew { entries }, _) => {
+                    Response::Renew { states: vec![EntryState::Later; entries.entries.len()] }.into()
+                }
                 (Request::CheckStore { .. }, _) if asked.peer < 3 => {
                     Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(0) }.into()
                 }
@@ -187,6 +190,9 @@ fn a_holder_beyond_the_nearest_takes_a_later_publication_from_any_peer_that_give
         let mut events = node.events();
         sleep(60 * SECOND).await;
         peers.on(move |asked| match &asked.request {
+            Request::Renew { entries } => {
+                Response::Renew { states: vec![EntryState::Later; entries.entries.len()] }.into()
+            }
             Request::CheckStore { .. } if asked.peer == nearest => {
                 Response::CheckStore { has_key: true, ttl: Some(86_000), age: Some(30) }.into()
             }

@@ -94,6 +94,35 @@ fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_rest
 }
 
 #[test]
+fn a_copy_beyond_the_k_nearest_is_named_to_one_of_them_each_interval_and_brought_where_they_lack_it() {
+    in_virtual_time(async {
+        let (_, peers, node) = node_among(PEERS, with_k(K)).await;
+        for n in 0..PEERS {
+            node.ping(peers.addr(n)).await.unwrap();
+        }
+        let own = node.id();
+        let beyond = |key: &String| {
+            let place = NodeId::of_key(key);
+            (0..PEERS).filter(|n| peers.id(*n).distance(&place) < own.distance(&place)).count() >= K
+        };
+        let key = (0..1_000).map(|n| format!("key {n}")).find(beyond).unwrap();
+        let order = by_distance(&peers, &key);
+        let stored = peers.ask(order[PEERS - 1], node.local_addr(), set(&key, "value")).await;
+        assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
+        peers.forget_heard();
+        sleep(10 * HOUR).await;
+        let heard = peers.heard();
+        let named: Vec<_> = heard.iter().filter(|asked| matches!(asked.request, Request::Renew { .. })).collect();
+        assert!((8..=12).contains(&named.len()), "{}", named.len());
+        assert!(named.iter().all(|asked| order[..3].contains(&asked.peer)), "to one of the nearest");
+        let holders: Vec<usize> = (0..PEERS).filter(|n| peers.held(*n, &key).is_some()).collect();
+        assert!(!holders.is_empty() && holders.iter().all(|n| order[..3].contains(n)), "{holders:?}");
+        assert_eq!(requests(&peers, "set").len(), holders.len(), "each of them once");
+        assert_eq!(requests(&peers, "check_store").len(), 0);
+    });
+}
+
+#[test]
 fn a_peer_that_reconciles_is_compared_with_about_once_an_interval_and_restored_nothing() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(PEERS, with_k(20)).await;

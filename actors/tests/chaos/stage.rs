@@ -11,7 +11,7 @@ use actix::Message;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::{AppliesTo, Config};
 use kademlia_dynamic::protocol::digest::ValueDigest;
-use kademlia_dynamic::protocol::entry::{Entries, Entry, Nonce};
+use kademlia_dynamic::protocol::entry::{Entries, Entry, EntryState, Nonce};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{self, Body, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::prefix::Prefix;
@@ -103,7 +103,7 @@ impl Store for Lasting {
 }
 
 /// What peers do: mostly the usual. No peer ever has enough of "pinned", newcomers with an odd number lack everything and are
-/// slow to say so.
+/// slow to say so, and newcomers now and then hold other values.
 fn script() -> impl FnMut(&Asked) -> Reply {
     let mut count = 0_u64;
     move |asked| {
@@ -113,6 +113,9 @@ fn script() -> impl FnMut(&Asked) -> Reply {
                 Response::CheckStore { has_key: false, ttl: None, age: None }.into()
             }
             Request::CheckStore { .. } if asked.peer > PEERS && asked.peer % 2 == 1 => Reply::Silence,
+            Request::Renew { entries } if asked.peer > PEERS && count.is_multiple_of(2) => {
+                Response::Renew { states: vec![EntryState::Unordered; entries.entries.len()] }.into()
+            }
             _ if asked.peer == UNRELIABLE && count.is_multiple_of(3) => Reply::Silence,
             Request::Ping if asked.peer == CHANGELING && count.is_multiple_of(2) => {
                 Reply::As(NodeId::of_key("another node"), Response::Pong)

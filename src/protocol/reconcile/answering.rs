@@ -25,12 +25,15 @@ pub(super) struct Contents {
     pub(super) parts: [Fingerprint; PARTS],
     /// How many copies.
     pub(super) count: usize,
+    /// How many copies were read, also those that do not count.
+    read: usize,
 }
 
 impl Contents {
-    /// Reads what counts under `prefix`. `None` if that is more than `limit`, of which so many are read.
+    /// Reads what counts under `prefix`. `None` if there are more than `limit` copies, also of those that do not count.
     pub(super) fn read(records: &Records, prefix: &Prefix, nonce: Nonce, limit: usize, now: Instant) -> Option<Self> {
-        if records.counted(prefix, now).take(limit.saturating_add(1)).count() > limit {
+        let read = records.in_prefix(prefix, now).take(limit.saturating_add(1)).count();
+        if read > limit {
             return None;
         }
         let (mut parts, mut count) = ([0_u64; PARTS], 0);
@@ -40,7 +43,7 @@ impl Contents {
             count += 1;
         }
         let sum = parts.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
-        Some(Self { fingerprint: Fingerprint(sum), parts: parts.map(Fingerprint), count })
+        Some(Self { fingerprint: Fingerprint(sum), parts: parts.map(Fingerprint), count, read })
     }
 }
 
@@ -70,7 +73,7 @@ pub fn answer(records: &Records, asked: &Ranges, room: usize, now: Instant) -> (
         }
         let state = match Contents::read(records, &range.prefix, asked.nonce, MAX_READ - read, now) {
             Some(contents) => {
-                read += contents.count;
+                read += contents.read;
                 state(records, range.prefix, asked.nonce, range.fingerprint, &contents, now)
             }
             // It differs, as far as is known, and so do its parts: this is the sum of none of them.

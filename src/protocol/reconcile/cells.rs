@@ -1,8 +1,9 @@
 //! Cells: the sets of places for which both this node and a peer are among the k nearest, by the peers that this node knows. It knows
 //! no values.
 
+use super::region::Region;
 use crate::protocol::id::NodeId;
-use crate::protocol::prefix::Prefix;
+use crate::protocol::prefix::{Prefix, merge_last};
 
 /// The longest prefix of a cell. What is not decided by so many bits is left out.
 const MAX_BITS: u32 = 64;
@@ -13,17 +14,13 @@ const MAX_VISITED: usize = 8_192;
 /// The cells of the node `own` with each of `peers`, which are all that count towards the `k` nearest beside it: for each peer, in
 /// their order, the prefixes of the places that both should hold. They do not overlap.
 pub fn cells(own: NodeId, peers: &[NodeId], k: usize) -> Vec<Vec<Prefix>> {
-    let mut ids = peers.to_vec();
-    ids.push(own);
-    let all: Vec<usize> = (0..ids.len()).collect();
-    let mut walk = Walk { ids, shared: vec![Vec::new(); peers.len()], chosen: Vec::new(), found: 0 };
-    if all.len() <= k {
-        walk.chosen = all;
-        walk.find(Prefix::ALL);
-    } else if k > 0 {
-        walk.visit(Prefix::ALL, all, k, MAX_VISITED);
-    }
-    walk.shared
+    Walk::run(own, peers, k).shared
+}
+
+/// The places to which the node `own` is among the `k` nearest, where `peers` are all that count beside it, and those of which that is
+/// not decided by so many bits as are looked into.
+pub fn region(own: NodeId, peers: &[NodeId], k: usize) -> Region {
+    Region::new(Walk::run(own, peers, k).region)
 }
 
 /// A walk through the prefixes. For each, the nodes fall into those that are among the k nearest to all places under it, those that
@@ -32,6 +29,8 @@ struct Walk {
     /// The peers, then this node.
     ids: Vec<NodeId>,
     shared: Vec<Vec<Prefix>>,
+    /// Where this node is among the nearest, or may be.
+    region: Vec<Prefix>,
     /// The nodes that are among the nearest in any case.
     chosen: Vec<usize>,
     /// How many of these were found to share a longer prefix.
@@ -39,6 +38,21 @@ struct Walk {
 }
 
 impl Walk {
+    fn run(own: NodeId, peers: &[NodeId], k: usize) -> Self {
+        let mut ids = peers.to_vec();
+        ids.push(own);
+        let all: Vec<usize> = (0..ids.len()).collect();
+        let shared = vec![Vec::new(); peers.len()];
+        let mut walk = Self { ids, shared, region: Vec::new(), chosen: Vec::new(), found: 0 };
+        if all.len() <= k {
+            walk.chosen = all;
+            walk.find(Prefix::ALL);
+        } else if k > 0 {
+            walk.visit(Prefix::ALL, all, k, MAX_VISITED);
+        }
+        walk
+    }
+
     fn own(&self) -> usize {
         self.ids.len() - 1
     }
@@ -47,6 +61,9 @@ impl Walk {
     /// the prefixes that may be looked into.
     fn visit(&mut self, prefix: Prefix, boundary: Vec<usize>, count: usize, budget: usize) -> usize {
         let Some((zero, one)) = prefix.split().filter(|_| budget > 0 && prefix.fixed_bits() < MAX_BITS) else {
+            if !self.chosen.contains(&self.own()) {
+                merge_last(&mut self.region, prefix);
+            }
             return budget;
         };
         let mut budget = budget - 1;
@@ -80,23 +97,12 @@ impl Walk {
     /// This node and the others that are chosen are among the k nearest to all places with this prefix.
     fn find(&mut self, prefix: Prefix) {
         let own = self.own();
-        for peer in self.chosen[self.found..].iter().filter(|node| **node != own) {
-            let shared = &mut self.shared[*peer];
-            let mut prefix = prefix;
-            while let Some(parent) = shared.last().and_then(|last| parent(last, &prefix)) {
-                shared.pop();
-                prefix = parent;
-            }
-            shared.push(prefix);
+        for node in &self.chosen[self.found..] {
+            let found = if *node == own { &mut self.region } else { &mut self.shared[*node] };
+            merge_last(found, prefix);
         }
         self.found = self.chosen.len();
     }
-}
-
-/// The prefix of which these are the two halves.
-fn parent(a: &Prefix, b: &Prefix) -> Option<Prefix> {
-    let (bits, differ) = (a.fixed_bits(), a.first().common_prefix(&b.first()));
-    (b.fixed_bits() == bits && differ + 1 == bits).then(|| Prefix::of(&a.first(), differ))
 }
 
 #[cfg(test)]
@@ -114,7 +120,7 @@ mod tests {
 
         /// By brute force, for random places and for places near this node. Where nodes crowd, some places may be left out.
         #[test]
-        fn a_place_is_in_a_cell_of_a_peer_exactly_if_both_are_among_the_k_nearest(
+        fn a_place_is_in_a_cell_of_a_peer_exactly_if_both_are_among_the_k_nearest_and_in_the_region_if_this_node_is(
             seed: u64, count in 0usize..120, k in 0usize..24, crowded: bool,
         ) {
             let mut entropy = SeededEntropy::new(seed);
@@ -123,7 +129,7 @@ mod tests {
                 let near = Prefix::of(&own, entropy.below(40) as u32);
                 if crowded { near.random_id(&mut entropy) } else { random_id(&mut entropy) }
             }).collect();
-            let shared = cells(own, &peers, k);
+            let (shared, held) = (cells(own, &peers, k), region(own, &peers, k));
             prop_assert_eq!(shared.len(), peers.len());
             let (mut should, mut does) = (0, 0);
             for number in 0..100 {
@@ -132,6 +138,8 @@ mod tests {
                 let mut nearest: Vec<&NodeId> = peers.iter().chain([&own]).collect();
                 nearest.sort_by_key(|id| id.distance(&place));
                 nearest.truncate(k);
+                let mine = nearest.contains(&&own);
+                prop_assert!(held.covers(&place) == mine || crowded && !mine, "{own:?} {place:?}");
                 for (peer, shared) in peers.iter().zip(&shared) {
                     let covering = shared.iter().filter(|prefix| prefix.covers(&place)).count();
                     let both = nearest.contains(&&own) && nearest.contains(&peer);

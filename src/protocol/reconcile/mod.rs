@@ -1,7 +1,7 @@
 //! Reconciliation: two nodes that should hold the same values compare what they hold, and bring each other what differs
 //! (docs/wire.md, 9.11). It costs what differs, not what is held.
 //!
-//! - [`cells`] says which places both this node and a peer are among the k nearest to.
+//! - [`cells`] says which places both this node and a peer are among the k nearest to, and [`region`] to which places this node is.
 //! - An [`Exchange`] is one comparison with one peer: it asks for fingerprints of ranges, and follows those that differ. Its state is
 //!   here, what it compares is read from the records by [`ask`] and [`compare`]; the peer answers by [`answer`].
 //! - The [`Schedule`] says with which peers an exchange is due.
@@ -14,6 +14,7 @@ mod answering;
 mod asking;
 mod cells;
 mod exchange;
+mod region;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod tests;
 pub use allowance::Allowances;
 pub use answering::answer;
 pub use asking::{Asked, Compared, ask, compare};
-pub use cells::cells;
+pub use cells::{cells, region};
 pub use exchange::{Exchange, Outcome, Step};
+pub use region::Region;
 pub use schedule::{Ending, Schedule};

@@ -29,6 +29,11 @@ impl PlacedCopy<'_> {
         &self.record.stored.key
     }
 
+    /// Which version of its value it is.
+    pub fn version(&self) -> u64 {
+        self.record.stored.version
+    }
+
     /// Whether this node publishes it.
     pub fn is_published(&self) -> bool {
         self.record.is_published()

@@ -1,5 +1,6 @@
 //! The neighbours of a node: the peers that may receive its copies, by their distance from a key.
 
+use crate::protocol::entropy::Entropy;
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::message::RECONCILE_VERSION;
 use crate::protocol::peer::Peer;
@@ -82,6 +83,19 @@ impl Neighbours {
         let ids = self.known.iter().map(|other| &other.peer.id).chain([&self.own]);
         let distance = peer.distance(place);
         ids.filter(|id| id.distance(place) < distance).take(k).count() < k
+    }
+
+    /// One of the [`NEAREST_ASKED`] nearest to `place` of those that reconcile, by chance: so that none of them can mislead this node
+    /// each time. `None` where none does.
+    pub fn near_reconciling(&self, place: &NodeId, entropy: &mut dyn Entropy) -> Option<Neighbour> {
+        let mut near: Vec<&Neighbour> = self.known.iter().filter(|other| other.reconciles()).collect();
+        let distance = |other: &&Neighbour| other.peer.id.distance(place);
+        if near.len() > NEAREST_ASKED {
+            near.select_nth_unstable_by_key(NEAREST_ASKED, distance);
+            near.truncate(NEAREST_ASKED);
+        }
+        near.sort_unstable_by_key(distance);
+        (!near.is_empty()).then(|| *near[entropy.below(near.len() as u64) as usize])
     }
 
     /// Those of the `k` nearest to `place` that do not reconcile, and how many of the k do, this node counted. `None` where this node

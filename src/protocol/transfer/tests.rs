@@ -1,6 +1,6 @@
 //! Transfers: laws against the naive definition; then the bounds on new peers, and the order of a handoff.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -279,6 +279,19 @@ fn copies_are_restored_to_those_of_the_k_nearest_that_do_not_reconcile() {
     for (number, k, holds) in [(0, 1, true), (2, 2, false), (2, 3, true), (9, 5, false), (9, 7, true)] {
         assert_eq!(neighbours.is_holder(&near(number).peer.id, &key, k), holds, "{number} {k}");
     }
+}
+
+#[test]
+fn one_of_the_three_nearest_that_reconcile_is_chosen_by_chance() {
+    let mut entropy = SeededEntropy::new(1);
+    let known: Vec<Neighbour> =
+        (1..9).map(|number| Neighbour { version: (number % 2 == 0).then_some(3), ..near(number) }).collect();
+    let neighbours = Neighbours::new(near(20).peer.id, known);
+    let chosen: BTreeSet<NodeId> =
+        (0..50).filter_map(|_| neighbours.near_reconciling(&NodeId::ZERO, &mut entropy)).map(|to| to.peer.id).collect();
+    assert_eq!(chosen, [2, 4, 6].map(|number| near(number).peer.id).into());
+    let legacy = Neighbours::new(near(20).peer.id, vec![Neighbour { version: None, ..near(1) }]);
+    assert_eq!(legacy.near_reconciling(&NodeId::ZERO, &mut entropy), None);
 }
 
 fn copy(number: usize) -> HandoffCopy {
