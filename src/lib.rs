@@ -85,6 +85,8 @@ pub mod persist;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(all(test, feature = "node"))]
+mod test_log;
 #[cfg(any(feature = "node", feature = "persist"))]
 mod uptime;
 

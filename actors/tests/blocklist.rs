@@ -10,6 +10,7 @@ use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
 use kademlia_dynamic::sim::{MemoryNetwork, MemoryTransport, in_virtual_time};
+use kademlia_dynamic::test_log::log_to;
 
 use super::super::counters::Counter;
 use super::super::node::Node;
@@ -106,7 +107,7 @@ impl Write for Touchy {
 fn a_datagram_that_panics_the_dispatcher_itself_is_dropped_too_and_no_other_of_its_batch() {
     let touchy = Touchy::default();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || touchy.clone()).finish();
-    let _logging = tracing::subscriber::set_default(log);
+    let _logging = log_to(log);
     in_virtual_time(async {
         let stage = Stage::new().await;
         let ping = |id| stage.datagram(id, Body::Request(Request::Ping));

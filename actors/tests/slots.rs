@@ -14,6 +14,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, QueryId, Request, Response, Sender};
+use kademlia_dynamic::test_log::log_to;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::super::counters::{Counter, Counters};
@@ -192,7 +193,7 @@ impl Lines {
 #[actix::test]
 async fn sixty_four_datagrams_in_flight_are_taken_and_the_sixty_fifth_is_dropped_counted_and_logged_once() {
     let lines = Lines::default();
-    let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(lines.clone()).finish());
+    let _logging = log_to(tracing_subscriber::fmt().with_writer(lines.clone()).finish());
     let stage = stage(&Config::default());
     for port in 1..=64 {
         stage.feed.push(addr(1_000 + port), find_node(port.into(), addr(1_000 + port)));

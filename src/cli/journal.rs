@@ -118,7 +118,7 @@ mod tests {
         let paper = Paper::default();
         let lines = paper.clone();
         let log = tracing_subscriber::fmt().with_writer(move || lines.clone()).with_ansi(false).finish();
-        let _log = tracing::subscriber::set_default(log);
+        let _log = crate::test_log::log_to(log);
         in_virtual_time(async {
             let network = MemoryNetwork::new(7);
             let node = Node::builder().codec(Codec::Json).seed(1).start_local_over(network.endpoint()).await.unwrap();

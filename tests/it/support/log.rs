@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::dispatcher::{DefaultGuard, Dispatch};
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A log that a test reads.
@@ -29,11 +30,15 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Lines {
-    /// What is logged on this thread from now on, until the guard is dropped.
-    pub(crate) fn of_this_thread() -> (Self, DefaultGuard) {
+    /// What is logged on this thread from now on, until the guards are dropped.
+    ///
+    /// The second dispatcher is there since where `tracing` knows of one only, it asks the thread that comes to a line of the program
+    /// first whether that line is logged at all, and keeps the answer: a thread of another test, which logs nothing.
+    pub(crate) fn of_this_thread() -> (Self, (DefaultGuard, Dispatch)) {
         let lines = Self::default();
+        let second = Dispatch::new(NoSubscriber::default());
         let log = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
-        (lines, tracing::subscriber::set_default(log))
+        (lines, (tracing::subscriber::set_default(log), second))
     }
 
     /// How many lines contain `what`.
