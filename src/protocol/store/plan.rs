@@ -201,7 +201,7 @@ impl Records {
 
     /// The changes of `plan` are committed, or there were none: they take effect, with what it evicts.
     pub fn apply(&mut self, plan: Plan) -> WriteOutcome {
-        let Plan { key, edit, evicted, reserved, outcome, undated, .. } = plan;
+        let Plan { key, edit, lasting, evicted, reserved, outcome, undated, .. } = plan;
         reserved.into_iter().for_each(|reserved| self.holdings.free(reserved));
         for key in &evicted {
             self.counts.evicted += u64::from(self.holdings.take(key).is_some());
@@ -209,7 +209,12 @@ impl Records {
         }
         let before = self.holdings.take(&key);
         self.holdings.unlock(&key);
+        // A later date of the same copy is worth no commit of its own. It is saved with what time changes.
+        let redated = !lasting && matches!(&edit, Edit::Renew(Renewal { published: Some(_), .. }));
         if let Some(mut record) = edit.apply(before) {
+            if redated && record.is_full() {
+                self.changed.insert(key);
+            }
             // The clock may have stood still meanwhile.
             record.stored.dated &= undated == self.undated;
             self.holdings.put(record);

@@ -283,6 +283,19 @@ fn what_time_changes_while_a_write_is_in_flight_holds_however_that_ends() {
 }
 
 #[test]
+fn the_date_of_another_publication_of_the_same_value_is_saved_with_what_time_changes() {
+    let mut all = Slow::new(Config::default());
+    let _ = all.bench.publish("key", "v");
+    all.save();
+    all.bench.now += secs(100);
+    assert_eq!(all.set("key", "v", 5), Ok(false), "it is worth no commit");
+    assert_ne!(all.memory(), all.disk());
+    all.save();
+    assert_eq!(all.memory(), all.disk());
+    assert_eq!(all.disk().values().next().unwrap().published_at, all.bench.now);
+}
+
+#[test]
 fn a_copy_that_ends_while_a_write_in_flight_decides_about_it_is_dropped_when_that_has_failed() {
     let config = Config::builder().max_values(1).diversity(AppliesTo::Off).build().unwrap();
     let mut all = Slow::new(config);
