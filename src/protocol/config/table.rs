@@ -106,7 +106,7 @@ settings! {
         /// Copies a second to a peer that has entered the routing table and is among the k nearest to them; with 0 it gets them by
         /// the next restore only. All such peers together get at most four times as much, and one whose address has a rate limit
         /// no more than that allows.
-        handoff_rate: u32 = 100, in 0..=10_000, "copies a second";
+        handoff_rate: u32 = 250, in 0..=10_000, "copies a second";
     }
 
     /// What the store takes.

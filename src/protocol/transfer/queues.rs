@@ -61,7 +61,7 @@ impl Queues {
     /// No queues. A message to a peer that reconciles names `batch` copies; others are asked for one at a time.
     pub fn new(config: &Config, batch: usize) -> Self {
         // With a rate of 0 nothing is brought to new peers, but what exchanges find is.
-        let rate = if config.values.handoff_rate > 0 { config.values.handoff_rate } else { 100 };
+        let rate = if config.values.handoff_rate > 0 { config.values.handoff_rate } else { 250 };
         Self {
             rate,
             rate_limit: config.limits.rate_limit,
