@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::hold::{self, HoldArgs};
 use crate::publish::{self, PublishArgs};
 use crate::requests::{self, REQUESTS_EXAMPLES, RequestsArgs};
 use crate::sim;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Sim(SimArgs),
     /// Simulate one publisher with many values, and measure what it takes to renew all of them once
     Publish(PublishArgs),
+    /// Simulate nodes that hold the same values while nothing happens, and measure what it takes to keep them
+    Hold(HoldArgs),
     /// Measure what a request costs `kad` binaries, beside a plain UDP echo
     #[command(after_help = REQUESTS_EXAMPLES)]
     Requests(RequestsArgs),
@@ -56,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Sim(args) => sim::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Hold(args) => hold::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Stress(args) => stress::run(&args),
         Command::Echo => requests::echo(),

@@ -11,6 +11,7 @@ pub mod mixed;
 
 mod charts;
 mod failure;
+mod hold;
 mod interrupt;
 mod output;
 mod process;

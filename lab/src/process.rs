@@ -28,6 +28,9 @@ const STRICT: [&str; 6] = [
 /// Clock ticks of a second in /proc: 100 on all common platforms of Linux, whatever the kernel's own clock.
 const TICKS: u64 = 100;
 
+/// What the system calls this process.
+const OWN: &str = "self";
+
 /// A running process. It ends with this handle.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -104,12 +107,12 @@ impl Process {
 
     /// The user and system time of all its threads so far.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
-        self.read("stat", cpu_in)
+        read(&self.id.to_string(), "stat", cpu_in)
     }
 
     /// Its memory in bytes: now, and at most since the last [`forget_peak`](Self::forget_peak).
     pub(crate) fn memory(&self) -> Result<(u64, u64), Failure> {
-        self.read("status", |status| Some((kilobytes(status, "VmRSS:")?, kilobytes(status, "VmHWM:")?)))
+        read(&self.id.to_string(), "status", memory_in)
     }
 
     /// Takes the memory that it has now for the most that it had.
@@ -117,13 +120,27 @@ impl Process {
         // Where the system does not permit it, the peak is that of the whole run.
         let _ = fs::write(format!("/proc/{}/clear_refs", self.id), "5");
     }
+}
 
-    fn read<T>(&self, file: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Failure> {
-        let path = format!("/proc/{}/{file}", self.id);
-        let failed = |why: &str| Failure::new(Exit::System, format!("cannot read {path}: {why}"));
-        let text = fs::read_to_string(&path).map_err(|error| failed(&error.to_string()))?;
-        parse(&text).ok_or_else(|| failed("it has another form"))
-    }
+/// The user and system time of all threads of this process so far.
+pub(crate) fn own_cpu() -> Result<Duration, Failure> {
+    read(OWN, "stat", cpu_in)
+}
+
+/// The memory of this process in bytes: now, and at most.
+pub(crate) fn own_memory() -> Result<(u64, u64), Failure> {
+    read(OWN, "status", memory_in)
+}
+
+fn read<T>(id: &str, file: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Failure> {
+    let path = format!("/proc/{id}/{file}");
+    let failed = |why: &str| Failure::new(Exit::System, format!("cannot read {path}: {why}"));
+    let text = fs::read_to_string(&path).map_err(|error| failed(&error.to_string()))?;
+    parse(&text).ok_or_else(|| failed("it has another form"))
+}
+
+fn memory_in(status: &str) -> Option<(u64, u64)> {
+    Some((kilobytes(status, "VmRSS:")?, kilobytes(status, "VmHWM:")?))
 }
 
 fn node(binary: &Path, codec: Codec) -> Command {

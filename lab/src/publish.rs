@@ -1,6 +1,5 @@
 //! `kad-lab publish`: one publisher with many values in a simulated network, and what it costs to renew all of them once.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::output;
+use crate::process::own_memory;
 
 /// Each value is renewed once between half of this time and all of it after it was set.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -87,7 +87,7 @@ async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Report, Failure> {
         try_join_all(numbers.map(|n| node.set(format!("key {n}"), format!("value {n}")))).await.map_err(failed)?;
     }
     // Nothing of the first publication is counted.
-    let (before, memory_before, end) = (Traffic::of(&node).await?, memory("VmRSS:"), sim.now() + INTERVAL);
+    let (before, memory_before, end) = (Traffic::of(&node).await?, own_memory()?.0 >> 20, sim.now() + INTERVAL);
     let (mut pass_seconds, mut process) = (0, Duration::ZERO);
     while sim.now() < end {
         let begun = Instant::now();
@@ -110,7 +110,7 @@ async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Report, Failure> {
         datagrams_per_value: datagrams as f64 / f64::from(args.values),
         pass_seconds,
         process_seconds: process.as_secs_f64(),
-        memory_mib: [memory_before, memory("VmHWM:")],
+        memory_mib: [memory_before, own_memory()?.1 >> 20],
     })
 }
 
@@ -132,13 +132,6 @@ impl Traffic {
             lookups: snapshot.counters.get("kad_lookups_total").copied().unwrap_or_default(),
         })
     }
-}
-
-/// A row of this process's status in MiB; 0 where the system has none.
-fn memory(row: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() / 1_024
 }
 
 impl Report {

@@ -12,7 +12,9 @@ use kademlia_dynamic::sim::{Asked, Latency, MemoryNetwork, Reply, ScriptedPeers,
 use kademlia_dynamic::{Codec, Config, GetResult, Node, NodeId, Value};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{SECOND, by_distance, cached_for, joined_among, joined_among_kind, requests, set, set_for, with_k};
+use crate::support::{
+    SECOND, by_distance, cached_for, joined_among, joined_among_kind, requests, set, set_for, with_k,
+};
 
 /// So many keys whose place shares its first 8 bits with `id`.
 fn keys_near(id: NodeId, count: usize) -> Vec<String> {
