@@ -69,12 +69,7 @@ impl Upkeep {
 
     /// An exchange with `id` has ended.
     pub(super) fn ended(&mut self, id: &NodeId, outcome: &Outcome, now: Instant) {
-        let how = match outcome {
-            Outcome { complete: true, .. } => Ending::Complete,
-            Outcome { answered: true, .. } => Ending::Partial,
-            _ => Ending::Failed,
-        };
-        self.schedule.ended(id, how, now, &mut *self.entropy);
+        self.schedule.ended(id, outcome.ending(), now, &mut *self.entropy);
     }
 
     /// `id` has begun an exchange.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::asking::{Asked, Compared};
+use super::schedule::Ending;
 use crate::protocol::id::NodeId;
 use crate::protocol::prefix::Prefix;
 use crate::protocol::ranges::MAX_WANTED;
@@ -43,8 +44,6 @@ pub struct Outcome {
     pub wanted_here: usize,
     /// Copies of this node that are settled.
     pub settled: usize,
-    /// Whether the peer answered anything of what it was asked.
-    pub answered: bool,
     /// Whether all was compared.
     pub complete: bool,
 }
@@ -67,6 +66,18 @@ pub struct Exchange {
     fruitless: usize,
     failures: usize,
     outcome: Outcome,
+}
+
+impl Outcome {
+    /// How it has ended. One that is not complete goes on soon only where the peer lacks something: a peer that names ranges or places
+    /// without end is asked no more often than one that is silent.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self { complete: true, .. } => Ending::Complete,
+            Self { lacking_there, .. } if !lacking_there.is_empty() => Ending::Partial,
+            _ => Ending::Failed,
+        }
+    }
 }
 
 impl Exchange {
@@ -153,7 +164,6 @@ impl Exchange {
         // A peer that answers nothing does not reconcile with this node.
         let says_nothing = !progress && open.is_empty() && !unanswered.is_empty();
         self.failures += usize::from(says_nothing);
-        self.outcome.answered |= !says_nothing;
         let room = MAX_DIFFERENCES.saturating_sub(self.differences());
         lacking_there.truncate(room);
         wanted_here.truncate(room - lacking_there.len());

@@ -21,9 +21,9 @@ const MORE_AFTER: Duration = Duration::from_secs(10);
 pub enum Ending {
     /// All was compared.
     Complete,
-    /// The peer answered, and there is more to compare.
+    /// There is more to compare with a peer that lacks something.
     Partial,
-    /// The peer did not answer.
+    /// The peer did not answer, or its answers led to nothing that can be brought there.
     Failed,
 }
 

@@ -223,6 +223,7 @@ proptest! {
         };
         let outcome = pair.exchange_with(0, CERTAIN, lie);
         prop_assert!(pair.queries <= MAX_DATAGRAMS);
+        prop_assert!(outcome.ending() != Ending::Partial || !outcome.lacking_there.is_empty(), "it goes on for nothing");
         prop_assert!(outcome.lacking_there.len() + outcome.wanted_here <= MAX_DIFFERENCES);
         prop_assert_eq!(pair.held(0), before);
     }
@@ -269,6 +270,7 @@ fn a_node_that_holds_nothing_learns_of_all_in_a_few_exchanges() {
     let mut pair = Pair::new(3);
     pair.load(1, 10_000);
     let mut exchanges = 0;
+    assert_eq!(pair.exchange(1, CERTAIN).ending(), Ending::Partial, "it lacks more than one exchange names");
     while !pair.exchange(0, CERTAIN).complete {
         exchanges += 1;
         assert!(exchanges < 5);
@@ -282,9 +284,8 @@ fn a_peer_that_answers_nothing_of_what_it_is_asked_counts_as_silent() {
     let mut pair = Pair::new(1);
     pair.load(0, 10);
     let outcome = pair.exchange_with(0, Line { loss: 0 }, |_, _, _| Vec::new());
-    assert_eq!((outcome.answered, outcome.complete, pair.queries), (false, false, 3));
-    let outcome = pair.exchange(0, Line { loss: 0 });
-    assert!(outcome.answered && outcome.complete);
+    assert_eq!((outcome.ending(), pair.queries), (Ending::Failed, 3));
+    assert_eq!(pair.exchange(0, Line { loss: 0 }).ending(), Ending::Complete);
 }
 
 #[test]
