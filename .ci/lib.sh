@@ -6,6 +6,9 @@ target=$(mkdir -p "$target" && cd "$target" && pwd)
 venv=$target/extra-venv
 tools=$target/extra-tools
 
+# What is built in release here is run, and not released: it need not be optimized as a whole, which takes a minute more.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+
 step() {
     printf '\n== %s (after %d s)\n' "$1" "$SECONDS"
 }

@@ -103,11 +103,11 @@ async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Report, Failure> {
     })
 }
 
-/// Each node is sent each value.
+/// Each value is sent to all nodes before the next one: so that no node has much to bring to another.
 async fn write(args: &HoldArgs, sim: &Sim, nodes: &[Node]) -> Result<(), Failure> {
     let writer = ScriptedPeers::new(sim.network(), args.codec).with(1);
-    for node in nodes {
-        for number in 0..args.values {
+    for number in 0..args.values {
+        for node in nodes {
             let value = Arc::new(format!("value {number}").into());
             let set = Request::Set { key: format!("key {number}").into(), value, ttl: None, age: None };
             let answer = writer.ask(0, node.local_addr(), set).await;
