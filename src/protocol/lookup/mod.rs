@@ -30,8 +30,9 @@ pub const UNSENT_PER_QUERY: usize = 8;
 
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
-/// At most alpha queries hold a slot, or k in a lookup for a value once no answer names a nearer peer. A query holds its slot
-/// until it ends or is [slow](Lookup::handle_slow). Queries to [suspects](Lookup::handle_suspect) hold alpha slots of their
+/// At most alpha queries hold a slot, or k once no answer names a nearer peer, as the Kademlia paper has it (section 2.3): so the
+/// lookup waits for the last of them together. Of peers that only one informant named alpha do. A query holds its slot until
+/// it ends or is [slow](Lookup::handle_slow). Queries to [suspects](Lookup::handle_suspect) hold alpha slots of their
 /// own. For each slow query and each suspect, one more peer is queried: so the lookup waits for dead peers together, and has
 /// replaced them by then. It waits for each of the nearest until that has answered or failed.
 ///
@@ -102,11 +103,11 @@ impl Lookup {
         }
         let may_ask = self.shortlist.spent(UNSENT_PER_QUERY * self.max_queries) < self.max_queries;
         let miss = core.fresh.is_none() && !core.awaited;
-        let window = if self.reads_on && miss { self.shortlist.survey(READ_ON * self.k) } else { core };
+        let width = if self.reads_on && miss { READ_ON * self.k } else { self.k };
+        let window = if width > self.k { self.shortlist.survey(width) } else { core };
         let over = match window.fresh {
-            Some(at) if may_ask => {
-                let slots = self.slots();
-                if self.shortlist.slots_held(slots) < slots {
+            Some(_) if may_ask => {
+                if let Some(at) = self.shortlist.next_with_slot(width, self.slots(), self.alpha) {
                     let candidate = self.shortlist.ask(at);
                     self.trace.ask(candidate, now);
                     return Next::Query(candidate.peer);
@@ -230,10 +231,11 @@ impl Lookup {
         self.trace
     }
 
-    /// The number of queries that may hold a slot. All of the k nearest must answer or fail before a value is reported absent:
-    /// once no answer names a nearer peer they are queried at once, so that the lookup waits for the dead among them together.
+    /// The number of queries that may hold a slot: alpha while answers name nearer peers, then k. Not once half of k queries were
+    /// in vain: peers that vouch for each other's inventions waste one such round, and no more.
     fn slots(&self) -> usize {
-        if self.trace.goal == Goal::Value && self.shortlist.is_near() { self.k.max(self.alpha) } else { self.alpha }
+        let at_once = self.shortlist.is_near() && self.shortlist.in_vain() < self.k.div_ceil(2);
+        if at_once { self.k.max(self.alpha) } else { self.alpha }
     }
 
     /// The expectation of an answer from `from`, and its index in the trace, if a query to it is in flight.

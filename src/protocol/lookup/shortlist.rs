@@ -92,14 +92,18 @@ impl Candidate {
         matches!(self.state, State::Fresh | State::InFlight { .. })
     }
 
-    /// Whether it counts against its informants: it failed, or its answer is late, or is due where `due_counts`. A query that
-    /// was never sent does not count.
-    fn is_debt(&self, due_counts: bool) -> bool {
+    /// Whether it counts against its informants: it failed, or its answer is late. A query that was never sent does not count.
+    fn is_debt(&self) -> bool {
         match self.state {
-            State::InFlight { expectation, .. } => due_counts || expectation != Expectation::InTime,
+            State::InFlight { expectation, .. } => expectation != Expectation::InTime,
             State::Failed(why) => why != Failure::Unsent,
             State::Fresh | State::Answered { .. } => false,
         }
+    }
+
+    /// Whether our own table or more than one informant named it.
+    fn is_confirmed(&self) -> bool {
+        self.informants.len() > 1 || self.informants.contains(&None)
     }
 }
 
@@ -170,10 +174,32 @@ impl Shortlist {
         self.asked - self.unsent.min(free)
     }
 
-    /// The number of queries that hold one of `alpha` slots. Suspects do so only beyond `alpha` of them.
-    pub(super) fn slots_held(&self, alpha: usize) -> usize {
-        let count = |expectation| self.iter().filter(|candidate| candidate.expectation() == Some(expectation)).count();
-        count(Expectation::InTime) + count(Expectation::Suspect).saturating_sub(alpha)
+    /// The next candidate to query that has one of `slots`. Of peers that only one informant named at most alpha hold one, and once
+    /// no answer names a nearer peer, at most one of each informant: before the first of a liar's inventions has failed, it is like
+    /// an honest one.
+    pub(super) fn next_with_slot(&self, width: usize, slots: usize, alpha: usize) -> Option<usize> {
+        if self.slots_held(slots, |_| true) >= slots {
+            return None;
+        }
+        let room = self.slots_held(alpha, |other| !other.is_confirmed()) < alpha;
+        let near = self.is_near();
+        let is_tried = |informants: &[Option<usize>]| {
+            let mut due = self.iter().filter(|other| other.expectation() == Some(Expectation::InTime));
+            near && due.any(|other| other.informants == informants)
+        };
+        self.choose(width, |candidate| candidate.is_confirmed() || room && !is_tried(&candidate.informants))
+    }
+
+    /// The number of slots that queries to such candidates hold. Suspects do so only beyond `slots` of them.
+    fn slots_held(&self, slots: usize, counts: impl Fn(&Candidate) -> bool) -> usize {
+        let of =
+            |expectation| self.iter().filter(|other| other.expectation() == Some(expectation) && counts(other)).count();
+        of(Expectation::InTime) + of(Expectation::Suspect).saturating_sub(slots)
+    }
+
+    /// The number of queries that failed, or whose answer is late.
+    pub(super) fn in_vain(&self) -> usize {
+        self.iter().filter(|candidate| candidate.is_debt()).count()
     }
 
     /// Whether no answer names a nearer peer: of the candidates that are likely alive the nearest has answered.
@@ -292,7 +318,7 @@ impl Shortlist {
         let needed = end(&answered);
         let likely = self.nearest(width, Candidate::is_likely);
         Survey {
-            fresh: self.choose(width),
+            fresh: self.choose(width, |_| true),
             awaited: likely.iter().any(|candidate| candidate.expectation() == Some(Expectation::InTime)),
             complete: !answered.is_empty() && !self.within(needed).any(Candidate::is_open),
         }
@@ -317,7 +343,7 @@ impl Shortlist {
     /// The next candidate to query: the nearest of those whose informants have the least debt, unless `width` nearer ones of no
     /// more debt answered or are likely to. So informants alternate as far as their candidates fail, and one that names
     /// inventions delays the others by few queries.
-    fn choose(&self, width: usize) -> Option<usize> {
+    fn choose(&self, width: usize, counts: impl Fn(&Candidate) -> bool) -> Option<usize> {
         let ranks = self.ranks();
         let fresh =
             || self.iter().zip(&ranks).enumerate().filter(|(_, (candidate, _))| candidate.state == State::Fresh);
@@ -332,21 +358,19 @@ impl Shortlist {
                 self.nearest_of(likely.map(|(candidate, _)| candidate), width).get(width - 1).map(|last| last.distance);
             let of_level = fresh().filter(|(_, (_, rank))| **rank == level).map(|(at, (candidate, _))| (at, candidate));
             let mut within = of_level.take_while(|(_, candidate)| end.is_none_or(|end| candidate.distance <= end));
-            within.find(|(_, candidate)| self.may_be_asked(candidate)).map(|(at, _)| at)
+            within.find(|(_, candidate)| counts(candidate) && self.may_be_asked(candidate)).map(|(at, _)| at)
         })
     }
 
-    /// The debt of each candidate that may still answer, in whole queries: the least debt among its informants. The informants of a candidate that
-    /// failed or is late owe one query together; once no answer names a nearer peer, when many are queried at once, so do those
-    /// of one that is in time.
+    /// The debt of each candidate that may still answer, in whole queries: the least debt among its informants. The informants of a
+    /// candidate that failed or is late owe one query together.
     fn ranks(&self) -> Vec<usize> {
-        let due_counts = self.is_near();
         let place = |informant: &Option<usize>| informant.map_or(0, |entry| entry + 1);
-        if !self.iter().any(|candidate| candidate.is_debt(due_counts)) {
+        if !self.iter().any(Candidate::is_debt) {
             return vec![0; self.candidates.len()];
         }
         let mut debts = vec![0; self.asked + 1];
-        for candidate in self.iter().filter(|candidate| candidate.is_debt(due_counts)) {
+        for candidate in self.iter().filter(|candidate| candidate.is_debt()) {
             let share = QUERY.div_ceil(candidate.informants.len());
             candidate.informants.iter().for_each(|informant| debts[place(informant)] += share);
         }

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::{Ending, Failure, Goal, Lookup, Next};
+use super::{Ending, Failure, Lookup, Next};
 use crate::protocol::config::Config;
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::id::NodeId;
@@ -118,8 +118,8 @@ enum Event {
 }
 
 /// Runs `lookup` to its end. Round trips are random up to three times [`SLOW`]; one peer in eight is a suspect
-/// without a reason; `answer` gives each peer's reply. Checks on the way that at most alpha queries hold a slot (k for a value),
-/// and suspects as many of their own, and that a finished lookup stays so.
+/// without a reason; `answer` gives each peer's reply. Checks on the way that at most k queries hold a slot (or alpha, where that is
+/// more), and suspects as many of their own, and that a finished lookup stays so.
 pub(super) fn run(
     lookup: &mut Lookup,
     config: &Config,
@@ -136,11 +136,7 @@ pub(super) fn run(
             Next::Query(peer) => {
                 asked.push(peer);
                 held.push(peer);
-                let slots = if lookup.trace().goal == Goal::Value {
-                    config.lookup.k.max(config.lookup.alpha)
-                } else {
-                    config.lookup.alpha
-                };
+                let slots = config.lookup.k.max(config.lookup.alpha);
                 let holding = held.len() + suspects.len().saturating_sub(slots);
                 assert!(holding <= slots, "{} queries hold slots, {} suspects", held.len(), suspects.len());
                 let reply = answer(&peer);
