@@ -16,6 +16,7 @@ pub mod events;
 mod handling;
 mod handoff;
 mod join_state;
+mod lengths;
 pub(crate) mod limits;
 mod lookups;
 mod maintenance;

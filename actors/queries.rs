@@ -129,7 +129,10 @@ impl Queries {
         let token = self.pending.token(to, now).filter(|_| waiting.named_by != NamedBy::Request);
         // A node that must not be inserted claims the id of the asked, or none (docs/wire.md, 2.4).
         let claim = self.shared.insertable_id().or(asked);
-        let query = TransmitQuery { id, to, claim, token, request, again: false };
+        let padded = matches!(request, Request::FindNode { .. } | Request::FindValue { .. })
+            && self.shared.config.verification.source_verification.covers(&to.ip())
+            && self.pending.is_unproved(to, now);
+        let query = TransmitQuery { id, to, claim, token, request, padded, again: false };
         let waiting = Waiting { query: Some(query.clone()), ..waiting };
         match self.pending.begin(id, target, kind, waiting, now) {
             Ok(()) => {
@@ -263,7 +266,7 @@ impl Receive<ResponseReceived> for Queries {
         };
         let mut waiting = answered.waiter;
         tracing::debug!(%from, answer = response.name(), rtt = ?answered.rtt, "query answered");
-        if let Some(token) = token.filter(|_| from == waiting.to) {
+        if from == waiting.to {
             self.pending.given(from, token, now);
         }
         self.shared.handles.socket.over(QueryOver { to: waiting.to });

@@ -2,16 +2,14 @@
 //! owns the answer. It answers nothing itself but pings.
 
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Supervised;
 use kademlia_dynamic::protocol::admission::{Admission, AdmissionCounts, Admitted, Standing, Tokens};
-use kademlia_dynamic::protocol::codec::Codec;
-use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
+use kademlia_dynamic::protocol::message::{Body, Message, Request, Response};
 use kademlia_dynamic::protocol::peer::Peer;
 use tokio::sync::Semaphore;
 
@@ -19,6 +17,7 @@ use super::super::blocklist::Blocklist;
 use super::super::clock::{self, Alarmed, timed_actor};
 use super::super::counters::Counter;
 use super::super::handling::Receive;
+use super::super::lengths::ping_len;
 use super::super::messages::{
     AnswerFromStore, AnswerNearest, AnswerReconcile, CountAdmitted, DatagramsReceived, Incoming, PeerSeen, PingPaid,
     RenewValues, ReplyTo, ResponseReceived, StoreQuestion, StoreValue, TransmitAnswer, TransmitEncoded,
@@ -205,16 +204,6 @@ impl Dispatcher {
             }
         }
     }
-}
-
-/// Length of a ping that shows no token in bytes, as it is spelled on this wire, at its longest.
-fn ping_len(codec: Codec) -> usize {
-    let id = QueryId::from_u64(u64::MAX);
-    let bound = SocketAddr::new(Ipv4Addr::BROADCAST.into(), u16::MAX);
-    let sender = Sender::new(Some(NodeId::ZERO), bound);
-    let (version, body) = (Some(PROTOCOL_VERSION), Body::Request(Request::Ping));
-    let ping = Message { id, sender, version, token: None, body };
-    codec.encode(&ping).expect("a ping fits a datagram").len()
 }
 
 timed_actor!(Dispatcher);

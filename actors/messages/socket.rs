@@ -33,6 +33,8 @@ pub struct TransmitQuery {
     pub token: Option<Token>,
     /// The query.
     pub request: Request,
+    /// Whether it is padded, so that its receiver may answer at once though nothing proves our address to it.
+    pub padded: bool,
     /// Whether it was sent before, and is still in flight.
     pub again: bool,
 }

@@ -34,6 +34,7 @@ use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, LOG_EVERY, LogLimit};
 use super::handling::Receive;
+use super::lengths::PaddedLens;
 use super::messages::{
     AwaitVerification, CountLosses, DatagramsReceived, Incoming, QueryOver, QueryUnsent, ReplyTo, TransmitAnswer,
     TransmitEncoded, TransmitQuery,
@@ -58,6 +59,7 @@ pub struct Socket {
     /// peer would see this node at an address that it does not know.
     asked_at: Lru<SocketAddr, IpAddr>,
     contacted: Contacted,
+    padded: PaddedLens,
     outbox: VecDeque<Datagram>,
     rate: SendRate,
     /// Answers in the outbox that are not counted yet: they are counted together, before they leave.
@@ -95,6 +97,7 @@ impl Socket {
             priority: PriorityPath::default(),
             asked_at: Lru::new(MAX_ASKED_AT),
             contacted: Contacted::new(clock::now()),
+            padded: PaddedLens::new(shared.codec, &shared.config),
             outbox: VecDeque::new(),
             rate: SendRate::new(shared.config.limits.max_send_rate),
             answered: 0,
@@ -239,7 +242,8 @@ impl Receive<TransmitQuery> for Socket {
             self.priority.expect(query.to);
         }
         tracing::trace!(to = %query.to, message = message.body.name(), id = ?query.id, "message sent");
-        let sent = match self.shared.codec.encode(&message) {
+        let len = if query.padded { self.padded.of(&query.to) } else { 0 };
+        let sent = match self.shared.codec.encode_padded(&message, len) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
             Ok(payload) => {

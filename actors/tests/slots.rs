@@ -233,7 +233,15 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
     let id = QueryId::from_u64(1);
     stage
         .socket
-        .send(TransmitQuery { id, to: asked, claim: None, token: None, request: Request::Ping, again: false })
+        .send(TransmitQuery {
+            id,
+            to: asked,
+            claim: None,
+            token: None,
+            request: Request::Ping,
+            padded: false,
+            again: false,
+        })
         .await
         .unwrap();
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
@@ -255,7 +263,15 @@ async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_
     let id = QueryId::from_u64(1);
     stage
         .socket
-        .send(TransmitQuery { id, to: asked, claim: None, token: None, request: Request::Ping, again: false })
+        .send(TransmitQuery {
+            id,
+            to: asked,
+            claim: None,
+            token: None,
+            request: Request::Ping,
+            padded: false,
+            again: false,
+        })
         .await
         .unwrap();
     const FLOOD: u64 = 20_000;

@@ -93,6 +93,8 @@ fn fill_leaf<D: Dialect>(wire: &mut Wire, name: &[u8], leaf: Leaf<'_>) -> Option
         b"states" => wire.states.fill(filled(D::binary, leaf)),
         b"ranges" => wire.ranges.fill(filled(D::binary, leaf)),
         b"wanted" => wire.wanted.fill(filled(D::binary, leaf)),
+        // Padding says nothing.
+        b"z" => false,
         _ => return None,
     })
 }

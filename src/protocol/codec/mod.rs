@@ -32,6 +32,7 @@ mod msgpack;
 mod msgpack_cursor;
 mod msgpack_form;
 mod outgoing;
+mod padding;
 mod spelling;
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,22 @@ impl Codec {
         let datagram = self.write(message, wire::peers_of(message));
         if datagram.len() > MAX_DATAGRAM {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM });
+        }
+        Ok(datagram)
+    }
+
+    /// Like [`Codec::encode`], but a shorter message is padded to `len` bytes, or a few more (docs/wire.md, 4.5).
+    ///
+    /// # Errors
+    /// As [`Codec::encode`].
+    pub fn encode_padded(self, message: &Message, len: usize) -> Result<Vec<u8>, EncodeError> {
+        let mut datagram = self.encode(message)?;
+        let missing = len.saturating_sub(datagram.len()).min(padding::MAX_PADDING);
+        match self {
+            _ if missing == 0 => {}
+            Codec::Json => padding::json(&mut datagram, missing),
+            Codec::Bencode => padding::bencode(&mut datagram, missing),
+            Codec::MessagePack => padding::msgpack(&mut datagram, missing),
         }
         Ok(datagram)
     }

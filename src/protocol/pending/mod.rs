@@ -12,6 +12,7 @@ pub use outcome::{Answered, Late, NotBegun, PendingCounts, Reject};
 use repeats::AnsweredResends;
 pub use repeats::MAX_RESENT_AT_ONCE;
 
+use super::admission::TOKEN_EPOCH;
 use super::config::Config;
 use super::id::NodeId;
 use super::liveness::{MAX_SILENT_ADDRESSES, NamedBy, RoundTrips, SILENT_FOR, Unanswered};
@@ -80,8 +81,8 @@ pub struct Pending<W> {
     silent: Expiring<SocketAddr, ()>,
     unanswered: Unanswered,
     resends: AnsweredResends,
-    /// The latest token of each address.
-    tokens: Expiring<SocketAddr, Token>,
+    /// The latest token of each address, and when it came; `None` where an answer brought none.
+    tokens: Expiring<SocketAddr, (Option<Token>, Instant)>,
     /// The queries in flight by address; no address without any.
     awaited: HashMap<SocketAddr, Awaited>,
 }
@@ -146,12 +147,27 @@ impl<W> Pending<W> {
 
     /// The token that a query to `addr` is to carry: the latest that came from there, for [`TOKEN_FOR`].
     pub fn token(&self, addr: SocketAddr, now: Instant) -> Option<Token> {
-        self.tokens.get(&canonical(addr), now).copied()
+        self.tokens.get(&canonical(addr), now).and_then(|(token, _)| *token)
     }
 
-    /// Remembers the token that an answer from `addr` brought.
-    pub fn given(&mut self, addr: SocketAddr, token: Token, now: Instant) {
-        self.tokens.insert(canonical(addr), token, now);
+    /// Remembers the token that an answer from `addr` brought, or that it brought none: nothing needs to be proved there.
+    pub fn given(&mut self, addr: SocketAddr, token: Option<Token>, now: Instant) {
+        let addr = canonical(addr);
+        let known = self.token(addr, now);
+        // A legacy node brings none. From a node that gave one before, an answer without one takes nothing back.
+        if token.is_some() || known.is_none() {
+            self.tokens.insert(addr, (token, now), now);
+        }
+    }
+
+    /// Returns whether `addr` may take a query for a forged one: no token from there is certainly valid, and it is not known to
+    /// give none.
+    pub fn is_unproved(&self, addr: SocketAddr, now: Instant) -> bool {
+        match self.tokens.get(&canonical(addr), now) {
+            Some((Some(_), came)) => now.saturating_duration_since(*came) >= TOKEN_EPOCH,
+            Some((None, _)) => false,
+            None => true,
+        }
     }
 
     /// Returns whether a query to `addr` is in flight.

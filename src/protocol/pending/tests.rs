@@ -246,15 +246,15 @@ fn a_query_carries_the_latest_token_of_its_address_for_ten_minutes_and_the_oldes
     let mut pending: Pending<()> = Pending::new(&Config::default());
     let now = Instant::now();
     assert_eq!(pending.token(addr(1), now), None);
-    pending.given(addr(1), Token::from_u64(1), now);
-    pending.given(addr(1), Token::from_u64(2), now);
+    pending.given(addr(1), Some(Token::from_u64(1)), now);
+    pending.given(addr(1), Some(Token::from_u64(2)), now);
     assert_eq!(pending.token(addr(1), now + TOKEN_FOR - ms(1)), Some(Token::from_u64(2)));
     assert_eq!((pending.token(addr(1), now + TOKEN_FOR), pending.token(addr(2), now)), (None, None));
     for n in 0..20_000 {
-        pending.given(addr(2 + n), Token::from_u64(n.into()), now);
+        pending.given(addr(2 + n), Some(Token::from_u64(n.into())), now);
     }
     assert_eq!((pending.counts().tokens, pending.token(addr(1), now)), (MAX_TOKENS, None));
-    pending.given(addr(1), Token::from_u64(0), now + TOKEN_FOR);
+    pending.given(addr(1), Some(Token::from_u64(0)), now + TOKEN_FOR);
     assert_eq!(pending.counts().tokens, 1, "the others are outdated");
 }
 

@@ -1,6 +1,7 @@
 //! The names of the codecs. Their laws are in `round_trip.rs`, those of their quick paths in `libraries.rs`.
 
 mod libraries;
+mod padding;
 mod round_trip;
 
 use super::*;
