@@ -203,7 +203,7 @@ impl Receive<StartLookup> for Lookups {
 }
 
 impl Receive<SetValue> for Lookups {
-    fn receive(&mut self, SetValue { key, value, answer }: SetValue, _: &mut Self::Context) {
+    fn receive(&mut self, SetValue { key, value, enough, answer }: SetValue, _: &mut Self::Context) {
         let (places, found) = oneshot::channel();
         match self.job(places_of(&key), Priority::Foreground) {
             Ok(job) => job.replies.push(Some(places)),
@@ -211,7 +211,7 @@ impl Receive<SetValue> for Lookups {
             Err(why) => return drop(answer.send(Err(why.into()))),
         }
         let (placing, committed) = oneshot::channel();
-        let place = Place::new(&self.shared, key.clone(), committed, found);
+        let place = Place::new(&self.shared, key.clone(), committed, found).answering_at(enough);
         self.shared.handles.store.publish(PublishValue { key, value, answer, placing });
         Runner::run(place, &self.shared);
         self.start_next(clock::now());

@@ -181,11 +181,12 @@ impl Handler<CheckHealth> for NodeActor {
 }
 
 impl Handler<Set> for NodeActor {
-    fn handle(&mut self, Set { key, value }: Set, _: &mut Self::Context) -> Reply<SetOutcome> {
+    fn handle(&mut self, Set { key, value, options }: Set, _: &mut Self::Context) -> Reply<SetOutcome> {
         self.admit(None, |node| {
+            options.quorum.map_or(Ok(()), |quorum| node.within_k("quorum", quorum))?;
             check_value(&key, &value, &node.shared.config, node.shared.codec)?;
             let lookups = node.shared.handles.lookups.clone();
-            let set = move |answer| lookups.set(SetValue { key, value, answer });
+            let set = move |answer| lookups.set(SetValue { key, value, enough: options.quorum, answer });
             Ok(node.in_the_network(set).then(|answer| answer))
         })
     }

@@ -27,7 +27,7 @@ pub use super::supervision::StopReason;
 
 /// What became of a `set`. It succeeded in the sense that the value is held here and was offered to the network; how many
 /// of its peers hold it is for the caller to judge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct SetOutcome {
     /// Peers that were asked to hold the value.
@@ -38,6 +38,10 @@ pub struct SetOutcome {
     pub refused: usize,
     /// Peers that did not answer.
     pub silent: usize,
+    /// Peers of which the outcome does not say what became of the value: it was answered before, as soon as the
+    /// [quorum](super::requests::SetOptions::quorum) held it. 0 without one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pending: usize,
     /// How long the value lives at its holders unless it is republished, which this node does until it stops or releases the
     /// key: the shortest time, in whole seconds, that one of them reported. `None` where none did: legacy nodes report none, and
     /// have their own setting.
@@ -45,6 +49,10 @@ pub struct SetOutcome {
     pub expires_in: Option<Duration>,
     /// Whether a later `set` of the same key overtook this one, so that its value was placed instead.
     pub superseded: bool,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What became of a `get`: its result, and how the value was looked for.
@@ -306,7 +314,7 @@ mod tests {
     #[test]
     fn what_became_of_a_set_serializes_with_seconds() {
         let expires_in = Some(Duration::from_millis(1_500));
-        let outcome = SetOutcome { asked: 3, stored: 1, refused: 1, silent: 1, expires_in, superseded: false };
+        let outcome = SetOutcome { asked: 3, stored: 1, refused: 1, silent: 1, expires_in, ..SetOutcome::default() };
         let expected =
             json!({"asked": 3, "stored": 1, "refused": 1, "silent": 1, "expires_in": 1.5, "superseded": false});
         assert_eq!(to_value(outcome).unwrap(), expected);

@@ -131,12 +131,38 @@ pub struct Set {
     pub key: Arc<str>,
     /// The value: at most [`max_value_len`](kademlia_dynamic::protocol::config::StoreConfig::max_value_len) bytes.
     pub value: Arc<Value>,
+    /// When the outcome is reported.
+    pub options: SetOptions,
 }
 
 impl Set {
     /// Publishes `value` under `key`.
     pub fn new(key: impl AsRef<str>, value: impl Into<Value>) -> Self {
-        Self { key: key.as_ref().into(), value: Arc::new(value.into()) }
+        Self { key: key.as_ref().into(), value: Arc::new(value.into()), options: SetOptions::default() }
+    }
+
+    /// The same with these options.
+    #[must_use]
+    pub fn with(self, options: SetOptions) -> Self {
+        Self { options, ..self }
+    }
+}
+
+/// When a `set` reports its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SetOptions {
+    /// The number of peers (1..=k) that must hold the value before the outcome is reported. The others are sent it all the
+    /// same, and count as [pending](SetOutcome::pending) in the outcome. Where fewer can be reached, the outcome is reported at the
+    /// end. Defaults to `None`: at the end, when each of the k nearest has acknowledged it, refused it or failed.
+    pub quorum: Option<usize>,
+}
+
+impl SetOptions {
+    /// The same with this [quorum](SetOptions::quorum).
+    #[must_use]
+    pub fn quorum(self, quorum: usize) -> Self {
+        Self { quorum: Some(quorum), ..self }
     }
 }
 

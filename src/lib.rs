@@ -120,7 +120,7 @@ pub use actors::{
     events::{Event, EventKind, EventStream},
     node::{Node, NodeBuilder},
     outcome::{Error, FoundValue, GetOutcome, GetResult, Health, SetOutcome, StopReason},
-    requests::GetOptions,
+    requests::{GetOptions, SetOptions},
     snapshot::Snapshot,
 };
 

@@ -84,6 +84,8 @@ pub struct SetValue {
     pub key: Arc<str>,
     /// The value.
     pub value: Arc<Value>,
+    /// The number of holders at which the outcome is reported; `None`: at the end.
+    pub enough: Option<usize>,
     /// Where the outcome goes.
     pub answer: Answer<SetOutcome>,
 }

@@ -22,7 +22,7 @@ use super::outcome::{
 };
 use super::requests::{
     Bootstrap, CheckHealth, CopyOf, Describe, FindNode, FindValue, Get, GetOptions, KeyPage, ListKeys, ListPeers, Pin,
-    Ping, Probe, Release, Set, Stop, TraceNodes, Unpin, WatchKeys,
+    Ping, Probe, Release, Set, SetOptions, Stop, TraceNodes, Unpin, WatchKeys,
 };
 use super::snapshot::{KnownPeer, Snapshot};
 use super::watch::Watch;
@@ -133,6 +133,31 @@ impl Node {
     /// none was reached. That no peer took it is an outcome.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<Value>) -> Result<SetOutcome, Error> {
         self.ask(Set::new(key, value)).await
+    }
+
+    /// The same as [`Node::set`] with options: with a [quorum](SetOptions::quorum) it returns as soon as so many peers hold the
+    /// value, and the node sends it to the other places afterwards.
+    ///
+    /// ```
+    /// # use kademlia_dynamic::{Node, SetOptions};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kademlia_dynamic::Error> {
+    /// # let node = Node::builder().start().await?;
+    /// let outcome = node.set_with("greeting", "hello", SetOptions::default().quorum(5)).await?;
+    /// println!("{} hold it, {} are yet to answer", outcome.stored, outcome.pending);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Node::set`]; [`Error::Config`] where the quorum is not within 1..=k.
+    pub async fn set_with(
+        &self,
+        key: impl AsRef<str>,
+        value: impl Into<Value>,
+        options: SetOptions,
+    ) -> Result<SetOutcome, Error> {
+        self.ask(Set::new(key, value).with(options)).await
     }
 
     /// The value of `key`; `None` where no peer holds it. [`Node::get_with`] says more.

@@ -41,6 +41,10 @@ pub(crate) struct Place {
     /// The peers of which an answer to a query of the comparison may still come.
     compared: Vec<NodeId>,
     superseded: bool,
+    /// The number of holders at which the caller is answered, though the rest is still to be placed. `None`: at the end.
+    enough: Option<usize>,
+    /// Whether the caller was.
+    answered: bool,
 }
 
 /// What is left of the way of a publication that was renewed at most of its places.
@@ -110,6 +114,27 @@ impl Place {
             _open: None,
             compared: Vec::new(),
             superseded: false,
+            enough: None,
+            answered: false,
+        }
+    }
+
+    /// The same, but its caller is answered as soon as `enough` peers hold the value. The rest is placed all the same.
+    pub(crate) fn answering_at(self, enough: Option<usize>) -> Self {
+        Self { enough, ..self }
+    }
+
+    /// Answers the caller, if enough peers hold the value.
+    fn answer_early(&mut self) {
+        let (Some(enough), Some(placing), Stage::Send(sending)) = (self.enough, &mut self.placing, &self.stage) else {
+            return;
+        };
+        if sending.placement.outcome().stored >= enough
+            && let Some(answer) = placing.answer.take()
+        {
+            self.answered = true;
+            // The caller may have gone.
+            let _ = answer.send(Ok(sending.outcome(self.superseded)));
         }
     }
 
@@ -232,7 +257,10 @@ impl Operation for Place {
                 Response::Value { value, ttl, age } => comparison.handle_value(&from.id, value, ttl, age, now),
                 _ => comparison.handle_failure(&from.id),
             },
-            Stage::Send(sending) => sending.answer(&from.id, answer, &self.shared, now),
+            Stage::Send(sending) => {
+                sending.answer(&from.id, answer, &self.shared, now);
+                self.answer_early();
+            }
             Stage::Wait | Stage::Over => {}
         }
     }
@@ -259,23 +287,24 @@ impl Operation for Place {
 
     fn finish(self, end: End) {
         let Some(Placing { key, version, answer }) = self.placing else { return };
-        let (placed, expires_in, published) = match self.stage {
-            Stage::Send(sending) => (sending.placement.outcome(), sending.shortest, !sending.is_restore()),
-            _ => (Placed::default(), None, false),
+        let (placed, published, mut outcome) = match &self.stage {
+            Stage::Send(sending) => {
+                (sending.placement.outcome(), !sending.is_restore(), sending.outcome(self.superseded))
+            }
+            _ => (Placed::default(), false, SetOutcome { superseded: self.superseded, ..SetOutcome::default() }),
         };
         let renewed = self.rest.map_or(0, |rest| rest.held);
-        let stored = placed.stored + placed.held_already + renewed;
+        outcome.asked += renewed;
+        outcome.stored += renewed;
+        let stored = outcome.stored;
         // Where it broke, or most targets were not even queried, it is tried again soon.
         let reached = end == End::Complete && stored > placed.unsent;
         self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
-            _ if end == End::Broken => {}
+            _ if end == End::Broken || self.answered => {}
             Some(answer) => {
-                let asked = placed.asked + renewed;
-                let (refused, superseded) = (placed.refused, self.superseded);
-                let silent = asked - stored - refused;
                 // The caller may have gone.
-                let _ = answer.send(Ok(SetOutcome { asked, stored, refused, silent, expires_in, superseded }));
+                let _ = answer.send(Ok(outcome));
             }
             None if published => {
                 let event = || Event::Republished { key: key.to_string(), stored };
@@ -303,13 +332,22 @@ impl Sending {
         // Where no peer answered the lookup, all of the table are worth the try.
         let mixed = config.lookup.mixed_placement && found.legacy || found.closest.is_empty();
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
-        let placement = Placement::new(mode, &targets, config, now);
+        let placement = Placement::new(mode, &targets, config, now).at_once(copy.value.len());
         Some(Self { copy, placement, shortest: None })
     }
 
     /// The way of a publication to these places.
     fn to(shared: &Shared, copy: StoredCopy, targets: &[Peer], now: Instant) -> Self {
         Self { copy, placement: Placement::new(Mode::Publish, targets, &shared.config, now), shortest: None }
+    }
+
+    /// What the caller is told now.
+    fn outcome(&self, superseded: bool) -> SetOutcome {
+        let Placed { asked, refused, stored, held_already, .. } = self.placement.outcome();
+        let (stored, pending) =
+            (stored + held_already, self.placement.fates().filter(|(_, fate)| fate.is_none()).count());
+        let silent = asked - stored - refused;
+        SetOutcome { asked: asked + pending, stored, refused, silent, pending, expires_in: self.shortest, superseded }
     }
 
     fn is_restore(&self) -> bool {

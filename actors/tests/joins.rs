@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::codec::Codec;
@@ -173,7 +172,7 @@ fn a_ping_resolves_once_and_says_why_there_is_no_answer() {
 }
 
 fn set(name: &str) -> Set {
-    Set { key: key(name), value: Arc::new("v".into()) }
+    Set::new(key(name), "v")
 }
 
 /// The text of what must be [`Error::NotJoined`].

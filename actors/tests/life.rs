@@ -2,7 +2,6 @@
 
 use super::super::requests::GetOptions;
 use std::net::UdpSocket;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kademlia_dynamic::protocol::config::Config;
@@ -128,7 +127,7 @@ async fn traced_reads_join_equal_ones_and_what_is_held_here_has_no_trace() {
     let (other, _other_ended, _) = started("other", Config::default());
     let contacts = vec![our_addr.to_string()];
     assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
-    ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }).await.unwrap().unwrap();
+    ours.node.send(Set::new(key("k"), "v")).await.unwrap().unwrap();
 
     let here = ours.node.send(Get::new(key("k")).with(GetOptions::default().trace(true))).await.unwrap().unwrap();
     assert!(matches!(here.result, GetResult::Found { holder: None, .. }) && here.trace.is_none(), "{here:?}");

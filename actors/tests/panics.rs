@@ -84,7 +84,7 @@ async fn each_actor_that_panics_is_restarted_and_the_others_go_on_reaching_it() 
     assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
 
     for (round, actor) in ACTORS.into_iter().enumerate() {
-        let before = ours.node.send(Set { key: key(actor), value: std::sync::Arc::new("before".into()) }).await;
+        let before = ours.node.send(Set::new(key(actor), "before")).await;
         assert_eq!(before.unwrap().unwrap().stored, 1, "before the {actor} panics");
         inject(&ours, actor);
         settle().await;
@@ -100,7 +100,7 @@ async fn each_actor_that_panics_is_restarted_and_the_others_go_on_reaching_it() 
             "{found:?}"
         );
         let name = format!("after {round}");
-        let set = ours.node.send(Set { key: key(&name), value: std::sync::Arc::new("after".into()) }).await;
+        let set = ours.node.send(Set::new(key(&name), "after")).await;
         assert_eq!(set.unwrap().unwrap().stored, 1, "after the {actor} panicked");
         let found = other.node.send(Get::new(key(&name))).await.unwrap().unwrap();
         assert!(matches!(found.result, GetResult::Found { .. }), "after the {actor} panicked: {found:?}");
@@ -161,7 +161,7 @@ async fn a_value_whose_set_lost_the_lookup_for_its_places_is_placed_soon() {
     let silent = Peer::new(NodeId::of_key("silent"), "127.0.0.1:9".parse().unwrap());
     ours.actors.table.send(PeerAnswered { peer: silent, version: None, origin: Origin::default() }).await.unwrap();
     let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), ours.ended.clone().wait());
-    let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }));
+    let set = actix_rt::spawn(ours.node.send(Set::new(key("k"), "v")));
     settle().await;
     inject(&ours, "lookups");
     let ended = tokio::time::timeout(Duration::from_secs(60), set).await.expect("it ends").unwrap().unwrap();
@@ -183,7 +183,7 @@ async fn pinned_keys_stay_pinned_when_the_pins_or_the_value_store_panic() {
     let (ours, _ended, our_addr) = started("ours", config.clone());
     let (other, _other_ended, other_addr) = started("other", config);
     assert!(other.node.send(Bootstrap { contacts: vec![our_addr.to_string()] }).await.unwrap().unwrap().joined());
-    ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+    ours.node.send(Set::new(key("k"), "v")).await.unwrap().unwrap();
     ours.node.send(Pin { key: key("k"), min_replicas: 1 }).await.unwrap().unwrap();
     for actor in ["pins", "value store", "pins"] {
         inject(&ours, actor);
@@ -261,7 +261,7 @@ async fn a_restart_of_the_value_store_waits_for_what_its_backend_was_given_befor
     tokio::time::pause();
     let store = Slow::default();
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(store.clone()));
-    let set = actix_rt::spawn(ours.node.send(Set { key: key("k"), value: Arc::new("v".into()) }));
+    let set = actix_rt::spawn(ours.node.send(Set::new(key("k"), "v")));
     settle().await;
     inject(&ours, "value store");
     settle().await;
@@ -281,7 +281,7 @@ async fn a_pinned_key_that_the_store_has_lost_is_reported_as_no_longer_pinned() 
     let (ours, _ended, _) = started_over("ours", Config::default(), Box::new(Forgetful));
     let mut events = ours.events.subscribe(EventKind::ALL.iter().copied(), ours.ended.clone().wait());
     for name in ["lost", "pinned"] {
-        ours.node.send(Set { key: key(name), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+        ours.node.send(Set::new(key(name), "v")).await.unwrap().unwrap();
         if name == "lost" {
             ours.node.send(Pin { key: key(name), min_replicas: 1 }).await.unwrap().unwrap();
             inject(&ours, "value store");
@@ -343,7 +343,7 @@ async fn a_stop_comes_to_its_end_whichever_actor_panics_in_its_course() {
         let (other, _other_ended, _) = started("other", Config::default());
         let contacts = vec![our_addr.to_string()];
         assert!(other.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
-        ours.node.send(Set { key: key("k"), value: std::sync::Arc::new("v".into()) }).await.unwrap().unwrap();
+        ours.node.send(Set::new(key("k"), "v")).await.unwrap().unwrap();
         tokio::time::pause();
         let asked = tokio::time::Instant::now();
         ours.node.do_send(Stop);

@@ -188,7 +188,7 @@ mod tests {
 
     fn outcome(asked: usize, stored: usize, refused: usize) -> SetOutcome {
         let expires_in = Some(Duration::from_secs(86_409));
-        SetOutcome { asked, stored, refused, silent: asked - stored - refused, expires_in, superseded: false }
+        SetOutcome { asked, stored, refused, silent: asked - stored - refused, expires_in, ..SetOutcome::default() }
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn an_actix_application_sends_the_same_operations_as_messages() {
     let first = Node::builder().start_local().await.unwrap();
     let second = Node::builder().bootstrap([first.local_addr()]).start_local().await.unwrap();
     let actor = second.actor();
-    let set = Set { key: "key".into(), value: std::sync::Arc::new("value".into()) };
+    let set = Set::new("key", "value");
     assert_eq!(actor.send(set).await.unwrap().unwrap().stored, 1);
     let got = first.actor().send(Get::new("key")).await.unwrap().unwrap();
     assert!(matches!(got.result, GetResult::Found { value: Value::Text(text), .. } if text == "value"));

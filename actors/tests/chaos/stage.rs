@@ -189,7 +189,7 @@ impl Stage {
         let stage = Self { running, peers, legacy, stranger, addr, round: Cell::new(0), acknowledged };
         let contacts = vec![stage.peers.addr(0).to_string()];
         assert!(stage.running.node.send(Bootstrap { contacts }).await.unwrap().unwrap().joined());
-        let set = Set { key: "pinned".into(), value: Arc::new("v".into()) };
+        let set = Set::new("pinned", "v");
         let _ = stage.running.node.send(set).await.unwrap().unwrap();
         stage.running.node.send(Pin { key: "pinned".into(), min_replicas: 2 }).await.unwrap().unwrap();
         stage
@@ -264,7 +264,7 @@ impl Stage {
     /// Sets `key`, and remembers whether that was acknowledged.
     fn set(&self, key: Arc<str>) -> JoinHandle<()> {
         let (acknowledged, value) = (self.acknowledged.clone(), Value::from("v"));
-        let set = self.running.node.send(Set { key: key.clone(), value: Arc::new(value.clone()) });
+        let set = self.running.node.send(Set::new(&key, value.clone()));
         actix_rt::spawn(async move {
             if let Ok(Ok(_)) = set.await {
                 acknowledged.borrow_mut().insert(key, value);

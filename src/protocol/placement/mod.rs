@@ -137,11 +137,15 @@ struct Target {
     asked: bool,
 }
 
+/// Bytes of a value's copies that a publication may have under way together beyond those to alpha targets: as many as a line of
+/// 10 Mbit/s takes in 50 ms. A larger value goes to alpha targets at a time.
+pub const MAX_BURST: usize = 64 * 1_024;
+
 /// One placement. Call [`Placement::next`] until it is neither [`Step::Check`] nor [`Step::Store`], and again after each
 /// event.
 ///
-/// Never more than alpha queries hold a slot, in a transfer one; a query holds one until it ends or is [slow](Placement::handle_slow). A
-/// target that was silent, or to which nothing was sent, gets one more try, after all others have had their first: a datagram lost would cost a
+/// Never more than alpha queries hold a slot, in a transfer one, and in a publication of a small value [one for each
+/// target](Placement::at_once); a query holds one until it ends or is [slow](Placement::handle_slow). A target that was silent, or to which nothing was sent, gets one more try, after all others have had their first: a datagram lost would cost a
 /// replica until the next restore, and `set` does the same twice as once. So at most two queries for each target (three
 /// in a restore), and all ends at `lookup_deadline`.
 ///
@@ -150,7 +154,7 @@ struct Target {
 pub struct Placement {
     mode: Mode,
     targets: Vec<Target>,
-    alpha: usize,
+    slots: usize,
     deadline: Instant,
 }
 
@@ -165,9 +169,19 @@ impl Placement {
         Self {
             mode,
             targets: targets.iter().map(fresh).collect(),
-            alpha: if mode == Mode::Transfer { 1 } else { config.lookup.alpha },
+            slots: if mode == Mode::Transfer { 1 } else { config.lookup.alpha },
             deadline: now + config.lookup.lookup_deadline,
         }
+    }
+
+    /// The same, of a value of this length in bytes: a publication goes to as many targets at once as [`MAX_BURST`] permits.
+    /// The places are known, so nothing is learned by asking one after another.
+    #[must_use]
+    pub fn at_once(self, value_len: usize) -> Self {
+        if self.mode != Mode::Publish {
+            return self;
+        }
+        Self { slots: (MAX_BURST / value_len.max(1)).min(self.targets.len()).max(self.slots), ..self }
     }
 
     /// What to do next.
@@ -183,7 +197,7 @@ impl Placement {
             return Step::Finished;
         }
         let holds_slot = |target: &&Target| matches!(target.state, State::InFlight { slow: false, .. });
-        if self.targets.iter().filter(holds_slot).count() >= self.alpha {
+        if self.targets.iter().filter(holds_slot).count() >= self.slots {
             return Step::Wait { until: self.deadline };
         }
         let turn = self.targets.iter_mut().filter_map(Target::turn).min_by_key(|(order, ..)| *order);

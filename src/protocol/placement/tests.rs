@@ -117,6 +117,20 @@ proptest! {
 }
 
 #[test]
+fn a_small_value_goes_to_all_targets_at_once_and_a_large_one_to_alpha_or_as_many_as_the_burst_permits() {
+    let now = Instant::now();
+    for (len, at_once) in [(0, 20), (200, 20), (MAX_BURST / 7, 7), (MAX_BURST / 3 + 1, 3), (60_000, 3), (usize::MAX, 3)]
+    {
+        let mut publication = start(Mode::Publish, &all_near(0..20), 3, now).at_once(len);
+        assert_eq!(sends(&mut publication, now).len(), at_once, "{len} bytes");
+    }
+    for (mode, at_once) in [(RESTORE, 3), (Mode::Audit, 3), (Mode::Transfer, 1)] {
+        let mut placement = start(mode, &all_near(0..20), 3, now).at_once(200);
+        assert_eq!(sends(&mut placement, now).len(), at_once, "{mode:?}");
+    }
+}
+
+#[test]
 fn a_lookups_word_on_an_address_counts_more_than_the_tables() {
     let moved = Peer::new(near(1).id, near(9).addr);
     assert_eq!(targets(&NodeId::ZERO, 4, &[near(1)], &[moved, near(0)], true), [near(0), near(1)]);
