@@ -8,6 +8,7 @@ mod handoff;
 mod hostile_datagrams;
 mod late_holder;
 mod latency;
+mod lines;
 mod many_values;
 mod memory_network;
 mod moves;

@@ -231,8 +231,8 @@ impl Lookup {
         self.trace
     }
 
-    /// The number of queries that may hold a slot: alpha while answers name nearer peers, then k. Not once half of k queries were
-    /// in vain: peers that vouch for each other's inventions waste one such round, and no more.
+    /// The number of queries that may hold a slot: alpha while answers name nearer peers, then k. Not once half of k queries
+    /// were in vain: informants that vouch for each other's inventions waste one such round, and no more.
     fn slots(&self) -> usize {
         let at_once = self.shortlist.is_near() && self.shortlist.in_vain() < self.k.div_ceil(2);
         if at_once { self.k.max(self.alpha) } else { self.alpha }
