@@ -99,7 +99,9 @@ impl Receive<SelectValues> for ValueStore {
                 let mut queues: Vec<_> = new_peers.map(|new| (new.neighbour, Vec::new())).collect();
                 let selector = Selector::new(&neighbours, &selection);
                 for copy in copies {
-                    for to in selector.recipients(&copy.id, copy.stored_at, self.shared.config.lookup.k) {
+                    // What is still on its way to its places comes to those of them that are new as well.
+                    let Some(placed_at) = copy.placed_at else { continue };
+                    for to in selector.recipients(&copy.id, placed_at, self.shared.config.lookup.k) {
                         let of =
                             queues.iter_mut().filter(|(peer, queue)| peer == to && queue.len() < MAX_COPIES_PER_PEER);
                         of.for_each(|(_, queue)| queue.push(QueuedCopy { key: copy.key.clone(), bytes: copy.bytes }));

@@ -71,8 +71,9 @@ pub struct FullCopy<'a> {
     pub published: bool,
     /// Bytes of key and value.
     pub bytes: usize,
-    /// When the value came here.
-    pub stored_at: Instant,
+    /// When the value was last brought to its places, as far as this node did so, otherwise when it came here. `None` while it is
+    /// placed for the first time.
+    pub placed_at: Option<Instant>,
 }
 
 /// A copy's age as the wire says it: rather too old by a second than too young, as which it would seem published later with

@@ -87,6 +87,8 @@ pub(super) struct Record {
     pub(super) due_at: Option<Instant>,
     /// The digest of the value, once it was needed.
     pub(super) digest: OnceCell<ValueDigest>,
+    /// Whether it is a publication of this node that is still being placed for the first time.
+    pub(super) on_its_way: bool,
 }
 
 impl Record {
@@ -96,7 +98,7 @@ impl Record {
 
     /// The same, where the distance of its key is known.
     pub(super) fn at(distance: Distance, stored: StoredRecord) -> Self {
-        Self { stored, distance, due_at: None, digest: OnceCell::new() }
+        Self { stored, distance, due_at: None, digest: OnceCell::new(), on_its_way: false }
     }
 
     /// The digest of the value.
@@ -122,6 +124,14 @@ impl Record {
         self.is_published() && self.stored.published_at <= self.stored.stored_at
     }
 
+    /// When the value was last brought to its places, as far as this node did so, otherwise when it came here. `None` while it is
+    /// placed for the first time.
+    pub(super) fn placed_at(&self) -> Option<Instant> {
+        let StoredRecord { stored_at, published_at, .. } = self.stored;
+        let at = if self.is_published() { stored_at.max(published_at) } else { stored_at };
+        (!self.on_its_way).then_some(at)
+    }
+
     /// How long ago the value was last published, where that is known.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
         self.stored.dated.then(|| self.age_at_least(now))
@@ -143,6 +153,7 @@ impl Record {
         self.stored.class = Class::Held;
         self.stored.pinned = false;
         self.stored.version = version;
+        self.on_its_way = false;
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {

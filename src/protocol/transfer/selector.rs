@@ -35,17 +35,17 @@ impl<'a> Selector<'a> {
         Self { neighbours, selection, senders, last_entered }
     }
 
-    /// The new peers to which this node transfers its copy of `key`, stored at `stored_at`: those among the `k` nearest to the
-    /// key, this node counted, that entered later than the value was stored, since it was brought to the nearest of its time.
+    /// The new peers to which this node transfers its copy of `key`: those among the `k` nearest to the key, this node counted,
+    /// that entered later than `placed_at`, when the value was brought to the nearest of its time.
     ///
     /// There are none if another node transfers it: that is the nearest to the key of the nodes of our kind, since legacy nodes
     /// transfer nothing to new peers, and new peers have nothing yet (Kademlia paper, 2.5).
-    pub fn recipients(&self, key: &NodeId, stored_at: Instant, k: usize) -> Vec<&'a Neighbour> {
-        if self.last_entered.is_none_or(|entered| entered < stored_at) || self.another_sends(key) {
+    pub fn recipients(&self, key: &NodeId, placed_at: Instant, k: usize) -> Vec<&'a Neighbour> {
+        if self.last_entered.is_none_or(|entered| entered < placed_at) || self.another_sends(key) {
             return Vec::new();
         }
         let reach = self.neighbours.reach(key, k);
-        let later = self.selection.new_peers.iter().filter(|new| new.since >= stored_at);
+        let later = self.selection.new_peers.iter().filter(|new| new.since >= placed_at);
         later.map(|new| &new.neighbour).filter(|neighbour| neighbour.peer.id.distance(key) <= reach).collect()
     }
 

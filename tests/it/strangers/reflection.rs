@@ -181,6 +181,8 @@ fn hundreds_of_values_set_at_once_by_a_node_that_has_just_come_reach_their_k_hol
             let stored: Vec<usize> = sets.into_iter().map(|set| set.expect("it runs").stored).collect();
             assert!(stored.iter().all(|stored| *stored >= 18), "{stored:?}");
             assert_eq!(writer.counters().get(Counter::NotAskedAgain), 0);
+            // The peers that it meets meanwhile are no places for what is on its way to its places.
+            assert_eq!(writer.counters().get(Counter::Transferred), 0);
         });
     run.expect("the settings are in their ranges");
 }

@@ -274,3 +274,17 @@ fn put(change: Change) -> StoredRecord {
         Change::Remove(key) => panic!("{key} was removed"),
     }
 }
+
+#[test]
+fn a_publication_is_placed_once_its_first_placement_is_over_whatever_came_of_it() {
+    for stored in [true, false] {
+        let mut bench = Bench::new(Config::default());
+        let (version, begun) = (bench.publish("key", "v").version, bench.now);
+        let placed =
+            |bench: &Bench| bench.records.full_copies(bench.now).map(|copy| copy.placed_at).collect::<Vec<_>>();
+        assert_eq!(placed(&bench), [None]);
+        bench.now += secs(5);
+        assert!(bench.records.renewed("key", version, stored, bench.now));
+        assert_eq!(placed(&bench), [Some(if stored { bench.now } else { begun })]);
+    }
+}
