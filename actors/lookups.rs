@@ -233,7 +233,7 @@ impl Receive<LaunchLookup> for Lookups {
         // It may count as lost by now.
         if let Some(job) = self.jobs.get_mut(&launch.key).filter(|job| job.start > 0) {
             let own_vote = job.own_vote.take();
-            Runner::run(Lookup::new(&self.shared, launch, own_vote), &self.shared);
+            Runner::run(Lookup::new(&self.shared, launch, job.priority, own_vote), &self.shared);
         }
     }
 }

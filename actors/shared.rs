@@ -1,10 +1,12 @@
 //! What the actors of one node share: its identity and settings, and what outlives each of them.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Weak;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kademlia_dynamic::protocol::bursts::Bursts;
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 use super::clock::SystemEntropy;
 use super::counters::Counters;
 use super::join_state::JoinState;
-use super::messages::Handles;
+use super::messages::{Handles, Priority};
 use super::operations::join::resolver::Resolver;
 use super::outcome::Error;
 use super::socket::transport::Transport;
@@ -47,12 +49,18 @@ pub(crate) struct Shared {
     /// How the names of contacts become addresses.
     pub(crate) resolver: Resolver,
     pub(crate) unreadable: Unreadable,
+    pub(crate) bursts: RefCell<Bursts>,
 }
 
 impl Shared {
     /// Our id as others are to insert it; `None` for a client.
     pub(crate) fn insertable_id(&self) -> Option<NodeId> {
         (!self.client).then_some(self.id)
+    }
+
+    /// Whether an operation may query all of its peers at once: one that a caller waits for, where few do so.
+    pub(crate) fn may_burst(&self, priority: Priority, now: Instant) -> bool {
+        priority == Priority::Foreground && self.bursts.borrow_mut().admit(now)
     }
 
     /// Entropy for the actor of this number, which is its own.

@@ -123,6 +123,7 @@ pub(crate) fn start(setup: Setup, transport: Rc<dyn Transport>) -> Running {
         transport: Rc::downgrade(&transport),
         resolver,
         unreadable: Unreadable::default(),
+        bursts: std::cell::RefCell::default(),
     });
     let running = Running {
         node: node.addr(),

@@ -15,7 +15,7 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
-    Answered, Failed, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, SendQuery,
+    Answered, Failed, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, Priority, SendQuery,
 };
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
@@ -37,11 +37,18 @@ pub(crate) struct Lookup {
     unsupported: Option<Peer>,
     /// The values that peers gave, where several are to be heard.
     ballot: Option<Ballot>,
+    /// As what it runs, until it is decided whether it may query all of the k nearest at once.
+    undecided: Option<Priority>,
 }
 
 impl Lookup {
     /// `own_vote` is the copy that this node votes for, where votes are counted.
-    pub(crate) fn new(shared: &Rc<Shared>, launch: LaunchLookup, own_vote: Option<StoredCopy>) -> Self {
+    pub(crate) fn new(
+        shared: &Rc<Shared>,
+        launch: LaunchLookup,
+        priority: Priority,
+        own_vote: Option<StoredCopy>,
+    ) -> Self {
         let config = &shared.config;
         let LaunchLookup { key, seeds, legacy } = launch;
         let target = key.target();
@@ -72,6 +79,8 @@ impl Lookup {
             value: None,
             unsupported: None,
             ballot,
+            // In a read each peer is sent one datagram, and no write may follow.
+            undecided: (goal == Goal::Nodes).then_some(priority),
         }
     }
 
@@ -94,6 +103,11 @@ impl Operation for Lookup {
     type Target = Peer;
 
     fn step(&mut self, now: Instant) -> Step<Self> {
+        if let Some(priority) = self.undecided.take_if(|_| self.machine.is_wide())
+            && !self.shared.may_burst(priority, now)
+        {
+            self.machine.keep_alpha();
+        }
         match self.machine.next(now) {
             Next::Query(peer) => Step::Query(peer, self.request.clone()),
             Next::Wait { until } => Step::Wait { until: Some(until) },

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::super::events::{Event, EventKind};
 use super::super::messages::{
     Answered, Failed, Late, LookupOutcome, LookupResult, NoLookup, PlacementEnded, Placing, PreparePlacement, Prepared,
+    Priority,
 };
 use super::super::outcome::SetOutcome;
 use super::super::shared::Shared;
@@ -186,10 +187,12 @@ impl Place {
                 let superseded =
                     Step::after(superseded, |place: &mut Self, report, _| place.superseded |= report.is_ok());
                 self.next = Some(superseded);
-                match &self.rest {
-                    Some(rest) => Stage::Send(Sending::to(&self.shared, copy, &rest.lacking, now)),
-                    None => Sending::new(&self.shared, &self.key, copy, found, now).map_or(Stage::Over, Stage::Send),
-                }
+                let priority = if placing.answer.is_some() { Priority::Foreground } else { Priority::Background };
+                let sending = match &self.rest {
+                    Some(rest) => Some(Sending::to(&self.shared, copy, &rest.lacking, now)),
+                    None => Sending::new(&self.shared, &self.key, copy, found, priority, now),
+                };
+                sending.map_or(Stage::Over, Stage::Send)
             }
             // The store was restarted, so the caller is interrupted.
             None => {
@@ -317,7 +320,14 @@ impl Operation for Place {
 
 impl Sending {
     /// The way of `copy` to the places that are `found`; `None` where it is not for this node to restore it.
-    fn new(shared: &Shared, key: &str, copy: StoredCopy, found: &LookupResult, now: Instant) -> Option<Self> {
+    fn new(
+        shared: &Shared,
+        key: &str,
+        copy: StoredCopy,
+        found: &LookupResult,
+        priority: Priority,
+        now: Instant,
+    ) -> Option<Self> {
         let (config, target) = (&shared.config, NodeId::of_key(key));
         let (mut others, mut mode) = (config.lookup.k, Mode::Publish);
         if copy.class != Class::Published {
@@ -332,7 +342,10 @@ impl Sending {
         // Where no peer answered the lookup, all of the table are worth the try.
         let mixed = config.lookup.mixed_placement && found.legacy || found.closest.is_empty();
         let targets = placement::targets(&target, others, &found.closest, &found.own_table, mixed);
-        let placement = Placement::new(mode, &targets, config, now).at_once(copy.value.len());
+        let mut placement = Placement::new(mode, &targets, config, now);
+        if mode == Mode::Publish && shared.may_burst(priority, now) {
+            placement = placement.at_once(copy.value.len());
+        }
         Some(Self { copy, placement, shortest: None })
     }
 

@@ -105,6 +105,7 @@ pub(super) fn shared(config: Config, handles: Handles) -> Rc<Shared> {
         transport: Weak::<UdpTransport>::new(),
         resolver: Resolver::system(),
         unreadable: Unreadable::default(),
+        bursts: std::cell::RefCell::default(),
     })
 }
 

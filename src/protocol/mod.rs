@@ -9,6 +9,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod audit;
+pub(crate) mod bursts;
 pub mod codec;
 pub(crate) mod comparison;
 pub mod config;

@@ -31,7 +31,7 @@ pub const UNSENT_PER_QUERY: usize = 8;
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
 /// At most alpha queries hold a slot, or k once no answer names a nearer peer, as the Kademlia paper has it (section 2.3): so the
-/// lookup waits for the last of them together. Of peers that only one informant named alpha do. A query holds its slot until
+/// lookup waits for the last of them together, unless it is to [keep alpha](Lookup::keep_alpha). Of peers that only one informant named alpha do. A query holds its slot until
 /// it ends or is [slow](Lookup::handle_slow). Queries to [suspects](Lookup::handle_suspect) hold alpha slots of their
 /// own. For each slow query and each suspect, one more peer is queried: so the lookup waits for dead peers together, and has
 /// replaced them by then. It waits for each of the nearest until that has answered or failed.
@@ -54,6 +54,8 @@ pub struct Lookup {
     alpha: usize,
     max_queries: usize,
     reads_on: bool,
+    /// Whether alpha queries are all that may hold a slot.
+    keeps_alpha: bool,
     deadline: Instant,
 }
 
@@ -76,6 +78,7 @@ impl Lookup {
             alpha: config.lookup.alpha,
             max_queries: config.lookup_queries(),
             reads_on: read_on && goal == Goal::Value,
+            keeps_alpha: false,
             deadline: now + config.lookup.lookup_deadline,
         };
         for seed in seeds {
@@ -83,6 +86,16 @@ impl Lookup {
             lookup.trace.offered(*seed, None, offer);
         }
         lookup
+    }
+
+    /// Never more than alpha queries are to hold a slot from now on.
+    pub fn keep_alpha(&mut self) {
+        self.keeps_alpha = true;
+    }
+
+    /// Returns whether more than alpha queries may hold a slot, since no answer names a nearer peer.
+    pub fn is_wide(&self) -> bool {
+        self.slots() > self.alpha
     }
 
     /// The next step.
@@ -234,7 +247,7 @@ impl Lookup {
     /// The number of queries that may hold a slot: alpha while answers name nearer peers, then k. Not once half of k queries
     /// were in vain: informants that vouch for each other's inventions waste one such round, and no more.
     fn slots(&self) -> usize {
-        let at_once = self.shortlist.is_near() && self.shortlist.in_vain() < self.k.div_ceil(2);
+        let at_once = !self.keeps_alpha && self.shortlist.is_near() && self.shortlist.in_vain() < self.k.div_ceil(2);
         if at_once { self.k.max(self.alpha) } else { self.alpha }
     }
 

@@ -10,6 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::among;
 use crate::support::{set, start};
 
+/// A value so long that it goes to alpha of its places at a time.
+fn long() -> String {
+    "x".repeat(30_000)
+}
+
 #[test]
 fn a_value_that_was_superseded_is_not_placed_on() {
     in_virtual_time(async {
@@ -20,7 +25,7 @@ fn a_value_that_was_superseded_is_not_placed_on() {
         });
         let setting = {
             let node = node.clone();
-            actix_rt::spawn(async move { node.set("key", "ours").await })
+            actix_rt::spawn(async move { node.set("key", long()).await })
         };
         sleep(Duration::from_millis(70)).await;
         peers.ask(0, node.local_addr(), set("key", "theirs")).await.unwrap();
@@ -29,7 +34,7 @@ fn a_value_that_was_superseded_is_not_placed_on() {
         let outcome = setting.await.unwrap().unwrap();
         assert!(outcome.superseded && outcome.stored < 12, "{outcome:?}");
         sleep(Duration::from_secs(10)).await;
-        let ours = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from("ours"));
+        let ours = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from(long()));
         assert_eq!(peers.heard().iter().filter(|asked| ours(&asked.request)).count(), 0);
     });
 }
@@ -44,22 +49,23 @@ fn a_local_set_during_a_placement_ends_it_at_once() {
             _ => Reply::Usual,
         };
         peers.on(move |asked| in_ms(asked, 40, 0));
-        let setting = |value| {
+        let setting = |value: String| {
             let node = node.clone();
             actix_rt::spawn(async move { node.set("key", value).await })
         };
-        let old = setting("old");
+        let old = setting(long());
         sleep(Duration::from_millis(70)).await;
         // Its places take so long to be found that the first placement could come to its end.
         peers.on(move |asked| in_ms(asked, 40, 300));
-        let new = setting("new");
+        let new = setting("new".to_owned());
         let outcome = old.await.unwrap().unwrap();
         assert!(outcome.superseded && (1..12).contains(&outcome.stored), "{outcome:?}");
         peers.forget_heard();
         let outcome = new.await.unwrap().unwrap();
         assert_eq!((outcome.stored, outcome.superseded), (12, false));
         sleep(Duration::from_secs(10)).await;
-        let is_old = |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from("old"));
+        let is_old =
+            |request: &Request| matches!(request, Request::Set { value, .. } if **value == Value::from(long()));
         assert_eq!(peers.heard().iter().filter(|asked| is_old(&asked.request)).count(), 0);
         assert!((0..12).all(|n| peers.held(n, "key") == Some("new".into())));
     });
