@@ -31,10 +31,11 @@ pub const UNSENT_PER_QUERY: usize = 8;
 /// One lookup. Call [`Lookup::next`] until it is not [`Next::Query`], and again after each event.
 ///
 /// At most alpha queries hold a slot, or k once no answer names a nearer peer, as the Kademlia paper has it (section 2.3): so the
-/// lookup waits for the last of them together, unless it is to [keep alpha](Lookup::keep_alpha). Of peers that only one informant named alpha do. A query holds its slot until
-/// it ends or is [slow](Lookup::handle_slow). Queries to [suspects](Lookup::handle_suspect) hold alpha slots of their
-/// own. For each slow query and each suspect, one more peer is queried: so the lookup waits for dead peers together, and has
-/// replaced them by then. It waits for each of the nearest until that has answered or failed.
+/// lookup waits for the last of them together, unless it is to [keep alpha](Lookup::keep_alpha). Of peers that only one
+/// informant named alpha do. A query holds its slot until it ends or is [slow](Lookup::handle_slow). Queries to
+/// [suspects](Lookup::handle_suspect) hold alpha slots of their own. For each slow query and each suspect, one more peer is
+/// queried: so the lookup waits for dead peers together, and has replaced them by then. It waits for each of the nearest until
+/// that has answered or failed; in a lookup for a value these are more than k where more than k of them have gone.
 ///
 /// Informants may lie. Each may name one address for an id, and an id that several name at different addresses is queried at
 /// each. The nearest are queried first, but peers whose informants named some that failed, or are late, come after those whose
@@ -106,7 +107,8 @@ impl Lookup {
         if self.shortlist.iter().all(|candidate| matches!(candidate.state, State::Failed(_))) {
             return self.finish(Ending::NoPeers, now);
         }
-        let core = self.shortlist.survey(self.k);
+        let core_width = self.core_width();
+        let core = self.shortlist.survey(core_width);
         if core.complete && !self.reads_on {
             return self.finish(Ending::Complete, now);
         }
@@ -116,8 +118,8 @@ impl Lookup {
         }
         let may_ask = self.shortlist.spent(UNSENT_PER_QUERY * self.max_queries) < self.max_queries;
         let miss = core.fresh.is_none() && !core.awaited;
-        let width = if self.reads_on && miss { READ_ON * self.k } else { self.k };
-        let window = if width > self.k { self.shortlist.survey(width) } else { core };
+        let width = if self.reads_on && miss { READ_ON * self.k } else { core_width };
+        let window = if width > core_width { self.shortlist.survey(width) } else { core };
         let over = match window.fresh {
             Some(_) if may_ask => {
                 if let Some(at) = self.shortlist.next_with_slot(width, self.slots(), self.alpha) {
@@ -242,6 +244,17 @@ impl Lookup {
     /// The whole trace, once the lookup is over.
     pub fn into_trace(self) -> Trace {
         self.trace
+    }
+
+    /// The number of peers that must answer: k, but in a lookup for a value as many as failed or are late among the nearest, up to
+    /// 2 k. Where more of the nearest have gone than there are places, the others still name those, so k answers do not name all
+    /// that live, and a holder may be among the rest.
+    fn core_width(&self) -> usize {
+        // Few lookups meet so many that it matters where they are.
+        if self.trace.goal != Goal::Value || self.shortlist.in_vain() <= self.k {
+            return self.k;
+        }
+        self.shortlist.in_vain_within(self.k).clamp(self.k, 2 * self.k)
     }
 
     /// The number of queries that may hold a slot: alpha while answers name nearer peers, then k. Not once half of k queries

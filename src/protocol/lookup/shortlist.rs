@@ -202,6 +202,12 @@ impl Shortlist {
         self.iter().filter(|candidate| candidate.is_debt()).count()
     }
 
+    /// The same of the candidates nearer than the `width`-th that answered.
+    pub(super) fn in_vain_within(&self, width: usize) -> usize {
+        let needed = self.closest(width).get(width - 1).map(|last| last.distance);
+        self.within(needed).filter(|candidate| candidate.is_debt()).count()
+    }
+
     /// Whether no answer names a nearer peer: of the candidates that are likely alive the nearest has answered.
     pub(super) fn is_near(&self) -> bool {
         let likely = |candidate: &&Candidate| candidate.state == State::Fresh || candidate.is_likely();

@@ -144,3 +144,29 @@ fn many_dead_peers_in_a_row_cost_one_timeout_together() {
     // Three at a time are found slow, and the last of them fail a timeout later.
     assert!(run.took < 7 * SLOW + LOST, "{:?}", run.took);
 }
+
+#[test]
+fn a_read_waits_for_as_many_answers_as_the_nearest_peers_that_are_silent_from_k_to_twice_k() {
+    let (config, now) = (config(4, 3), Instant::now());
+    for (goal, dead, heard) in [
+        (Goal::Value, 2, 4),
+        (Goal::Value, 4, 4),
+        (Goal::Value, 5, 5),
+        (Goal::Value, 8, 8),
+        (Goal::Value, 9, 8),
+        (Goal::Nodes, 9, 4),
+    ] {
+        let mut lookup = Lookup::new(OWN, NodeId::ZERO, goal, &config, false, &all_near(0..30), now);
+        let ending = loop {
+            match lookup.next(now) {
+                Next::Query(peer) if peer.id < near(dead).id => lookup.handle_failure(&peer, Failure::Silent, now),
+                Next::Query(peer) => lookup.handle_peers(&peer, &[], now),
+                Next::Wait { .. } => panic!("each query has ended"),
+                Next::Finished(ending) => break ending,
+            }
+        };
+        let asked: Vec<Peer> = lookup.trace().asked.iter().map(|asked| asked.peer).collect();
+        assert_eq!((ending, asked), (Ending::Complete, all_near(0..dead + heard)), "{goal:?}, {dead} dead");
+        assert_eq!(lookup.closest(), all_near(dead..dead + 4), "still no more than k are the result");
+    }
+}

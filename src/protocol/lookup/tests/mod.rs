@@ -277,7 +277,7 @@ fn informants_of_whose_names_one_has_failed_or_is_late_wait_for_the_others() {
 #[test]
 fn the_nearest_peers_that_did_not_answer_are_unheard() {
     let now = Instant::now();
-    let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Value, &config(2, 8), false, &all_near(0..9), now);
+    let mut lookup = Lookup::new(OWN, NodeId::ZERO, Goal::Nodes, &config(2, 8), false, &all_near(0..9), now);
     assert_eq!(asks(&mut lookup, now), all_near(0..2));
     lookup.handle_slow(&near(0));
     lookup.handle_slow(&near(1));
