@@ -112,9 +112,9 @@ pub(super) trait Dialect: Sized {
     fn peers_len(peers: &[Peer]) -> usize;
 }
 
-/// Reads an integer of 0 or more.
+/// Reads an integer of 0 or more; one of more than 63 bits as the largest that is written, since bencode has no larger ones.
 pub(super) fn number(leaf: Leaf<'_>) -> Option<u64> {
-    if let Leaf::Int(number) = leaf { Some(number) } else { None }
+    if let Leaf::Int(number) = leaf { Some(number.min(i64::MAX as u64)) } else { None }
 }
 
 /// Reads an integer of 0..=4,294,967,295: a number of seconds, a version.

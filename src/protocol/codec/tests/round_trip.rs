@@ -122,6 +122,25 @@ fn naming(message: &Message, peers: &[Peer]) -> Message {
     message
 }
 
+#[test]
+fn a_size_of_more_than_63_bits_reads_as_the_largest_that_is_written() {
+    let check = |size| {
+        let body = Body::Request(Request::CheckStore { key: "key".into(), size: Some(size) });
+        Message {
+            id: QueryId::from_u64(1),
+            sender: Sender::new(None, "192.0.2.1:4000".parse().unwrap()),
+            version: None,
+            token: None,
+            body,
+        }
+    };
+    let datagram = String::from_utf8(Codec::Json.encode(&check(7)).unwrap()).unwrap();
+    for size in [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        let larger = datagram.replacen("\"size\":7", &format!("\"size\":{size}"), 1);
+        assert_eq!(Codec::Json.decode(larger.as_bytes()).unwrap(), check(i64::MAX as u64), "{larger}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_written_message_is_read_back(codec in any_codec(), message in any_message()) {
