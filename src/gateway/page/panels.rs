@@ -92,7 +92,7 @@ fn due(node: &Json) -> Markup {
             }
             p.note { "What is due goes with the next round. What is overdue may be too late for copies that end." }
             p.note {
-                "Publishing again goes through the id space by regions: " (figure(node, "store/pass/percent", Format::Count))
+                "Values are published again region by region (– while none is due): " (figure(node, "store/pass/percent", Format::Count))
                 " % done, " (figure(node, "store/pass/done", Format::Count)) " values, region "
                 (figure(node, "store/pass/place", Format::Text)) ", " (figure(node, "store/pass/left", Format::Time)) " left."
             }
