@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::try_join_all;
 use kademlia_dynamic::actors::counters::Counter;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::peer::AddressScope;
@@ -16,6 +17,8 @@ use crate::output;
 use crate::process::{own_cpu, own_memory};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Values that are written at once: so many datagrams one node takes at once.
+const AT_ONCE: usize = 50;
 
 #[derive(Debug, Args)]
 pub(crate) struct HoldArgs {
@@ -103,19 +106,27 @@ async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Report, Failure> {
     })
 }
 
-/// Each value is sent to all nodes before the next one: so that no node has much to bring to another.
+/// Some values are sent to all nodes before the next ones: so that no node has much to bring to another. It takes a small part of the
+/// day for which values live.
 async fn write(args: &HoldArgs, sim: &Sim, nodes: &[Node]) -> Result<(), Failure> {
     let writer = ScriptedPeers::new(sim.network(), args.codec).with(1);
-    for number in 0..args.values {
-        for node in nodes {
-            let value = Arc::new(format!("value {number}").into());
-            let set = Request::Set { key: format!("key {number}").into(), value, ttl: None, age: None };
-            let answer = writer.ask(0, node.local_addr(), set).await;
-            if !matches!(answer, Ok(Response::Set { stored: true, .. })) {
-                let what = format!("a node did not take value {number}: {answer:?}");
-                return Err(Failure::new(Exit::Internal, what));
+    for first in (0..args.values).step_by(AT_ONCE) {
+        let numbers = first..args.values.min(first + AT_ONCE as u32);
+        let sets = numbers.flat_map(|number| nodes.iter().map(move |node| (number, node.local_addr())));
+        let written = sets.map(|(number, to)| {
+            let (key, value) = (format!("key {number}").into(), Arc::new(format!("value {number}").into()));
+            let answer = writer.ask(0, to, Request::Set { key, value, ttl: None, age: None });
+            async move {
+                match answer.await {
+                    Ok(Response::Set { stored: true, .. }) => Ok(()),
+                    answer => {
+                        let what = format!("a node did not take value {number}: {answer:?}");
+                        Err(Failure::new(Exit::Internal, what))
+                    }
+                }
             }
-        }
+        });
+        try_join_all(written).await?;
     }
     sim.network().remove(writer.addr(0));
     Ok(())
