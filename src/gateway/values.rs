@@ -16,7 +16,7 @@ use super::problem::{Answer, Problem};
 use super::query::{body, flag, flag_schema, query};
 use super::state::State;
 use crate::actors::outcome::{GetOutcome, GetResult};
-use crate::actors::requests::{GetOptions, HeldKey, ListKeys, MAX_PAGE};
+use crate::actors::requests::{GetOptions, HeldKey, ListKeys, MAX_PAGE, SetOptions};
 use crate::protocol::value::Value;
 
 /// The most bytes of a body that are read: no datagram carries more. Which values are too large, the node says.
@@ -107,6 +107,17 @@ fn absent(outcome: &GetOutcome) -> Problem {
     }
 }
 
+/// When a `set` is answered.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SetQuery {
+    /// How many peers hold the value before the answer comes: at most `k`, a setting of the node. The others are sent it all the
+    /// same. Without it the answer comes when each of them has acknowledged the value, refused it or failed.
+    #[param(minimum = 1, maximum = 255)]
+    quorum: Option<usize>,
+}
+
 /// What became of a `set`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SetAnswer {
@@ -118,6 +129,8 @@ pub(super) struct SetAnswer {
     refused: usize,
     /// Peers that did not answer.
     silent: usize,
+    /// Peers of which the answer does not say what became of the value: it came before, with a quorum.
+    pending: usize,
     /// Seconds that the value lives at its holders unless it is republished, where one of them says so.
     expires_in: Option<f64>,
     /// Whether a later `set` of the same key overtook this one.
@@ -128,20 +141,23 @@ pub(super) struct SetAnswer {
 ///
 /// `application/octet-stream` makes it bytes, `text/plain` text. With any other type, or none, UTF-8 is text and anything else bytes.
 #[utoipa::path(
-    put, path = "/v1/values/{key}", tag = "values", params(KeyPath),
+    put, path = "/v1/values/{key}", tag = "values", params(KeyPath, SetQuery),
     request_body(content((Option<String> = "text/plain"), (Option<Vec<u8>> = "application/octet-stream")), description = "The value; without a body it is empty"),
     responses((status = 200, description = "Held here and offered to the network", body = SetAnswer))
 )]
 pub(super) async fn set(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let key = key_of(&request, 0)?;
+    let SetQuery { quorum } = query(&request)?;
     let value = value_of(&request, body(&request, payload, MAX_BODY).await?)?;
     state.ask_the_network()?;
-    let outcome = state.node.set(&key, value).await?;
+    let options = quorum.map_or(SetOptions::default(), |quorum| SetOptions::default().quorum(quorum));
+    let outcome = state.node.set_with(&key, value, options).await?;
     Ok(HttpResponse::Ok().json(SetAnswer {
         asked: outcome.asked,
         stored: outcome.stored,
         refused: outcome.refused,
         silent: outcome.silent,
+        pending: outcome.pending,
         expires_in: outcome.expires_in.as_ref().map(Duration::as_secs_f64),
         superseded: outcome.superseded,
     }))

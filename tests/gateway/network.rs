@@ -38,6 +38,10 @@ async fn a_value_of_another_node_is_read_with_its_holder_its_votes_and_its_trace
     let set = served.put("/v1/values/other", "text/plain", b"v").await.json();
     assert_eq!((&set["asked"], &set["stored"]), (&3.into(), &3.into()));
     assert!(set["expires_in"].as_f64().unwrap() > 0.0, "{set}");
+    // It may be answered before the last of them has answered.
+    let set = served.put("/v1/values/early?quorum=1", "text/plain", b"v").await.json();
+    let count = |name: &str| set[name].as_u64().unwrap();
+    assert!(count("stored") >= 1 && count("stored") + count("pending") == 3 && count("asked") == 3, "{set}");
 }
 
 #[actix_web::test]

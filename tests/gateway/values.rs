@@ -10,7 +10,7 @@ async fn a_value_is_what_was_sent_text_as_text_and_bytes_as_bytes() {
     let served = Served::start().await;
     let set = served.put("/v1/values/text", "text/html", "<b>é</b>".as_bytes()).await;
     let outcome = json!({
-        "asked": 0, "stored": 0, "refused": 0, "silent": 0, "expires_in": set.json()["expires_in"], "superseded": false,
+        "asked": 0, "stored": 0, "refused": 0, "silent": 0, "pending": 0, "expires_in": set.json()["expires_in"], "superseded": false,
     });
     assert_eq!((set.status, set.json()), (200, outcome));
     assert_eq!(served.put("/v1/values/bytes", "application/octet-stream", b"text").await.status, 200);
@@ -152,6 +152,7 @@ async fn a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does()
     assert_eq!(served.get("/v1/values/k?fresh=maybe").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=0").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=21").await.problem(), problem(400, "invalid_parameter"));
+    assert_eq!(served.put("/v1/values/k?quorum=21", "text/plain", b"v").await.problem(), problem(400, "invalid_parameter"));
 }
 
 #[actix_web::test]
