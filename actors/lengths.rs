@@ -62,11 +62,19 @@ mod tests {
         for codec in Codec::ALL {
             let config = Config::default();
             let lens = PaddedLens::new(codec, &config);
-            for to in ["192.0.2.1:4000", "[2001:db8::1]:4000"].map(|to| to.parse().unwrap()) {
+            for to in ["192.0.2.1:4000", "[2001:db8::1]:4000"].map(|to| to.parse::<SocketAddr>().unwrap()) {
                 let len = lens.of(&to);
                 assert!(len < 500, "{codec} {to}: {len}");
-                let ours = config.limits.max_global_answer.min(2_000);
-                assert!(MAX_AMPLIFICATION * len <= ours + ping_len(codec) + MAX_AMPLIFICATION, "{codec} {to}: {len}");
+                let ip = LONGEST[usize::from(to.is_ipv6())];
+                let peers = vec![Peer::new(NodeId::ZERO, SocketAddr::new(ip, u16::MAX)); config.lookup.k];
+                let answer = message(Some(Token::from_u64(u64::MAX)), ip, Body::Response(Response::NoValue { peers }));
+                let answer = codec.encode_within(&answer, config.limits.max_global_answer).unwrap();
+                assert!(answer.len() > 600, "{codec} {to}: an answer with peers has {}", answer.len());
+                assert!(MAX_AMPLIFICATION * len >= answer.len() + ping_len(codec), "{codec} {to}: {len}");
+                assert!(
+                    MAX_AMPLIFICATION * (len - 1) < answer.len() + ping_len(codec),
+                    "{codec} {to}: no longer than that"
+                );
             }
         }
     }

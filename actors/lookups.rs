@@ -246,7 +246,7 @@ impl Receive<LookupFinished> for Lookups {
 
 impl Receive<StartAudit> for Lookups {
     fn receive(&mut self, audit: StartAudit, _: &mut Self::Context) {
-        match self.job(places_of(&audit.key), Priority::Foreground) {
+        match self.job(places_of(&audit.key), audit.priority) {
             Ok(job) => {
                 job.audits.push(audit);
                 self.start_next(clock::now());

@@ -18,7 +18,7 @@ use super::join_state::Contacts;
 use super::messages::{
     AfterSets, Answer, AuditKey, CountAdmitted, CountLookups, CountLosses, CountQueries, DescribePins, DescribeStore,
     DescribeTable, DescribeUpkeep, FindCopy, JoinNetwork, Leave, LookupKey, LookupResult, MeasuredRoundTrips, PinKey,
-    ProbeStore, ReleaseKey, SelectKeys, SetValue, StartLookup, UnpinKey,
+    Priority, ProbeStore, ReleaseKey, SelectKeys, SetValue, StartLookup, UnpinKey,
 };
 use super::operations::join::resolver::RESOLVE_TIMEOUT;
 use super::operations::join::{Aim, Join};
@@ -175,7 +175,8 @@ impl Handler<CheckHealth> for NodeActor {
     fn handle(&mut self, CheckHealth { key }: CheckHealth, _: &mut Self::Context) -> Reply<Health> {
         self.admit(Some(&key.clone()), |node| {
             let store = node.shared.handles.store.clone();
-            Ok(node.in_the_network(move |answer| store.audit(AuditKey { key, answer })).then(|answer| answer))
+            let audit = move |answer| store.audit(AuditKey { key, priority: Priority::Foreground, answer });
+            Ok(node.in_the_network(audit).then(|answer| answer))
         })
     }
 }

@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 use super::clock::{self, Alarmed, timed_actor};
 use super::events::{Event, EventKind};
 use super::handling::Receive;
-use super::messages::{AuditKey, DescribePins, PublicationEnded, RepublishKey, UnpinKey, UnwatchKey, WatchKey};
+use super::messages::{
+    AuditKey, DescribePins, Priority, PublicationEnded, RepublishKey, UnpinKey, UnwatchKey, WatchKey,
+};
 use super::outcome::{Error, Health, SetOutcome};
 use super::shared::Shared;
 
@@ -98,7 +100,7 @@ impl Alarmed for Pins {
     fn alarm(&mut self, now: Instant, ctx: &mut Self::Context) {
         while let Some((number, key)) = self.pinned.next_audit(now) {
             let (answer, answered) = oneshot::channel();
-            self.shared.handles.store.audit(AuditKey { key, answer });
+            self.shared.handles.store.audit(AuditKey { key, priority: Priority::Background, answer });
             self.wait(answered, ctx.address(), move |result| AuditEnded { number, result });
         }
     }

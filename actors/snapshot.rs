@@ -155,7 +155,7 @@ pub struct AdmissionSnapshot {
     /// Hosts whose rate of legacy writes is remembered: at most
     /// [`MAX_RATED_SOURCES`].
     pub legacy_writers: usize,
-    /// Addresses whose token is remembered: at most [`MAX_TOKENS`].
+    /// Addresses whose token, or lack of one, is remembered: at most [`MAX_TOKENS`].
     pub tokens: usize,
     /// Queries that wait for what becomes of others to the same address: at most
     /// [`MAX_DEFERRED`].

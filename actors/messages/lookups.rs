@@ -124,6 +124,8 @@ pub struct StartAudit {
     pub key: Arc<str>,
     /// How it is stored here.
     pub here: Option<HeldHere>,
+    /// Whether a caller waits for it, or this node's upkeep.
+    pub priority: Priority,
     /// Where the outcome goes.
     pub answer: Answer<Health>,
 }

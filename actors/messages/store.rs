@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::super::outcome::{Health, SetOutcome};
 use super::handle::handle;
-use super::{Answer, Placing, PrepareTransfer, ReplyTo, SelectValues};
+use super::{Answer, Placing, PrepareTransfer, Priority, ReplyTo, SelectValues};
 
 handle! {
     /// Reaches the value store.
@@ -120,7 +120,7 @@ pub struct DescribeEntries {
     pub answer: oneshot::Sender<(Vec<Arc<str>>, Entries)>,
 }
 
-/// Push → value store: a peer holds other values of these keys, which are later, or may be.
+/// Push → value store: a peer holds other values of these keys, which are later, or may be; or it wants none.
 pub struct CompareCopies(pub Vec<Arc<str>>);
 
 /// What a peer asks the value store.
@@ -148,6 +148,8 @@ pub struct AnswerFromStore {
 pub struct AuditKey {
     /// The key.
     pub key: Arc<str>,
+    /// Whether a caller waits for it, or this node's upkeep.
+    pub priority: Priority,
     /// Where the outcome goes.
     pub answer: Answer<Health>,
 }

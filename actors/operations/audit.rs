@@ -73,7 +73,7 @@ impl Operation for Audit {
         }
         let (nearest, beyond) = self.machine.report();
         let earliest_expiry = [&nearest, &beyond].into_iter().filter_map(|part| part.earliest_expiry()).min();
-        for StartAudit { key, here, answer } in self.audits {
+        for StartAudit { key, here, answer, .. } in self.audits {
             let (nearest, beyond) = (nearest.clone(), beyond.clone());
             // The caller may have gone.
             let _ = answer.send(Ok(Health { key, nearest, beyond, earliest_expiry, here }));

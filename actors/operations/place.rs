@@ -135,7 +135,10 @@ impl Place {
         {
             self.answered = true;
             // The caller may have gone.
-            let _ = answer.send(Ok(sending.outcome(self.superseded)));
+            let mut outcome = sending.outcome(self.superseded);
+            outcome.pending = sending.placement.fates().filter(|(_, fate)| fate.is_none()).count();
+            outcome.asked += outcome.pending;
+            let _ = answer.send(Ok(outcome));
         }
     }
 
@@ -354,13 +357,12 @@ impl Sending {
         Self { copy, placement: Placement::new(Mode::Publish, targets, &shared.config, now), shortest: None }
     }
 
-    /// What the caller is told now.
+    /// The outcome so far: what has become of the value at the peers that are decided.
     fn outcome(&self, superseded: bool) -> SetOutcome {
         let Placed { asked, refused, stored, held_already, .. } = self.placement.outcome();
-        let (stored, pending) =
-            (stored + held_already, self.placement.fates().filter(|(_, fate)| fate.is_none()).count());
+        let stored = stored + held_already;
         let silent = asked - stored - refused;
-        SetOutcome { asked: asked + pending, stored, refused, silent, pending, expires_in: self.shortest, superseded }
+        SetOutcome { asked, stored, refused, silent, pending: 0, expires_in: self.shortest, superseded }
     }
 
     fn is_restore(&self) -> bool {

@@ -106,8 +106,9 @@ impl Operation for Push {
                 for (key, state) in self.named.drain(..).zip(states) {
                     match state {
                         EntryState::Lacking => self.lacking.push(key),
-                        EntryState::Later | EntryState::Unordered => others.push(key),
-                        EntryState::Held | EntryState::Refused => {}
+                        // What it refuses may belong to nodes that are nearer than those that this node knows.
+                        EntryState::Later | EntryState::Unordered | EntryState::Refused => others.push(key),
+                        EntryState::Held => {}
                     }
                 }
                 if !others.is_empty() {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::super::lookups::Lookups;
 use super::super::messages::{
-    Answered, CountLookups, Failed, Handles, LaunchLookup, LookupKey, QueriesInbox, QueryEvent, QueryResult,
+    Answered, CountLookups, Failed, Handles, LaunchLookup, LookupKey, Priority, QueriesInbox, QueryEvent, QueryResult,
     SeedLookup, SendQuery, StartAudit, StartLookup, TableInbox,
 };
 use super::super::outcome::Error;
@@ -76,7 +76,7 @@ async fn audits_of_one_key_are_one_and_each_caller_has_the_outcome() {
     let (lookups, table, queries) = lookups();
     let (answers, callers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
     for answer in answers {
-        lookups.do_send(StartAudit { key: key("k"), here: None, answer });
+        lookups.do_send(StartAudit { key: key("k"), here: None, priority: Priority::Foreground, answer });
     }
     settle().await;
     assert_eq!(*table.0.lock().unwrap(), [LookupKey::Nodes(NodeId::of_key("k"))]);
@@ -113,7 +113,7 @@ async fn an_audit_whose_callers_have_all_gone_while_it_waited_asks_no_peer() {
     let (lookups, table, queries) = lookups();
     let audit = |name: &str| {
         let (answer, caller) = oneshot::channel();
-        lookups.do_send(StartAudit { key: key(name), here: None, answer });
+        lookups.do_send(StartAudit { key: key(name), here: None, priority: Priority::Foreground, answer });
         caller
     };
     let first = audit("first");

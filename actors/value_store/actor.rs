@@ -29,6 +29,8 @@ pub struct ValueStore {
     pub(super) allowances: Allowances,
     /// The places to which this node is among the k nearest, as of the last round of upkeep; `None` before the first.
     pub(super) region: Option<Region>,
+    /// How many copies beyond the k nearest may still be compared by a lookup until the next round of upkeep.
+    pub(super) lookups_left: usize,
     pub(super) backend: Box<dyn Store>,
     pub(super) pending: Pending,
     pub(super) unsaved: Unsaved,
@@ -53,6 +55,7 @@ impl ValueStore {
             recent: RecentWrites::new(config.lookup.query_timeout),
             allowances: Allowances::new(config.values.restore_interval),
             region: None,
+            lookups_left: 0,
             backend,
             pending: Pending::default(),
             unsaved: Unsaved::new(config.store.max_values),

@@ -19,9 +19,10 @@ use super::actor::ValueStore;
 
 /// Copies that are restored in one round at most. The others are due in the next one.
 const MAX_RESTORED: usize = 20_000;
-/// Copies beyond the k nearest that are compared in one round at most. The others are in the next one.
-const MAX_COMPARED: usize = 1_000;
-/// Those of them that are compared by a lookup each.
+/// Copies beyond the k nearest that are named to peers in one round at most. The others are an interval later.
+const MAX_NAMED: usize = 1_000;
+/// Copies beyond the k nearest that are compared by a lookup each, in one round at most, whatever peers answer. The others are an
+/// interval later.
 const MAX_LOOKED_UP: usize = 64;
 
 impl ValueStore {
@@ -45,20 +46,25 @@ impl ValueStore {
             Some((_, queue)) => queue.push(copy),
             None => queues.push((to, vec![copy])),
         };
-        let mut compared = 0;
+        self.lookups_left = MAX_LOOKED_UP;
+        let mut named = 0;
         for due in self.records.due_copies(now, MAX_RESTORED) {
             let copy = QueuedCopy { key: due.key.clone(), bytes: due.bytes };
             if !region.covers(&due.place) {
-                compared += 1;
+                self.records.restore_again(&due.key, 1.0, now, &mut *self.entropy);
+                named += 1;
+                if named > MAX_NAMED {
+                    continue;
+                }
                 match neighbours.near_reconciling(&due.place, &mut *self.entropy) {
-                    Some(to) if compared <= MAX_COMPARED => queue(to, copy),
-                    None if compared <= MAX_LOOKED_UP => {
-                        let placing = Placing { key: due.key.clone(), version: due.version, answer: None };
+                    Some(to) => queue(to, copy),
+                    None if self.lookups_left > 0 => {
+                        self.lookups_left -= 1;
+                        let placing = Placing { key: due.key, version: due.version, answer: None };
                         self.shared.handles.lookups.place(PlaceValue(placing));
                     }
-                    _ => continue,
+                    None => {}
                 }
-                self.records.restore_again(&due.key, 1.0, now, &mut *self.entropy);
                 continue;
             }
             let restored = Some(&due.place).filter(|_| mixed).and_then(|place| neighbours.restored(place, k));
@@ -118,10 +124,14 @@ impl Receive<CompareCopies> for ValueStore {
     /// Only of a copy beyond the k nearest, which is in no exchange. What is not in one interval is in the next one.
     fn receive(&mut self, CompareCopies(keys): CompareCopies, _: &mut Context<Self>) {
         let now = self.now();
-        for key in keys.into_iter().take(MAX_LOOKED_UP) {
+        for key in keys {
+            if self.lookups_left == 0 {
+                return;
+            }
             let beyond = |place: &NodeId| self.region.as_ref().is_some_and(|region| !region.covers(place));
             let copy = self.records.full_copy(&key, now).filter(|copy| !copy.is_published() && beyond(&copy.place));
             if let Some(version) = copy.map(|copy| copy.version()) {
+                self.lookups_left -= 1;
                 self.shared.handles.lookups.place(PlaceValue(Placing { key, version, answer: None }));
             }
         }

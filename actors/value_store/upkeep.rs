@@ -21,7 +21,7 @@ impl Receive<RepublishDue> for ValueStore {
 }
 
 impl Receive<AuditKey> for ValueStore {
-    fn receive(&mut self, AuditKey { key, answer }: AuditKey, _: &mut Context<Self>) {
+    fn receive(&mut self, AuditKey { key, priority, answer }: AuditKey, _: &mut Context<Self>) {
         let copy = self.records.get(&key, clock::now()).map(|copy| (copy.class, copy.ttl_left));
         // A publication that waits for its turn to begin anew has not ended.
         let lapsed = || self.records.is_published(&key).then_some((Class::Published, Duration::ZERO));
@@ -30,7 +30,7 @@ impl Receive<AuditKey> for ValueStore {
             pinned: self.records.is_pinned(&key),
             expires_in,
         });
-        self.shared.handles.lookups.audit(StartAudit { key, here, answer });
+        self.shared.handles.lookups.audit(StartAudit { key, here, priority, answer });
     }
 }
 

@@ -1,5 +1,7 @@
 //! Events and watches: one stream for many keys.
 
+use std::time::Duration;
+
 use kademlia_dynamic::Node;
 use kademlia_dynamic::gateway::Limits;
 use serde_json::json;
@@ -99,7 +101,10 @@ async fn streams_are_bounded_and_a_stream_that_its_client_has_left_makes_room() 
 
 #[actix_web::test]
 async fn a_client_that_does_not_read_its_stream_is_told_that_it_missed_something_and_gets_the_latest() {
-    let served = Served::start().await;
+    // On a machine with other work it may be long before this client reads.
+    let mut limits = Limits::default();
+    limits.read_time = Duration::from_secs(600);
+    let served = Served::with(|builder| builder.limits(limits)).await;
     // 30 MB: more than the buffers of both sockets hold.
     let keys: Vec<String> = (0..600).map(|n| format!("key{n}")).collect();
     for key in &keys {

@@ -152,7 +152,10 @@ async fn a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does()
     assert_eq!(served.get("/v1/values/k?fresh=maybe").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=0").await.problem(), problem(400, "invalid_parameter"));
     assert_eq!(served.get("/v1/values/k?quorum=21").await.problem(), problem(400, "invalid_parameter"));
-    assert_eq!(served.put("/v1/values/k?quorum=21", "text/plain", b"v").await.problem(), problem(400, "invalid_parameter"));
+    assert_eq!(
+        served.put("/v1/values/k?quorum=21", "text/plain", b"v").await.problem(),
+        problem(400, "invalid_parameter")
+    );
 }
 
 #[actix_web::test]

@@ -2,6 +2,7 @@
 //! In virtual time.
 
 use kademlia_dynamic::actors::counters::Counter;
+use kademlia_dynamic::protocol::entry::EntryState;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::ranges::{Range, RangeAnswer, RangeState};
 use kademlia_dynamic::protocol::store::Class;
@@ -119,6 +120,42 @@ fn a_copy_beyond_the_k_nearest_is_named_to_one_of_them_each_interval_and_brought
         assert!(!holders.is_empty() && holders.iter().all(|n| order[..3].contains(n)), "{holders:?}");
         assert_eq!(requests(&peers, "set").len(), holders.len(), "each of them once");
         assert_eq!(requests(&peers, "check_store").len(), 0);
+    });
+}
+
+#[test]
+fn peers_that_claim_other_values_or_refuse_all_cause_64_lookups_a_minute_at_most() {
+    in_virtual_time(async {
+        let (_, peers, node) = node_among(PEERS, with_k(K)).await;
+        for n in 0..PEERS {
+            node.ping(peers.addr(n)).await.unwrap();
+        }
+        let own = node.id();
+        let beyond = |key: &String| {
+            let place = NodeId::of_key(key);
+            (0..PEERS).filter(|n| peers.id(*n).distance(&place) < own.distance(&place)).count() >= K
+        };
+        for key in (0..).map(|n| format!("key {n}")).filter(beyond).take(2_000) {
+            let stored = peers.ask(0, node.local_addr(), set(&key, "value")).await;
+            assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
+        }
+        peers.on(|asked| match &asked.request {
+            Request::Renew { entries } => {
+                let states = (0..entries.entries.len()).map(|n| [EntryState::Unordered, EntryState::Refused][n % 2]);
+                Response::Renew { states: states.collect() }.into()
+            }
+            _ => Reply::Usual,
+        });
+        let lookups = || node.counters().get(Counter::Lookups);
+        let (mut most, before) = (0, lookups());
+        for _ in 0..15 {
+            let before = lookups();
+            sleep(HOUR / 6).await;
+            most = most.max(lookups() - before);
+        }
+        // Eleven rounds may begin in ten minutes, and some lookups refresh buckets.
+        assert!((500..=64 * 11 + 30).contains(&most), "{most}");
+        assert!(lookups() - before > 500, "they are compared all the same");
     });
 }
 

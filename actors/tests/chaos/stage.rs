@@ -46,7 +46,7 @@ const UNRELIABLE: usize = 6;
 const CHANGELING: usize = 7;
 
 /// Of the commits of "pinned", one in so many fails: of those of a new value, and of those that leave it as it is (renewals, and pins
-/// of a key that is pinned), which come in turns.
+/// of a key that is pinned), by chance.
 const FAILS: u64 = 5;
 const RENEWALS_FAIL: u64 = 3;
 
@@ -70,7 +70,9 @@ impl Lasting {
             |put: &StoredRecord| held.is_some_and(|held| held.version == put.version && held.pinned == put.pinned);
         if matches!(change, Change::Put(put) if same(put)) {
             self.renewals += 1;
-            return self.renewals.is_multiple_of(RENEWALS_FAIL);
+            // Not every third: what comes in each round at the same turn would fail in all of them.
+            let scattered = self.renewals.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            return scattered.is_multiple_of(RENEWALS_FAIL);
         }
         self.commits += 1;
         self.commits.is_multiple_of(FAILS)

@@ -33,7 +33,7 @@ pub const UNSENT_PER_QUERY: usize = 8;
 /// At most alpha queries hold a slot, or k once no answer names a nearer peer, as the Kademlia paper has it (section 2.3): so the
 /// lookup waits for the last of them together, unless it is to [keep alpha](Lookup::keep_alpha). Of peers that only one
 /// informant named alpha do. A query holds its slot until it ends or is [slow](Lookup::handle_slow). Queries to
-/// [suspects](Lookup::handle_suspect) hold alpha slots of their own. For each slow query and each suspect, one more peer is
+/// [suspects](Lookup::handle_suspect) hold as many slots of their own. For each slow query and each suspect, one more peer is
 /// queried: so the lookup waits for dead peers together, and has replaced them by then. It waits for each of the nearest until
 /// that has answered or failed; in a lookup for a value these are more than k where more than k of them have gone.
 ///

@@ -259,6 +259,25 @@ fn a_query_carries_the_latest_token_of_its_address_for_ten_minutes_and_the_oldes
 }
 
 #[test]
+fn an_address_is_unproved_until_it_gives_a_token_that_is_valid_or_none() {
+    let mut pending: Pending<()> = Pending::new(&Config::default());
+    let now = Instant::now();
+    let (gives, gives_none, ms) = (addr(1), addr(2), Duration::from_millis);
+    assert!(pending.is_unproved(gives, now) && pending.is_unproved(gives_none, now), "nothing came from there");
+    pending.given(gives, Some(Token::from_u64(1)), now);
+    pending.given(gives_none, None, now);
+    assert!(!pending.is_unproved(gives, now) && !pending.is_unproved(gives_none, now));
+    // A node that gave one and answers without one still knows it.
+    pending.given(gives, None, now + ms(1));
+    assert_eq!(pending.token(gives, now + ms(1)), Some(Token::from_u64(1)));
+    let last = now + TOKEN_EPOCH - ms(1);
+    assert!(!pending.is_unproved(gives, last) && pending.is_unproved(gives, last + ms(1)), "it may be out of date");
+    assert!(!pending.is_unproved(gives_none, last + ms(1)));
+    pending.given(gives_none, Some(Token::from_u64(2)), last);
+    assert!(!pending.is_unproved(gives_none, last + ms(1)));
+}
+
+#[test]
 fn an_answer_from_another_id_than_expected_says_so() {
     let mut pending = Pending::new(&Config::default());
     let now = Instant::now();

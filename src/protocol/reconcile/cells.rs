@@ -5,7 +5,7 @@ use super::region::Region;
 use crate::protocol::id::NodeId;
 use crate::protocol::prefix::{Prefix, merge_last};
 
-/// The longest prefix of a cell. What is not decided by so many bits is left out.
+/// The longest prefix that is looked into. What is not decided by so many bits is in no cell, and in the region.
 const MAX_BITS: u32 = 64;
 /// Prefixes that are looked into. Each half gets half of what is left, so peers that chose ids beside each other, between which many
 /// bits decide, use up no more than their part of the ids. What is left out are places for which they may be the k-th nearest.
@@ -17,8 +17,8 @@ pub fn cells(own: NodeId, peers: &[NodeId], k: usize) -> Vec<Vec<Prefix>> {
     Walk::run(own, peers, k).shared
 }
 
-/// The places to which the node `own` is among the `k` nearest, where `peers` are all that count beside it, and those of which that is
-/// not decided by so many bits as are looked into.
+/// The places to which the node `own` is among the `k` nearest, where `peers` are all that count beside it, and the places that were not
+/// examined far enough to decide.
 pub fn region(own: NodeId, peers: &[NodeId], k: usize) -> Region {
     Region::new(Walk::run(own, peers, k).region)
 }

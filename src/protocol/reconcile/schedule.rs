@@ -97,10 +97,10 @@ impl Schedule {
         partner.due_at = now + entropy.jitter(pause, JITTER);
     }
 
-    /// `id` has begun an exchange, which counts for both.
+    /// `id` has begun an exchange, which counts for both, once this node has begun one itself: one of two that differ in much
+    /// brings the other more than the other asks for.
     pub fn was_begun(&mut self, id: &NodeId, now: Instant, entropy: &mut dyn Entropy) {
-        if let Some(partner) = self.partners.get_mut(id).filter(|partner| !partner.runs) {
-            partner.met = true;
+        if let Some(partner) = self.partners.get_mut(id).filter(|partner| partner.met && !partner.runs) {
             partner.due_at = partner.due_at.max(now + entropy.jitter(self.interval, JITTER));
         }
     }
@@ -169,8 +169,11 @@ mod tests {
         let [id] = ids(1)[..] else { unreachable!() };
         schedule.update([id].into_iter(), start, &mut entropy);
         schedule.was_begun(&id, start, &mut entropy);
-        assert_eq!(schedule.next(start + HOUR * 8 / 10), None);
-        let mut now = start + HOUR * 12 / 10;
+        assert_eq!(schedule.next(start + HOUR / 12), Some(id), "this node has not asked it yet");
+        schedule.ended(&id, Ending::Complete, start, &mut entropy);
+        schedule.was_begun(&id, start + HOUR / 2, &mut entropy);
+        assert_eq!(schedule.next(start + HOUR * 13 / 10), None);
+        let mut now = start + HOUR * 17 / 10;
         for (how, before, after) in [
             (Ending::Failed, HOUR / 14, HOUR / 10),
             (Ending::Partial, HOUR / 600, HOUR / 300),

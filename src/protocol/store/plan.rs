@@ -209,7 +209,7 @@ impl Records {
         }
         let before = self.holdings.take(&key);
         self.holdings.unlock(&key);
-        // A later date of the same copy is worth no commit of its own. It is saved with what time changes.
+        // The answer does not wait until a later date of the same copy is committed: it is saved with what time changes.
         let redated = !lasting && matches!(&edit, Edit::Renew(Renewal { published: Some(_), .. }));
         if let Some(mut record) = edit.apply(before) {
             if redated && record.is_full() {

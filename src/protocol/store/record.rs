@@ -87,8 +87,9 @@ pub(super) struct Record {
     pub(super) due_at: Option<Instant>,
     /// The digest of the value, once it was needed.
     pub(super) digest: OnceCell<ValueDigest>,
-    /// Whether it is a publication of this node that is still being placed for the first time.
-    pub(super) on_its_way: bool,
+    /// When the value was last brought to its places, as far as this node did so, otherwise when it came here. `None` while it is
+    /// placed for the first time.
+    pub(super) placed_at: Option<Instant>,
 }
 
 impl Record {
@@ -98,7 +99,11 @@ impl Record {
 
     /// The same, where the distance of its key is known.
     pub(super) fn at(distance: Distance, stored: StoredRecord) -> Self {
-        Self { stored, distance, due_at: None, digest: OnceCell::new(), on_its_way: false }
+        let placed_at = Some(match stored.class {
+            Class::Published => stored.stored_at.max(stored.published_at),
+            Class::Held | Class::Cached => stored.stored_at,
+        });
+        Self { stored, distance, due_at: None, digest: OnceCell::new(), placed_at }
     }
 
     /// The digest of the value.
@@ -124,14 +129,6 @@ impl Record {
         self.is_published() && self.stored.published_at <= self.stored.stored_at
     }
 
-    /// When the value was last brought to its places, as far as this node did so, otherwise when it came here. `None` while it is
-    /// placed for the first time.
-    pub(super) fn placed_at(&self) -> Option<Instant> {
-        let StoredRecord { stored_at, published_at, .. } = self.stored;
-        let at = if self.is_published() { stored_at.max(published_at) } else { stored_at };
-        (!self.on_its_way).then_some(at)
-    }
-
     /// How long ago the value was last published, where that is known.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
         self.stored.dated.then(|| self.age_at_least(now))
@@ -153,7 +150,7 @@ impl Record {
         self.stored.class = Class::Held;
         self.stored.pinned = false;
         self.stored.version = version;
-        self.on_its_way = false;
+        self.placed_at.get_or_insert(self.stored.stored_at);
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {

@@ -88,7 +88,7 @@ impl Records {
             id: self.place(record),
             published: record.is_published(),
             bytes: record.bytes(),
-            placed_at: record.placed_at(),
+            placed_at: record.placed_at,
         })
     }
 
@@ -309,7 +309,8 @@ impl Records {
             key,
             value,
         };
-        Record { due_at, on_its_way: class == Class::Published, ..Record::at(distance, stored) }
+        let placed_at = (class != Class::Published).then_some(now);
+        Record { due_at, placed_at, ..Record::at(distance, stored) }
     }
 
     pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
@@ -327,10 +328,11 @@ impl Records {
     fn prolong(&mut self, key: &str, expires_at: Instant, published_at: Option<Instant>) {
         if let Some(mut record) = self.holdings.take(key) {
             record.stored.expires_at = record.stored.expires_at.max(expires_at);
-            record.on_its_way = false;
             if let Some(at) = published_at {
                 record.date(at, true);
+                record.placed_at = Some(at);
             }
+            record.placed_at.get_or_insert(record.stored.stored_at);
             self.holdings.put(record);
         }
     }

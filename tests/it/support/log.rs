@@ -32,8 +32,8 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Lines {
     /// What is logged on this thread from now on, until the guards are dropped.
     ///
-    /// The second dispatcher is there since where `tracing` knows of one only, it asks the thread that comes to a line of the program
-    /// first whether that line is logged at all, and keeps the answer: a thread of another test, which logs nothing.
+    /// The second dispatcher is there since where `tracing` knows of one only, it asks the thread that first reaches a log
+    /// statement whether that is logged at all, and keeps the answer: a thread of another test, which logs nothing.
     pub(crate) fn of_this_thread() -> (Self, (DefaultGuard, Dispatch)) {
         let lines = Self::default();
         let second = Dispatch::new(NoSubscriber::default());
