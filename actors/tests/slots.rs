@@ -125,6 +125,13 @@ impl Stage {
         self.hoarder.0.lock().unwrap().requests.truncate(count);
     }
 
+    /// Has the socket ping `to`, by query 1.
+    async fn ping(&self, to: SocketAddr) {
+        let (id, request) = (QueryId::from_u64(1), Request::Ping);
+        let ping = TransmitQuery { id, to, claim: None, token: None, request, padded: false, again: false };
+        self.socket.send(ping).await.unwrap();
+    }
+
     fn responses(&self) -> usize {
         self.hoarder.0.lock().unwrap().responses
     }
@@ -230,20 +237,7 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
     settle().await;
     assert_eq!(stage.counters.get(Counter::NoSlot), 36, "the slots are full");
 
-    let id = QueryId::from_u64(1);
-    stage
-        .socket
-        .send(TransmitQuery {
-            id,
-            to: asked,
-            claim: None,
-            token: None,
-            request: Request::Ping,
-            padded: false,
-            again: false,
-        })
-        .await
-        .unwrap();
+    stage.ping(asked).await;
     stage.feed.push(asked, datagram(1, asked, Body::Response(Response::Pong)));
     settle().await;
     assert_eq!(stage.responses(), 1, "the answer passed");
@@ -260,20 +254,7 @@ async fn answers_to_our_own_queries_pass_while_strangers_fill_the_slots() {
 async fn in_a_flood_whatever_waits_is_read_so_that_an_answer_behind_it_comes_at_once() {
     let stage = stage(&Config::default());
     let asked = addr(7);
-    let id = QueryId::from_u64(1);
-    stage
-        .socket
-        .send(TransmitQuery {
-            id,
-            to: asked,
-            claim: None,
-            token: None,
-            request: Request::Ping,
-            padded: false,
-            again: false,
-        })
-        .await
-        .unwrap();
+    stage.ping(asked).await;
     const FLOOD: u64 = 20_000;
     for n in 0..FLOOD {
         let from = addr(1_000 + (n % 60_000) as u16);

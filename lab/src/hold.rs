@@ -12,9 +12,9 @@ use kademlia_dynamic::sim::{ScriptedPeers, Sim};
 use kademlia_dynamic::{Codec, Config, Node};
 use serde::Serialize;
 
-use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::failure::Failure;
 use crate::process::{own_cpu, own_memory};
+use crate::simulated::{self, Report, SimulatedArgs, internal};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Values that are written at once: so many datagrams one node takes at once.
@@ -31,20 +31,13 @@ pub(crate) struct HoldArgs {
     /// For how many hours, of virtual time
     #[arg(long, value_name = "H", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=20))]
     hours: u32,
-    /// How messages are encoded: json, bencode or msgpack
-    #[arg(long, value_name = "CODEC", default_value = "json")]
-    codec: Codec,
-    /// Where all chances come from
-    #[arg(long, value_name = "S", default_value = "1")]
-    seed: u64,
-    /// Print the report as one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    simulated: SimulatedArgs,
 }
 
 /// What keeping the values took.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Holding {
     nodes: u32,
     values: u32,
     hours: u32,
@@ -64,23 +57,14 @@ struct Report {
 
 /// Runs it.
 pub(crate) fn run(args: &HoldArgs) -> Result<(), Failure> {
-    let internal = |error: String| Failure::new(Exit::Internal, error);
     let values = args.values as usize;
     let config = Config::builder().max_values(values.saturating_mul(2)).max_store_bytes(1 << 40).build();
     // One writer sends everything, which no rate limit is to slow down.
-    let sim = Sim::builder().nodes(args.nodes as usize).seed(args.seed).codec(args.codec).scope(AddressScope::Loopback);
-    let sim = sim.config(config.map_err(|error| internal(error.to_string()))?);
-    let report = Sim::run(sim, async |sim| measure(args, &sim).await);
-    let report = report.map_err(|error| internal(error.to_string()))??;
-    let text = if args.json {
-        serde_json::to_string(&report).expect("a report has only strings as keys") + "\n"
-    } else {
-        report.table()
-    };
-    output::print(&text)
+    let sim = Sim::builder().nodes(args.nodes as usize).scope(AddressScope::Loopback).config(config.map_err(internal)?);
+    simulated::run(&args.simulated, sim, async |sim| measure(args, &sim).await)
 }
 
-async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Report, Failure> {
+async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Holding, Failure> {
     let nodes: Vec<Node> = sim.places().into_iter().filter_map(|place| sim.node(place)).collect();
     write(args, sim, &nodes).await?;
     // The writer is forgotten, and what its coming and going have caused is over.
@@ -92,12 +76,12 @@ async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Report, Failure> {
     let all = node_count * f64::from(args.values);
     // An exchange is one node's work, and compares the copies of two.
     let compared = 2.0 * (after.checked - before.checked) as f64 / (node_count - 1.0);
-    Ok(Report {
+    Ok(Holding {
         nodes: args.nodes,
         values: args.values,
         hours: args.hours,
-        codec: args.codec,
-        seed: args.seed,
+        codec: args.simulated.codec,
+        seed: args.simulated.seed,
         checked_per_hour: compared / all / f64::from(args.hours),
         datagrams_per_second: (after.datagrams - before.datagrams) as f64 / node_count / seconds,
         processor_share: processor.as_secs_f64() / node_count / seconds,
@@ -109,7 +93,7 @@ async fn measure(args: &HoldArgs, sim: &Sim) -> Result<Report, Failure> {
 /// Some values are sent to all nodes before the next ones: so that no node has much to bring to another. It takes a small part of the
 /// day for which values live.
 async fn write(args: &HoldArgs, sim: &Sim, nodes: &[Node]) -> Result<(), Failure> {
-    let writer = ScriptedPeers::new(sim.network(), args.codec).with(1);
+    let writer = ScriptedPeers::new(sim.network(), args.simulated.codec).with(1);
     for first in (0..args.values).step_by(AT_ONCE) {
         let numbers = first..args.values.min(first + AT_ONCE as u32);
         let sets = numbers.flat_map(|number| nodes.iter().map(move |node| (number, node.local_addr())));
@@ -119,10 +103,7 @@ async fn write(args: &HoldArgs, sim: &Sim, nodes: &[Node]) -> Result<(), Failure
             async move {
                 match answer.await {
                     Ok(Response::Set { stored: true, .. }) => Ok(()),
-                    answer => {
-                        let what = format!("a node did not take value {number}: {answer:?}");
-                        Err(Failure::new(Exit::Internal, what))
-                    }
+                    answer => Err(internal(format!("a node did not take value {number}: {answer:?}"))),
                 }
             }
         });
@@ -143,8 +124,7 @@ impl Figures {
     async fn of(nodes: &[Node]) -> Result<Self, Failure> {
         let mut all = Self { datagrams: 0, checked: 0, held: 0 };
         for node in nodes {
-            let snapshot = node.snapshot().await;
-            let snapshot = snapshot.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+            let snapshot = node.snapshot().await.map_err(internal)?;
             all.datagrams += snapshot.traffic.iter().map(|row| row.sent + row.received).sum::<u64>();
             all.checked += node.counters().get(Counter::ValuesChecked);
             all.held += snapshot.store.held.values as u64;
@@ -153,17 +133,19 @@ impl Figures {
     }
 }
 
-impl Report {
-    fn table(&self) -> String {
+impl Report for Holding {
+    fn title(&self) -> String {
         let Self { nodes, values, hours, codec, seed, .. } = self;
-        let rows = [
+        format!("{nodes} nodes that hold {values} values for {hours} h, {codec}, seed {seed}")
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("each copy compared with each neighbour's", format!("{:.2} times an hour", self.checked_per_hour)),
             ("datagrams of a node, both ways", format!("{:.3} a second", self.datagrams_per_second)),
             ("processor", format!("{:.3} %", 100.0 * self.processor_share)),
             ("copies lost", self.lost.to_string()),
             ("memory of this process", format!("at most {} MiB", self.memory_mib)),
-        ];
-        let rows: String = rows.iter().map(|(what, figure)| format!("  {what:<46}{figure}\n")).collect();
-        format!("{nodes} nodes that hold {values} values for {hours} h, {codec}, seed {seed}\n{rows}")
+        ]
     }
 }

@@ -20,4 +20,5 @@ mod publish;
 mod requests;
 mod sim;
 mod sim_args;
+mod simulated;
 mod stress;

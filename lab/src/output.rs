@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::failure::{Exit, Failure};
 
 /// Writes to standard output. A reader that has gone, as `head` does, has all that it wanted.
@@ -13,4 +15,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// A report as one line of JSON.
+pub(crate) fn json(report: &impl Serialize) -> String {
+    serde_json::to_string(report).expect("a report has only strings as keys") + "\n"
 }

@@ -9,9 +9,9 @@ use kademlia_dynamic::sim::Sim;
 use kademlia_dynamic::{Codec, Config, Node};
 use serde::Serialize;
 
-use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::failure::Failure;
 use crate::process::own_memory;
+use crate::simulated::{self, Report, SimulatedArgs, internal};
 
 /// Each value is renewed once between half of this time and all of it after it was set.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -28,20 +28,13 @@ pub(crate) struct PublishArgs {
     /// How many values
     #[arg(long, value_name = "V", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     values: u32,
-    /// How messages are encoded: json, bencode or msgpack
-    #[arg(long, value_name = "CODEC", default_value = "json")]
-    codec: Codec,
-    /// Where all chances come from
-    #[arg(long, value_name = "S", default_value = "1")]
-    seed: u64,
-    /// Print the report as one line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    simulated: SimulatedArgs,
 }
 
 /// What one renewal of all values took.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Renewal {
     nodes: u32,
     values: u32,
     codec: Codec,
@@ -67,24 +60,16 @@ pub(crate) fn run(args: &PublishArgs) -> Result<(), Failure> {
     let long = INTERVAL * 24;
     let config = Config::builder().key_expiry(long).republish_interval(INTERVAL).restore_interval(long);
     let config = config.bucket_refresh_interval(long);
-    let config = config.build().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
-    let sim = Sim::builder().nodes(args.nodes as usize).seed(args.seed).codec(args.codec).config(config);
-    let report = Sim::run(sim, async |sim| measure(args, &sim).await);
-    let report = report.map_err(|error| Failure::new(Exit::Internal, error.to_string()))??;
-    let text = if args.json {
-        serde_json::to_string(&report).expect("a report has only strings as keys") + "\n"
-    } else {
-        report.table()
-    };
-    output::print(&text)
+    let config = config.build().map_err(internal)?;
+    let sim = Sim::builder().nodes(args.nodes as usize).config(config);
+    simulated::run(&args.simulated, sim, async |sim| measure(args, &sim).await)
 }
 
-async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Report, Failure> {
-    let failed = |error: kademlia_dynamic::Error| Failure::new(Exit::Internal, error.to_string());
-    let node = sim.node_builder().start_local_over(sim.network().endpoint()).await.map_err(failed)?;
+async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Renewal, Failure> {
+    let node = sim.node_builder().start_local_over(sim.network().endpoint()).await.map_err(internal)?;
     for first in (0..args.values).step_by(AT_ONCE as usize) {
         let numbers = first..args.values.min(first + AT_ONCE);
-        try_join_all(numbers.map(|n| node.set(format!("key {n}"), format!("value {n}")))).await.map_err(failed)?;
+        try_join_all(numbers.map(|n| node.set(format!("key {n}"), format!("value {n}")))).await.map_err(internal)?;
     }
     // Nothing of the first publication is counted.
     let (before, memory_before, end) =
@@ -93,18 +78,18 @@ async fn measure(args: &PublishArgs, sim: &Sim) -> Result<Report, Failure> {
     while sim.now() < end {
         let begun = Instant::now();
         sim.run_for(TICK).await;
-        if node.snapshot().await.map_err(failed)?.store.pass.is_some() {
+        if node.snapshot().await.map_err(internal)?.store.pass.is_some() {
             pass_seconds += TICK.as_secs();
             process += begun.elapsed();
         }
     }
     let after = Traffic::of(&node).await?;
     let datagrams = after.all - before.all;
-    Ok(Report {
+    Ok(Renewal {
         nodes: args.nodes,
         values: args.values,
-        codec: args.codec,
-        seed: args.seed,
+        codec: args.simulated.codec,
+        seed: args.simulated.seed,
         lookups: after.lookups - before.lookups,
         renewal_datagrams: after.renewal - before.renewal,
         datagrams,
@@ -124,7 +109,7 @@ struct Traffic {
 
 impl Traffic {
     async fn of(node: &Node) -> Result<Self, Failure> {
-        let snapshot = node.snapshot().await.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        let snapshot = node.snapshot().await.map_err(internal)?;
         let both = |row: &MessageTraffic| row.sent + row.received;
         let renews = |row: &&MessageTraffic| !row.message.starts_with("find_") && !row.message.starts_with('p');
         Ok(Self {
@@ -135,10 +120,14 @@ impl Traffic {
     }
 }
 
-impl Report {
-    fn table(&self) -> String {
+impl Report for Renewal {
+    fn title(&self) -> String {
         let Self { nodes, values, codec, seed, .. } = self;
-        let rows = [
+        format!("One publisher of {values} values among {nodes} nodes, {codec}, seed {seed}: one renewal of all")
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("lookups", self.lookups.to_string()),
             ("datagrams, both ways", self.datagrams.to_string()),
             ("without those of lookups and pings", self.renewal_datagrams.to_string()),
@@ -146,10 +135,6 @@ impl Report {
             ("passes ran, in the network's time", format!("{} s", self.pass_seconds)),
             ("time of this process meanwhile, all nodes", format!("{:.1} s", self.process_seconds)),
             ("memory of this process", format!("{} MiB, then at most {} MiB", self.memory_mib[0], self.memory_mib[1])),
-        ];
-        let rows: String = rows.iter().map(|(what, figure)| format!("  {what:<46}{figure}\n")).collect();
-        format!(
-            "One publisher of {values} values among {nodes} nodes, {codec}, seed {seed}: one renewal of all\n{rows}"
-        )
+        ]
     }
 }

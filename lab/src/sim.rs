@@ -29,7 +29,7 @@ pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
     let report = simulate(args, &mut watch);
     bar.finish();
     let report = report?;
-    output::print(&if args.json { json(&report) } else { report.to_string() })?;
+    output::print(&if args.json { output::json(&report) } else { report.to_string() })?;
     if let Some(folder) = folder {
         folder.draw(&report)?;
     }
@@ -50,11 +50,6 @@ fn simulate(args: &SimArgs, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>)
         report.complete = report.caching.is_some();
     }
     Ok(report)
-}
-
-fn json(report: &Report) -> String {
-    let json = serde_json::to_string(report).expect("a report has only strings as keys");
-    json + "\n"
 }
 
 /// A folder for charts that can be written to.

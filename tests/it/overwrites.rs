@@ -8,11 +8,11 @@ use kademlia_dynamic::protocol::config::PublisherConflict;
 use kademlia_dynamic::protocol::entry::EntryState;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
-use kademlia_dynamic::sim::{Reply, ScriptedPeers, Sim, SimBuilder, in_virtual_time};
-use kademlia_dynamic::{Config, Node, NodeId, Value};
+use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
+use kademlia_dynamic::{Config, NodeId, Value};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, SECOND, by_distance, joined_among, set, superseded, with_k};
+use crate::support::{HOUR, SECOND, by_distance, joined_among, keys_beyond, set, superseded, with_k};
 
 fn keys() -> Vec<String> {
     (0..20).map(|n| format!("key {n}")).collect()
@@ -131,22 +131,12 @@ fn of_two_publishers_that_hold_their_keys_neither_gives_way() {
     assert!(!reported && publishes);
 }
 
-/// A key to which three peers at least are nearer than the node.
-fn beyond_the_nearest(peers: &ScriptedPeers, node: &Node) -> String {
-    let own = node.id();
-    let is_beyond = |key: &String| {
-        let place = NodeId::of_key(key);
-        (0..peers.len()).filter(|n| peers.id(*n).distance(&place) < own.distance(&place)).count() >= 3
-    };
-    (0..1_000).map(|n| format!("key {n}")).find(is_beyond).expect("one of them is")
-}
-
 #[test]
 fn a_peer_that_claims_a_later_publication_and_does_not_give_it_changes_nothing() {
     for gives in [None, Some((Some(80_000), None)), Some((Some(80_000), Some(9_999))), Some((None, Some(0)))] {
         in_virtual_time(async {
             let (_, peers, node) = joined_among(4, with_k(3)).await;
-            let key = beyond_the_nearest(&peers, &node);
+            let key = keys_beyond(&peers, &node, 3).next().unwrap();
             assert!(matches!(
                 peers.ask(0, node.local_addr(), set(&key, "value")).await,
                 Ok(Response::Set { stored: true, ttl: Some(_) })
@@ -181,7 +171,7 @@ fn a_peer_that_claims_a_later_publication_and_does_not_give_it_changes_nothing()
 fn a_holder_beyond_the_nearest_takes_a_later_publication_from_any_peer_that_gives_it() {
     in_virtual_time(async {
         let (_, peers, node) = joined_among(4, with_k(3)).await;
-        let key = beyond_the_nearest(&peers, &node);
+        let key = keys_beyond(&peers, &node, 3).next().unwrap();
         assert!(matches!(
             peers.ask(0, node.local_addr(), set(&key, "old")).await,
             Ok(Response::Set { stored: true, ttl: Some(_) })

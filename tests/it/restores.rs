@@ -10,7 +10,9 @@ use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time
 use kademlia_dynamic::{Codec, Config, Node, NodeId};
 use tokio::time::sleep;
 
-use crate::support::{HOUR, by_distance, node_among, node_among_kind, requests, set, with_k};
+use crate::support::{
+    HOUR, by_distance, keys_beyond, nearer, node_among, node_among_kind, ping_all, requests, set, with_k,
+};
 
 const K: usize = 3;
 const PEERS: usize = 8;
@@ -32,19 +34,12 @@ struct Restored {
 }
 
 /// A node and legacy peers that all know each other. One of the peers publishes a value at the node alone; then hours pass.
-fn held_where_so_many_are_nearer(nearer: usize) -> Restored {
+fn held_where_so_many_are_nearer(count: usize) -> Restored {
     in_virtual_time(async move {
         let (_, peers, node) = node_among_kind(true, PEERS, with_k(K)).await;
-        // Each is seen answering, so that none is taken for a newcomer, which would be handed the value.
-        for n in 0..PEERS {
-            node.ping(peers.addr(n)).await.unwrap();
-        }
-        let nearer_than_own = |place: &NodeId, n: &usize| peers.id(*n).distance(place) < node.id().distance(place);
-        let fits = |key: &String| {
-            let place = NodeId::of_key(key);
-            (0..PEERS).filter(|n| nearer_than_own(&place, n)).count() == nearer
-        };
-        let key = (0..1_000).map(|n| format!("key {n}")).find(fits).unwrap();
+        ping_all(&node, &peers).await;
+        let mut keys = (0..1_000).map(|n| format!("key {n}"));
+        let key = keys.find(|key| nearer(&peers, &node, key) == count).unwrap();
         let place = NodeId::of_key(&key);
         let order = by_distance(&peers, &key);
 
@@ -98,15 +93,8 @@ fn a_holder_to_which_k_peers_are_nearer_looks_for_the_places_of_a_value_and_rest
 fn a_copy_beyond_the_k_nearest_is_named_to_one_of_them_each_interval_and_brought_where_they_lack_it() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(PEERS, with_k(K)).await;
-        for n in 0..PEERS {
-            node.ping(peers.addr(n)).await.unwrap();
-        }
-        let own = node.id();
-        let beyond = |key: &String| {
-            let place = NodeId::of_key(key);
-            (0..PEERS).filter(|n| peers.id(*n).distance(&place) < own.distance(&place)).count() >= K
-        };
-        let key = (0..1_000).map(|n| format!("key {n}")).find(beyond).unwrap();
+        ping_all(&node, &peers).await;
+        let key = keys_beyond(&peers, &node, K).next().unwrap();
         let order = by_distance(&peers, &key);
         let stored = peers.ask(order[PEERS - 1], node.local_addr(), set(&key, "value")).await;
         assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
@@ -127,15 +115,8 @@ fn a_copy_beyond_the_k_nearest_is_named_to_one_of_them_each_interval_and_brought
 fn peers_that_claim_other_values_or_refuse_all_cause_64_lookups_a_minute_at_most() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(PEERS, with_k(K)).await;
-        for n in 0..PEERS {
-            node.ping(peers.addr(n)).await.unwrap();
-        }
-        let own = node.id();
-        let beyond = |key: &String| {
-            let place = NodeId::of_key(key);
-            (0..PEERS).filter(|n| peers.id(*n).distance(&place) < own.distance(&place)).count() >= K
-        };
-        for key in (0..).map(|n| format!("key {n}")).filter(beyond).take(2_000) {
+        ping_all(&node, &peers).await;
+        for key in keys_beyond(&peers, &node, K).take(2_000) {
             let stored = peers.ask(0, node.local_addr(), set(&key, "value")).await;
             assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
         }
@@ -163,9 +144,7 @@ fn peers_that_claim_other_values_or_refuse_all_cause_64_lookups_a_minute_at_most
 fn a_peer_that_reconciles_is_compared_with_about_once_an_interval_and_restored_nothing() {
     in_virtual_time(async {
         let (_, peers, node) = node_among(PEERS, with_k(20)).await;
-        for n in 0..PEERS {
-            node.ping(peers.addr(n)).await.unwrap();
-        }
+        ping_all(&node, &peers).await;
         let stored = peers.ask(0, node.local_addr(), set("key", "value")).await;
         assert!(matches!(stored, Ok(Response::Set { stored: true, ttl: Some(_) })));
         // All of them report that they hold what this node does.
@@ -226,9 +205,7 @@ fn two_nodes_that_were_apart_end_with_the_same_values_and_the_later_one_of_each_
 fn where_fewer_than_k_others_are_there_every_holder_is_among_the_nearest() {
     let restored = in_virtual_time(async {
         let (_, peers, node) = node_among_kind(true, K - 1, with_k(K)).await;
-        for n in 0..K - 1 {
-            node.ping(peers.addr(n)).await.unwrap();
-        }
+        ping_all(&node, &peers).await;
         let mut all = true;
         for n in 0..8 {
             let key = format!("key {n}");

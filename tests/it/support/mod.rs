@@ -12,8 +12,8 @@ pub(crate) use self::datagrams::{cached_for, drain, legacy, set, set_for, spell}
 pub(crate) use self::events::{next_event, superseded};
 pub(crate) use self::log::Lines;
 pub(crate) use self::nodes::{
-    by_distance, joined_among, joined_among_kind, known, node_among, node_among_kind, own_id, random_id, requests,
-    start, with_k,
+    by_distance, joined_among, joined_among_kind, keys_beyond, known, nearer, node_among, node_among_kind, own_id,
+    ping_all, random_id, requests, start, with_k,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -61,6 +61,24 @@ pub(crate) async fn joined_among_kind(legacy: bool, n: usize, config: Config) ->
     (network, peers, node)
 }
 
+/// Has the node see each of the peers answer, so that none is taken for a newcomer, which would be handed values.
+pub(crate) async fn ping_all(node: &Node, peers: &ScriptedPeers) {
+    for n in 0..peers.len() {
+        node.ping(peers.addr(n)).await.unwrap();
+    }
+}
+
+/// How many of the peers are nearer to `key` than the node.
+pub(crate) fn nearer(peers: &ScriptedPeers, node: &Node, key: &str) -> usize {
+    let place = NodeId::of_key(key);
+    (0..peers.len()).filter(|n| peers.id(*n).distance(&place) < node.id().distance(&place)).count()
+}
+
+/// Keys to which k of the peers at least are nearer than the node.
+pub(crate) fn keys_beyond(peers: &ScriptedPeers, node: &Node, k: usize) -> impl Iterator<Item = String> {
+    (0..).map(|n| format!("key {n}")).filter(move |key| nearer(peers, node, key) >= k)
+}
+
 /// The peers in the table of `node`.
 pub(crate) async fn known(node: &Node) -> Vec<Peer> {
     let table = node.snapshot().await.expect("the node runs").table;
