@@ -92,7 +92,7 @@ fn a_tenth_of_liars_leads_hardly_a_reader_astray() {
         }
         // Each of them has 17 addresses, so that they are nearly twice as many as the others.
         assert!(read >= 48, "{read} of 50");
-        assert!(misled > 0, "they do get asked, be it seldom");
+        assert!(misled > 5, "{misled}: they do get asked, be it seldom");
     })
     .unwrap();
 }
