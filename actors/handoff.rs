@@ -186,9 +186,9 @@ impl Receive<ValuesSelected> for Handoff {
             (ValuesSelected::NewPeers(queues), None) => {
                 queues.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
             }
-            (ValuesSelected::Upkeep { restores, neighbours }, None) => {
+            (ValuesSelected::Upkeep { restores, neighbours, shared }, None) => {
                 restores.into_iter().for_each(|(to, copies)| self.queue(to, copies, now));
-                self.upkeep.update(&neighbours, self.shared.config.lookup.k, now);
+                self.upkeep.update(&neighbours, shared, now);
                 self.exchange(now);
             }
             (ValuesSelected::Leaving { copies, neighbours }, Some(leaving)) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::prefix::Prefix;
-use kademlia_dynamic::protocol::reconcile::{Ending, Outcome, Schedule, cells};
+use kademlia_dynamic::protocol::reconcile::{Ending, Outcome, Schedule};
 use kademlia_dynamic::protocol::seconds;
 use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours};
 use serde::Serialize;
@@ -41,10 +41,8 @@ impl Upkeep {
         Self { schedule: Schedule::new(interval), partners: BTreeMap::new(), entropy }
     }
 
-    /// These are the peers that this node knows now, and that answer. All of them count towards the `k` nearest.
-    pub(super) fn update(&mut self, neighbours: &Neighbours, k: usize, now: Instant) {
-        let ids: Vec<NodeId> = neighbours.known().iter().map(|other| other.peer.id).collect();
-        let shared = cells(neighbours.own(), &ids, k);
+    /// These are the peers that this node knows now, and that answer, and what it should hold with each of them.
+    pub(super) fn update(&mut self, neighbours: &Neighbours, shared: Vec<Vec<Prefix>>, now: Instant) {
         let partners = neighbours.known().iter().zip(shared);
         let partners = partners.filter(|(other, shared)| other.reconciles() && !shared.is_empty());
         self.partners = partners.map(|(other, shared)| (other.peer.id, (*other, shared))).collect();

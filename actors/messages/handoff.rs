@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::prefix::Prefix;
 use kademlia_dynamic::protocol::reconcile::Outcome;
 use kademlia_dynamic::protocol::transfer::{HandoffCopy, Neighbour, Neighbours, QueuedCopy, Selection};
 use tokio::sync::oneshot;
@@ -71,6 +72,8 @@ pub enum ValuesSelected {
         restores: Vec<(Neighbour, Vec<QueuedCopy>)>,
         /// The known peers.
         neighbours: Neighbours,
+        /// The places that this node and each of them should hold.
+        shared: Vec<Vec<Prefix>>,
     },
     /// To the remaining peers.
     Leaving {

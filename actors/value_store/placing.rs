@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::Context;
 use kademlia_dynamic::protocol::comparison::Later;
 use kademlia_dynamic::protocol::message::Request;
+use kademlia_dynamic::protocol::reconcile::{Cells, cells};
 use kademlia_dynamic::protocol::store::{Class, RemoteWrite, Write};
 use kademlia_dynamic::protocol::transfer::{
     HandoffCopy, MAX_COPIES_PER_PEER, MAX_HANDOFF_COPIES, QueuedCopy, Selector,
@@ -89,8 +90,11 @@ impl Receive<PlacementEnded> for ValueStore {
 impl Receive<SelectValues> for ValueStore {
     fn receive(&mut self, SelectValues { cause, neighbours }: SelectValues, _: &mut Context<Self>) {
         if cause == HandoffCause::Upkeep {
-            let restores = self.due_restores(&neighbours);
-            return self.shared.handles.handoff.selected(ValuesSelected::Upkeep { restores, neighbours });
+            let known: Vec<_> = neighbours.known().iter().map(|other| other.peer.id).collect();
+            let Cells { shared, region } = cells(self.shared.id, &known, self.shared.config.lookup.k);
+            let restores = self.due_restores(&neighbours, &region);
+            self.region = Some(region);
+            return self.shared.handles.handoff.selected(ValuesSelected::Upkeep { restores, neighbours, shared });
         }
         let copies = self.records.full_copies(clock::now());
         let selected = match cause {

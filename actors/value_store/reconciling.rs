@@ -5,7 +5,7 @@ use actix::Context;
 use kademlia_dynamic::protocol::entry::{Entries, Nonce};
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::Response;
-use kademlia_dynamic::protocol::reconcile::{answer, ask, compare, region};
+use kademlia_dynamic::protocol::reconcile::{Region, answer, ask, compare};
 use kademlia_dynamic::protocol::transfer::{Neighbour, Neighbours, QueuedCopy};
 
 use super::super::counters::Counter;
@@ -36,10 +36,12 @@ impl ValueStore {
     /// No neighbour compares copies with this node of which it is not among the k nearest, as after others have joined. Such a copy is
     /// named to one of the nearest peers: so that it is not served for a day after the value was set anew, and is not lost where the
     /// nearest have none. Where none of them reconcile, it is compared with theirs by a lookup.
-    pub(super) fn due_restores(&mut self, neighbours: &Neighbours) -> Vec<(Neighbour, Vec<QueuedCopy>)> {
+    pub(super) fn due_restores(
+        &mut self,
+        neighbours: &Neighbours,
+        region: &Region,
+    ) -> Vec<(Neighbour, Vec<QueuedCopy>)> {
         let (now, k) = (self.now(), self.shared.config.lookup.k);
-        let known: Vec<_> = neighbours.known().iter().map(|other| other.peer.id).collect();
-        let region = region(self.shared.id, &known, k);
         let mixed = neighbours.known().iter().any(|other| !other.reconciles());
         let mut queues: Vec<(Neighbour, Vec<QueuedCopy>)> = Vec::new();
         let mut queue = |to: Neighbour, copy| match queues.iter_mut().find(|(other, _)| other.peer.id == to.peer.id) {
@@ -72,7 +74,6 @@ impl ValueStore {
             recipients.into_iter().for_each(|to| queue(to, copy.clone()));
             self.records.restore_again(&due.key, (reconcile as f64 / 2.0).max(1.0), now, &mut *self.entropy);
         }
-        self.region = Some(region);
         queues
     }
 }

@@ -11,16 +11,19 @@ const MAX_BITS: u32 = 64;
 /// bits decide, use up no more than their part of the ids. What is left out are places for which they may be the k-th nearest.
 const MAX_VISITED: usize = 8_192;
 
-/// The cells of the node `own` with each of `peers`, which are all that count towards the `k` nearest beside it: for each peer, in
-/// their order, the prefixes of the places that both should hold. They do not overlap.
-pub fn cells(own: NodeId, peers: &[NodeId], k: usize) -> Vec<Vec<Prefix>> {
-    Walk::run(own, peers, k).shared
+/// What a node should hold.
+#[derive(Debug)]
+pub struct Cells {
+    /// With each peer, in their order: the prefixes of the places that both should hold. They do not overlap.
+    pub shared: Vec<Vec<Prefix>>,
+    /// The places to which the node is among the k nearest, and those that were not examined far enough to decide.
+    pub region: Region,
 }
 
-/// The places to which the node `own` is among the `k` nearest, where `peers` are all that count beside it, and the places that were not
-/// examined far enough to decide.
-pub fn region(own: NodeId, peers: &[NodeId], k: usize) -> Region {
-    Region::new(Walk::run(own, peers, k).region)
+/// The cells of the node `own` with each of `peers`, which are all that count towards the `k` nearest beside it.
+pub fn cells(own: NodeId, peers: &[NodeId], k: usize) -> Cells {
+    let Walk { shared, region, .. } = Walk::run(own, peers, k);
+    Cells { shared, region: Region::new(region) }
 }
 
 /// A walk through the prefixes. For each, the nodes fall into those that are among the k nearest to all places under it, those that
@@ -129,7 +132,7 @@ mod tests {
                 let near = Prefix::of(&own, entropy.below(40) as u32);
                 if crowded { near.random_id(&mut entropy) } else { random_id(&mut entropy) }
             }).collect();
-            let (shared, held) = (cells(own, &peers, k), region(own, &peers, k));
+            let Cells { shared, region } = cells(own, &peers, k);
             prop_assert_eq!(shared.len(), peers.len());
             let (mut should, mut does) = (0, 0);
             for number in 0..100 {
@@ -139,7 +142,7 @@ mod tests {
                 nearest.sort_by_key(|id| id.distance(&place));
                 nearest.truncate(k);
                 let mine = nearest.contains(&&own);
-                prop_assert!(held.covers(&place) == mine || crowded && !mine, "{own:?} {place:?}");
+                prop_assert!(region.covers(&place) == mine || crowded && !mine, "{own:?} {place:?}");
                 for (peer, shared) in peers.iter().zip(&shared) {
                     let covering = shared.iter().filter(|prefix| prefix.covers(&place)).count();
                     let both = nearest.contains(&&own) && nearest.contains(&peer);
@@ -155,8 +158,8 @@ mod tests {
     fn where_no_more_than_k_nodes_are_known_all_hold_everything() {
         let mut entropy = SeededEntropy::new(1);
         let peers: Vec<NodeId> = (0..19).map(|_| random_id(&mut entropy)).collect();
-        assert_eq!(cells(NodeId::ZERO, &peers, 20), vec![vec![Prefix::ALL]; 19]);
-        assert!(cells(NodeId::ZERO, &[], 20).is_empty());
+        assert_eq!(cells(NodeId::ZERO, &peers, 20).shared, vec![vec![Prefix::ALL]; 19]);
+        assert!(cells(NodeId::ZERO, &[], 20).shared.is_empty());
     }
 
     #[test]
@@ -164,7 +167,7 @@ mod tests {
         for (count, k) in [(100, 20), (300, 20), (300, 4), (1_000, 20)] {
             let mut entropy = SeededEntropy::new(7);
             let peers: Vec<NodeId> = (0..count).map(|_| random_id(&mut entropy)).collect();
-            let shared = cells(random_id(&mut entropy), &peers, k);
+            let shared = cells(random_id(&mut entropy), &peers, k).shared;
             let mut counts: Vec<usize> = shared.iter().map(Vec::len).filter(|count| *count > 0).collect();
             counts.sort_unstable();
             assert!(counts[counts.len() * 4 / 5] <= 16, "{count} {k}: {counts:?}");
@@ -176,15 +179,15 @@ mod tests {
         let mut entropy = SeededEntropy::new(7);
         let own = random_id(&mut entropy);
         let mut peers: Vec<NodeId> = (0..100).map(|_| random_id(&mut entropy)).collect();
-        let before = cells(own, &peers, 20);
+        let before = cells(own, &peers, 20).shared;
         let chosen = peers[..10].to_vec();
         peers.extend(chosen.iter().map(|id| Prefix::of(id, 63).random_id(&mut entropy)));
-        let shared = cells(own, &peers, 20);
+        let shared = cells(own, &peers, 20).shared;
         assert!(shared.iter().map(Vec::len).sum::<usize>() <= 20 * MAX_VISITED);
         let lost = before.iter().zip(&shared).filter(|(before, now)| !before.is_empty() && now.is_empty()).count();
         assert!(lost <= 12, "they take the places of as many at most: {lost}");
         let alike = NodeId::of_key("x");
-        let shared = cells(alike.with_bit(159, true), &vec![alike; 1_000], 20);
+        let shared = cells(alike.with_bit(159, true), &vec![alike; 1_000], 20).shared;
         assert!(shared.iter().all(Vec::is_empty), "nothing is decided");
     }
 }

@@ -1,7 +1,7 @@
 //! Reconciliation: two nodes that should hold the same values compare what they hold, and bring each other what differs
 //! (docs/wire.md, 9.11). It costs what differs, not what is held.
 //!
-//! - [`cells`] says which places both this node and a peer are among the k nearest to, and [`region`] to which places this node is.
+//! - [`cells`] says which places both this node and a peer are among the k nearest to, and its [`Region`] which this node is.
 //! - An [`Exchange`] is one comparison with one peer: it asks for fingerprints of ranges, and follows those that differ. Its state is
 //!   here, what it compares is read from the records by [`ask`] and [`compare`]; the peer answers by [`answer`].
 //! - The [`Schedule`] says with which peers an exchange is due.
@@ -22,7 +22,7 @@ mod tests;
 pub use allowance::Allowances;
 pub use answering::answer;
 pub use asking::{Asked, Compared, ask, compare};
-pub use cells::{cells, region};
+pub use cells::{Cells, cells};
 pub use exchange::{Exchange, Outcome, Step};
 pub use region::Region;
 pub use schedule::{Ending, Schedule};

@@ -68,11 +68,6 @@ impl Neighbours {
         *distances.select_nth_unstable(k - 1).1
     }
 
-    /// The id of the node that knows them.
-    pub fn own(&self) -> NodeId {
-        self.own
-    }
-
     /// All of them.
     pub fn known(&self) -> &[Neighbour] {
         &self.known
