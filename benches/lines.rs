@@ -4,6 +4,7 @@
 //! further arguments take the rows whose names contain one of them: `cargo bench --bench lines -- --nodes 10000 MessagePack`.
 //! One seed gives the same figures on every machine.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -85,9 +86,9 @@ impl Options {
         Sim::builder().nodes(nodes).seed(self.seed).codec(codec).latency(Latency::INTERNET)
     }
 
-    fn print(&mut self, name: &str, mut row: Row, target: Target) {
+    fn print(&mut self, name: &str, mut row: Row, target: Target) -> io::Result<()> {
         if !self.wants(name) {
-            return;
+            return Ok(());
         }
         row.millis.sort_by(f64::total_cmp);
         row.queries.sort_unstable();
@@ -110,7 +111,9 @@ impl Options {
             (found, all) => format!("{:.2} %", found as f64 / all as f64 * 100.0),
         };
         let at_most = target.queries.map_or("–".to_owned(), |most| format!("≤ {most}"));
-        println!(
+        self.missed += usize::from(missed);
+        writeln!(
+            io::stdout(),
             "| {name} | {:.0} / {:.0} | {} / {} | {queries}, {most} at most | {at_most} | {recall} |{}",
             figures[0],
             figures[1],
@@ -121,8 +124,7 @@ impl Options {
                 true => " **missed**".to_owned(),
                 false => String::new(),
             },
-        );
-        self.missed += usize::from(missed);
+        )
     }
 }
 
@@ -138,14 +140,21 @@ async fn lookups(sim: &Sim, samples: usize) -> Row {
     row
 }
 
-/// Lets random nodes read keys that begin like this. One that does not find what was set is no sample.
+/// Lets random nodes read keys that begin like this, each of those that do not hold it. One that does not find what was set is no sample.
 async fn reads(sim: &Sim, keys: &str, samples: usize) -> Row {
     let mut row = Row::default();
     for n in 0..samples {
-        let Some(node) = sim.node(sim.random_node()) else { continue };
+        let key = format!("{keys} {n}");
+        let mut node = sim.node(sim.random_node());
+        while let Some(holder) = &node
+            && holder.copy_of(&key).await.is_ok_and(|copy| copy.is_some())
+        {
+            node = sim.node(sim.random_node());
+        }
+        let Some(node) = node else { continue };
         let began = Instant::now();
         let options = GetOptions::default().trace(true);
-        let Ok(read) = node.get_with(&format!("{keys} {n}"), options).await else { continue };
+        let Ok(read) = node.get_with(&key, options).await else { continue };
         let Some(trace) = read.trace else { continue };
         if trace.asked.iter().any(|asked| asked.came_back == CameBack::Value) {
             row.take(began.elapsed(), trace.asked.len());
@@ -168,7 +177,7 @@ async fn sets(sim: &Sim, keys: &str, samples: usize, options: SetOptions) -> Row
     row
 }
 
-fn main() -> ExitCode {
+fn main() -> io::Result<ExitCode> {
     let mut options =
         Options { nodes: 1_000, samples: 300, seed: 1, age: Duration::ZERO, wanted: Vec::new(), missed: 0 };
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
@@ -185,28 +194,29 @@ fn main() -> ExitCode {
             }
         };
         if parsed.is_none() {
-            println!("{arg} takes a number");
-            return ExitCode::from(2);
+            writeln!(io::stderr(), "{arg} takes a number")?;
+            return Ok(ExitCode::from(2));
         }
     }
     let Options { nodes, samples, seed, age, .. } = options;
-    println!("{nodes} nodes, {samples} samples a row, seed {seed}, {} s old", age.as_secs());
-    println!("| operation | median / p99, ms | target (ratio) | queries (holders), median | target | recall |");
-    println!("|---|---|---|---|---|---|");
+    let mut out = io::stdout();
+    writeln!(out, "{nodes} nodes, {samples} samples a row, seed {seed}, {} s old", age.as_secs())?;
+    writeln!(out, "| operation | median / p99, ms | target (ratio) | queries (holders), median | target | recall |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
     for (codec, name, absent) in [
         (Codec::MessagePack, "MessagePack", target(400, Some(650), Some(28))),
         (Codec::Json, "JSON", target(550, Some(850), Some(28))),
         (Codec::Bencode, "bencode", target(550, Some(850), Some(28))),
     ] {
-        still(&mut options, codec, name, absent);
+        still(&mut options, codec, name, absent)?;
     }
-    with_dead(&mut options);
-    with_sessions(&mut options);
-    if options.missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    with_dead(&mut options)?;
+    with_sessions(&mut options)?;
+    Ok(if options.missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The rows of a network in which all live.
-fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) {
+fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) -> io::Result<()> {
     let of_set = |median| if codec == Codec::MessagePack { target(median, None, None) } else { Target::default() };
     let rows: [(&str, Target); 4] = [
         ("lookup of an id that no node has", options.larger(absent)),
@@ -216,7 +226,7 @@ fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) {
     ];
     let names = rows.map(|(row, _)| format!("{row}, {name}"));
     if !names.iter().any(|row| options.wants(row)) {
-        return;
+        return Ok(());
     }
     let (samples, age) = (options.samples, options.age);
     let run = Sim::run(options.network(options.nodes, codec), async |sim| {
@@ -231,16 +241,17 @@ fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) {
     });
     let measured = run.expect("the settings are in their ranges");
     for ((row, name), (_, target)) in measured.into_iter().zip(&names).zip(rows) {
-        options.print(name, row, target);
+        options.print(name, row, target)?;
     }
+    Ok(())
 }
 
 /// The rows of a network of which a fifth dies.
-fn with_dead(options: &mut Options) {
+fn with_dead(options: &mut Options) -> io::Result<()> {
     let names =
         ["`get` of a present key, a fifth of the peers dead", "`get` of an absent key, a fifth of the peers dead"];
     if !names.iter().any(|name| options.wants(name)) {
-        return;
+        return Ok(());
     }
     let (samples, age) = (options.samples, options.age);
     let run = Sim::run(options.network(WITH_DEAD, Codec::MessagePack), async |sim| {
@@ -258,18 +269,19 @@ fn with_dead(options: &mut Options) {
     let targets = [target(75, Some(250), None), target(2_300, Some(2_700), None)];
     let measured = run.expect("the settings are in their ranges");
     for ((row, name), target) in measured.into_iter().zip(names).zip(targets) {
-        options.print(name, row, target);
+        options.print(name, row, target)?;
     }
+    Ok(())
 }
 
 /// The rows of a network whose nodes come and go.
-fn with_sessions(options: &mut Options) {
+fn with_sessions(options: &mut Options) -> io::Result<()> {
     let names = [
         "lookup of an id that no node has, sessions with a half-life of 1 h",
         "`get` of an absent key, sessions with a half-life of 1 h",
     ];
     if !names.iter().any(|name| options.wants(name)) {
-        return;
+        return Ok(());
     }
     let samples = options.samples;
     let builder = options.network(WITH_SESSIONS, Codec::MessagePack).churn(Churn::weibull(HOUR));
@@ -295,6 +307,7 @@ fn with_sessions(options: &mut Options) {
     });
     let targets = [target(2_300, None, None), Target::default()];
     for ((row, name), target) in run.expect("the settings are in their ranges").into_iter().zip(names).zip(targets) {
-        options.print(name, row, target);
+        options.print(name, row, target)?;
     }
+    Ok(())
 }

@@ -68,7 +68,6 @@ fn a_lookup_that_finds_nothing_asks_28_peers_at_most_in_the_median_and_takes_400
     let later = Duration::from_secs(660);
     for (codec, age, most) in [(Codec::MessagePack, later, 400), (Codec::Json, Duration::ZERO, 550)] {
         for (took, queries) in absent(codec, age) {
-            println!("{codec} after {age:?}: {took} ms, {queries} queries");
             assert!(took <= most && queries <= 28, "{codec} after {age:?}: {took} ms, {queries} queries");
         }
     }
@@ -94,7 +93,6 @@ fn a_set_with_a_quorum_returns_before_one_that_waits_for_all_and_all_of_the_near
             // The publisher's own copy is one more.
             assert_eq!(sim.copies_of(&key).await, 21);
         }
-        println!("all {:?}, soon {:?}", all / 20, soon / 20);
         assert!(soon < all.mul_f64(0.85), "{soon:?} of {all:?}");
         let node = sim.node(0).unwrap();
         for quorum in [0, 21] {
