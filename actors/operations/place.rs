@@ -134,10 +134,10 @@ impl Place {
             && let Some(answer) = placing.answer.take()
         {
             self.answered = true;
-            // The caller may have gone.
             let mut outcome = sending.outcome(self.superseded);
             outcome.pending = sending.placement.fates().filter(|(_, fate)| fate.is_none()).count();
             outcome.asked += outcome.pending;
+            // The caller may have gone.
             let _ = answer.send(Ok(outcome));
         }
     }

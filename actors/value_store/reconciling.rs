@@ -1,6 +1,8 @@
 //! What exchanges and pushes ask of the store: answers to peers that compare what they hold, the questions of this node's own exchanges,
 //! and what follows from the answers. It changes nothing of what is held.
 
+use std::sync::Arc;
+
 use actix::Context;
 use kademlia_dynamic::protocol::entry::{Entries, Nonce};
 use kademlia_dynamic::protocol::id::NodeId;
@@ -60,12 +62,7 @@ impl ValueStore {
                 }
                 match neighbours.near_reconciling(&due.place, &mut *self.entropy) {
                     Some(to) => queue(to, copy),
-                    None if self.lookups_left > 0 => {
-                        self.lookups_left -= 1;
-                        let placing = Placing { key: due.key, version: due.version, answer: None };
-                        self.shared.handles.lookups.place(PlaceValue(placing));
-                    }
-                    None => {}
+                    None => self.compare_by_lookup(due.key, due.version),
                 }
                 continue;
             }
@@ -75,6 +72,14 @@ impl ValueStore {
             self.records.restore_again(&due.key, (reconcile as f64 / 2.0).max(1.0), now, &mut *self.entropy);
         }
         queues
+    }
+
+    /// Has a copy compared with those of the nearest by a lookup, unless this round has had its lookups.
+    fn compare_by_lookup(&mut self, key: Arc<str>, version: u64) {
+        if let Some(left) = self.lookups_left.checked_sub(1) {
+            self.lookups_left = left;
+            self.shared.handles.lookups.place(PlaceValue(Placing { key, version, answer: None }));
+        }
     }
 }
 
@@ -126,14 +131,10 @@ impl Receive<CompareCopies> for ValueStore {
     fn receive(&mut self, CompareCopies(keys): CompareCopies, _: &mut Context<Self>) {
         let now = self.now();
         for key in keys {
-            if self.lookups_left == 0 {
-                return;
-            }
             let beyond = |place: &NodeId| self.region.as_ref().is_some_and(|region| !region.covers(place));
             let copy = self.records.full_copy(&key, now).filter(|copy| !copy.is_published() && beyond(&copy.place));
             if let Some(version) = copy.map(|copy| copy.version()) {
-                self.lookups_left -= 1;
-                self.shared.handles.lookups.place(PlaceValue(Placing { key, version, answer: None }));
+                self.compare_by_lookup(key, version);
             }
         }
     }
