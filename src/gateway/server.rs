@@ -20,6 +20,9 @@ pub const HEAD_TIME: Duration = Duration::from_secs(5);
 /// Bytes of answers that the system holds for a client that has not read them (Linux doubles it). Without it the system would
 /// decide, up to 4 MB for each connection.
 const SEND_BUFFER: usize = 128 << 10;
+/// How much nicer the threads of the server are than the node: where processors are short, datagrams go before requests.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
 /// How often the recorder of metrics sums up what it was reported.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -82,7 +85,17 @@ fn bound_answers(listener: &TcpListener, read_time: Duration) -> io::Result<()> 
     Ok(())
 }
 
+/// Has the node go before this thread and those that it starts. Elsewhere than on Linux a niceness is one of the whole process.
+fn yield_to_the_node() {
+    // Where it is forbidden, requests are answered as well, and may delay datagrams by milliseconds.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICER) {
+        tracing::debug!(%error, "the priority of the HTTP server could not be lowered");
+    }
+}
+
 fn run(listener: TcpListener, gateway: Gateway, started: oneshot::Sender<io::Result<ServerHandle>>) {
+    yield_to_the_node();
     actix_rt::System::new().block_on(async move {
         let (recorder, connections) = (gateway.metrics().cloned(), gateway.limits().connections);
         let factory = move || App::new().configure(gateway.configure());

@@ -77,6 +77,36 @@ async fn slow_clients_hold_up_no_other_and_are_ended() {
     }
 }
 
+/// The niceness of the threads of this process, by their names.
+#[cfg(target_os = "linux")]
+fn niceness() -> Vec<(String, i32)> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    // A thread of another test may have ended since.
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).ok());
+    let read = stats.map(|stat| {
+        let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        // The 19th field, of which the third follows the name (proc_pid_stat(5)).
+        (name.to_owned(), fields.split(' ').nth(16).unwrap().parse().unwrap())
+    });
+    read.collect()
+}
+
+/// Elsewhere threads have no niceness of their own.
+#[cfg(target_os = "linux")]
+#[actix_web::test]
+async fn the_threads_of_the_server_give_way_to_the_node() {
+    let served = Served::start().await;
+    // So the threads that answer have begun.
+    assert_eq!(served.get("/healthz").await.status, 200);
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let niceness = niceness();
+    for name in ["kad-http", "actix-rt|system"] {
+        // Threads of other tests may just begin.
+        let nicer = |(thread, nice): &(String, i32)| thread == name && *nice == (own + 10).min(19);
+        assert!(niceness.iter().any(nicer), "{niceness:?}");
+    }
+}
+
 #[actix_web::test]
 async fn a_body_that_is_longer_than_it_says_or_comes_in_chunks_is_bounded() {
     let served = Served::start().await;

@@ -24,6 +24,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const UNREAD: Duration = Duration::from_secs(30);
 /// How often the flood sends what has become due.
 const BEAT: Duration = Duration::from_millis(1);
+/// How much nicer the thread of the attack is than what is measured.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
 /// Sockets of the flood.
 const SOCKETS: u64 = 8;
 
@@ -68,6 +71,7 @@ impl Attack {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, begun) = oneshot::channel();
         let thread = std::thread::Builder::new().name("attack".to_owned()).spawn(move || {
+            make_room()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             LocalSet::new().block_on(&runtime, attack(kind, target, args, ready, stopped))
         });
@@ -86,6 +90,13 @@ impl Attack {
         let ended = thread.join().map_err(|_| Failure::new(Exit::Internal, "the attack panicked"))?;
         ended.map_err(|error| failed(&error))
     }
+}
+
+/// Has the node and its reader go before this thread: attackers have machines of their own.
+fn make_room() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::nice(NICER)?;
+    Ok(())
 }
 
 fn failed(error: &io::Error) -> Failure {
