@@ -8,13 +8,14 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::uptime::slept;
+use kademlia_dynamic::uptime::{slept, slept_by};
 use tokio::time::Sleep;
 
 /// The time now, with what the machine has slept: lives, ages and intervals go on meanwhile, while timers stand still. Under
 /// tokio's paused clock it stands still until that is advanced.
 pub fn now() -> Instant {
-    tokio::time::Instant::now().into_std() + slept()
+    let reading = tokio::time::Instant::now().into_std();
+    reading + slept_by(reading)
 }
 
 /// The longest that a timer runs before it is looked at again: so late is what was due while the machine slept.
@@ -148,7 +149,8 @@ impl<A: Alarmed> ActorFuture<A> for Alarm {
         // A backstop: an actor that never moves its alarm must not hold the thread.
         for _ in 0..64 {
             let Some(at) = actor.next_alarm() else { return Poll::Pending };
-            let (real, slept) = (tokio::time::Instant::now(), slept());
+            let real = tokio::time::Instant::now();
+            let slept = slept_by(real.into_std());
             if at <= real.into_std() + slept {
                 #[cfg(test)]
                 super::tests::drill::reached(std::any::type_name::<A>(), super::tests::drill::TIMER);

@@ -1,6 +1,7 @@
-//! What the store on disk does: puts a second, one after the other and many at once, and how long it takes to open after a kill.
+//! What the store on disk does: puts a second, one after the other and many at once; what that is of what redb does by itself with
+//! the same groups; and how long it takes to open after a kill.
 //!
-//! `cargo bench --bench store` prints both; `-- 100000 1000000` opens stores of those sizes instead of 100,000 records. A kill is
+//! `cargo bench --bench store` prints all of it; `-- 100000 1000000` opens stores of those sizes instead of 100,000 records. A kill is
 //! one: another process fills the store and is killed while it still writes. The folder is in `TMPDIR`: name one on the disk that
 //! is to be measured.
 
@@ -13,11 +14,19 @@ use std::time::{Duration, Instant};
 
 use kademlia_dynamic::persist::{DiskStore, Durability, STORE_FILE};
 use kademlia_dynamic::protocol::store::{Change, Class, Store, StoredRecord, Writer};
+use redb::{Database, TableDefinition};
 
 /// The argument that makes this program one that fills a store until it is killed.
 const FILLER: &str = "--fill";
 /// Writes in flight while a store is filled.
 const IN_FLIGHT: usize = 4_096;
+/// Keys that are overwritten beside redb, and how many at once.
+const OVERWRITTEN: u64 = 50_000;
+const WINDOW: usize = 1_024;
+/// Bytes of a record on disk beside its key and its value, about.
+const RECORD_LEN: usize = 90;
+/// How often that is measured, in turn.
+const ROUNDS: usize = 3;
 /// How long each rate is measured.
 const TIME: Duration = Duration::from_secs(3);
 
@@ -33,6 +42,7 @@ fn main() {
             rate(durability, in_flight);
         }
     }
+    beside_redb();
     let sizes: Vec<u64> = args.iter().map(|size| size.parse().expect("a number")).collect();
     for records in if sizes.is_empty() { vec![100_000] } else { sizes } {
         open_after_a_kill(records);
@@ -65,7 +75,7 @@ fn put(store: &mut DiskStore, first: u64, in_flight: usize, enough: impl Fn(u64)
         while reported - committed < in_flight as u64 {
             let sender = sender.clone();
             let outcome = Box::new(move |outcome: Result<(), _>| sender.send(outcome.is_ok()).unwrap_or_default());
-            store.commit(vec![Change::Put(record(first + reported))], outcome);
+            store.commit(vec![Change::Put(record(first + reported).into())], outcome);
             reported += 1;
         }
         assert!(done.recv().expect("each has its end"), "the disk fails");
@@ -73,6 +83,51 @@ fn put(store: &mut DiskStore, first: u64, in_flight: usize, enough: impl Fn(u64)
     }
     (committed..reported).for_each(|_| assert!(done.recv() == Ok(true), "the disk fails"));
     reported
+}
+
+/// Overwrites keys in a durable store, and then in a table of redb: as many bytes, in as many commits.
+fn beside_redb() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = DiskStore::open_with(folder.path(), Durability::Durable).expect("it opens");
+    let alone = tempfile::tempdir().expect("a folder");
+    let database = Database::create(alone.path().join(STORE_FILE)).expect("it is created");
+    let mut overwrite = || {
+        let (start, before) = (Instant::now(), store.health().commits);
+        let written = put(&mut store, 0, WINDOW, |committed| committed >= OVERWRITTEN);
+        (written, start.elapsed(), store.health().commits - before)
+    };
+    let (written, _, commits) = overwrite();
+    overwrite_alone(&database, written, commits);
+    for _ in 0..ROUNDS {
+        let (written, took, commits) = overwrite();
+        let took_alone = overwrite_alone(&database, written, commits);
+        println!(
+            "{written} keys overwritten, {WINDOW} at once, {commits} commits: {:.0} puts/s; redb alone {:.0} puts/s; {:.2} of it",
+            written as f64 / took.as_secs_f64(),
+            written as f64 / took_alone.as_secs_f64(),
+            took_alone.as_secs_f64() / took.as_secs_f64(),
+        );
+    }
+}
+
+/// The same keys and values, and what a record has beside them, in so many commits.
+fn overwrite_alone(database: &Database, keys: u64, commits: u64) -> Duration {
+    const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("values");
+    let start = Instant::now();
+    let group = keys.div_ceil(commits);
+    for first in (0..keys).step_by(group as usize) {
+        let transaction = database.begin_write().expect("it is open");
+        {
+            let mut table = transaction.open_table(TABLE).expect("it is there");
+            for number in first..keys.min(first + group) {
+                let bytes = format!("{number} ").repeat(14) + &"-".repeat(RECORD_LEN);
+                let key = format!("a key of usual length {number}");
+                table.insert(key.as_bytes(), bytes.as_bytes()).expect("the disk works");
+            }
+        }
+        transaction.commit().expect("the disk works");
+    }
+    start.elapsed()
 }
 
 fn rate(durability: Durability, in_flight: usize) {

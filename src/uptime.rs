@@ -2,7 +2,7 @@
 
 #[cfg(feature = "sim")]
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "sim")]
 thread_local! {
@@ -12,10 +12,15 @@ thread_local! {
 /// How long the machine has slept since this was first asked, in whole milliseconds. It only grows. Less than a second of
 /// sleep is not noticed, nor one that ended less than 100 ms ago. Zero where the system does not say: outside of Linux.
 pub fn slept() -> Duration {
+    slept_by(Instant::now())
+}
+
+/// The same at `reading`, what the clock of timers has just been read as: that is not read a second time.
+pub fn slept_by(reading: Instant) -> Duration {
     #[cfg(feature = "sim")]
-    return real::slept() + PRETENDED.get();
+    return real::slept(reading) + PRETENDED.get();
     #[cfg(not(feature = "sim"))]
-    real::slept()
+    real::slept(reading)
 }
 
 /// Has [`slept`] count `time` more on this thread.
@@ -54,9 +59,10 @@ mod real {
             Self { base: ahead, looked_ms: AtomicU64::new(0), slept_ms: AtomicU64::new(0) }
         }
 
-        /// At `passed_ms` of the process's time; `ahead` says how far the clock that goes on is ahead.
+        /// At `passed_ms` of the process's time, or of a virtual one, in any order; `ahead` says how far the clock that goes on is
+        /// ahead.
         pub(super) fn slept(&self, passed_ms: u64, ahead: impl FnOnce() -> Option<Duration>) -> Duration {
-            if passed_ms >= self.looked_ms.load(Ordering::Relaxed).saturating_add(LOOK_EVERY) {
+            if passed_ms.abs_diff(self.looked_ms.load(Ordering::Relaxed)) >= LOOK_EVERY {
                 self.looked_ms.store(passed_ms, Ordering::Relaxed);
                 if let Some(ahead) = ahead() {
                     let slept = millis(ahead.saturating_sub(self.base));
@@ -84,19 +90,20 @@ mod real {
         })
     }
 
-    pub(super) fn slept() -> Duration {
+    pub(super) fn slept(reading: Instant) -> Duration {
         static SINCE: LazyLock<(Instant, Option<Clocks>)> =
             LazyLock::new(|| (Instant::now(), ahead().map(Clocks::new)));
         let (started, clocks) = &*SINCE;
-        clocks.as_ref().map_or(Duration::ZERO, |clocks| clocks.slept(millis(started.elapsed()), ahead))
+        let passed = millis(reading.saturating_duration_since(*started));
+        clocks.as_ref().map_or(Duration::ZERO, |clocks| clocks.slept(passed, ahead))
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod real {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    pub(super) fn slept() -> Duration {
+    pub(super) fn slept(_: Instant) -> Duration {
         Duration::ZERO
     }
 }
@@ -117,6 +124,8 @@ mod tests {
         assert_eq!(at(300, None), 8 * HOUR, "the system does not say at this moment");
         assert_eq!(at(400, Some(70)), 8 * HOUR);
         assert_eq!(at(500, Some(70 + 9 * HOUR)), 9 * HOUR);
+        assert_eq!(at(450, Some(70 + 10 * HOUR)), 9 * HOUR, "they have just been compared");
+        assert_eq!(at(100, Some(70 + 10 * HOUR)), 10 * HOUR, "after virtual time has gone on farther");
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Socket {
     /// so that what is beyond the slots costs little.
     fn take_in(&mut self, batch: &mut Vec<Datagram>) {
         self.shared.counters.add(Counter::Received, batch.len() as u64);
-        let (mut strangers, mut answers) = (Vec::new(), Vec::new());
+        let (mut strangers, mut answers) = (Vec::with_capacity(batch.len()), Vec::new());
         let (mut beyond, mut last) = (0, None);
         for Datagram { addr: from, local, payload } in batch.drain(..) {
             if check_unicast(&from).is_err() {

@@ -237,7 +237,7 @@ impl Slow {
         let waiting = std::mem::take(&mut self.0.lock().unwrap().waiting);
         for (changes, done) in waiting {
             let put = changes.into_iter().filter_map(|change| match change {
-                Change::Put(record) => Some(record),
+                Change::Put(record) => Some((*record).clone()),
                 Change::Remove(_) => None,
             });
             self.0.lock().unwrap().committed.extend(put);

@@ -62,7 +62,7 @@ impl ValueStore {
 
     fn begin(&mut self, write: Write, mut waiter: Waiter, ctx: &mut Context<Self>) {
         let key = write.key().clone();
-        let mut plan = match self.records.plan(write, clock::now(), &mut *self.entropy) {
+        let mut plan = match self.records.propose(write, clock::now(), &mut *self.entropy) {
             Ok(plan) => plan,
             Err(refusal) => return self.refused(key, refusal, waiter),
         };
@@ -70,7 +70,15 @@ impl ValueStore {
         if changes.is_empty() {
             return self.end(plan, waiter, Ok(()));
         }
-        match self.give(changes, ctx) {
+        let changes = match self.backend.commit_at_once(changes) {
+            Ok(()) => {
+                self.pending.next_commit();
+                return self.ended(plan, waiter, Ok(()));
+            }
+            Err(changes) => changes,
+        };
+        self.records.hold(&mut plan);
+        match self.give_later(changes, ctx) {
             (_, Some(result)) => self.ended(plan, waiter, result),
             (group, None) => {
                 waiter.waits();
@@ -87,11 +95,15 @@ impl ValueStore {
         changes: Vec<Change>,
         ctx: &mut Context<Self>,
     ) -> (u64, Option<Result<(), StoreError>>) {
+        match self.backend.commit_at_once(changes) {
+            Ok(()) => (self.pending.next_commit(), Some(Ok(()))),
+            Err(changes) => self.give_later(changes, ctx),
+        }
+    }
+
+    /// The same with a backend that does not commit them before it returns, as a rule.
+    fn give_later(&mut self, changes: Vec<Change>, ctx: &mut Context<Self>) -> (u64, Option<Result<(), StoreError>>) {
         let group = self.pending.next_commit();
-        let changes = match self.backend.commit_at_once(changes) {
-            Ok(()) => return (group, Some(Ok(()))),
-            Err(changes) => changes,
-        };
         let slot = Arc::new(Mutex::new(Slot::Open));
         let report = Report { to: ctx.address(), group, slot: slot.clone(), result: Err(StoreError::Ended) };
         let done = move |result| {

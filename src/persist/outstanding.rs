@@ -36,7 +36,10 @@ impl Outstanding {
     pub(super) fn batch(&self, changes: &[Change], shadow: &Shadow, age: &Age, now: &Moment) -> Batch {
         let bytes = |record: &StoredRecord| form::encode(record, age, now);
         let unusable = self.unusable.iter().map(|key| (key.clone(), None));
-        let unsure = self.unsure.iter().map(|key| (key.as_bytes().to_vec(), shadow.records.get(key).map(bytes)));
+        let unsure = self
+            .unsure
+            .iter()
+            .map(|key| (key.as_bytes().to_vec(), shadow.records.get(key).map(|record| bytes(record))));
         let changed = changes.iter().map(|change| match change {
             Change::Put(record) => (record.key.as_bytes().to_vec(), Some(bytes(record))),
             Change::Remove(key) => (key.as_bytes().to_vec(), None),

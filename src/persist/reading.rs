@@ -79,7 +79,7 @@ impl Worker {
                 if form::is_earlier(bytes) {
                     earlier.insert(record.key.clone());
                 }
-                shared.lock().records.insert(record.key.clone(), record);
+                shared.lock().records.insert(record.key.clone(), Arc::new(record));
             }
             Err(Damage::Later(form)) => later = Some(form),
             Err(why) => {

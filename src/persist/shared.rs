@@ -36,7 +36,7 @@ pub(super) enum Job {
 /// damaged file is replaced from it, too.
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
-    pub(super) records: BTreeMap<Arc<str>, StoredRecord>,
+    pub(super) records: BTreeMap<Arc<str>, Arc<StoredRecord>>,
     pub(super) recollection: Recollection,
     pub(super) health: BackendHealth,
 }

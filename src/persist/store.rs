@@ -185,7 +185,7 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
 
 impl Store for DiskStore {
     fn load(&mut self) -> Result<Vec<StoredRecord>, StoreError> {
-        Ok(self.shared.lock().records.values().cloned().collect())
+        Ok(self.shared.lock().records.values().map(|record| (**record).clone()).collect())
     }
 
     fn commit(&mut self, changes: Vec<Change>, done: Committed) {

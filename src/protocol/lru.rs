@@ -5,7 +5,7 @@
 //! when most of it is empty.
 
 use std::collections::hash_map::RandomState;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
 use hashlink::LinkedHashMap;
@@ -15,16 +15,23 @@ const SMALL: usize = 16;
 
 /// A map of at most `limit` entries, in the order in which they were last set. All operations take constant time, amortized.
 #[derive(Debug)]
-pub(crate) struct Lru<K, V> {
+pub(crate) struct Lru<K, V, S = RandomState> {
     limit: usize,
     /// Strangers choose the keys, so their hashes must not be guessed: hence the hasher of the standard library.
-    entries: LinkedHashMap<K, V, RandomState>,
+    entries: LinkedHashMap<K, V, S>,
 }
 
 impl<K: Eq + Hash, V> Lru<K, V> {
     /// An empty map of at most `limit` entries (at least 1).
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), entries: LinkedHashMap::with_hasher(RandomState::new()) }
+        Self::with_hasher(limit, RandomState::new())
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Lru<K, V, S> {
+    /// The same, for keys whose hashes need no secret, or have one.
+    pub(crate) fn with_hasher(limit: usize, hasher: S) -> Self {
+        Self { limit: limit.max(1), entries: LinkedHashMap::with_hasher(hasher) }
     }
 
     /// The number of entries.

@@ -1,6 +1,7 @@
 //! Backups: of a store that is open and written meanwhile, and what may not be restored.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -21,7 +22,7 @@ fn a_store_that_is_open_is_copied_with_all_that_was_acknowledged() {
     let mut store = remembering(&folder);
     commit(&mut store, (1..=50).map(|number| put(&format!("key {number}"), "value", number)).collect()).unwrap();
     let Change::Put(mut own) = put("own", "mine", 1) else { panic!() };
-    own.class = Class::Published;
+    Arc::make_mut(&mut own).class = Class::Published;
     commit(&mut store, vec![Change::Put(own)]).unwrap();
     let saved = backup(&folder, &file).unwrap();
     assert_eq!((saved.values, saved.published, saved.damaged), (51, 1, 0));

@@ -109,7 +109,7 @@ fn a_wall_clock_that_is_set_only_after_the_system_was_started_again_ends_no_valu
     let mut store = open(&medium, &clock);
     let record =
         StoredRecord { expires_at: clock.now().instant + HOUR * 24, ..record("key", "value", 1, Instant::now()) };
-    commit(&mut store, vec![Change::Put(record)]).unwrap();
+    commit(&mut store, vec![Change::Put(record.into())]).unwrap();
     drop(store);
     clock.set_wall(today);
     let mut store = open(&medium, &clock);

@@ -83,7 +83,7 @@ fn commit(store: &mut DiskStore, changes: Vec<Change>) -> Result<(), StoreError>
 }
 
 fn put(key: &str, value: &str, version: u64) -> Change {
-    Change::Put(record(key, value, version, Instant::now()))
+    Change::Put(record(key, value, version, Instant::now()).into())
 }
 
 /// The values held, by key.

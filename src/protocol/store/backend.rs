@@ -9,8 +9,8 @@ use super::record::StoredRecord;
 /// What became of one key: what a [`Store`] is reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The record is as follows, whatever was kept under its key.
-    Put(StoredRecord),
+    /// The record is as follows, whatever was kept under its key. It is shared with the node, which changes a copy of it.
+    Put(Arc<StoredRecord>),
     /// Nothing is held under this key any more. It may never have been kept.
     Remove(Arc<str>),
 }

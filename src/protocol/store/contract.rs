@@ -114,7 +114,7 @@ fn what_was_put_comes_back_whole(store: &mut dyn Store) {
         },
         StoredRecord { writer: Writer::Peer(v4), source: Some(v6), ..record("remote", "theirs", 8, now) },
     ];
-    commit(store, records.iter().cloned().map(Change::Put).collect());
+    commit(store, records.iter().map(|record| Change::Put(record.clone().into())).collect());
     let found = load(store);
     assert_eq!(found.len(), records.len());
     for expected in &records {
@@ -124,7 +124,7 @@ fn what_was_put_comes_back_whole(store: &mut dyn Store) {
 
 fn a_later_change_of_a_key_wins(store: &mut dyn Store) {
     let now = Instant::now();
-    let put = |key: &str, version: u64| Change::Put(record(key, version.to_string().as_str(), version, now));
+    let put = |key: &str, version: u64| Change::Put(record(key, version.to_string().as_str(), version, now).into());
     let remove = |key: &str| Change::Remove(key.into());
     commit(store, vec![put("a", 1), put("b", 1), put("a", 2), put("c", 1), remove("c"), remove("d"), put("d", 1)]);
     let versions = |store: &mut dyn Store| -> Vec<(String, u64)> {
@@ -149,7 +149,7 @@ fn commits_in_flight_take_effect_in_their_order(store: &mut dyn Store) {
     let (sender, done) = mpsc::channel();
     for version in 1..=50 {
         let sender = sender.clone();
-        let changes = vec![Change::Put(record("key", version.to_string().as_str(), version, now))];
+        let changes = vec![Change::Put(record("key", version.to_string().as_str(), version, now).into())];
         store.commit(changes, Box::new(move |outcome| sender.send((version, outcome.is_ok())).expect("waited for")));
     }
     drop(sender);
@@ -189,7 +189,7 @@ fn random_changes(
             let value = vec![version as u8; entropy.below(2_000) as usize];
             let put = record(&key, value, version, now);
             model.insert(key, put.clone());
-            changes.push(Change::Put(put));
+            changes.push(Change::Put(put.into()));
         }
     }
     changes

@@ -2,10 +2,10 @@
 //! takes it out and puts it back, so that no order can be forgotten.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::key_order::KeyOrder;
 use super::outcome::{ClassCount, Refusal};
 use super::quota::{Claim, Quota, Reservation};
 use super::record::{Class, Record};
@@ -14,14 +14,14 @@ use crate::protocol::id::Distance;
 
 /// All records of a node.
 ///
-/// Invariant: each record is in `keys`, in the `by_expiry` of its kind, in the `due` of its kind exactly if it has a `due_at`, and charged
-/// to `quota` as it is, which offers it for eviction unless it is locked.
+/// Invariant: the key of each record is in `keys`, and the record is in the `by_expiry` of its kind, in the `due` of its kind
+/// exactly if it has a `due_at`, and charged to `quota` as it is, which offers it for eviction unless it is locked.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
     records: HashMap<Arc<str>, Box<Record>>,
     /// Their keys in order, for lists.
-    keys: BTreeSet<Arc<str>>,
+    keys: KeyOrder,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
     by_expiry: [ByTime; 2],
     /// Other copies, then publications, which must not stand behind what remote hosts store here.
@@ -59,7 +59,6 @@ impl Holdings {
     /// Takes a record out of everything.
     pub(super) fn take(&mut self, key: &str) -> Option<Box<Record>> {
         let record = self.records.remove(key)?;
-        self.keys.remove(key);
         let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].remove(&(stored.expires_at, stored.key.clone()));
@@ -73,7 +72,7 @@ impl Holdings {
 
     /// Puts a record in, in the place of any with its key.
     pub(super) fn put(&mut self, record: Box<Record>) {
-        self.take(&record.stored.key);
+        let is_new = self.take(&record.stored.key).is_none();
         let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
@@ -85,8 +84,11 @@ impl Holdings {
             self.quota.offer(&record);
         }
         self.counts[stored.class as usize].add(&record.amount());
-        self.keys.insert(stored.key.clone());
-        self.records.insert(stored.key.clone(), record);
+        let key = stored.key.clone();
+        self.records.insert(key.clone(), record);
+        if is_new {
+            self.keys.add(key, self.records.len(), |key| self.records.contains_key(key));
+        }
     }
 
     /// Changes when a record is due, and nothing else.
@@ -101,7 +103,8 @@ impl Holdings {
 
     /// From now on it is unknown when anything was published.
     pub(super) fn undate(&mut self) {
-        self.records.values_mut().for_each(|record| record.stored.dated = false);
+        let dated = self.records.values_mut().filter(|record| record.stored.dated);
+        dated.for_each(|record| record.stored_mut().dated = false);
     }
 
     /// Takes out the records that have ended, but for those of which a write in flight decides. Our own publications do not end
@@ -127,12 +130,11 @@ impl Holdings {
         self.due[usize::from(published)].iter().take_while(move |(at, _)| *at <= now).map(|(_, key)| key)
     }
 
-    /// Finds room for `claim` in the place of what is held under `key`, and reserves it: which records give way once that is
-    /// committed. Nothing gives way before.
+    /// Finds room for `claim` in the place of what is held under `key`: which records are to give way. Nothing is changed.
     ///
     /// # Errors
-    /// Where no eviction would help; nothing is reserved then.
-    pub(super) fn reserve(&mut self, key: &str, claim: &Claim) -> Result<(Vec<Arc<str>>, Reservation), Refusal> {
+    /// Where no eviction would help.
+    pub(super) fn make_room(&mut self, key: &str, claim: &Claim) -> Result<Vec<Arc<str>>, Refusal> {
         let Self { records, quota, .. } = self;
         // As if the write had succeeded.
         let mut leaving: Vec<&Record> = records.get(key).map(|record| &**record).into_iter().collect();
@@ -151,8 +153,15 @@ impl Holdings {
         };
         leaving.iter().for_each(|record| quota.charge(record));
         found?;
-        let reservation = quota.reserve(claim, &leaving);
-        Ok((leaving[own..].iter().map(|record| record.stored.key.clone()).collect(), reservation))
+        Ok(leaving[own..].iter().map(|record| record.stored.key.clone()).collect())
+    }
+
+    /// Reserves what `claim` takes up in the place of what is held under `key` and of what is `evicted` for it.
+    pub(super) fn reserve(&mut self, key: &str, evicted: &[Arc<str>], claim: &Claim) -> Reservation {
+        let Self { records, quota, .. } = self;
+        let keys = std::iter::once(key).chain(evicted.iter().map(|key| &**key));
+        let leaving: Vec<&Record> = keys.filter_map(|key| records.get(key)).map(|record| &**record).collect();
+        quota.reserve(claim, &leaving)
     }
 
     /// A write in flight decides about `key` from now on, whether anything is held under it or not: it does not end and gives
@@ -193,12 +202,14 @@ impl Holdings {
     /// Recounts everything and compares.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self, config: &Config) {
+        let (mut listed, keys) = (self.keys.clone(), self.records.keys().collect::<BTreeSet<_>>());
+        assert!(listed.range("").filter(|key| self.records.contains_key(*key)).eq(keys));
         let mut fresh = Holdings::new(config);
         fresh.locked = self.locked.clone();
         for record in self.records.values() {
             fresh.put(record.clone());
         }
-        assert_eq!((&fresh.keys, &fresh.by_expiry, &fresh.due), (&self.keys, &self.by_expiry, &self.due));
+        assert_eq!((&fresh.by_expiry, &fresh.due), (&self.by_expiry, &self.due));
         if self.locked.is_empty() {
             assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
         }
@@ -213,9 +224,9 @@ impl Holdings {
     }
 
     /// The records from this key on, in the order of their keys.
-    pub(super) fn by_key(&self, from: &str) -> impl Iterator<Item = &Record> {
-        let keys = self.keys.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-        keys.filter_map(|key| self.get(key))
+    pub(super) fn by_key(&mut self, from: &str) -> impl Iterator<Item = &Record> {
+        let Self { records, keys, .. } = self;
+        keys.range(from).filter_map(|key| records.get(key)).map(|record| &**record)
     }
 
     #[cfg(test)]

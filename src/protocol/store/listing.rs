@@ -40,7 +40,7 @@ pub struct KeyPage {
 
 impl Records {
     /// The published and held keys that begin with `prefix` and follow `after`: at most `limit` and [`MAX_PAGE`].
-    pub fn page(&self, prefix: &str, after: Option<&str>, limit: usize, now: Instant) -> KeyPage {
+    pub fn page(&mut self, prefix: &str, after: Option<&str>, limit: usize, now: Instant) -> KeyPage {
         let limit = if limit == 0 { MAX_PAGE } else { limit.min(MAX_PAGE) };
         let begins = |record: &&Record| record.stored.key.starts_with(prefix);
         // What begins with a prefix stands together, from the prefix itself on.
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_without_a_gap_in_the_order_of_the_keys() {
         let now = Instant::now();
-        let records = records(&["b", "a\u{0}", "a", "é", "ab", ""], now);
+        let mut records = records(&["b", "a\u{0}", "a", "é", "ab", ""], now);
         let all = records.page("", None, 0, now);
         assert_eq!((keys(&all), all.more), (vec!["", "a", "a\u{0}", "ab", "b", "é"], false));
         let (mut seen, mut after) = (Vec::new(), None);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_page_has_only_what_begins_with_its_prefix_and_nothing_that_has_ended() {
         let now = Instant::now();
-        let records = records(&["a", "ab", "abc", "b", "ac"], now);
+        let mut records = records(&["a", "ab", "abc", "b", "ac"], now);
         assert_eq!(keys(&records.page("ab", None, 9, now)), ["ab", "abc"]);
         assert_eq!(keys(&records.page("ab", Some("ab"), 9, now)), ["abc"]);
         assert_eq!(keys(&records.page("ab", Some("a"), 1, now)), ["ab"]);

@@ -24,7 +24,7 @@ impl Records {
         records.sort_by(|a, b| (a.distance, &a.stored.key).cmp(&(b.distance, &b.stored.key)));
         for mut record in records {
             // Who knows how long the clock stood still meanwhile.
-            record.stored.dated = false;
+            record.stored_mut().dated = false;
             self.version = self.version.max(record.stored.version);
             if record.is_expired(now) {
                 if record.is_published() {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::backend::{Change, Committed, Store, StoreError};
 use super::record::StoredRecord;
 
-/// A [`Store`] in memory. It commits at once and never fails; values are shared with the records, not copied.
+/// A [`Store`] in memory. It commits at once and never fails; records are shared with the node, not copied.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    records: HashMap<Arc<str>, Box<StoredRecord>>,
+    records: HashMap<Arc<str>, Arc<StoredRecord>>,
 }
 
 impl MemoryStore {
@@ -35,7 +35,7 @@ impl Store for MemoryStore {
         for change in changes {
             match change {
                 Change::Put(record) => {
-                    self.records.insert(record.key.clone(), Box::new(record));
+                    self.records.insert(record.key.clone(), record);
                 }
                 Change::Remove(key) => {
                     self.records.remove(&key);

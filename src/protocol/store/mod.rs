@@ -9,6 +9,7 @@ mod backend;
 pub(crate) mod contract;
 mod health;
 mod holdings;
+mod key_order;
 mod listing;
 mod loading;
 mod memory;

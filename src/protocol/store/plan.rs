@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::backend::Change;
 use super::outcome::{Refusal, WriteOutcome};
-use super::quota::Reservation;
+use super::quota::{Claim, Reservation};
 use super::record::{Class, Record, StoredRecord, Writer};
 use super::records::{Arrival, Records};
 use super::rules::RemoteWrite;
@@ -52,11 +52,10 @@ impl Write {
     }
 }
 
-/// What a write changes once it is committed, decided against what is committed already. Until it ends, by
-/// [`Records::apply`] or [`Records::abandon`], no other write of its keys is
-/// planned.
+/// What a write changes once it is committed, decided against what is committed already. While it is
+/// [held](Records::hold) no other write of its keys is planned, until [`Records::apply`] or [`Records::abandon`] ends it.
 #[derive(Debug)]
-#[must_use = "its keys take no other write until it is applied or abandoned"]
+#[must_use = "the keys of one that is held take no other write until it is applied or abandoned"]
 pub struct Plan {
     pub(super) key: Arc<str>,
     pub(super) edit: Edit,
@@ -64,7 +63,12 @@ pub struct Plan {
     pub(super) lasting: bool,
     /// The keys whose copies give way.
     pub(super) evicted: Vec<Arc<str>>,
+    /// What its copy takes up, if a stranger brought it.
+    pub(super) claim: Option<Claim>,
+    /// What is reserved of that while it is held.
     pub(super) reserved: Option<Reservation>,
+    /// Whether it is [held](Records::hold).
+    pub(super) held: bool,
     pub(super) outcome: WriteOutcome,
     /// See [`Plan::take_changes`].
     pub(super) changes: Vec<Change>,
@@ -76,8 +80,18 @@ impl Plan {
     /// A plan that makes this of `key`, which no other copy gives way for.
     pub(super) fn new(key: &Arc<str>, edit: Edit, outcome: WriteOutcome) -> Self {
         let lasting = outcome != WriteOutcome::Unchanged;
-        let (evicted, reserved, changes) = (Vec::new(), None, Vec::new());
-        Self { key: key.clone(), edit, lasting, evicted, reserved, outcome, changes, undated: 0 }
+        Self {
+            key: key.clone(),
+            edit,
+            lasting,
+            evicted: Vec::new(),
+            claim: None,
+            reserved: None,
+            held: false,
+            outcome,
+            changes: Vec::new(),
+            undated: 0,
+        }
     }
 
     /// A plan that leaves everything as it is.
@@ -96,7 +110,7 @@ impl Plan {
         &self.key
     }
 
-    /// That key and those whose copies give way: they take no other write until it ends.
+    /// That key and those whose copies give way.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
         std::iter::once(&self.key).chain(&self.evicted)
     }
@@ -142,11 +156,11 @@ impl Edit {
     }
 
     /// What a store holds after it, where `before` is held.
-    pub(super) fn stored(&self, before: Option<&Record>) -> Option<StoredRecord> {
+    pub(super) fn stored<'a>(&self, before: impl FnOnce() -> Option<&'a Record>) -> Option<Arc<StoredRecord>> {
         match self {
             Self::Put(record) => Some(record.stored.clone()),
             Self::Remove => None,
-            edit => before.cloned().map(|mut record| {
+            edit => before().cloned().map(|mut record| {
                 edit.change(&mut record);
                 record.stored
             }),
@@ -156,12 +170,15 @@ impl Edit {
     fn change(&self, record: &mut Record) {
         match self {
             Self::Put(_) | Self::Remove => {}
-            Self::Pin(pinned) => record.stored.pinned = *pinned,
+            Self::Pin(pinned) => record.stored_mut().pinned = *pinned,
             Self::Release { version } => record.release(*version),
             Self::Renew(Renewal { expires_at, published, writer }) => {
-                record.stored.expires_at =
-                    expires_at.map_or(record.stored.expires_at, |at| record.stored.expires_at.max(at));
-                record.stored.writer = writer.unwrap_or(record.stored.writer);
+                if let Some(at) = expires_at.filter(|at| *at > record.stored.expires_at) {
+                    record.stored_mut().expires_at = at;
+                }
+                if let Some(writer) = writer {
+                    record.stored_mut().writer = *writer;
+                }
                 if let Some((at, dated)) = published {
                     record.date(*at, *dated);
                 }
@@ -171,12 +188,23 @@ impl Edit {
 }
 
 impl Records {
-    /// Decides what `write` changes, against what is committed, and changes nothing of it; room for it is reserved. No write may be
-    /// planned while its key is [in flight](Records::is_in_flight): it waits until that has ended.
+    /// As [`Records::propose`], and [holds](Records::hold) the plan.
     ///
     /// # Errors
     /// [`Refusal`]. Nothing was changed.
     pub fn plan(&mut self, write: Write, now: Instant, entropy: &mut dyn Entropy) -> Result<Plan, Refusal> {
+        let mut plan = self.propose(write, now, entropy)?;
+        self.hold(&mut plan);
+        Ok(plan)
+    }
+
+    /// Decides what `write` changes, against what is committed, and changes nothing of it. The plan is to be applied or dropped
+    /// before any other write is planned or time changes anything; if that cannot be, it is to be [held](Records::hold) at once. No
+    /// write may be planned while its key is [in flight](Records::is_in_flight): it waits until that has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`]. Nothing was changed.
+    pub fn propose(&mut self, write: Write, now: Instant, entropy: &mut dyn Entropy) -> Result<Plan, Refusal> {
         debug_assert!(!self.is_in_flight(write.key()), "one write of a key at a time");
         let planned = match write {
             Write::Publish { key, value } => Ok(self.plan_publication(key, value, now, entropy)),
@@ -189,26 +217,34 @@ impl Records {
         };
         let mut plan = planned.inspect_err(|refusal| self.counts.refused.count(*refusal))?;
         if plan.lasting {
-            let record = plan.edit.stored(self.holdings.get(&plan.key));
+            let record = plan.edit.stored(|| self.holdings.get(&plan.key));
             plan.changes.push(record.map_or_else(|| Change::Remove(plan.key.clone()), Change::Put));
             let full = |key: &&Arc<str>| self.is_held(key);
             plan.changes.extend(plan.evicted.iter().filter(full).cloned().map(Change::Remove));
         }
         plan.undated = self.undated;
-        plan.keys().for_each(|key| self.holdings.lock(key));
         Ok(plan)
+    }
+
+    /// The plan is not applied at once: from now on its keys are in flight, and room for it is reserved, until it ends.
+    pub fn hold(&mut self, plan: &mut Plan) {
+        plan.reserved = plan.claim.map(|claim| self.holdings.reserve(&plan.key, &plan.evicted, &claim));
+        plan.keys().for_each(|key| self.holdings.lock(key));
+        plan.held = true;
     }
 
     /// The changes of `plan` are committed, or there were none: they take effect, with what it evicts.
     pub fn apply(&mut self, plan: Plan) -> WriteOutcome {
-        let Plan { key, edit, lasting, evicted, reserved, outcome, undated, .. } = plan;
+        let Plan { key, edit, lasting, evicted, reserved, held, outcome, undated, .. } = plan;
         reserved.into_iter().for_each(|reserved| self.holdings.free(reserved));
         for key in &evicted {
             self.counts.evicted += u64::from(self.holdings.take(key).is_some());
-            self.holdings.unlock(key);
         }
-        let before = self.holdings.take(&key);
-        self.holdings.unlock(&key);
+        // What is put takes the place of another by itself.
+        let before = if held || !matches!(edit, Edit::Put(_)) { self.holdings.take(&key) } else { None };
+        if held {
+            std::iter::once(&key).chain(&evicted).for_each(|key| self.holdings.unlock(key));
+        }
         // The answer does not wait until a later date of the same copy is committed: it is saved with what time changes.
         let redated = !lasting && matches!(&edit, Edit::Renew(Renewal { published: Some(_), .. }));
         if let Some(mut record) = edit.apply(before) {
@@ -216,7 +252,9 @@ impl Records {
                 self.changed.insert(key);
             }
             // The clock may have stood still meanwhile.
-            record.stored.dated &= undated == self.undated;
+            if undated != self.undated {
+                record.stored_mut().dated = false;
+            }
             self.holdings.put(record);
         }
         outcome
@@ -224,11 +262,13 @@ impl Records {
 
     /// The changes of `plan` could not be committed: all stays as it was.
     pub fn abandon(&mut self, plan: Plan) {
+        if plan.held {
+            plan.keys().for_each(|key| self.holdings.unlock(key));
+        }
         plan.reserved.into_iter().for_each(|reserved| self.holdings.free(reserved));
-        plan.keys().for_each(|key| self.holdings.unlock(key));
     }
 
-    /// Whether a plan that has not ended decides about `key`.
+    /// Whether a plan that is held decides about `key`.
     pub fn is_in_flight(&self, key: &str) -> bool {
         self.holdings.is_locked(key)
     }

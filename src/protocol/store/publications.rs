@@ -186,7 +186,7 @@ mod tests {
         }
         // Only what a store keeps outlives the process, and no schedule is among it.
         let kept = case.records.full_copies(case.now).map(|copy| copy.key.clone()).collect::<Vec<_>>();
-        let kept = kept.iter().map(|key| case.records.holdings.get(key).unwrap().stored.clone()).collect();
+        let kept = kept.iter().map(|key| (*case.records.holdings.get(key).unwrap().stored).clone()).collect();
         let mut again = Case::new();
         again.now = case.now + Duration::from_secs(60);
         again.records.load(kept, again.now, &mut again.entropy);

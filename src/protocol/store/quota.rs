@@ -160,7 +160,7 @@ impl Quota {
             };
         }
         let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
-        let StoredRecord { key, stored_at, expires_at, .. } = &record.stored;
+        let StoredRecord { key, stored_at, expires_at, .. } = &*record.stored;
         if record.is_full() {
             set(&mut account.by_age, *stored_at, key.clone(), offered);
             let at = (record.distance, key.clone());

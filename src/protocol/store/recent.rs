@@ -2,9 +2,11 @@
 //! may arrive twice or late. It holds no values and applies nothing.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use hashlink::DefaultHashBuilder;
 
 use crate::protocol::lru::Lru;
 use crate::protocol::message::QueryId;
@@ -37,8 +39,28 @@ pub enum Seen {
 pub struct RecentWrites {
     remembered_for: Duration,
     /// By a hash of source and query id, whose key is this process's own: no stranger can make two of them meet.
-    writes: Lru<u64, Write>,
+    writes: Lru<u64, Write, BuildHasherDefault<AsItIs>>,
     hasher: RandomState,
+    /// A quick one, over all of a value. A sender that finds two writes of one hash can only lose its own second one.
+    content: DefaultHashBuilder,
+}
+
+/// The hash of a number that is one already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,14 +75,19 @@ impl RecentWrites {
     /// None yet, on a network with this query timeout.
     pub fn new(query_timeout: Duration) -> Self {
         let remembered_for = query_timeout * REMEMBERED_TIMEOUTS;
-        Self { remembered_for, writes: Lru::new(MAX_RECENT_WRITES), hasher: RandomState::new() }
+        Self {
+            remembered_for,
+            writes: Lru::with_hasher(MAX_RECENT_WRITES, BuildHasherDefault::default()),
+            hasher: RandomState::new(),
+            content: DefaultHashBuilder::default(),
+        }
     }
 
     /// A write of `value` under `key` comes from `from`, as the query `id`. It is remembered.
     pub fn came(&mut self, from: SocketAddr, id: QueryId, key: &str, value: &Value, now: Instant) -> Seen {
         let is_over = |write: &Write| now.saturating_duration_since(write.at) >= self.remembered_for;
         self.writes.forget_while(is_over);
-        let (query, content) = (self.query(from, id), self.hasher.hash_one((key, value)));
+        let (query, content) = (self.query(from, id), self.content.hash_one((key, value)));
         match self.writes.get(&query) {
             Some(write) if write.content == content && !is_over(write) => {
                 write.stored.map_or(Seen::UnderWay, |stored| Seen::Acknowledged { stored })

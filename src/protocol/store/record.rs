@@ -79,8 +79,8 @@ pub struct StoredRecord {
 /// A record in memory: what is kept, and where it stands in the indexes.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    /// What is kept. The class may be [`Class::Cached`] here.
-    pub(super) stored: StoredRecord,
+    /// What is kept, shared with a store in memory. The class may be [`Class::Cached`] here.
+    pub(super) stored: Arc<StoredRecord>,
     /// How far the key is from this node.
     pub(super) distance: Distance,
     /// When it is to be republished or restored; `None` for a cached copy.
@@ -103,7 +103,12 @@ impl Record {
             Class::Published => stored.stored_at.max(stored.published_at),
             Class::Held | Class::Cached => stored.stored_at,
         });
-        Self { stored, distance, due_at: None, digest: OnceCell::new(), placed_at }
+        Self { stored: Arc::new(stored), distance, due_at: None, digest: OnceCell::new(), placed_at }
+    }
+
+    /// What is kept, to be changed: a store keeps what it was given.
+    pub(super) fn stored_mut(&mut self) -> &mut StoredRecord {
+        Arc::make_mut(&mut self.stored)
     }
 
     /// The digest of the value.
@@ -141,15 +146,14 @@ impl Record {
 
     /// It was published at this time, or before.
     pub(super) fn date(&mut self, at: Instant, dated: bool) {
-        self.stored.published_at = at;
-        self.stored.dated = dated;
+        let stored = self.stored_mut();
+        (stored.published_at, stored.dated) = (at, dated);
     }
 
     /// It is a publication of this node no more, and held under `version` until it ends.
     pub(super) fn release(&mut self, version: u64) {
-        self.stored.class = Class::Held;
-        self.stored.pinned = false;
-        self.stored.version = version;
+        let stored = self.stored_mut();
+        (stored.class, stored.pinned, stored.version) = (Class::Held, false, version);
         self.placed_at.get_or_insert(self.stored.stored_at);
     }
 
@@ -192,8 +196,9 @@ impl Record {
 impl Record {
     /// Puts `value` in the place of the one held.
     pub(super) fn replace(&mut self, value: Arc<Value>, writer: Writer) {
-        self.stored.replaced = self.replaced_by(&value);
-        (self.stored.value, self.stored.writer) = (value, writer);
+        let replaced = self.replaced_by(&value);
+        let stored = self.stored_mut();
+        (stored.replaced, stored.value, stored.writer) = (replaced, value, writer);
         self.digest = OnceCell::new();
     }
 }

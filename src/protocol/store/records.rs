@@ -70,7 +70,7 @@ impl Records {
     /// The copy of `key`, if one is held that has not ended.
     pub fn get(&self, key: &str, now: Instant) -> Option<StoredCopy> {
         let record = self.holdings.get(key).filter(|record| !record.is_expired(now))?;
-        let StoredRecord { value, class, expires_at, .. } = &record.stored;
+        let StoredRecord { value, class, expires_at, .. } = &*record.stored;
         Some(StoredCopy {
             value: value.clone(),
             class: *class,
@@ -327,7 +327,8 @@ impl Records {
     /// Our publication lives until then, if not longer; it was published again at `published_at`, if that is known.
     fn prolong(&mut self, key: &str, expires_at: Instant, published_at: Option<Instant>) {
         if let Some(mut record) = self.holdings.take(key) {
-            record.stored.expires_at = record.stored.expires_at.max(expires_at);
+            let stored = record.stored_mut();
+            stored.expires_at = stored.expires_at.max(expires_at);
             if let Some(at) = published_at {
                 record.date(at, true);
                 record.placed_at = Some(at);
@@ -339,7 +340,7 @@ impl Records {
 
     pub(super) fn gone(&mut self, record: Record) {
         if record.is_full() {
-            self.changed.insert(record.stored.key);
+            self.changed.insert(record.stored.key.clone());
         }
     }
 

@@ -284,7 +284,7 @@ mod tests {
         let foreign = write("other", None, 5, OURS);
         let hold = Config::builder().publisher_conflict(PublisherConflict::Hold).build().unwrap();
         assert_eq!(judge(&ours, &foreign, Instant::now(), &hold), Verdict::Refuse(Refusal::PublicationHeld));
-        ours.stored.pinned = true;
+        ours.stored_mut().pinned = true;
         assert_eq!(judged(&ours, &foreign), Verdict::Refuse(Refusal::PublicationHeld));
         assert_eq!(judged(&ours, &write("new", None, 5, OURS)), Verdict::Redate);
     }

@@ -28,7 +28,7 @@ impl Records {
         self.check_sizes(&write.key, &write.value)?;
         self.drop_expired(&write.key, now);
         let Some(record) = self.holdings.get(&write.key).filter(|record| record.is_full()) else {
-            return self.plan_copy(write, now, entropy);
+            return self.plan_copy(write, WriteOutcome::Stored, now, entropy);
         };
         let lapsed = record.is_expired(now);
         let verdict = if lapsed {
@@ -49,7 +49,11 @@ impl Records {
                     writer: names_writer.then_some(Writer::Peer(write.from)),
                 }
             }
-            Verdict::Replace | Verdict::Supersede => return self.plan_copy(write, now, entropy),
+            Verdict::Replace => return self.plan_copy(write, WriteOutcome::Stored, now, entropy),
+            Verdict::Supersede => {
+                let outcome = superseded(record);
+                return self.plan_copy(write, outcome, now, entropy);
+            }
             Verdict::Stale => return Err(Refusal::Stale),
             Verdict::Refuse(refusal) => return Err(refusal),
         };
@@ -132,16 +136,21 @@ impl Records {
         Ok(Plan::new(&write.key, Edit::Renew(renewal), WriteOutcome::Renewed))
     }
 
-    /// Plans to hold the value that came, in the place of what is held.
-    fn plan_copy(&mut self, write: RemoteWrite, now: Instant, entropy: &mut dyn Entropy) -> Result<Plan, Refusal> {
+    /// Plans to hold the value that came, in the place of what is held: with this outcome.
+    fn plan_copy(
+        &mut self,
+        write: RemoteWrite,
+        outcome: WriteOutcome,
+        now: Instant,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Plan, Refusal> {
         let (life, published) = (self.life_of(&write), published(&write, now));
         let RemoteWrite { key, value, ttl, from: source, .. } = write;
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
-        let ended = self.holdings.get(&key).filter(|record| record.is_published()).map(superseded);
         let due_at = Some(now + self.restore_delay(entropy));
         let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at };
         let plan = self.plan_arrival(arrival, source, now)?;
-        Ok(Plan { outcome: ended.unwrap_or(WriteOutcome::Stored), ..plan })
+        Ok(Plan { outcome, ..plan })
     }
 
     /// Plans to hold a peer's copy, which `source` sent, in the place of what is held.
@@ -153,14 +162,15 @@ impl Records {
         let distance = self.own.distance(&NodeId::of_key(&key));
         let bytes = key.len() + arrival.value.len();
         let claim = Claim { source, bytes, full: arrival.class == Class::Held, distance };
-        // What has ended makes room before anything else.
+        let mut evicted = Vec::new();
         if self.holdings.quota().victim(&claim) != Ok(None) {
+            // What has ended makes room before anything else.
             self.expire(now);
+            evicted = self.holdings.make_room(&key, &claim)?;
         }
-        let (evicted, reserved) = self.holdings.reserve(&key, &claim)?;
         let record = self.record_of(arrival, distance, Some(source), now);
         let plan = Plan::new(&key, Edit::Put(Box::new(record)), WriteOutcome::Stored);
-        Ok(Plan { evicted, reserved: Some(reserved), ..plan })
+        Ok(Plan { evicted, claim: Some(claim), ..plan })
     }
 }
 

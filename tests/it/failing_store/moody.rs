@@ -38,7 +38,7 @@ impl State {
     fn take_in(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
-                Change::Put(record) => drop(self.disk.insert(record.key.clone(), record)),
+                Change::Put(record) => drop(self.disk.insert(record.key.clone(), (*record).clone())),
                 Change::Remove(key) => drop(self.disk.remove(&key)),
             }
         }

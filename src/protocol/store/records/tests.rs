@@ -368,7 +368,7 @@ proptest! {
                     store.commit(bench.take_changes(), Box::new(|outcome| outcome.unwrap()));
                     let kept: BTreeMap<_, _> = store.load().unwrap().into_iter().map(|r| (r.key.clone(), r)).collect();
                     let held = bench.records.holdings.records().filter(|record| record.is_full());
-                    let held: BTreeMap<_, _> = held.map(|r| (r.stored.key.clone(), r.stored.clone())).collect();
+                    let held: BTreeMap<_, _> = held.map(|r| (r.stored.key.clone(), (*r.stored).clone())).collect();
                     // A date alone is worth no commit.
                     prop_assert_eq!(without_dates(kept), without_dates(held));
                 }

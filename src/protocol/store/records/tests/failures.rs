@@ -67,7 +67,7 @@ impl Slow {
     /// All full copies, as they are kept, but for dates: a date alone is worth no commit.
     fn memory(&self) -> BTreeMap<Arc<str>, StoredRecord> {
         let held = self.bench.records.holdings.records().filter(|record| record.is_full());
-        without_dates(held.map(|record| (record.stored.key.clone(), record.stored.clone())).collect())
+        without_dates(held.map(|record| (record.stored.key.clone(), (*record.stored).clone())).collect())
     }
 
     fn disk(&mut self) -> BTreeMap<Arc<str>, StoredRecord> {

@@ -270,7 +270,7 @@ fn a_publication_that_never_reached_its_places_is_due_at_once_after_a_restart() 
 
 fn put(change: Change) -> StoredRecord {
     match change {
-        Change::Put(stored) => stored,
+        Change::Put(stored) => (*stored).clone(),
         Change::Remove(key) => panic!("{key} was removed"),
     }
 }
