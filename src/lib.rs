@@ -100,6 +100,7 @@ pub mod internals {
     pub use crate::protocol::comparison::COMPARED;
     pub use crate::protocol::lookup::{Ending, Goal, Lookup, Next};
     pub use crate::protocol::routing::RoutingTable;
+    pub use crate::protocol::store::{Records, RemoteWrite, Write};
 }
 
 #[doc(inline)]

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::growth::{self, GROWTH_EXAMPLES, GrowthArgs};
 use crate::hold::{self, HoldArgs};
+use crate::loopback::{self, LOOPBACK_EXAMPLES, LoopbackArgs};
 use crate::publish::{self, PublishArgs};
 use crate::requests::{self, REQUESTS_EXAMPLES, RequestsArgs};
 use crate::sim;
@@ -35,6 +37,12 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Simulate nodes that hold the same values while nothing happens, and measure what it takes to keep them
     Hold(HoldArgs),
+    /// Measure how the steps of a node grow with its peers, its values and its lookups
+    #[command(after_help = GROWTH_EXAMPLES)]
+    Growth(GrowthArgs),
+    /// Measure reads and writes in a network of this process over real sockets of the loopback interface
+    #[command(after_help = LOOPBACK_EXAMPLES)]
+    Loopback(LoopbackArgs),
     /// Measure what a request costs `kad` binaries, beside a plain UDP echo
     #[command(after_help = REQUESTS_EXAMPLES)]
     Requests(RequestsArgs),
@@ -60,6 +68,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::Growth(args) => growth::run(&args),
+        Command::Loopback(args) => loopback::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Stress(args) => stress::run(&args),
         Command::Echo => requests::echo(),

@@ -11,8 +11,11 @@ pub mod mixed;
 
 mod charts;
 mod failure;
+mod folder;
+mod growth;
 mod hold;
 mod interrupt;
+mod loopback;
 mod output;
 mod process;
 mod progress;

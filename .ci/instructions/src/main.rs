@@ -14,13 +14,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kademlia_dynamic::internals::{Admission, Goal, Tokens};
+use kademlia_dynamic::internals::{Admission, Goal, Records, RemoteWrite, Tokens, Write as StoreWrite};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
 use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 use kademlia_dynamic::protocol::peer::Peer;
+use kademlia_dynamic::protocol::store::{MemoryStore, Store};
 use kademlia_dynamic::protocol::value::Value;
 
 use network::Network;
@@ -62,11 +63,13 @@ fn paths() -> Vec<(String, Prepare)> {
             paths.push((format!("{codec}/write/{name}"), Box::new(encode)));
         }
     }
-    let rest: [Named; 6] = [
+    let rest: [Named; 8] = [
         ("token/judge", judge),
         ("routing/nearest", nearest),
         ("routing/known-answers", known_answers),
         ("routing/stranger-asks", stranger_asks),
+        ("store/new-value", new_value),
+        ("store/same-value", same_value),
         ("lookup/nodes", || look_up(Goal::Nodes)),
         ("lookup/missed-value", || look_up(Goal::Value)),
     ];
@@ -139,6 +142,51 @@ fn stranger_asks() -> Take {
         now += Duration::from_micros(20);
         let _ = black_box(table.peer_asked(strangers[turn % 1_024], now));
     })
+}
+
+/// A peer's write of a value of 200 bytes, from the message to what is held.
+fn new_value() -> Take {
+    let (mut store, now) = (HeldValues::new(), Instant::now());
+    Box::new(move |turn| store.write(turn, now))
+}
+
+fn same_value() -> Take {
+    let (mut store, now) = (HeldValues::new(), Instant::now());
+    (0..VALUES).for_each(|turn| store.write(turn, now));
+    Box::new(move |turn| store.write(turn % VALUES, now + Duration::from_secs(3_600)))
+}
+
+/// Values that the store holds already.
+const VALUES: usize = 1_000;
+
+struct HeldValues {
+    records: Records,
+    backend: MemoryStore,
+    entropy: SeededEntropy,
+    value: Arc<Value>,
+}
+
+impl HeldValues {
+    fn new() -> Self {
+        let records = Records::new(NodeId::of_key("the node"), &Config::default());
+        let (backend, entropy) = (MemoryStore::new(), SeededEntropy::new(1));
+        Self { records, backend, entropy, value: Arc::new(Value::from("x".repeat(200))) }
+    }
+
+    fn write(&mut self, turn: usize, now: Instant) {
+        let [a, b] = (turn as u16).to_be_bytes();
+        let write = StoreWrite::Set(RemoteWrite {
+            key: format!("a key of usual length {turn:05}").into(),
+            value: self.value.clone(),
+            ttl: None,
+            age: None,
+            from: SocketAddr::from(([198, a, b, 1], 4_000)),
+            legacy: false,
+        });
+        let mut plan = self.records.propose(write, now, &mut self.entropy).expect("there is room");
+        assert!(self.backend.commit_at_once(plan.take_changes()).is_ok(), "a store in memory commits at once");
+        let _ = black_box(self.records.apply(plan));
+    }
 }
 
 fn look_up(goal: Goal) -> Take {

@@ -2,6 +2,7 @@
 
 mod axis;
 mod caching;
+mod growth;
 mod plane;
 
 use plotters::prelude::*;
@@ -9,6 +10,7 @@ use plotters::prelude::*;
 use self::axis::{LogAxis, count, unit_of_time};
 use self::plane::{Axes, BLUE, Canvas, Drawn, GREEN, Key, Line, ORANGE, PURPLE, chart, line, plane, titled};
 use crate::experiment::{Availability, Copies, Experiment, Figures, Report, SizeFigures, lasting};
+use crate::growth::{Part, Series};
 use kademlia_dynamic::protocol::config::Config;
 
 /// Replicas of a value.
@@ -37,6 +39,20 @@ pub(crate) fn all(report: &Report) -> Vec<(&'static str, String)> {
         charts.push(("caching.svg", chart(|area| caching::draw(area, figures))));
     }
     charts
+}
+
+/// A chart for each part of a node whose growth was measured.
+pub(crate) fn growth(all: &[Series]) -> Vec<(&'static str, String)> {
+    let named = Part::ALL.map(|part| match part {
+        Part::Peers => (part, "growth-peers.svg"),
+        Part::Values => (part, "growth-values.svg"),
+        Part::Lookups => (part, "growth-lookups.svg"),
+    });
+    let drawn = named.map(|(part, name)| {
+        let series: Vec<&Series> = all.iter().filter(|series| series.part == part).collect();
+        (name, chart(|area| growth::draw(area, part, &series)))
+    });
+    drawn.into()
 }
 
 /// What the network was, in one line under the title.

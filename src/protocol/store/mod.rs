@@ -36,11 +36,16 @@ pub use outcome::{ClassCount, DueCount, MAX_COUNTED, Refusals, StoreSnapshot, St
 pub(crate) use outcome::{Refusal, ToCompare, WriteOutcome, age_seconds};
 pub use pass_snapshot::PassSnapshot;
 pub(crate) use places::PlacedCopy;
-pub(crate) use plan::{Plan, Write};
+pub(crate) use plan::Plan;
+#[doc(hidden)]
+pub use plan::Write;
 pub(crate) use publications::DueValue;
 pub(crate) use recent::{RecentWrites, Seen};
 pub use record::{Class, MAX_REPLACED, Replaced, StoredRecord, Writer};
-pub(crate) use records::Records;
+#[doc(hidden)]
+pub use records::Records;
 pub(crate) use renewals::RenewalPlan;
-pub(crate) use rules::{RemoteWrite, is_later};
+#[doc(hidden)]
+pub use rules::RemoteWrite;
+pub(crate) use rules::is_later;
 pub use ttl::cache_ttl;
