@@ -79,9 +79,10 @@ impl Holdings {
         if let Some(at) = *due_at {
             self.due[published].insert((at, stored.key.clone()));
         }
-        self.quota.count(&record);
-        if !self.locked.contains(&stored.key) {
-            self.quota.offer(&record);
+        if self.locked.is_empty() || !self.locked.contains(&stored.key) {
+            self.quota.charge(&record);
+        } else {
+            self.quota.count(&record);
         }
         self.counts[stored.class as usize].add(&record.amount());
         let key = stored.key.clone();

@@ -103,16 +103,21 @@ impl Quota {
 
     /// Counts `record`, if a remote host brought it, and lets it give way to others.
     pub(super) fn charge(&mut self, record: &Record) {
-        self.count(record);
-        self.offer(record);
+        self.change(record, ClassCount::add);
+        let part = if self.rank(record, true) { OFFERED } else { FIXED };
+        if record.is_full() {
+            self.by_distance[part].insert(distance_of(record));
+        }
     }
 
-    /// Takes back what [`Quota::charge`] did. `record` must be as it was then.
+    /// Takes back what [`Quota::charge`] or [`Quota::count`] did. `record` must be as it was then.
     pub(super) fn discharge(&mut self, record: &Record) {
-        self.withdraw(record);
+        self.rank(record, false);
         self.change(record, ClassCount::subtract);
         if record.is_full() {
-            self.by_distance[FIXED].remove(&(record.distance, record.stored.key.clone()));
+            let at = distance_of(record);
+            let [offered, fixed] = &mut self.by_distance;
+            let _ = offered.remove(&at) || fixed.remove(&at);
         }
     }
 
@@ -120,7 +125,7 @@ impl Quota {
     pub(super) fn count(&mut self, record: &Record) {
         self.change(record, ClassCount::add);
         if record.is_full() {
-            self.by_distance[FIXED].insert((record.distance, record.stored.key.clone()));
+            self.by_distance[FIXED].insert(distance_of(record));
         }
     }
 
@@ -142,16 +147,29 @@ impl Quota {
 
     /// From now on `record`, which is counted, may give way to others.
     pub(super) fn offer(&mut self, record: &Record) {
-        self.arrange(record, true);
+        if self.rank(record, true) {
+            self.move_by_distance(record, FIXED, OFFERED);
+        }
     }
 
     /// From now on `record` gives way to no other: a write in flight decides about it.
     pub(super) fn withdraw(&mut self, record: &Record) {
-        self.arrange(record, false);
+        if self.rank(record, false) {
+            self.move_by_distance(record, OFFERED, FIXED);
+        }
     }
 
-    /// Inserts `record`, which is counted, into the orders of eviction, or removes it.
-    fn arrange(&mut self, record: &Record, offered: bool) {
+    fn move_by_distance(&mut self, record: &Record, from: usize, to: usize) {
+        if record.is_full() {
+            let at = distance_of(record);
+            self.by_distance[from].remove(&at);
+            self.by_distance[to].insert(at);
+        }
+    }
+
+    /// Inserts `record`, which is counted, into the orders of eviction but the one by distance, or removes it. Says whether it may give
+    /// way at all.
+    fn rank(&mut self, record: &Record, offered: bool) -> bool {
         fn set<T: Ord>(order: &mut Ordered<T>, at: T, key: Arc<str>, offered: bool) {
             if offered {
                 order.insert((at, key))
@@ -159,18 +177,15 @@ impl Quota {
                 order.remove(&(at, key))
             };
         }
-        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
+        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return false };
         let StoredRecord { key, stored_at, expires_at, .. } = &*record.stored;
         if record.is_full() {
             set(&mut account.by_age, *stored_at, key.clone(), offered);
-            let at = (record.distance, key.clone());
-            let (from, to) = if offered { (FIXED, OFFERED) } else { (OFFERED, FIXED) };
-            self.by_distance[from].remove(&at);
-            self.by_distance[to].insert(at);
         } else {
             set(&mut account.by_expiry, *expires_at, key.clone(), offered);
             set(&mut self.soonest, *expires_at, key.clone(), offered);
         }
+        true
     }
 
     /// The keys of the full copies at these distances from this node, both included; in no particular order.
@@ -270,6 +285,11 @@ impl Quota {
 /// Whose account `record` is in; `None` for what counts in none.
 fn subnet_of(record: &Record) -> Option<Subnet> {
     record.stored.source.map(|source| Subnet::of(&source.ip()))
+}
+
+/// Where a full copy stands in an order by distance.
+fn distance_of(record: &Record) -> (Distance, Arc<str>) {
+    (record.distance, record.stored.key.clone())
 }
 
 fn first<T: Ord>(ordered: &Ordered<T>) -> Option<&Arc<str>> {
