@@ -81,16 +81,17 @@ fn plain_len(rest: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
     let mut len = 0;
-    // Eight bytes at once: the highest bit of each that is below a space, a quote or a backslash. What is set beside them only
-    // lets the last part be searched byte by byte.
+    // Eight bytes at once: the highest bit of each that is below a space, a quote or a backslash. A borrow sets bits only above
+    // the first of these, so that the lowest bit is certain.
     while let Some(chunk) = rest[len..].first_chunk::<8>() {
         let chunk = u64::from_le_bytes(*chunk);
         let is = |byte: u8| {
             let differs = chunk ^ (ONES * u64::from(byte));
             differs.wrapping_sub(ONES) & !differs
         };
-        if (chunk.wrapping_sub(ONES * 0x20) & !chunk | is(b'"') | is(b'\\')) & HIGH != 0 {
-            break;
+        let ends = (chunk.wrapping_sub(ONES * 0x20) & !chunk | is(b'"') | is(b'\\')) & HIGH;
+        if ends != 0 {
+            return len + (ends.trailing_zeros() / 8) as usize;
         }
         len += 8;
     }
@@ -159,5 +160,21 @@ impl<'a> Cursor<'a> for JsonCursor<'a> {
 
     fn is_at_end(&mut self) -> bool {
         self.next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_string_ends_where_the_first_byte_is_that_is_not_plain(
+            bytes in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => 0x1e_u8..=0x22, 1 => 0x5b_u8..=0x5d], 0..40),
+        ) {
+            let end = bytes.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_len(&bytes), end);
+        }
     }
 }
