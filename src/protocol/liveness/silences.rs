@@ -19,7 +19,7 @@ pub(crate) struct Streak {
     /// When the first of them was noticed.
     pub(crate) since: Instant,
     /// When the last of them was noticed.
-    last: Instant,
+    pub(crate) last: Instant,
 }
 
 impl Streak {

@@ -86,6 +86,26 @@ fn an_outage_of_the_whole_network_evicts_no_peer() {
 }
 
 #[test]
+fn of_each_bucket_the_entry_that_was_silent_longest_ago_is_asked_again_in_each_round() {
+    let mut story = Story::full();
+    assert_eq!(story.table.checks_due(story.now), []);
+    assert_eq!((story.is_silent(far(1)), story.is_silent(far(0))), (vec![], vec![]));
+    assert_eq!(story.table.checks_due(story.now), [far(1)]);
+    // Its ping is not answered either, so it is the other one's turn.
+    assert_eq!(story.is_silent(far(1)), []);
+    assert_eq!(story.table.checks_due(story.now), [far(0)]);
+    assert_eq!(story.answers(far(0)), Insertion::Refreshed);
+    assert_eq!(story.table.checks_due(story.now), [far(1)]);
+    assert_eq!(story.is_silent(far(1)), [Change::Left(far(1))]);
+    // From now on it is asked as a departed one.
+    assert_eq!(story.table.checks_due(story.now), [far(1)]);
+    let near = peer(0x01, 1_000);
+    assert_eq!((story.is_silent(far(2)), story.is_silent_as_all(near)), (vec![], vec![]));
+    let due = story.table.checks_due(story.now);
+    assert!(due.len() == 3 && [far(1), far(2), near].iter().all(|peer| due.contains(peer)), "{due:?}");
+}
+
+#[test]
 fn local_answers_do_not_evict_the_internet() {
     let mut story = Story::small();
     let (local, global) = (at(far(1), "127.0.0.1:7"), far(2));
