@@ -1,5 +1,5 @@
-//! Lookups: it starts them, joins equal ones, bounds how many run, and hands each result to the requests that wait for it. It
-//! starts audits and placements as well. What a result means is the caller's business.
+//! Lookups: it starts them, joins equal ones, bounds how many run, remembers the peers that answered, and hands each result to the
+//! requests that wait for it. It starts audits and placements as well. What a result means is the caller's business.
 
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use actix::{Context, Supervised};
 use kademlia_dynamic::protocol::id::NodeId;
-use kademlia_dynamic::protocol::lookup::Tally;
+use kademlia_dynamic::protocol::lookup::{RecentPeers, Tally};
 use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
@@ -18,8 +18,8 @@ use super::counters::Counter;
 use super::events::{Event, EventKind};
 use super::handling::Receive;
 use super::messages::{
-    AfterSets, CountLookups, LaunchLookup, LookupFinished, LookupKey, LookupOutcome, LookupResult, NoLookup,
-    PlaceValue, Priority, PublishValue, SeedLookup, SetValue, StartAudit, StartLookup,
+    AfterSets, CountLookups, LaunchLookup, LookupCounts, LookupFinished, LookupKey, LookupOutcome, LookupResult,
+    NoLookup, PlaceValue, Priority, PublishValue, SeedLookup, SetValue, StartAudit, StartLookup,
 };
 use super::operations::audit::Audit;
 use super::operations::lookup::Lookup;
@@ -38,6 +38,8 @@ pub struct Lookups {
     /// When the lookups under way count as lost, in the order of their start.
     deadlines: VecDeque<(Instant, LookupKey, u64)>,
     started: u64,
+    /// The peers that answered lookups lately.
+    recent: RecentPeers,
 }
 
 struct Job {
@@ -73,6 +75,7 @@ impl Lookups {
             queue: Queue::new(shared.config.lookup.max_lookups, shared.config.lookup.max_waiting_lookups),
             deadlines: VecDeque::new(),
             started: 0,
+            recent: RecentPeers::new(&shared.config),
         }
     }
 
@@ -131,6 +134,7 @@ impl Lookups {
         self.queue.ended(job.priority);
         let outcome = result.map(Arc::new).ok_or(NoLookup::Broken);
         if let Ok(result) = &outcome {
+            self.recent.learn(&result.trace, now);
             self.shared.events.emit(EventKind::LookupEnded, || {
                 let (Tally { asked, answered, .. }, found) = (result.trace.tally(), result.value.is_some());
                 Event::LookupEnded { target: key.target(), asked, answered, found }
@@ -169,6 +173,7 @@ impl Supervised for Lookups {
         self.jobs.clear();
         self.queue.clear();
         self.deadlines.clear();
+        self.recent = RecentPeers::new(&self.shared.config);
     }
 }
 
@@ -233,7 +238,8 @@ impl Receive<LaunchLookup> for Lookups {
         // It may count as lost by now.
         if let Some(job) = self.jobs.get_mut(&launch.key).filter(|job| job.start > 0) {
             let own_vote = job.own_vote.take();
-            Runner::run(Lookup::new(&self.shared, launch, job.priority, own_vote), &self.shared);
+            let recent = self.recent.nearest(&launch.key.target(), self.shared.config.lookup.k, clock::now());
+            Runner::run(Lookup::new(&self.shared, launch, &recent, job.priority, own_vote), &self.shared);
         }
     }
 }
@@ -274,7 +280,8 @@ impl Receive<PlaceValue> for Lookups {
 }
 
 impl Receive<CountLookups> for Lookups {
-    fn receive(&mut self, _: CountLookups, _: &mut Self::Context) -> (usize, usize) {
-        self.queue.counts()
+    fn receive(&mut self, _: CountLookups, _: &mut Self::Context) -> LookupCounts {
+        let (running, waiting) = self.queue.counts();
+        LookupCounts { running, waiting, recent_peers: self.recent.len() }
     }
 }

@@ -332,7 +332,7 @@ impl Handler<Describe> for NodeActor {
             let pins = handles.pins.describe(DescribePins).await.map_err(gone)?;
             let (admitted, blocked_datagrams) = handles.dispatcher.count(CountAdmitted).await.map_err(gone)?;
             let (queries, queries_deferred) = handles.queries.count(CountQueries).await.map_err(gone)?;
-            let (lookups_running, lookups_waiting) = handles.lookups.count(CountLookups).await.map_err(gone)?;
+            let lookups = handles.lookups.count(CountLookups).await.map_err(gone)?;
             handles.socket.count_losses(CountLosses).await.map_err(gone)?;
             Ok(Snapshot {
                 id: shared.id,
@@ -345,8 +345,9 @@ impl Handler<Describe> for NodeActor {
                 pins,
                 admission: AdmissionSnapshot::new(&admitted, blocked_datagrams, &queries, queries_deferred),
                 queries_in_flight: queries.in_flight,
-                lookups_running,
-                lookups_waiting,
+                lookups_running: lookups.running,
+                lookups_waiting: lookups.waiting,
+                recent_peers: lookups.recent_peers,
                 counters: shared.counters.snapshot(),
                 restarts: RestartSnapshot {
                     by_actor: shared.counters.restarts(),

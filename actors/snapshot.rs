@@ -16,6 +16,7 @@ pub use kademlia_dynamic::protocol::admission::{MAX_BUDGETS, MAX_RATED_PREFIXES,
 pub use kademlia_dynamic::protocol::liveness::{
     MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
 };
+pub use kademlia_dynamic::protocol::lookup::MAX_RECENT_PEERS;
 pub use kademlia_dynamic::protocol::pending::MAX_TOKENS;
 pub use kademlia_dynamic::protocol::pins::{Count, KEYS_SHOWN, PinnedKeySnapshot, PinsSnapshot};
 pub use kademlia_dynamic::protocol::routing::{BucketSnapshot, EntrySnapshot, TableCounters, TableSnapshot};
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub lookups_running: usize,
     /// Its lookups that wait in the queue.
     pub lookups_waiting: usize,
+    /// The peers that answered its lookups lately, from which further ones begin: at most [`MAX_RECENT_PEERS`].
+    pub recent_peers: usize,
     /// Every counter that is not zero, as `name` or `name{reason}`.
     pub counters: BTreeMap<String, u64>,
     /// Restarts of its actors after panics.

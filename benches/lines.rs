@@ -165,6 +165,22 @@ async fn reads(sim: &Sim, keys: &str, samples: usize) -> Row {
     row
 }
 
+/// Lets random nodes read keys that were never set, each twice, and measures the second read.
+async fn reads_again(sim: &Sim, keys: &str, samples: usize) -> Row {
+    let mut row = Row::default();
+    for n in 0..samples {
+        let key = format!("{keys} {n}");
+        let Some(node) = sim.node(sim.random_node()) else { continue };
+        let options = GetOptions::default().trace(true);
+        let Ok(_) = node.get_with(&key, options).await else { continue };
+        let began = Instant::now();
+        let Ok(read) = node.get_with(&key, options).await else { continue };
+        let Some(trace) = read.trace else { continue };
+        row.take_traced(sim, &node.id(), began.elapsed(), &trace);
+    }
+    row
+}
+
 /// Lets random nodes set keys that begin like this, and counts the holders at which they return as queries.
 async fn sets(sim: &Sim, keys: &str, samples: usize, options: SetOptions) -> Row {
     let mut row = Row::default();
@@ -218,11 +234,12 @@ fn main() -> io::Result<ExitCode> {
 /// The rows of a network in which all live.
 fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) -> io::Result<()> {
     let of_set = |median| if codec == Codec::MessagePack { target(median, None, None) } else { Target::default() };
-    let rows: [(&str, Target); 4] = [
+    let rows: [(&str, Target); 5] = [
         ("lookup of an id that no node has", options.larger(absent)),
         ("`get` of an absent key", options.larger(absent)),
         ("`set`, all k acknowledged", options.larger(of_set(600))),
         ("`set` that returns with the 5th holder", options.larger(of_set(420))),
+        ("`get` of the same absent key again", options.larger(absent)),
     ];
     let names = rows.map(|(row, _)| format!("{row}, {name}"));
     if !names.iter().any(|row| options.wants(row)) {
@@ -237,6 +254,7 @@ fn still(options: &mut Options, codec: Codec, name: &str, absent: Target) -> io:
             reads(&sim, "absent", samples).await,
             sets(&sim, "set", samples, all).await,
             sets(&sim, "set soon", samples, all.quorum(5)).await,
+            reads_again(&sim, "absent twice", samples).await,
         ]
     });
     let measured = run.expect("the settings are in their ranges");

@@ -24,7 +24,7 @@ handle! {
         send finished(LookupFinished);
         send audit(StartAudit);
         send place(PlaceValue);
-        ask count(CountLookups) -> (usize, usize);
+        ask count(CountLookups) -> LookupCounts;
     }
 }
 
@@ -137,8 +137,19 @@ impl StartAudit {
     }
 }
 
-/// Node → lookups: how many lookups run, and how many wait?
+/// Node → lookups: how many lookups run, how many wait, and how many peers are remembered of those before?
 pub struct CountLookups;
+
+/// The answer to [`CountLookups`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookupCounts {
+    /// Lookups that run.
+    pub running: usize,
+    /// Lookups that wait in the queue.
+    pub waiting: usize,
+    /// Peers that answered lookups lately.
+    pub recent_peers: usize,
+}
 
 /// A value that is to be placed.
 #[derive(Debug)]

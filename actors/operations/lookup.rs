@@ -42,10 +42,12 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// `own_vote` is the copy that this node votes for, where votes are counted.
+    /// It begins from the peers of the table and those that answered other lookups lately. `own_vote` is the copy that this node
+    /// votes for, where votes are counted.
     pub(crate) fn new(
         shared: &Rc<Shared>,
         launch: LaunchLookup,
+        recent: &[Peer],
         priority: Priority,
         own_vote: Option<StoredCopy>,
     ) -> Self {
@@ -58,7 +60,8 @@ impl Lookup {
         };
         // Only legacy writers put values where a reader must read on to find them.
         let read_on = config.lookup.read_on && legacy;
-        let mut machine = protocol::Lookup::new(shared.id, target, goal, config, read_on, &seeds, clock::now());
+        let known = [&seeds, recent].concat();
+        let mut machine = protocol::Lookup::new(shared.id, target, goal, config, read_on, &known, clock::now());
         let mut ballot = match &key {
             LookupKey::Votes(_, wanted) => Some(Ballot::new(target, *wanted, config)),
             _ => None,

@@ -87,7 +87,8 @@ async fn equal_lookups_are_one_and_too_many_different_ones_are_refused() {
     let equal: Vec<_> = (0..10).map(|_| get("the same")).collect();
     let different: Vec<_> = (0..5).map(|n| get(&format!("another {n}"))).collect();
     settle().await;
-    assert_eq!(ours.actors.lookups.send(CountLookups).await.unwrap(), (2, 3));
+    let counts = ours.actors.lookups.send(CountLookups).await.unwrap();
+    assert_eq!((counts.running, counts.waiting), (2, 3));
     assert_eq!(ours.counters.get(Counter::LookupRefused), 1);
 
     for get in equal {

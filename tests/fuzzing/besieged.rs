@@ -12,7 +12,7 @@ use kademlia_dynamic::actors::snapshot::MAX_DEFERRED;
 use kademlia_dynamic::actors::snapshot::MAX_TOKENS;
 use kademlia_dynamic::actors::snapshot::{AdmissionSnapshot, Snapshot};
 use kademlia_dynamic::actors::snapshot::{
-    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
+    MAX_ANSWERED_ADDRESSES, MAX_MEASURED_ADDRESSES, MAX_RECENT_PEERS, MAX_SILENT_ADDRESSES, MAX_UNANSWERED_ADDRESSES,
 };
 use kademlia_dynamic::actors::snapshot::{MAX_BUDGETS, MAX_RATED_PREFIXES, MAX_RATED_SOURCES};
 use kademlia_dynamic::protocol::config::MAX_DATAGRAM;
@@ -279,6 +279,7 @@ impl Besieged {
         within("cached values", seen.store.cached.values as u64, config.store.max_values / 10)?;
         within("queries in flight", seen.queries_in_flight as u64, config.lookup.max_queries_in_flight)?;
         within("lookups", seen.lookups_running as u64, config.lookup.max_lookups)?;
+        within("peers that answered lookups", seen.recent_peers as u64, MAX_RECENT_PEERS)?;
         within("lookups that wait", seen.lookups_waiting as u64, 2 * config.lookup.max_waiting_lookups)?;
         within("pinned keys", seen.pins.pinned as u64, config.values.max_pinned_keys)?;
         admission_within_bounds(config, &seen.admission)

@@ -74,6 +74,33 @@ fn a_lookup_that_finds_nothing_asks_28_peers_at_most_in_the_median_and_takes_400
 }
 
 #[test]
+fn a_second_read_of_an_absent_key_begins_from_the_nearest_and_takes_less_time() {
+    let builder = Sim::builder().nodes(NODES).seed(23).codec(Codec::MessagePack).latency(Latency::INTERNET);
+    let run = Sim::run(builder, async |sim| {
+        let mut took = [Duration::ZERO; 2];
+        let mut met_on_the_way = [0; 2];
+        for n in 0..SAMPLES {
+            let (key, node) = (format!("absent {n}"), sim.node(sim.random_node()).unwrap());
+            for read in 0..2 {
+                let began = Instant::now();
+                let trace = node.get_with(&key, GetOptions::default().trace(true)).await.unwrap().trace.unwrap();
+                took[read] += began.elapsed();
+                assert_complete(&sim, &node.id(), &trace);
+                let truth = sim.true_closest_for(&node.id(), &trace.target, 20);
+                let of_truth = trace.asked.iter().filter(|asked| truth.contains(&asked.peer));
+                met_on_the_way[read] += of_truth.filter(|asked| asked.hop > 1).count();
+            }
+            // Longer than a peer is remembered: the next node may be the same.
+            sim.run_for(Duration::from_secs(301)).await;
+        }
+        (took, met_on_the_way)
+    });
+    let ([first, second], met_on_the_way) = run.unwrap();
+    assert!(met_on_the_way[0] > SAMPLES && met_on_the_way[1] == 0, "{met_on_the_way:?} of the nearest");
+    assert!(second < first, "{first:?}, and then {second:?}");
+}
+
+#[test]
 fn a_set_with_a_quorum_returns_before_one_that_waits_for_all_and_all_of_the_nearest_hold_it_in_the_end() {
     let builder = Sim::builder().nodes(100).seed(22).codec(Codec::MessagePack).latency(Latency::INTERNET);
     Sim::run(builder, async |sim| {

@@ -3,6 +3,7 @@
 
 mod ballot;
 mod outcome;
+mod recent_peers;
 mod shortlist;
 mod trace;
 
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 pub use self::ballot::{Ballot, Found, Votes};
 pub use self::outcome::{Ending, Failure, Goal, Next};
+pub use self::recent_peers::{MAX_RECENT_PEERS, RecentPeers};
 use self::shortlist::{Expectation, Offer, Provenance, READ_ON, Shortlist, State};
 pub use self::trace::{
     Asked, CameBack, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway, Vote,
@@ -61,8 +63,8 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// A lookup of `target` that starts from `seeds`: the nearest of our own table, whose addresses are not checked
-    /// again. With `read_on` a lookup for a value goes on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
+    /// A lookup of `target` that starts from `seeds`: the nearest of our own table, and then the nearest of the [`RecentPeers`].
+    /// All of these have answered this node, so their addresses are not checked again, and they count as one informant. With `read_on` a lookup for a value goes on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
     pub fn new(
         own: NodeId,
         target: NodeId,

@@ -45,14 +45,14 @@ pub(super) enum Expectation {
 /// The origin of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Provenance {
-    /// 1 from our own table, otherwise one more than the informant's.
+    /// 1 from our own table or the recent peers, otherwise one more than the informant's.
     pub(super) hop: u32,
     /// The informant's index in the trace.
     pub(super) named_by: Option<usize>,
 }
 
 impl Provenance {
-    /// A peer of our own table.
+    /// A peer of our own table, or a recent one.
     pub(super) const OWN_TABLE: Self = Self { hop: 1, named_by: None };
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Candidate {
     distance: Distance,
     /// Its subnet, where the number of a subnet's peers is limited: the index in [`Shortlist::subnets`].
     subnet: Option<usize>,
-    /// All informants that named it, each once: indices in the trace, or our own table.
+    /// All informants that named it, each once: indices in the trace, or our own table with the recent peers.
     informants: Vec<Option<usize>>,
     /// Whether the address answered with this id itself when it was queried by another one.
     self_named: bool,

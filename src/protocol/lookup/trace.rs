@@ -53,10 +53,10 @@ pub struct Asked {
     pub peer: Peer,
     /// The bit length of its distance from the target (0..=160).
     pub bits: u32,
-    /// 1 from our own table, otherwise one more than that of the peer that named it. A peer that answered with another id than
+    /// 1 from our own table or the peers that answered other lookups lately, otherwise one more than that of the peer that named it. A peer that answered with another id than
     /// it was queried by is queried again at the same hop.
     pub hop: u32,
-    /// The query whose answer named it: an earlier index in [`Trace::asked`]. `None`: our own table.
+    /// The query whose answer named it: an earlier index in [`Trace::asked`]. `None`: our own table, or a peer that answered another lookup lately.
     pub named_by: Option<usize>,
     /// The time of the query, in microseconds from the beginning.
     pub asked_us: u64,
@@ -118,7 +118,7 @@ pub enum CameBack {
 pub struct Rejected {
     /// The peer.
     pub peer: Peer,
-    /// The query whose answer named it: an index in [`Trace::asked`]. `None`: our own table.
+    /// The query whose answer named it: an index in [`Trace::asked`]. `None`: our own table, or a peer that answered another lookup lately.
     pub named_by: Option<usize>,
     /// The reason.
     pub why: Rejection,
