@@ -64,7 +64,8 @@ pub struct Lookup {
 
 impl Lookup {
     /// A lookup of `target` that starts from `seeds`: the nearest of our own table, and then the nearest of the [`RecentPeers`].
-    /// All of these have answered this node, so their addresses are not checked again, and they count as one informant. With `read_on` a lookup for a value goes on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
+    /// All of these have answered this node, so their addresses are not checked again, and they count as one informant. With
+    /// `read_on` a lookup for a value goes on past the k nearest to 5 k on a miss (docs/wire.md, 9.8).
     pub fn new(
         own: NodeId,
         target: NodeId,

@@ -74,9 +74,9 @@ impl RecentPeers {
         // It comes to the end of the order, and its place in the subnet is its own.
         self.peers.remove(&peer.addr);
         if subnet.is_some() {
-            let of_subnet = || self.peers.iter(now).filter(|(_, (_, other))| *other == subnet);
-            let oldest = of_subnet().next().map(|(addr, _)| *addr);
-            if let Some(oldest) = oldest.filter(|_| of_subnet().count() >= self.max_per_subnet) {
+            let mut of_subnet = self.peers.iter(now).filter(|(_, (_, other))| *other == subnet);
+            let oldest = of_subnet.next().map(|(addr, _)| *addr);
+            if let Some(oldest) = oldest.filter(|_| 1 + of_subnet.count() >= self.max_per_subnet) {
                 self.peers.remove(&oldest);
             }
         }

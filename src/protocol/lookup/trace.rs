@@ -53,10 +53,11 @@ pub struct Asked {
     pub peer: Peer,
     /// The bit length of its distance from the target (0..=160).
     pub bits: u32,
-    /// 1 from our own table or the peers that answered other lookups lately, otherwise one more than that of the peer that named it. A peer that answered with another id than
-    /// it was queried by is queried again at the same hop.
+    /// 1 from our own table or the peers that answered other lookups lately, otherwise one more than that of the peer that named
+    /// it. A peer that answered with another id than it was queried by is queried again at the same hop.
     pub hop: u32,
-    /// The query whose answer named it: an earlier index in [`Trace::asked`]. `None`: our own table, or a peer that answered another lookup lately.
+    /// The query whose answer named it: an earlier index in [`Trace::asked`]. `None`: our own table, or a peer that answered
+    /// another lookup lately.
     pub named_by: Option<usize>,
     /// The time of the query, in microseconds from the beginning.
     pub asked_us: u64,
@@ -118,7 +119,8 @@ pub enum CameBack {
 pub struct Rejected {
     /// The peer.
     pub peer: Peer,
-    /// The query whose answer named it: an index in [`Trace::asked`]. `None`: our own table, or a peer that answered another lookup lately.
+    /// The query whose answer named it: an index in [`Trace::asked`]. `None`: our own table, or a peer that answered another lookup
+    /// lately.
     pub named_by: Option<usize>,
     /// The reason.
     pub why: Rejection,
