@@ -1,5 +1,5 @@
-//! `kad-lab loopback`: reads and writes in a network of nodes of this process, each with sockets and threads of its own, over the
-//! loopback interface.
+//! `kad-lab loopback`: reads and writes in a network of nodes of this process, each with a socket of its own, over the loopback
+//! interface.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use kademlia_dynamic::actors::outcome::GetResult;
+use kademlia_dynamic::actors::requests::GetOptions;
 use kademlia_dynamic::{Codec, Config, Node, NodeBuilder, NodeId};
 use serde::Serialize;
 
@@ -19,8 +21,9 @@ Examples:
   kad-lab loopback                          # 200 nodes
   kad-lab loopback --nodes 50 --wire msgpack
 
-Each node joins through the first one, and looks up 20 random ids, so that its table is settled. Then values of 200 bytes are set, and read by nodes that do not hold them, one after the \
-other: those are the times. The rates are those of as many operations at once, from all nodes in turn.";
+Each node joins through the first one, and looks up 20 random ids, so that its table is settled. Then values of 200 bytes are set, \
+and read by other nodes, which ask the network even where they hold a copy, one after the other: those are the times. The rates \
+are those of as many operations at once, from all nodes in turn.";
 
 /// Nodes that start at once.
 const STARTING: usize = 8;
@@ -31,7 +34,7 @@ const VALUE_LEN: usize = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct LoopbackArgs {
-    /// How many nodes. Each takes a thread and some file descriptors: see `ulimit -n`
+    /// How many nodes. Each takes some file descriptors: see `ulimit -n`
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(2..=2_000))]
     nodes: u32,
     /// Operations of each kind, one after the other
@@ -153,7 +156,7 @@ impl Network {
         &self.nodes[number % self.nodes.len()]
     }
 
-    /// Peers that nodes hear of for the first time are verified, which is no part of what is measured.
+    /// Peers that nodes learn of are verified once, which is no part of what is measured.
     async fn settle(&self) -> Result<(), Failure> {
         let lookups = (0..self.nodes.len() * WARM_UP).map(|number| async move {
             self.node(number).find_node(NodeId::of_key(&format!("target {number}"))).await.map(drop)
@@ -172,9 +175,12 @@ impl Network {
 
     async fn get(&self, number: usize) -> Result<Duration, Failure> {
         let begun = Instant::now();
-        // Its publisher would answer at once.
-        let found = self.node(number * 7 + 3).get(format!("key {number}")).await.map_err(internal)?;
-        found.map(|_| begun.elapsed()).ok_or_else(|| internal(format!("key {number} was not found")))
+        let options = GetOptions::default().fresh(true);
+        let read = self.node(number * 7 + 3).get_with(format!("key {number}"), options).await.map_err(internal)?;
+        match read.result {
+            GetResult::Found { holder: Some(_), .. } => Ok(begun.elapsed()),
+            other => Err(internal(format!("key {number} was not read from the network: {other:?}"))),
+        }
     }
 }
 

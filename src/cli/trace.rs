@@ -14,7 +14,7 @@ pub(super) fn report(key: &str, trace: &Trace) -> String {
         return format!("{headline}\n\nNo node was asked.\n{turned_away}");
     }
     let mut text = format!("{headline}\n\n{}{turned_away}\n", table(trace));
-    text += "Which node named which\nthis node's own table\n";
+    text += "Which node named which\nknown before\n";
     branches(trace, None, "", &mut text);
     text
 }
@@ -150,7 +150,7 @@ fn turned_away(trace: &Trace) -> String {
 }
 
 fn one_rejected(Rejected { peer, named_by, .. }: &Rejected) -> String {
-    let by = named_by.map_or("of this node's own table".to_owned(), |by| format!("named by #{}", by + 1));
+    let by = named_by.map_or("known before".to_owned(), |by| format!("named by #{}", by + 1));
     format!("       {} at {}, {by}\n", peer.id.short(), peer.addr)
 }
 
@@ -227,7 +227,7 @@ Named, but not followed
        02000000 at 0.0.0.0:1, named by #1
 
 Which node named which
-this node's own table
+known before
 ├─ #1 40000000, 159 bits: 4 nodes, 2 new
 │  ├─ #3 01000000, 153 bits: 2 nodes, 1 new
 │  │  └─ #5 03000000, 154 bits: the value

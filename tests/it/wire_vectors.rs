@@ -1,5 +1,5 @@
-//! The golden datagrams in `vectors/`, in both directions: those of the legacy package, our own of MessagePack, and the messages that
-//! only nodes of ours send.
+//! The golden datagrams in `vectors/`, in both directions: those of the legacy package, our own of MessagePack, the messages that
+//! only nodes of ours send, and queries that are padded.
 
 use std::path::Path;
 
@@ -172,6 +172,25 @@ fn what_only_nodes_of_ours_send_is_read_and_said_again_byte_for_byte_in_every_co
             let message = codec.decode(&datagram).unwrap_or_else(|error| panic!("{codec} {name}: {error}"));
             assert_eq!(shown_sync(&message), decodes_to, "{codec} {name}");
             let again = codec.encode(&message).unwrap();
+            assert_eq!(again.escape_ascii().to_string(), datagram.escape_ascii().to_string(), "{codec} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_padded_query_is_read_as_if_it_were_not_and_said_again_byte_for_byte_in_every_codec() {
+    let vectors = lines("padded.jsonl");
+    assert_eq!(vectors.len(), 3);
+    for line in vectors {
+        let (name, len) = (&line["name"], line["len"].as_u64().unwrap() as usize);
+        for codec in Codec::ALL {
+            let datagram = hex::decode(line[format!("{codec}_hex")].as_str().unwrap()).unwrap();
+            assert!((len..=len + 7).contains(&datagram.len()), "{codec} {name}: {}", datagram.len());
+            let message = codec.decode(&datagram).unwrap_or_else(|error| panic!("{codec} {name}: {error}"));
+            let mut shown = shown(&Message { version: None, ..message.clone() });
+            shown["v"] = json!(message.version);
+            assert_eq!(shown, line["decodes_to"], "{codec} {name}");
+            let again = codec.encode_padded(&message, len).unwrap();
             assert_eq!(again.escape_ascii().to_string(), datagram.escape_ascii().to_string(), "{codec} {name}");
         }
     }

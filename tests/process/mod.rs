@@ -69,6 +69,12 @@ impl Running {
         assert!(kill.success());
     }
 
+    /// Whether it has not ended.
+    #[allow(dead_code, reason = "only the tests with a service manager ask for it")]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Its exit code, and what it wrote to standard error above the level of information.
     pub(crate) fn end(&mut self) -> (Option<i32>, String) {
         let mut errors = String::new();

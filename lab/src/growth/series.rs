@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How often each point is measured.
 pub(super) const ROUNDS: usize = 5;
 
-/// What of a node a step is a step of, and so what its size counts.
+/// The part of a node that a step belongs to, and so what its size counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Part {

@@ -26,20 +26,15 @@ const COME_WITHIN: Duration = Duration::from_secs(1_800);
 
 pub(super) fn measure(sizes: &[usize]) -> Result<Vec<Series>, Failure> {
     let mut all = ["insert", "read", "due", "expire"].map(|step| Series::new(Part::Values, step));
+    all[0].bytes = sizes.last().map(|size| memory_of_each(*size)).transpose()?;
     for size in sizes {
         let steps = STEPS.min(size / 2);
         let mut rounds = [const { Vec::new() }; 4];
-        let before = own_memory()?.0;
-        for round in 0..ROUNDS {
+        for _ in 0..ROUNDS {
             let mut filled = Filled::new(*size)?;
             let mut took = Vec::new();
             (0..size - steps).try_for_each(|_| filled.insert())?;
             took.push(timed(|| (0..steps).try_for_each(|_| filled.insert()))?);
-            if round == 0 {
-                let content = *size * (VALUE_LEN + key(0).len());
-                let more = own_memory()?.0.saturating_sub(before) as f64;
-                all[0].bytes = Some((more - content as f64) / *size as f64);
-            }
             took.push(timed(|| (0..steps).try_for_each(|number| filled.read(number * (size / steps))))?);
             took.push(timed(|| (0..steps).try_for_each(|_| filled.restore_one()))?);
             took.push(timed(|| (0..steps).try_for_each(|_| filled.expire_one()))?);
@@ -48,6 +43,15 @@ pub(super) fn measure(sizes: &[usize]) -> Result<Vec<Series>, Failure> {
         all.iter_mut().zip(rounds).for_each(|(series, rounds)| series.add(*size, steps, rounds));
     }
     Ok(all.into())
+}
+
+/// Bytes that a value takes beside its key and itself. It is measured first: what has been freed would hide a part of it.
+fn memory_of_each(size: usize) -> Result<f64, Failure> {
+    let before = own_memory()?.0;
+    let mut filled = Filled::new(size)?;
+    (0..size).try_for_each(|_| filled.insert())?;
+    let more = own_memory()?.0.saturating_sub(before) as f64;
+    Ok(more / size as f64 - (VALUE_LEN + key(0).len()) as f64)
 }
 
 fn timed(steps: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure> {

@@ -71,7 +71,7 @@ impl Attack {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, begun) = oneshot::channel();
         let thread = std::thread::Builder::new().name("attack".to_owned()).spawn(move || {
-            make_room()?;
+            give_way()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             LocalSet::new().block_on(&runtime, attack(kind, target, args, ready, stopped))
         });
@@ -93,7 +93,7 @@ impl Attack {
 }
 
 /// Has the node and its reader go before this thread: attackers have machines of their own.
-fn make_room() -> io::Result<()> {
+fn give_way() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::nice(NICER)?;
     Ok(())

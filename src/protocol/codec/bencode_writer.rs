@@ -1,7 +1,7 @@
 //! Writes a message of the bencode wire in one pass: what `serde_bencode` would write of the same fields, byte for byte.
 
-use super::dialect::{Field, ip_text_len};
-use super::spelling::{push_id, push_ip, push_number};
+use super::dialect::Field;
+use super::spelling::{push_id, push_number, push_sized_ip};
 use crate::protocol::message::Sender;
 use crate::protocol::value::Value;
 
@@ -62,9 +62,9 @@ fn push(out: &mut Vec<u8>, field: &Field<'_>) {
 
 fn push_contact(out: &mut Vec<u8>, contact: &Sender) {
     out.extend_from_slice(b"d2:ip");
-    push_len(out, contact.ip.map_or(0, ip_text_len));
-    if let Some(ip) = contact.ip {
-        push_ip(out, ip);
+    match contact.ip {
+        Some(ip) => push_sized_ip(out, ip),
+        None => out.extend_from_slice(b"0:"),
     }
     out.extend_from_slice(b"7:node_id");
     match &contact.id {

@@ -313,11 +313,3 @@ impl<D: Dialect> Serialize for Spelled<Option<IpAddr>, D> {
 pub(super) fn digits(number: usize) -> usize {
     number.checked_ilog10().map_or(1, |tens| tens as usize + 1)
 }
-
-/// The length of `ip` as text in bytes, without printing an IPv4 address.
-pub(super) fn ip_text_len(ip: IpAddr) -> usize {
-    match ip {
-        IpAddr::V4(ip) => 3 + ip.octets().into_iter().map(|octet| digits(octet.into())).sum::<usize>(),
-        IpAddr::V6(ip) => ip.to_string().len(),
-    }
-}

@@ -12,13 +12,14 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::value::RawValue;
 
-use super::dialect::{Dialect, ValueForm, digits, ip_text_len};
+use super::dialect::{Dialect, ValueForm, digits};
 use super::direct;
 use super::error::DecodeError;
 use super::json_cursor::JsonCursor;
 use super::json_writer::{self, BYTES_MARKER};
 use super::lenient::{Leaf, LeafForm, Lenient, Slot};
 use super::outgoing::Outgoing;
+use super::spelling::ip_text_len;
 use super::wire::{self, Wire, message_of};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;

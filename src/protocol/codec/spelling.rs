@@ -96,6 +96,33 @@ pub(super) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
+/// The length of `ip` as text in bytes, without printing an IPv4 address.
+pub(super) fn ip_text_len(ip: IpAddr) -> usize {
+    match ip {
+        IpAddr::V4(ip) => {
+            3 + ip.octets().map(|octet| usize::from(DECIMAL[usize::from(octet)][3])).iter().sum::<usize>()
+        }
+        IpAddr::V6(ip) => ip.to_string().len(),
+    }
+}
+
+/// Appends the length of `ip` as text, a colon, and the text.
+pub(super) fn push_sized_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            let (text, len) = ipv4(ip);
+            // It is at most LONGEST_IPV4.
+            push_byte(out, len as u8);
+            out.push(b':');
+            push_first(out, &text, len);
+        }
+        IpAddr::V6(ip) => {
+            let text = ip.to_string();
+            write!(out, "{}:{text}", text.len()).expect("a vector takes all");
+        }
+    }
+}
+
 /// The text of `ip`, from the left, and its length.
 fn ipv4(ip: Ipv4Addr) -> ([u8; LONGEST_IPV4], usize) {
     let (mut text, mut len) = ([0; LONGEST_IPV4], 0);
@@ -143,6 +170,8 @@ mod tests {
             let (id, number) = (NodeId::from_bytes(id), number >> bits);
             prop_assert_eq!(written(|out| push_id(out, &id)), id.to_string());
             prop_assert_eq!(written(|out| push_ip(out, ip)), ip.to_string());
+            prop_assert_eq!(ip_text_len(ip), ip.to_string().len());
+            prop_assert_eq!(written(|out| push_sized_ip(out, ip)), format!("{}:{ip}", ip.to_string().len()));
             prop_assert_eq!(written(|out| push_number(out, number)), number.to_string());
         }
     }

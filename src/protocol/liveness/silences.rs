@@ -19,7 +19,9 @@ pub(crate) struct Streak {
     /// When the first of them was noticed.
     pub(crate) since: Instant,
     /// When the last of them was noticed.
-    pub(crate) last: Instant,
+    last: Instant,
+    /// When the peer was last chosen to be pinged again, or the first of them was noticed.
+    chosen: Instant,
 }
 
 impl Streak {
@@ -27,10 +29,20 @@ impl Streak {
     /// already in flight when the silence before was noticed shows nothing new, since one lost burst of packets takes all of them.
     pub(crate) fn after(known: Option<Self>, query_timeout: Duration, now: Instant) -> Option<Self> {
         match known {
-            None => Some(Self { count: 1, since: now, last: now }),
+            None => Some(Self { count: 1, since: now, last: now, chosen: now }),
             Some(streak) if now.saturating_duration_since(streak.last) < query_timeout => None,
             Some(streak) => Some(Self { count: streak.count.saturating_add(1), last: now, ..streak }),
         }
+    }
+
+    /// The time by which peers take turns to be pinged again: that of the last silence, or of the last turn.
+    pub(crate) fn waits_since(&self) -> Instant {
+        self.last.max(self.chosen)
+    }
+
+    /// It is the peer's turn. A ping that cannot be sent is no silence, and must not keep others from theirs.
+    pub(crate) fn choose(&mut self, now: Instant) {
+        self.chosen = now;
     }
 }
 

@@ -17,7 +17,8 @@ pub const MAX_RECENT_PEERS: usize = 1_024;
 /// gone by then.
 pub const RECENT_FOR: Duration = Duration::from_secs(300);
 
-/// The peers that answered lookups lately, each under the id that it claimed, by address: one id for each.
+/// The peers that answered lookups lately, each under the id that it claimed, by address: one id for each address, and one address for
+/// each id, the latest that answered. So an id that is claimed at many addresses takes the place of one peer.
 ///
 /// Of one subnet it holds as many as count in a lookup (`max_per_subnet_lookup`), so that one owner cannot fill it from one
 /// network; the one of them that answered longest ago makes room.
@@ -59,8 +60,7 @@ impl RecentPeers {
     pub fn nearest(&self, target: &NodeId, count: usize, now: Instant) -> Vec<Peer> {
         let peers = self.peers.iter(now).map(|(addr, (id, _))| Peer::new(*id, *addr));
         let mut nearest: Vec<Peer> = peers.collect();
-        // The address decides between peers of one id, so that the order does not depend on their answers.
-        let order = |peer: &Peer| (peer.id.distance(target), peer.addr);
+        let order = |peer: &Peer| peer.id.distance(target);
         if nearest.len() > count {
             nearest.select_nth_unstable_by_key(count, order);
             nearest.truncate(count);
@@ -73,13 +73,17 @@ impl RecentPeers {
         let subnet = self.diversity.subnet(&peer.addr.ip());
         // It comes to the end of the order, and its place in the subnet is its own.
         self.peers.remove(&peer.addr);
-        if subnet.is_some() {
-            let mut of_subnet = self.peers.iter(now).filter(|(_, (_, other))| *other == subnet);
-            let oldest = of_subnet.next().map(|(addr, _)| *addr);
-            if let Some(oldest) = oldest.filter(|_| 1 + of_subnet.count() >= self.max_per_subnet) {
-                self.peers.remove(&oldest);
+        let (mut same_id, mut of_subnet, mut oldest) = (None, 0, None);
+        for (addr, (id, other)) in self.peers.iter(now) {
+            if *id == peer.id {
+                same_id = Some(*addr);
+            } else if subnet.is_some() && *other == subnet {
+                of_subnet += 1;
+                oldest.get_or_insert(*addr);
             }
         }
+        let crowded = oldest.filter(|_| of_subnet >= self.max_per_subnet);
+        same_id.into_iter().chain(crowded).for_each(|addr| self.peers.remove(&addr));
         self.peers.insert(peer.addr, (peer.id, subnet), now);
     }
 }
@@ -169,6 +173,16 @@ mod tests {
         let moved = Peer::new(NodeId::of_key("another"), peer(2).addr);
         learn(&mut recent, [moved], now);
         assert!(all(&recent, now).contains(&moved) && !all(&recent, now).contains(&peer(2)), "an address has one id");
+    }
+
+    #[test]
+    fn an_id_that_answers_at_many_addresses_is_one_peer_at_the_latest_of_them() {
+        let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
+        learn(&mut recent, (0..3).map(peer), now);
+        learn(&mut recent, (10..60).map(|number| Peer::new(peer(0).id, address(number))), now);
+        let mut expected = vec![Peer::new(peer(0).id, address(59)), peer(1), peer(2)];
+        expected.sort_by_key(|peer| peer.id);
+        assert_eq!(all(&recent, now), expected);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::protocol::peer::Peer;
 /// Rounds: checks without an event.
 impl RoutingTable {
     /// The peers to ping in this round, about once a minute: one that fell silent some time ago, those whose id moved to another
-    /// address, entries whose check because of a claim waits or is stuck, and of each bucket the entry whose last silence is the
-    /// oldest: otherwise an entry that has been silent once or twice, and most likely is dead, is named to others until this node
+    /// address, entries whose check because of a claim waits or is stuck, and of each bucket the entry whose last silence, or
+    /// turn, is the oldest: otherwise an entry that has been silent once or twice, and most likely is dead, is named to others until this node
     /// happens to query it again, and their lookups wait for it.
     pub fn checks_due(&mut self, now: Instant) -> Vec<Peer> {
         let mut due = self.departed.round(now);
@@ -23,9 +23,11 @@ impl RoutingTable {
                 let step = entry.claim.as_mut().map(|claim| claim.begin(self.query_timeout, now));
                 due.extend((step == Some(Step::AskKnown)).then_some(entry.peer));
             }
-            let failing = bucket.live.iter().filter_map(|entry| Some((entry.streak.as_ref()?.last, entry.peer)));
-            let longest_ago = failing.min_by_key(|(last, _)| *last).map(|(_, peer)| peer);
-            due.extend(longest_ago.filter(|peer| !due.contains(peer)));
+            let silent = bucket.live.iter_mut().filter_map(|entry| Some((entry.streak.as_mut()?, entry.peer)));
+            if let Some((streak, peer)) = silent.min_by_key(|(streak, _)| streak.waits_since()) {
+                streak.choose(now);
+                due.extend(Some(peer).filter(|peer| !due.contains(peer)));
+            }
         }
         due
     }

@@ -67,12 +67,13 @@ impl Holdings {
         }
         self.quota.discharge(&record);
         self.counts[stored.class as usize].subtract(&record.amount());
+        self.keys.remove(stored.key.clone());
         Some(record)
     }
 
     /// Puts a record in, in the place of any with its key.
     pub(super) fn put(&mut self, record: Box<Record>) {
-        let is_new = self.take(&record.stored.key).is_none();
+        self.take(&record.stored.key);
         let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
@@ -85,11 +86,8 @@ impl Holdings {
             self.quota.count(&record);
         }
         self.counts[stored.class as usize].add(&record.amount());
-        let key = stored.key.clone();
-        self.records.insert(key.clone(), record);
-        if is_new {
-            self.keys.add(key, self.records.len(), |key| self.records.contains_key(key));
-        }
+        self.keys.add(stored.key.clone());
+        self.records.insert(stored.key.clone(), record);
     }
 
     /// Changes when a record is due, and nothing else.
@@ -204,7 +202,7 @@ impl Holdings {
     #[cfg(test)]
     pub(super) fn assert_consistent(&self, config: &Config) {
         let (mut listed, keys) = (self.keys.clone(), self.records.keys().collect::<BTreeSet<_>>());
-        assert!(listed.range("").filter(|key| self.records.contains_key(*key)).eq(keys));
+        assert!(listed.range("").eq(keys));
         let mut fresh = Holdings::new(config);
         fresh.locked = self.locked.clone();
         for record in self.records.values() {

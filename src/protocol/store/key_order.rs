@@ -1,45 +1,57 @@
-//! The keys that are held in the order of their bytes, for lists. Lists are rare and writes are not: keys come to their places many
-//! at a time, or with the next list, and leave them some time after they are no longer held.
+//! The keys that are held in the order of their bytes, for lists. Lists are rare and writes are not: keys come to their places, and
+//! leave them, many at a time or with the next list.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Keys beyond twice those that are held, before the others are forgotten.
-const SLACK: usize = 64;
-/// Keys that are put into their places at once: so many take well below a millisecond, which a list waits for.
+/// Changes that are made at once: so many take well below a millisecond, which a list waits for.
 const BATCH: usize = 1_024;
 
-/// Keys that are held, and some that were.
+/// The keys that are held.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyOrder {
     ordered: BTreeSet<Arc<str>>,
-    /// Those that came since the last list; some may be there twice.
-    added: Vec<Arc<str>>,
+    /// What has changed since: each key, and whether it is held from then on.
+    changes: Vec<(Arc<str>, bool)>,
 }
 
 impl KeyOrder {
-    /// `key` is held, with all for which `is_held`: they are `held` in number.
-    pub(super) fn add(&mut self, key: Arc<str>, held: usize, is_held: impl Fn(&str) -> bool) {
-        self.added.push(key);
-        let many = self.ordered.len() + self.added.len() > 2 * held + SLACK;
-        if many || self.added.len() >= BATCH {
-            self.put_in_order();
-        }
-        if many {
-            self.ordered.retain(|key| is_held(key));
+    /// `key` is held from now on.
+    pub(super) fn add(&mut self, key: Arc<str>) {
+        // A record that is changed is taken out and put back.
+        if self.changes.pop_if(|(last, held)| !*held && *last == key).is_none() {
+            self.change(key, true);
         }
     }
 
-    /// Neighbours after each other, which finds much of the order in the processor's cache.
-    fn put_in_order(&mut self) {
-        self.added.sort_unstable();
-        self.ordered.extend(self.added.drain(..));
+    /// `key` is held no more.
+    pub(super) fn remove(&mut self, key: Arc<str>) {
+        self.change(key, false);
     }
 
-    /// All keys from `from` on that are held, and some that were.
+    fn change(&mut self, key: Arc<str>, held: bool) {
+        self.changes.push((key, held));
+        if self.changes.len() >= BATCH {
+            self.make_changes();
+        }
+    }
+
+    /// Neighbours after each other, which finds much of the order in the processor's cache. Changes of one key stay in their order.
+    fn make_changes(&mut self) {
+        self.changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, held) in self.changes.drain(..) {
+            if held {
+                self.ordered.insert(key);
+            } else {
+                self.ordered.remove(&key);
+            }
+        }
+    }
+
+    /// All keys from `from` on, in their order.
     pub(super) fn range(&mut self, from: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.put_in_order();
+        self.make_changes();
         self.ordered.range::<str, _>((Bound::Included(from), Bound::Unbounded))
     }
 }
@@ -50,16 +62,30 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn keys_that_are_no_longer_held_are_forgotten_beyond_twice_those_that_are() {
+    fn changes_wait_in_a_bounded_number() {
         let mut order = KeyOrder::default();
-        let key = |n: usize| format!("{n:05}");
+        let key = |n: usize| -> Arc<str> { format!("{n:05}").into() };
         for n in 0..10_000 {
-            let held = |key: &str| key.parse::<usize>().unwrap() + 10 > n;
-            order.add(key(n).into(), 10.min(n + 1), held);
-            assert!(order.ordered.len() + order.added.len() <= 2 * 10 + SLACK);
+            order.add(key(n));
+            if n >= 10 {
+                order.remove(key(n - 10));
+            }
+            assert!(order.changes.len() < BATCH && order.ordered.len() <= 10 + BATCH);
         }
-        let listed: Vec<_> = order.range(&key(9_990)).map(|key| key.to_string()).collect();
-        assert_eq!(listed, (9_990..10_000).map(key).collect::<Vec<_>>());
+        assert_eq!(order.range("").cloned().collect::<Vec<_>>(), (9_990..10_000).map(key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_key_that_is_taken_and_put_back_changes_nothing() {
+        let mut order = KeyOrder::default();
+        order.add("key".into());
+        assert_eq!(order.range("").count(), 1);
+        for _ in 0..10 {
+            order.remove("key".into());
+            order.add("key".into());
+        }
+        assert!(order.changes.is_empty());
+        assert_eq!(order.range("").count(), 1);
     }
 
     proptest! {
@@ -69,14 +95,19 @@ mod tests {
             for (n, action) in steps {
                 let key: Arc<str> = n.to_string().into();
                 match action {
-                    0 => drop(held.remove(&key)),
+                    0 => {
+                        if held.remove(&key) {
+                            order.remove(key);
+                        }
+                    }
                     1 => {
-                        let listed: Vec<_> = order.range(&key).filter(|key| held.contains(*key)).collect();
-                        prop_assert_eq!(listed, held.range(key..).collect::<Vec<_>>());
+                        let listed: Vec<_> = order.range(&key).collect();
+                        prop_assert_eq!(listed, held.range(key.clone()..).collect::<Vec<_>>());
                     }
                     _ => {
-                        held.insert(key.clone());
-                        order.add(key, held.len(), |key| held.contains(key));
+                        if held.insert(key.clone()) {
+                            order.add(key);
+                        }
                     }
                 }
             }

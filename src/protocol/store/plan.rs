@@ -72,6 +72,8 @@ pub struct Plan {
     pub(super) outcome: WriteOutcome,
     /// See [`Plan::take_changes`].
     pub(super) changes: Vec<Change>,
+    /// What a store holds after it, where that is another record than before.
+    pub(super) stored: Option<Arc<StoredRecord>>,
     /// How often the dates of all records had become unknown when it was made.
     pub(super) undated: u64,
 }
@@ -90,6 +92,7 @@ impl Plan {
             held: false,
             outcome,
             changes: Vec::new(),
+            stored: None,
             undated: 0,
         }
     }
@@ -143,13 +146,19 @@ pub(super) struct Renewal {
 }
 
 impl Edit {
-    /// What is held after it, where `before` was held.
-    pub(super) fn apply(self, before: Option<Box<Record>>) -> Option<Box<Record>> {
+    /// What is held after it, where `before` was held. `stored` is what a store has of that, if nothing else has changed it since.
+    pub(super) fn apply(self, before: Option<Box<Record>>, stored: Option<Arc<StoredRecord>>) -> Option<Box<Record>> {
         match self {
             Self::Put(record) => Some(record),
             Self::Remove => None,
             edit => before.map(|mut record| {
-                edit.change(&mut record);
+                match stored {
+                    Some(stored) => record.stored = stored,
+                    None => edit.change(&mut record),
+                }
+                if let Self::Release { .. } = edit {
+                    record.place_no_more();
+                }
                 record
             }),
         }
@@ -218,6 +227,7 @@ impl Records {
         let mut plan = planned.inspect_err(|refusal| self.counts.refused.count(*refusal))?;
         if plan.lasting {
             let record = plan.edit.stored(|| self.holdings.get(&plan.key));
+            plan.stored = record.clone();
             plan.changes.push(record.map_or_else(|| Change::Remove(plan.key.clone()), Change::Put));
             let full = |key: &&Arc<str>| self.is_held(key);
             plan.changes.extend(plan.evicted.iter().filter(full).cloned().map(Change::Remove));
@@ -235,7 +245,7 @@ impl Records {
 
     /// The changes of `plan` are committed, or there were none: they take effect, with what it evicts.
     pub fn apply(&mut self, plan: Plan) -> WriteOutcome {
-        let Plan { key, edit, lasting, evicted, reserved, held, outcome, undated, .. } = plan;
+        let Plan { key, edit, lasting, evicted, reserved, held, outcome, stored, undated, .. } = plan;
         reserved.into_iter().for_each(|reserved| self.holdings.free(reserved));
         for key in &evicted {
             self.counts.evicted += u64::from(self.holdings.take(key).is_some());
@@ -247,7 +257,8 @@ impl Records {
         }
         // The answer does not wait until a later date of the same copy is committed: it is saved with what time changes.
         let redated = !lasting && matches!(&edit, Edit::Renew(Renewal { published: Some(_), .. }));
-        if let Some(mut record) = edit.apply(before) {
+        // While it was held, time may have changed what it was decided against.
+        if let Some(mut record) = edit.apply(before, stored.filter(|_| !held)) {
             if redated && record.is_full() {
                 self.changed.insert(key);
             }

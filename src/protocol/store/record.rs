@@ -154,6 +154,11 @@ impl Record {
     pub(super) fn release(&mut self, version: u64) {
         let stored = self.stored_mut();
         (stored.class, stored.pinned, stored.version) = (Class::Held, false, version);
+        self.place_no_more();
+    }
+
+    /// This node places it no more: what that has not reached counts as placed when the value came here.
+    pub(super) fn place_no_more(&mut self) {
         self.placed_at.get_or_insert(self.stored.stored_at);
     }
 

@@ -106,6 +106,16 @@ fn of_each_bucket_the_entry_that_was_silent_longest_ago_is_asked_again_in_each_r
 }
 
 #[test]
+fn an_entry_whose_ping_cannot_be_sent_keeps_no_other_from_its_turn() {
+    let mut story = Story::full();
+    assert_eq!((story.is_silent(far(1)), story.is_silent(far(0))), (vec![], vec![]));
+    for due in [far(1), far(0), far(1), far(0)] {
+        story.now += Duration::from_secs(60);
+        assert_eq!(story.table.checks_due(story.now), [due]);
+    }
+}
+
+#[test]
 fn local_answers_do_not_evict_the_internet() {
     let mut story = Story::small();
     let (local, global) = (at(far(1), "127.0.0.1:7"), far(2));
