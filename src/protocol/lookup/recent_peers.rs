@@ -11,8 +11,8 @@ use crate::protocol::id::NodeId;
 use crate::protocol::lru::Expiring;
 use crate::protocol::peer::{Peer, Subnet};
 
-/// Recent peers that are remembered: those of some 40 lookups. Beyond it the one that answered longest ago is forgotten.
-pub const MAX_RECENT_PEERS: usize = 1_024;
+/// Recent peers that are remembered: those of some ten lookups. Each answer and each beginning lookup looks at all of them. Beyond it the one that answered longest ago is forgotten.
+pub const MAX_RECENT_PEERS: usize = 256;
 /// How long a peer is remembered after its last answer to a lookup. Where the half-life of nodes is an hour, one in twenty has
 /// gone by then.
 pub const RECENT_FOR: Duration = Duration::from_secs(300);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_1024_the_peers_that_answered_longest_ago_are_forgotten() {
+    fn beyond_256_the_peers_that_answered_longest_ago_are_forgotten() {
         let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
         learn(&mut recent, (0..MAX_RECENT_PEERS).map(peer), now);
         learn(&mut recent, [peer(0), peer(MAX_RECENT_PEERS)], now);

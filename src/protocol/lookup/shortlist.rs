@@ -101,7 +101,7 @@ impl Candidate {
         }
     }
 
-    /// Whether our own table or more than one informant named it.
+    /// Whether our own table, a recent answer, or more than one informant named it.
     fn is_confirmed(&self) -> bool {
         self.informants.len() > 1 || self.informants.contains(&None)
     }
