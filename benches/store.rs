@@ -5,6 +5,7 @@
 //! one: another process fills the store and is killed while it still writes. The folder is in `TMPDIR`: name one on the disk that
 //! is to be measured.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -47,6 +48,12 @@ fn main() {
     for records in if sizes.is_empty() { vec![100_000] } else { sizes } {
         open_after_a_kill(records);
     }
+}
+
+/// Prints a line. A reader that has gone, as `head` does, has all that it wanted.
+fn report(line: fmt::Arguments<'_>) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 fn record(number: u64) -> StoredRecord {
@@ -101,12 +108,12 @@ fn beside_redb() {
     for _ in 0..ROUNDS {
         let (written, took, commits) = overwrite();
         let took_alone = overwrite_alone(&database, written, commits);
-        println!(
+        report(format_args!(
             "{written} keys overwritten, {WINDOW} at once, {commits} commits: {:.0} puts/s; redb alone {:.0} puts/s; {:.2} of it",
             written as f64 / took.as_secs_f64(),
             written as f64 / took_alone.as_secs_f64(),
             took_alone.as_secs_f64() / took.as_secs_f64(),
-        );
+        ));
     }
 }
 
@@ -136,21 +143,20 @@ fn rate(durability: Durability, in_flight: usize) {
     let (start, before) = (Instant::now(), store.health().commits);
     let written = put(&mut store, 0, in_flight, |_| start.elapsed() >= TIME);
     let (took, health) = (start.elapsed().as_secs_f64(), store.health());
-    println!(
+    report(format_args!(
         "{durability:?}, {in_flight:>5} at once: {:>8.0} puts/s, {:>6.0} commits/s of {:.2} ms, at most {} puts in one",
         written as f64 / took,
         (health.commits - before) as f64 / took,
         1e3 * took / (health.commits - before) as f64,
         health.largest_group,
-    );
+    ));
 }
 
 /// Fills a store, says so, and goes on writing.
 fn fill(folder: &Path, records: u64) {
     let mut store = DiskStore::open(folder).expect("it opens");
     let written = put(&mut store, 0, IN_FLIGHT, |committed| committed >= records);
-    println!("{written}");
-    std::io::stdout().flush().expect("standard output is open");
+    report(format_args!("{written}"));
     put(&mut store, 0, IN_FLIGHT, |_| false);
 }
 
@@ -176,5 +182,7 @@ fn open_after_a_kill(records: u64) {
     let committed: u64 = line.trim().parse().expect("a number");
     assert_eq!(found, committed, "what was acknowledged is there");
     let megabytes = std::fs::metadata(folder.path().join(STORE_FILE)).expect("it is there").len() >> 20;
-    println!("{found:>8} records after a kill ({megabytes} MiB): open in {opened:.1?}, all read in {read:.1?}");
+    report(format_args!(
+        "{found:>8} records after a kill ({megabytes} MiB): open in {opened:.1?}, all read in {read:.1?}"
+    ));
 }

@@ -175,6 +175,17 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
+/// The `count` of `peers` whose ids are nearest to `target`, nearest first.
+pub(crate) fn nearest(mut peers: Vec<Peer>, target: &NodeId, count: usize) -> Vec<Peer> {
+    let distance = |peer: &Peer| peer.id.distance(target);
+    if peers.len() > count {
+        peers.select_nth_unstable_by_key(count, distance);
+        peers.truncate(count);
+    }
+    peers.sort_unstable_by_key(distance);
+    peers
+}
+
 /// The first bits of `ip`, as many as its family is given: the others are zero.
 pub(crate) fn first_bits(ip: &IpAddr, v4: u32, v6: u32) -> IpAddr {
     match ip.to_canonical() {

@@ -9,7 +9,7 @@ use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::NodeId;
 use crate::protocol::lru::Expiring;
-use crate::protocol::peer::{Peer, Subnet};
+use crate::protocol::peer::{Peer, Subnet, nearest};
 
 /// Recent peers that are remembered: those of some ten lookups. Each answer and each beginning lookup looks at all of them. Beyond it the one that answered longest ago is forgotten.
 pub const MAX_RECENT_PEERS: usize = 256;
@@ -59,14 +59,7 @@ impl RecentPeers {
     /// The `count` peers nearest to `target` of those that are not outdated, nearest first.
     pub fn nearest(&self, target: &NodeId, count: usize, now: Instant) -> Vec<Peer> {
         let peers = self.peers.iter(now).map(|(addr, (id, _))| Peer::new(*id, *addr));
-        let mut nearest: Vec<Peer> = peers.collect();
-        let order = |peer: &Peer| peer.id.distance(target);
-        if nearest.len() > count {
-            nearest.select_nth_unstable_by_key(count, order);
-            nearest.truncate(count);
-        }
-        nearest.sort_unstable_by_key(order);
-        nearest
+        nearest(peers.collect(), target, count)
     }
 
     fn answered(&mut self, peer: Peer, now: Instant) {

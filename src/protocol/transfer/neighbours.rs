@@ -3,7 +3,7 @@
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::message::RECONCILE_VERSION;
-use crate::protocol::peer::Peer;
+use crate::protocol::peer::{Peer, nearest};
 
 /// Transfers in flight at once, to one new peer, or in a handoff.
 pub const MAX_IN_FLIGHT: usize = 64;
@@ -48,14 +48,7 @@ impl Neighbours {
 
     /// The `count` nearest to `target`.
     pub fn nearest(&self, target: &NodeId, count: usize) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = self.known.iter().map(|other| other.peer).collect();
-        let distance = |peer: &Peer| peer.id.distance(target);
-        if peers.len() > count {
-            peers.select_nth_unstable_by_key(count, distance);
-            peers.truncate(count);
-        }
-        peers.sort_unstable_by_key(distance);
-        peers
+        nearest(self.known.iter().map(|other| other.peer).collect(), target, count)
     }
 
     /// The distance from `key` of the k-th nearest node, this one counted.
