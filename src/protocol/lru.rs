@@ -49,11 +49,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> Lru<K, V, S> {
         self.entries.get_mut(key)
     }
 
-    /// All entries, the oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter()
-    }
-
     /// Sets the value of `key` and makes it the newest. Returns the entry that was forgotten for it, if one was.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         self.entries.insert(key, value);
@@ -111,12 +106,6 @@ impl<K: Eq + Hash, V> Expiring<K, V> {
     pub(crate) fn get(&self, key: &K, now: Instant) -> Option<&V> {
         let (at, value) = self.entries.get(key)?;
         (now.saturating_duration_since(*at) < self.lifetime).then_some(value)
-    }
-
-    /// The entries that are not outdated, the oldest first.
-    pub(crate) fn iter(&self, now: Instant) -> impl Iterator<Item = (&K, &V)> {
-        let is_valid = move |at: &Instant| now.saturating_duration_since(*at) < self.lifetime;
-        self.entries.iter().filter(move |(_, (at, _))| is_valid(at)).map(|(key, (_, value))| (key, value))
     }
 
     /// Sets the value of `key` and forgets outdated entries. Returns whether an entry was forgotten before its time.

@@ -2,38 +2,50 @@
 //! routing table. It holds what peers showed themselves, never what others named, and proves nothing: a lookup queries each of
 //! them again.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
-use crate::protocol::id::NodeId;
-use crate::protocol::lru::Expiring;
-use crate::protocol::peer::{Peer, Subnet, nearest};
+use crate::protocol::id::{NODE_ID_BITS, NodeId};
+use crate::protocol::peer::{Peer, nearest};
 
-/// Recent peers that are remembered: those of some ten lookups. Each answer and each beginning lookup looks at all of them. Beyond it the one that answered longest ago is forgotten.
+/// Recent peers that are remembered: those of some ten lookups. Beyond it the one that answered longest ago is forgotten.
 pub const MAX_RECENT_PEERS: usize = 256;
 /// How long a peer is remembered after its last answer to a lookup. Where the half-life of nodes is an hour, one in twenty has
 /// gone by then.
 pub const RECENT_FOR: Duration = Duration::from_secs(300);
 
-/// The peers that answered lookups lately, each under the id that it claimed, by address: one id for each address, and one address for
+/// The peers that answered lookups lately, each under the id that it claimed: one id for each address, and one address for
 /// each id, the latest that answered. So an id that is claimed at many addresses takes the place of one peer.
 ///
 /// Of one subnet it holds as many as count in a lookup (`max_per_subnet_lookup`), so that one owner cannot fill it from one
 /// network; the one of them that answered longest ago makes room.
 #[derive(Debug)]
 pub struct RecentPeers {
-    peers: Expiring<SocketAddr, (NodeId, Option<Subnet>)>,
+    /// In the order of their ids, so that those near a target lie side by side, and one that answers again is found at once.
+    peers: Vec<Recent>,
     diversity: AppliesTo,
     max_per_subnet: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    peer: Peer,
+    /// When it last answered.
+    at: Instant,
+}
+
+impl Recent {
+    fn is_outdated(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= RECENT_FOR
+    }
 }
 
 impl RecentPeers {
     /// No peers, with the limits of `config`.
     pub fn new(config: &Config) -> Self {
         Self {
-            peers: Expiring::new(MAX_RECENT_PEERS, RECENT_FOR),
+            peers: Vec::new(),
             diversity: config.table.diversity,
             max_per_subnet: config.table.max_per_subnet_lookup,
         }
@@ -50,7 +62,9 @@ impl RecentPeers {
         for asked in &trace.asked {
             match asked.came_back {
                 CameBack::Peers { .. } | CameBack::Value | CameBack::Unsupported => self.answered(asked.peer, now),
-                CameBack::Silent | CameBack::WrongId { .. } => self.peers.remove(&asked.peer.addr),
+                CameBack::Silent | CameBack::WrongId { .. } => {
+                    self.peers.retain(|recent| recent.peer.addr != asked.peer.addr);
+                }
                 CameBack::Pending | CameBack::Unsent => {}
             }
         }
@@ -58,32 +72,62 @@ impl RecentPeers {
 
     /// The `count` peers nearest to `target` of those that are not outdated, nearest first.
     pub fn nearest(&self, target: &NodeId, count: usize, now: Instant) -> Vec<Peer> {
-        let peers = self.peers.iter(now).map(|(addr, (id, _))| Peer::new(*id, *addr));
-        nearest(peers.collect(), target, count)
+        let valid = |range: &[Recent]| range.iter().filter(|recent| !recent.is_outdated(now)).count();
+        // Those that share more first bits with the target are nearer than all others, and lie side by side.
+        let mut range = self.peers.as_slice();
+        for bit in 0..NODE_ID_BITS {
+            let (zero, one) = range.split_at(range.partition_point(|recent| !recent.peer.id.bit(bit)));
+            let half = if target.bit(bit) { one } else { zero };
+            if valid(half) < count {
+                break;
+            }
+            range = half;
+        }
+        let of_range = range.iter().filter(|recent| !recent.is_outdated(now)).map(|recent| recent.peer);
+        nearest(of_range.collect(), target, count)
     }
 
     fn answered(&mut self, peer: Peer, now: Instant) {
-        let subnet = self.diversity.subnet(&peer.addr.ip());
-        // It comes to the end of the order, and its place in the subnet is its own.
-        self.peers.remove(&peer.addr);
-        let (mut same_id, mut of_subnet, mut oldest) = (None, 0, None);
-        for (addr, (id, other)) in self.peers.iter(now) {
-            if *id == peer.id {
-                same_id = Some(*addr);
-            } else if subnet.is_some() && *other == subnet {
-                of_subnet += 1;
-                oldest.get_or_insert(*addr);
+        if let Ok(at) = self.place(&peer.id)
+            && self.peers[at].peer == peer
+        {
+            self.peers[at].at = now;
+            return;
+        }
+        self.peers
+            .retain(|recent| recent.peer.id != peer.id && recent.peer.addr != peer.addr && !recent.is_outdated(now));
+        let diversity = self.diversity;
+        if let Some(subnet) = diversity.subnet(&peer.addr.ip()) {
+            let is_beside = |recent: &Recent| diversity.subnet(&recent.peer.addr.ip()) == Some(subnet);
+            if self.peers.iter().filter(|recent| is_beside(recent)).count() >= self.max_per_subnet {
+                self.forget_oldest(is_beside);
             }
         }
-        let crowded = oldest.filter(|_| of_subnet >= self.max_per_subnet);
-        same_id.into_iter().chain(crowded).for_each(|addr| self.peers.remove(&addr));
-        self.peers.insert(peer.addr, (peer.id, subnet), now);
+        if self.peers.len() >= MAX_RECENT_PEERS {
+            self.forget_oldest(|_| true);
+        }
+        let (Ok(at) | Err(at)) = self.place(&peer.id);
+        self.peers.insert(at, Recent { peer, at: now });
+    }
+
+    /// The place of the peer with `id`, or where it would be.
+    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+        self.peers.binary_search_by_key(id, |recent| recent.peer.id)
+    }
+
+    fn forget_oldest(&mut self, of: impl Fn(&Recent) -> bool) {
+        let candidates = self.peers.iter().enumerate().filter(|(_, recent)| of(recent));
+        if let Some((at, _)) = candidates.min_by_key(|(_, recent)| recent.at) {
+            self.peers.remove(at);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Failure, Goal, Lookup, Next};
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::protocol::entropy::SeededEntropy;
     use crate::protocol::prefix::Prefix;
@@ -116,8 +160,12 @@ mod tests {
         lookup.into_trace()
     }
 
-    fn learn(recent: &mut RecentPeers, peers: impl IntoIterator<Item = Peer>, now: Instant) {
-        peers.into_iter().for_each(|peer| recent.learn(&trace(&[peer], |_| None, now), now));
+    /// The peers answer a lookup each, a microsecond apart.
+    fn learn(recent: &mut RecentPeers, peers: impl IntoIterator<Item = Peer>, mut now: Instant) {
+        for peer in peers {
+            recent.learn(&trace(&[peer], |_| None, now), now);
+            now += Duration::from_micros(1);
+        }
     }
 
     fn all(recent: &RecentPeers, now: Instant) -> Vec<Peer> {
@@ -127,14 +175,27 @@ mod tests {
     #[test]
     fn the_nearest_of_the_peers_that_answered_come_first() {
         let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
-        learn(&mut recent, (0..200).map(peer), now);
         let mut entropy = SeededEntropy::new(1);
-        for count in [0, 1, 20, 200, 300] {
-            let target = Prefix::ALL.random_id(&mut entropy);
-            let mut expected: Vec<Peer> = (0..200).map(peer).collect();
-            expected.sort_by_key(|peer| peer.id.distance(&target));
-            expected.truncate(count);
-            assert_eq!(recent.nearest(&target, count, now), expected);
+        // Half of them are beside one id, as those are that a node looks up again and again.
+        let crowd = Prefix::of(&NodeId::of_key("crowd"), 20);
+        let peers: Vec<Peer> = (0..200)
+            .map(|number| match number % 2 {
+                0 => peer(number),
+                _ => Peer::new(crowd.random_id(&mut entropy), address(number)),
+            })
+            .collect();
+        // At `later` the first hundred are outdated, and still remembered.
+        let later = now + RECENT_FOR + Duration::from_millis(1);
+        learn(&mut recent, peers[..100].iter().copied(), now);
+        learn(&mut recent, peers[100..].iter().copied(), now + RECENT_FOR / 2);
+        for (at, valid) in [(now + RECENT_FOR / 2, &peers[..]), (later, &peers[100..]), (later + RECENT_FOR, &[])] {
+            for (round, count) in [0, 1, 2, 3, 20, 50, 100, 200, 300].into_iter().cycle().take(90).enumerate() {
+                let target = if round % 2 == 0 { Prefix::ALL } else { crowd }.random_id(&mut entropy);
+                let mut expected = valid.to_vec();
+                expected.sort_by_key(|peer| peer.id.distance(&target));
+                expected.truncate(count);
+                assert_eq!(recent.nearest(&target, count, at), expected, "{count} at {target}");
+            }
         }
     }
 
@@ -181,7 +242,7 @@ mod tests {
     #[test]
     fn a_peer_is_forgotten_five_minutes_after_its_last_answer() {
         let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
-        learn(&mut recent, [peer(0), peer(1)], now);
+        learn(&mut recent, [peer(1), peer(0)], now);
         let later = now + RECENT_FOR / 2;
         learn(&mut recent, [peer(0)], later);
         assert_eq!(all(&recent, now + RECENT_FOR), [peer(0)]);
@@ -194,6 +255,7 @@ mod tests {
     fn beyond_256_the_peers_that_answered_longest_ago_are_forgotten() {
         let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
         learn(&mut recent, (0..MAX_RECENT_PEERS).map(peer), now);
+        let now = now + Duration::from_secs(1);
         learn(&mut recent, [peer(0), peer(MAX_RECENT_PEERS)], now);
         let known = all(&recent, now);
         assert_eq!((known.len(), recent.len()), (MAX_RECENT_PEERS, MAX_RECENT_PEERS));

@@ -6,6 +6,7 @@
 //! have named the fewest that failed come first.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use super::outcome::Failure;
 use crate::protocol::config::{AppliesTo, Config};
@@ -237,14 +238,15 @@ impl Shortlist {
         if peer.id == self.own {
             return Offer::OwnId;
         }
-        if let Some(at) = self.find(&peer) {
-            let informants = &mut self.candidates[at].informants;
-            if !informants.contains(&origin.named_by) {
-                informants.push(origin.named_by);
+        let of_id = self.places_of(&peer.id);
+        let of_id = &mut self.candidates[of_id];
+        if let Some(known) = of_id.iter_mut().find(|candidate| candidate.peer == peer) {
+            if !known.informants.contains(&origin.named_by) {
+                known.informants.push(origin.named_by);
             }
             return Offer::Known;
         }
-        if self.of_id(&peer.id).iter().any(|candidate| candidate.informants.contains(&origin.named_by)) {
+        if of_id.iter().any(|candidate| candidate.informants.contains(&origin.named_by)) {
             return Offer::Known;
         }
         let is_there =
@@ -460,19 +462,20 @@ impl Shortlist {
         }
     }
 
-    /// The candidates of an id, in the order of naming.
-    fn of_id(&self, id: &NodeId) -> &[Candidate] {
+    /// Where the candidates of an id stand, in the order of naming, or where the first one would.
+    fn places_of(&self, id: &NodeId) -> Range<usize> {
         let distance = id.distance(&self.target);
         let start = self.candidates.partition_point(|candidate| candidate.distance < distance);
-        let end = self.candidates.partition_point(|candidate| candidate.distance <= distance);
-        &self.candidates[start..end]
+        let of_id = self.candidates[start..].iter().take_while(|candidate| candidate.distance == distance);
+        start..start + of_id.count()
+    }
+
+    fn of_id(&self, id: &NodeId) -> &[Candidate] {
+        &self.candidates[self.places_of(id)]
     }
 
     fn find(&self, peer: &Peer) -> Option<usize> {
-        let distance = peer.id.distance(&self.target);
-        let start = self.candidates.partition_point(|candidate| candidate.distance < distance);
-        let of_id = self.of_id(&peer.id);
-        of_id.iter().position(|candidate| candidate.peer == *peer).map(|at| start + at)
+        self.places_of(&peer.id).find(|at| self.candidates[*at].peer == *peer)
     }
 
     /// A new candidate, which was not queried.
