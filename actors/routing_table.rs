@@ -94,9 +94,10 @@ impl RoutingTable {
     fn remember(&mut self) {
         let mut peers = self.table.verified_peers(REMEMBERED);
         let is_newer = |old: &Peer| peers.iter().all(|peer| peer.id != old.id && peer.addr != old.addr);
-        let before: Vec<Peer> = self.once_known.iter().copied().filter(is_newer).collect();
+        let room = REMEMBERED.saturating_sub(peers.len());
+        let before: Vec<Peer> = self.once_known.iter().copied().filter(is_newer).take(room).collect();
         peers.extend(before);
-        peers.truncate(REMEMBERED);
+        peers.shrink_to_fit();
         self.once_known = peers;
         if self.lasting {
             self.shared.handles.store.remember(RememberPeers(self.once_known.clone()));

@@ -167,7 +167,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
 
     /// `actor` on this mailbox. It goes on as long as others hold its address.
     fn guarded(self, actor: A) -> Guarded<A> {
-        Guarded(Some(Context::with_receiver(self.receiver).into_future(actor)))
+        Guarded(Some(Box::new(Context::with_receiver(self.receiver).into_future(actor))))
     }
 
     /// Runs `actor` on this mailbox as `name`, restarted after a panic, until the node ends.
@@ -232,8 +232,9 @@ fn back_off(panics: usize) -> Duration {
     FIRST_BACK_OFF.saturating_mul(1 << doublings.min(16)).min(LONGEST_BACK_OFF)
 }
 
-/// An actor's future, none of whose panics get out: neither while it is polled nor while it is dropped.
-struct Guarded<A: Actor<Context = Context<A>>>(Option<ContextFut<A, Context<A>>>);
+/// An actor's future, none of whose panics get out: neither while it is polled nor while it is dropped. It is boxed, since each
+/// future that takes another one in has room for it twice: a task would have room for each actor four times.
+struct Guarded<A: Actor<Context = Context<A>>>(Option<Box<ContextFut<A, Context<A>>>>);
 
 type Panic = Box<dyn Any + Send>;
 

@@ -25,6 +25,8 @@ use super::peer::canonical;
 pub const MAX_TOKENS: usize = 16_384;
 /// How long a token is sent along: as long as one can be valid.
 pub const TOKEN_FOR: Duration = Duration::from_secs(600);
+/// Queries for which memory stays allocated while none is in flight.
+const SMALL: usize = 4;
 /// A caller that looks for late answers later than this was busy, and answers may have come that are not read yet. So
 /// nothing is sent again before this much more has passed: a stall of our own must not cause more traffic.
 pub const STALL: Duration = Duration::from_millis(50);
@@ -314,11 +316,21 @@ impl<W> Pending<W> {
         self.late.clear();
         self.awaited.clear();
         let order = std::mem::take(&mut self.timeouts);
-        order.values().filter_map(|id| self.queries.remove(id)).map(|query| query.waiter).collect()
+        let waiters = order.values().filter_map(|id| self.queries.remove(id)).map(|query| query.waiter).collect();
+        self.release();
+        waiters
+    }
+
+    /// Releases most memory of queries once none is in flight, which most of the time is so: a process may run thousands of nodes.
+    fn release(&mut self) {
+        if self.queries.is_empty() {
+            self.queries.shrink_to(SMALL);
+        }
     }
 
     fn take(&mut self, id: &QueryId) -> Option<Query<W>> {
         let query = self.queries.remove(id)?;
+        self.release();
         self.timeouts.remove(&(query.timeout_at, query.sequence));
         if let Some((at, _)) = query.late {
             self.late.remove(&(at, query.sequence));

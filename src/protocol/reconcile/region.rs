@@ -13,6 +13,7 @@ impl Region {
     /// All places under these prefixes, which do not overlap.
     pub fn new(mut prefixes: Vec<Prefix>) -> Self {
         prefixes.sort_unstable_by_key(Prefix::first);
+        prefixes.shrink_to_fit();
         Self { prefixes }
     }
 
