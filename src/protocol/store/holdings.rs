@@ -1,10 +1,11 @@
 //! The records themselves and every order in which they are looked up. It knows no rules: the code that changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::by_key::ByKey;
 use super::key_order::KeyOrder;
 use super::outcome::{ClassCount, Refusal};
 use super::quota::{Claim, Quota, Reservation};
@@ -19,7 +20,7 @@ use crate::protocol::id::Distance;
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
-    records: HashMap<Arc<str>, Box<Record>>,
+    records: ByKey<Box<Record>>,
     /// Their keys in order, for lists.
     keys: KeyOrder,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
@@ -87,7 +88,7 @@ impl Holdings {
         }
         self.counts[stored.class as usize].add(&record.amount());
         self.keys.add(stored.key.clone());
-        self.records.insert(stored.key.clone(), record);
+        self.records.insert(record);
     }
 
     /// Changes when a record is due, and nothing else.
@@ -201,7 +202,8 @@ impl Holdings {
     /// Recounts everything and compares.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self, config: &Config) {
-        let (mut listed, keys) = (self.keys.clone(), self.records.keys().collect::<BTreeSet<_>>());
+        let (mut listed, keys) =
+            (self.keys.clone(), self.records().map(|record| &record.stored.key).collect::<BTreeSet<_>>());
         assert!(listed.range("").eq(keys));
         let mut fresh = Holdings::new(config);
         fresh.locked = self.locked.clone();

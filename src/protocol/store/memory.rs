@@ -1,15 +1,15 @@
 //! Records kept in memory: they outlive the actor that owns them, not the process.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::backend::{Change, Committed, Store, StoreError};
+use super::by_key::ByKey;
 use super::record::StoredRecord;
 
 /// A [`Store`] in memory. It commits at once and never fails; records are shared with the node, not copied.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    records: HashMap<Arc<str>, Arc<StoredRecord>>,
+    records: ByKey<Arc<StoredRecord>>,
 }
 
 impl MemoryStore {
@@ -35,7 +35,7 @@ impl Store for MemoryStore {
         for change in changes {
             match change {
                 Change::Put(record) => {
-                    self.records.insert(record.key.clone(), record);
+                    self.records.insert(record);
                 }
                 Change::Remove(key) => {
                     self.records.remove(&key);

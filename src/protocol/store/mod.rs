@@ -5,6 +5,7 @@
 //! commit failed. Neither sends anything.
 
 mod backend;
+mod by_key;
 #[cfg(test)]
 pub(crate) mod contract;
 mod health;

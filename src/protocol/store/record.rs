@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::by_key::Keyed;
 use crate::protocol::digest::ValueDigest;
 use crate::protocol::id::{Distance, NodeId};
 use crate::protocol::value::Value;
@@ -90,6 +91,18 @@ pub(super) struct Record {
     /// When the value was last brought to its places, as far as this node did so, otherwise when it came here. `None` while it is
     /// placed for the first time.
     pub(super) placed_at: Option<Instant>,
+}
+
+impl Keyed for Box<Record> {
+    fn key(&self) -> &Arc<str> {
+        &self.stored.key
+    }
+}
+
+impl Keyed for Arc<StoredRecord> {
+    fn key(&self) -> &Arc<str> {
+        &self.key
+    }
 }
 
 impl Record {
