@@ -1,5 +1,5 @@
-//! Load on one UDP address: a window of requests in flight, over a few connected sockets. What the datagrams say is the
-//! caller's business.
+//! Load on one UDP address, over connected sockets: a window of requests in flight. What the datagrams say is the caller's
+//! business.
 
 use std::cell::Cell;
 use std::io;
@@ -14,9 +14,8 @@ use crate::failure::{Exit, Failure};
 
 /// Requests in flight.
 pub(super) const WINDOW: usize = 64;
-const SOCKETS: usize = 4;
 /// If nothing comes for so long, what is in flight from that socket is lost.
-const SILENCE: Duration = Duration::from_millis(500);
+pub(super) const SILENCE: Duration = Duration::from_millis(500);
 /// How many times a single request is sent.
 const TRIES: usize = 10;
 /// Of how many answers one is read.
@@ -25,7 +24,7 @@ const READ_OF: usize = 64;
 /// Sockets that are connected to one address.
 #[derive(Debug)]
 pub(super) struct Load {
-    to: SocketAddr,
+    pub(super) to: SocketAddr,
     sockets: Vec<UdpSocket>,
 }
 
@@ -46,14 +45,15 @@ pub(super) trait Traffic {
 }
 
 impl Load {
-    pub(super) async fn connect(to: SocketAddr) -> Result<Self, Failure> {
+    /// So many sockets.
+    pub(super) async fn connect(to: SocketAddr, sockets: usize) -> Result<Self, Failure> {
         let own: IpAddr = if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         let connect = || async move {
             let socket = UdpSocket::bind((own, 0)).await?;
             socket.connect(to).await?;
             Ok(socket)
         };
-        let sockets = try_join_all((0..SOCKETS).map(|_| connect())).await.map_err(|error| cannot(to, &error))?;
+        let sockets = try_join_all((0..sockets).map(|_| connect())).await.map_err(|error| cannot(to, &error))?;
         Ok(Self { to, sockets })
     }
 
@@ -103,7 +103,8 @@ impl Load {
     pub(super) async fn run(&self, traffic: &impl Traffic, from: u64, requests: u64) -> Result<Run, Failure> {
         let next = Cell::new(from);
         let begun = Instant::now();
-        let loads = self.sockets.iter().map(|socket| send_all(socket, traffic, &next, from + requests));
+        let window = WINDOW / self.sockets.len();
+        let loads = self.sockets.iter().map(|socket| send_all(socket, window, traffic, &next, from + requests));
         let lost = try_join_all(loads).await.map_err(|error| cannot(self.to, &error))?;
         Ok(Run { elapsed: begun.elapsed(), lost: lost.into_iter().sum() })
     }
@@ -114,12 +115,18 @@ pub(super) fn cannot(to: SocketAddr, error: &io::Error) -> Failure {
 }
 
 /// Keeps one socket's part of the window in flight, and returns how many requests were not answered.
-async fn send_all(socket: &UdpSocket, traffic: &impl Traffic, next: &Cell<u64>, end: u64) -> io::Result<usize> {
+async fn send_all(
+    socket: &UdpSocket,
+    window: usize,
+    traffic: &impl Traffic,
+    next: &Cell<u64>,
+    end: u64,
+) -> io::Result<usize> {
     let own = socket.local_addr()?;
     let mut answer = vec![0; 1 << 16];
     let (mut in_flight, mut received, mut lost) = (0, 0, 0);
     loop {
-        while in_flight < WINDOW / SOCKETS && next.get() < end {
+        while in_flight < window && next.get() < end {
             let n = next.replace(next.get() + 1);
             socket.send(&traffic.request(n, own)).await?;
             in_flight += 1;

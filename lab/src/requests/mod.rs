@@ -3,6 +3,7 @@
 mod args;
 mod echo;
 mod load;
+mod pace;
 mod peers;
 mod rows;
 mod table;

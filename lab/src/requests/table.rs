@@ -33,9 +33,19 @@ impl Table {
 
     /// Of each round, the CPU of the echo divided by that of this target.
     fn share_of_echo(&self, row: usize, target: usize) -> Option<f64> {
+        self.beside_echo(row, target, |echo, node| Some(echo.cpu? / node.cpu.filter(|cpu| *cpu > 0.0)?))
+    }
+
+    /// Of each round, the time of this target divided by that of the echo.
+    fn times_of_echo(&self, row: usize, target: usize) -> Option<f64> {
+        self.beside_echo(row, target, |echo, node| Some(node.p99? / echo.p99.filter(|p99| *p99 > 0.0)?))
+    }
+
+    /// The median over the rounds of what is computed of the echo and this target.
+    fn beside_echo(&self, row: usize, target: usize, of: impl Fn(&Sample, &Sample) -> Option<f64>) -> Option<f64> {
         let (echo, node) = (self.samples[row].first()?, &self.samples[row][target]);
-        let shares = echo.iter().zip(node).map(|(echo, node)| Some(echo.cpu? / node.cpu.filter(|cpu| *cpu > 0.0)?));
-        median(shares.collect::<Option<Vec<f64>>>()?).filter(|_| self.has_echo && target > 0)
+        let all: Option<Vec<f64>> = echo.iter().zip(node).map(|(echo, node)| of(echo, node)).collect();
+        median(all?).filter(|_| self.has_echo && target > 0)
     }
 }
 
@@ -44,8 +54,8 @@ impl fmt::Display for Table {
         let width = self.names.iter().map(String::len).max().unwrap_or(0).max(Row::Hit.name().len());
         writeln!(
             f,
-            "{:width$}  {:>13}  {:>10}  {:>6}  {:>10}  {:>6}",
-            "", "bytes", "requests/s", "CPU µs", "echo/node", "lost"
+            "{:width$}  {:>13}  {:>10}  {:>6}  {:>10}  {:>8}  {:>9}  {:>6}",
+            "", "bytes", "requests/s", "CPU µs", "echo/node", "99 % µs", "node/echo", "lost"
         )?;
         for (row, kind) in Row::ALL.iter().enumerate() {
             let bytes = self.lengths.get(row).map(|it| format!("{} → {}", it.request, it.answer)).unwrap_or_default();
@@ -55,10 +65,15 @@ impl fmt::Display for Table {
                 let rate = median(samples.iter().map(|sample| sample.rate).collect());
                 let cpu = median(samples.iter().filter_map(|sample| sample.cpu).collect());
                 let share = self.share_of_echo(row, target).map(|share| format!("{:.0} %", share * 100.0));
+                let p99 = median(samples.iter().filter_map(|sample| sample.p99).collect());
+                let times = self.times_of_echo(row, target).map(|times| format!("{times:.1} ×"));
                 let lost: usize = samples.iter().map(|sample| sample.lost).sum();
                 let (rate, cpu) = (number(rate, 0), number(cpu, 2));
-                let share = share.unwrap_or_else(|| "–".to_owned());
-                writeln!(f, "  {name:<0$}  {1:13}  {rate:>10}  {cpu:>6}  {share:>10}  {lost:>6}", width - 2, "")?;
+                let p99 = number(p99, 0);
+                let [share, times] = [share, times].map(|it| it.unwrap_or_else(|| "–".to_owned()));
+                let bytes = "";
+                write!(f, "  {name:<0$}  {bytes:13}  {rate:>10}  {cpu:>6}  {share:>10}", width - 2)?;
+                writeln!(f, "  {p99:>8}  {times:>9}  {lost:>6}")?;
             }
         }
         Ok(())
@@ -90,15 +105,16 @@ mod tests {
         let mut table = Table::new(vec!["echo".to_owned(), "kad".to_owned()], true);
         for (echo, node) in [(2.0, 8.0), (3.0, 12.0), (2.0, 20.0)] {
             for (target, cpu) in [(0, echo), (1, node)] {
-                table.add(0, target, Sample { rate: 1_000.0 * cpu, cpu: Some(cpu), lost: target });
+                let p99 = Some(30.0 * (1 + target) as f64);
+                table.add(0, target, Sample { rate: 1_000.0 * cpu, cpu: Some(cpu), lost: target, p99 });
             }
         }
         let text = table.to_string();
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[2], ["echo", "2000", "2.00", "–", "0"]);
-        assert_eq!(lines[3], ["kad", "12000", "12.00", "25", "%", "3"]);
+        assert_eq!(lines[2], ["echo", "2000", "2.00", "–", "30", "–", "0"]);
+        assert_eq!(lines[3], ["kad", "12000", "12.00", "25", "%", "60", "2.0", "×", "3"]);
         // What was not measured has no figure.
-        assert_eq!(lines[5], ["echo", "–", "–", "–", "0"]);
+        assert_eq!(lines[5], ["echo", "–", "–", "–", "–", "–", "0"]);
     }
 
     #[test]

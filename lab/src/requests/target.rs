@@ -8,11 +8,14 @@ use kademlia_dynamic::Codec;
 
 use super::echo;
 use super::load::{Load, Traffic, cannot};
+use super::pace::{self, pace};
 use super::peers::FakePeers;
 use super::rows::{Client, HELD, Row};
 use crate::failure::{Exit, Failure};
 use crate::process::Process;
 
+/// Sockets over which a window of requests is in flight.
+const SOCKETS: usize = 4;
 /// Peers that a node names once its table is filled.
 const TABLE: usize = 20;
 /// How many times the peers introduce themselves, and the pause after each.
@@ -20,6 +23,9 @@ const INTRODUCTIONS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Of how many requests one is sent before the clock starts.
 const WARM_UP: u64 = 10;
+/// How many requests are sent at half the rate, in tenths of those at the full one: within so short a time most machines are not
+/// busy with something else.
+const PACED: u64 = 2;
 
 /// The lengths in bytes of the datagrams of a row: of a request, and of its answer.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +43,15 @@ pub(super) struct Sample {
     pub(super) cpu: Option<f64>,
     /// Requests that were not answered.
     pub(super) lost: usize,
+    /// Microseconds within which 99 % of the answers came, at half of that rate.
+    pub(super) p99: Option<f64>,
 }
 
 /// A node or an echo, ready to be measured.
 pub(super) struct Target {
     load: Load,
+    /// For requests at an even rate.
+    paced: Load,
     process: Option<Process>,
     kind: Kind,
 }
@@ -61,22 +71,22 @@ impl Target {
 
     /// The node at this address, with a full table, and with the keys that are asked for.
     pub(super) async fn at(addr: SocketAddr, codec: Codec) -> Result<Self, Failure> {
-        let load = Load::connect(addr).await?;
+        let (load, paced) = connect(addr).await?;
         let mut client = Client::new(codec);
-        for socket in load.sockets() {
+        for socket in load.sockets().iter().chain(paced.sockets()) {
             let pong = load.ask_from(socket, &Rows { client: client.clone(), row: Row::Ping }, 0).await?;
             client.learn(socket.local_addr().map_err(|error| cannot(addr, &error))?, &pong);
         }
         let peers = fill(&load, &client, (codec, addr)).await?;
         load.run(&Held(client.clone()), 0, HELD).await?;
-        Ok(Self { load, process: None, kind: Kind::Node { client, _peers: peers } })
+        Ok(Self { load, paced, process: None, kind: Kind::Node { client, _peers: peers } })
     }
 
     /// A fresh echo of datagrams of these lengths, by row.
     pub(super) async fn echo(lengths: Vec<Lengths>) -> Result<Self, Failure> {
         let process = Process::echo().await?;
-        let load = Load::connect(process.addr).await?;
-        Ok(Self { load, process: Some(process), kind: Kind::Echo { lengths } })
+        let (load, paced) = connect(process.addr).await?;
+        Ok(Self { load, paced, process: Some(process), kind: Kind::Echo { lengths } })
     }
 
     /// The lengths of each row's datagrams at this node.
@@ -112,8 +122,18 @@ impl Target {
         let used = before.zip(after).map(|(before, after)| after.saturating_sub(before));
         let rate = requests as f64 / run.elapsed.as_secs_f64();
         let cpu = used.map(|used| used.as_secs_f64() * 1e6 / requests as f64);
-        Ok(Sample { rate, cpu, lost: run.lost })
+        let paced = requests * PACED / 10;
+        let mut took = pace(&self.paced, traffic, warm_up + requests, paced, rate / 2.0).await?;
+        let lost = run.lost + (paced as usize).saturating_sub(took.len());
+        took.sort_unstable();
+        let p99 = took.get(took.len() * 99 / 100).map(|took| took.as_secs_f64() * 1e6);
+        Ok(Sample { rate, cpu, lost, p99 })
     }
+}
+
+/// Sockets for a window of requests, and others for requests at an even rate.
+async fn connect(to: SocketAddr) -> Result<(Load, Load), Failure> {
+    Ok((Load::connect(to, SOCKETS).await?, Load::connect(to, pace::SOCKETS).await?))
 }
 
 /// Lets fake peers enter the node's table until it names as many as an answer holds.
