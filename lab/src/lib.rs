@@ -18,6 +18,8 @@ mod interrupt;
 mod loopback;
 mod output;
 mod process;
+#[cfg(target_os = "linux")]
+mod processors;
 mod progress;
 mod publish;
 mod requests;

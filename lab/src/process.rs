@@ -1,6 +1,7 @@
 //! The processes that are measured: how they start, and the CPU time and memory that they have used.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -68,30 +69,29 @@ impl Process {
     /// of strangers anywhere, and the rates are so high that none applies.
     pub(crate) async fn node(binary: &Path, codec: Codec) -> Result<Self, Failure> {
         let settings = STRICT.iter().flat_map(|setting| ["--set", setting]);
-        Self::start(node(binary, codec).arg("--no-http").args(settings)).await
+        Self::start(node(binary, codec).arg("--no-http").args(settings), apart).await
     }
 
     /// A node with a gateway on any free port, which takes loopback addresses as they are.
     pub(crate) async fn gateway(binary: &Path) -> Result<Self, Failure> {
-        Self::start(node(binary, Codec::default()).args(["--http", "127.0.0.1:0"])).await
+        Self::start(node(binary, Codec::default()).args(["--http", "127.0.0.1:0"]), Command::spawn).await
     }
 
     /// The echo of this program.
     pub(crate) async fn echo() -> Result<Self, Failure> {
         let own = std::env::current_exe();
         let own = own.map_err(|error| Failure::new(Exit::System, format!("cannot find this program: {error}")))?;
-        Self::start(Command::new(own).arg("echo")).await
+        Self::start(Command::new(own).arg("echo"), apart).await
     }
 
-    async fn start(command: &mut Command) -> Result<Self, Failure> {
+    async fn start(
+        command: &mut Command,
+        start: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Result<Self, Failure> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let failed = |why: String| Failure::new(Exit::System, format!("cannot start {program}: {why}"));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = start(command).map_err(|error| failed(error.to_string()))?;
         let id = child.id().ok_or_else(|| failed("it ended at once".to_owned()))?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.as_mut() {
@@ -162,6 +162,14 @@ fn cpu_in(stat: &str) -> Option<Duration> {
     let mut times = fields.split_whitespace().skip(11);
     let mut ticks = || times.next()?.parse::<u64>().ok();
     Some(Duration::from_millis((ticks()? + ticks()?) * 1_000 / TICKS))
+}
+
+/// Starts it on a processor of its own, where there are two.
+fn apart(command: &mut Command) -> io::Result<Child> {
+    #[cfg(target_os = "linux")]
+    return crate::processors::apart(|| command.spawn());
+    #[cfg(not(target_os = "linux"))]
+    command.spawn()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ Examples:
 
 In each round every binary is started as `kad node --ephemeral --listen 127.0.0.1:0 --json --wire …`, with addresses to be \
 verified and rates to be limited everywhere, but by limits that are not reached; and the echo as `kad-lab echo`. Before the first row a node gets 32 peers into its table, which run in this process. Then the rows follow; \
-in each the processes are measured one after the other. 64 requests are in flight, from 4 sockets, under the node's own id, \
+in each the processes are measured one after the other. They run on one processor and this program on another (Linux). 64 requests are in flight, from 4 sockets, under the node's own id, \
 so that they enter no table. They name version 2 of the protocol and show the token that the node gave. The echo receives and sends datagrams of the lengths that the first node did. CPU is user and system time of the \
 whole process, from /proc (Linux), after a warm-up of a tenth of the requests. Then 20 % as many requests are sent evenly, at half of the rate that the process has just reached, and the time is shown within \
 which 99 % of the answers came. Figures are the medians over the rounds.";
