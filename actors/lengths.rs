@@ -41,7 +41,8 @@ impl PaddedLens {
                 let response = Response::NoValue { peers: vec![longest; config.lookup.k] };
                 let answer = message(Some(Token::from_u64(u64::MAX)), ip, Body::Response(response));
                 // Where the room is less than an answer without peers, there is nothing to pad for.
-                let answer = codec.encode_within(&answer, config.limits.max_global_answer).map_or(0, |it| it.len());
+                let answer =
+                    codec.encode_within(&answer, config.limits.max_global_answer, Vec::new()).map_or(0, |it| it.len());
                 (answer + ping_len(codec)).div_ceil(MAX_AMPLIFICATION)
             }),
         }
@@ -68,7 +69,7 @@ mod tests {
                 let ip = LONGEST[usize::from(to.is_ipv6())];
                 let peers = vec![Peer::new(NodeId::ZERO, SocketAddr::new(ip, u16::MAX)); config.lookup.k];
                 let answer = message(Some(Token::from_u64(u64::MAX)), ip, Body::Response(Response::NoValue { peers }));
-                let answer = codec.encode_within(&answer, config.limits.max_global_answer).unwrap();
+                let answer = codec.encode_within(&answer, config.limits.max_global_answer, Vec::new()).unwrap();
                 assert!(answer.len() > 600, "{codec} {to}: an answer with peers has {}", answer.len());
                 assert!(MAX_AMPLIFICATION * len >= answer.len() + ping_len(codec), "{codec} {to}: {len}");
                 assert!(

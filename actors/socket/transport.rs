@@ -26,12 +26,14 @@ impl Datagram {
 }
 
 /// What became of the datagrams that were handed to [`Transport::poll_send`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Handed to the network.
     pub sent: usize,
     /// Refused by the system (no route, too long, …) and dropped.
     pub failed: usize,
+    /// Payloads that have left: further ones are written into their memory. A transport may keep them as well.
+    pub spare: Vec<Vec<u8>>,
 }
 
 /// A way to send and receive datagrams, in batches. It takes `&self`: it outlives an actor that is restarted.

@@ -190,7 +190,7 @@ fn a_padded_query_is_read_as_if_it_were_not_and_said_again_byte_for_byte_in_ever
             let mut shown = shown(&Message { version: None, ..message.clone() });
             shown["v"] = json!(message.version);
             assert_eq!(shown, line["decodes_to"], "{codec} {name}");
-            let again = codec.encode_padded(&message, len).unwrap();
+            let again = codec.encode_padded(&message, len, Vec::new()).unwrap();
             assert_eq!(again.escape_ascii().to_string(), datagram.escape_ascii().to_string(), "{codec} {name}");
         }
     }

@@ -57,7 +57,7 @@ fn paths() -> Vec<(String, Prepare)> {
             let read = codec.encode(&message).expect("it is far smaller than a datagram may be");
             let decode = move || -> Take { Box::new(move |_| drop(black_box(codec.decode(black_box(&read))))) };
             let encode = move || -> Take {
-                Box::new(move |_| drop(black_box(codec.encode_within(black_box(&message), 60_000))))
+                Box::new(move |_| drop(black_box(codec.encode_within(black_box(&message), 60_000, Vec::new()))))
             };
             paths.push((format!("{codec}/read/{name}"), Box::new(decode)));
             paths.push((format!("{codec}/write/{name}"), Box::new(encode)));

@@ -55,8 +55,8 @@ impl Dialect for Bencode {
     }
 }
 
-pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    bencode_writer::write(&mut Outgoing::<Bencode>::new(message, peers).fields)
+pub(super) fn encode(message: &Message, peers: &[Peer], memory: Vec<u8>) -> Vec<u8> {
+    bencode_writer::write(&mut Outgoing::<Bencode>::new(message, peers).fields, memory)
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {

@@ -13,7 +13,7 @@ const FRAME: usize = 256;
 const PEER: usize = 100;
 
 /// The datagram of these fields, which are put into the order of their names.
-pub(super) fn write(fields: &mut [(&'static str, Field<'_>)]) -> Vec<u8> {
+pub(super) fn write(fields: &mut [(&'static str, Field<'_>)], mut out: Vec<u8>) -> Vec<u8> {
     fields.sort_unstable_by_key(|(name, _)| *name);
     let len = fields.iter().map(|(_, field)| match field {
         Field::Peers(peers) => peers.len() * PEER,
@@ -22,7 +22,8 @@ pub(super) fn write(fields: &mut [(&'static str, Field<'_>)]) -> Vec<u8> {
         Field::Binary(bytes) => bytes.len(),
         _ => 0,
     });
-    let mut out = Vec::with_capacity(FRAME + len.sum::<usize>());
+    out.clear();
+    out.reserve(FRAME + len.sum::<usize>());
     out.push(b'd');
     for (name, field) in fields {
         push_string(&mut out, name.as_bytes());

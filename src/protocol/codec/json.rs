@@ -88,8 +88,8 @@ impl Dialect for Json {
     }
 }
 
-pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    json_writer::write(&Outgoing::<Json>::new(message, peers).fields)
+pub(super) fn encode(message: &Message, peers: &[Peer], memory: Vec<u8>) -> Vec<u8> {
+    json_writer::write(&Outgoing::<Json>::new(message, peers).fields, memory)
 }
 
 pub(super) fn decode(datagram: &[u8]) -> Result<Message, DecodeError> {

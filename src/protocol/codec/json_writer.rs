@@ -16,7 +16,7 @@ const FRAME: usize = 256;
 const PEER: usize = 100;
 
 /// The datagram of these fields.
-pub(super) fn write(fields: &[(&'static str, Field<'_>)]) -> Vec<u8> {
+pub(super) fn write(fields: &[(&'static str, Field<'_>)], mut out: Vec<u8>) -> Vec<u8> {
     let len = fields.iter().map(|(_, field)| match field {
         Field::Peers(peers) => peers.len() * PEER,
         Field::Value(value) => value.len() * 4 / 3 + BYTES_MARKER.len(),
@@ -24,7 +24,8 @@ pub(super) fn write(fields: &[(&'static str, Field<'_>)]) -> Vec<u8> {
         Field::Binary(bytes) => bytes.len() * 4 / 3,
         _ => 0,
     });
-    let mut out = Vec::with_capacity(FRAME + len.sum::<usize>());
+    out.clear();
+    out.reserve(FRAME + len.sum::<usize>());
     let mut separator = b"{\"".as_slice();
     for (name, field) in fields {
         out.extend_from_slice(separator);

@@ -98,19 +98,27 @@ impl Codec {
     /// # Errors
     /// If it would be longer than a UDP datagram over IPv4 can be ([`MAX_DATAGRAM`]).
     pub fn encode(self, message: &Message) -> Result<Vec<u8>, EncodeError> {
-        let datagram = self.write(message, wire::peers_of(message));
+        self.encode_into(message, Vec::new())
+    }
+
+    /// Like [`Codec::encode`], but the datagram takes the place of what is in `memory`: to allocate takes longer than to write.
+    ///
+    /// # Errors
+    /// As [`Codec::encode`].
+    pub fn encode_into(self, message: &Message, memory: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+        let datagram = self.write(message, wire::peers_of(message), memory);
         if datagram.len() > MAX_DATAGRAM {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM });
         }
         Ok(datagram)
     }
 
-    /// Like [`Codec::encode`], but a shorter message is padded to `len` bytes, or a few more (docs/wire.md, 4.5).
+    /// Like [`Codec::encode_into`], but a shorter message is padded to `len` bytes, or a few more (docs/wire.md, 4.5).
     ///
     /// # Errors
     /// As [`Codec::encode`].
-    pub fn encode_padded(self, message: &Message, len: usize) -> Result<Vec<u8>, EncodeError> {
-        let mut datagram = self.encode(message)?;
+    pub fn encode_padded(self, message: &Message, len: usize, memory: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+        let mut datagram = self.encode_into(message, memory)?;
         let missing = len.saturating_sub(datagram.len()).min(padding::MAX_PADDING);
         match self {
             _ if missing == 0 => {}
@@ -121,26 +129,27 @@ impl Codec {
         Ok(datagram)
     }
 
-    /// Like [`Codec::encode`], but an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
+    /// Like [`Codec::encode_into`], but an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
     /// of the room, and a sample of the others, seeded by the query id. A message without peers is encoded whole,
     /// regardless of `limit`.
     ///
     /// # Errors
     /// If an answer with peers does not fit `limit` even without them, or any other message not one datagram.
-    pub fn encode_within(self, message: &Message, limit: usize) -> Result<Vec<u8>, EncodeError> {
+    pub fn encode_within(self, message: &Message, limit: usize, mut memory: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
         let peers = wire::peers_of(message);
         if peers.is_empty() {
-            return self.encode(message);
+            return self.encode_into(message, memory);
         }
         let limit = limit.min(MAX_DATAGRAM);
         if limit == MAX_DATAGRAM || self.peers_len(peers) < limit {
-            let whole = self.write(message, peers);
-            if whole.len() <= limit {
-                return Ok(whole);
+            memory = self.write(message, peers, memory);
+            if memory.len() <= limit {
+                return Ok(memory);
             }
         }
         // To encode an answer is expensive and to compute its length is cheap, so it is encoded once, with the peers that fit.
-        let bare = self.write(message, &[]).len();
+        memory = self.write(message, &[], memory);
+        let bare = memory.len();
         let fits = |count: usize| bare + self.peers_len(&peers[..count]) <= limit;
         // The length grows with the number of peers, so the most that fit can be found by halving.
         let (mut fit, mut too_many) = if fits(peers.len()) { (peers.len(), 0) } else { (0, peers.len()) };
@@ -151,7 +160,7 @@ impl Codec {
         let mut chosen = fit::choose(peers, fit, &message.id);
         // The chosen ones may take a few bytes more than the nearest.
         while bare + self.peers_len(&chosen) > limit && chosen.pop().is_some() {}
-        let datagram = self.write(message, &chosen);
+        let datagram = self.write(message, &chosen, memory);
         if datagram.len() > limit {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit });
         }
@@ -200,11 +209,12 @@ impl Codec {
         }
     }
 
-    fn write(self, message: &Message, peers: &[Peer]) -> Vec<u8> {
+    /// Writes the datagram in the place of what is in `memory`.
+    fn write(self, message: &Message, peers: &[Peer], memory: Vec<u8>) -> Vec<u8> {
         match self {
-            Codec::Json => json::encode(message, peers),
-            Codec::Bencode => bencode::encode(message, peers),
-            Codec::MessagePack => msgpack::encode(message, peers),
+            Codec::Json => json::encode(message, peers, memory),
+            Codec::Bencode => bencode::encode(message, peers, memory),
+            Codec::MessagePack => msgpack::encode(message, peers, memory),
         }
     }
 

@@ -117,8 +117,9 @@ fn read_record(record: &[u8]) -> Option<Peer> {
     dialect::peer(NodeId::from_bytes(*id), ip(address)?, u16::from_be_bytes(*port))
 }
 
-pub(super) fn encode(message: &Message, peers: &[Peer]) -> Vec<u8> {
-    let mut datagram = Vec::with_capacity(ROOM);
+pub(super) fn encode(message: &Message, peers: &[Peer], mut datagram: Vec<u8>) -> Vec<u8> {
+    datagram.clear();
+    datagram.reserve(ROOM);
     Outgoing::<MessagePack>::new(message, peers)
         .serialize(&mut rmp_serde::Serializer::new(&mut datagram))
         .expect("the map's length is known, and writing to a vector cannot fail");

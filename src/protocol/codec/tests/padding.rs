@@ -18,7 +18,7 @@ fn a_padded_query_is_as_long_as_asked_for_and_reads_as_the_one_without_padding()
             let message = query(token);
             let bare = codec.encode(&message).unwrap();
             for len in (0..700).chain([4_000, usize::MAX]) {
-                let padded = codec.encode_padded(&message, len).unwrap();
+                let padded = codec.encode_padded(&message, len, b"what was before".to_vec()).unwrap();
                 assert_eq!(codec.decode(&padded).unwrap(), message, "{codec} {len}");
                 assert!(padded.len() >= len.min(bare.len() + MAX_PADDING), "{codec} {len}: {}", padded.len());
                 assert!(padded.len() <= bare.len().max(len.min(bare.len() + MAX_PADDING) + 7), "{codec} {len}");

@@ -154,7 +154,7 @@ proptest! {
     ) {
         let peers = wire::peers_of(&message);
         let len_with = |count: usize| codec.encode(&naming(&message, &peers[..count])).unwrap().len();
-        match codec.encode_within(&message, limit) {
+        match codec.encode_within(&message, limit, b"what was before".to_vec()) {
             Ok(datagram) => {
                 let read = codec.decode(&datagram).unwrap();
                 let named = wire::peers_of(&read);

@@ -12,7 +12,7 @@ fn cut(peers: Vec<Peer>, informant: &Peer, query: u64, codec: Codec) -> Vec<Peer
     let sender = Sender::new(Some(informant.id), informant.addr);
     let body = Body::Response(Response::FindNode { peers });
     let answer = Message { id: QueryId::from_u64(query), sender, version: Some(1), token: None, body };
-    let datagram = codec.encode_within(&answer, Config::DEFAULT.limits.max_global_answer).unwrap();
+    let datagram = codec.encode_within(&answer, Config::DEFAULT.limits.max_global_answer, Vec::new()).unwrap();
     match codec.decode(&datagram).unwrap().body {
         Body::Response(Response::FindNode { peers }) => peers,
         other => panic!("{other:?}"),
