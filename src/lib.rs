@@ -98,7 +98,7 @@ pub mod internals {
         Admission, HOST_BUDGET, HOST_BUDGET_REFILL, MAX_AMPLIFICATION, TOKEN_EPOCH, Tokens,
     };
     pub use crate::protocol::comparison::COMPARED;
-    pub use crate::protocol::lookup::{Ending, Goal, Lookup, Next};
+    pub use crate::protocol::lookup::{Ending, Goal, Lookup, Next, RecentPeers};
     pub use crate::protocol::routing::RoutingTable;
     pub use crate::protocol::store::{Records, RemoteWrite, Write};
 }

@@ -14,7 +14,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kademlia_dynamic::internals::{Admission, Goal, Records, RemoteWrite, Tokens, Write as StoreWrite};
+use kademlia_dynamic::internals::{
+    Admission, Goal, Lookup, Next, RecentPeers, Records, RemoteWrite, Tokens, Write as StoreWrite,
+};
 use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::SeededEntropy;
@@ -57,13 +59,18 @@ fn paths() -> Vec<(String, Prepare)> {
             let read = codec.encode(&message).expect("it is far smaller than a datagram may be");
             let decode = move || -> Take { Box::new(move |_| drop(black_box(codec.decode(black_box(&read))))) };
             let encode = move || -> Take {
-                Box::new(move |_| drop(black_box(codec.encode_within(black_box(&message), 60_000, Vec::new()))))
+                // As in a node, into the memory of the last one.
+                let mut memory = Vec::new();
+                Box::new(move |_| {
+                    let encoded = codec.encode_within(black_box(&message), 60_000, std::mem::take(&mut memory));
+                    memory = black_box(encoded).expect("it is far smaller than a datagram may be");
+                })
             };
             paths.push((format!("{codec}/read/{name}"), Box::new(decode)));
             paths.push((format!("{codec}/write/{name}"), Box::new(encode)));
         }
     }
-    let rest: [Named; 8] = [
+    let rest: [Named; 9] = [
         ("token/judge", judge),
         ("routing/nearest", nearest),
         ("routing/known-answers", known_answers),
@@ -72,6 +79,7 @@ fn paths() -> Vec<(String, Prepare)> {
         ("store/same-value", same_value),
         ("lookup/nodes", || look_up(Goal::Nodes)),
         ("lookup/missed-value", || look_up(Goal::Value)),
+        ("lookup/recent-peers", recent_peers),
     ];
     paths.extend(rest.map(|(name, prepare)| (name.to_owned(), Box::new(prepare) as Prepare)));
     paths
@@ -192,4 +200,23 @@ impl HeldValues {
 fn look_up(goal: Goal) -> Take {
     let network = Network::new();
     Box::new(move |_| drop(black_box(network.look_up(goal))))
+}
+
+/// Lookups that each met other peers than the last two, and the peers from which the next one begins.
+fn recent_peers() -> Take {
+    let (now, strangers) = (Instant::now(), strangers());
+    let config = Config::builder().k(100).build().expect("k may be 100");
+    let traces = [0, 100, 200].map(|from| {
+        let (own, target) = (NodeId::of_key("own"), NodeId::of_key("target"));
+        let mut lookup = Lookup::new(own, target, Goal::Nodes, &config, false, &strangers[from..from + 100], now);
+        while let Next::Query(asked) = lookup.next(now) {
+            lookup.handle_peers(&asked, &[], now);
+        }
+        lookup.into_trace()
+    });
+    let mut recent = RecentPeers::new(&config);
+    Box::new(move |turn| {
+        recent.learn(&traces[turn % 3], now);
+        let _ = black_box(recent.nearest(&strangers[turn % 1_024].id, 20, now));
+    })
 }

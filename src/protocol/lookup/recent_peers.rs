@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{NODE_ID_BITS, NodeId};
-use crate::protocol::peer::{Peer, nearest};
+use crate::protocol::peer::{Peer, Subnet, nearest};
 
 /// Recent peers that are remembered: those of some ten lookups. Beyond it the one that answered longest ago is forgotten.
 pub const MAX_RECENT_PEERS: usize = 256;
@@ -31,6 +31,8 @@ pub struct RecentPeers {
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     peer: Peer,
+    /// The subnet of its address, where the number of a subnet's peers is limited.
+    subnet: Option<Subnet>,
     /// When it last answered.
     at: Instant,
 }
@@ -59,6 +61,7 @@ impl RecentPeers {
     /// Takes in what the queries of a lookup that has just ended showed: the peers that answered are remembered, and those that
     /// were silent, or have another id by now, are forgotten.
     pub fn learn(&mut self, trace: &Trace, now: Instant) {
+        self.peers.retain(|recent| !recent.is_outdated(now));
         for asked in &trace.asked {
             match asked.came_back {
                 CameBack::Peers { .. } | CameBack::Value | CameBack::Unsupported => self.answered(asked.peer, now),
@@ -94,20 +97,17 @@ impl RecentPeers {
             self.peers[at].at = now;
             return;
         }
-        self.peers
-            .retain(|recent| recent.peer.id != peer.id && recent.peer.addr != peer.addr && !recent.is_outdated(now));
-        let diversity = self.diversity;
-        if let Some(subnet) = diversity.subnet(&peer.addr.ip()) {
-            let is_beside = |recent: &Recent| diversity.subnet(&recent.peer.addr.ip()) == Some(subnet);
-            if self.peers.iter().filter(|recent| is_beside(recent)).count() >= self.max_per_subnet {
-                self.forget_oldest(is_beside);
-            }
+        self.peers.retain(|recent| recent.peer.id != peer.id && recent.peer.addr != peer.addr);
+        let subnet = self.diversity.subnet(&peer.addr.ip());
+        let is_beside = |recent: &Recent| recent.subnet == subnet;
+        if subnet.is_some() && self.peers.iter().filter(|recent| is_beside(recent)).count() >= self.max_per_subnet {
+            self.forget_oldest(is_beside);
         }
         if self.peers.len() >= MAX_RECENT_PEERS {
             self.forget_oldest(|_| true);
         }
         let (Ok(at) | Err(at)) = self.place(&peer.id);
-        self.peers.insert(at, Recent { peer, at: now });
+        self.peers.insert(at, Recent { peer, subnet, at: now });
     }
 
     /// The place of the peer with `id`, or where it would be.
