@@ -63,7 +63,7 @@ counters! {
     /// Dropped: all dispatch slots were taken.
     NoSlot => "kad_dropped_total", "no_slot";
     /// Dropped by the system before we could read them: its receive buffer was full. They are not among those that came in.
-    /// Known on Linux only, and brought up to date once a second and with each snapshot.
+    /// Known on Linux only, and brought up to date every five seconds and with each snapshot.
     KernelDropped => "kad_dropped_total", "kernel";
     /// Dropped: not a message of this wire.
     Malformed => "kad_dropped_total", "malformed";

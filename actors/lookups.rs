@@ -282,6 +282,6 @@ impl Receive<PlaceValue> for Lookups {
 impl Receive<CountLookups> for Lookups {
     fn receive(&mut self, _: CountLookups, _: &mut Self::Context) -> LookupCounts {
         let (running, waiting) = self.queue.counts();
-        LookupCounts { running, waiting, recent_peers: self.recent.len() }
+        LookupCounts { running, waiting, recent_peers: self.recent.count() }
     }
 }

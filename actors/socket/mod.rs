@@ -13,6 +13,7 @@ mod losses;
 mod packet_info;
 mod priority;
 mod reader_loop;
+mod spare;
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -30,7 +31,7 @@ use tokio::sync::Semaphore;
 
 use self::contacted::Contacted;
 use self::priority::PriorityPath;
-use self::reader_loop::READ_AT_ONCE;
+use self::spare::Spare;
 use self::transport::{Datagram, Sent, Transport};
 use super::clock;
 use super::counters::{Counter, LOG_EVERY, LogLimit};
@@ -45,11 +46,6 @@ use super::traffic::Direction;
 
 /// Datagrams that wait for the network to take them. A further one is dropped and counted.
 const OUTBOX: usize = 4_096;
-
-/// Payloads whose memory is kept for further ones: as many as are read, and so answered, at once.
-const MAX_SPARE: usize = READ_AT_ONCE;
-/// The bytes of a payload that is kept at most: an answer with 20 peers takes two thirds.
-const LONGEST_SPARE: usize = 4_096;
 
 /// Senders whose local address is remembered. Queries to a peer beyond them leave from the address that the system prefers.
 const MAX_ASKED_AT: usize = 8_192;
@@ -67,8 +63,8 @@ pub struct Socket {
     contacted: Contacted,
     padded: PaddedLens,
     outbox: VecDeque<Datagram>,
-    /// Of the payloads that were sent the memory, for further ones: at most [`MAX_SPARE`].
-    spare: Vec<Vec<u8>>,
+    /// The memory of payloads that were sent.
+    spare: Spare,
     rate: SendRate,
     /// Answers in the outbox that are not counted yet: they are counted together, before they leave.
     answered: u64,
@@ -107,7 +103,7 @@ impl Socket {
             contacted: Contacted::new(clock::now()),
             padded: PaddedLens::new(shared.codec, &shared.config),
             outbox: VecDeque::new(),
-            spare: Vec::new(),
+            spare: Spare::default(),
             rate: SendRate::new(shared.config.limits.max_send_rate),
             answered: 0,
             losses,
@@ -205,11 +201,6 @@ impl Socket {
         }
     }
 
-    /// Memory to write a payload into.
-    fn memory(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
-    }
-
     /// Counts what the system dropped since this was last done.
     fn count_losses(&mut self) {
         let Some(lost) = self.transport.lost() else { return };
@@ -229,7 +220,7 @@ impl Socket {
         if self.outbox.is_empty() {
             return;
         }
-        let mut report = Sent { spare: std::mem::take(&mut self.spare), ..Sent::default() };
+        let mut report = Sent { spare: self.spare.lend(), ..Sent::default() };
         self.shared.counters.add(Counter::Answered, std::mem::take(&mut self.answered));
         // Pending: what is left is sent when the network takes more, which wakes this actor.
         let _ = self.transport.poll_send(cx, &mut self.outbox, &mut report);
@@ -237,9 +228,7 @@ impl Socket {
         if report.failed > 0 {
             self.shared.counters.add(Counter::SendFailed, report.failed as u64);
         }
-        self.spare = report.spare;
-        self.spare.retain(|payload| payload.capacity() <= LONGEST_SPARE);
-        self.spare.truncate(MAX_SPARE);
+        self.spare.keep(report.spare);
     }
 }
 
@@ -247,6 +236,7 @@ impl Supervised for Socket {
     fn restarting(&mut self, _: &mut Self::Context) {
         self.priority = PriorityPath::default();
         self.outbox.clear();
+        self.answered = 0;
     }
 }
 
@@ -260,7 +250,7 @@ impl Receive<TransmitQuery> for Socket {
         }
         tracing::trace!(to = %query.to, message = message.body.name(), id = ?query.id, "message sent");
         let len = if query.padded { self.padded.of(&query.to) } else { 0 };
-        let sent = match self.shared.codec.encode_padded(&message, len, self.memory()) {
+        let sent = match self.shared.codec.encode_padded(&message, len, self.spare.take()) {
             // No answer can come from there, and no peer is to blame for that.
             Ok(_) if !self.transport.speaks_family_of(&query.to) => false,
             Ok(payload) => {
@@ -294,7 +284,7 @@ impl Receive<TransmitAnswer> for Socket {
         let room = if carries_peers { self.room_for(&to.addr) } else { usize::MAX };
         let room = if to.cut { room.min(to.limit) } else { room };
         let message = self.answer(&to, response);
-        match self.shared.codec.encode_within(&message, room, self.memory()) {
+        match self.shared.codec.encode_within(&message, room, self.spare.take()) {
             Ok(payload) if payload.len() <= to.limit => {
                 tracing::trace!(to = %to.addr, bytes = payload.len(), message = message.body.name(), "message sent");
                 if self.send(weight(&message.body), message.body.name(), to.addr, to.local, payload) {

@@ -19,7 +19,7 @@ pub(super) const SILENCE: Duration = Duration::from_millis(500);
 /// How many times a single request is sent.
 const TRIES: usize = 10;
 /// Of how many answers one is read.
-const READ_OF: usize = 64;
+pub(super) const READ_OF: usize = 64;
 
 /// Sockets that are connected to one address.
 #[derive(Debug)]

@@ -103,16 +103,16 @@ mod tests {
     #[test]
     fn a_row_shows_medians_and_the_share_of_the_echo_in_each_round() {
         let mut table = Table::new(vec!["echo".to_owned(), "kad".to_owned()], true);
-        for (echo, node) in [(2.0, 8.0), (3.0, 12.0), (2.0, 20.0)] {
+        for (echo, node, p99) in [(2.0, 8.0, 30.0), (3.0, 12.0, 900.0), (2.0, 20.0, 31.0)] {
             for (target, cpu) in [(0, echo), (1, node)] {
-                let p99 = Some(30.0 * (1 + target) as f64);
+                let p99 = Some(p99 * (1 + target) as f64);
                 table.add(0, target, Sample { rate: 1_000.0 * cpu, cpu: Some(cpu), lost: target, p99 });
             }
         }
         let text = table.to_string();
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[2], ["echo", "2000", "2.00", "–", "30", "–", "0"]);
-        assert_eq!(lines[3], ["kad", "12000", "12.00", "25", "%", "60", "2.0", "×", "3"]);
+        assert_eq!(lines[2], ["echo", "2000", "2.00", "–", "31", "–", "0"]);
+        assert_eq!(lines[3], ["kad", "12000", "12.00", "25", "%", "62", "2.0", "×", "3"]);
         // What was not measured has no figure.
         assert_eq!(lines[5], ["echo", "–", "–", "–", "–", "–", "0"]);
     }

@@ -23,7 +23,7 @@ pub(super) fn write(fields: &mut [(&'static str, Field<'_>)], mut out: Vec<u8>) 
         _ => 0,
     });
     out.clear();
-    out.reserve(FRAME + len.sum::<usize>());
+    out.reserve_exact(FRAME + len.sum::<usize>());
     out.push(b'd');
     for (name, field) in fields {
         push_string(&mut out, name.as_bytes());

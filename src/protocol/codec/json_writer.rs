@@ -25,7 +25,7 @@ pub(super) fn write(fields: &[(&'static str, Field<'_>)], mut out: Vec<u8>) -> V
         _ => 0,
     });
     out.clear();
-    out.reserve(FRAME + len.sum::<usize>());
+    out.reserve_exact(FRAME + len.sum::<usize>());
     let mut separator = b"{\"".as_slice();
     for (name, field) in fields {
         out.extend_from_slice(separator);

@@ -101,11 +101,8 @@ impl Codec {
         self.encode_into(message, Vec::new())
     }
 
-    /// Like [`Codec::encode`], but the datagram takes the place of what is in `memory`: to allocate takes longer than to write.
-    ///
-    /// # Errors
-    /// As [`Codec::encode`].
-    pub fn encode_into(self, message: &Message, memory: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+    /// Like [`Codec::encode`], but the datagram takes the place of what is in `memory`.
+    fn encode_into(self, message: &Message, memory: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
         let datagram = self.write(message, wire::peers_of(message), memory);
         if datagram.len() > MAX_DATAGRAM {
             return Err(EncodeError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM });
@@ -113,7 +110,8 @@ impl Codec {
         Ok(datagram)
     }
 
-    /// Like [`Codec::encode_into`], but a shorter message is padded to `len` bytes, or a few more (docs/wire.md, 4.5).
+    /// Like [`Codec::encode`], but a shorter message is padded to `len` bytes, or a few more (docs/wire.md, 4.5). The datagram takes the
+    /// place of what is in `memory`: to allocate as much takes longer than to write it.
     ///
     /// # Errors
     /// As [`Codec::encode`].
@@ -129,7 +127,7 @@ impl Codec {
         Ok(datagram)
     }
 
-    /// Like [`Codec::encode_into`], but an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
+    /// Like [`Codec::encode`], but the datagram takes the place of what is in `memory`, and an answer with peers names no more of them than fit `limit` bytes: the nearest, in half
     /// of the room, and a sample of the others, seeded by the query id. A message without peers is encoded whole,
     /// regardless of `limit`.
     ///
@@ -147,7 +145,7 @@ impl Codec {
                 return Ok(memory);
             }
         }
-        // To encode an answer is expensive and to compute its length is cheap, so it is encoded once, with the peers that fit.
+        // To encode an answer is expensive and to compute its length is cheap, so no number of peers is tried by encoding it.
         memory = self.write(message, &[], memory);
         let bare = memory.len();
         let fits = |count: usize| bare + self.peers_len(&peers[..count]) <= limit;

@@ -24,6 +24,8 @@ pub const RECENT_FOR: Duration = Duration::from_secs(300);
 pub struct RecentPeers {
     /// In the order of their ids, so that those near a target lie side by side, and one that answers again is found at once.
     peers: Vec<Recent>,
+    /// How many answers there were so far.
+    answers: u64,
     diversity: AppliesTo,
     max_per_subnet: usize,
 }
@@ -33,8 +35,10 @@ struct Recent {
     peer: Peer,
     /// The subnet of its address, where the number of a subnet's peers is limited.
     subnet: Option<Subnet>,
-    /// When it last answered.
+    /// When the lookup ended that it last answered.
     at: Instant,
+    /// Which answer that was: those of one lookup have one time.
+    answer: u64,
 }
 
 impl Recent {
@@ -48,13 +52,14 @@ impl RecentPeers {
     pub fn new(config: &Config) -> Self {
         Self {
             peers: Vec::new(),
+            answers: 0,
             diversity: config.table.diversity,
             max_per_subnet: config.table.max_per_subnet_lookup,
         }
     }
 
     /// The number of peers that are remembered (0..=[`MAX_RECENT_PEERS`]).
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.peers.len()
     }
 
@@ -91,10 +96,12 @@ impl RecentPeers {
     }
 
     fn answered(&mut self, peer: Peer, now: Instant) {
+        self.answers += 1;
+        let answer = self.answers;
         if let Ok(at) = self.place(&peer.id)
             && self.peers[at].peer == peer
         {
-            self.peers[at].at = now;
+            self.peers[at] = Recent { at: now, answer, ..self.peers[at] };
             return;
         }
         self.peers.retain(|recent| recent.peer.id != peer.id && recent.peer.addr != peer.addr);
@@ -107,7 +114,7 @@ impl RecentPeers {
             self.forget_oldest(|_| true);
         }
         let (Ok(at) | Err(at)) = self.place(&peer.id);
-        self.peers.insert(at, Recent { peer, subnet, at: now });
+        self.peers.insert(at, Recent { peer, subnet, at: now, answer });
     }
 
     /// The place of the peer with `id`, or where it would be.
@@ -117,7 +124,7 @@ impl RecentPeers {
 
     fn forget_oldest(&mut self, of: impl Fn(&Recent) -> bool) {
         let candidates = self.peers.iter().enumerate().filter(|(_, recent)| of(recent));
-        if let Some((at, _)) = candidates.min_by_key(|(_, recent)| recent.at) {
+        if let Some((at, _)) = candidates.min_by_key(|(_, recent)| recent.answer) {
             self.peers.remove(at);
         }
     }
@@ -160,12 +167,8 @@ mod tests {
         lookup.into_trace()
     }
 
-    /// The peers answer a lookup each, a microsecond apart.
-    fn learn(recent: &mut RecentPeers, peers: impl IntoIterator<Item = Peer>, mut now: Instant) {
-        for peer in peers {
-            recent.learn(&trace(&[peer], |_| None, now), now);
-            now += Duration::from_micros(1);
-        }
+    fn learn(recent: &mut RecentPeers, peers: impl IntoIterator<Item = Peer>, now: Instant) {
+        peers.into_iter().for_each(|peer| recent.learn(&trace(&[peer], |_| None, now), now));
     }
 
     fn all(recent: &RecentPeers, now: Instant) -> Vec<Peer> {
@@ -248,18 +251,26 @@ mod tests {
         assert_eq!(all(&recent, now + RECENT_FOR), [peer(0)]);
         assert_eq!(all(&recent, later + RECENT_FOR), []);
         learn(&mut recent, [peer(2)], later + RECENT_FOR);
-        assert_eq!(recent.len(), 1, "what is outdated is released");
+        assert_eq!(recent.count(), 1, "what is outdated is released");
     }
 
     #[test]
     fn beyond_256_the_peers_that_answered_longest_ago_are_forgotten() {
         let (mut recent, now) = (RecentPeers::new(&config()), Instant::now());
         learn(&mut recent, (0..MAX_RECENT_PEERS).map(peer), now);
-        let now = now + Duration::from_secs(1);
         learn(&mut recent, [peer(0), peer(MAX_RECENT_PEERS)], now);
         let known = all(&recent, now);
-        assert_eq!((known.len(), recent.len()), (MAX_RECENT_PEERS, MAX_RECENT_PEERS));
+        assert_eq!((known.len(), recent.count()), (MAX_RECENT_PEERS, MAX_RECENT_PEERS));
         assert!(known.contains(&peer(0)) && !known.contains(&peer(1)));
+
+        // Of one lookup those go that were asked first.
+        let traces = [0, 100, 200].map(|from| trace(&(from..from + 100).map(peer).collect::<Vec<_>>(), |_| None, now));
+        let mut recent = RecentPeers::new(&config());
+        traces.iter().for_each(|trace| recent.learn(trace, now));
+        let asked = traces.iter().flat_map(|trace| &trace.asked).map(|asked| asked.peer);
+        let mut expected: Vec<Peer> = asked.skip(300 - MAX_RECENT_PEERS).collect();
+        expected.sort_by_key(|peer| peer.id);
+        assert_eq!(all(&recent, now), expected);
     }
 
     #[test]
@@ -276,9 +287,9 @@ mod tests {
         known.sort_by_key(|peer| peer.addr);
         assert_eq!(known, [97, 98, 99].map(|host| beside([46, 0, 0], host)), "the latest");
         learn(&mut recent, (1..100).map(|host| beside([10, 0, 0], host)), now);
-        assert_eq!(recent.len(), 5 + 3 + 99, "other subnets lose nothing");
+        assert_eq!(recent.count(), 5 + 3 + 99, "other subnets lose nothing");
         // An answer of one that is known takes no other one's place.
         learn(&mut recent, [beside([46, 0, 0], 98)], now);
-        assert_eq!(recent.len(), 5 + 3 + 99);
+        assert_eq!(recent.count(), 5 + 3 + 99);
     }
 }

@@ -25,7 +25,7 @@ use super::peer::canonical;
 pub const MAX_TOKENS: usize = 16_384;
 /// How long a token is sent along: as long as one can be valid.
 pub const TOKEN_FOR: Duration = Duration::from_secs(600);
-/// Queries for which memory stays allocated while none is in flight.
+/// Queries for which room stays, or for a few more, while none is in flight.
 const SMALL: usize = 4;
 /// A caller that looks for late answers later than this was busy, and answers may have come that are not read yet. So
 /// nothing is sent again before this much more has passed: a stall of our own must not cause more traffic.
@@ -325,12 +325,12 @@ impl<W> Pending<W> {
     fn release(&mut self) {
         if self.queries.is_empty() {
             self.queries.shrink_to(SMALL);
+            self.awaited.shrink_to(SMALL);
         }
     }
 
     fn take(&mut self, id: &QueryId) -> Option<Query<W>> {
         let query = self.queries.remove(id)?;
-        self.release();
         self.timeouts.remove(&(query.timeout_at, query.sequence));
         if let Some((at, _)) = query.late {
             self.late.remove(&(at, query.sequence));
@@ -342,6 +342,7 @@ impl<W> Pending<W> {
                 self.awaited.remove(&query.target.addr);
             }
         }
+        self.release();
         Some(query)
     }
 }

@@ -199,6 +199,24 @@ fn of_a_million_forged_or_replayed_answers_none_is_accepted_and_the_true_ones_st
 }
 
 #[test]
+fn once_no_query_is_in_flight_the_memory_of_many_is_released() {
+    let (mut pending, now) = (Pending::new(&Config::default()), Instant::now());
+    let ids: Vec<QueryId> = (0..200).map(QueryId::from_u64).collect();
+    let room = |pending: &Pending<()>| (pending.queries.capacity(), pending.awaited.capacity());
+    for round in 0..2 {
+        for (id, port) in ids.iter().zip(1..) {
+            pending.begin(*id, target(port), "ping", (), now).unwrap();
+        }
+        let (queries, awaited) = room(&pending);
+        assert!(queries >= 200 && awaited >= 200);
+        let ended = if round == 0 { pending.fail_all().len() } else { pending.expire(now + ms(60_000)).len() };
+        assert_eq!(ended, 200);
+        let (queries, awaited) = room(&pending);
+        assert!(queries < 20 && awaited < 20, "{queries} {awaited}");
+    }
+}
+
+#[test]
 fn an_address_that_does_not_answer_is_sent_ten_queries_a_minute_until_it_does() {
     let mut pending: Pending<()> = Pending::new(&Config::default());
     let start = Instant::now();

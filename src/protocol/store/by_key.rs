@@ -28,20 +28,26 @@ impl<T> Default for ByKey<T> {
     }
 }
 
+/// Whether an entry is that of the key with this hash. Another key is hardly ever read.
+fn is<T: Keyed>(hash: u64, key: &str) -> impl Fn(&(u64, T)) -> bool {
+    move |(other, record)| *other == hash && **record.key() == *key
+}
+
 impl<T: Keyed> ByKey<T> {
     pub(super) fn get(&self, key: &str) -> Option<&T> {
-        self.entries.find(self.hash(key), |(_, record)| **record.key() == *key).map(|(_, record)| record)
+        let hash = self.hash(key);
+        self.entries.find(hash, is(hash, key)).map(|(_, record)| record)
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut T> {
-        let found = self.entries.find_mut(self.hash(key), |(_, record)| **record.key() == *key);
-        found.map(|(_, record)| record)
+        let hash = self.hash(key);
+        self.entries.find_mut(hash, is(hash, key)).map(|(_, record)| record)
     }
 
     /// Puts `record` in the place of the one with its key, which is returned.
     pub(super) fn insert(&mut self, record: T) -> Option<T> {
         let hash = self.hash(record.key());
-        match self.entries.entry(hash, |(_, other)| other.key() == record.key(), |(hash, _)| *hash) {
+        match self.entries.entry(hash, is(hash, record.key()), |(hash, _)| *hash) {
             Entry::Occupied(mut before) => Some(std::mem::replace(&mut before.get_mut().1, record)),
             Entry::Vacant(place) => {
                 place.insert((hash, record));
@@ -51,8 +57,8 @@ impl<T: Keyed> ByKey<T> {
     }
 
     pub(super) fn remove(&mut self, key: &str) -> Option<T> {
-        let found = self.entries.find_entry(self.hash(key), |(_, record)| **record.key() == *key);
-        found.ok().map(|entry| entry.remove().0.1)
+        let hash = self.hash(key);
+        self.entries.find_entry(hash, is(hash, key)).ok().map(|entry| entry.remove().0.1)
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
@@ -70,7 +76,9 @@ impl<T: Keyed> ByKey<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     use proptest::prelude::*;
 
@@ -84,6 +92,27 @@ mod tests {
         fn key(&self) -> &Arc<str> {
             &self.0
         }
+    }
+
+    /// A record that counts how often its key is read.
+    struct Counted(Arc<str>, Rc<Cell<usize>>);
+
+    impl Keyed for Counted {
+        fn key(&self) -> &Arc<str> {
+            self.1.update(|reads| reads + 1);
+            &self.0
+        }
+    }
+
+    #[test]
+    fn it_grows_without_reading_the_keys_of_what_it_holds() {
+        let (reads, mut table) = (Rc::new(Cell::new(0)), ByKey::default());
+        for number in 0..10_000 {
+            table.insert(Counted(number.to_string().into(), reads.clone()));
+        }
+        // Each is read twice, for its hash and to be compared. To read all whenever the table doubles would be 10,000 more at least.
+        assert!(reads.get() < 21_000, "{}", reads.get());
+        assert_eq!(table.values().count(), 10_000);
     }
 
     proptest! {
