@@ -14,7 +14,7 @@ use super::transport::Datagram;
 
 /// Datagrams read before the other actors run. A loop that reads on would take all there are while no actor works on
 /// them, and so run out of slots in the middle of a burst that an idle node can bear.
-pub(super) const READ_AT_ONCE: usize = 32;
+const READ_AT_ONCE: usize = 32;
 /// Datagrams that are a burst: each waits in the system's buffer. Once so many were read and there was always a
 /// further one, more comes than can be worked off, and what waits there would only grow, answers to our own queries
 /// among it. From then on all that has come is read at once and strangers beyond the free slots are dropped, until nothing

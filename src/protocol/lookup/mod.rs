@@ -2,6 +2,7 @@
 //! no value: its owner queries the peers that it names and reports the results.
 
 mod ballot;
+mod candidate;
 mod outcome;
 mod recent_peers;
 mod shortlist;
@@ -13,9 +14,10 @@ mod tests;
 use std::time::Instant;
 
 pub use self::ballot::{Ballot, Found, Votes};
+use self::candidate::{Expectation, Provenance, State};
 pub use self::outcome::{Ending, Failure, Goal, Next};
 pub use self::recent_peers::{MAX_RECENT_PEERS, RecentPeers};
-use self::shortlist::{Expectation, Offer, Provenance, READ_ON, Shortlist, State};
+use self::shortlist::{Offer, READ_ON, Shortlist};
 pub use self::trace::{
     Asked, CameBack, MAX_REJECTED, MAX_REJECTED_OF_ONE, Rejected, Rejection, Tally, Trace, TurnedAway, Vote,
 };
@@ -86,7 +88,7 @@ impl Lookup {
             deadline: now + config.lookup.lookup_deadline,
         };
         for seed in seeds {
-            let offer = lookup.shortlist.offer(*seed, Provenance::OWN_TABLE);
+            let offer = lookup.shortlist.offer(*seed, Provenance::KNOWN);
             lookup.trace.offered(*seed, None, offer);
         }
         lookup

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::candidate::Candidate;
 use super::outcome::{Ending, Failure, Goal};
-use super::shortlist::{Candidate, Offer};
+use super::shortlist::Offer;
 use crate::protocol::id::NodeId;
 use crate::protocol::peer::Peer;
 use crate::protocol::store::ValueDigest;
