@@ -28,8 +28,8 @@ const POLLS_FOR_OTHERS: u32 = 8;
 /// keep a processor busy.
 const ERRORS_IN_A_ROW: u32 = 16;
 const PAUSE_AFTER_ERRORS: Duration = Duration::from_millis(100);
-/// How often the system is asked what it dropped, while datagrams come in. The system then writes a line for each socket of the machine: where
-/// 200 nodes ran in one process, and each asked once a second, that was 3 % of their work.
+/// How often the system is asked what it dropped, while datagrams come in. The system then writes a line for each socket of
+/// the machine: where 200 nodes ran in one process, and each asked once a second, that was 3 % of their work.
 const CHECK_FOR_LOSSES: Duration = Duration::from_secs(5);
 
 /// It is polled whenever the socket actor has been awake.

@@ -1,9 +1,9 @@
 //! The memory of payloads that have left, for further ones: to allocate as much takes longer than to write it.
 
 /// Payloads whose memory is kept: as many as the datagrams that are read, and so answered, at once.
-pub(super) const MAX_SPARE: usize = 32;
+const MAX_SPARE: usize = 32;
 /// The bytes of a payload that is kept at most. An answer with 20 peers takes half of that.
-pub(super) const LONGEST_SPARE: usize = 5_000;
+const LONGEST_SPARE: usize = 5_000;
 
 /// At most [`MAX_SPARE`] payloads, of at most [`LONGEST_SPARE`] bytes each.
 #[derive(Debug, Default)]
