@@ -57,6 +57,12 @@ impl Holdings {
         self.within(distance, distance)
     }
 
+    /// The full copies at least so far from this node that give way to no other, its own publications among them, in the order of their
+    /// distances.
+    pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = &Record> {
+        self.quota.fixed_from(nearest).filter_map(|key| self.get(key))
+    }
+
     /// Takes a record out of everything.
     pub(super) fn take(&mut self, key: &str) -> Option<Box<Record>> {
         let record = self.records.remove(key)?;

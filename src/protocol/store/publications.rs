@@ -11,7 +11,7 @@ use crate::protocol::id::{Distance, NodeId};
 
 /// Publications that a pass takes at once.
 pub const MAX_DUE_AT_ONCE: usize = 1_000;
-/// Records that are looked at for these. Among copies of others there may be none.
+/// Records that are looked at for these. Few of them may be due.
 const MAX_SCANNED: usize = 10_000;
 /// The part of an interval by which a publication is renewed early, where another one is due: so all of a region go together.
 const EARLY: u32 = 4;
@@ -41,7 +41,7 @@ impl Records {
     pub fn due_publications(&self, from: Option<Distance>, now: Instant) -> (Vec<DueValue>, Option<Distance>) {
         let until = now + self.config.effective_republish_interval() / EARLY;
         let (mut due, mut scanned) = (Vec::new(), 0);
-        for record in self.holdings.within(from.unwrap_or_default(), Distance::MAX) {
+        for record in self.holdings.fixed_from(from.unwrap_or_default()) {
             if scanned >= MAX_SCANNED || due.len() >= MAX_DUE_AT_ONCE {
                 return (due, Some(record.distance));
             }
@@ -94,7 +94,9 @@ mod tests {
     use crate::protocol::config::Config;
     use crate::protocol::digest::ValueDigest;
     use crate::protocol::entropy::SeededEntropy;
+    use crate::protocol::store::contract::record;
     use crate::protocol::store::plan::Write;
+    use crate::protocol::store::record::StoredRecord;
 
     struct Case {
         records: Records,
@@ -168,6 +170,24 @@ mod tests {
         let mut keys: Vec<_> = case.due().iter().map(|value| value.key.to_string()).collect();
         keys.sort();
         assert_eq!(keys, ["first", "second"]);
+    }
+
+    #[test]
+    fn a_pass_takes_each_publication_among_more_copies_of_others_than_it_would_look_at() {
+        let mut case = Case::new();
+        let copies = (0..3 * MAX_SCANNED as u64).map(|n| StoredRecord {
+            source: Some(([198, 18, (n >> 8) as u8, n as u8], 1).into()),
+            expires_at: case.now + INTERVAL * 2,
+            ..record(&format!("copy {n}"), "v", n, case.now)
+        });
+        case.records.load(copies.collect(), case.now, &mut case.entropy);
+        assert_eq!(case.records.full_count(), 3 * MAX_SCANNED);
+        (0..500).for_each(|n| case.publish(&n.to_string(), "v"));
+        case.now += INTERVAL;
+        let due = case.due();
+        assert_eq!(due.len(), 500);
+        let own = NodeId::of_key("own");
+        assert!(due.is_sorted_by(|a, b| own.distance(&a.place) < own.distance(&b.place)));
     }
 
     #[test]

@@ -196,6 +196,11 @@ impl Quota {
         offered.chain(fixed).map(|(_, key)| key)
     }
 
+    /// The keys of the full copies at least so far from this node that give way to no other, in the order of their distances.
+    pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = &Arc<str>> {
+        self.by_distance[FIXED].range((nearest, Arc::from(""))..).map(|(_, key)| key)
+    }
+
     /// Reserves what `claim` takes up beyond what `leaving` gives back: whichever of the writes in flight fail, no bound is
     /// exceeded. It is freed with [`Quota::free`].
     pub(super) fn reserve(&mut self, claim: &Claim, leaving: &[&Record]) -> Reservation {
