@@ -51,7 +51,7 @@ impl ValueStore {
         let config = &shared.config;
         Self {
             shared: shared.clone(),
-            records: Records::new(shared.id, config),
+            records: Records::new(shared.id, config, clock::now()),
             recent: RecentWrites::new(config.lookup.query_timeout),
             allowances: Allowances::new(config.values.restore_interval),
             region: None,
@@ -79,7 +79,7 @@ impl ValueStore {
 
     /// Takes in what the backend has committed.
     fn load(&mut self, ctx: &mut Context<Self>) {
-        self.records = Records::new(self.shared.id, &self.shared.config);
+        self.records = Records::new(self.shared.id, &self.shared.config, clock::now());
         match self.backend.load() {
             Ok(stored) => {
                 let lapsed = self.records.load(stored, clock::now(), &mut *self.entropy);

@@ -176,7 +176,7 @@ struct HeldValues {
 
 impl HeldValues {
     fn new() -> Self {
-        let records = Records::new(NodeId::of_key("the node"), &Config::default());
+        let records = Records::new(NodeId::of_key("the node"), &Config::default(), Instant::now());
         let (backend, entropy) = (MemoryStore::new(), SeededEntropy::new(1));
         Self { records, backend, entropy, value: Arc::new(Value::from("x".repeat(200))) }
     }

@@ -79,11 +79,12 @@ struct Filled {
 impl Filled {
     fn new(size: usize) -> Result<Self, Failure> {
         let config = Config::builder().max_values(size * 2).max_store_bytes(1 << 40).build().map_err(internal)?;
+        let start = Instant::now();
         Ok(Self {
-            records: Records::new(NodeId::of_key("the node"), &config),
+            records: Records::new(NodeId::of_key("the node"), &config, start),
             backend: MemoryStore::new(),
             entropy: SeededEntropy::new(1),
-            start: Instant::now(),
+            start,
             beat: COME_WITHIN / size as u32,
             inserted: 0,
             expired: 0,

@@ -46,7 +46,7 @@ impl Pair {
     fn new(seed: u64) -> Self {
         let config = Config::builder().max_values(10_000_000).build().unwrap();
         let now = Instant::now() + secs(1_000_000);
-        let sides = ["one", "another"].map(|name| Records::new(NodeId::of_key(name), &config));
+        let sides = ["one", "another"].map(|name| Records::new(NodeId::of_key(name), &config, now));
         Self { sides, entropy: SeededEntropy::new(seed), now, queries: 0, bytes: 0, read: 0 }
     }
 

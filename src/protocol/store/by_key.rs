@@ -1,5 +1,6 @@
-//! Records by their keys. The table keeps the hash of each key beside its record: so it can grow without reading the keys, which lie all
-//! over the memory. For a million of them that would take half a second, and nothing else would happen meanwhile.
+//! Records by their keys, and by numbers that stand for their keys where they are in an order. The table keeps the hash of each key
+//! beside its number: so it can grow without reading the keys, which lie all over the memory. For a million of them that would take
+//! half a second, and nothing else would happen meanwhile.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -13,64 +14,109 @@ pub(super) trait Keyed {
     fn key(&self) -> &Arc<str>;
 }
 
+/// Where a record is. It stays there as long as it is held; then another may take its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(pub(super) u32);
+
+impl Slot {
+    /// The one with the least number.
+    pub(super) const FIRST: Slot = Slot(0);
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One record at most for each key, in no particular order.
 #[derive(Debug)]
 pub(super) struct ByKey<T> {
-    /// The hash of its key, and the record.
-    entries: HashTable<(u64, T)>,
+    /// A part of the hash of each key, and where its record is.
+    table: HashTable<(u32, Slot)>,
+    slots: Vec<Option<T>>,
+    /// Slots that are empty.
+    free: Vec<Slot>,
     /// Strangers choose the keys, so their hashes must not be guessed.
     hasher: RandomState,
 }
 
 impl<T> Default for ByKey<T> {
     fn default() -> Self {
-        Self { entries: HashTable::new(), hasher: RandomState::new() }
+        Self { table: HashTable::new(), slots: Vec::new(), free: Vec::new(), hasher: RandomState::new() }
     }
 }
 
-/// Whether an entry is that of the key with this hash. Another key is hardly ever read.
-fn is<T: Keyed>(hash: u64, key: &str) -> impl Fn(&(u64, T)) -> bool {
-    move |(other, record)| *other == hash && **record.key() == *key
+/// What the table takes for a hash: it reads the bits at both ends.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Whether an entry of the table is that of the key with this hash. Another key is hardly ever read.
+fn is<T: Keyed>(slots: &[Option<T>], hash: u32, key: &str) -> impl Fn(&(u32, Slot)) -> bool {
+    move |(other, slot)| {
+        *other == hash
+            && slots.get(slot.index()).is_some_and(|record| record.as_ref().is_some_and(|it| **it.key() == *key))
+    }
 }
 
 impl<T: Keyed> ByKey<T> {
+    /// Where the record of `key` is.
+    pub(super) fn find(&self, key: &str) -> Option<Slot> {
+        let hash = self.hash(key);
+        self.table.find(spread(hash), is(&self.slots, hash, key)).map(|(_, slot)| *slot)
+    }
+
+    /// The record in `slot`.
+    pub(super) fn at(&self, slot: Slot) -> Option<&T> {
+        self.slots.get(slot.index())?.as_ref()
+    }
+
+    /// The record in `slot`, to be changed.
+    pub(super) fn at_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        self.slots.get_mut(slot.index())?.as_mut()
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&T> {
-        let hash = self.hash(key);
-        self.entries.find(hash, is(hash, key)).map(|(_, record)| record)
+        self.at(self.find(key)?)
     }
 
-    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut T> {
-        let hash = self.hash(key);
-        self.entries.find_mut(hash, is(hash, key)).map(|(_, record)| record)
-    }
-
-    /// Puts `record` in the place of the one with its key, which is returned.
-    pub(super) fn insert(&mut self, record: T) -> Option<T> {
+    /// Puts `record` in the place of the one with its key, which is dropped. Says where it is.
+    pub(super) fn insert(&mut self, record: T) -> Slot {
         let hash = self.hash(record.key());
-        match self.entries.entry(hash, is(hash, record.key()), |(hash, _)| *hash) {
-            Entry::Occupied(mut before) => Some(std::mem::replace(&mut before.get_mut().1, record)),
+        let Self { table, slots, free, .. } = self;
+        let slot = match table.entry(spread(hash), is(slots, hash, record.key()), |(hash, _)| spread(*hash)) {
+            Entry::Occupied(held) => held.get().1,
             Entry::Vacant(place) => {
-                place.insert((hash, record));
-                None
+                let slot = free.pop().unwrap_or_else(|| {
+                    slots.push(None);
+                    Slot(u32::try_from(slots.len() - 1).expect("four billion records do not fit into memory"))
+                });
+                place.insert((hash, slot));
+                slot
             }
-        }
+        };
+        slots[slot.index()] = Some(record);
+        slot
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<T> {
+    /// Takes the record of `key` out, and says where it was.
+    pub(super) fn remove(&mut self, key: &str) -> Option<(Slot, T)> {
         let hash = self.hash(key);
-        self.entries.find_entry(hash, is(hash, key)).ok().map(|entry| entry.remove().0.1)
+        let Self { table, slots, free, .. } = self;
+        let ((_, slot), _) = table.find_entry(spread(hash), is(slots, hash, key)).ok()?.remove();
+        free.push(slot);
+        Some((slot, slots.get_mut(slot.index())?.take()?))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, record)| record)
+        self.slots.iter().flatten()
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().map(|(_, record)| record)
+        self.slots.iter_mut().flatten()
     }
 
-    fn hash(&self, key: &str) -> u64 {
-        self.hasher.hash_one(key)
+    fn hash(&self, key: &str) -> u32 {
+        self.hasher.hash_one(key) as u32
     }
 }
 
@@ -121,12 +167,17 @@ mod tests {
             let (mut table, mut model) = (ByKey::default(), BTreeMap::new());
             for (number, (key, stays)) in (0..).zip(changes) {
                 let record = Numbered(key.to_string().into(), number);
+                let before = table.find(&record.0);
                 if stays {
-                    prop_assert_eq!(table.insert(record.clone()), model.insert(record.0.clone(), record));
+                    let slot = table.insert(record.clone());
+                    prop_assert!(before.is_none_or(|before| before == slot), "it stays where it is");
+                    prop_assert_eq!(table.at(slot), Some(&record));
+                    model.insert(record.0.clone(), record);
                 } else {
-                    prop_assert_eq!(table.remove(&record.0), model.remove(&record.0));
+                    prop_assert_eq!(table.remove(&record.0), before.zip(model.remove(&record.0)));
                 }
-                if let Some(changed) = table.get_mut("7") {
+                prop_assert!(table.slots.len() <= 40, "empty slots are used again");
+                if let Some(changed) = table.find("7").and_then(|slot| table.at_mut(slot)) {
                     changed.1 += 1;
                     model.get_mut("7").unwrap().1 += 1;
                 }

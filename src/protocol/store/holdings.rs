@@ -1,12 +1,13 @@
 //! The records themselves and every order in which they are looked up. It knows no rules: the code that changes a record
 //! takes it out and puts it back, so that no order can be forgotten.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::by_key::ByKey;
+use super::by_key::{ByKey, Slot};
 use super::key_order::KeyOrder;
+use super::order::{Order, Timeline};
 use super::outcome::{ClassCount, Refusal};
 use super::quota::{Claim, Quota, Reservation};
 use super::record::{Class, Record};
@@ -17,16 +18,17 @@ use crate::protocol::id::Distance;
 ///
 /// Invariant: the key of each record is in `keys`, and the record is in the `by_expiry` of its kind, in the `due` of its kind
 /// exactly if it has a `due_at`, and charged to `quota` as it is, which offers it for eviction unless it is locked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Holdings {
+    timeline: Timeline,
     /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
     records: ByKey<Box<Record>>,
     /// Their keys in order, for lists.
     keys: KeyOrder,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
-    by_expiry: [ByTime; 2],
+    by_expiry: [Order; 2],
     /// Other copies, then publications, which must not stand behind what remote hosts store here.
-    due: [ByTime; 2],
+    due: [Order; 2],
     /// Keys about which writes in flight decide.
     locked: HashSet<Arc<str>>,
     quota: Quota,
@@ -34,22 +36,35 @@ pub(super) struct Holdings {
     counts: [ClassCount; 3],
 }
 
-/// Keys in the order of a time.
-type ByTime = BTreeSet<(Instant, Arc<str>)>;
-
 impl Holdings {
-    pub(super) fn new(config: &Config) -> Self {
-        Self { quota: Quota::new(config), ..Self::default() }
+    /// Nothing yet. Times are ranked by what lies between them and `now`.
+    pub(super) fn new(config: &Config, now: Instant) -> Self {
+        let timeline = Timeline { epoch: now };
+        Self {
+            timeline,
+            records: ByKey::default(),
+            keys: KeyOrder::default(),
+            by_expiry: Default::default(),
+            due: Default::default(),
+            locked: HashSet::new(),
+            quota: Quota::new(config, timeline),
+            counts: Default::default(),
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
         self.records.get(key).map(|record| &**record)
     }
 
+    fn at(&self, slot: Slot) -> Option<&Record> {
+        self.records.at(slot).map(|record| &**record)
+    }
+
     /// The full copies at these distances from this node, both included: those whose places begin with the same bits. They are in no
     /// particular order.
     pub(super) fn within(&self, nearest: Distance, farthest: Distance) -> impl Iterator<Item = &Record> {
-        self.quota.within(nearest, farthest).filter_map(|key| self.get(key))
+        let records = self.quota.within(nearest, farthest).filter_map(|slot| self.at(slot));
+        records.filter(move |record| (nearest..=farthest).contains(&record.distance))
     }
 
     /// The full copies of keys at this distance: one, unless two keys have one place.
@@ -60,19 +75,19 @@ impl Holdings {
     /// The full copies at least so far from this node that give way to no other, its own publications among them, in the order of their
     /// distances.
     pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = &Record> {
-        self.quota.fixed_from(nearest).filter_map(|key| self.get(key))
+        self.quota.fixed_from(nearest).filter_map(|slot| self.at(slot))
     }
 
     /// Takes a record out of everything.
     pub(super) fn take(&mut self, key: &str) -> Option<Box<Record>> {
-        let record = self.records.remove(key)?;
+        let (slot, record) = self.records.remove(key)?;
         let Record { stored, due_at, .. } = &*record;
         let published = usize::from(record.is_published());
-        self.by_expiry[published].remove(&(stored.expires_at, stored.key.clone()));
+        self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
         if let Some(at) = *due_at {
-            self.due[published].remove(&(at, stored.key.clone()));
+            self.due[published].remove(self.timeline.rank(at), slot);
         }
-        self.quota.discharge(&record);
+        self.quota.discharge(slot, &record);
         self.counts[stored.class as usize].subtract(&record.amount());
         self.keys.remove(stored.key.clone());
         Some(record)
@@ -81,30 +96,33 @@ impl Holdings {
     /// Puts a record in, in the place of any with its key.
     pub(super) fn put(&mut self, record: Box<Record>) {
         self.take(&record.stored.key);
-        let Record { stored, due_at, .. } = &*record;
+        let slot = self.records.insert(record);
+        let record = self.records.at(slot).expect("it was put there");
+        let Record { stored, due_at, .. } = &**record;
         let published = usize::from(record.is_published());
-        self.by_expiry[published].insert((stored.expires_at, stored.key.clone()));
+        self.by_expiry[published].insert(self.timeline.rank(stored.expires_at), slot);
         if let Some(at) = *due_at {
-            self.due[published].insert((at, stored.key.clone()));
+            self.due[published].insert(self.timeline.rank(at), slot);
         }
         if self.locked.is_empty() || !self.locked.contains(&stored.key) {
-            self.quota.charge(&record);
+            self.quota.charge(slot, record);
         } else {
-            self.quota.count(&record);
+            self.quota.count(slot, record);
         }
         self.counts[stored.class as usize].add(&record.amount());
         self.keys.add(stored.key.clone());
-        self.records.insert(record);
     }
 
     /// Changes when a record is due, and nothing else.
     pub(super) fn reschedule(&mut self, key: &str, at: Instant) {
-        let Some(record) = self.records.get_mut(key) else { return };
-        let (key, due) = (record.stored.key.clone(), &mut self.due[usize::from(record.is_published())]);
-        if let Some(before) = record.due_at.replace(at) {
-            due.remove(&(before, key.clone()));
+        let Some(slot) = self.records.find(key) else { return };
+        let Some(record) = self.records.at_mut(slot) else { return };
+        let before = record.due_at.replace(at);
+        let due = &mut self.due[usize::from(record.is_published())];
+        if let Some(before) = before {
+            due.remove(self.timeline.rank(before), slot);
         }
-        due.insert((at, key));
+        due.insert(self.timeline.rank(at), slot);
     }
 
     /// From now on it is unknown when anything was published.
@@ -116,24 +134,29 @@ impl Holdings {
     /// Takes out the records that have ended, but for those of which a write in flight decides. Our own publications do not end
     /// by themselves.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {
-        let ended = self.by_expiry[0].iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
+        let until = self.timeline.rank(now);
+        let ended = self.by_expiry[0].iter().take_while(|(rank, _)| *rank <= until);
+        let ended = ended.filter_map(|(_, slot)| self.at(slot)).map(|record| &record.stored.key);
         let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
         ended.iter().filter_map(|key| self.take(key)).map(|record| *record).collect()
     }
 
-    /// The publication that is due first, or the copy held for others, and when.
-    pub(super) fn first_due(&self, published: bool) -> Option<&(Instant, Arc<str>)> {
-        self.due[usize::from(published)].first()
+    /// When the first publication is due, or the first copy held for others.
+    pub(super) fn first_due(&self, published: bool) -> Option<Instant> {
+        self.due[usize::from(published)].first().and_then(|slot| self.at(slot)).and_then(|record| record.due_at)
     }
 
-    /// The publications, or the copies held for others, that were due before `before`.
-    pub(super) fn due_before(&self, published: bool, before: Instant) -> impl Iterator<Item = &Arc<str>> {
-        self.due[usize::from(published)].iter().take_while(move |(at, _)| *at < before).map(|(_, key)| key)
+    /// How many publications, or copies held for others, were due before `before`: at most `limit` are counted.
+    pub(super) fn count_due_before(&self, published: bool, before: Instant, limit: usize) -> usize {
+        let before = self.timeline.rank(before);
+        self.due[usize::from(published)].iter().take_while(|(rank, _)| *rank < before).take(limit).count()
     }
 
-    /// The same, that are due at `now` or were before.
-    pub(super) fn due_until(&self, published: bool, now: Instant) -> impl Iterator<Item = &Arc<str>> {
-        self.due[usize::from(published)].iter().take_while(move |(at, _)| *at <= now).map(|(_, key)| key)
+    /// The publications, or the copies held for others, that are due at `now` or were before, the longest overdue first.
+    pub(super) fn due_until(&self, published: bool, now: Instant) -> impl Iterator<Item = &Record> {
+        let until = self.timeline.rank(now);
+        let due = self.due[usize::from(published)].iter().take_while(move |(rank, _)| *rank <= until);
+        due.filter_map(|(_, slot)| self.at(slot))
     }
 
     /// Finds room for `claim` in the place of what is held under `key`: which records are to give way. Nothing is changed.
@@ -142,24 +165,25 @@ impl Holdings {
     /// Where no eviction would help.
     pub(super) fn make_room(&mut self, key: &str, claim: &Claim) -> Result<Vec<Arc<str>>, Refusal> {
         let Self { records, quota, .. } = self;
+        let held = |slot| (slot, &**records.at(slot).expect("what is counted is held"));
         // As if the write had succeeded.
-        let mut leaving: Vec<&Record> = records.get(key).map(|record| &**record).into_iter().collect();
-        leaving.iter().for_each(|record| quota.discharge(record));
+        let mut leaving: Vec<(Slot, &Record)> = records.find(key).map(held).into_iter().collect();
+        leaving.iter().for_each(|(slot, record)| quota.discharge(*slot, record));
         let own = leaving.len();
         let found = loop {
             match quota.victim(claim) {
-                Ok(Some(victim)) => {
-                    let victim = records.get(victim).expect("the quota counts what is held");
-                    quota.discharge(victim);
+                Ok(Some(slot)) => {
+                    let victim = held(slot);
+                    quota.discharge(slot, victim.1);
                     leaving.push(victim);
                 }
                 Ok(None) => break Ok(()),
                 Err(refusal) => break Err(refusal),
             }
         };
-        leaving.iter().for_each(|record| quota.charge(record));
+        leaving.iter().for_each(|(slot, record)| quota.charge(*slot, record));
         found?;
-        Ok(leaving[own..].iter().map(|record| record.stored.key.clone()).collect())
+        Ok(leaving[own..].iter().map(|(_, record)| record.stored.key.clone()).collect())
     }
 
     /// Reserves what `claim` takes up in the place of what is held under `key` and of what is `evicted` for it.
@@ -174,16 +198,20 @@ impl Holdings {
     /// way to no other until [`Holdings::unlock`].
     pub(super) fn lock(&mut self, key: &Arc<str>) {
         self.locked.insert(key.clone());
-        if let Some(record) = self.records.get(key) {
-            self.quota.withdraw(record);
+        if let Some(slot) = self.records.find(key)
+            && let Some(record) = self.records.at(slot)
+        {
+            self.quota.withdraw(slot, record);
         }
     }
 
     /// The write that decided about `key` has ended.
     pub(super) fn unlock(&mut self, key: &str) {
         self.locked.remove(key);
-        if let Some(record) = self.records.get(key) {
-            self.quota.offer(record);
+        if let Some(slot) = self.records.find(key)
+            && let Some(record) = self.records.at(slot)
+        {
+            self.quota.offer(slot, record);
         }
     }
 
@@ -208,18 +236,23 @@ impl Holdings {
     /// Recounts everything and compares.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self, config: &Config) {
+        use std::collections::BTreeSet;
+
         let (mut listed, keys) =
             (self.keys.clone(), self.records().map(|record| &record.stored.key).collect::<BTreeSet<_>>());
         assert!(listed.range("").eq(keys));
-        let mut fresh = Holdings::new(config);
+        let mut fresh = Holdings::new(config, self.timeline.epoch);
         fresh.locked = self.locked.clone();
         for record in self.records.values() {
             fresh.put(record.clone());
         }
-        assert_eq!((&fresh.by_expiry, &fresh.due), (&self.by_expiry, &self.due));
-        if self.locked.is_empty() {
-            assert_eq!(format!("{:?}", fresh.quota.orders()), format!("{:?}", self.quota.orders()));
-        }
+        let orders = |holdings: &Holdings| {
+            let key = |slot| holdings.at(slot).expect("what is in an order is held").stored.key.clone();
+            let named = |order: &Order| order.iter().map(|(rank, slot)| (rank, key(slot))).collect::<BTreeSet<_>>();
+            let of_evictions = if self.locked.is_empty() { holdings.quota.orders(key) } else { String::new() };
+            (holdings.by_expiry.each_ref().map(named), holdings.due.each_ref().map(named), of_evictions)
+        };
+        assert_eq!(orders(&fresh), orders(self));
         assert_eq!(fresh.counts, self.counts);
     }
 
@@ -227,7 +260,7 @@ impl Holdings {
     pub(super) fn by_life(&self) -> impl Iterator<Item = &Record> {
         let [mut theirs, mut ours] = self.by_expiry.each_ref().map(|order| order.iter().rev().peekable());
         let last = move || if ours.peek() > theirs.peek() { ours.next() } else { theirs.next() };
-        std::iter::from_fn(last).filter_map(|(_, key)| self.get(key))
+        std::iter::from_fn(last).filter_map(|(_, slot)| self.at(slot))
     }
 
     /// The records from this key on, in the order of their keys.

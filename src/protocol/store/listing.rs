@@ -74,7 +74,7 @@ mod tests {
     use crate::protocol::value::Value;
 
     fn records(keys: &[&str], now: Instant) -> Records {
-        let mut records = Records::new(NodeId::ZERO, &Config::default());
+        let mut records = Records::new(NodeId::ZERO, &Config::default(), now);
         let stored = keys.iter().zip(1..).map(|(key, version)| StoredRecord {
             key: (*key).into(),
             value: Arc::new(Value::from("value")),

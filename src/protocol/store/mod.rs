@@ -14,6 +14,7 @@ mod key_order;
 mod listing;
 mod loading;
 mod memory;
+mod order;
 mod outcome;
 mod pass_snapshot;
 mod places;

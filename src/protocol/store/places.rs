@@ -128,7 +128,7 @@ mod tests {
         #[test]
         fn a_prefix_has_exactly_the_full_copies_under_it(seed: u64, len in 0u32..12, own: [u8; 20]) {
             let (mut entropy, now) = (SeededEntropy::new(seed), Instant::now());
-            let mut records = Records::new(NodeId::from_bytes(own), &Config::default());
+            let mut records = Records::new(NodeId::from_bytes(own), &Config::default(), now);
             let kept = (0..200).map(|number| {
                 let mut stored = record(&format!("{seed} {number}"), "value", number, now);
                 if entropy.below(2) == 0 {

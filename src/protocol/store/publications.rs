@@ -32,7 +32,7 @@ pub struct DueValue {
 impl Records {
     /// When the first of our publications is due.
     pub fn publication_due(&self) -> Option<Instant> {
-        self.holdings.first_due(true).map(|(at, _)| *at)
+        self.holdings.first_due(true)
     }
 
     /// Our publications that are due, and those that are within a quarter of the interval, in the order of their distances from this
@@ -83,7 +83,7 @@ impl Records {
     /// How many of our publications have been due for longer than `late`, and how long the first of them.
     pub fn overdue(&self, late: Duration, now: Instant) -> (usize, Duration) {
         let first = self.publication_due().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let count = now.checked_sub(late).map_or(0, |before| self.holdings.due_before(true, before).count());
+        let count = now.checked_sub(late).map_or(0, |before| self.holdings.count_due_before(true, before, usize::MAX));
         (count, first)
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now() + Duration::from_secs(1_000_000);
             Self {
-                records: Records::new(NodeId::of_key("own"), &Config::default()),
+                records: Records::new(NodeId::of_key("own"), &Config::default(), now),
                 entropy: SeededEntropy::new(1),
                 now,
             }

@@ -3,20 +3,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
 
+use super::by_key::Slot;
+use super::order::{Order, Timeline, rank_of};
 use super::outcome::{ClassCount, Refusal};
-use super::record::{Record, StoredRecord};
+use super::record::Record;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::Distance;
 use crate::protocol::peer::Subnet;
 
 /// One subnet fills at most this part of the store, and so do cached copies (docs/wire.md, 9.10).
 pub(super) const SHARE: usize = 10;
-
-/// Keys in the order of something; the key itself breaks ties.
-type Ordered<T> = BTreeSet<(T, Arc<str>)>;
 
 /// Of full copies by distance: those that may give way.
 const OFFERED: usize = 0;
@@ -50,9 +47,9 @@ struct Account {
     /// Of that, its cached copies.
     cached: ClassCount,
     /// Its full copies, the oldest first.
-    by_age: Ordered<Instant>,
+    by_age: Order,
     /// Its cached copies, the one that ends soonest first.
-    by_expiry: Ordered<Instant>,
+    by_expiry: Order,
 }
 
 /// The copies that strangers brought, as they count and as they give way, and what writes in flight have reserved.
@@ -61,8 +58,9 @@ struct Account {
 /// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has
 /// at least one copy or reservation, and stands in `ranking` under its current weight. Each full copy, this node's own included, is
 /// in one of the two parts of `by_distance`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Quota {
+    timeline: Timeline,
     limit: ClassCount,
     /// What one source may fill, and what cached copies may.
     share: ClassCount,
@@ -70,20 +68,31 @@ pub(super) struct Quota {
     total: ClassCount,
     cached: ClassCount,
     /// Cached copies, the one that ends soonest first.
-    soonest: Ordered<Instant>,
+    soonest: Order,
     /// Full copies, the one farthest from this node last: those that may give way, then all others.
-    by_distance: [Ordered<Distance>; 2],
+    by_distance: [Order; 2],
     accounts: HashMap<Subnet, Account>,
     /// Sources by what they fill, the largest last.
     ranking: BTreeSet<(u128, Subnet)>,
 }
 
 impl Quota {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, timeline: Timeline) -> Self {
         let limit = ClassCount { values: config.store.max_values, bytes: config.store.max_store_bytes };
         // A small store still takes one value from each.
         let share = ClassCount { values: (limit.values / SHARE).max(1).min(limit.values), bytes: limit.bytes / SHARE };
-        Self { limit, share, diversity: config.table.diversity, ..Self::default() }
+        Self {
+            timeline,
+            limit,
+            share,
+            diversity: config.table.diversity,
+            total: ClassCount::default(),
+            cached: ClassCount::default(),
+            soonest: Order::default(),
+            by_distance: Default::default(),
+            accounts: HashMap::new(),
+            ranking: BTreeSet::new(),
+        }
     }
 
     /// All that counts.
@@ -102,30 +111,29 @@ impl Quota {
     }
 
     /// Counts `record`, if a remote host brought it, and lets it give way to others.
-    pub(super) fn charge(&mut self, record: &Record) {
+    pub(super) fn charge(&mut self, slot: Slot, record: &Record) {
         self.change(record, ClassCount::add);
-        let part = if self.rank(record, true) { OFFERED } else { FIXED };
+        let part = if self.rank(slot, record, true) { OFFERED } else { FIXED };
         if record.is_full() {
-            self.by_distance[part].insert(distance_of(record));
+            self.by_distance[part].insert(rank_of(&record.distance), slot);
         }
     }
 
     /// Takes back what [`Quota::charge`] or [`Quota::count`] did. `record` must be as it was then.
-    pub(super) fn discharge(&mut self, record: &Record) {
-        self.rank(record, false);
+    pub(super) fn discharge(&mut self, slot: Slot, record: &Record) {
+        self.rank(slot, record, false);
         self.change(record, ClassCount::subtract);
         if record.is_full() {
-            let at = distance_of(record);
-            let [offered, fixed] = &mut self.by_distance;
-            let _ = offered.remove(&at) || fixed.remove(&at);
+            let (rank, [offered, fixed]) = (rank_of(&record.distance), &mut self.by_distance);
+            let _ = offered.remove(rank, slot) || fixed.remove(rank, slot);
         }
     }
 
     /// Counts `record`, if a remote host brought it, without letting it give way.
-    pub(super) fn count(&mut self, record: &Record) {
+    pub(super) fn count(&mut self, slot: Slot, record: &Record) {
         self.change(record, ClassCount::add);
         if record.is_full() {
-            self.by_distance[FIXED].insert(distance_of(record));
+            self.by_distance[FIXED].insert(rank_of(&record.distance), slot);
         }
     }
 
@@ -146,59 +154,61 @@ impl Quota {
     }
 
     /// From now on `record`, which is counted, may give way to others.
-    pub(super) fn offer(&mut self, record: &Record) {
-        if self.rank(record, true) {
-            self.move_by_distance(record, FIXED, OFFERED);
+    pub(super) fn offer(&mut self, slot: Slot, record: &Record) {
+        if self.rank(slot, record, true) {
+            self.move_by_distance(slot, record, FIXED, OFFERED);
         }
     }
 
     /// From now on `record` gives way to no other: a write in flight decides about it.
-    pub(super) fn withdraw(&mut self, record: &Record) {
-        if self.rank(record, false) {
-            self.move_by_distance(record, OFFERED, FIXED);
+    pub(super) fn withdraw(&mut self, slot: Slot, record: &Record) {
+        if self.rank(slot, record, false) {
+            self.move_by_distance(slot, record, OFFERED, FIXED);
         }
     }
 
-    fn move_by_distance(&mut self, record: &Record, from: usize, to: usize) {
+    fn move_by_distance(&mut self, slot: Slot, record: &Record, from: usize, to: usize) {
         if record.is_full() {
-            let at = distance_of(record);
-            self.by_distance[from].remove(&at);
-            self.by_distance[to].insert(at);
+            let rank = rank_of(&record.distance);
+            self.by_distance[from].remove(rank, slot);
+            self.by_distance[to].insert(rank, slot);
         }
     }
 
     /// Inserts `record`, which is counted, into the orders of eviction but the one by distance, or removes it. Says whether it may give
     /// way at all.
-    fn rank(&mut self, record: &Record, offered: bool) -> bool {
-        fn set<T: Ord>(order: &mut Ordered<T>, at: T, key: Arc<str>, offered: bool) {
-            if offered {
-                order.insert((at, key))
-            } else {
-                order.remove(&(at, key))
-            };
-        }
+    fn rank(&mut self, slot: Slot, record: &Record, offered: bool) -> bool {
         let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return false };
-        let StoredRecord { key, stored_at, expires_at, .. } = &*record.stored;
+        let set = |order: &mut Order, rank| {
+            if offered {
+                order.insert(rank, slot);
+            } else {
+                order.remove(rank, slot);
+            }
+        };
         if record.is_full() {
-            set(&mut account.by_age, *stored_at, key.clone(), offered);
+            set(&mut account.by_age, self.timeline.rank(record.stored.stored_at));
         } else {
-            set(&mut account.by_expiry, *expires_at, key.clone(), offered);
-            set(&mut self.soonest, *expires_at, key.clone(), offered);
+            let rank = self.timeline.rank(record.stored.expires_at);
+            set(&mut account.by_expiry, rank);
+            set(&mut self.soonest, rank);
         }
         true
     }
 
-    /// The keys of the full copies at these distances from this node, both included; in no particular order.
-    pub(super) fn within(&self, nearest: Distance, farthest: Distance) -> impl Iterator<Item = &Arc<str>> {
-        let first = (nearest, Arc::from(""));
-        let within = move |(distance, _): &&(Distance, Arc<str>)| *distance <= farthest;
-        let [offered, fixed] = self.by_distance.each_ref().map(|order| order.range(first.clone()..).take_while(within));
-        offered.chain(fixed).map(|(_, key)| key)
+    /// The full copies at these distances from this node, both included, and perhaps some that are nearly so; in no particular order.
+    pub(super) fn within(&self, nearest: Distance, farthest: Distance) -> impl Iterator<Item = Slot> {
+        let (first, last) = (rank_of(&nearest), rank_of(&farthest));
+        let [offered, fixed] = self.by_distance.each_ref().map(|order| order.from(first));
+        offered
+            .take_while(move |(rank, _)| *rank <= last)
+            .chain(fixed.take_while(move |(rank, _)| *rank <= last))
+            .map(|(_, slot)| slot)
     }
 
-    /// The keys of the full copies at least so far from this node that give way to no other, in the order of their distances.
-    pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = &Arc<str>> {
-        self.by_distance[FIXED].range((nearest, Arc::from(""))..).map(|(_, key)| key)
+    /// The full copies at least so far from this node that give way to no other, in the order of their distances.
+    pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = Slot> {
+        self.by_distance[FIXED].from(rank_of(&nearest)).map(|(_, slot)| slot)
     }
 
     /// Reserves what `claim` takes up beyond what `leaving` gives back: whichever of the writes in flight fail, no bound is
@@ -245,7 +255,7 @@ impl Quota {
     ///
     /// # Errors
     /// Where no eviction would help, or all that would is part of writes in flight.
-    pub(super) fn victim(&self, claim: &Claim) -> Result<Option<&Arc<str>>, Refusal> {
+    pub(super) fn victim(&self, claim: &Claim) -> Result<Option<Slot>, Refusal> {
         let subnet = Subnet::of(&claim.source.ip());
         let account = self.accounts.get(&subnet);
         if self.diversity.covers(&claim.source.ip()) {
@@ -254,7 +264,7 @@ impl Quota {
                 return Err(Refusal::SourceFull);
             }
             if !total.fits(claim.bytes, &self.share) {
-                let own = account.and_then(|account| first(&account.by_expiry));
+                let own = account.and_then(|account| account.by_expiry.first());
                 return own.map(Some).ok_or(Refusal::SourceFull);
             }
         }
@@ -264,7 +274,7 @@ impl Quota {
                 return Err(Refusal::Full);
             }
             let fits = self.cached.fits(claim.bytes, &self.share) && self.total.fits(claim.bytes, &self.limit);
-            return if fits { Ok(None) } else { first(&self.soonest).map(Some).ok_or(Refusal::Full) };
+            return if fits { Ok(None) } else { self.soonest.first().map(Some).ok_or(Refusal::Full) };
         }
         if !ClassCount::default().fits(claim.bytes, &self.limit) {
             return Err(Refusal::Full);
@@ -272,33 +282,24 @@ impl Quota {
         if self.total.fits(claim.bytes, &self.limit) {
             return Ok(None);
         }
-        let farther =
-            self.by_distance[OFFERED].last().filter(|(distance, _)| *distance > claim.distance).map(|(_, key)| key);
-        first(&self.soonest).or(farther).or_else(|| self.oldest_of_the_largest(account)).map(Some).ok_or(Refusal::Full)
+        let farther = self.by_distance[OFFERED].last().filter(|(rank, _)| *rank > rank_of(&claim.distance));
+        let farther = farther.map(|(_, slot)| slot);
+        self.soonest.first().or(farther).or_else(|| self.oldest_of_the_largest(account)).map(Some).ok_or(Refusal::Full)
     }
 
     /// The oldest copy of the source that fills most. Where that is no more than the newcomer's own source fills, the
     /// newcomer's own: no source displaces another that is as large as itself.
-    fn oldest_of_the_largest<'a>(&'a self, newcomers: Option<&'a Account>) -> Option<&'a Arc<str>> {
+    fn oldest_of_the_largest(&self, newcomers: Option<&Account>) -> Option<Slot> {
         let (most, _) = self.ranking.last()?;
         let own = newcomers.filter(|account| weight(&self.limit, &account.total) == *most);
         let largest = self.ranking.iter().rev().filter_map(|(_, subnet)| self.accounts.get(subnet));
-        own.into_iter().chain(largest).find_map(|account| first(&account.by_age))
+        own.into_iter().chain(largest).find_map(|account| account.by_age.first())
     }
 }
 
 /// Whose account `record` is in; `None` for what counts in none.
 fn subnet_of(record: &Record) -> Option<Subnet> {
     record.stored.source.map(|source| Subnet::of(&source.ip()))
-}
-
-/// Where a full copy stands in an order by distance.
-fn distance_of(record: &Record) -> (Distance, Arc<str>) {
-    (record.distance, record.stored.key.clone())
-}
-
-fn first<T: Ord>(ordered: &Ordered<T>) -> Option<&Arc<str>> {
-    ordered.first().map(|(_, key)| key)
 }
 
 /// What part of the store `count` fills, by values or by bytes, whichever is more: comparable, without unit.
@@ -338,10 +339,17 @@ impl ClassCount {
 
 #[cfg(test)]
 impl Quota {
-    /// All orders and counts, for comparison.
-    pub(super) fn orders(&self) -> impl std::fmt::Debug + '_ {
-        let accounts: std::collections::BTreeMap<_, _> = self.accounts.iter().collect();
-        (self.total, self.cached, &self.soonest, &self.by_distance, &self.ranking, accounts)
+    /// All orders and counts, with the keys of the slots, for comparison.
+    pub(super) fn orders(&self, key: impl Fn(Slot) -> std::sync::Arc<str>) -> String {
+        let named = |order: &Order| order.iter().map(|(rank, slot)| (rank, key(slot))).collect::<BTreeSet<_>>();
+        let account = |account: &Account| {
+            let Account { total, cached, by_age, by_expiry } = account;
+            (*total, *cached, named(by_age), named(by_expiry))
+        };
+        let accounts: std::collections::BTreeMap<_, _> =
+            self.accounts.iter().map(|(subnet, of_it)| (subnet, account(of_it))).collect();
+        let by_distance = self.by_distance.each_ref().map(named);
+        format!("{:?}", (self.total, self.cached, named(&self.soonest), by_distance, &self.ranking, accounts))
     }
 
     /// What each source fills.

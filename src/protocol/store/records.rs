@@ -51,9 +51,9 @@ pub(super) struct Arrival {
 }
 
 impl Records {
-    /// Nothing held, at a node with the id `own`.
-    pub fn new(own: NodeId, config: &Config) -> Self {
-        let (config, holdings) = (config.clone(), Holdings::new(config));
+    /// Nothing held at `now`, at a node with the id `own`.
+    pub fn new(own: NodeId, config: &Config, now: Instant) -> Self {
+        let (config, holdings) = (config.clone(), Holdings::new(config, now));
         Self {
             own,
             config,
@@ -215,7 +215,7 @@ impl Records {
     /// When the next value is due.
     #[cfg(test)]
     pub fn next_due(&self) -> Option<Instant> {
-        let due = |published| self.holdings.first_due(published).map(|(at, _)| *at);
+        let due = |published| self.holdings.first_due(published);
         due(true).into_iter().chain(due(false)).min()
     }
 
@@ -223,9 +223,8 @@ impl Records {
     pub fn backlog(&self, now: Instant) -> (DueCount, DueCount) {
         let values = &self.config.values;
         let count = |published, interval| {
-            let before = |at: Option<Instant>| {
-                at.map_or(0, |at| self.holdings.due_before(published, at).take(MAX_COUNTED).count())
-            };
+            let before =
+                |at: Option<Instant>| at.map_or(0, |at| self.holdings.count_due_before(published, at, MAX_COUNTED));
             let slack = values.key_expiry.saturating_sub(interval) / 2;
             DueCount { due: before(Some(now)), overdue: before(now.checked_sub(slack)) }
         };
@@ -235,7 +234,7 @@ impl Records {
     /// The copies held for others that are due to be restored, at most `limit`, the longest overdue first. They stay due until
     /// [`Records::restore_again`].
     pub fn due_copies(&self, now: Instant, limit: usize) -> Vec<DueCopy> {
-        let due = self.holdings.due_until(false, now).take(limit).filter_map(|key| self.holdings.get(key));
+        let due = self.holdings.due_until(false, now).take(limit);
         let due = due.map(|record| DueCopy {
             key: record.stored.key.clone(),
             place: self.place(record),

@@ -142,7 +142,7 @@ mod tests {
     impl Case {
         fn new(config: &Config) -> Self {
             let start = Instant::now() + Duration::from_secs(1_000_000);
-            Self { records: Records::new(NodeId::ZERO, config), entropy: SeededEntropy::new(1), start }
+            Self { records: Records::new(NodeId::ZERO, config, start), entropy: SeededEntropy::new(1), start }
         }
 
         fn write(&mut self, write: Write, at: Duration) {

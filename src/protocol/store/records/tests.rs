@@ -60,8 +60,9 @@ struct Publication {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        let records = Records::new(NodeId::of_key("own"), &config);
-        Self { records, config, now: Instant::now(), entropy: SeededEntropy::new(1), changes: BTreeMap::new() }
+        let now = Instant::now();
+        let records = Records::new(NodeId::of_key("own"), &config, now);
+        Self { records, config, now, entropy: SeededEntropy::new(1), changes: BTreeMap::new() }
     }
 
     fn ask(&mut self, write: Write) -> Result<WriteOutcome, Refusal> {
@@ -374,7 +375,7 @@ proptest! {
                 }
                 Step::Restart => {
                     store.commit(bench.take_changes(), Box::new(|outcome| outcome.unwrap()));
-                    let mut rebuilt = Records::new(NodeId::of_key("own"), &bench.config);
+                    let mut rebuilt = Records::new(NodeId::of_key("own"), &bench.config, bench.now);
                     let lapsed = rebuilt.load(store.load().unwrap(), now, &mut bench.entropy);
                     prop_assert_eq!(lapsed, published.values().filter(|(_, _, expires_at)| *expires_at <= now).count());
                     for record in bench.records.holdings.records().filter(|record| record.is_full()) {

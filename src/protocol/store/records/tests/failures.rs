@@ -78,7 +78,7 @@ impl Slow {
         self.in_flight.clear();
         self.unsaved.clear();
         let Bench { records, config, now, entropy, .. } = &mut self.bench;
-        *records = Records::new(NodeId::of_key("own"), config);
+        *records = Records::new(NodeId::of_key("own"), config, *now);
         records.load(self.disk.load().unwrap(), *now, entropy);
     }
 }
