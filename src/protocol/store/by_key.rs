@@ -8,23 +8,12 @@ use std::sync::Arc;
 
 use hashbrown::hash_table::{Entry, HashTable};
 
+use super::slots::{Slot, Slots};
+
 /// A record that knows its key.
 pub(super) trait Keyed {
     /// Its key, which stays the same.
     fn key(&self) -> &Arc<str>;
-}
-
-/// Where a record is. It stays there as long as it is held; then another may take its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) u32);
-
-impl Slot {
-    /// The one with the least number.
-    pub(super) const FIRST: Slot = Slot(0);
-
-    fn index(self) -> usize {
-        self.0 as usize
-    }
 }
 
 /// One record at most for each key, in no particular order.
@@ -32,16 +21,14 @@ impl Slot {
 pub(super) struct ByKey<T> {
     /// A part of the hash of each key, and where its record is.
     table: HashTable<(u32, Slot)>,
-    slots: Vec<Option<T>>,
-    /// Slots that are empty.
-    free: Vec<Slot>,
+    slots: Slots<T>,
     /// Strangers choose the keys, so their hashes must not be guessed.
     hasher: RandomState,
 }
 
 impl<T> Default for ByKey<T> {
     fn default() -> Self {
-        Self { table: HashTable::new(), slots: Vec::new(), free: Vec::new(), hasher: RandomState::new() }
+        Self { table: HashTable::new(), slots: Slots::default(), hasher: RandomState::new() }
     }
 }
 
@@ -51,11 +38,8 @@ fn spread(hash: u32) -> u64 {
 }
 
 /// Whether an entry of the table is that of the key with this hash. Another key is hardly ever read.
-fn is<T: Keyed>(slots: &[Option<T>], hash: u32, key: &str) -> impl Fn(&(u32, Slot)) -> bool {
-    move |(other, slot)| {
-        *other == hash
-            && slots.get(slot.index()).is_some_and(|record| record.as_ref().is_some_and(|it| **it.key() == *key))
-    }
+fn is<T: Keyed>(slots: &Slots<T>, hash: u32, key: &str) -> impl Fn(&(u32, Slot)) -> bool {
+    move |(other, slot)| *other == hash && slots.get(*slot).is_some_and(|record| **record.key() == *key)
 }
 
 impl<T: Keyed> ByKey<T> {
@@ -67,12 +51,12 @@ impl<T: Keyed> ByKey<T> {
 
     /// The record in `slot`.
     pub(super) fn at(&self, slot: Slot) -> Option<&T> {
-        self.slots.get(slot.index())?.as_ref()
+        self.slots.get(slot)
     }
 
     /// The record in `slot`, to be changed.
     pub(super) fn at_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        self.slots.get_mut(slot.index())?.as_mut()
+        self.slots.get_mut(slot)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&T> {
@@ -82,37 +66,35 @@ impl<T: Keyed> ByKey<T> {
     /// Puts `record` in the place of the one with its key, which is dropped. Says where it is.
     pub(super) fn insert(&mut self, record: T) -> Slot {
         let hash = self.hash(record.key());
-        let Self { table, slots, free, .. } = self;
-        let slot = match table.entry(spread(hash), is(slots, hash, record.key()), |(hash, _)| spread(*hash)) {
-            Entry::Occupied(held) => held.get().1,
+        let Self { table, slots, .. } = self;
+        match table.entry(spread(hash), is(slots, hash, record.key()), |(hash, _)| spread(*hash)) {
+            Entry::Occupied(held) => {
+                let slot = held.get().1;
+                *slots.get_mut(slot).expect("the table names what is held") = record;
+                slot
+            }
             Entry::Vacant(place) => {
-                let slot = free.pop().unwrap_or_else(|| {
-                    slots.push(None);
-                    Slot(u32::try_from(slots.len() - 1).expect("four billion records do not fit into memory"))
-                });
+                let slot = slots.insert(record);
                 place.insert((hash, slot));
                 slot
             }
-        };
-        slots[slot.index()] = Some(record);
-        slot
+        }
     }
 
     /// Takes the record of `key` out, and says where it was.
     pub(super) fn remove(&mut self, key: &str) -> Option<(Slot, T)> {
         let hash = self.hash(key);
-        let Self { table, slots, free, .. } = self;
+        let Self { table, slots, .. } = self;
         let ((_, slot), _) = table.find_entry(spread(hash), is(slots, hash, key)).ok()?.remove();
-        free.push(slot);
-        Some((slot, slots.get_mut(slot.index())?.take()?))
+        Some((slot, slots.remove(slot)?))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten()
+        self.slots.iter()
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().flatten()
+        self.slots.iter_mut()
     }
 
     fn hash(&self, key: &str) -> u32 {
@@ -176,7 +158,6 @@ mod tests {
                 } else {
                     prop_assert_eq!(table.remove(&record.0), before.zip(model.remove(&record.0)));
                 }
-                prop_assert!(table.slots.len() <= 40, "empty slots are used again");
                 if let Some(changed) = table.find("7").and_then(|slot| table.at_mut(slot)) {
                     changed.1 += 1;
                     model.get_mut("7").unwrap().1 += 1;

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::by_key::{ByKey, Slot};
+use super::by_key::ByKey;
 use super::key_order::KeyOrder;
 use super::order::{Order, Timeline};
 use super::outcome::{ClassCount, Refusal};
 use super::quota::{Claim, Quota, Reservation};
 use super::record::{Class, Record};
+use super::slots::Slot;
 use crate::protocol::config::Config;
 use crate::protocol::id::Distance;
 
@@ -22,7 +23,7 @@ use crate::protocol::id::Distance;
 pub(super) struct Holdings {
     timeline: Timeline,
     /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
-    records: ByKey<Box<Record>>,
+    records: ByKey<Record>,
     /// Their keys in order, for lists.
     keys: KeyOrder,
     /// Other copies, then publications: one whose time has run out stays, and must not stand before what has ended.
@@ -53,11 +54,11 @@ impl Holdings {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
-        self.records.get(key).map(|record| &**record)
+        self.records.get(key)
     }
 
     fn at(&self, slot: Slot) -> Option<&Record> {
-        self.records.at(slot).map(|record| &**record)
+        self.records.at(slot)
     }
 
     /// The full copies at these distances from this node, both included: those whose places begin with the same bits. They are in no
@@ -79,9 +80,9 @@ impl Holdings {
     }
 
     /// Takes a record out of everything.
-    pub(super) fn take(&mut self, key: &str) -> Option<Box<Record>> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Record> {
         let (slot, record) = self.records.remove(key)?;
-        let Record { stored, due_at, .. } = &*record;
+        let Record { stored, due_at, .. } = &record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
         if let Some(at) = *due_at {
@@ -94,11 +95,11 @@ impl Holdings {
     }
 
     /// Puts a record in, in the place of any with its key.
-    pub(super) fn put(&mut self, record: Box<Record>) {
+    pub(super) fn put(&mut self, record: Record) {
         self.take(&record.stored.key);
         let slot = self.records.insert(record);
         let record = self.records.at(slot).expect("it was put there");
-        let Record { stored, due_at, .. } = &**record;
+        let Record { stored, due_at, .. } = record;
         let published = usize::from(record.is_published());
         self.by_expiry[published].insert(self.timeline.rank(stored.expires_at), slot);
         if let Some(at) = *due_at {
@@ -138,7 +139,7 @@ impl Holdings {
         let ended = self.by_expiry[0].iter().take_while(|(rank, _)| *rank <= until);
         let ended = ended.filter_map(|(_, slot)| self.at(slot)).map(|record| &record.stored.key);
         let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
-        ended.iter().filter_map(|key| self.take(key)).map(|record| *record).collect()
+        ended.iter().filter_map(|key| self.take(key)).collect()
     }
 
     /// When the first publication is due, or the first copy held for others.
@@ -165,7 +166,7 @@ impl Holdings {
     /// Where no eviction would help.
     pub(super) fn make_room(&mut self, key: &str, claim: &Claim) -> Result<Vec<Arc<str>>, Refusal> {
         let Self { records, quota, .. } = self;
-        let held = |slot| (slot, &**records.at(slot).expect("what is counted is held"));
+        let held = |slot| (slot, records.at(slot).expect("what is counted is held"));
         // As if the write had succeeded.
         let mut leaving: Vec<(Slot, &Record)> = records.find(key).map(held).into_iter().collect();
         leaving.iter().for_each(|(slot, record)| quota.discharge(*slot, record));
@@ -190,7 +191,7 @@ impl Holdings {
     pub(super) fn reserve(&mut self, key: &str, evicted: &[Arc<str>], claim: &Claim) -> Reservation {
         let Self { records, quota, .. } = self;
         let keys = std::iter::once(key).chain(evicted.iter().map(|key| &**key));
-        let leaving: Vec<&Record> = keys.filter_map(|key| records.get(key)).map(|record| &**record).collect();
+        let leaving: Vec<&Record> = keys.filter_map(|key| records.get(key)).collect();
         quota.reserve(claim, &leaving)
     }
 
@@ -266,11 +267,11 @@ impl Holdings {
     /// The records from this key on, in the order of their keys.
     pub(super) fn by_key(&mut self, from: &str) -> impl Iterator<Item = &Record> {
         let Self { records, keys, .. } = self;
-        keys.range(from).filter_map(|key| records.get(key)).map(|record| &**record)
+        keys.range(from).filter_map(|key| records.get(key))
     }
 
     #[cfg(test)]
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values().map(|record| &**record)
+        self.records.values()
     }
 }

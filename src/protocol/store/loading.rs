@@ -32,7 +32,7 @@ impl Records {
                     // in so long a time.
                     lapsed += 1;
                     record.due_at = Some(now);
-                    self.holdings.put(Box::new(record));
+                    self.holdings.put(record);
                 } else {
                     self.counts.expired += 1;
                     self.gone(record);
@@ -58,7 +58,7 @@ impl Records {
                 Class::Held | Class::Cached => self.config.values.restore_interval.mul_f64(entropy.unit()),
             };
             record.due_at = Some(now + wait);
-            self.holdings.put(Box::new(record));
+            self.holdings.put(record);
         }
         lapsed
     }

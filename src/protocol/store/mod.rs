@@ -26,6 +26,7 @@ mod record;
 mod records;
 mod renewals;
 mod rules;
+mod slots;
 mod ttl;
 mod writes;
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::by_key::Slot;
+use super::slots::Slot;
 use crate::protocol::id::Distance;
 
 /// The slots of records, each with its rank: the least rank first, and slots in the order of their numbers where ranks are equal.

@@ -123,7 +123,7 @@ impl Plan {
 #[derive(Debug)]
 pub(super) enum Edit {
     /// This one takes its place.
-    Put(Box<Record>),
+    Put(Record),
     /// It is removed.
     Remove,
     /// It is pinned, or no longer.
@@ -147,7 +147,7 @@ pub(super) struct Renewal {
 
 impl Edit {
     /// What is held after it, where `before` was held. `stored` is what a store has of that, if nothing else has changed it since.
-    pub(super) fn apply(self, before: Option<Box<Record>>, stored: Option<Arc<StoredRecord>>) -> Option<Box<Record>> {
+    pub(super) fn apply(self, before: Option<Record>, stored: Option<Arc<StoredRecord>>) -> Option<Record> {
         match self {
             Self::Put(record) => Some(record),
             Self::Remove => None,
@@ -292,7 +292,7 @@ impl Records {
         let distance = self.own.distance(&NodeId::of_key(&key));
         let record = self.record_of(arrival, distance, None, now);
         let outcome = WriteOutcome::Published { version: record.stored.version };
-        Plan::new(&key, Edit::Put(Box::new(record)), outcome)
+        Plan::new(&key, Edit::Put(record), outcome)
     }
 
     fn plan_pin(&self, key: Arc<str>, pin: bool) -> Plan {

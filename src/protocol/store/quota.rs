@@ -4,10 +4,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-use super::by_key::Slot;
 use super::order::{Order, Timeline, rank_of};
 use super::outcome::{ClassCount, Refusal};
 use super::record::Record;
+use super::slots::Slot;
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::Distance;
 use crate::protocol::peer::Subnet;

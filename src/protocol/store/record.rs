@@ -93,7 +93,7 @@ pub(super) struct Record {
     pub(super) placed_at: Option<Instant>,
 }
 
-impl Keyed for Box<Record> {
+impl Keyed for Record {
     fn key(&self) -> &Arc<str> {
         &self.stored.key
     }

@@ -318,7 +318,7 @@ impl Records {
             && !self.holdings.is_locked(key)
             && let Some(record) = self.holdings.take(key)
         {
-            self.gone(*record);
+            self.gone(record);
             self.counts.expired += 1;
         }
     }

@@ -169,7 +169,7 @@ impl Records {
             evicted = self.holdings.make_room(&key, &claim)?;
         }
         let record = self.record_of(arrival, distance, Some(source), now);
-        let plan = Plan::new(&key, Edit::Put(Box::new(record)), WriteOutcome::Stored);
+        let plan = Plan::new(&key, Edit::Put(record), WriteOutcome::Stored);
         Ok(Plan { evicted, claim: Some(claim), ..plan })
     }
 }
