@@ -63,20 +63,20 @@ impl<T: Keyed> ByKey<T> {
         self.at(self.find(key)?)
     }
 
-    /// Puts `record` in the place of the one with its key, which is dropped. Says where it is.
-    pub(super) fn insert(&mut self, record: T) -> Slot {
+    /// Puts `record` in the place of the one with its key, which is returned, and says where it is.
+    pub(super) fn insert(&mut self, record: T) -> (Slot, Option<T>) {
         let hash = self.hash(record.key());
         let Self { table, slots, .. } = self;
         match table.entry(spread(hash), is(slots, hash, record.key()), |(hash, _)| spread(*hash)) {
             Entry::Occupied(held) => {
                 let slot = held.get().1;
-                *slots.get_mut(slot).expect("the table names what is held") = record;
-                slot
+                let place = slots.get_mut(slot).expect("the table names what is held");
+                (slot, Some(std::mem::replace(place, record)))
             }
             Entry::Vacant(place) => {
                 let slot = slots.insert(record);
                 place.insert((hash, slot));
-                slot
+                (slot, None)
             }
         }
     }
@@ -151,10 +151,10 @@ mod tests {
                 let record = Numbered(key.to_string().into(), number);
                 let before = table.find(&record.0);
                 if stays {
-                    let slot = table.insert(record.clone());
+                    let (slot, replaced) = table.insert(record.clone());
                     prop_assert!(before.is_none_or(|before| before == slot), "it stays where it is");
                     prop_assert_eq!(table.at(slot), Some(&record));
-                    model.insert(record.0.clone(), record);
+                    prop_assert_eq!(replaced, model.insert(record.0.clone(), record));
                 } else {
                     prop_assert_eq!(table.remove(&record.0), before.zip(model.remove(&record.0)));
                 }

@@ -57,7 +57,12 @@ impl Holdings {
         self.records.get(key)
     }
 
-    fn at(&self, slot: Slot) -> Option<&Record> {
+    /// Where the record of `key` is, as long as it is held.
+    pub(super) fn find(&self, key: &str) -> Option<Slot> {
+        self.records.find(key)
+    }
+
+    pub(super) fn at(&self, slot: Slot) -> Option<&Record> {
         self.records.at(slot)
     }
 
@@ -82,22 +87,17 @@ impl Holdings {
     /// Takes a record out of everything.
     pub(super) fn take(&mut self, key: &str) -> Option<Record> {
         let (slot, record) = self.records.remove(key)?;
-        let Record { stored, due_at, .. } = &record;
-        let published = usize::from(record.is_published());
-        self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
-        if let Some(at) = *due_at {
-            self.due[published].remove(self.timeline.rank(at), slot);
-        }
-        self.quota.discharge(slot, &record);
-        self.counts[stored.class as usize].subtract(&record.amount());
-        self.keys.remove(stored.key.clone());
+        self.unlist(slot, &record);
+        self.keys.remove(record.stored.key.clone());
         Some(record)
     }
 
     /// Puts a record in, in the place of any with its key.
     pub(super) fn put(&mut self, record: Record) {
-        self.take(&record.stored.key);
-        let slot = self.records.insert(record);
+        let (slot, before) = self.records.insert(record);
+        if let Some(before) = &before {
+            self.unlist(slot, before);
+        }
         let record = self.records.at(slot).expect("it was put there");
         let Record { stored, due_at, .. } = record;
         let published = usize::from(record.is_published());
@@ -111,7 +111,21 @@ impl Holdings {
             self.quota.count(slot, record);
         }
         self.counts[stored.class as usize].add(&record.amount());
-        self.keys.add(stored.key.clone());
+        if before.is_none() {
+            self.keys.add(stored.key.clone());
+        }
+    }
+
+    /// Takes `record` out of all orders but that of the keys, and counts it no more.
+    fn unlist(&mut self, slot: Slot, record: &Record) {
+        let Record { stored, due_at, .. } = record;
+        let published = usize::from(record.is_published());
+        self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
+        if let Some(at) = *due_at {
+            self.due[published].remove(self.timeline.rank(at), slot);
+        }
+        self.quota.discharge(slot, record);
+        self.counts[stored.class as usize].subtract(&record.amount());
     }
 
     /// Changes when a record is due, and nothing else.

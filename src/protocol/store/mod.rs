@@ -4,6 +4,7 @@
 //! memory or on a disk, and outlives the actor that owns the records; then the plan is applied, or abandoned where the
 //! commit failed. Neither sends anything.
 
+mod accounts;
 mod backend;
 mod by_key;
 #[cfg(test)]

@@ -285,10 +285,10 @@ impl Records {
     }
 
     fn plan_publication(&mut self, key: Arc<str>, value: Arc<Value>, now: Instant, entropy: &mut dyn Entropy) -> Plan {
-        self.drop_expired(&key, now);
+        let before = self.find_live(&key, now);
         let (class, writer, life) = (Class::Published, Writer::Own, self.config.values.key_expiry);
         let due_at = Some(now + self.republish_delay(entropy));
-        let arrival = Arrival { key: key.clone(), value, class, writer, life, published: (now, true), due_at };
+        let arrival = Arrival { key: key.clone(), value, class, writer, life, published: (now, true), due_at, before };
         let distance = self.own.distance(&NodeId::of_key(&key));
         let record = self.record_of(arrival, distance, None, now);
         let outcome = WriteOutcome::Published { version: record.stored.version };

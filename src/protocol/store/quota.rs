@@ -1,9 +1,9 @@
 //! How much strangers may fill, and what gives way when they have. It keeps the orders of eviction, and with them the order of all full
 //! copies by their distance; the records themselves are elsewhere, and what this node published never gives way.
 
-use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use super::accounts::{Account, Accounts};
 use super::order::{Order, Timeline, rank_of};
 use super::outcome::{ClassCount, Refusal};
 use super::record::Record;
@@ -40,23 +40,10 @@ pub(super) struct Reservation {
     account: ClassCount,
 }
 
-/// What one subnet has brought.
-#[derive(Debug, Default)]
-struct Account {
-    total: ClassCount,
-    /// Of that, its cached copies.
-    cached: ClassCount,
-    /// Its full copies, the oldest first.
-    by_age: Order,
-    /// Its cached copies, the one that ends soonest first.
-    by_expiry: Order,
-}
-
 /// The copies that strangers brought, as they count and as they give way, and what writes in flight have reserved.
 ///
 /// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and the first part
-/// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. An account has
-/// at least one copy or reservation, and stands in `ranking` under its current weight. Each full copy, this node's own included, is
+/// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. Each full copy, this node's own included, is
 /// in one of the two parts of `by_distance`.
 #[derive(Debug)]
 pub(super) struct Quota {
@@ -71,9 +58,7 @@ pub(super) struct Quota {
     soonest: Order,
     /// Full copies, the one farthest from this node last: those that may give way, then all others.
     by_distance: [Order; 2],
-    accounts: HashMap<Subnet, Account>,
-    /// Sources by what they fill, the largest last.
-    ranking: BTreeSet<(u128, Subnet)>,
+    accounts: Accounts,
 }
 
 impl Quota {
@@ -90,8 +75,7 @@ impl Quota {
             cached: ClassCount::default(),
             soonest: Order::default(),
             by_distance: Default::default(),
-            accounts: HashMap::new(),
-            ranking: BTreeSet::new(),
+            accounts: Accounts::new(limit),
         }
     }
 
@@ -112,88 +96,97 @@ impl Quota {
 
     /// Counts `record`, if a remote host brought it, and lets it give way to others.
     pub(super) fn charge(&mut self, slot: Slot, record: &Record) {
-        self.change(record, ClassCount::add);
-        let part = if self.rank(slot, record, true) { OFFERED } else { FIXED };
-        if record.is_full() {
+        self.enter(slot, record, true);
+    }
+
+    /// Counts `record`, if a remote host brought it, without letting it give way.
+    pub(super) fn count(&mut self, slot: Slot, record: &Record) {
+        self.enter(slot, record, false);
+    }
+
+    fn enter(&mut self, slot: Slot, record: &Record, offered: bool) {
+        let (full, turn) = (record.is_full(), self.turn(record));
+        let subnet = subnet_of(record);
+        if let Some(subnet) = subnet {
+            let amount = record.amount();
+            self.total.add(&amount);
+            self.accounts.change(subnet, |account| {
+                account.total.add(&amount);
+                if !full {
+                    account.cached.add(&amount);
+                }
+                if offered {
+                    account.order(full).insert(turn, slot);
+                }
+            });
+            if !full {
+                self.cached.add(&amount);
+                if offered {
+                    self.soonest.insert(turn, slot);
+                }
+            }
+        }
+        if full {
+            let part = if offered && subnet.is_some() { OFFERED } else { FIXED };
             self.by_distance[part].insert(rank_of(&record.distance), slot);
         }
     }
 
     /// Takes back what [`Quota::charge`] or [`Quota::count`] did. `record` must be as it was then.
     pub(super) fn discharge(&mut self, slot: Slot, record: &Record) {
-        self.rank(slot, record, false);
-        self.change(record, ClassCount::subtract);
-        if record.is_full() {
+        let (full, turn) = (record.is_full(), self.turn(record));
+        if let Some(subnet) = subnet_of(record) {
+            let amount = record.amount();
+            self.total.subtract(&amount);
+            self.accounts.change(subnet, |account| {
+                account.order(full).remove(turn, slot);
+                account.total.subtract(&amount);
+                if !full {
+                    account.cached.subtract(&amount);
+                }
+            });
+            if !full {
+                self.cached.subtract(&amount);
+                self.soonest.remove(turn, slot);
+            }
+        }
+        if full {
             let (rank, [offered, fixed]) = (rank_of(&record.distance), &mut self.by_distance);
             let _ = offered.remove(rank, slot) || fixed.remove(rank, slot);
         }
     }
 
-    /// Counts `record`, if a remote host brought it, without letting it give way.
-    pub(super) fn count(&mut self, slot: Slot, record: &Record) {
-        self.change(record, ClassCount::add);
-        if record.is_full() {
-            self.by_distance[FIXED].insert(rank_of(&record.distance), slot);
-        }
-    }
-
-    /// Adds what `record` takes up to all counts that it is part of, or subtracts it.
-    fn change(&mut self, record: &Record, change: fn(&mut ClassCount, &ClassCount)) {
-        let Some(subnet) = subnet_of(record) else { return };
-        let amount = record.amount();
-        change(&mut self.total, &amount);
-        if !record.is_full() {
-            change(&mut self.cached, &amount);
-        }
-        self.change_account(subnet, |account| {
-            change(&mut account.total, &amount);
-            if !record.is_full() {
-                change(&mut account.cached, &amount);
-            }
-        });
+    /// When it is the turn of `record` to give way, among those of its source and kind.
+    fn turn(&self, record: &Record) -> u64 {
+        self.timeline.rank(if record.is_full() { record.stored.stored_at } else { record.stored.expires_at })
     }
 
     /// From now on `record`, which is counted, may give way to others.
     pub(super) fn offer(&mut self, slot: Slot, record: &Record) {
-        if self.rank(slot, record, true) {
-            self.move_by_distance(slot, record, FIXED, OFFERED);
+        let (full, turn) = (record.is_full(), self.turn(record));
+        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
+        account.order(full).insert(turn, slot);
+        if full {
+            let rank = rank_of(&record.distance);
+            self.by_distance[FIXED].remove(rank, slot);
+            self.by_distance[OFFERED].insert(rank, slot);
+        } else {
+            self.soonest.insert(turn, slot);
         }
     }
 
     /// From now on `record` gives way to no other: a write in flight decides about it.
     pub(super) fn withdraw(&mut self, slot: Slot, record: &Record) {
-        if self.rank(slot, record, false) {
-            self.move_by_distance(slot, record, OFFERED, FIXED);
-        }
-    }
-
-    fn move_by_distance(&mut self, slot: Slot, record: &Record, from: usize, to: usize) {
-        if record.is_full() {
+        let (full, turn) = (record.is_full(), self.turn(record));
+        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
+        account.order(full).remove(turn, slot);
+        if full {
             let rank = rank_of(&record.distance);
-            self.by_distance[from].remove(rank, slot);
-            self.by_distance[to].insert(rank, slot);
-        }
-    }
-
-    /// Inserts `record`, which is counted, into the orders of eviction but the one by distance, or removes it. Says whether it may give
-    /// way at all.
-    fn rank(&mut self, slot: Slot, record: &Record, offered: bool) -> bool {
-        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return false };
-        let set = |order: &mut Order, rank| {
-            if offered {
-                order.insert(rank, slot);
-            } else {
-                order.remove(rank, slot);
-            }
-        };
-        if record.is_full() {
-            set(&mut account.by_age, self.timeline.rank(record.stored.stored_at));
+            self.by_distance[OFFERED].remove(rank, slot);
+            self.by_distance[FIXED].insert(rank, slot);
         } else {
-            let rank = self.timeline.rank(record.stored.expires_at);
-            set(&mut account.by_expiry, rank);
-            set(&mut self.soonest, rank);
+            self.soonest.remove(turn, slot);
         }
-        true
     }
 
     /// The full copies at these distances from this node, both included, and perhaps some that are nearly so; in no particular order.
@@ -225,26 +218,14 @@ impl Quota {
             }
         }
         self.total.add(&total);
-        self.change_account(subnet, |changed| changed.total.add(&account));
+        self.accounts.change(subnet, |changed| changed.total.add(&account));
         Reservation { subnet, total, account }
     }
 
     /// Frees what was [reserved](Quota::reserve): its write has ended.
     pub(super) fn free(&mut self, reservation: Reservation) {
         self.total.subtract(&reservation.total);
-        self.change_account(reservation.subnet, |account| account.total.subtract(&reservation.account));
-    }
-
-    /// Changes what an account fills, and so its place in the ranking.
-    fn change_account(&mut self, subnet: Subnet, change: impl FnOnce(&mut Account)) {
-        let account = self.accounts.entry(subnet).or_default();
-        self.ranking.remove(&(weight(&self.limit, &account.total), subnet));
-        change(account);
-        if account.total.values == 0 {
-            self.accounts.remove(&subnet);
-        } else {
-            self.ranking.insert((weight(&self.limit, &account.total), subnet));
-        }
+        self.accounts.change(reservation.subnet, |account| account.total.subtract(&reservation.account));
     }
 
     /// Which copy has to give way first so that `claim` fits; `None` once it does.
@@ -290,22 +271,14 @@ impl Quota {
     /// The oldest copy of the source that fills most. Where that is no more than the newcomer's own source fills, the
     /// newcomer's own: no source displaces another that is as large as itself.
     fn oldest_of_the_largest(&self, newcomers: Option<&Account>) -> Option<Slot> {
-        let (most, _) = self.ranking.last()?;
-        let own = newcomers.filter(|account| weight(&self.limit, &account.total) == *most);
-        let largest = self.ranking.iter().rev().filter_map(|(_, subnet)| self.accounts.get(subnet));
-        own.into_iter().chain(largest).find_map(|account| account.by_age.first())
+        let own = newcomers.filter(|account| self.accounts.is_largest(account));
+        own.into_iter().chain(self.accounts.largest()).find_map(|account| account.by_age.first())
     }
 }
 
 /// Whose account `record` is in; `None` for what counts in none.
 fn subnet_of(record: &Record) -> Option<Subnet> {
     record.stored.source.map(|source| Subnet::of(&source.ip()))
-}
-
-/// What part of the store `count` fills, by values or by bytes, whichever is more: comparable, without unit.
-fn weight(limit: &ClassCount, count: &ClassCount) -> u128 {
-    let product = |a: usize, b: usize| a as u128 * b as u128;
-    product(count.values, limit.bytes).max(product(count.bytes, limit.values))
 }
 
 impl Record {
@@ -341,15 +314,19 @@ impl ClassCount {
 impl Quota {
     /// All orders and counts, with the keys of the slots, for comparison.
     pub(super) fn orders(&self, key: impl Fn(Slot) -> std::sync::Arc<str>) -> String {
+        use std::collections::{BTreeMap, BTreeSet};
+
         let named = |order: &Order| order.iter().map(|(rank, slot)| (rank, key(slot))).collect::<BTreeSet<_>>();
         let account = |account: &Account| {
             let Account { total, cached, by_age, by_expiry } = account;
             (*total, *cached, named(by_age), named(by_expiry))
         };
-        let accounts: std::collections::BTreeMap<_, _> =
-            self.accounts.iter().map(|(subnet, of_it)| (subnet, account(of_it))).collect();
+        let accounts: BTreeMap<_, _> = self.accounts.iter().map(|(subnet, of_it)| (subnet, account(of_it))).collect();
+        let mut ranking: Vec<_> =
+            self.accounts.ranking().map(|(rank, total)| (rank, total.values, total.bytes)).collect();
+        ranking.sort_unstable();
         let by_distance = self.by_distance.each_ref().map(named);
-        format!("{:?}", (self.total, self.cached, named(&self.soonest), by_distance, &self.ranking, accounts))
+        format!("{:?}", (self.total, self.cached, named(&self.soonest), by_distance, ranking, accounts))
     }
 
     /// What each source fills.

@@ -142,6 +142,11 @@ impl Record {
         self.stored.class == Class::Published
     }
 
+    /// Whether it is a publication of this node that is pinned.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.is_published() && self.stored.pinned
+    }
+
     /// Whether it is a publication of this node that no other has stored: one that has been is dated after its value came here.
     pub(super) fn is_unplaced(&self) -> bool {
         self.is_published() && self.stored.published_at <= self.stored.stored_at

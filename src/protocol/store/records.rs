@@ -10,6 +10,7 @@ use super::backend::Change;
 use super::holdings::Holdings;
 use super::outcome::{DueCopy, DueCount, FullCopy, MAX_COUNTED, StoreSnapshot, StoredCopy, ToCompare};
 use super::record::{Class, Record, StoredRecord, Writer};
+use super::slots::Slot;
 
 use crate::protocol::config::{Config, PublisherConflict};
 use crate::protocol::entropy::Entropy;
@@ -48,6 +49,8 @@ pub(super) struct Arrival {
     pub(super) published: (Instant, bool),
     /// When it is to be republished or restored.
     pub(super) due_at: Option<Instant>,
+    /// What it takes the place of.
+    pub(super) before: Option<Slot>,
 }
 
 impl Records {
@@ -142,7 +145,7 @@ impl Records {
 
     /// Whether our publication of `key` is [pinned](super::Write::Pin).
     pub fn is_pinned(&self, key: &str) -> bool {
-        self.holdings.get(key).is_some_and(|record| record.is_published() && record.stored.pinned)
+        self.holdings.get(key).is_some_and(Record::is_pinned)
     }
 
     /// Whether what was due as `version` is still to be sent: not set anew, superseded, released, replaced or gone.
@@ -292,11 +295,11 @@ impl Records {
         now: Instant,
     ) -> Record {
         self.version += 1;
-        let Arrival { key, value, class, writer, life, published: (published_at, dated), due_at } = arrival;
-        let before = self.holdings.get(&key);
+        let Arrival { key, value, class, writer, life, published: (published_at, dated), due_at, before } = arrival;
+        let before = before.and_then(|slot| self.holdings.at(slot));
         let stored = StoredRecord {
             class,
-            pinned: class == Class::Published && self.is_pinned(&key),
+            pinned: class == Class::Published && before.is_some_and(Record::is_pinned),
             version: self.version,
             writer,
             source,
@@ -312,15 +315,17 @@ impl Records {
         Record { due_at, placed_at, ..Record::at(distance, stored) }
     }
 
-    pub(super) fn drop_expired(&mut self, key: &str, now: Instant) {
-        let ended = |record: &Record| record.is_expired(now) && !record.is_published();
-        if self.holdings.get(key).is_some_and(ended)
-            && !self.holdings.is_locked(key)
-            && let Some(record) = self.holdings.take(key)
-        {
-            self.gone(record);
-            self.counts.expired += 1;
+    /// Where the record of `key` is, unless it has ended: then it is dropped.
+    pub(super) fn find_live(&mut self, key: &str, now: Instant) -> Option<Slot> {
+        let slot = self.holdings.find(key)?;
+        let record = self.holdings.at(slot)?;
+        if record.is_published() || !record.is_expired(now) || self.holdings.is_locked(key) {
+            return Some(slot);
         }
+        let record = self.holdings.take(key)?;
+        self.gone(record);
+        self.counts.expired += 1;
+        None
     }
 
     /// Our publication lives until then, if not longer; it was published again at `published_at`, if that is known.

@@ -10,6 +10,7 @@ use super::quota::Claim;
 use super::record::{Class, Record, Writer};
 use super::records::{Arrival, Records};
 use super::rules::{RemoteWrite, Verdict, judge, judge_lapsed};
+use super::slots::Slot;
 use super::ttl::cache_ttl;
 use crate::protocol::entropy::Entropy;
 use crate::protocol::id::NodeId;
@@ -26,9 +27,9 @@ impl Records {
     ) -> Result<Plan, Refusal> {
         let write = RemoteWrite { from: canonical(write.from), ..write };
         self.check_sizes(&write.key, &write.value)?;
-        self.drop_expired(&write.key, now);
-        let Some(record) = self.holdings.get(&write.key).filter(|record| record.is_full()) else {
-            return self.plan_copy(write, WriteOutcome::Stored, now, entropy);
+        let held = self.find_live(&write.key, now);
+        let Some(record) = held.and_then(|slot| self.holdings.at(slot)).filter(|record| record.is_full()) else {
+            return self.plan_copy(write, held, WriteOutcome::Stored, now, entropy);
         };
         let lapsed = record.is_expired(now);
         let verdict = if lapsed {
@@ -49,10 +50,10 @@ impl Records {
                     writer: names_writer.then_some(Writer::Peer(write.from)),
                 }
             }
-            Verdict::Replace => return self.plan_copy(write, WriteOutcome::Stored, now, entropy),
+            Verdict::Replace => return self.plan_copy(write, held, WriteOutcome::Stored, now, entropy),
             Verdict::Supersede => {
                 let outcome = superseded(record);
-                return self.plan_copy(write, outcome, now, entropy);
+                return self.plan_copy(write, held, outcome, now, entropy);
             }
             Verdict::Stale => return Err(Refusal::Stale),
             Verdict::Refuse(refusal) => return Err(refusal),
@@ -84,11 +85,11 @@ impl Records {
     pub(super) fn plan_cached(&mut self, write: RemoteWrite, now: Instant) -> Result<Plan, Refusal> {
         let RemoteWrite { key, value, ttl, from, .. } = write;
         self.check_sizes(&key, &value)?;
-        self.drop_expired(&key, now);
+        let before = self.find_live(&key, now);
         let (expiry, min) = (self.config.values.key_expiry, self.config.values.min_cache_ttl);
         let life = cache_ttl(&self.own, &NodeId::of_key(&key), expiry, min);
         let life = ttl.map_or(life, |ttl| life.min(Duration::from_secs(u64::from(ttl))));
-        let plan = match self.holdings.get(&key) {
+        let plan = match before.and_then(|slot| self.holdings.at(slot)) {
             Some(full) if full.is_full() => {
                 let same = full.holds(&value) && !full.is_expired(now);
                 return if same { Ok(Plan::unchanged(&key)) } else { Err(Refusal::Stale) };
@@ -100,7 +101,7 @@ impl Records {
             }
             _ => {
                 let (class, writer, published) = (Class::Cached, Writer::Unknown, (now, false));
-                let arrival = Arrival { key, value, class, writer, life, published, due_at: None };
+                let arrival = Arrival { key, value, class, writer, life, published, due_at: None, before };
                 self.plan_arrival(arrival, canonical(from), now)?
             }
         };
@@ -140,6 +141,7 @@ impl Records {
     fn plan_copy(
         &mut self,
         write: RemoteWrite,
+        before: Option<Slot>,
         outcome: WriteOutcome,
         now: Instant,
         entropy: &mut dyn Entropy,
@@ -148,7 +150,7 @@ impl Records {
         let RemoteWrite { key, value, ttl, from: source, .. } = write;
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let due_at = Some(now + self.restore_delay(entropy));
-        let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at };
+        let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at, before };
         let plan = self.plan_arrival(arrival, source, now)?;
         Ok(Plan { outcome, ..plan })
     }
