@@ -43,8 +43,8 @@ pub(super) struct Reservation {
 /// The copies that strangers brought, as they count and as they give way, and what writes in flight have reserved.
 ///
 /// Invariants: each such copy counts in the account of its source; it stands in the orders of eviction (`by_age` and the first part
-/// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. Each full copy, this node's own included, is
-/// in one of the two parts of `by_distance`.
+/// of `by_distance` if it is full, `by_expiry` and `soonest` if it is cached) unless it is part of a write in flight. Each full copy,
+/// this node's own included, is in one of the two parts of `by_distance`.
 #[derive(Debug)]
 pub(super) struct Quota {
     timeline: Timeline,
