@@ -24,7 +24,7 @@ impl Default for Unreadable {
 impl Unreadable {
     /// `payload` came from `from`, and is no message of the wire `own`.
     pub(crate) fn note(&self, from: SocketAddr, payload: &[u8], own: Codec) {
-        self.0.borrow_mut().insert(from, Codec::guess(payload).filter(|wire| *wire != own));
+        self.0.borrow_mut().insert(&from, Codec::guess(payload).filter(|wire| *wire != own));
     }
 
     /// The wire of what came from `addr`, if anything unreadable did: `None` in it where the wire is not known.

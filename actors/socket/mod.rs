@@ -169,7 +169,7 @@ impl Socket {
                 continue;
             }
             if let Some(local) = local {
-                self.asked_at.insert(from, local);
+                self.asked_at.insert(&from, local);
             }
             // Beyond what a query of ours lets pass, an address that was asked is a stranger like any other.
             let asked = self.priority.take(&from);

@@ -30,6 +30,7 @@ pub(crate) mod placement;
 pub mod prefix;
 pub mod ranges;
 pub(crate) mod reconcile;
+pub(crate) mod room;
 pub(crate) mod routing;
 pub(crate) mod seconds;
 pub mod store;

@@ -202,7 +202,7 @@ impl<T> Admission<T> {
     pub fn verified(&mut self, addr: SocketAddr, version: Option<u32>, now: Instant) -> Vec<T> {
         let addr = canonical(addr);
         if self.verification.covers(&addr.ip()) {
-            self.counts.verified_forgotten += u64::from(self.verified.insert(addr, version, now));
+            self.counts.verified_forgotten += u64::from(self.verified.insert(&addr, version, now));
         }
         self.unverified.release(addr)
     }

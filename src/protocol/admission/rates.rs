@@ -87,7 +87,7 @@ impl<K: Copy + Eq + Hash> Rate<K> {
 
     /// Notes that `key` has used up what [`Rate::allows`] allowed.
     pub(super) fn take(&mut self, key: K, arrival: Instant) {
-        self.arrivals.insert(key, arrival);
+        self.arrivals.insert(&key, arrival);
     }
 
     /// The number of keys that are remembered.

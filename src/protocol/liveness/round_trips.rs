@@ -97,7 +97,7 @@ impl RoundTrips {
         // An answer read late, after the timeout, must not teach us to wait longer than that.
         let rtt = rtt.min(self.ceiling);
         let overall = self.overall.estimate;
-        self.by_address.insert(addr, Known::measured(Estimate::after(self.known(&addr), rtt)));
+        self.by_address.insert(&addr, Known::measured(Estimate::after(self.known(&addr), rtt)));
         // One address that is far slower than the others shows little of them.
         let usual = overall.map_or(rtt, |overall| rtt.min((overall.timeout() * 2).max(MIN_RESEND_TIMEOUT)));
         self.overall = Known::measured(Estimate::after(overall, usual));
@@ -111,7 +111,7 @@ impl RoundTrips {
         if known.doublings >= MAX_DOUBLINGS {
             return self.measured(addr, rtt);
         }
-        self.by_address.insert(addr, known.backed_off());
+        self.by_address.insert(&addr, known.backed_off());
         self.overall = self.overall.backed_off();
     }
 

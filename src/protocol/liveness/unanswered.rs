@@ -98,7 +98,7 @@ impl Unanswered {
 
     /// An answer came from `addr`.
     pub(crate) fn answered(&mut self, addr: SocketAddr) {
-        self.answered.insert(addr, ());
+        self.answered.insert(&addr, ());
         self.addresses.at.remove(&addr);
         self.hosts.at.remove(&host(&addr.ip()));
     }
@@ -127,7 +127,7 @@ impl<K: Copy + Eq + Hash> Sent<K> {
             sent.pop_front();
         }
         sent.push_back(now);
-        self.at.insert(key, sent);
+        self.at.insert(&key, sent);
     }
 }
 

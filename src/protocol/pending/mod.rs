@@ -83,8 +83,8 @@ pub struct Pending<W> {
     silent: Expiring<SocketAddr, ()>,
     unanswered: Unanswered,
     resends: AnsweredResends,
-    /// The latest token of each address, and when it came; `None` where an answer brought none.
-    tokens: Expiring<SocketAddr, (Option<Token>, Instant)>,
+    /// The latest token of each address; `None` where an answer brought none.
+    tokens: Expiring<SocketAddr, Option<Token>>,
     /// The queries in flight by address; no address without any.
     awaited: HashMap<SocketAddr, Awaited>,
 }
@@ -149,7 +149,7 @@ impl<W> Pending<W> {
 
     /// The token that a query to `addr` is to carry: the latest that came from there, for [`TOKEN_FOR`].
     pub fn token(&self, addr: SocketAddr, now: Instant) -> Option<Token> {
-        self.tokens.get(&canonical(addr), now).and_then(|(token, _)| *token)
+        self.tokens.get(&canonical(addr), now).copied().flatten()
     }
 
     /// Remembers the token that an answer from `addr` brought, or that it brought none: nothing needs to be proved there.
@@ -158,15 +158,15 @@ impl<W> Pending<W> {
         let known = self.token(addr, now);
         // A legacy node brings none. From a node that gave one before, an answer without one takes nothing back.
         if token.is_some() || known.is_none() {
-            self.tokens.insert(addr, (token, now), now);
+            self.tokens.insert(&addr, token, now);
         }
     }
 
     /// Returns whether `addr` may take a query for a forged one: no token from there is certainly valid, and it is not known to
     /// give none.
     pub fn is_unproved(&self, addr: SocketAddr, now: Instant) -> bool {
-        match self.tokens.get(&canonical(addr), now) {
-            Some((Some(_), came)) => now.saturating_duration_since(*came) >= TOKEN_EPOCH,
+        match self.tokens.get_with_age(&canonical(addr), now) {
+            Some((Some(_), age)) => age >= TOKEN_EPOCH,
             Some((None, _)) => false,
             None => true,
         }
@@ -300,7 +300,7 @@ impl<W> Pending<W> {
         while let Some((_, id)) = self.timeouts.first_key_value().filter(|((at, _), _)| *at <= now) {
             let id = *id;
             let Some(query) = self.take(&id) else { break };
-            self.silent.insert(query.target.addr, (), now);
+            self.silent.insert(&query.target.addr, (), now);
             expired.push(query.waiter);
         }
         expired

@@ -41,7 +41,7 @@ impl AnsweredResends {
     pub(super) fn answered(&mut self, id: QueryId, from: SocketAddr, sends: u32, now: Instant, until: Instant) {
         self.0.forget_while(|further| further.until <= now);
         if sends > 1 {
-            self.0.insert(id, Further { from, until, left: sends - 1 });
+            self.0.insert(&id, Further { from, until, left: sends - 1 });
         }
     }
 
@@ -52,7 +52,7 @@ impl AnsweredResends {
         if further.left == 1 {
             self.0.remove(id);
         } else {
-            self.0.insert(*id, Further { left: further.left - 1, ..further });
+            self.0.insert(id, Further { left: further.left - 1, ..further });
         }
         true
     }

@@ -38,7 +38,7 @@ impl Allowances {
     /// So many copies were read for `peer`.
     pub fn was_read(&mut self, peer: &NodeId, copies: usize, now: Instant) {
         let read = self.current(peer, now);
-        self.read.insert(*peer, Read { copies: read.copies + copies, ..read });
+        self.read.insert(peer, Read { copies: read.copies + copies, ..read });
     }
 
     fn current(&mut self, peer: &NodeId, now: Instant) -> Read {

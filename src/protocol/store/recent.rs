@@ -1,8 +1,7 @@
 //! Writes that came lately, by their source and query id: a sender that gets no answer sends its query again, and a datagram
 //! may arrive twice or late. It holds no values and applies nothing.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -38,29 +37,10 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct RecentWrites {
     remembered_for: Duration,
-    /// By a hash of source and query id, whose key is this process's own: no stranger can make two of them meet.
-    writes: Lru<u64, Write, BuildHasherDefault<AsItIs>>,
-    hasher: RandomState,
+    /// By source and query id.
+    writes: Lru<(SocketAddr, QueryId), Write>,
     /// A quick one, over all of a value. A sender that finds two writes of one hash can only lose its own second one.
     content: DefaultHashBuilder,
-}
-
-/// The hash of a number that is one already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,25 +55,20 @@ impl RecentWrites {
     /// None yet, on a network with this query timeout.
     pub fn new(query_timeout: Duration) -> Self {
         let remembered_for = query_timeout * REMEMBERED_TIMEOUTS;
-        Self {
-            remembered_for,
-            writes: Lru::with_hasher(MAX_RECENT_WRITES, BuildHasherDefault::default()),
-            hasher: RandomState::new(),
-            content: DefaultHashBuilder::default(),
-        }
+        Self { remembered_for, writes: Lru::new(MAX_RECENT_WRITES), content: DefaultHashBuilder::default() }
     }
 
     /// A write of `value` under `key` comes from `from`, as the query `id`. It is remembered.
     pub fn came(&mut self, from: SocketAddr, id: QueryId, key: &str, value: &Value, now: Instant) -> Seen {
         let is_over = |write: &Write| now.saturating_duration_since(write.at) >= self.remembered_for;
         self.writes.forget_while(is_over);
-        let (query, content) = (self.query(from, id), self.content.hash_one((key, value)));
+        let (query, content) = ((canonical(from), id), self.content.hash_one((key, value)));
         match self.writes.get(&query) {
             Some(write) if write.content == content && !is_over(write) => {
                 write.stored.map_or(Seen::UnderWay, |stored| Seen::Acknowledged { stored })
             }
             _ => {
-                self.writes.insert(query, Write { at: now, content, stored: None });
+                self.writes.insert(&query, Write { at: now, content, stored: None });
                 Seen::New
             }
         }
@@ -101,22 +76,14 @@ impl RecentWrites {
 
     /// Forgets the writes that are not acknowledged: their owner has lost them.
     pub fn forget_unacknowledged(&mut self) {
-        let writes: Vec<_> = std::iter::from_fn(|| self.writes.pop_oldest()).collect();
-        for (query, write) in writes.into_iter().filter(|(_, write)| write.stored.is_some()) {
-            self.writes.insert(query, write);
-        }
+        self.writes.retain(|write| write.stored.is_some());
     }
 
     /// The write that came from `from` as the query `id` is acknowledged: whether the value was stored.
     pub fn ended(&mut self, from: SocketAddr, id: QueryId, stored: bool) {
-        let query = self.query(from, id);
-        if let Some(write) = self.writes.get_mut(&query) {
+        if let Some(write) = self.writes.get_mut(&(canonical(from), id)) {
             write.stored = Some(stored);
         }
-    }
-
-    fn query(&self, from: SocketAddr, id: QueryId) -> u64 {
-        self.hasher.hash_one((canonical(from), id))
     }
 }
 
