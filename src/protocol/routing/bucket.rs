@@ -8,6 +8,7 @@ use crate::protocol::id::NodeId;
 use crate::protocol::liveness::Streak;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
+use crate::protocol::room::make_room;
 
 /// The least time between two checks of old entries in one bucket.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -95,10 +96,15 @@ impl Bucket {
     pub(super) fn split(&self, own: &NodeId) -> Option<(Bucket, Bucket)> {
         let (zero, one) = self.prefix.split()?;
         let (far, near) = if one.covers(own) { (zero, one) } else { (one, zero) };
+        let of = |entries: &[Entry], prefix: Prefix| {
+            let mut half: Vec<Entry> = entries.iter().filter(|entry| prefix.covers(&entry.peer.id)).cloned().collect();
+            half.shrink_to_fit();
+            half
+        };
         let half = |prefix: Prefix| Bucket {
             prefix,
-            live: self.live.iter().filter(|entry| prefix.covers(&entry.peer.id)).cloned().collect(),
-            waiting: self.waiting.iter().filter(|entry| prefix.covers(&entry.peer.id)).cloned().collect(),
+            live: of(&self.live, prefix),
+            waiting: of(&self.waiting, prefix),
             invited: self.invited.clone(),
             last_check: self.last_check,
             touched: self.touched,
@@ -109,6 +115,12 @@ impl Bucket {
     pub(super) fn find(&self, id: &NodeId) -> Option<Place> {
         let at = |entries: &[Entry]| entries.iter().position(|entry| entry.peer.id == *id);
         at(&self.live).map(Place::Live).or_else(|| at(&self.waiting).map(Place::Waiting))
+    }
+
+    /// The id at `addr`, if it is in this bucket.
+    pub(super) fn id_at(&self, addr: &SocketAddr) -> Option<NodeId> {
+        let mut entries = self.live.iter().chain(&self.waiting);
+        entries.find(|entry| entry.peer.addr == *addr).map(|entry| entry.peer.id)
     }
 
     pub(super) fn entry(&self, place: Place) -> &Entry {
@@ -128,7 +140,14 @@ impl Bucket {
     /// Puts an entry among the live ones, at its place by the time of its answer.
     pub(super) fn insert_live(&mut self, entry: Entry) {
         let at = self.live.partition_point(|other| other.answered <= entry.answered);
+        make_room(&mut self.live);
         self.live.insert(at, entry);
+    }
+
+    /// Puts an entry into the replacement cache, as the latest.
+    pub(super) fn push_waiting(&mut self, entry: Entry) {
+        make_room(&mut self.waiting);
+        self.waiting.push(entry);
     }
 
     /// Returns whether an entry may be checked now; if so, the next check may be [`CHECK_INTERVAL`] later.
@@ -154,5 +173,8 @@ impl Bucket {
     /// The newcomer at `addr` has answered: its ping is no longer in flight.
     pub(super) fn arrived(&mut self, addr: SocketAddr) {
         self.invited.retain(|(other, _)| *other != addr);
+        if self.invited.is_empty() {
+            self.invited = Vec::new();
+        }
     }
 }

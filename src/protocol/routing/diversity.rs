@@ -16,7 +16,7 @@ pub(super) struct Diversity {
     per_bucket: usize,
     per_table: usize,
     /// Live entries by subnet; no subnet has a count of zero.
-    counts: BTreeMap<Subnet, usize>,
+    counts: BTreeMap<Subnet, u32>,
 }
 
 impl Diversity {
@@ -64,7 +64,7 @@ impl Diversity {
         leaving: Option<&SocketAddr>,
     ) -> Option<TableRefusal> {
         let subnet = self.subnet(addr)?;
-        let in_table = self.counts.get(&subnet).copied().unwrap_or(0);
+        let in_table = self.counts.get(&subnet).map_or(0, |count| *count as usize);
         if in_table < self.per_bucket.min(self.per_table) {
             // So no bucket holds more.
             return None;
@@ -84,7 +84,7 @@ impl Diversity {
 
     /// Live entries by subnet.
     #[cfg(test)]
-    pub(super) fn counts(&self) -> &BTreeMap<Subnet, usize> {
+    pub(super) fn counts(&self) -> &BTreeMap<Subnet, u32> {
         &self.counts
     }
 }

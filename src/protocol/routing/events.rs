@@ -45,7 +45,7 @@ impl RoutingTable {
             }
         }
         // Where the address is known under another id, its answer will make room, so the limits do not apply yet.
-        let refused = !self.ids.contains_key(&peer.addr) && self.refuses(at, &peer.addr, None).is_some();
+        let refused = self.refuses(at, &peer.addr, None).is_some() && self.id_at(&peer.addr).is_none();
         let full = self.buckets[at].live.len() >= self.k && !self.may_split(at);
         let limit = if full { 1 } else { self.k };
         if refused || !self.buckets[at].invite(peer.addr, limit, self.query_timeout, now) {
@@ -77,7 +77,7 @@ impl RoutingTable {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.changes.extend(self.entries().map(|entry| Change::Left(entry.peer)));
         self.buckets = vec![Bucket::new(Prefix::ALL, now)];
-        self.ids.clear();
+        self.addresses.clear();
         self.diversity.clear();
         self.outages = Outages::new(self.query_timeout);
         self.losses = LossRate::default();
@@ -86,7 +86,7 @@ impl RoutingTable {
     }
 }
 
-/// The changes behind the events. Each of these maintains `ids`, the diversity counts, `len` and `legacy`; `admit` and `take`,
+/// The changes behind the events. Each of these maintains `addresses`, the diversity counts, `len` and `legacy`; `admit` and `take`,
 /// through which each entry enters and leaves, report it in `outcome`.
 impl RoutingTable {
     fn answered(&mut self, peer: Peer, version: Option<u32>, now: Instant) -> Insertion {
@@ -94,7 +94,9 @@ impl RoutingTable {
             return Insertion::Refused(TableRefusal::Own);
         }
         self.outages.answered(AddressScope::of(&peer.addr.ip()), now);
-        if let Some(id) = self.ids.get(&peer.addr).copied().filter(|id| *id != peer.id) {
+        if self.find(&peer).is_none()
+            && let Some(id) = self.id_at(&peer.addr)
+        {
             self.replace(&Peer { id, ..peer });
         }
         let entry = Entry::new(peer, version, now);
@@ -200,9 +202,9 @@ impl RoutingTable {
             self.remove(at, Place::Waiting(oldest));
         }
         let (peer, now) = (entry.peer, entry.answered);
-        self.ids.insert(peer.addr, peer.id);
+        self.addresses.insert(&peer.addr, self.own.common_prefix(&peer.id));
         let bucket = &mut self.buckets[at];
-        bucket.waiting.push(entry);
+        bucket.push_waiting(entry);
         let oldest = bucket.live.first().map(Entry::peer);
         self.outcome.ping.extend(oldest.filter(|_| bucket.take_check(now)));
         Insertion::Waiting
@@ -232,7 +234,7 @@ impl RoutingTable {
     }
 
     pub(super) fn admit(&mut self, at: usize, entry: Entry) {
-        self.ids.insert(entry.peer.addr, entry.peer.id);
+        self.addresses.insert(&entry.peer.addr, self.own.common_prefix(&entry.peer.id));
         self.diversity.add(&entry.peer.addr);
         self.len += 1;
         self.legacy += usize::from(entry.is_legacy());
@@ -247,7 +249,7 @@ impl RoutingTable {
             Place::Live(pos) => bucket.live.remove(pos),
             Place::Waiting(pos) => bucket.waiting.remove(pos),
         };
-        self.ids.remove(&entry.peer.addr);
+        self.addresses.remove(&entry.peer.addr, self.own.common_prefix(&entry.peer.id));
         if let Place::Live(_) = place {
             self.diversity.remove(&entry.peer.addr);
             self.len -= 1;

@@ -17,6 +17,7 @@
 //! - Each event's [`Outcome`] reports the entries that entered and left: all of them together are the table.
 //! - Of one subnet (/24, /64) few enter a bucket, its replacement cache and the table (`diversity`).
 
+mod addresses;
 mod bucket;
 mod claims;
 mod diversity;
@@ -29,7 +30,6 @@ mod snapshot;
 mod tests;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,7 @@ use super::id::{NODE_ID_BITS, NodeId};
 use super::liveness::{Departed, LossRate, Outages};
 use super::peer::{AddressScope, Peer, canonical};
 use super::prefix::Prefix;
+use addresses::Addresses;
 use bucket::Bucket;
 use diversity::Diversity;
 
@@ -62,8 +63,8 @@ pub struct RoutingTable {
     /// Farthest first: bucket `i` covers the ids that share exactly `i` bits with ours, the last one all others.
     /// At least one, at most [`MAX_BUCKETS`].
     buckets: Vec<Bucket>,
-    /// The id at each address, of all live and waiting peers: exactly one each.
-    ids: BTreeMap<SocketAddr, NodeId>,
+    /// Those of all live and waiting peers: exactly one each.
+    addresses: Addresses,
     diversity: Diversity,
     outages: Outages,
     losses: LossRate,
@@ -88,7 +89,7 @@ impl RoutingTable {
             query_timeout: config.lookup.query_timeout,
             refresh_interval: config.table.bucket_refresh_interval,
             buckets: vec![Bucket::new(Prefix::ALL, now)],
-            ids: BTreeMap::new(),
+            addresses: Addresses::default(),
             diversity: Diversity::new(config),
             outages: Outages::new(config.lookup.query_timeout),
             losses: LossRate::default(),
@@ -182,7 +183,18 @@ impl RoutingTable {
     }
 
     fn index(&self, id: &NodeId) -> usize {
-        (self.own.common_prefix(id) as usize).min(self.buckets.len() - 1)
+        self.index_of(self.own.common_prefix(id))
+    }
+
+    /// The bucket of the ids that share so many bits with ours.
+    fn index_of(&self, shared_bits: u32) -> usize {
+        (shared_bits as usize).min(self.buckets.len() - 1)
+    }
+
+    /// The id at `addr`, among all live and waiting peers.
+    fn id_at(&self, addr: &SocketAddr) -> Option<NodeId> {
+        let at_addr = |shared_bits| self.buckets[self.index_of(shared_bits)].id_at(addr);
+        self.addresses.shared_bits(addr).find_map(at_addr)
     }
 }
 

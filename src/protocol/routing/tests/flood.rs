@@ -22,7 +22,7 @@ fn random_peer(entropy: &mut SeededEntropy, number: u64) -> Peer {
     Peer::new(Prefix::ALL.random_id(entropy), addr(number))
 }
 
-/// The memory of the table, in bytes; a map is counted at twice its entries, since a B-tree is at least half full.
+/// The memory of the table, in bytes; the subnets are counted at twice their number, since a B-tree is at least half full.
 fn bytes(table: &RoutingTable) -> usize {
     let buckets: usize = table
         .buckets
@@ -32,7 +32,7 @@ fn bytes(table: &RoutingTable) -> usize {
             entries + bucket.invited.capacity() * size_of::<(SocketAddr, Instant)>() + size_of::<Bucket>()
         })
         .sum();
-    buckets + 2 * table.ids.len() * size_of::<(SocketAddr, NodeId)>() + 2 * table.diversity.counts().len() * 32
+    buckets + table.addresses.size().1 + 2 * table.diversity.counts().len() * 32
 }
 
 /// Strangers with fresh ids and addresses send queries, 20,000 a second for so many seconds. Those that the table names are
