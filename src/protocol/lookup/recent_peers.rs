@@ -8,6 +8,7 @@ use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{NODE_ID_BITS, NodeId};
 use crate::protocol::peer::{Peer, Subnet, nearest};
+use crate::protocol::room::make_room;
 
 /// Recent peers that are remembered: those of some ten lookups. Beyond it the one that answered longest ago is forgotten.
 pub const MAX_RECENT_PEERS: usize = 256;
@@ -113,6 +114,7 @@ impl RecentPeers {
         if self.peers.len() >= MAX_RECENT_PEERS {
             self.forget_oldest(|_| true);
         }
+        make_room(&mut self.peers);
         let (Ok(at) | Err(at)) = self.place(&peer.id);
         self.peers.insert(at, Recent { peer, subnet, at: now, answer });
     }
