@@ -1,9 +1,12 @@
 //! Hosts that were sent something lately. A query from any other host shows that this node is reached by strangers, and not only
 //! by those for whom it has opened a firewall or an address translation itself.
 
-use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use hashbrown::hash_table::{Entry, HashTable};
 
 /// The time without a datagram to a host after which firewalls and address translations have forgotten that there was any.
 pub const QUIET: Duration = Duration::from_secs(600);
@@ -11,11 +14,13 @@ pub const QUIET: Duration = Duration::from_secs(600);
 /// until it has passed.
 pub const MAX_HOSTS: usize = 16_384;
 
-/// Global hosts that were sent something within the last one to two [`QUIET`]s.
+/// Global hosts that were sent something within the last one to two [`QUIET`]s. Of each host it holds 64 bits of hash
+/// only: a stranger that has those of another host shows nothing.
 #[derive(Debug)]
 pub(super) struct Contacted {
-    latest: HashSet<IpAddr>,
-    before: HashSet<IpAddr>,
+    latest: HashTable<u64>,
+    before: HashTable<u64>,
+    hasher: RandomState,
     turned_at: Instant,
     /// Until then not all hosts are known: those of an earlier process at the same port, or of a time with too many.
     unsure_until: Instant,
@@ -23,23 +28,39 @@ pub(super) struct Contacted {
 
 impl Contacted {
     pub(super) fn new(now: Instant) -> Self {
-        Self { latest: HashSet::new(), before: HashSet::new(), turned_at: now, unsure_until: now + QUIET }
+        Self {
+            latest: HashTable::new(),
+            before: HashTable::new(),
+            hasher: RandomState::new(),
+            turned_at: now,
+            unsure_until: now + QUIET,
+        }
     }
 
     /// Something goes to `host`.
     pub(super) fn note(&mut self, host: IpAddr, now: Instant) {
         self.turn(now);
-        if self.latest.len() < MAX_HOSTS {
-            self.latest.insert(host);
-        } else if !self.latest.contains(&host) {
-            self.unsure_until = now + QUIET;
+        let hash = self.hash(host);
+        let full = self.latest.len() >= MAX_HOSTS;
+        match self.latest.entry(hash, |other| *other == hash, |other| *other) {
+            Entry::Vacant(_) if full => self.unsure_until = now + QUIET,
+            Entry::Vacant(place) => drop(place.insert(hash)),
+            Entry::Occupied(_) => {}
         }
     }
 
     /// Whether nothing was sent to `host` for [`QUIET`].
     pub(super) fn is_stranger(&mut self, host: IpAddr, now: Instant) -> bool {
         self.turn(now);
-        now >= self.unsure_until && !self.latest.contains(&host) && !self.before.contains(&host)
+        if now < self.unsure_until {
+            return false;
+        }
+        let hash = self.hash(host);
+        [&self.latest, &self.before].iter().all(|hosts| hosts.find(hash, |other| *other == hash).is_none())
+    }
+
+    fn hash(&self, host: IpAddr) -> u64 {
+        self.hasher.hash_one(host)
     }
 
     fn turn(&mut self, now: Instant) {
