@@ -175,7 +175,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
     where
         A: Supervised,
     {
-        lifetime.spawn(watch_over(self.guarded(actor), name, lifetime.clone()));
+        // Boxed, since a task has room for its future twice.
+        lifetime.spawn(Box::pin(watch_over(self.guarded(actor), name, lifetime.clone())));
     }
 }
 
@@ -185,7 +186,6 @@ async fn watch_over<A>(mut context: Guarded<A>, name: &'static str, lifetime: Li
 where
     A: Actor<Context = Context<A>> + Supervised,
 {
-    let budget = &lifetime.budget;
     let mut panics: VecDeque<Instant> = VecDeque::new();
     let mut restarted = Ok(());
     loop {
@@ -195,9 +195,18 @@ where
             panicked => panicked,
         };
         let Err(panic) = outcome else { return };
-        let message = handling::interrupted();
-        let last = panic_text(&*panic);
-        let now = clock::now();
+        // Boxed, since it is rare: so no actor has room for it until it panics.
+        if !Box::pin(lifetime.may_restart(name, &mut panics, panic_text(&*panic))).await {
+            return;
+        }
+        restarted = context.restart();
+    }
+}
+
+impl Lifetime {
+    /// The actor `name` has panicked, with these words. Waits until it may be restarted and returns true, or ends the node.
+    async fn may_restart(&self, name: &'static str, panics: &mut VecDeque<Instant>, last: String) -> bool {
+        let (budget, message, now) = (&self.budget, handling::interrupted(), clock::now());
         panics.push_back(now);
         while panics.front().is_some_and(|at| now.saturating_duration_since(*at) > budget.restart_window) {
             panics.pop_front();
@@ -207,22 +216,22 @@ where
                 tracing::error!(actor = name, handling = message, panic = last, "panicked too often: the node stops")
             });
             let panics = u32::try_from(panics.len()).unwrap_or(u32::MAX);
-            lifetime.ender().end(StopReason::RestartBudgetSpent {
+            self.ender().end(StopReason::RestartBudgetSpent {
                 actor: name,
                 panics,
                 within: budget.restart_window,
                 last,
             });
-            return;
+            return false;
         }
         let pause = back_off(panics.len());
         log(|| tracing::error!(actor = name, handling = message, panic = last, ?pause, "panicked: it is restarted"));
-        lifetime.counters.restarted(name, now);
-        lifetime.events.emit(EventKind::Restarted, || Event::Restarted { actor: name });
+        self.counters.restarted(name, now);
+        self.events.emit(EventKind::Restarted, || Event::Restarted { actor: name });
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
-        restarted = context.restart();
+        true
     }
 }
 
