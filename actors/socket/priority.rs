@@ -20,6 +20,9 @@ struct Expected {
 /// Datagrams that one query lets pass: its answer, and queries that the peer happens to send first.
 const PASSES_PER_QUERY: u32 = 4;
 
+/// Addresses for which room stays while none is asked. For one more a hash table would take twice as much.
+const SMALL: usize = 3;
+
 impl PriorityPath {
     /// A query goes to `addr`.
     pub(super) fn expect(&mut self, addr: SocketAddr) {
@@ -35,6 +38,9 @@ impl PriorityPath {
             expected.passes = expected.passes.min(expected.queries * PASSES_PER_QUERY);
             if expected.queries == 0 {
                 self.expected.remove(addr);
+                if self.expected.is_empty() {
+                    self.expected.shrink_to(SMALL);
+                }
             }
         }
     }

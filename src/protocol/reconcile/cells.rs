@@ -22,7 +22,9 @@ pub struct Cells {
 
 /// The cells of the node `own` with each of `peers`, which are all that count towards the `k` nearest beside it.
 pub fn cells(own: NodeId, peers: &[NodeId], k: usize) -> Cells {
-    let Walk { shared, region, .. } = Walk::run(own, peers, k);
+    let Walk { mut shared, region, .. } = Walk::run(own, peers, k);
+    // A node holds them until the peers that it knows have changed.
+    shared.iter_mut().for_each(Vec::shrink_to_fit);
     Cells { shared, region: Region::new(region) }
 }
 
