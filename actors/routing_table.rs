@@ -7,6 +7,7 @@ use std::time::Instant;
 use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::entropy::Entropy;
 use kademlia_dynamic::protocol::message::{Request, Response};
+use kademlia_dynamic::protocol::packed::PackedPeer;
 use kademlia_dynamic::protocol::peer::Peer;
 use kademlia_dynamic::protocol::routing::{Change, Insertion, Outcome, RoutingTable as Table, Sighting, TableSnapshot};
 use kademlia_dynamic::protocol::store::MAX_REMEMBERED_PEERS;
@@ -37,7 +38,7 @@ pub struct RoutingTable {
     table: Table,
     /// Peers that were in the table when it was last looked at, most recently answered first, then those that were in it
     /// before, those of the last process included: at most [`REMEMBERED`].
-    once_known: Vec<Peer>,
+    once_known: Vec<PackedPeer>,
     network: Network,
     /// Whether the store keeps peers beyond the process.
     lasting: bool,
@@ -62,7 +63,7 @@ impl RoutingTable {
             shared: shared.clone(),
             table: Table::new(shared.id, &shared.config, clock::now()),
             lasting: once_known.is_some(),
-            once_known: once_known.unwrap_or_default(),
+            once_known: once_known.unwrap_or_default().into_iter().map(PackedPeer::from).collect(),
             network: Network::Unknown,
             entropy: shared.entropy(2),
         }
@@ -95,13 +96,16 @@ impl RoutingTable {
         let mut peers = self.table.verified_peers(REMEMBERED);
         let is_newer = |old: &Peer| peers.iter().all(|peer| peer.id != old.id && peer.addr != old.addr);
         let room = REMEMBERED.saturating_sub(peers.len());
-        let before: Vec<Peer> = self.once_known.iter().copied().filter(is_newer).take(room).collect();
+        let before: Vec<Peer> = self.once_known().into_iter().filter(is_newer).take(room).collect();
         peers.extend(before);
-        peers.shrink_to_fit();
-        self.once_known = peers;
+        self.once_known = peers.iter().copied().map(PackedPeer::from).collect();
         if self.lasting {
-            self.shared.handles.store.remember(RememberPeers(self.once_known.clone()));
+            self.shared.handles.store.remember(RememberPeers(peers));
         }
+    }
+
+    fn once_known(&self) -> Vec<Peer> {
+        self.once_known.iter().copied().map(Peer::from).collect()
     }
 
     /// The peers that answered when they were last asked.
@@ -132,7 +136,7 @@ impl Supervised for RoutingTable {
         self.remember();
         let outcome = self.table.forget_all(clock::now());
         self.carry_out(outcome);
-        for peer in self.once_known.clone() {
+        for peer in self.once_known() {
             self.ping(peer);
         }
     }
@@ -243,10 +247,7 @@ impl Receive<CheckTable> for RoutingTable {
                 self.network = Network::Lost;
                 self.shared.events.emit(EventKind::NetworkLost, || Event::NetworkLost);
             }
-            self.shared
-                .handles
-                .maintenance
-                .table_empty(TableEmpty { once_known: self.once_known.clone(), attempt: None });
+            self.shared.handles.maintenance.table_empty(TableEmpty { once_known: self.once_known(), attempt: None });
         }
         if !self.table.is_empty() {
             self.remember();

@@ -23,6 +23,7 @@ pub(crate) mod liveness;
 pub(crate) mod lookup;
 pub(crate) mod lru;
 pub mod message;
+pub(crate) mod packed;
 pub mod peer;
 pub(crate) mod pending;
 pub(crate) mod pins;

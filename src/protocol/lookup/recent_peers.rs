@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::id::{NODE_ID_BITS, NodeId};
+use crate::protocol::packed::{PackedAddr, PackedPeer};
 use crate::protocol::peer::{Peer, Subnet, nearest};
 use crate::protocol::room::make_room;
 
@@ -33,7 +34,7 @@ pub struct RecentPeers {
 
 #[derive(Debug, Clone, Copy)]
 struct Recent {
-    peer: Peer,
+    peer: PackedPeer,
     /// The subnet of its address, where the number of a subnet's peers is limited.
     subnet: Option<Subnet>,
     /// When the lookup ended that it last answered.
@@ -72,7 +73,8 @@ impl RecentPeers {
             match asked.came_back {
                 CameBack::Peers { .. } | CameBack::Value | CameBack::Unsupported => self.answered(asked.peer, now),
                 CameBack::Silent | CameBack::WrongId { .. } => {
-                    self.peers.retain(|recent| recent.peer.addr != asked.peer.addr);
+                    let addr = PackedAddr::from(asked.peer.addr);
+                    self.peers.retain(|recent| recent.peer.addr != addr);
                 }
                 CameBack::Pending | CameBack::Unsent => {}
             }
@@ -92,13 +94,14 @@ impl RecentPeers {
             }
             range = half;
         }
-        let of_range = range.iter().filter(|recent| !recent.is_outdated(now)).map(|recent| recent.peer);
+        let of_range = range.iter().filter(|recent| !recent.is_outdated(now)).map(|recent| recent.peer.into());
         nearest(of_range.collect(), target, count)
     }
 
     fn answered(&mut self, peer: Peer, now: Instant) {
         self.answers += 1;
-        let answer = self.answers;
+        let (answer, subnet) = (self.answers, self.diversity.subnet(&peer.addr.ip()));
+        let peer = PackedPeer::from(peer);
         if let Ok(at) = self.place(&peer.id)
             && self.peers[at].peer == peer
         {
@@ -106,7 +109,6 @@ impl RecentPeers {
             return;
         }
         self.peers.retain(|recent| recent.peer.id != peer.id && recent.peer.addr != peer.addr);
-        let subnet = self.diversity.subnet(&peer.addr.ip());
         let is_beside = |recent: &Recent| recent.subnet == subnet;
         if subnet.is_some() && self.peers.iter().filter(|recent| is_beside(recent)).count() >= self.max_per_subnet {
             self.forget_oldest(is_beside);
