@@ -96,7 +96,7 @@ impl RoutingTable {
         let mut peers = self.table.verified_peers(REMEMBERED);
         let is_newer = |old: &Peer| peers.iter().all(|peer| peer.id != old.id && peer.addr != old.addr);
         let room = REMEMBERED.saturating_sub(peers.len());
-        let before: Vec<Peer> = self.once_known().into_iter().filter(is_newer).take(room).collect();
+        let before: Vec<Peer> = self.remembered().into_iter().filter(is_newer).take(room).collect();
         peers.extend(before);
         self.once_known = peers.iter().copied().map(PackedPeer::from).collect();
         if self.lasting {
@@ -104,7 +104,8 @@ impl RoutingTable {
         }
     }
 
-    fn once_known(&self) -> Vec<Peer> {
+    /// The peers of `once_known`.
+    fn remembered(&self) -> Vec<Peer> {
         self.once_known.iter().copied().map(Peer::from).collect()
     }
 
@@ -136,7 +137,7 @@ impl Supervised for RoutingTable {
         self.remember();
         let outcome = self.table.forget_all(clock::now());
         self.carry_out(outcome);
-        for peer in self.once_known() {
+        for peer in self.remembered() {
             self.ping(peer);
         }
     }
@@ -247,7 +248,7 @@ impl Receive<CheckTable> for RoutingTable {
                 self.network = Network::Lost;
                 self.shared.events.emit(EventKind::NetworkLost, || Event::NetworkLost);
             }
-            self.shared.handles.maintenance.table_empty(TableEmpty { once_known: self.once_known(), attempt: None });
+            self.shared.handles.maintenance.table_empty(TableEmpty { once_known: self.remembered(), attempt: None });
         }
         if !self.table.is_empty() {
             self.remember();

@@ -195,7 +195,7 @@ where
             panicked => panicked,
         };
         let Err(panic) = outcome else { return };
-        // Boxed, since it is rare: so no actor has room for it until it panics.
+        // Boxed: it is rare, and otherwise the task of each actor would reserve memory for it.
         if !Box::pin(lifetime.may_restart(name, &mut panics, panic_text(&*panic))).await {
             return;
         }

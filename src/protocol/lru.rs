@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::hash_table::HashTable;
 
-use super::room::make_room;
+use super::growth::reserve_one;
 
 /// Entries for which memory stays allocated, however few there are.
 const SMALL: usize = 16;
@@ -20,13 +20,13 @@ const NONE: u32 = u32::MAX;
 
 /// A map of at most `limit` entries, in the order in which they were last set. All operations take constant time, amortized.
 ///
-/// Of a key it holds 64 bits of hash, under a secret of this map. Two of 16,384 keys have the same ones, and so one entry, with a
-/// probability of one to 10^11, and no stranger can find two that do.
+/// Of a key it holds 64 bits of hash, under a secret of this map. Two of the keys that are held have the same ones, and so one entry,
+/// with a probability of one to 10^11 (of 16,384 keys) or 10^10 (of 65,536), and no stranger can find two that do.
 #[derive(Debug)]
 pub(crate) struct Lru<K, V> {
     limit: usize,
     /// The entries, in no order: where one is removed, the last one takes its place.
-    slots: Vec<Slot<V>>,
+    slots: Vec<Linked<V>>,
     /// The place of each entry, by its hash.
     places: HashTable<u32>,
     oldest: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Lru<K, V> {
 
 /// An entry, and its neighbours in the order.
 #[derive(Debug)]
-struct Slot<V> {
+struct Linked<V> {
     hash: u64,
     value: V,
     older: u32,
@@ -94,7 +94,7 @@ impl<K: Hash, V> Lru<K, V> {
     /// Forgets the entries whose value is not to be `kept`; the others keep their order.
     pub(crate) fn retain(&mut self, kept: impl Fn(&V) -> bool) {
         for _ in 0..self.len() {
-            let Slot { hash, value, .. } = self.take(self.oldest);
+            let Linked { hash, value, .. } = self.take(self.oldest);
             if kept(&value) {
                 self.push(hash, value);
             }
@@ -129,22 +129,22 @@ impl<K: Hash, V> Lru<K, V> {
     /// Adds an entry as the newest.
     fn push(&mut self, hash: u64, value: V) {
         let at = u32::try_from(self.slots.len()).expect("the limit is a u32");
-        make_room(&mut self.slots);
-        self.slots.push(Slot { hash, value, older: NONE, newer: NONE });
+        reserve_one(&mut self.slots);
+        self.slots.push(Linked { hash, value, older: NONE, newer: NONE });
         let slots = &self.slots;
         self.places.insert_unique(hash, at, |at| slots[*at as usize].hash);
         self.link_newest(at);
     }
 
     /// Takes out the entry at `at`.
-    fn take(&mut self, at: u32) -> Slot<V> {
+    fn take(&mut self, at: u32) -> Linked<V> {
         self.unlink(at);
         let last = self.slots.len() as u32 - 1;
         let taken = self.slots.swap_remove(at as usize);
         if let Ok(place) = self.places.find_entry(taken.hash, |place| *place == at) {
             place.remove();
         }
-        if let Some(&Slot { hash, older, newer, .. }) = self.slots.get(at as usize) {
+        if let Some(&Linked { hash, older, newer, .. }) = self.slots.get(at as usize) {
             if let Some(place) = self.places.find_mut(hash, |place| *place == last) {
                 *place = at;
             }
@@ -163,7 +163,7 @@ impl<K: Hash, V> Lru<K, V> {
     }
 
     fn unlink(&mut self, at: u32) {
-        let Slot { older, newer, .. } = self.slots[at as usize];
+        let Linked { older, newer, .. } = self.slots[at as usize];
         *self.newer_of(older) = newer;
         *self.older_of(newer) = older;
     }
@@ -267,7 +267,7 @@ mod tests {
 
     /// The values, oldest first; read from the newest on, they are the same.
     fn in_order(map: &Lru<u8, u16>) -> Vec<u16> {
-        let walk = |first: u32, next: fn(&Slot<u16>) -> u32| {
+        let walk = |first: u32, next: fn(&Linked<u16>) -> u32| {
             let at = |place: u32| map.slots.get(place as usize);
             let slots = std::iter::successors(at(first), |slot| at(next(slot))).take(map.len() + 1);
             slots.map(|slot| slot.value).collect::<Vec<_>>()
@@ -282,12 +282,14 @@ mod tests {
     proptest! {
         #[test]
         fn it_agrees_with_a_list_in_the_order_of_setting(
-            limit in 1usize..8,
-            steps in prop::collection::vec((0u8..12, any::<u16>(), 0u8..11), 0..200),
+            limit in prop_oneof![1usize..8, 60usize..100],
+            steps in prop::collection::vec((0u8..120, any::<u16>(), 0u8..40), 0..400),
+            keys in prop_oneof![Just(12u8), Just(120)],
         ) {
             let mut map = Lru::new(limit);
             let mut model: Vec<(u8, u16)> = Vec::new();
             for (key, value, action) in steps {
+                let key = key % keys;
                 let known = model.iter().position(|(k, _)| *k == key);
                 match action {
                     0 => {
@@ -308,7 +310,7 @@ mod tests {
                 }
                 prop_assert!(map.len() <= limit);
                 prop_assert_eq!(in_order(&map), model.iter().map(|(_, v)| *v).collect::<Vec<_>>());
-                for key in 0..12 {
+                for key in 0..keys {
                     let expected = model.iter().find(|(k, _)| *k == key).map(|(_, v)| v);
                     prop_assert_eq!(map.get(&key), expected);
                 }
@@ -328,6 +330,12 @@ mod tests {
         map.forget_while(|()| kept.replace(kept.get() + 1) < 9_900);
         assert!(capacities(&map).iter().all(|capacity| *capacity <= 800), "{:?}", capacities(&map));
         assert!((9_900..10_000).all(|key| map.get(&key).is_some()) && map.get(&0).is_none());
+    }
+
+    #[test]
+    fn each_map_has_a_secret_of_its_own() {
+        let hashes = [(); 2].map(|()| Lru::<u16, ()>::new(1).hash(&1));
+        assert_ne!(hashes[0], hashes[1]);
     }
 
     #[test]

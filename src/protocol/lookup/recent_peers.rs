@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::trace::{CameBack, Trace};
 use crate::protocol::config::{AppliesTo, Config};
+use crate::protocol::growth::reserve_one;
 use crate::protocol::id::{NODE_ID_BITS, NodeId};
 use crate::protocol::packed::{PackedAddr, PackedPeer};
 use crate::protocol::peer::{Peer, Subnet, nearest};
-use crate::protocol::room::make_room;
 
 /// Recent peers that are remembered: those of some ten lookups. Beyond it the one that answered longest ago is forgotten.
 pub const MAX_RECENT_PEERS: usize = 256;
@@ -116,7 +116,7 @@ impl RecentPeers {
         if self.peers.len() >= MAX_RECENT_PEERS {
             self.forget_oldest(|_| true);
         }
-        make_room(&mut self.peers);
+        reserve_one(&mut self.peers);
         let (Ok(at) | Err(at)) = self.place(&peer.id);
         self.peers.insert(at, Recent { peer, subnet, at: now, answer });
     }

@@ -10,19 +10,19 @@ use hashbrown::hash_table::HashTable;
 /// The addresses of all live and waiting peers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Addresses {
-    places: HashTable<Place>,
+    places: HashTable<Hashed>,
     /// Strangers choose the addresses, so their hashes must not be guessed.
     hasher: RandomState,
 }
 
-/// Two addresses may well have the same one.
+/// An address, as far as this index has it. Two addresses may well have the same hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Hashed {
     hash: u32,
     shared_bits: u8,
 }
 
-impl Place {
+impl Hashed {
     /// The hash for the table, which takes the first bits for one thing and the last ones for another.
     fn spread(&self) -> u64 {
         u64::from(self.hash) << 32 | u64::from(self.hash)
@@ -33,7 +33,7 @@ impl Addresses {
     /// The peer at `addr` has an id that shares so many bits with ours.
     pub(super) fn insert(&mut self, addr: &SocketAddr, shared_bits: u32) {
         let place = self.place(addr, shared_bits);
-        self.places.insert_unique(place.spread(), place, Place::spread);
+        self.places.insert_unique(place.spread(), place, Hashed::spread);
     }
 
     /// The peer at `addr`, of which [`Addresses::insert`] was told the same, is gone.
@@ -56,9 +56,9 @@ impl Addresses {
         self.places = HashTable::new();
     }
 
-    fn place(&self, addr: &SocketAddr, shared_bits: u32) -> Place {
+    fn place(&self, addr: &SocketAddr, shared_bits: u32) -> Hashed {
         let hash = self.hasher.hash_one(addr) as u32;
-        Place { hash, shared_bits: u8::try_from(shared_bits).expect("an id has 160 bits") }
+        Hashed { hash, shared_bits: u8::try_from(shared_bits).expect("an id has 160 bits") }
     }
 
     /// The number of addresses, and the bytes that they take.

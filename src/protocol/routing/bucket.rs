@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::claims::Claim;
+use crate::protocol::growth::reserve_one;
 use crate::protocol::id::NodeId;
 use crate::protocol::liveness::Streak;
 use crate::protocol::peer::Peer;
 use crate::protocol::prefix::Prefix;
-use crate::protocol::room::make_room;
 
 /// The least time between two checks of old entries in one bucket.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -140,13 +140,13 @@ impl Bucket {
     /// Puts an entry among the live ones, at its place by the time of its answer.
     pub(super) fn insert_live(&mut self, entry: Entry) {
         let at = self.live.partition_point(|other| other.answered <= entry.answered);
-        make_room(&mut self.live);
+        reserve_one(&mut self.live);
         self.live.insert(at, entry);
     }
 
     /// Puts an entry into the replacement cache, as the latest.
     pub(super) fn push_waiting(&mut self, entry: Entry) {
-        make_room(&mut self.waiting);
+        reserve_one(&mut self.waiting);
         self.waiting.push(entry);
     }
 

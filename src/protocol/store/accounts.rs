@@ -8,7 +8,7 @@ use super::outcome::ClassCount;
 use super::slots::{Slot, Slots};
 use crate::protocol::peer::Subnet;
 
-/// What one subnet has brought.
+/// What one subnet has brought, and what is reserved for it.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) total: ClassCount,
@@ -34,7 +34,7 @@ pub(super) struct Accounts {
     limit: ClassCount,
     by_subnet: HashMap<Subnet, Slot>,
     accounts: Slots<Account>,
-    /// By what they fill, the largest last.
+    /// By what they fill, the largest last. It is left open which comes first of those that fill the same.
     ranking: Order,
 }
 
@@ -55,7 +55,8 @@ impl Accounts {
         self.accounts.get_mut(*self.by_subnet.get(subnet)?)
     }
 
-    /// Changes what an account fills, and so its place in the ranking. It begins with the first copy, and ends with the last.
+    /// Changes what an account fills, and so its place in the ranking. It begins with the first copy or reservation,
+    /// and ends with the last.
     pub(super) fn change(&mut self, subnet: Subnet, change: impl FnOnce(&mut Account)) {
         let entry = self.by_subnet.entry(subnet);
         let slot = match &entry {
@@ -73,8 +74,8 @@ impl Accounts {
             self.ranking.remove(before, slot);
         }
         match entry {
-            Entry::Occupied(account) if empty => {
-                account.remove();
+            Entry::Occupied(known) if empty => {
+                known.remove();
                 self.accounts.remove(slot);
             }
             Entry::Occupied(_) if before == after => {}

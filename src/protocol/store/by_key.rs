@@ -1,6 +1,6 @@
-//! Records by their keys, and by numbers that stand for their keys where they are in an order. The table keeps the hash of each key
-//! beside its number: so it can grow without reading the keys, which lie all over the memory. For a million of them that would take
-//! half a second, and nothing else would happen meanwhile.
+//! Records by their keys, and by the numbers of their slots. The table keeps the hash of each key beside its slot: so it can grow
+//! without reading the keys, which lie all over the memory. For a million of them that would take half a second, and nothing else
+//! would happen meanwhile.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 use hashbrown::hash_table::{Entry, HashTable};
 
 use super::slots::{Slot, Slots};
+
+/// Keys for which the table has room, however few it holds.
+const SMALL: usize = 64;
 
 /// A record that knows its key.
 pub(super) trait Keyed {
@@ -54,7 +57,7 @@ impl<T: Keyed> ByKey<T> {
         self.slots.get(slot)
     }
 
-    /// The record in `slot`, to be changed.
+    /// The record in `slot`, to be changed, but for its key.
     pub(super) fn at_mut(&mut self, slot: Slot) -> Option<&mut T> {
         self.slots.get_mut(slot)
     }
@@ -86,6 +89,9 @@ impl<T: Keyed> ByKey<T> {
         let hash = self.hash(key);
         let Self { table, slots, .. } = self;
         let ((_, slot), _) = table.find_entry(spread(hash), is(slots, hash, key)).ok()?.remove();
+        if table.capacity() > SMALL && table.len() < table.capacity() / 8 {
+            table.shrink_to(table.len() * 2, |(hash, _)| spread(*hash));
+        }
         Some((slot, slots.remove(slot)?))
     }
 
@@ -141,6 +147,10 @@ mod tests {
         // Each is read twice, for its hash and to be compared. To read all whenever the table doubles would be 10,000 more at least.
         assert!(reads.get() < 21_000, "{}", reads.get());
         assert_eq!(table.values().count(), 10_000);
+        reads.set(0);
+        (100..10_000).for_each(|number: usize| drop(table.remove(&number.to_string()).unwrap()));
+        assert!(reads.get() < 11_000 && table.table.capacity() < 1_000, "{} {}", reads.get(), table.table.capacity());
+        assert!((0..100).all(|number| table.get(&number.to_string()).is_some()));
     }
 
     proptest! {

@@ -22,7 +22,8 @@ use crate::protocol::id::Distance;
 #[derive(Debug)]
 pub(super) struct Holdings {
     timeline: Timeline,
-    /// A write looks its key up many times: a hash is quicker than an order of strings in memory all over the place.
+    /// A hash is quicker than an order of strings in memory all over the place. What the orders rank by is changed only by taking the
+    /// record out and putting it back.
     records: ByKey<Record>,
     /// Their keys in order, for lists.
     keys: KeyOrder,
@@ -78,8 +79,8 @@ impl Holdings {
         self.within(distance, distance)
     }
 
-    /// The full copies at least so far from this node that give way to no other, its own publications among them, in the order of their
-    /// distances.
+    /// The full copies at least so far from this node, and perhaps some that are nearly so, that give way to no other, its own
+    /// publications among them: in the order of their distances, as far as their first 64 bits differ.
     pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = &Record> {
         self.quota.fixed_from(nearest).filter_map(|slot| self.at(slot))
     }
@@ -120,10 +121,12 @@ impl Holdings {
     fn unlist(&mut self, slot: Slot, record: &Record) {
         let Record { stored, due_at, .. } = record;
         let published = usize::from(record.is_published());
-        self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
+        // What stayed in an order would name whichever record is given the slot next.
+        let mut listed = self.by_expiry[published].remove(self.timeline.rank(stored.expires_at), slot);
         if let Some(at) = *due_at {
-            self.due[published].remove(self.timeline.rank(at), slot);
+            listed &= self.due[published].remove(self.timeline.rank(at), slot);
         }
+        debug_assert!(listed, "a record is in its orders");
         self.quota.discharge(slot, record);
         self.counts[stored.class as usize].subtract(&record.amount());
     }
@@ -151,7 +154,8 @@ impl Holdings {
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {
         let until = self.timeline.rank(now);
         let ended = self.by_expiry[0].iter().take_while(|(rank, _)| *rank <= until);
-        let ended = ended.filter_map(|(_, slot)| self.at(slot)).map(|record| &record.stored.key);
+        let ended = ended.filter_map(|(_, slot)| self.at(slot)).filter(|record| record.is_expired(now));
+        let ended = ended.map(|record| &record.stored.key);
         let ended: Vec<_> = ended.filter(|key| !self.locked.contains(*key)).cloned().collect();
         ended.iter().filter_map(|key| self.take(key)).collect()
     }

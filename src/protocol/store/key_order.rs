@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Changes that are made at once. For as long nothing else is answered.
+/// Changes that are made at once. The node answers nothing else while it makes them.
 const BATCH: usize = 16;
 
 /// The keys that are held.

@@ -199,7 +199,8 @@ impl Quota {
             .map(|(_, slot)| slot)
     }
 
-    /// The full copies at least so far from this node that give way to no other, in the order of their distances.
+    /// The full copies at least so far from this node, and perhaps some that are nearly so, that give way to no other: in the order of
+    /// their ranks.
     pub(super) fn fixed_from(&self, nearest: Distance) -> impl Iterator<Item = Slot> {
         self.by_distance[FIXED].from(rank_of(&nearest)).map(|(_, slot)| slot)
     }

@@ -378,8 +378,7 @@ pub(super) fn check_invariants(table: &RoutingTable) {
     assert_eq!(table.legacy, table.entries().filter(|entry| entry.version.is_none()).count());
     assert_eq!(table.addresses.size().0, ids.len());
     assert!(ids.iter().all(|(addr, id)| table.id_at(addr) == Some(*id)));
-    let distinct: std::collections::BTreeSet<_> = ids.values().collect();
-    assert_eq!(distinct.len(), ids.len(), "one id at two addresses");
+    assert_eq!(ids.values().collect::<BTreeSet<_>>().len(), ids.len(), "one id at two addresses");
     assert_eq!(*table.diversity.counts(), subnets);
 }
 

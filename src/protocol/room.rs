@@ -1,8 +1,0 @@
-//! Room in vectors of which each of thousands of nodes has some, and which stay once they have grown.
-
-/// Makes room for one more in `vec`, and for a quarter of its length beside it: doubled, half of it might stay empty.
-pub(crate) fn make_room<T>(vec: &mut Vec<T>) {
-    if vec.len() == vec.capacity() {
-        vec.reserve_exact((vec.len() / 4).max(4));
-    }
-}
