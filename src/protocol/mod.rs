@@ -19,6 +19,7 @@ pub mod digest;
 pub mod entropy;
 pub mod entry;
 pub(crate) mod growth;
+pub(crate) mod half_hash;
 pub mod id;
 pub(crate) mod liveness;
 pub(crate) mod lookup;

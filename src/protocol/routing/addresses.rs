@@ -2,10 +2,11 @@
 //! this index holds a hash, and how many bits its id shares with ours, which decides its bucket.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use hashbrown::hash_table::HashTable;
+
+use crate::protocol::half_hash::HalfHash;
 
 /// The addresses of all live and waiting peers.
 #[derive(Debug, Clone, Default)]
@@ -18,28 +19,21 @@ pub(super) struct Addresses {
 /// An address, as far as this index has it. Two addresses may well have the same hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hashed {
-    hash: u32,
+    hash: HalfHash,
     shared_bits: u8,
-}
-
-impl Hashed {
-    /// The hash for the table, which takes the first bits for one thing and the last ones for another.
-    fn spread(&self) -> u64 {
-        u64::from(self.hash) << 32 | u64::from(self.hash)
-    }
 }
 
 impl Addresses {
     /// The peer at `addr` has an id that shares so many bits with ours.
     pub(super) fn insert(&mut self, addr: &SocketAddr, shared_bits: u32) {
         let place = self.place(addr, shared_bits);
-        self.places.insert_unique(place.spread(), place, Hashed::spread);
+        self.places.insert_unique(place.hash.spread(), place, |other| other.hash.spread());
     }
 
     /// The peer at `addr`, of which [`Addresses::insert`] was told the same, is gone.
     pub(super) fn remove(&mut self, addr: &SocketAddr, shared_bits: u32) {
         let place = self.place(addr, shared_bits);
-        if let Ok(entry) = self.places.find_entry(place.spread(), |other| *other == place) {
+        if let Ok(entry) = self.places.find_entry(place.hash.spread(), |other| *other == place) {
             entry.remove();
         }
     }
@@ -47,7 +41,7 @@ impl Addresses {
     /// How many bits the id of the peer at `addr` may share with ours: each answer is to be verified.
     pub(super) fn shared_bits(&self, addr: &SocketAddr) -> impl Iterator<Item = u32> {
         let sought = self.place(addr, 0);
-        let alike = self.places.iter_hash(sought.spread()).filter(move |place| place.hash == sought.hash);
+        let alike = self.places.iter_hash(sought.hash.spread()).filter(move |place| place.hash == sought.hash);
         alike.map(|place| place.shared_bits.into())
     }
 
@@ -57,7 +51,7 @@ impl Addresses {
     }
 
     fn place(&self, addr: &SocketAddr, shared_bits: u32) -> Hashed {
-        let hash = self.hasher.hash_one(addr) as u32;
+        let hash = HalfHash::of(addr, &self.hasher);
         Hashed { hash, shared_bits: u8::try_from(shared_bits).expect("an id has 160 bits") }
     }
 

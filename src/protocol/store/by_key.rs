@@ -3,12 +3,12 @@
 //! would happen meanwhile.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::hash_table::{Entry, HashTable};
 
 use super::slots::{Slot, Slots};
+use crate::protocol::half_hash::HalfHash;
 
 /// Keys for which the table has room, however few it holds.
 const SMALL: usize = 64;
@@ -23,7 +23,7 @@ pub(super) trait Keyed {
 #[derive(Debug)]
 pub(super) struct ByKey<T> {
     /// A part of the hash of each key, and where its record is.
-    table: HashTable<(u32, Slot)>,
+    table: HashTable<(HalfHash, Slot)>,
     slots: Slots<T>,
     /// Strangers choose the keys, so their hashes must not be guessed.
     hasher: RandomState,
@@ -35,13 +35,8 @@ impl<T> Default for ByKey<T> {
     }
 }
 
-/// What the table takes for a hash: it reads the bits at both ends.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
 /// Whether an entry of the table is that of the key with this hash. Another key is hardly ever read.
-fn is<T: Keyed>(slots: &Slots<T>, hash: u32, key: &str) -> impl Fn(&(u32, Slot)) -> bool {
+fn is<T: Keyed>(slots: &Slots<T>, hash: HalfHash, key: &str) -> impl Fn(&(HalfHash, Slot)) -> bool {
     move |(other, slot)| *other == hash && slots.get(*slot).is_some_and(|record| **record.key() == *key)
 }
 
@@ -49,7 +44,7 @@ impl<T: Keyed> ByKey<T> {
     /// Where the record of `key` is.
     pub(super) fn find(&self, key: &str) -> Option<Slot> {
         let hash = self.hash(key);
-        self.table.find(spread(hash), is(&self.slots, hash, key)).map(|(_, slot)| *slot)
+        self.table.find(hash.spread(), is(&self.slots, hash, key)).map(|(_, slot)| *slot)
     }
 
     /// The record in `slot`.
@@ -70,7 +65,7 @@ impl<T: Keyed> ByKey<T> {
     pub(super) fn insert(&mut self, record: T) -> (Slot, Option<T>) {
         let hash = self.hash(record.key());
         let Self { table, slots, .. } = self;
-        match table.entry(spread(hash), is(slots, hash, record.key()), |(hash, _)| spread(*hash)) {
+        match table.entry(hash.spread(), is(slots, hash, record.key()), |(hash, _)| hash.spread()) {
             Entry::Occupied(held) => {
                 let slot = held.get().1;
                 let place = slots.get_mut(slot).expect("the table names what is held");
@@ -88,9 +83,9 @@ impl<T: Keyed> ByKey<T> {
     pub(super) fn remove(&mut self, key: &str) -> Option<(Slot, T)> {
         let hash = self.hash(key);
         let Self { table, slots, .. } = self;
-        let ((_, slot), _) = table.find_entry(spread(hash), is(slots, hash, key)).ok()?.remove();
+        let ((_, slot), _) = table.find_entry(hash.spread(), is(slots, hash, key)).ok()?.remove();
         if table.capacity() > SMALL && table.len() < table.capacity() / 8 {
-            table.shrink_to(table.len() * 2, |(hash, _)| spread(*hash));
+            table.shrink_to(table.len() * 2, |(hash, _)| hash.spread());
         }
         Some((slot, slots.remove(slot)?))
     }
@@ -103,8 +98,8 @@ impl<T: Keyed> ByKey<T> {
         self.slots.iter_mut()
     }
 
-    fn hash(&self, key: &str) -> u32 {
-        self.hasher.hash_one(key) as u32
+    fn hash(&self, key: &str) -> HalfHash {
+        HalfHash::of(key, &self.hasher)
     }
 }
 
