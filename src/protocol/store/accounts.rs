@@ -1,7 +1,6 @@
 //! What each source has brought, and which of them fills most.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::order::Order;
 use super::outcome::ClassCount;
@@ -58,32 +57,24 @@ impl Accounts {
     /// Changes what an account fills, and so its place in the ranking. It begins with the first copy or reservation,
     /// and ends with the last.
     pub(super) fn change(&mut self, subnet: Subnet, change: impl FnOnce(&mut Account)) {
-        let entry = self.by_subnet.entry(subnet);
-        let slot = match &entry {
-            Entry::Occupied(slot) => *slot.get(),
-            Entry::Vacant(_) => self.accounts.insert(Account::default()),
-        };
-        let account = self.accounts.get_mut(slot).expect("it is there, or was put there");
-        let before = weight(&self.limit, &account.total);
+        let Self { limit, by_subnet, accounts, ranking } = self;
+        let slot = *by_subnet.entry(subnet).or_insert_with(|| accounts.insert(Account::default()));
+        let account = accounts.get_mut(slot).expect("it is there, or was put there");
+        let rank = |account: &Account| (account.total.values > 0).then(|| weight(limit, &account.total));
+        let before = rank(account);
         change(account);
-        let after = weight(&self.limit, &account.total);
-        let empty = account.total.values == 0;
-        if let Entry::Occupied(_) = entry
-            && (before != after || empty)
-        {
-            self.ranking.remove(before, slot);
+        let after = rank(account);
+        if before != after {
+            if let Some(rank) = before {
+                ranking.remove(rank, slot);
+            }
+            if let Some(rank) = after {
+                ranking.insert(rank, slot);
+            }
         }
-        match entry {
-            Entry::Occupied(known) if empty => {
-                known.remove();
-                self.accounts.remove(slot);
-            }
-            Entry::Occupied(_) if before == after => {}
-            Entry::Vacant(_) if empty => drop(self.accounts.remove(slot)),
-            entry => {
-                self.ranking.insert(after, slot);
-                entry.or_insert(slot);
-            }
+        if after.is_none() {
+            by_subnet.remove(&subnet);
+            accounts.remove(slot);
         }
     }
 

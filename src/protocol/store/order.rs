@@ -49,6 +49,15 @@ impl Order {
         self.0.remove(&Entry::new(rank, slot))
     }
 
+    /// Inserts it with this rank, or removes it.
+    pub(super) fn set(&mut self, rank: u64, slot: Slot, present: bool) {
+        if present {
+            self.insert(rank, slot);
+        } else {
+            self.remove(rank, slot);
+        }
+    }
+
     pub(super) fn first(&self) -> Option<Slot> {
         self.0.first().map(|entry| entry.1)
     }

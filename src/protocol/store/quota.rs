@@ -163,29 +163,24 @@ impl Quota {
 
     /// From now on `record`, which is counted, may give way to others.
     pub(super) fn offer(&mut self, slot: Slot, record: &Record) {
-        let (full, turn) = (record.is_full(), self.turn(record));
-        let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
-        account.order(full).insert(turn, slot);
-        if full {
-            let rank = rank_of(&record.distance);
-            self.by_distance[FIXED].remove(rank, slot);
-            self.by_distance[OFFERED].insert(rank, slot);
-        } else {
-            self.soonest.insert(turn, slot);
-        }
+        self.set_offered(slot, record, true);
     }
 
     /// From now on `record` gives way to no other: a write in flight decides about it.
     pub(super) fn withdraw(&mut self, slot: Slot, record: &Record) {
+        self.set_offered(slot, record, false);
+    }
+
+    fn set_offered(&mut self, slot: Slot, record: &Record, offered: bool) {
         let (full, turn) = (record.is_full(), self.turn(record));
         let Some(account) = subnet_of(record).and_then(|subnet| self.accounts.get_mut(&subnet)) else { return };
-        account.order(full).remove(turn, slot);
+        account.order(full).set(turn, slot, offered);
         if full {
             let rank = rank_of(&record.distance);
-            self.by_distance[OFFERED].remove(rank, slot);
-            self.by_distance[FIXED].insert(rank, slot);
+            self.by_distance[OFFERED].set(rank, slot, offered);
+            self.by_distance[FIXED].set(rank, slot, !offered);
         } else {
-            self.soonest.remove(turn, slot);
+            self.soonest.set(turn, slot, offered);
         }
     }
 
