@@ -315,7 +315,8 @@ impl Records {
         Record { due_at, placed_at, ..Record::at(distance, stored) }
     }
 
-    /// Where the record of `key` is, unless it has ended: then it is dropped.
+    /// Where the record of `key` is. One that has ended is dropped first, but for publications of ours, which do not end by themselves,
+    /// and for one of which a write in flight decides.
     pub(super) fn find_live(&mut self, key: &str, now: Instant) -> Option<Slot> {
         let slot = self.holdings.find(key)?;
         let record = self.holdings.at(slot)?;
