@@ -49,10 +49,11 @@ impl Records {
             }
             let wait = match record.stored.class {
                 Class::Published if record.is_unplaced() => Duration::ZERO,
-                // Its time began anew when it was last published, and goes on where it was.
+                // Its time began anew when it was last published, and goes on where it was. A renewal that no place took has prolonged
+                // the copy here alone.
                 Class::Published => {
                     let left = record.stored.expires_at.saturating_duration_since(now);
-                    let since = self.config.values.key_expiry.saturating_sub(left);
+                    let since = self.config.values.key_expiry.saturating_sub(left).max(record.age_at_least(now));
                     self.republish_delay(entropy).saturating_sub(since)
                 }
                 Class::Held | Class::Cached => self.config.values.restore_interval.mul_f64(entropy.unit()),

@@ -215,6 +215,25 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_no_place_took_is_due_at_once_after_a_restart() {
+        for reached in [true, false] {
+            let mut case = Case::new();
+            case.publish("key", "v");
+            let version = case.records.published_version("key").unwrap();
+            case.now += Duration::from_secs(1);
+            assert!(case.records.renewed("key", version, true, case.now));
+            // The network is away when it is due.
+            case.now += INTERVAL;
+            assert!(case.records.renewed("key", version, reached, case.now));
+            let kept = vec![(*case.records.holdings.get("key").unwrap().stored).clone()];
+            let mut again = Case::new();
+            again.now = case.now + Duration::from_secs(60);
+            again.records.load(kept, again.now, &mut again.entropy);
+            assert_eq!(again.due().len(), usize::from(!reached));
+        }
+    }
+
+    #[test]
     fn an_entry_names_the_current_value_with_its_age_where_that_is_known() {
         let (mut case, nonce) = (Case::new(), Nonce(*b"a nonce!"));
         case.publish("key", "v");
