@@ -54,6 +54,8 @@ pub(crate) struct Rest {
     pub(crate) held: usize,
     /// Places that are to be sent it.
     pub(crate) lacking: Vec<Peer>,
+    /// Places that were not even queried.
+    pub(crate) unsent: usize,
 }
 
 /// How far a placement is.
@@ -299,12 +301,12 @@ impl Operation for Place {
             }
             _ => (Placed::default(), false, SetOutcome { superseded: self.superseded, ..SetOutcome::default() }),
         };
-        let renewed = self.rest.map_or(0, |rest| rest.held);
+        let (renewed, unsent) = self.rest.map_or((0, 0), |rest| (rest.held, rest.unsent));
         outcome.asked += renewed;
         outcome.stored += renewed;
         let stored = outcome.stored;
         // Where it broke, or most targets were not even queried, it is tried again soon.
-        let reached = end == End::Complete && stored > placed.unsent;
+        let reached = end == End::Complete && stored > placed.unsent + unsent;
         self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
         match answer {
             _ if end == End::Broken || self.answered => {}

@@ -146,6 +146,8 @@ impl Republish {
             }
             match self.survey.places(&value.place) {
                 Ok(places) => self.place(value, &places, now),
+                // As well where it lies in the middle of a gap that is the next one of both.
+                Err(target) if self.lookups.contains_key(&target) => self.blocked.push_back(value),
                 Err(target) if self.lookups.len() < MAX_LOOKUPS => return Some(self.look_up(target, value)),
                 Err(_) => {
                     self.input.push_front(value);
@@ -223,16 +225,16 @@ impl Republish {
 
     /// A value is done with at the places that reconcile.
     fn ended(&mut self, renewed: Renewed) {
-        let Renewed { key, version, held, lacking, differs } = renewed;
+        let Renewed { key, version, held, lacking, unsent, differs } = renewed;
         if differs {
             self.place_alone(key, version, None);
         } else if !lacking.is_empty() {
-            self.place_alone(key, version, Some(Rest { held, lacking }));
+            self.place_alone(key, version, Some(Rest { held, lacking, unsent }));
         } else {
             self.progress.done.set(self.progress.done.get() + 1);
             let event = || Event::Republished { key: key.to_string(), stored: held };
             self.shared.events.emit(EventKind::Republished, event);
-            self.shared.handles.store.placement_ended(PlacementEnded { key, version, stored: held > 0 });
+            self.shared.handles.store.placement_ended(PlacementEnded { key, version, stored: held > unsent });
         }
     }
 
@@ -341,7 +343,7 @@ impl Operation for Republish {
     fn failure(&mut self, from: Peer, why: Failed, _: Instant) {
         self.named.remove(&from.id);
         if why == Failed::Unsent {
-            return self.pass.failed(&from.id);
+            return self.pass.unsent(&from.id);
         }
         self.pass.lost(&from.id);
         self.survey.lost(&from.id);
@@ -350,5 +352,42 @@ impl Operation for Republish {
     fn finish(self, end: End) {
         let lasted = clock::now().saturating_duration_since(self.progress.begun);
         tracing::debug!(values = self.progress.done.get(), ?lasted, ?end, "publications were renewed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kademlia_dynamic::protocol::config::Config;
+
+    use super::super::super::messages::Handles;
+    use super::super::super::tests::shared;
+    use super::*;
+
+    #[actix::test]
+    async fn values_whose_places_one_lookup_is_to_find_wait_for_it() {
+        let shared = shared(Config::builder().k(2).build().unwrap(), Handles::ignored());
+        let now = clock::now();
+        let mut pass = Republish::new(&shared, Rc::new(Progress::new(now)));
+        let id = |first: u8| NodeId::from_bytes([&[first][..], &[0; 19]].concat().try_into().unwrap());
+        let node = |first| Surveyed { peer: Peer::new(id(first), ([192, 0, 2, first], 1).into()), reconciles: true };
+        pass.survey.learned(&id(0), &[node(0x01), node(0x0f)], now);
+        pass.survey.learned(&id(0x80), &[node(0x81), node(0x82)], now);
+        [0x01, 0x0f].into_iter().for_each(|gone| pass.survey.lost(&id(gone)));
+        for first in [0x03, 0x05] {
+            let key = first.to_string().into();
+            pass.input.push_back(DueValue { key, place: id(first), version: 1, lapsed: false });
+        }
+        // The gap that both come to has its middle far from either.
+        assert!(pass.take_in(now).is_some() && pass.take_in(now).is_none());
+        assert_eq!((pass.lookups.len(), pass.blocked.len()), (1, 1));
+        let target = *pass.lookups.keys().next().unwrap();
+        assert!(!pass.survey.is_near(&id(0x05), &target));
+        let mut taken: BTreeSet<_> = pass.lookups.values().map(|value| value.key.clone()).collect();
+        pass.looked_up(&target, None, now);
+        assert!(pass.take_in(now).is_some());
+        taken.extend(pass.lookups.values().map(|value| value.key.clone()));
+        assert_eq!(taken.len(), 2, "none is lost");
     }
 }

@@ -24,7 +24,7 @@ const ENTRIES_PER_COST: u32 = 4;
 #[must_use]
 pub enum Step {
     /// Send this peer a `renew` of the values with these numbers, at least one, and report by [`Pass::answered`] or
-    /// [`Pass::failed`]. Another one to this peer comes only after that.
+    /// [`Pass::failed`], [`Pass::unsent`] or [`Pass::lost`]. Another one to this peer comes only after that.
     Renew(Peer, Vec<u64>),
     /// This value is done with all of its places that reconcile.
     Ended(Renewed),
@@ -46,6 +46,8 @@ pub struct Renewed {
     pub held: usize,
     /// Places that lack it, or cannot renew it, and are to be sent it.
     pub lacking: Vec<Peer>,
+    /// Places that were not even queried.
+    pub unsent: usize,
     /// Whether a place holds a later value, or one of which that is not known.
     pub differs: bool,
 }
@@ -115,7 +117,7 @@ impl Pass {
 
     /// Renews a value at these places, which reconcile: no id twice. `unasked`: its other places, which are to be sent it.
     pub fn add(&mut self, key: Arc<str>, version: u64, places: &[Peer], unasked: Vec<Peer>, now: Instant) {
-        let renewed = Renewed { key, version, held: 0, lacking: unasked, differs: false };
+        let renewed = Renewed { key, version, held: 0, lacking: unasked, unsent: 0, differs: false };
         if places.is_empty() {
             return self.ended.push_back(renewed);
         }
@@ -177,10 +179,19 @@ impl Pass {
         }
     }
 
-    /// The message to the peer with this id did not go, or no answer comes.
+    /// No answer of the peer with this id comes.
     pub fn failed(&mut self, id: &NodeId) {
+        self.not_answered(id, |_| {});
+    }
+
+    /// The message to the peer with this id did not go.
+    pub fn unsent(&mut self, id: &NodeId) {
+        self.not_answered(id, |renewed| renewed.unsent += 1);
+    }
+
+    fn not_answered(&mut self, id: &NodeId, change: fn(&mut Renewed)) {
         let Some((_, numbers)) = self.take_in_flight(id) else { return };
-        numbers.into_iter().for_each(|number| self.note(number, |_| {}));
+        numbers.into_iter().for_each(|number| self.note(number, change));
     }
 
     /// The peer with this id is gone: nothing more goes there.
@@ -277,15 +288,16 @@ mod tests {
                     }
                     Step::Ended(renewed) => {
                         let places = expected.remove(&renewed.key);
-                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() <= places));
+                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() + renewed.unsent <= places));
                     }
                     Step::Wait { until } => {
                         prop_assert!(until.is_some() || !asked.is_empty(), "it never waits for nothing");
                         if !asked.is_empty() && entropy.below(3) > 0 {
                             let (from, numbers) = asked.swap_remove(entropy.below(asked.len() as u64) as usize);
                             let states: Vec<_> = numbers.iter().map(|_| EntryState::from_byte(entropy.below(5) as u8)).collect();
-                            match entropy.below(8) {
+                            match entropy.below(9) {
                                 0 => pass.failed(&from.id),
+                                3 => pass.unsent(&from.id),
                                 1 => { pass.lost(&from.id); lost.push(from.id); }
                                 2 => pass.answered(&from.id, &states[..states.len() / 2]),
                                 _ => pass.answered(&from.id, &states),
@@ -325,8 +337,10 @@ mod tests {
     #[test]
     fn what_the_places_say_of_a_value_is_counted_and_those_that_lack_it_are_named() {
         let (mut pass, start) = (Pass::new(1, 50), Instant::now());
-        let places: Vec<Peer> = (1..=6).map(peer).collect();
+        let places: Vec<Peer> = (1..=7).map(peer).collect();
         pass.add(key(1), 7, &places, vec![peer(9)], start);
+        let Step::Renew(to, _) = pass.next(start) else { panic!() };
+        pass.unsent(&to.id);
         for state in EntryState::ALL.into_iter().map(Some).chain([None]) {
             let Step::Renew(to, numbers) = pass.next(start) else { panic!() };
             assert_eq!(pass.value(numbers[0]), Some((&key(1), 7)));
@@ -335,8 +349,8 @@ mod tests {
                 None => pass.lost(&to.id),
             }
         }
-        let lacking = vec![peer(9), peer(2)];
-        let renewed = Renewed { key: key(1), version: 7, held: 1, lacking, differs: true };
+        let lacking = vec![peer(9), peer(3)];
+        let renewed = Renewed { key: key(1), version: 7, held: 1, lacking, unsent: 1, differs: true };
         assert_eq!(pass.next(start), Step::Ended(renewed));
         assert!(pass.is_empty());
     }
