@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::protocol::config::Config;
 use crate::protocol::entropy::SeededEntropy;
+use crate::protocol::entry::MAX_ENTRIES;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -304,11 +305,22 @@ fn a_write_without_a_token_waits_or_is_refused_or_is_a_legacy_nodes_within_its_r
 }
 
 #[test]
-fn a_network_that_sends_too_fast_costs_senders_with_a_token_nothing() {
-    let config = Config::builder().prefix_rate(1).prefix_burst(4).build().unwrap();
+fn the_least_bursts_admit_the_largest_renewal() {
+    let least = |burst| Config::builder().source_burst(burst).prefix_burst(burst).build();
+    let config = (1..).find_map(|burst| least(burst).ok()).unwrap();
     let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
     let now = Instant::now();
-    assert_eq!((1..200).filter(|host| admit(&mut admission, global(*host, 1), 1, now)).count(), 4);
+    // It counts as one until it is read, and as one for every four entries in all.
+    assert!(admit(&mut admission, global(1, 1), 1, now));
+    assert!(admit(&mut admission, global(1, 1), (MAX_ENTRIES as u32).div_ceil(4) - 1, now));
+}
+
+#[test]
+fn a_network_that_sends_too_fast_costs_senders_with_a_token_nothing() {
+    let config = Config::builder().prefix_rate(1).prefix_burst(8).build().unwrap();
+    let mut admission: Admission<()> = Admission::new(&config, PING_LEN, tokens());
+    let now = Instant::now();
+    assert_eq!((1..200).filter(|host| admit(&mut admission, global(*host, 1), 1, now)).count(), 8);
     assert_eq!(admission.admit(global(200, 1), false, 1, now), Admitted::IfProved);
     assert_eq!(admission.admit(global(200, 1), true, 1, now), Admitted::Yes);
 }

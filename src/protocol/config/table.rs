@@ -147,14 +147,14 @@ settings! {
         rate_limit: AppliesTo = AppliesTo::Global;
         /// The rate of one address; a `set` counts as four. A further datagram is dropped and counted.
         source_rate: u32 = 50, in 1..=1_000_000, "datagrams a second";
-        /// How many datagrams one address may send at once.
-        source_burst: u32 = 100, in 4..=1_000_000, "datagrams";
+        /// How many datagrams one address may send at once. A `renew` of 32 values counts as eight.
+        source_burst: u32 = 100, in 8..=1_000_000, "datagrams";
         /// The rate of all unverified addresses of one network together, an IPv4 /24 or an IPv6 /48; a `set` counts as four. A
         /// further datagram is dropped and counted. One network may have many hosts: it should be several times `source_rate`,
         /// and where all nodes are in one private network under `rate_limit = always`, as many times as there are nodes.
         prefix_rate: u32 = 500, in 1..=1_000_000, "datagrams a second";
         /// How many datagrams one network may send at once.
-        prefix_burst: u32 = 1_000, in 4..=1_000_000, "datagrams";
+        prefix_burst: u32 = 1_000, in 8..=1_000_000, "datagrams";
         /// Writes a second of a legacy host that has answered a ping, 16 seconds' worth of them at once: it can show no token, so
         /// they may be forged. A further one is refused and counted. Those of nodes with tokens do not count.
         legacy_write_rate: u32 = 4, in 1..=1_000_000, "writes a second";
