@@ -17,7 +17,7 @@ use super::counters::Counter;
 use super::handling::Receive;
 use super::messages::{
     Answer, Asker, CopiesLacking, DescribeUpkeep, ExchangeBegun, ExchangeEnded, Failed, FindNeighbours, HandoffCause,
-    Late, Leave, PeerEntered, PushEnded, QueryEvent, QueryResult, RecipientSlow, SendQuery, TransferEnded,
+    Late, Leave, PeerEntered, PushEnded, QueryEvent, QueryResult, Question, RecipientSlow, SendQuery, TransferEnded,
     ValuesSelected,
 };
 use super::operations::push::Push;
@@ -82,9 +82,9 @@ impl Handoff {
 
     /// Pings `peer`, to see whether it is there.
     fn ping(&self, peer: Peer, ctx: &mut Context<Self>) {
-        let asker = Some(Asker::new(ctx.address().recipient()));
-        let request = Request::Ping;
-        self.shared.handles.queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker });
+        let asker = Asker::new(ctx.address().recipient());
+        let question = Question::new(peer.addr, Some(peer.id), Some(asker));
+        self.shared.handles.queries.send(SendQuery { question, request: Request::Ping });
     }
 
     fn shutdown(&mut self) -> Option<&mut ShutdownHandoff> {

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 
 use actix::Supervised;
 use kademlia_dynamic::protocol::entropy::Entropy;
-use kademlia_dynamic::protocol::id::NodeId;
 use kademlia_dynamic::protocol::liveness::NamedBy;
 use kademlia_dynamic::protocol::message::{QueryId, Request, Response, TOKEN_VERSION, Token};
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::pending::{Late, Pending, PendingCounts, Reject, Target};
+use kademlia_dynamic::protocol::pending::{Expired, Late, Pending, PendingCounts, Reject, Target};
 
 use super::clock::{self, Alarmed, timed_actor};
 use super::counters::Counter;
 use super::deferred::Deferred;
 use super::handling::Receive;
 use super::messages::{
-    self, AddressVerified, Answered, Asker, CountQueries, Failed, MeasuredRoundTrips, PeerAnswered, PeerLost, PeerSeen,
-    PingPaid, QueryEvent, QueryOver, QueryResult, QueryUnsent, ResponseReceived, SendQuery, TransmitQuery,
+    self, AddressVerified, AllQueriesOver, Answered, CountQueries, Failed, MeasuredRoundTrips, PeerAnswered, PeerLost,
+    PeerSeen, PingPaid, QueryOver, QueryUnsent, Question, ResponseReceived, SendQuery, TransmitQuery,
 };
 use super::shared::Shared;
 
@@ -34,9 +33,7 @@ pub struct Queries {
 
 /// A query that has not ended.
 struct Waiting {
-    to: SocketAddr,
-    id: Option<NodeId>,
-    asker: Option<Asker>,
+    question: Question,
     /// Where its address is known from.
     named_by: NamedBy,
     /// What was sent: it is sent again as it is, so that it is the same datagram.
@@ -46,8 +43,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(to: SocketAddr, id: Option<NodeId>, asker: Option<Asker>, named_by: NamedBy) -> Self {
-        Self { to, id, asker, named_by, query: None, renewed: false }
+    fn new(question: Question, named_by: NamedBy) -> Self {
+        Self { question, named_by, query: None, renewed: false }
     }
 
     /// The query, if it is to be sent once more with the token that its answer brought: the one that it showed did not count,
@@ -64,7 +61,7 @@ impl Waiting {
             _ => false,
         };
         let brings_another = given.is_some() && given != query.token && version >= Some(TOKEN_VERSION);
-        if !lacks_token || !brings_another || self.renewed || self.is_obsolete() {
+        if !lacks_token || !brings_another || self.renewed || self.question.is_obsolete() {
             return None;
         }
         self.renewed = true;
@@ -75,23 +72,13 @@ impl Waiting {
     /// later one at a peer that the first send did not reach. That a peer is silent is worth knowing in any case.
     fn again(&self) -> Option<TransmitQuery> {
         let query = self.query.as_ref()?;
-        (!self.is_obsolete() || !query.request.is_write()).then(|| TransmitQuery { again: true, ..query.clone() })
-    }
-
-    /// Whether the actor that asked has ended meanwhile.
-    fn is_obsolete(&self) -> bool {
-        self.asker.as_ref().is_some_and(Asker::is_gone)
+        (!self.question.is_obsolete() || !query.request.is_write())
+            .then(|| TransmitQuery { again: true, ..query.clone() })
     }
 
     /// Reports that it was not sent, or that it is not known what became of it.
-    fn unsent(&self) {
-        self.report(QueryResult::Failed(Failed::Unsent));
-    }
-
-    fn report(&self, result: QueryResult) {
-        if let Some(asker) = &self.asker {
-            asker.report(QueryEvent { to: self.to, id: self.id, result });
-        }
+    fn unsent(self) {
+        self.question.failed(Failed::Unsent);
     }
 }
 
@@ -105,22 +92,22 @@ impl Queries {
         }
     }
 
-    fn silent(&mut self, waiting: &Waiting) {
+    fn silent(&mut self, Expired { waiter: Waiting { question, .. }, lives }: Expired<Waiting>) {
         self.shared.counters.count(Counter::Silent);
-        tracing::debug!(to = %waiting.to, "query not answered in time");
-        self.shared.handles.socket.over(QueryOver { to: waiting.to });
-        if let Some(id) = waiting.id {
-            self.shared.handles.table.lost(PeerLost::Silent(Peer::new(id, waiting.to)));
+        tracing::debug!(to = %question.to, answered_others = lives, "query not answered in time");
+        self.shared.handles.socket.over(QueryOver { to: question.to });
+        if let Some(id) = question.id.filter(|_| !lives) {
+            self.shared.handles.table.lost(PeerLost::Silent(Peer::new(id, question.to)));
         }
-        waiting.report(QueryResult::Failed(Failed::Silent));
+        question.failed(Failed::Silent);
     }
 
     /// Sends a query, or says at once that it does not go.
     fn begin(&mut self, request: Request, waiting: Waiting, now: Instant) {
-        let (to, asked) = (waiting.to, waiting.id);
+        let (to, asked) = (waiting.question.to, waiting.question.id);
         if self.shared.config.limits.deny.contains(&to.ip()) {
             self.shared.counters.count(Counter::QueryDenied);
-            return waiting.report(QueryResult::Failed(Failed::Unsent));
+            return waiting.unsent();
         }
         let id = QueryId::from_u64(self.entropy.next_u64());
         let target = Target { addr: to, expected_id: asked, named_by: waiting.named_by };
@@ -148,13 +135,13 @@ impl Queries {
 
     /// One more query goes to an address that has been sent enough: it waits while an answer may come.
     fn wait_for_others(&mut self, request: Request, waiting: Waiting, now: Instant) {
-        let to = waiting.to;
+        let to = waiting.question.to;
         if !self.pending.is_awaited(to) {
-            return self.not_asked_again(&waiting, now);
+            return self.not_asked_again(waiting, now);
         }
-        waiting.report(QueryResult::Late(messages::Late::Deferred));
+        waiting.question.late(messages::Late::Deferred);
         if let Err((_, waiting)) = self.deferred.defer(to, (request, waiting)) {
-            self.not_asked_again(&waiting, now);
+            self.not_asked_again(waiting, now);
         }
     }
 
@@ -162,14 +149,14 @@ impl Queries {
     fn give_up_waiting(&mut self, to: SocketAddr, now: Instant) {
         if !self.pending.is_awaited(to) {
             for (_, waiting) in self.deferred.release(&to) {
-                self.not_asked_again(&waiting, now);
+                self.not_asked_again(waiting, now);
             }
         }
     }
 
-    fn not_asked_again(&self, waiting: &Waiting, now: Instant) {
+    fn not_asked_again(&self, waiting: Waiting, now: Instant) {
         let why = "it was sent enough queries, and never answered";
-        self.shared.counters.turned_away(Counter::NotAskedAgain, waiting.to, &why, now);
+        self.shared.counters.turned_away(Counter::NotAskedAgain, waiting.question.to, &why, now);
         waiting.unsent();
     }
 }
@@ -179,13 +166,9 @@ timed_actor!(Queries);
 impl Supervised for Queries {
     fn restarting(&mut self, _: &mut Self::Context) {
         // What was in flight is not known to be right any more: that is reported to the actors that wait, and no peer is blamed.
-        for waiting in self.pending.fail_all() {
-            self.shared.handles.socket.over(QueryOver { to: waiting.to });
-            waiting.unsent();
-        }
-        for (_, waiting) in self.deferred.release_all() {
-            waiting.unsent();
-        }
+        self.pending.fail_all().into_iter().for_each(Waiting::unsent);
+        self.deferred.release_all().into_iter().for_each(|(_, waiting)| waiting.unsent());
+        self.shared.handles.socket.all_over(AllQueriesOver);
         self.pending = Pending::new(&self.shared.config);
     }
 }
@@ -198,31 +181,32 @@ impl Alarmed for Queries {
     fn alarm(&mut self, now: Instant, _: &mut Self::Context) {
         for (waiting, late) in self.pending.late(now) {
             match late {
-                Late::Slow => waiting.report(QueryResult::Late(messages::Late::Slow)),
+                Late::Slow => waiting.question.late(messages::Late::Slow),
                 Late::Resend => {
                     if let Some(query) = waiting.again() {
                         self.shared.handles.socket.query(query);
-                        waiting.report(QueryResult::Late(messages::Late::Resent));
+                        waiting.question.late(messages::Late::Resent);
                     }
                 }
             }
         }
-        for waiting in self.pending.expire(now) {
-            self.silent(&waiting);
-            self.give_up_waiting(waiting.to, now);
+        for expired in self.pending.expire(now) {
+            let to = expired.waiter.question.to;
+            self.silent(expired);
+            self.give_up_waiting(to, now);
         }
     }
 }
 
 impl Receive<SendQuery> for Queries {
-    fn receive(&mut self, SendQuery { to, id, request, asker }: SendQuery, _: &mut Self::Context) {
+    fn receive(&mut self, SendQuery { question, request }: SendQuery, _: &mut Self::Context) {
         // An address that the application itself wants to reach is no victim of others.
-        let own_wish = id.is_none() && asker.is_some();
+        let own_wish = question.id.is_none() && question.has_asker();
         let named_by = if own_wish { NamedBy::Application } else { NamedBy::Others };
-        let waiting = Waiting::new(to, id, asker, named_by);
+        let (to, waiting) = (question.to, Waiting::new(question, named_by));
         let now = clock::now();
         if self.pending.was_silent(to, now) {
-            waiting.report(QueryResult::Late(messages::Late::Suspect));
+            waiting.question.late(messages::Late::Suspect);
         }
         if named_by == NamedBy::Others && !self.pending.may_ask(to, now) {
             return self.wait_for_others(request, waiting, now);
@@ -233,16 +217,17 @@ impl Receive<SendQuery> for Queries {
 
 impl Receive<PingPaid> for Queries {
     fn receive(&mut self, PingPaid { to, id }: PingPaid, _: &mut Self::Context) {
-        self.begin(Request::Ping, Waiting::new(to, id, None, NamedBy::Request), clock::now());
+        self.begin(Request::Ping, Waiting::new(Question::new(to, id, None), NamedBy::Request), clock::now());
     }
 }
 
 impl Receive<QueryUnsent> for Queries {
     fn receive(&mut self, unsent: QueryUnsent, _: &mut Self::Context) {
         if let Some(waiting) = self.pending.cancel(&unsent.id) {
-            self.shared.handles.socket.over(QueryOver { to: waiting.to });
+            let to = waiting.question.to;
+            self.shared.handles.socket.over(QueryOver { to });
             waiting.unsent();
-            self.give_up_waiting(waiting.to, clock::now());
+            self.give_up_waiting(to, clock::now());
         }
     }
 }
@@ -265,24 +250,25 @@ impl Receive<ResponseReceived> for Queries {
             }
         };
         let mut waiting = answered.waiter;
+        let Question { to, id: asked, .. } = waiting.question;
         tracing::debug!(%from, answer = response.name(), rtt = ?answered.rtt, "query answered");
-        if from == waiting.to {
+        if from == to {
             self.pending.given(from, token, now);
         }
-        self.shared.handles.socket.over(QueryOver { to: waiting.to });
-        for (request, deferred) in self.deferred.release(&waiting.to) {
-            if !deferred.is_obsolete() {
+        self.shared.handles.socket.over(QueryOver { to });
+        for (request, deferred) in self.deferred.release(&to) {
+            if !deferred.question.is_obsolete() {
                 self.begin(request, deferred, now);
             }
         }
         // An answer from elsewhere, where that is permitted, proves nothing of where it says that it comes from.
-        if from == waiting.to && self.shared.config.verification.source_verification.covers(&from.ip()) {
+        if from == to && self.shared.config.verification.source_verification.covers(&from.ip()) {
             self.shared.handles.dispatcher.verified(AddressVerified { addr: from, version });
         }
-        let peer = sender.map(|sender| Peer::new(sender, waiting.to));
-        match (peer, waiting.id) {
+        let peer = sender.map(|sender| Peer::new(sender, to));
+        match (peer, asked) {
             (_, Some(expected)) if answered.wrong_id => {
-                self.shared.handles.table.lost(PeerLost::Replaced(Peer::new(expected, waiting.to)));
+                self.shared.handles.table.lost(PeerLost::Replaced(Peer::new(expected, to)));
                 // It has to prove itself under that id, as any newcomer.
                 if let Some(peer) = peer {
                     self.shared.handles.table.seen(PeerSeen { peer, origin: origin.of_news() });
@@ -294,17 +280,17 @@ impl Receive<ResponseReceived> for Queries {
             (None, _) => {}
         }
         if !answered.wrong_id
-            && let Some(request) = waiting.renew(&response, version, token.filter(|_| from == waiting.to))
+            && let Some(request) = waiting.renew(&response, version, token.filter(|_| from == to))
         {
             return self.begin(request, waiting, now);
         }
-        waiting.report(match peer {
+        match peer {
             Some(peer) if !answered.wrong_id => {
-                QueryResult::Answered(Answered { response, peer, version, rtt: answered.rtt })
+                waiting.question.answered(Answered { response, peer, version, rtt: answered.rtt });
             }
-            Some(Peer { id: actual, .. }) => QueryResult::Failed(Failed::WrongId { actual }),
-            None => QueryResult::Failed(Failed::NoId),
-        });
+            Some(Peer { id: actual, .. }) => waiting.question.failed(Failed::WrongId { actual }),
+            None => waiting.question.failed(Failed::NoId),
+        }
     }
 }
 

@@ -19,8 +19,8 @@ use super::events::{Event, EventKind};
 use super::handling::Receive;
 use super::messages::{
     AnswerNearest, AnswerReconcile, CheckTable, DescribeTable, FindNeighbours, LaunchLookup, LookupKey, PeerAnswered,
-    PeerEntered, PeerLost, PeerSeen, PingPaid, Priority, ReconcileRanges, RefreshBuckets, RememberPeers, SeedLookup,
-    SelectValues, SendQuery, ShareNeighbours, StartLookup, TableEmpty, TransmitAnswer,
+    PeerEntered, PeerLost, PeerSeen, PingPaid, Priority, Question, ReconcileRanges, RefreshBuckets, RememberPeers,
+    SeedLookup, SelectValues, SendQuery, ShareNeighbours, StartLookup, TableEmpty, TransmitAnswer,
 };
 use super::shared::Shared;
 
@@ -70,12 +70,8 @@ impl RoutingTable {
     }
 
     fn ping(&self, peer: Peer) {
-        self.shared.handles.queries.send(SendQuery {
-            to: peer.addr,
-            id: Some(peer.id),
-            request: Request::Ping,
-            asker: None,
-        });
+        let question = Question::new(peer.addr, Some(peer.id), None);
+        self.shared.handles.queries.send(SendQuery { question, request: Request::Ping });
     }
 
     /// Does what an event of the table asks for.

@@ -27,18 +27,77 @@ handle! {
     }
 }
 
-/// Any actor that wants to know something of a peer → queries. It ends in exactly one [`QueryEvent`] that is not
-/// [`QueryResult::Late`].
+/// Any actor that wants to know something of a peer → queries.
 pub struct SendQuery {
-    /// Where it goes.
-    pub to: SocketAddr,
-    /// The node that should answer; `None` where only the address is known: one that the application named, or, without an asker, one
-    /// that is to prove itself.
-    pub id: Option<NodeId>,
+    /// Whom it asks, and what hears of its end.
+    pub question: Question,
     /// The query.
     pub request: Request,
-    /// The actor that waits for the end. `None`: the answer only serves the routing table.
-    pub asker: Option<Asker>,
+}
+
+/// A query whose end is still to come. The actor that asked hears of exactly one, also where a panic takes the query with it: then it
+/// is [not known to be sent](Failed::Unsent).
+#[derive(Debug)]
+pub struct Question {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// The node that should answer; `None` where only the address is known: one that the application named, or, where no actor waits, one
+    /// that is to prove itself.
+    pub id: Option<NodeId>,
+    /// The actor that waits for the end. `None`: the answer only serves the routing table, or the end was reported.
+    asker: Option<Asker>,
+}
+
+impl Question {
+    /// A question to this address. Without an `asker` its answer only serves the routing table.
+    pub fn new(to: SocketAddr, id: Option<NodeId>, asker: Option<Asker>) -> Self {
+        Self { to, id, asker }
+    }
+
+    /// Whether an actor asked it.
+    pub fn has_asker(&self) -> bool {
+        self.asker.is_some()
+    }
+
+    /// Whether the actor that asked has ended meanwhile.
+    pub fn is_obsolete(&self) -> bool {
+        self.asker.as_ref().is_some_and(Asker::is_gone)
+    }
+
+    /// Reports that its answer is late.
+    pub fn late(&self, how: Late) {
+        self.report(QueryResult::Late(how));
+    }
+
+    /// Reports the answer.
+    pub fn answered(mut self, answer: Answered) {
+        self.end(QueryResult::Answered(answer));
+    }
+
+    /// Reports that no answer will come.
+    pub fn failed(mut self, why: Failed) {
+        self.end(QueryResult::Failed(why));
+    }
+
+    fn end(&mut self, result: QueryResult) {
+        self.report(result);
+        self.asker = None;
+    }
+
+    fn report(&self, result: QueryResult) {
+        if let Some(Asker(actor)) = &self.asker {
+            actor.do_send(QueryEvent { to: self.to, id: self.id, result });
+        }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        // Otherwise the node stops, and so does the actor that asked.
+        if std::thread::panicking() {
+            self.end(QueryResult::Failed(Failed::Unsent));
+        }
+    }
 }
 
 /// The actor that waits for the end of a query. It is made once for each actor: a clone of a `Recipient` for each query costs
@@ -52,13 +111,8 @@ impl Asker {
         Self(Arc::new(actor))
     }
 
-    /// Reports what became of a query.
-    pub fn report(&self, event: QueryEvent) {
-        self.0.do_send(event);
-    }
-
     /// Whether the actor has ended, so that nothing waits for the answer any more.
-    pub fn is_gone(&self) -> bool {
+    fn is_gone(&self) -> bool {
         !self.0.connected()
     }
 }
@@ -135,7 +189,8 @@ pub enum Failed {
     },
     /// What answers at that address gives no node id.
     NoId,
-    /// It was not sent: too many queries are in flight, or too many went to this address, which never answered.
+    /// It was not sent: too many queries are in flight, or too many went to this address, which never answered. Or it is not known what
+    /// became of it.
     Unsent,
 }
 

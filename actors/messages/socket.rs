@@ -14,6 +14,7 @@ handle! {
     SocketHandle = SocketInbox {
         send query(TransmitQuery);
         send over(QueryOver);
+        send all_over(AllQueriesOver);
         send answer(TransmitAnswer);
         send encoded(TransmitEncoded);
         ask count_losses(CountLosses) -> ();
@@ -44,6 +45,9 @@ pub struct QueryOver {
     /// The address that was asked.
     pub to: SocketAddr,
 }
+
+/// Queries → socket: all queries so far are over.
+pub struct AllQueriesOver;
 
 /// The owner of an answer → socket: send it.
 pub struct TransmitAnswer {

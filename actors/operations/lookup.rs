@@ -15,7 +15,8 @@ use kademlia_dynamic::protocol::value::Value;
 
 use super::super::clock;
 use super::super::messages::{
-    Answered, Failed, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, Priority, SendQuery,
+    Answered, Failed, Handles, Late, LaunchLookup, LookupFinished, LookupKey, LookupResult, Priority, Question,
+    SendQuery,
 };
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Step};
@@ -178,7 +179,7 @@ impl Operation for Lookup {
         if let (Some((found, peer)), LookupKey::Value(name) | LookupKey::Votes(name, _)) = (cached_at, &key) {
             let target = Some(key.target());
             let request = Request::SetCached { key: name.clone(), value: found.value, target, ttl: found.ttl };
-            queries.send(SendQuery { to: peer.addr, id: Some(peer.id), request, asker: None });
+            queries.send(SendQuery { question: Question::new(peer.addr, Some(peer.id), None), request });
         }
     }
 }

@@ -10,7 +10,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use super::super::clock::{self, Alarm, Alarmed};
-use super::super::messages::{Asker, QueryEvent, QueryResult, SendQuery};
+use super::super::messages::{Asker, QueryEvent, QueryResult, Question, SendQuery};
 use super::super::shared::Shared;
 use super::operation::{End, Operation, Resume, Step, Target};
 
@@ -44,8 +44,8 @@ impl<O: Operation> Runner<O> {
         while let Some(operation) = &mut self.operation {
             match operation.step(clock::now()) {
                 Step::Query(to, request) => {
-                    let asker = self.asker.clone();
-                    self.shared.handles.queries.send(SendQuery { to: to.addr(), id: to.id(), request, asker });
+                    let question = Question::new(to.addr(), to.id(), self.asker.clone());
+                    self.shared.handles.queries.send(SendQuery { question, request });
                 }
                 Step::Await(future) => {
                     ctx.spawn(Awaited(future));
@@ -133,6 +133,7 @@ impl<O: Operation> Handler<QueryEvent> for Runner<O> {
 mod tests {
     use std::cell::RefCell;
     use std::net::SocketAddr;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
     use std::sync::Arc;
     use std::time::Duration;
@@ -191,19 +192,25 @@ mod tests {
         }
     }
 
-    /// In the place of the queries in flight: the peer at port 1 answers, that at port 2 is late and then silent.
+    /// In the place of the queries in flight: the peer at port 1 answers, that at port 2 is late and then silent, and a query to port 3
+    /// makes it panic.
     struct MockQueries;
 
     impl QueriesInbox for MockQueries {
         fn send(&self, query: SendQuery) {
-            let SendQuery { to, id, asker, .. } = query;
-            let (asker, peer) = (asker.unwrap(), peer(to.port()));
-            let (version, rtt) = (None, Duration::ZERO);
-            let results = match to.port() {
-                1 => vec![QueryResult::Answered(Answered { response: Response::Pong, peer, version, rtt })],
-                _ => vec![QueryResult::Late(Late::Slow), QueryResult::Failed(Failed::Silent)],
-            };
-            results.into_iter().for_each(|result| asker.report(QueryEvent { to, id, result }));
+            let question = query.question;
+            let (peer, version, rtt) = (peer(question.to.port()), None, Duration::ZERO);
+            match question.to.port() {
+                1 => question.answered(Answered { response: Response::Pong, peer, version, rtt }),
+                2 => {
+                    question.late(Late::Slow);
+                    question.failed(Failed::Silent);
+                }
+                _ => drop(catch_unwind(AssertUnwindSafe(move || {
+                    let _lost = question;
+                    panic!("injected by a test");
+                }))),
+            }
         }
     }
 
@@ -230,10 +237,11 @@ mod tests {
     #[actix::test]
     async fn an_operation_hears_of_each_query_what_became_of_it_and_finishes_once() {
         let query = |port| Step::Query(peer(port), Request::Ping);
-        let (log, ender) = run(vec![query(1), query(2), PAUSE, PAUSE, PAUSE, Step::Finished]);
+        let (log, ender) = run(vec![query(1), query(2), query(3), PAUSE, PAUSE, PAUSE, PAUSE, Step::Finished]);
         settle().await;
         drop(ender);
-        assert_eq!(*log.borrow(), ["1 answered pong", "2 is late: Slow", "2 failed: Silent", "Complete"]);
+        let expected = ["1 answered pong", "2 is late: Slow", "2 failed: Silent", "3 failed: Unsent", "Complete"];
+        assert_eq!(*log.borrow(), expected);
     }
 
     #[actix::test]

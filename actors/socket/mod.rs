@@ -38,8 +38,8 @@ use super::counters::{Counter, LOG_EVERY, LogLimit};
 use super::handling::Receive;
 use super::lengths::PaddedLens;
 use super::messages::{
-    AwaitVerification, CountLosses, DatagramsReceived, Incoming, QueryOver, QueryUnsent, ReplyTo, TransmitAnswer,
-    TransmitEncoded, TransmitQuery,
+    AllQueriesOver, AwaitVerification, CountLosses, DatagramsReceived, Incoming, QueryOver, QueryUnsent, ReplyTo,
+    TransmitAnswer, TransmitEncoded, TransmitQuery,
 };
 use super::shared::Shared;
 use super::traffic::Direction;
@@ -274,6 +274,12 @@ impl Receive<TransmitQuery> for Socket {
 impl Receive<QueryOver> for Socket {
     fn receive(&mut self, over: QueryOver, _: &mut Self::Context) {
         self.priority.over(&over.to);
+    }
+}
+
+impl Receive<AllQueriesOver> for Socket {
+    fn receive(&mut self, _: AllQueriesOver, _: &mut Self::Context) {
+        self.priority = PriorityPath::default();
     }
 }
 

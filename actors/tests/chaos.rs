@@ -7,6 +7,7 @@ mod stage;
 use std::time::Duration;
 
 use kademlia_dynamic::Codec;
+use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::store::MemoryStore;
 use kademlia_dynamic::sim::{MemoryNetwork, Reply, ScriptedPeers, in_virtual_time};
 
@@ -154,6 +155,26 @@ fn a_node_whose_table_lost_all_peers_joins_again_although_a_try_failed() {
         tokio::time::sleep(Duration::from_secs(1_300)).await;
         assert_eq!(node.find_node(peers.id(0)).await.unwrap().len(), 3);
     });
+}
+
+#[test]
+fn a_query_that_a_panic_takes_with_it_ends_at_once() {
+    for (message, of_the_peer) in
+        [("SendQuery", Reply::Usual), ("ResponseReceived", Reply::Usual), (cases::TIMER, Reply::Silence)]
+    {
+        in_virtual_time(async {
+            let network = MemoryNetwork::new(7);
+            let peers = ScriptedPeers::new(&network, Codec::Json).with(1);
+            let node = Node::builder().bootstrap([peers.addr(0)]).start_local_over(network.endpoint()).await.unwrap();
+            let patience = Config::default().lookup.query_timeout;
+            peers.on(move |_| of_the_peer.clone());
+            drill::aim_at("Queries", message);
+            let asked = tokio::time::Instant::now();
+            // By itself its lookup would wait for it until a deadline, and others for ever.
+            let _ = node.find_node(peers.id(0)).await;
+            assert!(drill::is_over() && asked.elapsed() <= patience, "{:?} after {message}", asked.elapsed());
+        });
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::super::lookups::Lookups;
 use super::super::messages::{
-    Answered, CountLookups, Failed, Handles, LaunchLookup, LookupCounts, LookupKey, Priority, QueriesInbox, QueryEvent,
-    QueryResult, SeedLookup, SendQuery, StartAudit, StartLookup, TableInbox,
+    Answered, CountLookups, Failed, Handles, LaunchLookup, LookupCounts, LookupKey, Priority, QueriesInbox, SeedLookup,
+    SendQuery, StartAudit, StartLookup, TableInbox,
 };
 use super::super::outcome::Error;
 use super::super::supervision::Mailbox;
@@ -35,17 +35,16 @@ struct MockQueries(Arc<Mutex<Vec<&'static str>>>);
 
 impl QueriesInbox for MockQueries {
     fn send(&self, query: SendQuery) {
-        let SendQuery { to, id, request, asker } = query;
+        let SendQuery { question, request } = query;
         self.0.lock().unwrap().push(request.name());
         let response = match request {
             Request::CheckStore { .. } => Response::CheckStore { has_key: true, ttl: None, age: None },
             _ => Response::FindNode { peers: Vec::new() },
         };
-        let result = match id.map(|id| Peer::new(id, to)) {
-            Some(peer) => QueryResult::Answered(Answered { response, peer, version: None, rtt: Duration::ZERO }),
-            None => QueryResult::Failed(Failed::Silent),
-        };
-        asker.unwrap().report(QueryEvent { to, id, result });
+        match question.id.map(|id| Peer::new(id, question.to)) {
+            Some(peer) => question.answered(Answered { response, peer, version: None, rtt: Duration::ZERO }),
+            None => question.failed(Failed::Silent),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use kademlia_dynamic::protocol::value::Value;
 use kademlia_dynamic::sim::{Asked, MemoryNetwork, MemoryTransport, Reply, ScriptedPeers, Silent};
 use tokio::task::JoinHandle;
 
-use super::super::super::messages::{QueryUnsent, TableEmpty};
+use super::super::super::messages::{AllQueriesOver, QueryUnsent, TableEmpty};
 use super::super::super::node_actor::NodeActor;
 use super::super::super::operations::join::resolver::Resolver;
 use super::super::super::outcome::{Error, GetResult};
@@ -244,6 +244,7 @@ impl Stage {
         requests.push(self.request(Release { key: "released".into() }));
         // What is hardly ever said where nothing is amiss.
         self.running.actors.queries.do_send(QueryUnsent { id: QueryId::from_u64(round) });
+        self.running.actors.socket.do_send(AllQueriesOver);
         self.running.actors.maintenance.do_send(TableEmpty { once_known: Vec::new(), attempt: None });
         let all = futures_util::future::join_all(requests);
         let ended = tokio::time::timeout(PATIENCE, all).await.expect("every request comes to an end");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use outcome::{Answered, Late, NotBegun, PendingCounts, Reject};
+pub use outcome::{Answered, Expired, Late, NotBegun, PendingCounts, Reject};
 use repeats::AnsweredResends;
 pub use repeats::MAX_RESENT_AT_ONCE;
 
@@ -64,6 +64,8 @@ struct Awaited {
     queries: usize,
     /// Of these, those that were sent again.
     resent: usize,
+    /// When another query to it was last answered, while these were in flight.
+    answered_at: Option<Instant>,
 }
 
 /// The queries in flight, each with its waiter.
@@ -79,7 +81,7 @@ pub struct Pending<W> {
     late: BTreeMap<(Instant, u64), QueryId>,
     sequence: u64,
     round_trips: RoundTrips,
-    /// The addresses whose last query timed out.
+    /// The addresses of which a query timed out, and no later answer came.
     silent: Expiring<SocketAddr, ()>,
     unanswered: Unanswered,
     resends: AnsweredResends,
@@ -134,7 +136,8 @@ impl<W> Pending<W> {
         first(&self.timeouts).into_iter().chain(first(&self.late)).min()
     }
 
-    /// Returns whether the last query to `addr` timed out, within [`SILENT_FOR`]: a peer there is likely to be gone.
+    /// Returns whether a query to `addr` timed out within [`SILENT_FOR`], and no answer has come from there since it was sent: a peer
+    /// there is likely to be gone.
     pub fn was_silent(&self, addr: SocketAddr, now: Instant) -> bool {
         self.silent.get(&canonical(addr), now).is_some()
     }
@@ -253,6 +256,9 @@ impl<W> Pending<W> {
         self.resends.answered(*id, addr, query.sends, now, query.timeout_at + self.timeout);
         self.silent.remove(&addr);
         self.unanswered.answered(addr);
+        if let Some(awaited) = self.awaited.get_mut(&addr) {
+            awaited.answered_at = Some(now);
+        }
         let wrong_id = expected_id.is_some_and(|expected| sender_id != Some(expected));
         Ok(Answered { waiter: query.waiter, rtt, wrong_id })
     }
@@ -295,13 +301,18 @@ impl<W> Pending<W> {
 
     /// Ends the queries that have timed out, and returns their waiters in the order of sending. A waiter may have gone meanwhile:
     /// then the peer is not to blame.
-    pub fn expire(&mut self, now: Instant) -> Vec<W> {
+    pub fn expire(&mut self, now: Instant) -> Vec<Expired<W>> {
         let mut expired = Vec::new();
         while let Some((_, id)) = self.timeouts.first_key_value().filter(|((at, _), _)| *at <= now) {
             let id = *id;
+            let answered_at = |query: &Query<W>| self.awaited.get(&query.target.addr)?.answered_at;
+            let answered_at = self.queries.get(&id).and_then(answered_at);
             let Some(query) = self.take(&id) else { break };
-            self.silent.insert(&query.target.addr, (), now);
-            expired.push(query.waiter);
+            let lives = answered_at.is_some_and(|at| at > query.sent_at);
+            if !lives {
+                self.silent.insert(&query.target.addr, (), now);
+            }
+            expired.push(Expired { waiter: query.waiter, lives });
         }
         expired
     }

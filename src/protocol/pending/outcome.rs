@@ -38,6 +38,15 @@ pub struct Answered<W> {
     pub wrong_id: bool,
 }
 
+/// A query that has timed out.
+#[derive(Debug)]
+pub struct Expired<W> {
+    /// The waiter of the query.
+    pub waiter: W,
+    /// Whether another query to its address was answered since it was sent: it is lost, and the peer is not.
+    pub lives: bool,
+}
+
 /// The stages in which an answer is late. It may still come until the query times out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {

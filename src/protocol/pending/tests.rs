@@ -60,7 +60,7 @@ proptest! {
         let config = Config::builder().max_queries_in_flight(MAX_RESENT_AT_ONCE).build().unwrap();
         let mut pending = Pending::new(&config);
         let mut model: Vec<Known> = Vec::new();
-        let (mut silent, mut answered_once): (HashSet<u16>, HashSet<u16>) = Default::default();
+        let (mut silent, mut answered): (HashSet<u16>, HashMap<u16, Instant>) = Default::default();
         // Answers that may still come to queries that were sent several times: of whom, until when, how many.
         let mut further: HashMap<u64, (u16, Instant, u32)> = HashMap::new();
         let mut now = Instant::now();
@@ -97,7 +97,7 @@ proptest! {
                         Some(at) => {
                             let known = model.remove(at);
                             silent.remove(&port);
-                            answered_once.insert(port);
+                            answered.insert(port, now);
                             if known.sends > 1 {
                                 further.insert(id, (port, known.at + config.lookup.query_timeout * 2, known.sends - 1));
                             }
@@ -124,7 +124,7 @@ proptest! {
                             expected.push((known.id, Late::Slow));
                         }
                         while slow.is_none() && resend.take_if(|(at, _)| *at <= now).is_some() {
-                            let most = if answered_once.contains(&known.port) { 3 } else { 2 };
+                            let most = if answered.contains_key(&known.port) { 3 } else { 2 };
                             let next = if stalled {
                                 Some(now + STALL)
                             } else if known.sends < most {
@@ -142,11 +142,13 @@ proptest! {
                     prop_assert_eq!(late, expected);
                 }
                 Step::Expire => {
-                    let expired: Vec<u64> = pending.expire(now);
+                    let expired = pending.expire(now).into_iter().map(|expired| (expired.waiter, expired.lives));
                     let (over, left): (Vec<_>, Vec<_>) = model.iter().partition(|known| known.at + config.lookup.query_timeout <= now);
                     model = left;
-                    silent.extend(over.iter().map(|known| known.port));
-                    prop_assert_eq!(expired, over.into_iter().map(|known: Known| known.id).collect::<Vec<_>>());
+                    let lives = |known: &Known| answered.get(&known.port).is_some_and(|at| *at > known.at);
+                    silent.extend(over.iter().filter(|known| !lives(known)).map(|known| known.port));
+                    let over: Vec<_> = over.iter().map(|known| (known.id, lives(known))).collect();
+                    prop_assert_eq!(expired.collect::<Vec<_>>(), over);
                 }
                 Step::Pass { ms: passed } => now += ms(passed),
             }
@@ -479,4 +481,21 @@ fn of_many_queries_that_are_late_at_one_address_four_are_sent_again_until_one_of
         pending.expire(at);
     }
     assert!(most <= 4 && pending.awaited.is_empty(), "{most}");
+}
+
+#[test]
+fn a_peer_that_has_answered_a_later_query_is_not_silent_when_an_earlier_one_times_out() {
+    let (mut pending, start) = (Pending::new(&Config::default()), Instant::now());
+    let [first, second, third] = [1, 2, 3].map(QueryId::from_u64);
+    let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+    pending.begin(first, target(1), "ping", 1, start).unwrap();
+    pending.begin(second, target(1), "ping", 2, at(1.0)).unwrap();
+    assert!(!pending.answer(addr(1), &second, "ping", Some(peer(1)), at(1.1)).unwrap().wrong_id);
+    pending.begin(third, target(1), "ping", 3, at(1.2)).unwrap();
+    let expired = |pending: &mut Pending<u8>, now| {
+        let expired: Vec<_> = pending.expire(now).into_iter().map(|expired| (expired.waiter, expired.lives)).collect();
+        (expired, pending.was_silent(addr(1), now))
+    };
+    assert_eq!(expired(&mut pending, at(2.0)), (vec![(1, true)], false));
+    assert_eq!(expired(&mut pending, at(3.2)), (vec![(3, false)], true), "nothing came since");
 }

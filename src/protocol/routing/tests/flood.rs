@@ -65,7 +65,7 @@ fn flood(seconds: u64, answering: f64) -> (u64, usize) {
             }
         }
         for expired in pending.expire(now) {
-            let _ = table.peer_silent(&expired, now);
+            let _ = table.peer_silent(&expired.waiter, now);
         }
         let peer = random_peer(&mut entropy, (1 << 16) + stranger);
         if let Sighting::Verify(newcomer) = table.peer_asked(peer, now) {
