@@ -116,7 +116,7 @@ impl RoutingTable {
         let prefixes = if all { self.table.prefixes() } else { self.table.stale(now) };
         for prefix in prefixes {
             let key = LookupKey::Nodes(prefix.random_id(&mut *self.entropy));
-            // A bucket whose lookup is refused becomes due again.
+            // A bucket whose lookup is refused stays stale.
             let start = StartLookup { key, priority: Priority::Background, own_vote: None, reply: None };
             self.shared.handles.lookups.start(start);
         }
@@ -224,7 +224,7 @@ impl Receive<SeedLookup> for RoutingTable {
     fn receive(&mut self, SeedLookup(key): SeedLookup, _: &mut Self::Context) {
         // More than k, in case that all of the nearest are dead. Without that, the rest is never asked.
         let target = key.target();
-        self.table.lookup_done(&target, clock::now());
+        self.table.touch(&target, clock::now());
         let seeds = self.table.nearest(&target, SEEDS_PER_K * self.shared.config.lookup.k);
         self.shared.handles.lookups.seeded(LaunchLookup { key, seeds, legacy: self.table.has_legacy() });
     }

@@ -200,24 +200,20 @@ impl RoutingTable {
 
 /// Refresh of buckets.
 impl RoutingTable {
-    /// The prefixes of the buckets that no lookup has touched for `bucket_refresh_interval`; none while the
-    /// table is empty, since there is no peer to query. Each is returned once per interval: that counts as touched.
-    pub fn stale(&mut self, now: Instant) -> Vec<Prefix> {
+    /// The prefixes of the buckets that no lookup has touched for `bucket_refresh_interval`, the one untouched longest first; none while
+    /// the table is empty, since there is no peer to query. They stay so until [`RoutingTable::touch`].
+    pub fn stale(&self, now: Instant) -> Vec<Prefix> {
         if self.is_empty() {
             return Vec::new();
         }
-        let interval = self.refresh_interval;
-        let stale = self.buckets.iter_mut().filter(|bucket| now.saturating_duration_since(bucket.touched) >= interval);
-        stale
-            .map(|bucket| {
-                bucket.touched = now;
-                bucket.prefix
-            })
-            .collect()
+        let is_stale = |bucket: &&Bucket| now.saturating_duration_since(bucket.touched) >= self.refresh_interval;
+        let mut stale: Vec<&Bucket> = self.buckets.iter().filter(is_stale).collect();
+        stale.sort_by_key(|bucket| bucket.touched);
+        stale.into_iter().map(|bucket| bucket.prefix).collect()
     }
 
-    /// A lookup for `target` has ended: its bucket is fresh.
-    pub fn lookup_done(&mut self, target: &NodeId, now: Instant) {
+    /// A lookup for `target` begins: its bucket is fresh.
+    pub fn touch(&mut self, target: &NodeId, now: Instant) {
         let at = self.index(target);
         self.buckets[at].touched = now;
     }

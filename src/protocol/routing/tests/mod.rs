@@ -312,22 +312,25 @@ fn a_peer_is_legacy_by_its_last_answer() {
 }
 
 #[test]
-fn a_bucket_is_stale_once_per_interval_unless_a_lookup_touches_it() {
+fn a_bucket_is_stale_an_interval_after_a_lookup_last_touched_it_until_the_next_one_does() {
     let mut story = Story::small();
     let interval = Config::default().table.bucket_refresh_interval;
     story.pass(interval);
     assert!(story.table.stale(story.now).is_empty(), "no peer to ask");
     let mut story = Story::full();
+    let (far_away, own) = (Prefix::of(&far(0).id, 1), Prefix::of(&OWN, 1));
     assert_eq!(story.table.prefixes().len(), 2);
     story.pass(interval / 2);
-    story.table.lookup_done(&far(1).id, story.now);
+    story.table.touch(&far(1).id, story.now);
     story.pass(interval / 2);
-    assert_eq!(story.table.stale(story.now), [Prefix::of(&OWN, 1)]);
-    assert!(story.table.stale(story.now).is_empty());
+    // It stays so: its lookup may have been refused.
+    assert_eq!([story.table.stale(story.now), story.table.stale(story.now)], [[own]; 2]);
     story.pass(interval / 2 - Duration::from_millis(1));
-    assert!(story.table.stale(story.now).is_empty());
+    assert_eq!(story.table.stale(story.now), [own]);
     story.pass(Duration::from_millis(1));
-    assert_eq!(story.table.stale(story.now), [Prefix::of(&far(0).id, 1)]);
+    assert_eq!(story.table.stale(story.now), [own, far_away], "the one that has waited longest comes first");
+    story.table.touch(&OWN, story.now);
+    assert_eq!(story.table.stale(story.now), [far_away]);
 }
 
 #[test]
