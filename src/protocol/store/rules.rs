@@ -107,11 +107,13 @@ fn brings_later(record: &Record, write: &RemoteWrite, now: Instant, config: &Con
 /// Whether the value comes from a peer that only holds it. A `set` without `ttl` is a publication by its sender,
 /// which so is a writer of the value: only legacy restores look the same, and are distinguished from publications by the address. A
 /// restore brings what was published later and did not get here. What was replaced here was published again then, so both
-/// dates must be certain.
+/// dates must be certain. Of our own publication it is certain that it is as old as it seems at least; a legacy copy may have been
+/// published again since.
 fn is_stale(record: &Record, write: &RemoteWrite, now: Instant, config: &Config) -> bool {
     let replaced = record.writer_of_replaced(&write.value);
     if write.ttl.is_some() {
-        return replaced.is_some() && !record.stored.dated || !brings_later(record, write, now, config);
+        let certain = record.stored.dated || record.is_published();
+        return replaced.is_some() && !certain || !brings_later(record, write, now, config);
     }
     match replaced {
         None => false,
@@ -232,6 +234,9 @@ mod tests {
             assert_eq!(restored(Class::Held, "new", theirs, ours), same);
             assert_eq!(restored(Class::Held, "another", theirs, ours), other);
             assert_eq!(restored(Class::Held, "old", theirs, ours), Verdict::Stale, "both must be certain");
+            // As after a restart: our own publication is no younger than it seems.
+            let old = if later { Verdict::Supersede } else { Verdict::Stale };
+            assert_eq!(restored(Class::Published, "old", theirs, ours), old);
         }
     }
 
