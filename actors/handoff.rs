@@ -272,14 +272,14 @@ impl Receive<ExchangeBegun> for Handoff {
 }
 
 impl Receive<ExchangeEnded> for Handoff {
-    fn receive(&mut self, ExchangeEnded { partner, outcome }: ExchangeEnded, _: &mut Self::Context) {
+    fn receive(&mut self, ExchangeEnded { partner, mut outcome }: ExchangeEnded, _: &mut Self::Context) {
         let (now, counters) = (clock::now(), &self.shared.counters);
         counters.add(Counter::ValuesChecked, outcome.settled as u64);
         counters.add(Counter::ValuesWanted, outcome.wanted_here as u64);
         if !outcome.complete {
             counters.count(Counter::ExchangesIncomplete);
         }
-        self.upkeep.ended(&partner.peer.id, &outcome, now);
+        self.upkeep.ended(&partner.peer.id, &mut outcome, now);
         if self.leaving.is_none() {
             self.queue(partner, outcome.lacking_there, now);
         }

@@ -32,13 +32,15 @@ pub struct UpkeepSnapshot {
 pub(super) struct Upkeep {
     schedule: Schedule,
     partners: BTreeMap<NodeId, (Neighbour, Vec<Prefix>)>,
+    /// What the last exchange with a partner has left to the next one.
+    unfinished: BTreeMap<NodeId, Vec<Prefix>>,
     entropy: Box<dyn Entropy>,
 }
 
 impl Upkeep {
     /// No partners. An exchange with each is due once in an `interval`.
     pub(super) fn new(interval: Duration, entropy: Box<dyn Entropy>) -> Self {
-        Self { schedule: Schedule::new(interval), partners: BTreeMap::new(), entropy }
+        Self { schedule: Schedule::new(interval), partners: BTreeMap::new(), unfinished: BTreeMap::new(), entropy }
     }
 
     /// These are the peers that this node knows now, and that answer, and what it should hold with each of them.
@@ -46,6 +48,7 @@ impl Upkeep {
         let partners = neighbours.known().iter().zip(shared);
         let partners = partners.filter(|(other, shared)| other.reconciles() && !shared.is_empty());
         self.partners = partners.map(|(other, shared)| (other.peer.id, (*other, shared))).collect();
+        self.unfinished.retain(|id, _| self.partners.contains_key(id));
         self.schedule.update(self.partners.keys().copied(), now, &mut *self.entropy);
     }
 
@@ -57,8 +60,9 @@ impl Upkeep {
     /// The exchange that is to begin now, with whom and about which places; it ends in [`Upkeep::ended`].
     pub(super) fn next(&mut self, now: Instant) -> Option<(Neighbour, Vec<Prefix>)> {
         while let Some(id) = self.schedule.next(now) {
-            if let Some(partner) = self.partners.get(&id) {
-                return Some(partner.clone());
+            let unfinished = self.unfinished.remove(&id);
+            if let Some((partner, shared)) = self.partners.get(&id) {
+                return Some((*partner, unfinished.unwrap_or_else(|| shared.clone())));
             }
             self.schedule.ended(&id, Ending::Failed, now, &mut *self.entropy);
         }
@@ -66,7 +70,10 @@ impl Upkeep {
     }
 
     /// An exchange with `id` has ended.
-    pub(super) fn ended(&mut self, id: &NodeId, outcome: &Outcome, now: Instant) {
+    pub(super) fn ended(&mut self, id: &NodeId, outcome: &mut Outcome, now: Instant) {
+        if !outcome.rest.is_empty() && self.partners.contains_key(id) {
+            self.unfinished.insert(*id, std::mem::take(&mut outcome.rest));
+        }
         self.schedule.ended(id, outcome.ending(), now, &mut *self.entropy);
     }
 

@@ -17,6 +17,8 @@ pub const MAX_DATAGRAMS: usize = 2_048;
 const MAX_FRUITLESS: usize = 32;
 /// Queries that may fail. The next one ends the exchange.
 const MAX_FAILURES: usize = 2;
+/// Prefixes that are left to the next exchange at most. If there are more, it begins anew.
+const MAX_REST: usize = 1_024;
 /// How long an exchange may take.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -46,6 +48,8 @@ pub struct Outcome {
     pub settled: usize,
     /// Whether all was compared.
     pub complete: bool,
+    /// Otherwise: what was not, for the next exchange to go on with. Empty where that begins anew.
+    pub rest: Vec<Prefix>,
 }
 
 /// An exchange with one peer. Call [`Exchange::next`] until it is not [`Step::Prepare`], and again after each event. It ends after
@@ -58,6 +62,8 @@ pub struct Exchange {
     asked: Option<Asked>,
     /// The places that the question under way wants.
     wanting: Vec<NodeId>,
+    /// What was asked about last.
+    last: Vec<Prefix>,
     /// The places that were not asked for yet.
     wanted: Vec<NodeId>,
     is_preparing: bool,
@@ -87,6 +93,7 @@ impl Exchange {
             open: cells,
             asked: None,
             wanting: Vec::new(),
+            last: Vec::new(),
             wanted: Vec::new(),
             is_preparing: false,
             deadline: now + DEADLINE,
@@ -151,6 +158,7 @@ impl Exchange {
     pub fn answered(&mut self) -> Option<Asked> {
         let asked = self.asked.take()?;
         self.is_preparing = true;
+        self.last = asked.ranges.ranges.iter().map(|range| range.prefix).collect();
         self.outcome.wanted_here += self.wanting.len();
         self.wanting.clear();
         Some(asked)
@@ -165,8 +173,14 @@ impl Exchange {
         let says_nothing = !progress && open.is_empty() && !unanswered.is_empty();
         self.failures += usize::from(says_nothing);
         let room = MAX_DIFFERENCES.saturating_sub(self.differences());
-        lacking_there.truncate(room);
-        wanted_here.truncate(room - lacking_there.len());
+        let left_there = lacking_there.split_off(room.min(lacking_there.len()));
+        let left_here = wanted_here.split_off((room - lacking_there.len()).min(wanted_here.len()));
+        if !left_there.is_empty() || !left_here.is_empty() {
+            // Of what was asked about, where these are. A range alone has no more than an exchange takes.
+            let left: Vec<NodeId> = left_there.iter().map(|copy| NodeId::of_key(&copy.key)).chain(left_here).collect();
+            self.last.retain(|prefix| left.iter().any(|place| prefix.covers(place)));
+            self.outcome.rest = std::mem::take(&mut self.last);
+        }
         self.outcome.lacking_there.extend(lacking_there);
         self.wanted.extend(wanted_here);
         self.outcome.settled += settled;
@@ -184,7 +198,17 @@ impl Exchange {
     }
 
     /// What it has come to.
-    pub fn outcome(self) -> Outcome {
+    pub fn outcome(mut self) -> Outcome {
+        let goes_on = self.outcome.ending() == Ending::Partial;
+        // What waits for its answer is asked about again.
+        self.failed();
+        let (rest, mut open) = (&mut self.outcome.rest, self.open);
+        // What is next comes last.
+        open.append(rest);
+        *rest = open;
+        if !goes_on || rest.len() > MAX_REST {
+            *rest = Vec::new();
+        }
         self.outcome
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::exchange::{MAX_DATAGRAMS, MAX_DIFFERENCES};
 use super::*;
-use crate::protocol::config::Config;
+use crate::protocol::config::{AppliesTo, Config};
 use crate::protocol::entropy::{Entropy, SeededEntropy};
 use crate::protocol::entry::{Entry, EntryDigest, Nonce};
 use crate::protocol::id::NodeId;
@@ -28,6 +28,8 @@ fn secs(secs: u64) -> Duration {
 /// Two nodes that should hold the same.
 struct Pair {
     sides: [Records; 2],
+    /// What the last exchange of each has left.
+    rest: [Vec<Prefix>; 2],
     entropy: SeededEntropy,
     now: Instant,
     queries: usize,
@@ -44,10 +46,17 @@ struct Line {
 
 impl Pair {
     fn new(seed: u64) -> Self {
-        let config = Config::builder().max_values(10_000_000).build().unwrap();
+        Self::bounded(seed, [10_000_000; 2])
+    }
+
+    /// The same, with so many values at most.
+    fn bounded(seed: u64, values: [usize; 2]) -> Self {
+        let config = |values| Config::builder().max_values(values).diversity(AppliesTo::Off).build().unwrap();
         let now = Instant::now() + secs(1_000_000);
-        let sides = ["one", "another"].map(|name| Records::new(NodeId::of_key(name), &config, now));
-        Self { sides, entropy: SeededEntropy::new(seed), now, queries: 0, bytes: 0, read: 0 }
+        let [one, another] = values.map(config);
+        let sides = [("one", one), ("another", another)];
+        let sides = sides.map(|(name, config)| Records::new(NodeId::of_key(name), &config, now));
+        Self { sides, rest: Default::default(), entropy: SeededEntropy::new(seed), now, queries: 0, bytes: 0, read: 0 }
     }
 
     /// Puts a value there that was published `age` seconds ago, and expires so long after that.
@@ -86,7 +95,8 @@ impl Pair {
         mut lie: impl FnMut(&mut SeededEntropy, Vec<RangeAnswer>, &[Prefix]) -> Vec<RangeAnswer>,
     ) -> Outcome {
         let other = 1 - asker;
-        let mut exchange = Exchange::new(vec![Prefix::ALL], self.now);
+        let rest = std::mem::take(&mut self.rest[asker]);
+        let mut exchange = Exchange::new(if rest.is_empty() { vec![Prefix::ALL] } else { rest }, self.now);
         let mut sent: Option<Vec<RangeAnswer>> = None;
         loop {
             match exchange.next(self.now) {
@@ -126,6 +136,7 @@ impl Pair {
         }
         assert!(exchange.next(self.now) == Step::Finished);
         let outcome = exchange.outcome();
+        self.rest[asker].clone_from(&outcome.rest);
         for copy in &outcome.lacking_there {
             let place = NodeId::of_key(&copy.key);
             self.bring(asker, &place);
@@ -277,6 +288,45 @@ fn a_node_that_holds_nothing_learns_of_all_in_a_few_exchanges() {
     }
     assert_eq!(pair.held(0).len(), 10_000);
     assert!(pair.bytes < 10_000 * 100, "each is named once or twice");
+}
+
+#[test]
+fn an_exchange_goes_on_where_the_last_one_ended_though_the_peer_took_nothing() {
+    let mut pair = Pair::bounded(3, [10_000_000, 0]);
+    pair.load(0, 10_000);
+    let (mut named, mut exchanges) = (BTreeSet::new(), 0);
+    loop {
+        let Outcome { lacking_there, complete, .. } = pair.exchange(0, Line { loss: 10 });
+        exchanges += 1;
+        named.extend(lacking_there.into_iter().map(|copy| copy.key));
+        if complete {
+            break;
+        }
+    }
+    assert_eq!((named.len(), pair.held(1).len()), (10_000, 0));
+    assert!(exchanges <= 4, "{exchanges}");
+    assert_eq!(pair.exchange(0, CERTAIN).lacking_there.len(), MAX_DIFFERENCES, "then it begins anew");
+}
+
+#[test]
+fn full_stores_come_to_hold_what_is_nearest_to_them_and_then_bring_each_other_nothing() {
+    let mut pair = Pair::bounded(5, [100; 2]);
+    let now = pair.now;
+    let values: Vec<_> = (0..150).map(|number| stored(&number.to_string(), "value", 5_000, now)).collect();
+    pair.hold(0, values[..100].to_vec());
+    pair.hold(1, values[50..].to_vec());
+    for turn in 0..20 {
+        let before = [0, 1].map(|side| pair.held(side));
+        pair.exchange(turn % 2, CERTAIN);
+        assert!(turn < 4 || before == [0, 1].map(|side| pair.held(side)), "{turn}");
+    }
+    for (side, name) in [(0, "one"), (1, "another")] {
+        let distances =
+            |held: BTreeSet<(NodeId, _)>| held.into_iter().map(|(place, _)| NodeId::of_key(name).distance(&place));
+        let held: BTreeSet<_> = distances(pair.held(side)).collect();
+        let lacking = distances(pair.held(1 - side)).filter(|at| !held.contains(at)).min();
+        assert!(held.len() == 100 && lacking > held.last().copied(), "it lacks what is farther than all that it holds");
+    }
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Records {
                 continue;
             }
             if let Some(source) = record.stored.source {
-                let claim = Claim { source, bytes: record.bytes(), full: true, distance: record.distance };
+                let claim =
+                    Claim { source, bytes: record.bytes(), full: true, restored: true, distance: record.distance };
                 if self.holdings.quota().victim(&claim) != Ok(None) {
                     self.counts.evicted += 1;
                     self.gone(record);

@@ -27,6 +27,8 @@ pub(super) struct Claim {
     pub(super) bytes: usize,
     /// A full copy, or a cached one.
     pub(super) full: bool,
+    /// Whether another holder brings it, and not its publisher.
+    pub(super) restored: bool,
     /// Of the key from this node.
     pub(super) distance: Distance,
 }
@@ -228,7 +230,8 @@ impl Quota {
     ///
     /// Cached copies go first, then full copies farther from this node than the newcomer, then the oldest copy of the
     /// source that fills most. A source at its limit makes room by its own cached copies only, and a cached copy by
-    /// cached copies only.
+    /// cached copies only. What is restored displaces none that is nearer: the holders of what gives way would restore that in turn,
+    /// and so on for ever. Full stores so come to hold what is nearest to them.
     ///
     /// # Errors
     /// Where no eviction would help, or all that would is part of writes in flight.
@@ -261,7 +264,13 @@ impl Quota {
         }
         let farther = self.by_distance[OFFERED].last().filter(|(rank, _)| *rank > rank_of(&claim.distance));
         let farther = farther.map(|(_, slot)| slot);
-        self.soonest.first().or(farther).or_else(|| self.oldest_of_the_largest(account)).map(Some).ok_or(Refusal::Full)
+        let oldest = || if claim.restored { None } else { self.oldest_of_the_largest(account) };
+        self.soonest.first().or(farther).or_else(oldest).map(Some).ok_or(Refusal::Full)
+    }
+
+    /// How many bytes a copy has that counts, on average.
+    pub(super) fn mean_bytes(&self) -> usize {
+        self.total.bytes.checked_div(self.total.values).unwrap_or(0)
     }
 
     /// The oldest copy of the source that fills most. Where that is no more than the newcomer's own source fills, the

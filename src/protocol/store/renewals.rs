@@ -84,11 +84,13 @@ impl Records {
         }
     }
 
-    /// Nothing is held at the place of `entry`: whether its value would be taken, as far as that is known without its length.
+    /// Nothing is held at the place of `entry`: whether its value would be taken. Its length is not known, so it counts as long as others
+    /// are.
     fn lacking(&self, entry: &Entry, from: SocketAddr) -> EntryState {
-        let distance = self.own.distance(&entry.place);
-        let claim = Claim { source: canonical(from), bytes: 0, full: true, distance };
-        match self.holdings.quota().victim(&claim) {
+        let (distance, quota) = (self.own.distance(&entry.place), self.holdings.quota());
+        let (source, bytes, restored) = (canonical(from), quota.mean_bytes(), entry.life.is_some());
+        let claim = Claim { source, bytes, full: true, restored, distance };
+        match quota.victim(&claim) {
             Ok(_) => EntryState::Lacking,
             Err(Refusal::Full | Refusal::SourceFull) => EntryState::Refused,
             Err(_) => EntryState::Lacking,

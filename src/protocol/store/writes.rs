@@ -102,7 +102,7 @@ impl Records {
             _ => {
                 let (class, writer, published) = (Class::Cached, Writer::Unknown, (now, false));
                 let arrival = Arrival { key, value, class, writer, life, published, due_at: None, before };
-                self.plan_arrival(arrival, canonical(from), now)?
+                self.plan_arrival(arrival, canonical(from), false, now)?
             }
         };
         // It is not worth a commit.
@@ -151,19 +151,25 @@ impl Records {
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let due_at = Some(now + self.restore_delay(entropy));
         let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at, before };
-        let plan = self.plan_arrival(arrival, source, now)?;
+        let plan = self.plan_arrival(arrival, source, ttl.is_some(), now)?;
         Ok(Plan { outcome, ..plan })
     }
 
-    /// Plans to hold a peer's copy, which `source` sent, in the place of what is held.
-    fn plan_arrival(&mut self, arrival: Arrival, source: SocketAddr, now: Instant) -> Result<Plan, Refusal> {
+    /// Plans to hold a peer's copy, which `source` sent, in the place of what is held. `restored`: by another holder of the value.
+    fn plan_arrival(
+        &mut self,
+        arrival: Arrival,
+        source: SocketAddr,
+        restored: bool,
+        now: Instant,
+    ) -> Result<Plan, Refusal> {
         if arrival.life.is_zero() {
             return Err(Refusal::NoTimeLeft);
         }
         let key = arrival.key.clone();
         let distance = self.own.distance(&NodeId::of_key(&key));
         let bytes = key.len() + arrival.value.len();
-        let claim = Claim { source, bytes, full: arrival.class == Class::Held, distance };
+        let claim = Claim { source, bytes, full: arrival.class == Class::Held, restored, distance };
         let mut evicted = Vec::new();
         if self.holdings.quota().victim(&claim) != Ok(None) {
             // What has ended makes room before anything else.
