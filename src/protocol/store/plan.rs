@@ -2,7 +2,7 @@
 //! ends. What peers write is decided in `writes.rs`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::backend::Change;
 use super::outcome::{Refusal, WriteOutcome};
@@ -128,8 +128,8 @@ pub(super) enum Edit {
     Remove,
     /// It is pinned, or no longer.
     Pin(bool),
-    /// It is a publication of this node no more, and held under this version until it ends.
-    Release { version: u64 },
+    /// It is a publication of this node no more, and held under this version until it ends: `key_expiry` after it was last published.
+    Release { version: u64, key_expiry: Duration },
     /// It is the same value, which came again.
     Renew(Renewal),
 }
@@ -180,7 +180,7 @@ impl Edit {
         match self {
             Self::Put(_) | Self::Remove => {}
             Self::Pin(pinned) => record.stored_mut().pinned = *pinned,
-            Self::Release { version } => record.release(*version),
+            Self::Release { version, key_expiry } => record.release(*version, *key_expiry),
             Self::Renew(Renewal { expires_at, published, writer }) => {
                 if let Some(at) = expires_at.filter(|at| *at > record.stored.expires_at) {
                     record.stored_mut().expires_at = at;
@@ -309,6 +309,7 @@ impl Records {
             return Plan::unchanged(&key);
         }
         self.version += 1;
-        Plan::new(&key, Edit::Release { version: self.version }, WriteOutcome::Released)
+        let edit = Edit::Release { version: self.version, key_expiry: self.config.values.key_expiry };
+        Plan::new(&key, edit, WriteOutcome::Released)
     }
 }

@@ -168,10 +168,12 @@ impl Record {
         (stored.published_at, stored.dated) = (at, dated);
     }
 
-    /// It is a publication of this node no more, and held under `version` until it ends.
-    pub(super) fn release(&mut self, version: u64) {
+    /// It is a publication of this node no more, and held under `version` until the copies end that it last brought to its places:
+    /// `key_expiry` after that. Renewals that reached none have prolonged the copy here alone.
+    pub(super) fn release(&mut self, version: u64, key_expiry: Duration) {
         let stored = self.stored_mut();
         (stored.class, stored.pinned, stored.version) = (Class::Held, false, version);
+        stored.expires_at = stored.expires_at.min(stored.published_at + key_expiry);
         self.place_no_more();
     }
 
