@@ -9,7 +9,7 @@ use kademlia_dynamic::protocol::entry::EntryState;
 use kademlia_dynamic::protocol::message::{Request, Response};
 use kademlia_dynamic::protocol::store::Class;
 use kademlia_dynamic::sim::{Reply, Sim, SimBuilder, in_virtual_time};
-use kademlia_dynamic::{Config, NodeId, Value};
+use kademlia_dynamic::{Config, Node, NodeId, Value};
 use tokio::time::sleep;
 
 use crate::support::{HOUR, SECOND, by_distance, joined_among, keys_beyond, set, superseded, with_k};
@@ -199,6 +199,20 @@ fn a_holder_beyond_the_nearest_takes_a_later_publication_from_any_peer_that_give
         });
         assert!(reported.await.is_ok(), "from whom it came");
         assert!((0..4).all(|n| peers.held(n, &key).is_none()), "it restores it to none");
+    });
+}
+
+#[test]
+fn a_client_reads_from_the_network_what_it_does_not_publish_any_more() {
+    in_virtual_time(async {
+        let (network, peers, _node) = joined_among(4, with_k(4)).await;
+        let client = Node::builder().client(true).bootstrap([peers.addr(0)]);
+        let client = client.start_local_over(network.endpoint()).await.unwrap();
+        client.set("key", "old").await.unwrap();
+        assert!(client.release("key").await.unwrap());
+        // No peer writes to a client.
+        (0..4).for_each(|n| peers.hold(n, "key", "new"));
+        assert_eq!(client.get("key").await.unwrap(), Some("new".into()));
     });
 }
 
