@@ -307,4 +307,6 @@ pub struct PlacementEnded {
     pub version: u64,
     /// Whether any peer holds it now.
     pub stored: bool,
+    /// Whether peers have refused it.
+    pub refused: bool,
 }

@@ -49,6 +49,7 @@ pub(crate) struct Place {
 }
 
 /// What is left of the way of a publication that was renewed at most of its places.
+#[derive(Default)]
 pub(crate) struct Rest {
     /// Places that hold it.
     pub(crate) held: usize,
@@ -56,6 +57,8 @@ pub(crate) struct Rest {
     pub(crate) lacking: Vec<Peer>,
     /// Places that were not even queried.
     pub(crate) unsent: usize,
+    /// Places that refused it.
+    pub(crate) refused: usize,
 }
 
 /// How far a placement is.
@@ -301,13 +304,14 @@ impl Operation for Place {
             }
             _ => (Placed::default(), false, SetOutcome { superseded: self.superseded, ..SetOutcome::default() }),
         };
-        let (renewed, unsent) = self.rest.map_or((0, 0), |rest| (rest.held, rest.unsent));
+        let Rest { held: renewed, unsent, refused, .. } = self.rest.unwrap_or_default();
         outcome.asked += renewed;
         outcome.stored += renewed;
         let stored = outcome.stored;
         // Where it broke, or most targets were not even queried, it is tried again soon.
         let reached = end == End::Complete && stored > placed.unsent + unsent;
-        self.shared.handles.store.placement_ended(PlacementEnded { key: key.clone(), version, stored: reached });
+        let (ended, refused) = (key.clone(), placed.refused + refused > 0);
+        self.shared.handles.store.placement_ended(PlacementEnded { key: ended, version, stored: reached, refused });
         match answer {
             _ if end == End::Broken || self.answered => {}
             Some(answer) => {

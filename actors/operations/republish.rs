@@ -225,16 +225,17 @@ impl Republish {
 
     /// A value is done with at the places that reconcile.
     fn ended(&mut self, renewed: Renewed) {
-        let Renewed { key, version, held, lacking, unsent, differs } = renewed;
+        let Renewed { key, version, held, lacking, unsent, refused, differs } = renewed;
         if differs {
             self.place_alone(key, version, None);
         } else if !lacking.is_empty() {
-            self.place_alone(key, version, Some(Rest { held, lacking, unsent }));
+            self.place_alone(key, version, Some(Rest { held, lacking, unsent, refused }));
         } else {
             self.progress.done.set(self.progress.done.get() + 1);
             let event = || Event::Republished { key: key.to_string(), stored: held };
             self.shared.events.emit(EventKind::Republished, event);
-            self.shared.handles.store.placement_ended(PlacementEnded { key, version, stored: held > unsent });
+            let (stored, refused) = (held > unsent, refused > 0);
+            self.shared.handles.store.placement_ended(PlacementEnded { key, version, stored, refused });
         }
     }
 

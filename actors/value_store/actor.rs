@@ -72,7 +72,7 @@ impl ValueStore {
     pub(super) fn now(&mut self) -> Instant {
         if self.clock_jump.noticed() {
             tracing::info!("the clock has stood still, or was set: nothing that is held has a date any more");
-            self.records.undate();
+            self.records.undate(clock::now());
         }
         clock::now()
     }

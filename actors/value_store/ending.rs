@@ -39,7 +39,7 @@ impl ValueStore {
                 self.shared.events.emit(EventKind::Published, || Event::Published { key: key.to_string() });
                 if placing.send(Placing { key: key.clone(), version, answer: Some(answer) }).is_err() {
                     // Its placement was lost.
-                    self.records.retry_soon(&key, version, clock::now(), &mut *self.entropy);
+                    self.records.retry(&key, version, false, clock::now(), &mut *self.entropy);
                 }
             }
             Waiter::Release(answer) => {

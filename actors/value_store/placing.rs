@@ -71,8 +71,8 @@ impl Receive<PreparePlacement> for ValueStore {
 }
 
 impl Receive<PlacementEnded> for ValueStore {
-    fn receive(&mut self, PlacementEnded { key, version, stored }: PlacementEnded, ctx: &mut Context<Self>) {
-        let now = clock::now();
+    fn receive(&mut self, ended: PlacementEnded, ctx: &mut Context<Self>) {
+        let (PlacementEnded { key, version, stored, refused }, now) = (ended, clock::now());
         if self.placements.get(&key).is_some_and(oneshot::Sender::is_closed) {
             self.placements.remove(&key);
         }
@@ -81,7 +81,7 @@ impl Receive<PlacementEnded> for ValueStore {
         if stored {
             self.records.published_again(&key, version, now, &mut *self.entropy);
         } else {
-            self.records.retry_soon(&key, version, now, &mut *self.entropy);
+            self.records.retry(&key, version, refused, now, &mut *self.entropy);
         }
         self.save(ctx);
     }

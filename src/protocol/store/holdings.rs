@@ -149,6 +149,15 @@ impl Holdings {
         dated.for_each(|record| record.stored_mut().dated = false);
     }
 
+    /// All publications are due at `now`, if they were not before.
+    pub(super) fn let_publications_be_due(&mut self, now: Instant) {
+        let from = self.timeline.rank(now);
+        let later =
+            self.due[1].from(from).filter_map(|(_, slot)| self.at(slot)).map(|record| record.stored.key.clone());
+        let later: Vec<Arc<str>> = later.collect();
+        later.iter().for_each(|key| self.reschedule(key, now));
+    }
+
     /// Takes out the records that have ended, but for those of which a write in flight decides. Our own publications do not end
     /// by themselves.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Record> {

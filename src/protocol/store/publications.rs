@@ -234,6 +234,32 @@ mod tests {
     }
 
     #[test]
+    fn all_publications_are_due_once_the_clock_has_stood_still() {
+        let mut case = Case::new();
+        (0..10).for_each(|n| case.publish(&n.to_string(), "v"));
+        case.now += Duration::from_secs(60);
+        assert!(case.due().is_empty());
+        case.records.undate(case.now);
+        assert_eq!((case.due().len(), case.records.publication_due()), (10, Some(case.now)));
+    }
+
+    #[test]
+    fn what_peers_refuse_is_tried_again_ever_later_and_what_reached_none_within_a_minute() {
+        let mut case = Case::new();
+        case.publish("key", "v");
+        let version = case.records.published_version("key").unwrap();
+        for (age, refused, wait) in
+            [(60, true, 60), (60, false, 60), (28_800, true, 3_600), (28_800, false, 60), (800_000, true, 43_205)]
+        {
+            let now = case.now + Duration::from_secs(age);
+            case.records.retry("key", version, refused, now, &mut case.entropy);
+            let waits = case.records.publication_due().unwrap() - now;
+            let wait = Duration::from_secs(wait);
+            assert!((wait.mul_f64(0.89)..wait.mul_f64(1.11)).contains(&waits), "{waits:?} after {age} s");
+        }
+    }
+
+    #[test]
     fn an_entry_names_the_current_value_with_its_age_where_that_is_known() {
         let (mut case, nonce) = (Case::new(), Nonce(*b"a nonce!"));
         case.publish("key", "v");
@@ -243,7 +269,7 @@ mod tests {
         let digest = ValueDigest::of(&"v".into()).keyed(nonce);
         let expected = Entry { place: NodeId::of_key("key"), digest, age: Some(60), life: None, kind: Entry::PLAIN };
         assert_eq!(entry, expected);
-        case.records.undate();
+        case.records.undate(case.now);
         assert_eq!(case.records.renewal_of("key", version, nonce, case.now).unwrap().age, None);
         let lapsed = case.now + Duration::from_secs(86_410);
         assert_eq!(case.records.renewal_of("key", version, nonce, lapsed), None);

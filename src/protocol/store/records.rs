@@ -21,6 +21,8 @@ use crate::protocol::value::Value;
 const JITTER: f64 = 0.1;
 /// When a republication that no peer took is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
+/// One that peers refused waits longer: for this part of the time since it was last published.
+const REFUSED_PART: u32 = 8;
 
 /// All records of a node, and the rules by which they change.
 #[derive(Debug)]
@@ -198,11 +200,14 @@ impl Records {
         }
     }
 
-    /// No peer took our republication of `version`: it is due again soon, not only after a full interval.
-    pub fn retry_soon(&mut self, key: &str, version: u64, now: Instant, entropy: &mut dyn Entropy) {
-        if self.published_version(key) == Some(version) {
-            let delay = entropy.jitter(RETRY_DELAY.min(self.config.effective_republish_interval()), JITTER);
-            self.holdings.reschedule(key, now + delay);
+    /// No peer took our republication of `version`: it is due again soon, not only after a full interval. If peers have `refused` it,
+    /// as where they are full, it waits longer the longer that lasts.
+    pub fn retry(&mut self, key: &str, version: u64, refused: bool, now: Instant, entropy: &mut dyn Entropy) {
+        let Some(record) = self.holdings.get(key).filter(|record| record.is_published()) else { return };
+        if record.stored.version == version {
+            let patience = if refused { record.age_at_least(now) / REFUSED_PART } else { Duration::ZERO };
+            let delay = RETRY_DELAY.max(patience).min(self.config.effective_republish_interval());
+            self.holdings.reschedule(key, now + entropy.jitter(delay, JITTER));
         }
     }
 
@@ -277,10 +282,12 @@ impl Records {
         }
     }
 
-    /// The clock has stood still: all that is held is older than it seems.
-    pub fn undate(&mut self) {
+    /// The clock has stood still: all that is held is older than it seems. The copies of our publications may have ended meanwhile, so
+    /// all are due.
+    pub fn undate(&mut self, now: Instant) {
         self.undated += 1;
         self.holdings.undate();
+        self.holdings.let_publications_be_due(now);
     }
 
     // What all of these share.

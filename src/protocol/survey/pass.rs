@@ -48,6 +48,8 @@ pub struct Renewed {
     pub lacking: Vec<Peer>,
     /// Places that were not even queried.
     pub unsent: usize,
+    /// Places that take no value there, as where they are full.
+    pub refused: usize,
     /// Whether a place holds a later value, or one of which that is not known.
     pub differs: bool,
 }
@@ -117,7 +119,7 @@ impl Pass {
 
     /// Renews a value at these places, which reconcile: no id twice. `unasked`: its other places, which are to be sent it.
     pub fn add(&mut self, key: Arc<str>, version: u64, places: &[Peer], unasked: Vec<Peer>, now: Instant) {
-        let renewed = Renewed { key, version, held: 0, lacking: unasked, unsent: 0, differs: false };
+        let renewed = Renewed { key, version, held: 0, lacking: unasked, unsent: 0, refused: 0, differs: false };
         if places.is_empty() {
             return self.ended.push_back(renewed);
         }
@@ -173,7 +175,7 @@ impl Pass {
             self.note(number, |renewed| match states.get(at) {
                 Some(EntryState::Held) => renewed.held += 1,
                 Some(EntryState::Later | EntryState::Unordered) => renewed.differs = true,
-                Some(EntryState::Refused) => {}
+                Some(EntryState::Refused) => renewed.refused += 1,
                 Some(EntryState::Lacking) | None => renewed.lacking.push(peer),
             });
         }
@@ -288,7 +290,7 @@ mod tests {
                     }
                     Step::Ended(renewed) => {
                         let places = expected.remove(&renewed.key);
-                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() + renewed.unsent <= places));
+                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() + renewed.unsent + renewed.refused <= places));
                     }
                     Step::Wait { until } => {
                         prop_assert!(until.is_some() || !asked.is_empty(), "it never waits for nothing");
@@ -350,7 +352,7 @@ mod tests {
             }
         }
         let lacking = vec![peer(9), peer(3)];
-        let renewed = Renewed { key: key(1), version: 7, held: 1, lacking, unsent: 1, differs: true };
+        let renewed = Renewed { key: key(1), version: 7, held: 1, lacking, unsent: 1, refused: 1, differs: true };
         assert_eq!(pass.next(start), Step::Ended(renewed));
         assert!(pass.is_empty());
     }

@@ -269,9 +269,9 @@ fn what_time_changes_while_a_write_is_in_flight_holds_however_that_ends() {
         let now = all.bench.now;
         assert!(all.bench.records.renewed("key", version, true, now));
         // Its due time moves, too.
-        all.bench.records.retry_soon("key", version, now, &mut SeededEntropy::new(1));
+        all.bench.records.retry("key", version, false, now, &mut SeededEntropy::new(1));
+        all.bench.records.undate(now);
         let due = all.bench.records.next_due();
-        all.bench.records.undate();
         all.save();
         assert!(all.unsaved.contains("key"), "it would overtake the commit that is under way");
         all.end(committed);
