@@ -1,8 +1,9 @@
 //! The keys that are held in the order of their bytes, for lists. Lists are rare and writes are not: keys come to their places, and
 //! leave them, many at a time or with the next list.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use super::sorted::Sorted;
 
 /// Changes that are made at once. The node answers nothing else while it makes them.
 const BATCH: usize = 16;
@@ -10,7 +11,7 @@ const BATCH: usize = 16;
 /// The keys that are held.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyOrder {
-    ordered: BTreeSet<Ranked>,
+    ordered: Sorted<Ranked>,
     /// What has changed since: each key, and whether it is held from then on.
     changes: Vec<(Ranked, bool)>,
 }
@@ -63,12 +64,14 @@ impl KeyOrder {
     /// All keys from `from` on, in their order.
     pub(super) fn range(&mut self, from: &str) -> impl Iterator<Item = &Arc<str>> {
         self.make_changes();
-        self.ordered.range(Ranked::new(from.into())..).map(|Ranked(_, key)| key)
+        self.ordered.from(&Ranked::new(from.into())).map(|Ranked(_, key)| key)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -81,7 +84,7 @@ mod tests {
             if n >= 10 {
                 order.remove(key(n - 10));
             }
-            assert!(order.changes.len() < BATCH && order.ordered.len() <= 10 + BATCH);
+            assert!(order.changes.len() < BATCH && order.ordered.iter().count() <= 10 + BATCH);
         }
         assert_eq!(order.range("").cloned().collect::<Vec<_>>(), (9_990..10_000).map(key).collect::<Vec<_>>());
     }

@@ -28,6 +28,7 @@ mod records;
 mod renewals;
 mod rules;
 mod slots;
+mod sorted;
 mod ttl;
 mod writes;
 

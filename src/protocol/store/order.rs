@@ -2,15 +2,15 @@
 //! an order at hand: a write has to find its place in four of them.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::slots::Slot;
+use super::sorted::Sorted;
 use crate::protocol::id::Distance;
 
 /// The slots of records, each with its rank: the least rank first, and slots in the order of their numbers where ranks are equal.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Order(BTreeSet<Entry>);
+pub(super) struct Order(Sorted<Entry>);
 
 /// The two halves of a rank, which leave no gap beside the slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,35 @@ impl Entry {
     fn rank(&self) -> u64 {
         u64::from(self.0[0]) << 32 | u64::from(self.0[1])
     }
+
+    /// All of it as one number, which the processor compares in two steps.
+    #[inline]
+    fn number(&self) -> u128 {
+        u128::from(self.rank()) << 32 | u128::from(self.1.0)
+    }
 }
 
 impl Ord for Entry {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.rank(), self.1).cmp(&(other.rank(), other.1))
+        self.number().cmp(&other.number())
     }
 }
 
 impl PartialOrd for Entry {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+
+    #[inline]
+    fn lt(&self, other: &Self) -> bool {
+        self.number() < other.number()
+    }
+
+    #[inline]
+    fn le(&self, other: &Self) -> bool {
+        self.number() <= other.number()
     }
 }
 
@@ -74,7 +91,7 @@ impl Order {
 
     /// Those from this rank on, with their ranks.
     pub(super) fn from(&self, rank: u64) -> impl Iterator<Item = (u64, Slot)> {
-        self.0.range(Entry::new(rank, Slot::FIRST)..).map(|entry| (entry.rank(), entry.1))
+        self.0.from(&Entry::new(rank, Slot::FIRST)).map(|entry| (entry.rank(), entry.1))
     }
 }
 
@@ -102,6 +119,7 @@ pub(super) fn rank_of(distance: &Distance) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use proptest::prelude::*;
