@@ -99,7 +99,7 @@ impl<T: Keyed> ByKey<T> {
     }
 
     fn hash(&self, key: &str) -> HalfHash {
-        HalfHash::of(key, &self.hasher)
+        HalfHash::of_bytes(key.as_bytes(), &self.hasher)
     }
 }
 
