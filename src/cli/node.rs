@@ -13,6 +13,7 @@ use super::watchdog::Stranger;
 use super::{blocking::off_thread, data_dir, journal, logging, output};
 use crate::actors::node::Node;
 use crate::gateway::recorder;
+use crate::protocol::config::DenyList;
 use crate::protocol::store::Store;
 
 pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Result<(), Failure> {
@@ -51,7 +52,7 @@ pub(super) async fn run(args: NodeArgs, logging: &Logging, program: &str) -> Res
             failure = data_dir::lost(&node, folder.as_deref()) => Err(failure),
         }
     };
-    serve(&node, signals, &service, work).await
+    serve(&node, &settings.config.limits.deny, signals, &service, work).await
 }
 
 /// Starts the node. What may take long, or hang, is done on other threads: signals are handled meanwhile, and none of those
@@ -94,15 +95,17 @@ fn stopped_by(signal: u8) -> String {
     format!("stopped by signal {signal}")
 }
 
-/// Does `work` beside `node`, which runs until a signal comes or it fails, and reports both to the service manager.
+/// Does `work` beside `node`, which takes nothing from the addresses in `deny`. It runs until a signal comes or it fails, and
+/// reports both to the service manager.
 async fn serve(
     node: &Node,
+    deny: &DenyList,
     mut signals: Signals,
     service: &Service,
     work: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     service.ready();
-    let stranger = Stranger::to(node).await;
+    let stranger = Stranger::to(node, deny).await;
     let done = tokio::select! {
         biased;
         number = signals.next() => {
@@ -166,7 +169,7 @@ mod tests {
             while events.next().await.is_some() {}
             Ok(())
         };
-        serve(&node, Signals::listen().unwrap(), &service, work).await
+        serve(&node, &DenyList::EMPTY, Signals::listen().unwrap(), &service, work).await
     }
 
     /// The environment variable that marks the process of this test that is to fail.

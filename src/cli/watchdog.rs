@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use crate::actors::counters::Counter;
 use crate::actors::node::Node;
 use crate::protocol::codec::Codec;
+use crate::protocol::config::DenyList;
 use crate::protocol::message::{Body, Message, PROTOCOL_VERSION, QueryId, Request, Response, Sender};
 
 /// The longest answer to a ping, with room to spare.
@@ -25,17 +26,22 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    /// A stranger to `node`. `None`, with a line in the log, where the system gives no socket.
-    pub(super) async fn to(node: &Node) -> Option<Self> {
+    /// A stranger to `node`. `None`, with a line in the log, where the system gives no socket, or the node takes nothing from
+    /// its address because that is in `deny`.
+    pub(super) async fn to(node: &Node, deny: &DenyList) -> Option<Self> {
         let to = reach(node.local_addr());
         let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
         let connect = async {
             let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
             socket.connect(to).await?;
-            io::Result::Ok(socket)
+            io::Result::Ok((socket.local_addr()?.ip(), socket))
         };
         match connect.await {
-            Ok(socket) => Some(Self { socket, codec: node.codec(), asked: AtomicU64::new(0) }),
+            Ok((ip, _)) if deny.contains(&ip) => {
+                tracing::info!(%ip, "the watchdog asks the node from within only: the setting deny has its address");
+                None
+            }
+            Ok((_, socket)) => Some(Self { socket, codec: node.codec(), asked: AtomicU64::new(0) }),
             Err(error) => {
                 tracing::warn!(%error, "the watchdog asks the node from within only: it has no socket");
                 None
@@ -88,7 +94,7 @@ mod tests {
     async fn a_node_answers_in_each_wire_and_one_that_has_stopped_does_not() {
         for codec in Codec::ALL {
             let node = Node::builder().bind("0.0.0.0:0").codec(codec).start().await.unwrap();
-            let stranger = Stranger::to(&node).await.unwrap();
+            let stranger = Stranger::to(&node, &DenyList::EMPTY).await.unwrap();
             for _ in 0..2 {
                 assert!(stranger.is_answered(&node, Duration::from_secs(60)).await, "{codec}");
             }

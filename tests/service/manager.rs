@@ -77,6 +77,21 @@ fn a_service_manager_hears_that_the_node_is_ready_how_it_fares_that_it_lives_and
     drop(UdpSocket::bind(addr).unwrap());
 }
 
+#[test]
+fn a_node_that_takes_nothing_from_its_own_address_feeds_the_watchdog_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::at(&folder.path().join("notify"));
+    let mut command = node(&["--ephemeral", "--set", "deny=127.0.0.0/8"]);
+    command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "2000000");
+    let (mut node, _) = start(command);
+    assert_eq!(manager.waits_for("READY="), "READY=1");
+    // Each second, of which the status takes one in ten.
+    let fed = (0..6).filter(|_| manager.hears() == "WATCHDOG=1").count();
+    assert!(fed >= 3, "it was fed {fed} times");
+    node.signal("-TERM");
+    assert_eq!(node.end().0, Some(0));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_service_manager_without_a_path_is_heard_and_without_a_time_no_watchdog_is_fed() {
