@@ -83,7 +83,7 @@ impl ValueStore {
             (group, None) => {
                 waiter.waits();
                 waiter.is_planned();
-                self.pending.begin(group, Flight::Write(Box::new((plan, waiter))));
+                self.pending.begin(group, Flight::Write(Box::new((plan, waiter))), clock::now());
             }
         }
     }
@@ -168,7 +168,7 @@ impl ValueStore {
             let changes = part.iter().map(|key| records.change_of(key.clone())).collect();
             match self.give(changes, ctx) {
                 (_, Some(result)) => self.saved(part, result),
-                (group, None) => self.pending.begin(group, Flight::Save(part)),
+                (group, None) => self.pending.begin(group, Flight::Save(part), now),
             }
         }
     }

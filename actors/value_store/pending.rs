@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kademlia_dynamic::protocol::store::{Plan, RenewalPlan, Write};
 use tokio::sync::oneshot;
@@ -89,7 +90,8 @@ pub(super) struct Renewals {
 pub(super) struct Pending {
     /// Commits given to the backend since the start: the number of the last one.
     commits: u64,
-    flights: HashMap<u64, Flight>,
+    /// By number, with the time since when.
+    flights: HashMap<u64, (Instant, Flight)>,
     by_key: HashMap<Arc<str>, VecDeque<(Write, Waiter)>>,
     /// Writes of the application that wait, and those of peers.
     queued: [usize; 2],
@@ -119,14 +121,19 @@ impl Pending {
         self.commits > 0
     }
 
-    /// This commit ends later.
-    pub(super) fn begin(&mut self, commit: u64, flight: Flight) {
-        self.flights.insert(commit, flight);
+    /// This commit ends later than `now`.
+    pub(super) fn begin(&mut self, commit: u64, flight: Flight, now: Instant) {
+        self.flights.insert(commit, (now, flight));
+    }
+
+    /// Since when the oldest commit has not ended.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.flights.values().map(|(begun, _)| *begun).min()
     }
 
     /// This commit has ended; `None` if it was forgotten.
     pub(super) fn end(&mut self, commit: u64) -> Option<Flight> {
-        self.flights.remove(&commit)
+        self.flights.remove(&commit).map(|(_, flight)| flight)
     }
 
     /// Forgets all but the number of the last commit: the ends of those before are not to be taken for later ones.

@@ -70,6 +70,8 @@ impl Receive<DescribeStore> for ValueStore {
     fn receive(&mut self, _: DescribeStore, _: &mut Context<Self>) -> StoreSnapshot {
         let now = clock::now();
         let ((republications, restores), pass) = (self.records.backlog(now), self.pass(now));
-        StoreSnapshot { backend: self.backend.health(), republications, restores, pass, ..self.records.snapshot() }
+        let oldest_write = self.pending.oldest().map(|begun| now.saturating_duration_since(begun));
+        let backend = self.backend.health();
+        StoreSnapshot { backend, oldest_write, republications, restores, pass, ..self.records.snapshot() }
     }
 }

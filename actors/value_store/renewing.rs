@@ -37,7 +37,7 @@ impl Receive<RenewValues> for ValueStore {
                 (_, Some(result)) => self.renewals_ended(Renewals { planned, to }, result),
                 (group, None) => {
                     (to.permit, to.origin) = (None, Origin::default());
-                    self.pending.begin(group, Flight::Renewals(Renewals { planned, to }));
+                    self.pending.begin(group, Flight::Renewals(Renewals { planned, to }), now);
                 }
             }
         }

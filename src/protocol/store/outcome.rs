@@ -237,6 +237,9 @@ pub struct StoreSnapshot {
     pub refused: Refusals,
     /// How whatever keeps them beyond their owner fares.
     pub backend: BackendHealth,
+    /// How long the oldest write waits there that has not ended: a disk that hangs reports nothing else. `None`: none waits.
+    #[serde(serialize_with = "seconds::serialize")]
+    pub oldest_write: Option<Duration>,
 }
 
 /// A copy held for others whose time has come to be restored to peers that do not reconcile.
