@@ -238,6 +238,17 @@ fn a_node_that_stops_ends_its_streams_with_exit_code_69() {
 }
 
 #[test]
+fn the_last_events_of_a_node_that_ends_are_printed() {
+    let events: String = (0..20).map(|number| format!("event: published\ndata: {{\"n\":{number}}}\n\n")).collect();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    let (url, _requests) = server((head.to_owned() + &events).leak());
+    let output = kad(&["events", "--json", "--node", &url]).output().unwrap();
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    let expected: String = (0..20).map(|number| format!("{{\"n\":{number}}}\n")).collect();
+    assert_eq!((code(&output), &*printed), (69, &*expected), "{}", stderr(&output));
+}
+
+#[test]
 fn a_reader_that_closes_the_pipe_ends_a_stream_without_an_error() {
     let served = Served::start(&[]);
     served.publish("k", "v");

@@ -16,7 +16,8 @@ const MAX_LINE: u64 = 2 << 20;
 /// Events that wait to be printed. Beyond it the node is not read, and reports what it has left out.
 const WAITING: usize = 64;
 
-/// Prints each event at `path`, as JSON or as `text` has it, until the node ends or the reader of the output has gone.
+/// Prints each event at `path`, as JSON or as `text` has it, until the node ends or the reader of the output has gone. What came
+/// before the end of the node is printed first.
 pub(super) async fn follow(
     client: Client,
     ask: Ask,
@@ -29,22 +30,22 @@ pub(super) async fn follow(
         let stream = client.open(&ask, &path)?;
         read(stream, |event| events.blocking_send(event).is_ok()).map_err(|why| client.ended(&why))
     });
+    // Its error ends both. `None`: the reader of the output has gone.
     let printer = async {
         while let Some(event) = received.recv().await {
             let line = match json {
                 true => output::json(&event),
                 false => format!("{}  {}", time_of_day(SystemTime::now()), text(&event)),
             };
-            if output::stream(line + "\n").await? == Reader::Gone {
-                return Ok(());
+            if output::stream(line + "\n").await.map_err(Some)? == Reader::Gone {
+                return Err(None);
             }
         }
-        std::future::pending().await
+        Ok(())
     };
-    tokio::select! {
-        biased;
-        printed = printer => printed,
-        ended = reader => ended?,
+    match tokio::try_join!(printer, async { Ok(reader.await) }) {
+        Ok(((), ended)) => ended?,
+        Err(stopped) => stopped.map_or(Ok(()), Err),
     }
 }
 
