@@ -6,9 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use super::disk::{Disk, Failure};
+use super::drafts::DraftFolder;
 use super::form::{self, Damage};
 use super::gate::Closed;
 use super::medium::{STORE_FILE, StoreFile};
@@ -118,8 +117,8 @@ fn parent(file: &Path) -> &Path {
 
 /// A whole copy that is not in its place yet.
 struct Draft {
-    /// A folder for it, for its owner alone. It is removed in the end.
-    folder: TempDir,
+    /// A folder for it. It is removed in the end.
+    folder: DraftFolder,
     source: PathBuf,
     saved: Saved,
 }
@@ -131,7 +130,7 @@ impl Draft {
         if !source.is_file() {
             return Err(BackupError::NoStore(source.to_owned()));
         }
-        let folder = tempfile::Builder::new().prefix(".kad-copy-").tempdir_in(beside).map_err(failed)?;
+        let folder = DraftFolder::make(beside).map_err(failed)?;
         let copy = folder.path().join(STORE_FILE);
         let closed = Closed::close(parent(source)).map_err(failed)?;
         let mut attempts = 0;

@@ -14,6 +14,7 @@
 
 mod backup;
 mod disk;
+mod drafts;
 mod form;
 mod gate;
 mod measures;

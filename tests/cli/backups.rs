@@ -1,10 +1,15 @@
 //! `kad backup` and `kad restore`, beside a node that runs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::process::{Node, code, kad, stderr};
+use super::process::{Node, Running, code, kad, stderr};
+
+fn names(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
 
 #[test]
 fn a_running_node_is_saved_and_the_restored_one_goes_on_with_its_id_and_values() {
@@ -52,4 +57,27 @@ fn what_cannot_be_saved_or_restored_is_said_with_what_helps() {
     assert_eq!(code(&kad(&["backup", &data, &format!("{data}/store.redb")]).output().unwrap()), 2);
     let output = kad(&["backup", &data, "/nowhere/file"]).output().unwrap();
     assert!(code(&output) == 73 && stderr(&output).contains("/nowhere/file"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backup_removes_what_one_that_was_killed_has_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, target, file) = (path("data"), path("target"), path("target/kad.backup"));
+    fs::create_dir(&target).unwrap();
+    drop(Node::start("json", &["--data-dir", &data]));
+    // While it is locked a backup waits, with its copy begun.
+    let locked = File::open(&data).unwrap();
+    locked.lock().unwrap();
+    let mut killed = Running::start(&["backup", &data, &file]);
+    while names(target.as_ref()).is_empty() {
+        assert!(killed.child.try_wait().unwrap().is_none(), "it has ended");
+    }
+    drop(killed);
+    assert_eq!(names(target.as_ref()).len(), 1);
+    drop(locked);
+    let output = kad(&["backup", &data, &file]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(names(target.as_ref()), ["kad.backup"]);
 }
