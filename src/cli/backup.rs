@@ -69,6 +69,7 @@ fn failed(error: &BackupError) -> Failure {
         BackupError::NoStore(_) => (Exit::NO_INPUT, ""),
         BackupError::Exists(_) => (Exit::CANNOT_CREATE, ": restore to another folder, or move that file away"),
         BackupError::Busy(_) => (Exit::CANNOT_CREATE, ": try again when the node has less to do, or stop it"),
+        BackupError::Locked(_) => (Exit::CANNOT_CREATE, ": try again when that one has ended, such as another backup"),
         BackupError::LaterVersion(_) => (Exit::CANNOT_CREATE, ": use that version"),
         _ => (Exit::CANNOT_CREATE, ""),
     };

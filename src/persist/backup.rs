@@ -2,7 +2,7 @@
 //! next commit, which changes the header. So a copy during which the header stays the same is whole, as after a crash at that
 //! moment. Each copy is then opened and read, all of its pages and records, before it takes its place.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,9 @@ pub enum BackupError {
     /// A node writes faster than its store can be copied.
     #[error("the store at {} was written during each of {ATTEMPTS} attempts to copy it", .0.display())]
     Busy(PathBuf),
+    /// Another process has the folder locked for longer than a backup waits.
+    #[error("another process has locked the folder {}", .0.display())]
+    Locked(PathBuf),
     /// A later version of this program wrote it.
     #[error("the store at {} is of a later version of this program", .0.display())]
     LaterVersion(PathBuf),
@@ -83,7 +86,7 @@ pub enum BackupError {
 /// [`BackupError`], and `target` is as it was.
 pub fn backup(folder: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Saved, BackupError> {
     let (source, target) = (folder.as_ref().join(STORE_FILE), target.as_ref());
-    let draft = Draft::of(&source, parent(target), target)?;
+    let draft = Draft::of(&source, parent(target), target, Some(folder.as_ref()))?;
     draft.finish(target)
 }
 
@@ -103,7 +106,8 @@ pub fn restore(source: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Sav
         return Err(BackupError::NoStore(source.to_owned()));
     }
     make(folder).map_err(failed)?;
-    let draft = Draft::of(source, folder, &target)?;
+    // Nothing writes to a backup, and its folder may be anyone's to lock. Were it the store of a node, a write would show.
+    let draft = Draft::of(source, folder, &target, None)?;
     if target.try_exists().map_err(failed)? {
         return Err(BackupError::Exists(target));
     }
@@ -124,15 +128,19 @@ struct Draft {
 }
 
 impl Draft {
-    /// Copies `source` to a folder of its own in `beside`, and checks the copy. `target` is where it is to be.
-    fn of(source: &Path, beside: &Path, target: &Path) -> Result<Self, BackupError> {
+    /// Copies `source` to a folder of its own in `beside`, while the gate of the folder `gate` is closed, and checks the copy.
+    /// `target` is where it is to be.
+    fn of(source: &Path, beside: &Path, target: &Path, gate: Option<&Path>) -> Result<Self, BackupError> {
         let failed = |error| BackupError::Io { from: source.to_owned(), to: target.to_owned(), source: error };
         if !source.is_file() {
             return Err(BackupError::NoStore(source.to_owned()));
         }
         let folder = DraftFolder::make(beside).map_err(failed)?;
         let copy = folder.path().join(STORE_FILE);
-        let closed = Closed::close(parent(source)).map_err(failed)?;
+        let closed = gate.map(Closed::close).transpose().map_err(|error| match error {
+            TryLockError::WouldBlock => BackupError::Locked(parent(source).to_owned()),
+            TryLockError::Error(error) => failed(error),
+        })?;
         let mut attempts = 0;
         while !copied(source, &copy).map_err(failed)? {
             attempts += 1;

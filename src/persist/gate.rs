@@ -13,6 +13,10 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const IGNORED_FOR: Duration = Duration::from_secs(60);
 /// How often a write that waits looks again.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long a backup waits for the gate. Whoever may read the folder could keep it closed for ever.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// How often a backup that waits looks again.
+const CLOSE_LOOK: Duration = Duration::from_millis(20);
 
 /// The side of the node that writes.
 #[derive(Debug, Default)]
@@ -49,15 +53,27 @@ pub(super) struct Closed {
 
 impl Closed {
     /// Closes the gate of `folder`, once no other backup has it closed. A write that has begun goes on.
-    pub(super) fn close(folder: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] where another process has it closed for [`CLOSE_WITHIN`].
+    pub(super) fn close(folder: &Path) -> Result<Self, TryLockError> {
+        Self::close_within(folder, CLOSE_WITHIN)
+    }
+
+    fn close_within(folder: &Path, within: Duration) -> Result<Self, TryLockError> {
         if !cfg!(unix) {
             return Ok(Self { _folder: None });
         }
-        let folder = File::open(folder)?;
-        match folder.lock() {
-            // A file system without locks: what is written meanwhile shows in the file.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Self { _folder: None }),
-            locked => locked.map(|()| Self { _folder: Some(folder) }),
+        let (folder, begun) = (File::open(folder).map_err(TryLockError::Error)?, Instant::now());
+        loop {
+            match folder.try_lock() {
+                Err(TryLockError::WouldBlock) if begun.elapsed() < within => thread::sleep(CLOSE_LOOK),
+                // A file system without locks: what is written meanwhile shows in the file.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Self { _folder: None });
+                }
+                locked => return locked.map(|()| Self { _folder: Some(folder) }),
+            }
         }
     }
 }
@@ -90,5 +106,19 @@ mod tests {
         gate.pass(dir.path());
         assert!(begun.elapsed() < MAX_WAIT);
         Gate::default().pass(&dir.path().join("absent"));
+    }
+
+    #[test]
+    fn a_backup_waits_for_another_one_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let closed = Closed::close(dir.path()).unwrap();
+        let refused = Closed::close_within(dir.path(), Duration::from_millis(50));
+        assert!(matches!(refused, Err(TryLockError::WouldBlock)), "{refused:?}");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| Closed::close_within(dir.path(), Duration::from_secs(60)));
+            drop(closed);
+            assert!(waits.join().unwrap().is_ok());
+        });
+        assert!(matches!(Closed::close(&dir.path().join("absent")), Err(TryLockError::Error(_))));
     }
 }

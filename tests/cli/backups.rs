@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::process::{Node, Running, code, kad, stderr};
+use super::process::{Node, Running, code, kad, stderr, within};
 
 fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -80,4 +80,22 @@ fn a_backup_removes_what_one_that_was_killed_has_left_behind() {
     let output = kad(&["backup", &data, &file]).output().unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(names(target.as_ref()), ["kad.backup"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_another_process_has_locked_delays_a_backup_for_some_seconds_and_a_restore_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, target, file) = (path("data"), path("target"), path("target/kad.backup"));
+    fs::create_dir(&target).unwrap();
+    drop(Node::start("json", &["--data-dir", &data]));
+    let output = kad(&["backup", &data, &file]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let locked = [&data, &target].map(|folder| File::open(folder).unwrap());
+    locked.iter().for_each(|folder| folder.lock().unwrap());
+    let output = within(15, &mut kad(&["backup", &data, &path("other")]));
+    assert!(code(&output) == 73 && stderr(&output).contains("has locked the folder"), "{}", stderr(&output));
+    let output = within(15, &mut kad(&["restore", &file, &path("again")]));
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -65,6 +67,19 @@ impl Node {
         let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap()
     }
+}
+
+/// The output of a command, which has to end within so many seconds.
+pub(crate) fn within(seconds: u64, command: &mut Command) -> Output {
+    let child = command.spawn().unwrap();
+    let pid = child.id().to_string();
+    let (ended, output) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let output = output.recv_timeout(Duration::from_secs(seconds)).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        panic!("it has not ended within {seconds} s");
+    });
+    output.unwrap()
 }
 
 /// An address that does not answer while the socket is open.
