@@ -40,9 +40,11 @@ pub(super) async fn run(args: TestnetArgs, quiet: bool, program: &str) -> Result
     };
     limits::check(needs).map_err(|limit| Failure::from(Error::from(limit)))?;
     let config = effective::config_of(&args.set)?;
-    let first = data_dir::address(&args.listen).await?;
-    let http = http_settings(&args).await?;
-    let listening = listen(&http).await?;
+    let (first, http, listening) = tokio::select! {
+        biased;
+        _ = signals.next() => return Ok(()),
+        addresses = addresses(&args) => addresses?,
+    };
     let progress = progress::bar("{bar:30} {pos} of {len} nodes started, {elapsed}", args.nodes.into(), quiet);
     let nodes = tokio::select! {
         biased;
@@ -56,12 +58,19 @@ pub(super) async fn run(args: TestnetArgs, quiet: bool, program: &str) -> Result
         _ => None,
     };
     let network = Network::of(&nodes, args.wire, http.as_ref().map(Http::started));
-    output::print(if args.json { output::json(&network) + "\n" } else { network.text(program) }).await?;
+    let text = if args.json { output::json(&network) + "\n" } else { network.text(program) };
     let mut stopped: FuturesUnordered<_> = nodes.iter().map(Node::stopped).collect();
+    // A pipe that is not read holds up neither a signal nor the report of a node that has failed.
+    let failed = async {
+        tokio::select! {
+            Err(failure) = output::print(text) => failure,
+            Some(reason) = stopped.next() => reason.into(),
+        }
+    };
     let ended = tokio::select! {
         biased;
         _ = signals.next() => Ok(()),
-        Some(reason) = stopped.next() => Err(reason.into()),
+        failure = failed => Err(failure),
     };
     drop(stopped);
     // A second signal, or one that takes too long, ends the process with the nodes.
@@ -70,6 +79,14 @@ pub(super) async fn run(args: TestnetArgs, quiet: bool, program: &str) -> Result
         number = signals.next() => Err(Failure::new(Exit::signal(number), "ended before all nodes had stopped")),
         _ = tokio::time::timeout(STOP_WITHIN, join_all(nodes.iter().map(Node::stop))) => ended,
     }
+}
+
+/// Where the first node listens, and serves HTTP. Names are resolved for that.
+async fn addresses(args: &TestnetArgs) -> Result<(SocketAddr, HttpSettings, Option<Listening>), Failure> {
+    let first = data_dir::address(&args.listen).await?;
+    let http = http_settings(args).await?;
+    let listening = listen(&http).await?;
+    Ok((first, http, listening))
 }
 
 /// Where the first node is to serve HTTP.

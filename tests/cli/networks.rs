@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use kademlia_dynamic::protocol::message::PROTOCOL_VERSION;
+#[cfg(target_os = "linux")]
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value as Json;
 
-use super::process::{Node, Running, WIRES, code, kad, silent, stderr};
+use super::process::{Node, Running, WIRES, code, ended, kad, silent, stderr};
 
 #[test]
 fn check_compares_what_vantage_points_see_and_ends_with_1_where_they_differ() {
@@ -57,6 +61,20 @@ fn a_test_network_serves_at_each_of_its_nodes_and_ctrl_c_ends_it() {
     assert!(code(&second) == 71 && stderr(&second).contains("in use"), "{}", stderr(&second));
     network.signal("-INT");
     assert_eq!(network.end(), (Some(0), String::new()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_a_test_network_whose_output_is_not_read() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // Less than the line of so many nodes.
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).unwrap();
+    let mut command = kad(&["testnet", "--nodes", "60", "--listen", "127.0.0.1:0", "--no-http", "--json"]);
+    let child = command.stdout(writer).spawn().unwrap();
+    reader.read_exact(&mut [0]).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = ended(10, child);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::UdpSocket;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -71,7 +71,11 @@ impl Node {
 
 /// The output of a command, which has to end within so many seconds.
 pub(crate) fn within(seconds: u64, command: &mut Command) -> Output {
-    let child = command.spawn().unwrap();
+    ended(seconds, command.spawn().unwrap())
+}
+
+/// The output of a process, which has to end within so many seconds.
+pub(crate) fn ended(seconds: u64, child: Child) -> Output {
     let pid = child.id().to_string();
     let (ended, output) = mpsc::channel();
     std::thread::spawn(move || ended.send(child.wait_with_output()));
