@@ -1,5 +1,6 @@
 //! `kad node` as a service manager has it: signals, exit codes, and what it says by `sd_notify(3)`. Processes only.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -127,6 +128,22 @@ fn a_signal_ends_a_start_that_hangs() {
         assert_eq!(manager.waits_for("STOPPING="), format!("STOPPING=1\nSTATUS=stopped by signal {number}"));
         assert_eq!(node.end(), (Some(0), String::new()), "{signal}");
     }
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    let manager = Manager::at(&folder.path().join("notify"));
+    let mut command = node(&["--ephemeral", "--http", "127.0.0.1:0", "--http-token-file", token.to_str().unwrap()]);
+    command.env("NOTIFY_SOCKET", folder.path().join("notify"));
+    let mut node = Running::spawn(command);
+    // It opens once the node reads it, and nothing is written to it.
+    let _writer = File::options().write(true).open(&token).unwrap();
+    node.signal("-TERM");
+    assert_eq!(manager.waits_for("STOPPING="), "STOPPING=1\nSTATUS=stopped by signal 15");
+    assert_eq!(node.end(), (Some(0), String::new()));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 pub(super) mod settings;
 pub(super) mod token_file;
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -20,6 +21,9 @@ use crate::gateway::{Gateway, Token};
 
 /// What the server needs to begin: its threads with their stacks, their runtimes, and a few connections.
 const NEEDS: Needs = Needs { descriptors: 20 + 6 * WORKERS, memory: 32 << 20 };
+
+/// The most bytes that are read of a token's file. A token is far shorter.
+const MAX_TOKEN: u64 = 64 << 10;
 
 /// A port that is bound, before there is a node to serve there.
 pub(super) struct Listening {
@@ -46,7 +50,11 @@ pub(super) async fn listen(settings: &HttpSettings) -> Result<Option<Listening>,
         return Err(Failure::new(Exit::CONFIGURATION, text));
     }
     let token = match &settings.token_file {
-        Some(path) => Some(read_token(path)?),
+        Some(path) => {
+            let path = path.clone();
+            // The thread of the caller hears signals, and a pipe may have no writer.
+            Some(off_thread(move || read_token(&path)).await??)
+        }
         None => None,
     };
     let bound = limits::check(NEEDS).map_err(|limit| limit.to_string()).and_then(|()| bind(addr));
@@ -70,7 +78,8 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
 }
 
 fn read_token(path: &Path) -> Result<Token, Failure> {
-    let text = std::fs::read_to_string(path)
+    let text = File::open(path)
+        .and_then(|file| io::read_to_string(file.take(MAX_TOKEN)))
         .map_err(Failure::of(Exit::NO_INPUT, format_args!("cannot read {}", path.display())))?;
     #[cfg(unix)]
     if std::fs::metadata(path).is_ok_and(|file| std::os::unix::fs::MetadataExt::mode(&file) & 0o004 != 0) {
