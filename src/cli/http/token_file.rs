@@ -15,14 +15,15 @@ pub(in crate::cli) const TOKEN_FILE: &str = "http-token";
 /// The address of the node over HTTP.
 pub(in crate::cli) const ADDRESS_FILE: &str = "http-address";
 
-/// The token and the address of a running node. They are removed when this is dropped.
+/// The token and the address of a running node. They are removed when this is dropped, unless others stand in their place: the
+/// folder may have been renamed, and made anew by another node.
 #[derive(Debug)]
 pub(in crate::cli) struct TokenFile {
     folder: PathBuf,
     /// Whether the folder is there for these files alone.
     own: bool,
-    /// The file of the address, locked.
-    running: Option<File>,
+    /// The files by name, open: that of the address stays locked, and no other file gets the number of either.
+    files: Vec<(&'static str, File)>,
 }
 
 impl TokenFile {
@@ -35,9 +36,11 @@ impl TokenFile {
             Some(folder) => (folder.to_owned(), false),
             None => (runtime_folder(addr, |name| std::env::var_os(name))?, true),
         };
-        let mut written = Self { folder, own, running: None };
-        replace(&written.folder, TOKEN_FILE, token.reveal())?;
-        written.running = Some(replace(&written.folder, ADDRESS_FILE, url)?);
+        let mut written = Self { folder, own, files: Vec::new() };
+        for (name, text) in [(TOKEN_FILE, token.reveal()), (ADDRESS_FILE, url)] {
+            let file = replace(&written.folder, name, text)?;
+            written.files.push((name, file));
+        }
         Ok(written)
     }
 }
@@ -84,9 +87,12 @@ impl Left {
 
 impl Drop for TokenFile {
     fn drop(&mut self) {
-        // They may be gone, with the folder.
-        for name in [TOKEN_FILE, ADDRESS_FILE] {
-            let _ = fs::remove_file(self.folder.join(name));
+        for (name, file) in &self.files {
+            let path = self.folder.join(name);
+            // It may be gone, with the folder.
+            if is_at(file, &path) {
+                let _ = fs::remove_file(path);
+            }
         }
         if self.own {
             let _ = fs::remove_dir(&self.folder);
@@ -108,6 +114,20 @@ fn replace(folder: &Path, name: &str, text: &str) -> io::Result<File> {
         }
     }
     Ok(file.persist(folder.join(name))?)
+}
+
+/// Whether `file` is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let number = |found: fs::Metadata| (found.dev(), found.ino());
+    file.metadata().map(number).is_ok_and(|own| fs::symlink_metadata(path).map(number).is_ok_and(|found| found == own))
+}
+
+/// The same, where no open folder can be renamed.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Whether the node that has left `file` runs. On a file system without locks each counts as running.
@@ -200,6 +220,27 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join(ADDRESS_FILE)).unwrap(), "http://127.0.0.1:8420/\n");
         drop(written);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_node_leaves_the_files_of_another_one_that_has_made_its_folder_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, addr) = (dir.path().join("data"), "127.0.0.1:8420".parse().unwrap());
+        let write = || {
+            fs::create_dir(&folder).unwrap();
+            TokenFile::write(Some(&folder), addr, "http://127.0.0.1:8420/", &Token::random()).unwrap()
+        };
+        let first = write();
+        fs::rename(&folder, dir.path().join("renamed")).unwrap();
+        let second = write();
+        drop(first);
+        assert!(Left::in_folder(&folder).is_ok());
+        fs::remove_dir_all(&folder).unwrap();
+        let third = write();
+        drop(second);
+        assert!(Left::in_folder(&folder).is_ok());
+        drop(third);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 
     #[test]
