@@ -203,10 +203,11 @@ pub(super) struct HttpArgs {
     /// one, in the node's folder]
     #[arg(long, value_name = "FILE", conflicts_with = "no_http")]
     pub(super) http_token_file: Option<PathBuf>,
-    /// A name by which HTTP clients reach the node, such as that of a proxy in front; reads need the token then; may be repeated
+    /// A name by which HTTP clients reach the node, such as that of a proxy in front, without a port; reads need the token then;
+    /// may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "no_http")]
     pub(super) http_host: Vec<String>,
-    /// An origin whose pages may use the node with the token (CORS): scheme, host and port; may be repeated
+    /// An origin whose pages may use the node with the token (CORS): scheme, host and any unusual port; may be repeated
     #[arg(long, value_name = "ORIGIN", conflicts_with = "no_http")]
     pub(super) http_origin: Vec<String>,
 }

@@ -15,7 +15,7 @@ use self::sources::{ENV_FILE, Layer};
 use super::args::{DEFAULT_ADDR, LogFormat, NodeArgs};
 use super::contact::{Contact, ContactList, ListenAddr};
 use super::failure::{Exit, Failure};
-use super::http::settings::{HttpListen, HttpSettings, TextList};
+use super::http::settings::{Hosts, HttpListen, HttpSettings, Origins};
 use crate::persist::Durability;
 use crate::protocol::codec::Codec;
 use crate::protocol::config::{Config, ConfigBuilder};
@@ -52,8 +52,8 @@ struct Settings {
     durability: Option<Durability>,
     http: Option<HttpListen>,
     http_token_file: Option<PathBuf>,
-    http_hosts: Option<TextList>,
-    http_origins: Option<TextList>,
+    http_hosts: Option<Hosts>,
+    http_origins: Option<Origins>,
     log_format: Option<LogFormat>,
     config: ConfigBuilder,
 }
@@ -91,7 +91,7 @@ fn load_from(args: NodeArgs, variables: impl Iterator<Item = (OsString, OsString
         data_dir: args.data_dir.or(set.data_dir),
         ephemeral: args.ephemeral || (!stores && set.ephemeral.unwrap_or(false)),
         durability: args.durability.or(set.durability).unwrap_or_default(),
-        http: HttpSettings::new(args.http, set.http, set.http_token_file, set.http_hosts, set.http_origins),
+        http: HttpSettings::new(args.http, set.http, set.http_token_file, set.http_hosts, set.http_origins)?,
         log_format: args.log_format.or(set.log_format).unwrap_or_default(),
         json: args.json,
         config,

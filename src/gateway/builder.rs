@@ -34,16 +34,18 @@ impl Builder {
         self
     }
 
-    /// A name or address by which clients reach this server: the `Host` of a request is one of them, with any port.
-    /// `localhost` and the loopback addresses always are.
+    /// A name or address by which clients reach this server: the `Host` of a request is one of them, with any port. It is given
+    /// without a port, and an IPv6 address in brackets; another form is never met. `localhost` and the loopback addresses
+    /// always count.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.settings.hosts.push(name.into().to_ascii_lowercase());
         self
     }
 
-    /// An origin such as `https://app.example.org` whose pages may make requests (CORS). They need the token as any other
-    /// client: cookies are not for them. Defaults to none.
+    /// An origin whose pages may make requests (CORS), as browsers name it: `https://app.example.org`, with a port only where
+    /// that is not the usual one, and without a path. They need the token as any other client: cookies are not for them.
+    /// Defaults to none.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.settings.origins.push(origin.into().to_ascii_lowercase());

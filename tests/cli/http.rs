@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use super::process::{Node, Running, code, kad, stderr};
+use super::process::{Node, Running, code, kad, stderr, within};
 
 /// The status of a request, and the whole answer.
 fn request(url: &str, line: &str, headers: &str) -> (u16, String) {
@@ -86,6 +86,26 @@ fn a_default_port_that_is_taken_is_said_and_the_node_goes_on_without() {
     node.child.kill().unwrap();
     let (_, errors) = node.end();
     assert!(errors.contains("WARN") && errors.contains("no HTTP: 127.0.0.1:8420"), "{errors}");
+}
+
+#[test]
+fn hosts_and_origins_that_no_request_can_name_are_exit_code_64_and_the_right_form_is_said() {
+    let node = ["node", "--json", "--ephemeral", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    for (option, setting, wrong, right) in [
+        ("--http-host", "http_hosts", "dht.example.org:443", "dht.example.org"),
+        ("--http-host", "http_hosts", "https://dht.example.org", "dht.example.org"),
+        ("--http-host", "http_hosts", "2001:db8::7", "[2001:db8::7]"),
+        ("--http-origin", "http_origins", "https://app.example.org/", "https://app.example.org"),
+        ("--http-origin", "http_origins", "https://app.example.org:443", "https://app.example.org"),
+        ("--http-origin", "http_origins", "app.example.org", "https://app.example.org"),
+    ] {
+        let output = within(30, &mut kad(&[&node[..], &[option, wrong]].concat()));
+        let said = stderr(&output);
+        assert!(code(&output) == 64 && said.contains(option) && said.contains(right), "{wrong}: {said}");
+        let output = within(30, &mut kad(&[&node[..], &["--set", &format!("{setting}={wrong}")]].concat()));
+        let said = stderr(&output);
+        assert!(code(&output) == 64 && said.contains(setting) && said.contains(right), "{wrong}: {said}");
+    }
 }
 
 #[test]
