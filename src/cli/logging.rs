@@ -25,7 +25,10 @@ pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
     // An error means that this process has a log already.
     let _ = match format {
         LogFormat::Text => logs.with_ansi(colours).finish().try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_ansi(false).finish().try_init(),
+        LogFormat::Json => {
+            stderr::write_json();
+            logs.json().flatten_event(true).with_ansi(false).finish().try_init()
+        }
     };
     if let Some((text, error)) = wrong {
         tracing::warn!(RUST_LOG = text, %error, "RUST_LOG is not used");

@@ -4,11 +4,15 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
+
+use serde::Serialize;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::{printable, streams};
 
@@ -20,9 +24,40 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// The lines of this process, from their first use on.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
-/// Writes `text` as a line that begins with `kad: `. Further lines of `text` are written as they are.
+/// Whether each line is a JSON object, as in the log.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Has each line from now on be a JSON object: the log has begun to write such lines.
+pub(super) fn write_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Writes `text` as a line that begins with `kad: `. Further lines of `text` are written as they are. Beside a log of JSON it is
+/// one object, as an error.
 pub(super) fn note(text: impl fmt::Display) {
-    line(format_args!("kad: {text}"));
+    if JSON.load(Ordering::Relaxed) {
+        lines().push(object("ERROR", &text).into_bytes());
+    } else {
+        line(format_args!("kad: {text}"));
+    }
+}
+
+/// A line of JSON, in the form of those of the log.
+#[derive(Serialize)]
+struct Object<'a> {
+    timestamp: &'a str,
+    level: &'a str,
+    message: &'a str,
+    target: &'a str,
+}
+
+fn object(level: &str, text: &dyn fmt::Display) -> String {
+    let mut timestamp = String::new();
+    // A clock that cannot be read leaves it empty.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let object = Object { timestamp: &timestamp, level, message: &text.to_string(), target: module_path!() };
+    let json = serde_json::to_string(&object).expect("texts are written as JSON without a way to fail");
+    printable::json(&json) + "\n"
 }
 
 /// Writes `text` and a line end; to a terminal without control characters, since keys and names in it may come from others.
@@ -120,7 +155,7 @@ fn work(jobs: &Receiver<Job>, mut out: impl Write, dropped: &AtomicU64) {
             }
         };
         let lost = dropped.load(Ordering::Relaxed);
-        let report = format!("kad: {} lines before this one could not be written\n", lost - reported);
+        let report = loss(lost - reported, JSON.load(Ordering::Relaxed));
         if lost > reported && write(report.as_bytes()).is_ok() {
             reported = lost;
         }
@@ -128,6 +163,12 @@ fn work(jobs: &Receiver<Job>, mut out: impl Write, dropped: &AtomicU64) {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// The line that reports so many lost lines.
+fn loss(lines: u64, json: bool) -> String {
+    let text = format!("{lines} lines before this one could not be written");
+    if json { object("WARN", &text) } else { format!("kad: {text}\n") }
 }
 
 #[cfg(test)]
@@ -191,6 +232,18 @@ mod tests {
         line(&lines, "fifth");
         assert_eq!(paper.text(), "first\nkad: 2 lines before this one could not be written\nfourth\nfifth\n");
         assert_eq!(lines.dropped.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_is_lost_is_reported_in_the_form_of_the_log() {
+        assert_eq!(loss(2, false), "kad: 2 lines before this one could not be written\n");
+        let line: serde_json::Value = serde_json::from_str(&loss(2, true)).unwrap();
+        assert_eq!(
+            (&line["level"], &line["message"]),
+            (&"WARN".into(), &"2 lines before this one could not be written".into())
+        );
+        let text = object("ERROR", &"two\nlines \u{202e}");
+        assert!(text.lines().count() == 1 && text.contains("two\\nlines \\u202e"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use std::fs::{self, File};
 use std::net::UdpSocket;
 
-use super::process::{Node, Running, code, kad, silent};
+use serde_json::Value as Json;
+
+use super::process::{Node, Running, code, kad, silent, stderr};
 
 fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
@@ -65,4 +67,16 @@ fn commands_keep_their_work_and_their_exit_codes() {
     let failed = kad(&["get", "k", "--bootstrap", &unanswered, "--timeout", "500ms"]).stderr(full()).output().unwrap();
     assert_eq!(code(&failed), 69);
     assert_eq!(kad(&["get"]).stderr(full()).status().unwrap().code(), Some(2));
+}
+
+#[test]
+fn beside_a_log_of_json_each_line_of_standard_error_is_an_object() {
+    let node = ["node", "--json", "--ephemeral", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let output = kad(&node).stdout(full()).output().unwrap();
+    let said = stderr(&output);
+    let lines: Vec<Json> = said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((code(&output), &last["level"]), (74, &"ERROR".into()), "{said}");
+    assert!(last["message"].as_str().unwrap().starts_with("cannot write to standard output"), "{said}");
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{said}");
 }
