@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use serde_json::Value as Json;
 
-use super::process::{Node, Running, code, kad, silent, stderr, usage};
+use super::process::{Node, Running, code, kad, silent, stderr, usage, within};
 
 /// A node that serves HTTP, and whose folder has its token.
 struct Served {
@@ -310,6 +310,17 @@ fn what_is_no_kad_node_is_said_so() {
     assert!(code(&output) == 69 && said.contains("not answered within 200 ms"), "{said}");
     let said = usage(&["status", "--node", "https://dht.example.org"]);
     assert!(said.contains("ssh -L") && said.contains("curl"), "{said}");
+}
+
+#[test]
+fn a_node_that_answers_too_many_others_is_asked_again_within_the_timeout_alone() {
+    let answer = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (url, requests) = server(answer);
+    let output = within(30, &mut kad(&["status", "--node", &url, "--timeout", "3s"]));
+    let said = stderr(&output);
+    assert!(code(&output) == 69 && said.contains("--timeout"), "{said}");
+    let asked = requests.try_iter().count();
+    assert!((1..=3).contains(&asked), "it asked {asked} times");
 }
 
 #[test]

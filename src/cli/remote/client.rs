@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,8 +21,10 @@ use crate::gateway::sse::HEARTBEAT;
 const MAX_ANSWER: u64 = 32 << 20;
 /// How long a stream may be silent before its node counts as gone.
 const SILENCE: Duration = HEARTBEAT.saturating_mul(3);
-/// How often a request is repeated that the node asked to repeat later.
+/// How often a request is sent, within its time, where the node asks to repeat it later.
 const MAX_TRIES: u32 = 100;
+/// The least time for a request: none at all would be no limit.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -98,21 +100,29 @@ impl Client {
     /// Asks for `path`, where not being ready is an answer as well.
     pub(super) async fn answer(&self, ask: Ask, path: impl Into<String>) -> Result<Answer, Failure> {
         let path = path.into();
+        let deadline = Instant::now() + self.0.timeout;
         for _ in 1..MAX_TRIES {
             let (this, ask, path) = (self.clone(), ask.clone(), path.clone());
+            let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
             let tried = off_thread(move || {
-                let response = this.0.send(&ask, &path, Some(this.0.timeout), this.0.timeout)?;
+                let response = this.0.send(&ask, &path, Some(left), left)?;
                 match (response.status(), retry_after(&response)) {
                     (StatusCode::TOO_MANY_REQUESTS, Some(after)) => Ok(ControlFlow::Continue(after)),
                     _ => this.0.judge(response).map(ControlFlow::Break),
                 }
             });
             match tried.await?? {
+                // It would be too late then.
+                ControlFlow::Continue(after) if Instant::now() + after >= deadline => break,
                 ControlFlow::Continue(after) => tokio::time::sleep(after).await,
                 ControlFlow::Break(answer) => return Ok(answer),
             }
         }
-        Err(Failure::new(Exit::UNAVAILABLE, "the node answers too many requests of others (HTTP status 429)"))
+        let text = format!(
+            "for {} the node has answered too many requests of others (HTTP status 429; --timeout TIME)",
+            human(self.0.timeout)
+        );
+        Err(Failure::new(Exit::UNAVAILABLE, text))
     }
 
     /// A stream of lines at `path`. It may block, as its reader may.
