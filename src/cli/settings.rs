@@ -109,7 +109,7 @@ fn layers(
     let mut variables: Vec<(OsString, OsString)> = variables.collect();
     variables.sort();
     let named = variables.iter().find(|(name, _)| name == ENV_FILE).map(|(_, path)| PathBuf::from(path));
-    let (environment, warnings) = Layer::of_environment(&variables);
+    let (environment, warnings) = Layer::of_environment(&variables)?;
     let mut layers = vec![environment, Layer::of_options(set)];
     if let Some(path) = config.or(named) {
         layers.insert(0, Layer::of_file(&path, &contents(&path)?)?);

@@ -85,7 +85,10 @@ impl Layer {
 
     /// Those of `variables` that are settings, and a warning for each whose name only begins as theirs: in a Kubernetes
     /// namespace with a service `kad-node` every container has a dozen of these.
-    pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> (Self, Vec<String>) {
+    ///
+    /// # Errors
+    /// [`Exit::CONFIGURATION`] where a setting is no UTF-8 text: without it a node could start in another folder.
+    pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> Result<(Self, Vec<String>), Failure> {
         let (mut settings, mut warnings) = (Dict::new(), Vec::new());
         for (name, value) in variables {
             let name = name.to_string_lossy();
@@ -93,21 +96,19 @@ impl Layer {
             if name == ENV_FILE {
                 continue;
             }
-            let why = match value.to_str() {
-                _ if !is_known(&field) => {
-                    let hint = similar(&field)
-                        .map(|name| format!(" (do you mean {ENV_PREFIX}{}?)", name.to_ascii_uppercase()));
-                    format!("there is no such setting{}", hint.unwrap_or_default())
-                }
-                None => "it is no UTF-8 text".to_owned(),
-                Some(text) => {
-                    settings.insert(field.clone(), value_of(&field, text));
-                    continue;
-                }
-            };
-            warnings.push(format!("{name} in the environment is not used: {why}"));
+            if !is_known(&field) {
+                let hint =
+                    similar(&field).map(|name| format!(" (do you mean {ENV_PREFIX}{}?)", name.to_ascii_uppercase()));
+                let hint = hint.unwrap_or_default();
+                warnings.push(format!("{name} in the environment is not used: there is no such setting{hint}"));
+                continue;
+            }
+            let text = value.to_str().ok_or_else(|| {
+                Failure::new(Exit::CONFIGURATION, format!("in {ENVIRONMENT}: {name} is no UTF-8 text"))
+            })?;
+            settings.insert(field.clone(), value_of(&field, text));
         }
-        (Self { name: ENVIRONMENT.to_owned(), settings }, warnings)
+        Ok((Self { name: ENVIRONMENT.to_owned(), settings }, warnings))
     }
 
     /// Those of `--set NAME=VALUE`.
@@ -141,5 +142,22 @@ impl Provider for Layer {
         let (mut data, config): (Dict, Dict) = self.settings.clone().into_iter().partition(is_option);
         data.insert("config".to_owned(), config.into());
         Ok(Profile::Default.collect(data))
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_setting_of_the_environment_that_is_no_text_is_an_error_and_another_variable_is_not() {
+        let of = |name: &str| Layer::of_environment(&[(name.into(), OsString::from_vec(b"/data/\xff".to_vec()))]);
+        let failure = of("KAD_NODE_DATA_DIR").err().unwrap();
+        assert_eq!(failure.exit.code(), 64);
+        assert_eq!(failure.to_string(), "in the environment (KAD_NODE_…): KAD_NODE_DATA_DIR is no UTF-8 text");
+        assert_eq!(of("KAD_NODE_SERVICE_HOST").unwrap().1.len(), 1);
+        assert!(of(ENV_FILE).is_ok(), "a path as it is");
     }
 }
