@@ -218,6 +218,13 @@ mod tests {
         assert!(both.len() == 1 && both[0].1.contains("key_expiry"), "{both:?}");
         let (_, both) = check("ephemeral = true\ndata_dir = '/d'");
         assert!(both.len() == 1 && both[0].1.contains("exclude each other"), "{both:?}");
+        let open = "k = 8\nhttp = '0.0.0.0:0'";
+        let (_, one) = check(open);
+        assert!(one.len() == 1 && one[0].0 == Some(2) && one[0].1.contains("http_token_file"), "{one:?}");
+        assert_eq!(check(&format!("{open}\nhttp_token_file = '/etc/kad/token'")), (3, Vec::new()));
+        for closed in ["[::1]:0", "127.0.0.1:0", "localhost:0", "off"] {
+            assert_eq!(check(&format!("http = '{closed}'")), (1, Vec::new()), "{closed}");
+        }
         let (count, syntax) = check("k = \n");
         assert!(count == 0 && syntax.len() == 1 && syntax[0].1.starts_with("in FILE: "), "{syntax:?}");
         assert!(effective::check(Path::new("/nowhere/kad.toml")).is_err());

@@ -1,6 +1,7 @@
 //! The settings that a node would have, each with its source; and all that is wrong with a file of settings.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
@@ -13,6 +14,7 @@ use super::sources::{ENV_PREFIX, ENVIRONMENT, Layer, OPTIONS};
 use super::{Settings, contents, layers, merged, read};
 use crate::cli::args::{Cli, DEFAULT_ADDR};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::http::settings::HttpListen;
 use crate::protocol::config::{Config, Row};
 
 /// A setting of a node. As JSON, fields may be added.
@@ -92,10 +94,30 @@ pub(in crate::cli) fn check(path: &Path) -> Result<(usize, Vec<Mistake>), Failur
     }
     let count = layer.names().count();
     if mistakes.is_empty() {
-        mistakes.extend(fault(layer).map(|failure| Mistake { line: None, text: failure.to_string() }));
+        let whole = read(&merged(vec![layer])).and_then(|(options, _)| options.check_folder().map(|()| options));
+        mistakes.extend(match whole {
+            Err(failure) => Some(Mistake { line: None, text: failure.to_string() }),
+            Ok(options) => open_to_others(&options).map(|addr| {
+                let line = line_of("http", &text);
+                let text = format!(
+                    "in {}: http is {addr}, which other machines reach: it needs http_token_file, and TLS in front of it",
+                    path.display()
+                );
+                Mistake { line, text }
+            }),
+        });
     }
     mistakes.sort_by_key(|mistake| mistake.line);
     Ok((count, mistakes))
+}
+
+/// The address at which other machines reach a node over HTTP without a token of the operator, as far as `options` alone say: a
+/// name is not resolved.
+fn open_to_others(options: &Settings) -> Option<SocketAddr> {
+    let HttpListen::At(addr) = options.http.as_ref().filter(|_| options.http_token_file.is_none())? else {
+        return None;
+    };
+    addr.to_string().parse().ok().filter(|addr: &SocketAddr| !addr.ip().to_canonical().is_loopback())
 }
 
 /// The line of `text` that sets `name`.
