@@ -3,7 +3,7 @@
 //! moment. Each copy is then opened and read, all of its pages and records, before it takes its place.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Failure};
@@ -102,7 +102,7 @@ pub fn restore(source: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Sav
     if target.try_exists().map_err(failed)? {
         return Err(BackupError::Exists(target));
     }
-    if !source.is_file() {
+    if !is_file(source).map_err(failed)? {
         return Err(BackupError::NoStore(source.to_owned()));
     }
     make(folder).map_err(failed)?;
@@ -112,6 +112,14 @@ pub fn restore(source: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Sav
         return Err(BackupError::Exists(target));
     }
     draft.finish(&target)
+}
+
+/// Whether there is a file at `path`. That this cannot be found out, as in a folder of another user, is an error.
+fn is_file(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        found => found.map(|found| found.is_file()),
+    }
 }
 
 /// The folder of a file.
@@ -132,7 +140,7 @@ impl Draft {
     /// `target` is where it is to be.
     fn of(source: &Path, beside: &Path, target: &Path, gate: Option<&Path>) -> Result<Self, BackupError> {
         let failed = |error| BackupError::Io { from: source.to_owned(), to: target.to_owned(), source: error };
-        if !source.is_file() {
+        if !is_file(source).map_err(failed)? {
             return Err(BackupError::NoStore(source.to_owned()));
         }
         let folder = DraftFolder::make(beside).map_err(failed)?;

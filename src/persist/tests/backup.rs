@@ -92,6 +92,19 @@ fn what_is_no_store_is_neither_saved_nor_restored_and_changes_nothing() {
     assert_eq!(fs::read(&file).unwrap(), b"an earlier backup");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_the_system_does_not_show_is_not_taken_for_a_missing_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, other) = (dir.path().join("data"), dir.path().join("other"));
+    fs::create_dir(&folder).unwrap();
+    // A link to itself: no user reads it. A folder without permission would be open to root, who may run this test.
+    let link = folder.join(STORE_FILE);
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    assert!(matches!(backup(&folder, &other), Err(BackupError::Io { .. })));
+    assert!(matches!(restore(&link, &other), Err(BackupError::Io { .. })) && !other.exists());
+}
+
 #[test]
 fn a_store_is_not_restored_over_another_one() {
     let dir = tempfile::tempdir().unwrap();
