@@ -95,7 +95,11 @@ fn verdict(key: &str, vantages: &[Vantage]) -> Result<(), Failure> {
     }
     match views[0].seen {
         Seen::Nothing => Err(Failure::new(Exit::NOT_FOUND, format!("{key:?} was not found, from any vantage point"))),
-        _ => Ok(()),
+        Seen::Unsupported => {
+            let text = format!("{key:?} has a value that is neither text nor bytes, so it cannot be compared");
+            Err(Failure::new(Exit::DATA, text))
+        }
+        Seen::Value(_) => Ok(()),
     }
 }
 
@@ -225,6 +229,8 @@ mod tests {
             (vec![a(), same_bytes], 1, false),
             (vec![a(), nothing()], 1, false),
             (vec![nothing(), nothing()], 1, true),
+            (vec![view(Seen::Unsupported), view(Seen::Unsupported)], 65, true),
+            (vec![a(), view(Seen::Unsupported)], 1, false),
             (vec![a(), silent()], 69, false),
             (vec![a(), silent(), b()], 1, false),
             (vec![silent()], 69, false),
