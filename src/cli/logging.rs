@@ -1,5 +1,6 @@
 //! The log, on standard error, as `-v`, `-q`, `--log-format` and `RUST_LOG` set it.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
@@ -14,11 +15,11 @@ pub(super) const NODE: &str = "info,actix_server=warn,actix_http=off";
 
 /// Starts the log of this process. `-v` and `-q` take precedence over `RUST_LOG`, and that over `usual`, a level.
 pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|text| level(logging).is_none() && !text.trim().is_empty());
-    let (filter, wrong) = match wanted.map(|text| (EnvFilter::try_new(&text), text)) {
-        Some((Ok(filter), _)) => (filter, None),
-        Some((Err(error), text)) => (EnvFilter::new(usual), Some((text, error))),
-        None => (EnvFilter::new(level(logging).unwrap_or(usual)), None),
+    let wanted = std::env::var_os("RUST_LOG").filter(|_| level(logging).is_none());
+    let (filter, wrong) = match wanted.as_deref().map(filter_of) {
+        Some(Ok(Some(filter))) => (filter, None),
+        Some(Err(why)) => (EnvFilter::new(usual), wanted.zip(Some(why))),
+        Some(Ok(None)) | None => (EnvFilter::new(level(logging).unwrap_or(usual)), None),
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr::lines).log_internal_errors(false);
@@ -31,8 +32,17 @@ pub(super) fn start(logging: &Logging, format: LogFormat, usual: &str) {
         }
     };
     if let Some((text, error)) = wrong {
-        tracing::warn!(RUST_LOG = text, %error, "RUST_LOG is not used");
+        tracing::warn!(RUST_LOG = ?text, %error, "RUST_LOG is not used");
     }
+}
+
+/// What `wanted` selects; `None` if it says nothing.
+fn filter_of(wanted: &OsStr) -> Result<Option<EnvFilter>, String> {
+    let text = wanted.to_str().ok_or("it is no UTF-8 text")?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    EnvFilter::try_new(text).map(Some).map_err(|error| error.to_string())
 }
 
 fn level(logging: &Logging) -> Option<&'static str> {

@@ -187,3 +187,13 @@ fn a_contact_that_the_listen_address_cannot_reach_is_reported_with_what_helps() 
     let (_, errors) = process.end();
     assert!(errors.contains(&format!("--listen 0.0.0.0:{port} lets it reach them")), "{errors}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_filter_of_the_log_that_is_no_text_is_a_warning() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = kad(&["config", "check", "/dev/null"]);
+    let output = command.env("RUST_LOG", std::ffi::OsStr::from_bytes(b"debug\xff")).output().unwrap();
+    let said = stderr(&output);
+    assert!(code(&output) == 0 && said.contains("RUST_LOG is not used") && said.contains("UTF-8"), "{said}");
+}
