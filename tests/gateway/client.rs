@@ -201,6 +201,12 @@ impl Events {
         }
     }
 
+    /// Reads all that comes until the stream ends.
+    pub(crate) async fn end(mut self) {
+        let rest = self.stream.read_to_end(&mut self.seen);
+        tokio::time::timeout(PATIENCE, rest).await.expect("the stream ends").unwrap();
+    }
+
     /// The next event of this name.
     pub(crate) async fn next_of(&mut self, name: &str) -> Json {
         loop {

@@ -134,14 +134,12 @@ async fn a_stream_ends_with_the_node() {
     let served = Served::start().await;
     let other = Node::builder().start().await.unwrap();
     let ended = Served::of(other, |builder| builder).await;
-    let request = ended.request("GET", "/v1/watch?key=k");
-    let stream = tokio::spawn(request.send());
+    let watch = Events::open(ended.request("GET", "/v1/watch?key=k")).await;
     let mut events = Events::open(ended.request("GET", "/v1/events")).await;
     ended.node.set("k", "v").await.unwrap();
     events.next_of("published").await;
     ended.node.stop().await;
-    let answer = tokio::time::timeout(crate::client::PATIENCE, stream).await.unwrap().unwrap();
-    assert_eq!(answer.status, 200);
+    watch.end().await;
     assert_eq!(ended.get("/v1/node").await.problem(), problem(503, "stopped"));
     assert_eq!(served.get("/healthz").await.status, 200);
 }
