@@ -176,7 +176,8 @@ impl Exchange {
         let left_there = lacking_there.split_off(room.min(lacking_there.len()));
         let left_here = wanted_here.split_off((room - lacking_there.len()).min(wanted_here.len()));
         if !left_there.is_empty() || !left_here.is_empty() {
-            // Of what was asked about, where these are. A range alone has no more than an exchange takes.
+            // The ranges in which these lie are asked about again. One range has no more than an exchange takes, so the next one gets
+            // further.
             let left: Vec<NodeId> = left_there.iter().map(|copy| NodeId::of_key(&copy.key)).chain(left_here).collect();
             self.last.retain(|prefix| left.iter().any(|place| prefix.covers(place)));
             self.outcome.rest = std::mem::take(&mut self.last);
@@ -206,7 +207,8 @@ impl Exchange {
         // What is next comes last.
         open.append(rest);
         *rest = open;
-        if !goes_on || rest.len() > MAX_REST {
+        // What is wanted and was not asked for is found again by an exchange from the beginning.
+        if !goes_on || !self.wanted.is_empty() || rest.len() > MAX_REST {
             *rest = Vec::new();
         }
         self.outcome

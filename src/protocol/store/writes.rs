@@ -151,11 +151,13 @@ impl Records {
         let writer = if ttl.is_none() { Writer::Peer(source) } else { Writer::Unknown };
         let due_at = Some(now + self.restore_delay(entropy));
         let arrival = Arrival { key, value, class: Class::Held, writer, life, published, due_at, before };
-        let plan = self.plan_arrival(arrival, source, ttl.is_some(), now)?;
+        // A later value takes the place of the one held, wherever that is: it comes once.
+        let replaces = before.and_then(|slot| self.holdings.at(slot)).is_some_and(Record::is_full);
+        let plan = self.plan_arrival(arrival, source, ttl.is_some() && !replaces, now)?;
         Ok(Plan { outcome, ..plan })
     }
 
-    /// Plans to hold a peer's copy, which `source` sent, in the place of what is held. `restored`: by another holder of the value.
+    /// Plans to hold a peer's copy, which `source` sent, in the place of what is held. `restored`: by another holder of the value, where none is held.
     fn plan_arrival(
         &mut self,
         arrival: Arrival,
