@@ -38,8 +38,14 @@ impl<T: Ord + Clone> Sorted<T> {
             }
             chunk.insert(place, entry);
         } else if place == CHUNK {
-            // Where each comes after the one before, full chunks are left behind.
-            self.add_chunk(at + 1, vec![entry]);
+            // It is less than all of the next chunk. Where each comes after the one before, full chunks are left behind.
+            match self.chunks.get_mut(at + 1).filter(|next| next.len() < CHUNK) {
+                Some(next) => {
+                    next.insert(0, entry.clone());
+                    self.firsts[at + 1] = entry;
+                }
+                None => self.add_chunk(at + 1, vec![entry]),
+            }
         } else {
             let second = chunk.split_off(CHUNK / 2);
             self.add_chunk(at + 1, second);
@@ -147,10 +153,21 @@ mod tests {
         for entry in (0..1_000u16).filter(|entry| entry % 50 != 7) {
             assert!(sorted.remove(&entry));
         }
+        assert!(sorted.chunks.len() <= 20);
         let capacity: usize = sorted.chunks.iter().map(Vec::capacity).sum();
         assert!(sorted.iter().count() == 20 && capacity <= 80, "{capacity}");
         (0..1_000).filter(|entry| entry % 50 == 7).for_each(|entry| assert!(sorted.remove(&entry)));
         assert_eq!((sorted.chunks.capacity(), sorted.firsts.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn entries_against_their_order_fill_chunks_behind_a_full_one_too() {
+        for ascending in [0, CHUNK as u16 - 1, CHUNK as u16, CHUNK as u16 + 1] {
+            let mut sorted = Sorted::default();
+            (0..ascending).chain((1_000..2_000).rev()).for_each(|entry| assert!(sorted.insert(entry)));
+            sorted.check();
+            assert!(sorted.chunks.len() <= 3 * 1_000 / CHUNK, "{}", sorted.chunks.len());
+        }
     }
 
     proptest! {
