@@ -14,7 +14,7 @@ use super::actor::ValueStore;
 
 impl Receive<RepublishDue> for ValueStore {
     fn receive(&mut self, _: RepublishDue, _: &mut Context<Self>) {
-        let now = clock::now();
+        let now = self.now();
         self.warn_if_late(now);
         self.begin_pass(now);
     }
