@@ -189,8 +189,8 @@ pub enum Failed {
     },
     /// What answers at that address gives no node id.
     NoId,
-    /// It was not sent: too many queries are in flight, or too many went to this address, which never answered. Or it is not known what
-    /// became of it.
+    /// It was not sent, as far as is known: too many queries are in flight, or too many went to this address, which never answered; or a
+    /// panic took it along.
     Unsent,
 }
 

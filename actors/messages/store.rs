@@ -305,8 +305,8 @@ pub struct PlacementEnded {
     pub key: Arc<str>,
     /// Which version of its value.
     pub version: u64,
-    /// Whether any peer holds it now.
+    /// Whether peers hold it now: more than were not even queried.
     pub stored: bool,
-    /// Whether peers have refused it.
+    /// Whether more peers have refused it than were not reached.
     pub refused: bool,
 }

@@ -10,4 +10,5 @@ pub(crate) mod push;
 pub(crate) mod reconcile;
 pub(crate) mod republish;
 pub(crate) mod runner;
+mod sending;
 pub(crate) mod transfer;

@@ -225,16 +225,16 @@ impl Republish {
 
     /// A value is done with at the places that reconcile.
     fn ended(&mut self, renewed: Renewed) {
-        let Renewed { key, version, held, lacking, unsent, refused, differs } = renewed;
+        let Renewed { key, version, held, lacking, unsent, refused, silent, differs } = renewed;
         if differs {
             self.place_alone(key, version, None);
         } else if !lacking.is_empty() {
-            self.place_alone(key, version, Some(Rest { held, lacking, unsent, refused }));
+            self.place_alone(key, version, Some(Rest { held, lacking, unsent, refused, silent }));
         } else {
             self.progress.done.set(self.progress.done.get() + 1);
             let event = || Event::Republished { key: key.to_string(), stored: held };
             self.shared.events.emit(EventKind::Republished, event);
-            let (stored, refused) = (held > unsent, refused > 0);
+            let (stored, refused) = (held > unsent, refused > silent + unsent);
             self.shared.handles.store.placement_ended(PlacementEnded { key, version, stored, refused });
         }
     }

@@ -200,8 +200,8 @@ impl Records {
         }
     }
 
-    /// No peer took our republication of `version`: it is due again soon, not only after a full interval. If peers have `refused` it,
-    /// as where they are full, it waits longer the longer that lasts.
+    /// Our republication of `version` has not come to its places: it is due again soon, not only after a full interval. If most
+    /// `refused` it, as where they are full, it waits longer the longer that lasts.
     pub fn retry(&mut self, key: &str, version: u64, refused: bool, now: Instant, entropy: &mut dyn Entropy) {
         let Some(record) = self.holdings.get(key).filter(|record| record.is_published()) else { return };
         if record.stored.version == version {

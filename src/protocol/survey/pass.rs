@@ -48,8 +48,10 @@ pub struct Renewed {
     pub lacking: Vec<Peer>,
     /// Places that were not even queried.
     pub unsent: usize,
-    /// Places that take no value there, as where they are full.
+    /// Places that refused it, as where they are full.
     pub refused: usize,
+    /// Places that did not answer.
+    pub silent: usize,
     /// Whether a place holds a later value, or one of which that is not known.
     pub differs: bool,
 }
@@ -119,7 +121,8 @@ impl Pass {
 
     /// Renews a value at these places, which reconcile: no id twice. `unasked`: its other places, which are to be sent it.
     pub fn add(&mut self, key: Arc<str>, version: u64, places: &[Peer], unasked: Vec<Peer>, now: Instant) {
-        let renewed = Renewed { key, version, held: 0, lacking: unasked, unsent: 0, refused: 0, differs: false };
+        let renewed =
+            Renewed { key, version, held: 0, lacking: unasked, unsent: 0, refused: 0, silent: 0, differs: false };
         if places.is_empty() {
             return self.ended.push_back(renewed);
         }
@@ -183,7 +186,7 @@ impl Pass {
 
     /// No answer of the peer with this id comes.
     pub fn failed(&mut self, id: &NodeId) {
-        self.not_answered(id, |_| {});
+        self.not_answered(id, |renewed| renewed.silent += 1);
     }
 
     /// The message to the peer with this id did not go.
@@ -200,7 +203,7 @@ impl Pass {
     pub fn lost(&mut self, id: &NodeId) {
         self.failed(id);
         let Some(recipient) = self.recipients.remove(id) else { return };
-        recipient.queue.into_iter().for_each(|number| self.note(number, |_| {}));
+        recipient.queue.into_iter().for_each(|number| self.note(number, |renewed| renewed.silent += 1));
     }
 
     /// The value with this number is not to be renewed any more: it is not the current one. It ends without a report.
@@ -290,7 +293,7 @@ mod tests {
                     }
                     Step::Ended(renewed) => {
                         let places = expected.remove(&renewed.key);
-                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() + renewed.unsent + renewed.refused <= places));
+                        prop_assert!(places.is_some_and(|places| renewed.held + renewed.lacking.len() + renewed.unsent + renewed.refused + renewed.silent <= places));
                     }
                     Step::Wait { until } => {
                         prop_assert!(until.is_some() || !asked.is_empty(), "it never waits for nothing");
@@ -352,7 +355,8 @@ mod tests {
             }
         }
         let lacking = vec![peer(9), peer(3)];
-        let renewed = Renewed { key: key(1), version: 7, held: 1, lacking, unsent: 1, refused: 1, differs: true };
+        let renewed =
+            Renewed { key: key(1), version: 7, held: 1, lacking, unsent: 1, refused: 1, silent: 1, differs: true };
         assert_eq!(pass.next(start), Step::Ended(renewed));
         assert!(pass.is_empty());
     }
