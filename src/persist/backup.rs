@@ -86,7 +86,7 @@ pub enum BackupError {
 /// [`BackupError`], and `target` is as it was.
 pub fn backup(folder: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Saved, BackupError> {
     let (source, target) = (folder.as_ref().join(STORE_FILE), target.as_ref());
-    let draft = Draft::of(&source, parent(target), target, Some(folder.as_ref()))?;
+    let draft = Draft::of(&source, parent(target), target, Some(parent(&source)))?;
     draft.finish(target)
 }
 

@@ -116,7 +116,8 @@ impl Origins {
 fn is_host(text: &str) -> bool {
     let in_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        // Browsers send it in its shortest form.
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
         None => !text.is_empty() && text.chars().all(in_name),
     }
 }

@@ -119,7 +119,7 @@ impl Client {
             }
         }
         let text = format!(
-            "for {} the node has answered too many requests of others (HTTP status 429; --timeout TIME)",
+            "the node is busy with requests of others, and asks to come back later than within {} (HTTP status 429; --timeout TIME)",
             human(self.0.timeout)
         );
         Err(Failure::new(Exit::UNAVAILABLE, text))
