@@ -9,7 +9,7 @@ use actix::{Actor, Context, Supervised};
 use kademlia_dynamic::protocol::config::ConfigError;
 use kademlia_dynamic::protocol::lookup::Votes;
 use kademlia_dynamic::protocol::peer::Peer;
-use kademlia_dynamic::protocol::store::{Class, StoredCopy};
+use kademlia_dynamic::protocol::store::StoredCopy;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -112,13 +112,11 @@ impl NodeActor {
     fn read(&self, key: Arc<str>, options: GetOptions) -> Reply<GetOutcome> {
         let (copy, lookups) = (self.copy_of(key.clone()), self.shared.handles.lookups.clone());
         let (joined, for_contacts) = (self.shared.joined.clone(), self.patience_for_contacts());
-        let client = self.shared.client;
+        let shared = self.shared.clone();
         let (reply, receiver) = oneshot::channel();
         let answered = self.shared.answered(receiver, self.patience());
         Reply::of(async move {
-            // Nothing keeps a client's copies of what others publish up to date.
-            let counts = |copy: &StoredCopy| !options.fresh && !(client && copy.class == Class::Held);
-            let own_vote = match copy.0.await?.filter(counts) {
+            let own_vote = match copy.0.await?.filter(|copy| !options.fresh && shared.is_kept_up(copy)) {
                 // What is stored here needs no network.
                 Some(StoredCopy { value, ttl_left, .. }) if options.quorum == 1 => {
                     let (value, expires_in) = (Arc::unwrap_or_clone(value), Some(ttl_left));

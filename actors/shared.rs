@@ -11,6 +11,7 @@ use kademlia_dynamic::protocol::codec::Codec;
 use kademlia_dynamic::protocol::config::Config;
 use kademlia_dynamic::protocol::entropy::{Entropy, SeededEntropy};
 use kademlia_dynamic::protocol::id::NodeId;
+use kademlia_dynamic::protocol::store::{Class, StoredCopy};
 use tokio::sync::oneshot;
 
 use super::clock::SystemEntropy;
@@ -56,6 +57,11 @@ impl Shared {
     /// Our id as others are to insert it; `None` for a client.
     pub(crate) fn insertable_id(&self) -> Option<NodeId> {
         (!self.client).then_some(self.id)
+    }
+
+    /// Whether this copy is kept up to date: no peer brings a client what others publish, which it reads from the network.
+    pub(crate) fn is_kept_up(&self, copy: &StoredCopy) -> bool {
+        !self.client || copy.class != Class::Held
     }
 
     /// Whether an operation may query all of its peers at once: one that a caller waits for, where few do so.

@@ -300,7 +300,7 @@ impl Task {
 async fn look_at(shared: Rc<Shared>, key: Arc<str>) -> (Arc<str>, Seen) {
     let handles = &shared.handles;
     let copy = handles.store.find_copy(FindCopy(key.clone())).await.ok().flatten();
-    if let Some(copy) = copy.filter(|copy| copy.class != Class::Cached) {
+    if let Some(copy) = copy.filter(|copy| copy.class != Class::Cached && shared.is_kept_up(copy)) {
         let (value, expires_in) = (copy.value, Some(copy.ttl_left));
         return (key.clone(), Seen::Value(Change::Value { key, value, holder: None, expires_in }));
     }

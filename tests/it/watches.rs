@@ -49,6 +49,20 @@ fn a_value_in_the_network_is_reported_as_it_is_found_and_as_it_changes() {
 }
 
 #[test]
+fn a_client_watches_in_the_network_what_it_does_not_publish_any_more() {
+    in_virtual_time(async {
+        let (network, peers, _node) = joined_among(3, with_k(5)).await;
+        let client = Node::builder().client(true).bootstrap([peers.addr(0)]);
+        let client = client.start_local_over(network.endpoint()).await.unwrap();
+        client.set("k", "old").await.unwrap();
+        assert!(client.release("k").await.unwrap());
+        hold(&peers, "k", "new");
+        let mut watch = client.watch(["k"]).await.unwrap();
+        assert_eq!(next(&mut watch, SECOND).await, value("k", "new"));
+    });
+}
+
+#[test]
 fn a_key_is_looked_up_once_however_many_watch_it_and_less_and_less_often_while_it_stays() {
     in_virtual_time(async {
         let (_network, peers, node) = joined_among(1, with_k(5)).await;
