@@ -13,7 +13,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const IGNORED_FOR: Duration = Duration::from_secs(60);
 /// How often a write that waits looks again.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long a backup waits for the gate. Whoever may read the folder could keep it closed for ever.
+/// How long a backup waits for the gate. Any user that may read the folder can keep it closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// How often a backup that waits looks again.
 const CLOSE_LOOK: Duration = Duration::from_millis(20);
@@ -67,6 +67,7 @@ impl Closed {
         let (folder, begun) = (File::open(folder).map_err(TryLockError::Error)?, Instant::now());
         loop {
             match folder.try_lock() {
+                // Here, too, there is no event to wait for.
                 Err(TryLockError::WouldBlock) if begun.elapsed() < within => thread::sleep(CLOSE_LOOK),
                 // A file system without locks: what is written meanwhile shows in the file.
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
